@@ -1,0 +1,1 @@
+"""The front-end: sessions, attach, upload, endpoint choice and the command line."""

@@ -1,0 +1,1 @@
+"""The pool manager: events in, decisions out, and the journal that keeps them."""

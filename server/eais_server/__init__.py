@@ -1,0 +1,1 @@
+"""The back-end: listener, workers, devices, model store and virtual NICs."""
