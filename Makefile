@@ -1,0 +1,62 @@
+# Everything below needs python3 (3.11 to 3.13) with pip and venv, and make. No root, no server.
+PYTHON ?= python3
+ARGS ?=
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input -q
+UV_COMPILE := env -u UV_EXTRA_INDEX_URL -u UV_FIND_LINKS $(BIN)/uv pip compile -q \
+	--no-config --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-slow check proto bench lock clean
+
+help: ## print this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' Makefile | column -t -s '|' 2>/dev/null \
+		|| sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1: \2/p' Makefile
+
+.venv/locked: requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
+		"EAIS needs Python 3.11 or newer; name one: make install PYTHON=python3.11")'
+	@echo "making .venv from requirements.lock"
+	@rm -rf .venv
+	@$(PYTHON) -m venv .venv
+	@$(PIP) install --require-hashes --only-binary :all: -r requirements.lock
+	@touch $@
+
+.venv/installed: .venv/locked pyproject.toml
+	@$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
+
+install: .venv/installed ## make .venv from the lock, with EAIS in it
+
+demo: install ## attach an embedded pool, run real models remotely, check every answer
+	@$(BIN)/eais demo $(ARGS)
+
+test: install ## the tests, under six minutes on two cores
+	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+
+test-slow: install ## the tests that take long or need the package index
+	$(BIN)/python -m pytest -m slow $(ARGS)
+
+check: install ## format, lint, types, import floors, generated code, wheel contents
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright
+	$(BIN)/lint-imports
+	$(BIN)/python tools/gen_proto.py --check
+	$(BIN)/python tools/check_wheel.py
+
+proto: install ## make eais/rpc/v1 from proto/
+	$(BIN)/python tools/gen_proto.py
+
+bench: install ## the benchmarks, one JSON object on one line each
+	@for file in benchmarks/*.py; do echo "== $$file" && $(BIN)/python $$file --json $(ARGS) || exit 1; done
+
+lock: ## resolve both locks anew, for every platform and Python that is supported
+	@test -x $(BIN)/uv || $(MAKE) install
+	$(UV_COMPILE) pyproject.toml --extra dev -o requirements.lock
+	$(UV_COMPILE) --group proto -o requirements-proto.lock
+
+clean: ## take away what the other targets made
+	rm -rf .venv .venv-proto dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	find eais client server pool tests tools benchmarks -name __pycache__ -prune -exec rm -rf {} +
