@@ -1,0 +1,1 @@
+"""gRPC as EAIS uses it: bound from the descriptors, no generated stubs."""

@@ -1,0 +1,281 @@
+from eais.rpc.v1 import common_pb2 as _common_pb2
+from eais.rpc.v1 import listener_pb2 as _listener_pb2
+from eais.rpc.v1 import pool_pb2 as _pool_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Mapping, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class HostReport(_message.Message):
+    __slots__ = ("hello", "join", "granted", "grant_failed", "released", "workers", "sessions", "usage")
+    HELLO_FIELD_NUMBER: _ClassVar[int]
+    JOIN_FIELD_NUMBER: _ClassVar[int]
+    GRANTED_FIELD_NUMBER: _ClassVar[int]
+    GRANT_FAILED_FIELD_NUMBER: _ClassVar[int]
+    RELEASED_FIELD_NUMBER: _ClassVar[int]
+    WORKERS_FIELD_NUMBER: _ClassVar[int]
+    SESSIONS_FIELD_NUMBER: _ClassVar[int]
+    USAGE_FIELD_NUMBER: _ClassVar[int]
+    hello: _common_pb2.Hello
+    join: Join
+    granted: Granted
+    grant_failed: GrantFailed
+    released: Released
+    workers: WorkersChanged
+    sessions: SessionsChanged
+    usage: Usage
+    def __init__(self, hello: _Optional[_Union[_common_pb2.Hello, _Mapping]] = ..., join: _Optional[_Union[Join, _Mapping]] = ..., granted: _Optional[_Union[Granted, _Mapping]] = ..., grant_failed: _Optional[_Union[GrantFailed, _Mapping]] = ..., released: _Optional[_Union[Released, _Mapping]] = ..., workers: _Optional[_Union[WorkersChanged, _Mapping]] = ..., sessions: _Optional[_Union[SessionsChanged, _Mapping]] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ...) -> None: ...
+
+class HostCommand(_message.Message):
+    __slots__ = ("hello", "grant", "revoke")
+    HELLO_FIELD_NUMBER: _ClassVar[int]
+    GRANT_FIELD_NUMBER: _ClassVar[int]
+    REVOKE_FIELD_NUMBER: _ClassVar[int]
+    hello: _common_pb2.HelloReply
+    grant: Grant
+    revoke: Revoke
+    def __init__(self, hello: _Optional[_Union[_common_pb2.HelloReply, _Mapping]] = ..., grant: _Optional[_Union[Grant, _Mapping]] = ..., revoke: _Optional[_Union[Revoke, _Mapping]] = ...) -> None: ...
+
+class Device(_message.Message):
+    __slots__ = ("id", "kind", "model", "memory_bytes", "capacity_milli", "granularity_milli", "simulated", "enforcement", "share_limit_milli")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
+    CAPACITY_MILLI_FIELD_NUMBER: _ClassVar[int]
+    GRANULARITY_MILLI_FIELD_NUMBER: _ClassVar[int]
+    SIMULATED_FIELD_NUMBER: _ClassVar[int]
+    ENFORCEMENT_FIELD_NUMBER: _ClassVar[int]
+    SHARE_LIMIT_MILLI_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    kind: str
+    model: str
+    memory_bytes: int
+    capacity_milli: int
+    granularity_milli: int
+    simulated: bool
+    enforcement: str
+    share_limit_milli: int
+    def __init__(self, id: _Optional[str] = ..., kind: _Optional[str] = ..., model: _Optional[str] = ..., memory_bytes: _Optional[int] = ..., capacity_milli: _Optional[int] = ..., granularity_milli: _Optional[int] = ..., simulated: bool = ..., enforcement: _Optional[str] = ..., share_limit_milli: _Optional[int] = ...) -> None: ...
+
+class Join(_message.Message):
+    __slots__ = ("host", "boot_id", "devices", "leases", "user_plane", "isolation", "isolation_reason")
+    HOST_FIELD_NUMBER: _ClassVar[int]
+    BOOT_ID_FIELD_NUMBER: _ClassVar[int]
+    DEVICES_FIELD_NUMBER: _ClassVar[int]
+    LEASES_FIELD_NUMBER: _ClassVar[int]
+    USER_PLANE_FIELD_NUMBER: _ClassVar[int]
+    ISOLATION_FIELD_NUMBER: _ClassVar[int]
+    ISOLATION_REASON_FIELD_NUMBER: _ClassVar[int]
+    host: str
+    boot_id: str
+    devices: _containers.RepeatedCompositeFieldContainer[Device]
+    leases: _containers.RepeatedCompositeFieldContainer[Granted]
+    user_plane: _common_pb2.Endpoint
+    isolation: int
+    isolation_reason: str
+    def __init__(self, host: _Optional[str] = ..., boot_id: _Optional[str] = ..., devices: _Optional[_Iterable[_Union[Device, _Mapping]]] = ..., leases: _Optional[_Iterable[_Union[Granted, _Mapping]]] = ..., user_plane: _Optional[_Union[_common_pb2.Endpoint, _Mapping]] = ..., isolation: _Optional[int] = ..., isolation_reason: _Optional[str] = ...) -> None: ...
+
+class ShareGrant(_message.Message):
+    __slots__ = ("n", "device", "milli")
+    N_FIELD_NUMBER: _ClassVar[int]
+    DEVICE_FIELD_NUMBER: _ClassVar[int]
+    MILLI_FIELD_NUMBER: _ClassVar[int]
+    n: int
+    device: str
+    milli: int
+    def __init__(self, n: _Optional[int] = ..., device: _Optional[str] = ..., milli: _Optional[int] = ...) -> None: ...
+
+class Grant(_message.Message):
+    __slots__ = ("instance", "tenant", "epoch", "shares", "address", "vnic_driver", "run_timeout_s", "tolerance")
+    INSTANCE_FIELD_NUMBER: _ClassVar[int]
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    SHARES_FIELD_NUMBER: _ClassVar[int]
+    ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    VNIC_DRIVER_FIELD_NUMBER: _ClassVar[int]
+    RUN_TIMEOUT_S_FIELD_NUMBER: _ClassVar[int]
+    TOLERANCE_FIELD_NUMBER: _ClassVar[int]
+    instance: str
+    tenant: str
+    epoch: int
+    shares: _containers.RepeatedCompositeFieldContainer[ShareGrant]
+    address: str
+    vnic_driver: str
+    run_timeout_s: int
+    tolerance: str
+    def __init__(self, instance: _Optional[str] = ..., tenant: _Optional[str] = ..., epoch: _Optional[int] = ..., shares: _Optional[_Iterable[_Union[ShareGrant, _Mapping]]] = ..., address: _Optional[str] = ..., vnic_driver: _Optional[str] = ..., run_timeout_s: _Optional[int] = ..., tolerance: _Optional[str] = ...) -> None: ...
+
+class Revoke(_message.Message):
+    __slots__ = ("instance", "epoch", "drain_grace_ms")
+    INSTANCE_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    DRAIN_GRACE_MS_FIELD_NUMBER: _ClassVar[int]
+    instance: str
+    epoch: int
+    drain_grace_ms: int
+    def __init__(self, instance: _Optional[str] = ..., epoch: _Optional[int] = ..., drain_grace_ms: _Optional[int] = ...) -> None: ...
+
+class Granted(_message.Message):
+    __slots__ = ("instance", "epoch", "tenant", "workers", "address")
+    INSTANCE_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    WORKERS_FIELD_NUMBER: _ClassVar[int]
+    ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    instance: str
+    epoch: int
+    tenant: str
+    workers: _containers.RepeatedCompositeFieldContainer[_pool_pb2.WorkerEndpoint]
+    address: str
+    def __init__(self, instance: _Optional[str] = ..., epoch: _Optional[int] = ..., tenant: _Optional[str] = ..., workers: _Optional[_Iterable[_Union[_pool_pb2.WorkerEndpoint, _Mapping]]] = ..., address: _Optional[str] = ...) -> None: ...
+
+class GrantFailed(_message.Message):
+    __slots__ = ("instance", "epoch", "error")
+    INSTANCE_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    instance: str
+    epoch: int
+    error: _common_pb2.Error
+    def __init__(self, instance: _Optional[str] = ..., epoch: _Optional[int] = ..., error: _Optional[_Union[_common_pb2.Error, _Mapping]] = ...) -> None: ...
+
+class Released(_message.Message):
+    __slots__ = ("instance", "epoch")
+    INSTANCE_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    instance: str
+    epoch: int
+    def __init__(self, instance: _Optional[str] = ..., epoch: _Optional[int] = ...) -> None: ...
+
+class WorkersChanged(_message.Message):
+    __slots__ = ("instance", "epoch", "workers")
+    INSTANCE_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    WORKERS_FIELD_NUMBER: _ClassVar[int]
+    instance: str
+    epoch: int
+    workers: _containers.RepeatedCompositeFieldContainer[_pool_pb2.WorkerEndpoint]
+    def __init__(self, instance: _Optional[str] = ..., epoch: _Optional[int] = ..., workers: _Optional[_Iterable[_Union[_pool_pb2.WorkerEndpoint, _Mapping]]] = ...) -> None: ...
+
+class SessionsChanged(_message.Message):
+    __slots__ = ("instance", "epoch", "specs")
+    INSTANCE_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    SPECS_FIELD_NUMBER: _ClassVar[int]
+    instance: str
+    epoch: int
+    specs: _containers.RepeatedCompositeFieldContainer[_listener_pb2.SessionSpec]
+    def __init__(self, instance: _Optional[str] = ..., epoch: _Optional[int] = ..., specs: _Optional[_Iterable[_Union[_listener_pb2.SessionSpec, _Mapping]]] = ...) -> None: ...
+
+class Usage(_message.Message):
+    __slots__ = ("instance", "epoch", "requests", "bytes_in", "bytes_out", "busy_ns")
+    INSTANCE_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    REQUESTS_FIELD_NUMBER: _ClassVar[int]
+    BYTES_IN_FIELD_NUMBER: _ClassVar[int]
+    BYTES_OUT_FIELD_NUMBER: _ClassVar[int]
+    BUSY_NS_FIELD_NUMBER: _ClassVar[int]
+    instance: str
+    epoch: int
+    requests: int
+    bytes_in: int
+    bytes_out: int
+    busy_ns: int
+    def __init__(self, instance: _Optional[str] = ..., epoch: _Optional[int] = ..., requests: _Optional[int] = ..., bytes_in: _Optional[int] = ..., bytes_out: _Optional[int] = ..., busy_ns: _Optional[int] = ...) -> None: ...
+
+class SignWorkerRequest(_message.Message):
+    __slots__ = ("instance", "epoch", "n", "csr_pem")
+    INSTANCE_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    N_FIELD_NUMBER: _ClassVar[int]
+    CSR_PEM_FIELD_NUMBER: _ClassVar[int]
+    instance: str
+    epoch: int
+    n: int
+    csr_pem: bytes
+    def __init__(self, instance: _Optional[str] = ..., epoch: _Optional[int] = ..., n: _Optional[int] = ..., csr_pem: _Optional[bytes] = ...) -> None: ...
+
+class SignWorkerReply(_message.Message):
+    __slots__ = ("leaf_pem", "ca_pem")
+    LEAF_PEM_FIELD_NUMBER: _ClassVar[int]
+    CA_PEM_FIELD_NUMBER: _ClassVar[int]
+    leaf_pem: bytes
+    ca_pem: bytes
+    def __init__(self, leaf_pem: _Optional[bytes] = ..., ca_pem: _Optional[bytes] = ...) -> None: ...
+
+class PoolStatusRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class DeviceUse(_message.Message):
+    __slots__ = ("host", "device", "free_milli", "reachable", "shares")
+    HOST_FIELD_NUMBER: _ClassVar[int]
+    DEVICE_FIELD_NUMBER: _ClassVar[int]
+    FREE_MILLI_FIELD_NUMBER: _ClassVar[int]
+    REACHABLE_FIELD_NUMBER: _ClassVar[int]
+    SHARES_FIELD_NUMBER: _ClassVar[int]
+    host: str
+    device: Device
+    free_milli: int
+    reachable: bool
+    shares: _containers.RepeatedCompositeFieldContainer[ShareUse]
+    def __init__(self, host: _Optional[str] = ..., device: _Optional[_Union[Device, _Mapping]] = ..., free_milli: _Optional[int] = ..., reachable: bool = ..., shares: _Optional[_Iterable[_Union[ShareUse, _Mapping]]] = ...) -> None: ...
+
+class ShareUse(_message.Message):
+    __slots__ = ("instance", "milli", "state")
+    INSTANCE_FIELD_NUMBER: _ClassVar[int]
+    MILLI_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    instance: str
+    milli: int
+    state: str
+    def __init__(self, instance: _Optional[str] = ..., milli: _Optional[int] = ..., state: _Optional[str] = ...) -> None: ...
+
+class PoolStatusReply(_message.Message):
+    __slots__ = ("pool", "software", "devices", "instances", "hosts")
+    POOL_FIELD_NUMBER: _ClassVar[int]
+    SOFTWARE_FIELD_NUMBER: _ClassVar[int]
+    DEVICES_FIELD_NUMBER: _ClassVar[int]
+    INSTANCES_FIELD_NUMBER: _ClassVar[int]
+    HOSTS_FIELD_NUMBER: _ClassVar[int]
+    pool: str
+    software: str
+    devices: _containers.RepeatedCompositeFieldContainer[DeviceUse]
+    instances: int
+    hosts: _containers.RepeatedCompositeFieldContainer[HostUse]
+    def __init__(self, pool: _Optional[str] = ..., software: _Optional[str] = ..., devices: _Optional[_Iterable[_Union[DeviceUse, _Mapping]]] = ..., instances: _Optional[int] = ..., hosts: _Optional[_Iterable[_Union[HostUse, _Mapping]]] = ...) -> None: ...
+
+class HostUse(_message.Message):
+    __slots__ = ("host", "reachable", "isolation", "isolation_reason")
+    HOST_FIELD_NUMBER: _ClassVar[int]
+    REACHABLE_FIELD_NUMBER: _ClassVar[int]
+    ISOLATION_FIELD_NUMBER: _ClassVar[int]
+    ISOLATION_REASON_FIELD_NUMBER: _ClassVar[int]
+    host: str
+    reachable: bool
+    isolation: int
+    isolation_reason: str
+    def __init__(self, host: _Optional[str] = ..., reachable: bool = ..., isolation: _Optional[int] = ..., isolation_reason: _Optional[str] = ...) -> None: ...
+
+class ListenerStatusRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListenerStatusReply(_message.Message):
+    __slots__ = ("host", "leases", "store_bytes", "store_limit_bytes", "spares", "sessions")
+    HOST_FIELD_NUMBER: _ClassVar[int]
+    LEASES_FIELD_NUMBER: _ClassVar[int]
+    STORE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    STORE_LIMIT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    SPARES_FIELD_NUMBER: _ClassVar[int]
+    SESSIONS_FIELD_NUMBER: _ClassVar[int]
+    host: str
+    leases: _containers.RepeatedCompositeFieldContainer[Granted]
+    store_bytes: int
+    store_limit_bytes: int
+    spares: int
+    sessions: int
+    def __init__(self, host: _Optional[str] = ..., leases: _Optional[_Iterable[_Union[Granted, _Mapping]]] = ..., store_bytes: _Optional[int] = ..., store_limit_bytes: _Optional[int] = ..., spares: _Optional[int] = ..., sessions: _Optional[int] = ...) -> None: ...

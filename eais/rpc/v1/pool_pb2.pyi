@@ -1,0 +1,191 @@
+from eais.rpc.v1 import common_pb2 as _common_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Mapping, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class InstanceState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    INSTANCE_STATE_UNSPECIFIED: _ClassVar[InstanceState]
+    PENDING: _ClassVar[InstanceState]
+    CREATING: _ClassVar[InstanceState]
+    BINDABLE: _ClassVar[InstanceState]
+    BOUND: _ClassVar[InstanceState]
+    IN_USE: _ClassVar[InstanceState]
+    DRAINING: _ClassVar[InstanceState]
+    FAILED: _ClassVar[InstanceState]
+    DELETED: _ClassVar[InstanceState]
+INSTANCE_STATE_UNSPECIFIED: InstanceState
+PENDING: InstanceState
+CREATING: InstanceState
+BINDABLE: InstanceState
+BOUND: InstanceState
+IN_USE: InstanceState
+DRAINING: InstanceState
+FAILED: InstanceState
+DELETED: InstanceState
+
+class CreateRequest(_message.Message):
+    __slots__ = ("op_id", "type")
+    OP_ID_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    op_id: str
+    type: str
+    def __init__(self, op_id: _Optional[str] = ..., type: _Optional[str] = ...) -> None: ...
+
+class AttachRequest(_message.Message):
+    __slots__ = ("op_id", "instance", "type", "no_start")
+    OP_ID_FIELD_NUMBER: _ClassVar[int]
+    INSTANCE_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    NO_START_FIELD_NUMBER: _ClassVar[int]
+    op_id: str
+    instance: str
+    type: str
+    no_start: bool
+    def __init__(self, op_id: _Optional[str] = ..., instance: _Optional[str] = ..., type: _Optional[str] = ..., no_start: bool = ...) -> None: ...
+
+class InstanceRequest(_message.Message):
+    __slots__ = ("op_id", "instance")
+    OP_ID_FIELD_NUMBER: _ClassVar[int]
+    INSTANCE_FIELD_NUMBER: _ClassVar[int]
+    op_id: str
+    instance: str
+    def __init__(self, op_id: _Optional[str] = ..., instance: _Optional[str] = ...) -> None: ...
+
+class DescribeRequest(_message.Message):
+    __slots__ = ("instance",)
+    INSTANCE_FIELD_NUMBER: _ClassVar[int]
+    instance: str
+    def __init__(self, instance: _Optional[str] = ...) -> None: ...
+
+class ListRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class InstanceReply(_message.Message):
+    __slots__ = ("instance",)
+    INSTANCE_FIELD_NUMBER: _ClassVar[int]
+    instance: Instance
+    def __init__(self, instance: _Optional[_Union[Instance, _Mapping]] = ...) -> None: ...
+
+class ListReply(_message.Message):
+    __slots__ = ("instances",)
+    INSTANCES_FIELD_NUMBER: _ClassVar[int]
+    instances: _containers.RepeatedCompositeFieldContainer[Instance]
+    def __init__(self, instances: _Optional[_Iterable[_Union[Instance, _Mapping]]] = ...) -> None: ...
+
+class Instance(_message.Message):
+    __slots__ = ("id", "tenant", "type", "state", "reason", "detail", "frontend", "epoch", "listener", "workers", "vnic", "tolerance", "ephemeral")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    DETAIL_FIELD_NUMBER: _ClassVar[int]
+    FRONTEND_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    LISTENER_FIELD_NUMBER: _ClassVar[int]
+    WORKERS_FIELD_NUMBER: _ClassVar[int]
+    VNIC_FIELD_NUMBER: _ClassVar[int]
+    TOLERANCE_FIELD_NUMBER: _ClassVar[int]
+    EPHEMERAL_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    tenant: str
+    type: str
+    state: InstanceState
+    reason: str
+    detail: str
+    frontend: str
+    epoch: int
+    listener: _common_pb2.Endpoint
+    workers: _containers.RepeatedCompositeFieldContainer[WorkerEndpoint]
+    vnic: Vnic
+    tolerance: str
+    ephemeral: bool
+    def __init__(self, id: _Optional[str] = ..., tenant: _Optional[str] = ..., type: _Optional[str] = ..., state: _Optional[_Union[InstanceState, str]] = ..., reason: _Optional[str] = ..., detail: _Optional[str] = ..., frontend: _Optional[str] = ..., epoch: _Optional[int] = ..., listener: _Optional[_Union[_common_pb2.Endpoint, _Mapping]] = ..., workers: _Optional[_Iterable[_Union[WorkerEndpoint, _Mapping]]] = ..., vnic: _Optional[_Union[Vnic, _Mapping]] = ..., tolerance: _Optional[str] = ..., ephemeral: bool = ...) -> None: ...
+
+class WorkerEndpoint(_message.Message):
+    __slots__ = ("n", "endpoint", "kind", "device", "share_milli", "simulated", "isolation", "enforcement", "serving", "incarnation")
+    N_FIELD_NUMBER: _ClassVar[int]
+    ENDPOINT_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    DEVICE_FIELD_NUMBER: _ClassVar[int]
+    SHARE_MILLI_FIELD_NUMBER: _ClassVar[int]
+    SIMULATED_FIELD_NUMBER: _ClassVar[int]
+    ISOLATION_FIELD_NUMBER: _ClassVar[int]
+    ENFORCEMENT_FIELD_NUMBER: _ClassVar[int]
+    SERVING_FIELD_NUMBER: _ClassVar[int]
+    INCARNATION_FIELD_NUMBER: _ClassVar[int]
+    n: int
+    endpoint: _common_pb2.Endpoint
+    kind: str
+    device: str
+    share_milli: int
+    simulated: bool
+    isolation: int
+    enforcement: str
+    serving: bool
+    incarnation: int
+    def __init__(self, n: _Optional[int] = ..., endpoint: _Optional[_Union[_common_pb2.Endpoint, _Mapping]] = ..., kind: _Optional[str] = ..., device: _Optional[str] = ..., share_milli: _Optional[int] = ..., simulated: bool = ..., isolation: _Optional[int] = ..., enforcement: _Optional[str] = ..., serving: bool = ..., incarnation: _Optional[int] = ...) -> None: ...
+
+class Vnic(_message.Message):
+    __slots__ = ("driver", "address", "isolation")
+    DRIVER_FIELD_NUMBER: _ClassVar[int]
+    ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    ISOLATION_FIELD_NUMBER: _ClassVar[int]
+    driver: str
+    address: str
+    isolation: str
+    def __init__(self, driver: _Optional[str] = ..., address: _Optional[str] = ..., isolation: _Optional[str] = ...) -> None: ...
+
+class WatchUp(_message.Message):
+    __slots__ = ("hello", "load", "want")
+    HELLO_FIELD_NUMBER: _ClassVar[int]
+    LOAD_FIELD_NUMBER: _ClassVar[int]
+    WANT_FIELD_NUMBER: _ClassVar[int]
+    hello: _common_pb2.Hello
+    load: FrontEndLoad
+    want: Want
+    def __init__(self, hello: _Optional[_Union[_common_pb2.Hello, _Mapping]] = ..., load: _Optional[_Union[FrontEndLoad, _Mapping]] = ..., want: _Optional[_Union[Want, _Mapping]] = ...) -> None: ...
+
+class FrontEndLoad(_message.Message):
+    __slots__ = ("instance", "waiting_calls", "answered_calls", "cpu_load")
+    INSTANCE_FIELD_NUMBER: _ClassVar[int]
+    WAITING_CALLS_FIELD_NUMBER: _ClassVar[int]
+    ANSWERED_CALLS_FIELD_NUMBER: _ClassVar[int]
+    CPU_LOAD_FIELD_NUMBER: _ClassVar[int]
+    instance: str
+    waiting_calls: int
+    answered_calls: int
+    cpu_load: float
+    def __init__(self, instance: _Optional[str] = ..., waiting_calls: _Optional[int] = ..., answered_calls: _Optional[int] = ..., cpu_load: _Optional[float] = ...) -> None: ...
+
+class Want(_message.Message):
+    __slots__ = ("instance",)
+    INSTANCE_FIELD_NUMBER: _ClassVar[int]
+    instance: str
+    def __init__(self, instance: _Optional[str] = ...) -> None: ...
+
+class WatchDown(_message.Message):
+    __slots__ = ("hello", "instance", "notice")
+    HELLO_FIELD_NUMBER: _ClassVar[int]
+    INSTANCE_FIELD_NUMBER: _ClassVar[int]
+    NOTICE_FIELD_NUMBER: _ClassVar[int]
+    hello: _common_pb2.HelloReply
+    instance: Instance
+    notice: Notice
+    def __init__(self, hello: _Optional[_Union[_common_pb2.HelloReply, _Mapping]] = ..., instance: _Optional[_Union[Instance, _Mapping]] = ..., notice: _Optional[_Union[Notice, _Mapping]] = ...) -> None: ...
+
+class Notice(_message.Message):
+    __slots__ = ("instance", "reason", "message")
+    INSTANCE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    instance: str
+    reason: str
+    message: str
+    def __init__(self, instance: _Optional[str] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...

@@ -1,0 +1,162 @@
+from eais.rpc.v1 import common_pb2 as _common_pb2
+from eais.rpc.v1 import listener_pb2 as _listener_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Mapping, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class ToWorkerProcess(_message.Message):
+    __slots__ = ("adopt", "load", "unload", "leaf", "drain", "serve")
+    ADOPT_FIELD_NUMBER: _ClassVar[int]
+    LOAD_FIELD_NUMBER: _ClassVar[int]
+    UNLOAD_FIELD_NUMBER: _ClassVar[int]
+    LEAF_FIELD_NUMBER: _ClassVar[int]
+    DRAIN_FIELD_NUMBER: _ClassVar[int]
+    SERVE_FIELD_NUMBER: _ClassVar[int]
+    adopt: Adopt
+    load: Load
+    unload: Unload
+    leaf: Leaf
+    drain: Drain
+    serve: Serve
+    def __init__(self, adopt: _Optional[_Union[Adopt, _Mapping]] = ..., load: _Optional[_Union[Load, _Mapping]] = ..., unload: _Optional[_Union[Unload, _Mapping]] = ..., leaf: _Optional[_Union[Leaf, _Mapping]] = ..., drain: _Optional[_Union[Drain, _Mapping]] = ..., serve: _Optional[_Union[Serve, _Mapping]] = ...) -> None: ...
+
+class FromWorkerProcess(_message.Message):
+    __slots__ = ("spare", "adopted", "loaded", "load_failed", "heartbeat", "stuck", "held")
+    SPARE_FIELD_NUMBER: _ClassVar[int]
+    ADOPTED_FIELD_NUMBER: _ClassVar[int]
+    LOADED_FIELD_NUMBER: _ClassVar[int]
+    LOAD_FAILED_FIELD_NUMBER: _ClassVar[int]
+    HEARTBEAT_FIELD_NUMBER: _ClassVar[int]
+    STUCK_FIELD_NUMBER: _ClassVar[int]
+    HELD_FIELD_NUMBER: _ClassVar[int]
+    spare: Spare
+    adopted: Adopted
+    loaded: Loaded
+    load_failed: LoadFailed
+    heartbeat: Heartbeat
+    stuck: Stuck
+    held: Held
+    def __init__(self, spare: _Optional[_Union[Spare, _Mapping]] = ..., adopted: _Optional[_Union[Adopted, _Mapping]] = ..., loaded: _Optional[_Union[Loaded, _Mapping]] = ..., load_failed: _Optional[_Union[LoadFailed, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., stuck: _Optional[_Union[Stuck, _Mapping]] = ..., held: _Optional[_Union[Held, _Mapping]] = ...) -> None: ...
+
+class Leaf(_message.Message):
+    __slots__ = ("key_pem", "leaf_pem", "ca_pem")
+    KEY_PEM_FIELD_NUMBER: _ClassVar[int]
+    LEAF_PEM_FIELD_NUMBER: _ClassVar[int]
+    CA_PEM_FIELD_NUMBER: _ClassVar[int]
+    key_pem: bytes
+    leaf_pem: bytes
+    ca_pem: bytes
+    def __init__(self, key_pem: _Optional[bytes] = ..., leaf_pem: _Optional[bytes] = ..., ca_pem: _Optional[bytes] = ...) -> None: ...
+
+class Adopt(_message.Message):
+    __slots__ = ("pool", "instance", "tenant", "epoch", "n", "incarnation", "address", "port", "threads", "run_timeout_s", "leaf", "kind")
+    POOL_FIELD_NUMBER: _ClassVar[int]
+    INSTANCE_FIELD_NUMBER: _ClassVar[int]
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    N_FIELD_NUMBER: _ClassVar[int]
+    INCARNATION_FIELD_NUMBER: _ClassVar[int]
+    ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    PORT_FIELD_NUMBER: _ClassVar[int]
+    THREADS_FIELD_NUMBER: _ClassVar[int]
+    RUN_TIMEOUT_S_FIELD_NUMBER: _ClassVar[int]
+    LEAF_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    pool: str
+    instance: str
+    tenant: str
+    epoch: int
+    n: int
+    incarnation: int
+    address: str
+    port: int
+    threads: int
+    run_timeout_s: int
+    leaf: Leaf
+    kind: str
+    def __init__(self, pool: _Optional[str] = ..., instance: _Optional[str] = ..., tenant: _Optional[str] = ..., epoch: _Optional[int] = ..., n: _Optional[int] = ..., incarnation: _Optional[int] = ..., address: _Optional[str] = ..., port: _Optional[int] = ..., threads: _Optional[int] = ..., run_timeout_s: _Optional[int] = ..., leaf: _Optional[_Union[Leaf, _Mapping]] = ..., kind: _Optional[str] = ...) -> None: ...
+
+class Load(_message.Message):
+    __slots__ = ("session", "spec", "folder")
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    SPEC_FIELD_NUMBER: _ClassVar[int]
+    FOLDER_FIELD_NUMBER: _ClassVar[int]
+    session: str
+    spec: _listener_pb2.SessionSpec
+    folder: str
+    def __init__(self, session: _Optional[str] = ..., spec: _Optional[_Union[_listener_pb2.SessionSpec, _Mapping]] = ..., folder: _Optional[str] = ...) -> None: ...
+
+class Unload(_message.Message):
+    __slots__ = ("session",)
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    session: str
+    def __init__(self, session: _Optional[str] = ...) -> None: ...
+
+class Drain(_message.Message):
+    __slots__ = ("grace_ms",)
+    GRACE_MS_FIELD_NUMBER: _ClassVar[int]
+    grace_ms: int
+    def __init__(self, grace_ms: _Optional[int] = ...) -> None: ...
+
+class Serve(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class Spare(_message.Message):
+    __slots__ = ("isolation",)
+    ISOLATION_FIELD_NUMBER: _ClassVar[int]
+    isolation: int
+    def __init__(self, isolation: _Optional[int] = ...) -> None: ...
+
+class Adopted(_message.Message):
+    __slots__ = ("port", "error")
+    PORT_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    port: int
+    error: _common_pb2.Error
+    def __init__(self, port: _Optional[int] = ..., error: _Optional[_Union[_common_pb2.Error, _Mapping]] = ...) -> None: ...
+
+class Loaded(_message.Message):
+    __slots__ = ("session", "signature")
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    SIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    session: str
+    signature: _listener_pb2.Signature
+    def __init__(self, session: _Optional[str] = ..., signature: _Optional[_Union[_listener_pb2.Signature, _Mapping]] = ...) -> None: ...
+
+class LoadFailed(_message.Message):
+    __slots__ = ("session", "error")
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    session: str
+    error: _common_pb2.Error
+    def __init__(self, session: _Optional[str] = ..., error: _Optional[_Union[_common_pb2.Error, _Mapping]] = ...) -> None: ...
+
+class Heartbeat(_message.Message):
+    __slots__ = ("requests", "bytes_in", "bytes_out", "busy_ns", "in_flight")
+    REQUESTS_FIELD_NUMBER: _ClassVar[int]
+    BYTES_IN_FIELD_NUMBER: _ClassVar[int]
+    BYTES_OUT_FIELD_NUMBER: _ClassVar[int]
+    BUSY_NS_FIELD_NUMBER: _ClassVar[int]
+    IN_FLIGHT_FIELD_NUMBER: _ClassVar[int]
+    requests: int
+    bytes_in: int
+    bytes_out: int
+    busy_ns: int
+    in_flight: int
+    def __init__(self, requests: _Optional[int] = ..., bytes_in: _Optional[int] = ..., bytes_out: _Optional[int] = ..., busy_ns: _Optional[int] = ..., in_flight: _Optional[int] = ...) -> None: ...
+
+class Stuck(_message.Message):
+    __slots__ = ("session",)
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    session: str
+    def __init__(self, session: _Optional[str] = ...) -> None: ...
+
+class Held(_message.Message):
+    __slots__ = ("sessions",)
+    SESSIONS_FIELD_NUMBER: _ClassVar[int]
+    sessions: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, sessions: _Optional[_Iterable[str]] = ...) -> None: ...
