@@ -1,0 +1,63 @@
+"""The one place where gRPC is tuned: channel and server options, message bounds.
+
+Frozen peers are only noticed with keepalive time, keepalive time-out,
+`grpc.http2.ping_timeout_ms` and `max_pings_without_data=0` together.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+# A message on any stream; larger tensors and files are sent in pieces.
+MAX_MESSAGE_BYTES: Final = 16 << 20
+# A tensor up to this size travels inside its Run or Answer.
+INLINE_TENSOR_BYTES: Final = 256 << 10
+# One Piece of a larger tensor, and one chunk of a model file.
+PIECE_BYTES: Final = 1 << 20
+
+KEEPALIVE_TIME_MS: Final = 5_000
+KEEPALIVE_TIMEOUT_MS: Final = 5_000
+HANDSHAKE_TIMEOUT_MS: Final = 5_000
+MAX_STREAMS_PER_CONNECTION: Final = 1_024
+
+Options = list[tuple[str, str | int]]
+
+_COMMON: Options = [
+    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.keepalive_time_ms", KEEPALIVE_TIME_MS),
+    ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
+    ("grpc.http2.ping_timeout_ms", KEEPALIVE_TIMEOUT_MS),
+    ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.keepalive_permit_without_calls", 1),
+]
+
+
+def client_options(server_name: str) -> Options:
+    """Options of a channel to the server whose certificate carries `server_name`.
+
+    Retries belong to the client library, so gRPC's own are off; a channel
+    never shares a connection with another one's credentials.
+    """
+    return [
+        *_COMMON,
+        ("grpc.ssl_target_name_override", server_name),
+        ("grpc.enable_retries", 0),
+        ("grpc.use_local_subchannel_pool", 1),
+        ("grpc.initial_reconnect_backoff_ms", 50),
+        ("grpc.min_reconnect_backoff_ms", 50),
+        ("grpc.max_reconnect_backoff_ms", 1_000),
+        ("grpc.enable_http_proxy", 0),
+    ]
+
+
+def server_options() -> Options:
+    """Options of every server; ports are never shared with another process."""
+    return [
+        *_COMMON,
+        ("grpc.so_reuseport", 0),
+        ("grpc.server_handshake_timeout_ms", HANDSHAKE_TIMEOUT_MS),
+        ("grpc.max_concurrent_streams", MAX_STREAMS_PER_CONNECTION),
+        ("grpc.http2.min_ping_interval_without_data_ms", KEEPALIVE_TIME_MS // 2),
+        ("grpc.http2.max_ping_strikes", 3),
+    ]

@@ -1,0 +1,179 @@
+"""Handlers bound from the verb table: who may call, parsing, errors, all in one choke point.
+
+A handler sees a parsed request and the caller's identity, and answers or
+raises an `EaisError`. Nothing else leaves: an uncaught exception is logged
+here and answered BUG without its text.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, NoReturn, TypeVar
+
+import grpc
+import grpc.aio
+from google.protobuf.message import DecodeError, Message
+
+from eais.errors import EaisError, IdentityError, UsageError, make_error
+from eais.identity import Identity, identity_of_peer
+from eais.rpc.hello import check_version, hello_reply
+from eais.rpc.status import DETAILS_KEY, clip, status_code, status_details
+from eais.rpc.v1 import common_pb2
+from eais.rpc.verbs import Shape, Verb
+
+Req = TypeVar("Req", bound=Message)
+Rep = TypeVar("Rep", bound=Message)
+_Context = grpc.aio.ServicerContext[Any, Any]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls, from the certificate alone, and how long they'll wait (seconds)."""
+
+    identity: Identity
+    timeout_s: float | None
+
+
+UnaryHandler = Callable[[Req, Caller], Awaitable[Rep]]
+UploadHandler = Callable[[AsyncIterator[Req], Caller], Awaitable[Rep]]
+StreamHandler = Callable[[AsyncIterator[Req], Caller], AsyncIterator[Rep]]
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """A verb and what serves it; made by `unary`, `upload` and `stream`."""
+
+    verb: Verb[Any, Any]
+    handler: Callable[[Any, Caller], Any]
+
+
+def unary(verb: Verb[Req, Rep], handler: UnaryHandler[Req, Rep]) -> Binding:
+    """Serve a verb of one request and one reply."""
+    return _binding(verb, Shape.UNARY, handler)
+
+
+def upload(verb: Verb[Req, Rep], handler: UploadHandler[Req, Rep]) -> Binding:
+    """Serve a verb of many requests and one reply."""
+    return _binding(verb, Shape.UPLOAD, handler)
+
+
+def stream(verb: Verb[Req, Rep], handler: StreamHandler[Req, Rep]) -> Binding:
+    """Serve a verb with streams both ways; the handler is an async generator."""
+    return _binding(verb, Shape.STREAM, handler)
+
+
+def _binding(verb: Verb[Any, Any], shape: Shape, handler: Callable[..., Any]) -> Binding:
+    if verb.shape is not shape:
+        raise TypeError(f"{verb.path} is {verb.shape.value}")
+    return Binding(verb, handler)
+
+
+def greet(verb: Verb[common_pb2.Hello, common_pb2.HelloReply], software: str) -> Binding:
+    """Serve a service's Greet."""
+
+    async def answer(hello: common_pb2.Hello, caller: Caller) -> common_pb2.HelloReply:
+        check_version(hello)
+        return hello_reply(software)
+
+    return unary(verb, answer)
+
+
+class _Guard:
+    """What stands between a socket and a handler."""
+
+    def __init__(self, pool: str, binding: Binding) -> None:
+        self._pool = pool
+        self._verb = binding.verb
+        self._handler = binding.handler
+
+    def _admit(self, context: _Context) -> Caller:
+        identity = identity_of_peer(context.auth_context(), self._pool)
+        if identity.role not in self._verb.roles:
+            raise IdentityError(
+                "PERMISSION_DENIED", f"a {identity.role.value} may not call {self._verb.method}"
+            )
+        left = context.time_remaining()
+        return Caller(identity, left)
+
+    def _parse(self, data: bytes) -> Any:
+        try:
+            return self._verb.request.FromString(data)
+        except DecodeError:
+            raise UsageError(
+                "MALFORMED_MESSAGE", f"not a {self._verb.request.DESCRIPTOR.name} message"
+            ) from None
+
+    async def _parsed(self, requests: AsyncIterator[bytes]) -> AsyncIterator[Any]:
+        async for data in requests:
+            yield self._parse(data)
+
+    async def unary(self, data: bytes, context: _Context) -> Any:
+        try:
+            caller = self._admit(context)
+            return await self._handler(self._parse(data), caller)
+        except EaisError as error:
+            await _abort(context, error)
+        except Exception:
+            # The edge of the process: its text may hold paths, so only the log gets it.
+            await _abort(context, _bug(self._verb))
+
+    async def upload(self, requests: AsyncIterator[bytes], context: _Context) -> Any:
+        try:
+            caller = self._admit(context)
+            return await self._handler(self._parsed(requests), caller)
+        except EaisError as error:
+            await _abort(context, error)
+        except Exception:
+            # The edge of the process, as in `unary`.
+            await _abort(context, _bug(self._verb))
+
+    async def stream(self, requests: AsyncIterator[bytes], context: _Context) -> AsyncIterator[Any]:
+        try:
+            caller = self._admit(context)
+            async for reply in self._handler(self._parsed(requests), caller):
+                yield reply
+        except EaisError as error:
+            await _abort(context, error)
+        except Exception:
+            # The edge of the process, as in `unary`.
+            await _abort(context, _bug(self._verb))
+
+
+def _bug(verb: Verb[Any, Any]) -> EaisError:
+    log.exception("BUG: %s raised", verb.path)
+    return make_error("BUG", "the server failed on this call; its log says how")
+
+
+async def _abort(context: _Context, error: EaisError) -> NoReturn:
+    trailer = ((DETAILS_KEY, status_details(error)),)
+    await context.abort(status_code(error), clip(str(error)), trailer)
+    raise AssertionError("abort always raises")
+
+
+def _serialize(reply: Message) -> bytes:
+    return reply.SerializeToString()
+
+
+_MAKERS: dict[Shape, tuple[Callable[..., grpc.RpcMethodHandler[Any, Any]], str]] = {
+    Shape.UNARY: (grpc.unary_unary_rpc_method_handler, "unary"),
+    Shape.UPLOAD: (grpc.stream_unary_rpc_method_handler, "upload"),
+    Shape.STREAM: (grpc.stream_stream_rpc_method_handler, "stream"),
+}
+
+
+def generic_handlers(
+    pool: str, bindings: Iterable[Binding]
+) -> tuple[grpc.GenericRpcHandler[Any, Any], ...]:
+    """One gRPC handler a service, for peers of `pool` only."""
+    services: dict[str, dict[str, grpc.RpcMethodHandler[Any, Any]]] = {}
+    for binding in bindings:
+        make, name = _MAKERS[binding.verb.shape]
+        method = make(getattr(_Guard(pool, binding), name), response_serializer=_serialize)
+        services.setdefault(binding.verb.full_service, {})[binding.verb.method] = method
+    return tuple(
+        grpc.method_handlers_generic_handler(name, methods) for name, methods in services.items()
+    )

@@ -1,0 +1,103 @@
+"""Errors to gRPC statuses and back, by the table of `eais.errors` alone.
+
+A refusal travels as `google.rpc.Status` in the trailer `grpc-status-details-bin`
+with one `ErrorInfo` whose reason is a word of `REASONS`.
+"""
+
+from __future__ import annotations
+
+import grpc
+from google.rpc import error_details_pb2, status_pb2
+
+from eais.errors import DeadlineExceeded, Detached, EaisError, IdentityError, Unavailable
+from eais.errors import UsageError, make_error, spec_of
+from eais.rpc.v1 import common_pb2
+
+DOMAIN = "eais"
+DETAILS_KEY = "grpc-status-details-bin"
+MAX_TEXT = 512
+_CODES = {code.name: code for code in grpc.StatusCode}
+
+
+def clip(text: str, limit: int = MAX_TEXT) -> str:
+    """`text` in at most `limit` bytes of UTF-8."""
+    data = text.encode()
+    return text if len(data) <= limit else data[: limit - 3].decode(errors="ignore") + "..."
+
+
+def status_code(error: EaisError) -> grpc.StatusCode:
+    """The gRPC code of an error's reason."""
+    return _CODES[spec_of(error.reason).status]
+
+
+def status_details(error: EaisError) -> bytes:
+    """The serialised `google.rpc.Status` for the trailer."""
+    status = status_pb2.Status(code=status_code(error).value[0], message=clip(str(error)))
+    info = error_details_pb2.ErrorInfo(
+        reason=error.reason, domain=DOMAIN, metadata=dict(error.metadata)
+    )
+    if error.hint:
+        info.metadata["hint"] = clip(error.hint)
+    status.details.add().Pack(info)
+    return status.SerializeToString()
+
+
+def error_of_details(data: bytes) -> EaisError | None:
+    """The error inside a `grpc-status-details-bin` trailer; None if it isn't ours."""
+    status = status_pb2.Status.FromString(data)
+    info = error_details_pb2.ErrorInfo()
+    for detail in status.details:
+        if detail.Unpack(info) and info.domain == DOMAIN:
+            metadata = dict(info.metadata)
+            hint = metadata.pop("hint", "")
+            text = status.message.removeprefix(f"{info.reason}: ")
+            return make_error(info.reason, text, hint=hint, metadata=metadata)
+    return None
+
+
+def error_of_rpc(error: grpc.RpcError, unreachable: str) -> EaisError:
+    """The EAIS error behind a failed call.
+
+    `unreachable` is the reason for a peer that nobody answers for, such as
+    POOL_UNREACHABLE.
+    """
+    for key, value in error.trailing_metadata() or ():
+        if key == DETAILS_KEY:
+            found = error_of_details(value)
+            if found is not None:
+                return found
+    return _plain(error.code(), error.details() or "", unreachable)
+
+
+def _plain(code: grpc.StatusCode, text: str, unreachable: str) -> EaisError:
+    """An error for a status that the framework made, not a handler of ours."""
+    match code:
+        case grpc.StatusCode.UNAVAILABLE:
+            return Unavailable(unreachable, f"no answer ({clip(text, 160)})")
+        case grpc.StatusCode.DEADLINE_EXCEEDED:
+            return DeadlineExceeded("DEADLINE_EXCEEDED", "the deadline passed while waiting")
+        case grpc.StatusCode.CANCELLED:
+            return Detached("CANCELLED", "the call was cancelled")
+        case grpc.StatusCode.UNIMPLEMENTED:
+            return UsageError("UNIMPLEMENTED", "the peer doesn't know this verb")
+        case grpc.StatusCode.UNAUTHENTICATED | grpc.StatusCode.PERMISSION_DENIED:
+            return IdentityError(code.name, "refused by the peer")
+        case grpc.StatusCode.RESOURCE_EXHAUSTED:
+            return make_error("BUSY", clip(text, 160))
+    return make_error("BUG", f"unexpected status {code.name}")
+
+
+def error_to_message(error: EaisError) -> common_pb2.Error:
+    """The error as it travels inside streams and stored answers."""
+    message = common_pb2.Error(reason=error.reason, message=clip(error.message))
+    message.metadata.update(error.metadata)
+    if error.hint:
+        message.metadata["hint"] = clip(error.hint)
+    return message
+
+
+def error_of_message(message: common_pb2.Error) -> EaisError:
+    """The error that `error_to_message` wrote."""
+    metadata = dict(message.metadata)
+    hint = metadata.pop("hint", "")
+    return make_error(message.reason, message.message, hint=hint, metadata=metadata)

@@ -1,0 +1,207 @@
+"""Numpy values to wire values and back: the one codec.
+
+A fixed-size tensor's elements travel as little-endian row-major bytes. A
+tensor above `inline_limit` bytes is deferred: its bytes are handed to the
+caller beside the message, to be sent as Piece messages.
+
+Element types that numpy itself lacks (bfloat16, float8, 4-bit) are carried as
+the bytes of the unsigned integers of the same width; `session` gives them
+their meaning.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from eais.channel import INLINE_TENSOR_BYTES, PIECE_BYTES
+from eais.errors import InputRejected, UsageError
+from eais.rpc.v1 import value_pb2
+
+Array: TypeAlias = npt.NDArray[Any]
+#: What a session takes and gives: an array, a list of values, a dict of scalars, None.
+Value: TypeAlias = Any
+
+_T = value_pb2.ElementType
+
+MAX_DIMS: Final = 64
+MAX_ELEMENTS: Final = 1 << 48
+MAX_DEPTH: Final = 8
+
+_DTYPES: Final[Mapping[int, np.dtype[Any]]] = {
+    _T.FLOAT: np.dtype("<f4"),
+    _T.UINT8: np.dtype("u1"),
+    _T.INT8: np.dtype("i1"),
+    _T.UINT16: np.dtype("<u2"),
+    _T.INT16: np.dtype("<i2"),
+    _T.INT32: np.dtype("<i4"),
+    _T.INT64: np.dtype("<i8"),
+    _T.BOOL: np.dtype("?"),
+    _T.FLOAT16: np.dtype("<f2"),
+    _T.DOUBLE: np.dtype("<f8"),
+    _T.UINT32: np.dtype("<u4"),
+    _T.UINT64: np.dtype("<u8"),
+    _T.COMPLEX64: np.dtype("<c8"),
+    _T.COMPLEX128: np.dtype("<c16"),
+    _T.BFLOAT16: np.dtype("<u2"),
+    _T.FLOAT8E4M3FN: np.dtype("u1"),
+    _T.FLOAT8E4M3FNUZ: np.dtype("u1"),
+    _T.FLOAT8E5M2: np.dtype("u1"),
+    _T.FLOAT8E5M2FNUZ: np.dtype("u1"),
+}
+_TYPE_OF: Final[Mapping[np.dtype[Any], int]] = {
+    dtype: kind for kind, dtype in reversed(_DTYPES.items())
+}
+
+
+@dataclass
+class Deferred:
+    """Tensor bytes that follow a message, in the order in which it names them."""
+
+    inline_limit: int = INLINE_TENSOR_BYTES
+    buffers: list[memoryview] = field(default_factory=list)
+
+    def pieces(self) -> Iterator[tuple[int, int, memoryview]]:
+        """(tensor, offset, bytes) in order, each of at most `PIECE_BYTES`."""
+        for index, buffer in enumerate(self.buffers):
+            for offset in range(0, len(buffer), PIECE_BYTES):
+                yield index, offset, buffer[offset : offset + PIECE_BYTES]
+
+
+def encode_value(value: Value, deferred: Deferred) -> value_pb2.Value:
+    """A run's input or output as a message.
+
+    Takes arrays, lists of values, dicts of scalars, None; `InputRejected`
+    INPUT_DTYPE for anything else.
+    """
+    if value is None:
+        return value_pb2.Value(absent=value_pb2.Absent())
+    if isinstance(value, np.ndarray):
+        return value_pb2.Value(tensor=encode_tensor(value, deferred))
+    if isinstance(value, Mapping):
+        return value_pb2.Value(map=_encode_map(value, deferred))
+    if isinstance(value, list | tuple):
+        parts = [encode_value(part, deferred) for part in value]
+        return value_pb2.Value(sequence=value_pb2.Sequence(values=parts))
+    if isinstance(value, np.generic | str | bytes | int | float):
+        return value_pb2.Value(tensor=encode_tensor(np.asarray(value), deferred))
+    raise InputRejected("INPUT_DTYPE", f"a {type(value).__name__} is not a tensor, list or dict")
+
+
+def _encode_map(value: Mapping[Any, Any], deferred: Deferred) -> value_pb2.Map:
+    keys = np.array(list(value.keys()), dtype=None if value else np.int64)
+    values = np.array(list(value.values()), dtype=None if value else np.float32)
+    if value and isinstance(next(iter(value.values())), float):
+        values = values.astype(np.float64)
+    return value_pb2.Map(
+        keys=encode_tensor(keys, deferred), values=encode_tensor(values, deferred)
+    )
+
+
+def encode_tensor(array: Array, deferred: Deferred) -> value_pb2.Tensor:
+    """Any array of a supported dtype, any strides; strings as object, U or S arrays."""
+    if array.dtype.kind in "OUS":
+        strings = [_utf8(item) for item in array.ravel().tolist()]
+        return value_pb2.Tensor(type=_T.STRING, dims=array.shape, strings=strings)
+    kind = _TYPE_OF.get(array.dtype.newbyteorder("<"))
+    if kind is None:
+        raise InputRejected("INPUT_DTYPE", f"dtype {array.dtype} can't be sent")
+    tensor = value_pb2.Tensor(type=kind, dims=array.shape)  # type: ignore[arg-type]
+    if array.nbytes <= deferred.inline_limit:
+        tensor.raw = array.astype(_DTYPES[kind], copy=False).tobytes()
+        return tensor
+    flat = np.ascontiguousarray(array, dtype=_DTYPES[kind]).reshape(-1)
+    tensor.deferred_bytes = array.nbytes
+    deferred.buffers.append(flat.view(np.uint8).data)
+    return tensor
+
+
+def _utf8(item: object) -> bytes:
+    if isinstance(item, bytes):
+        return item
+    if isinstance(item, str):
+        return item.encode()
+    return str(item).encode()
+
+
+def checked_size(tensor: value_pb2.Tensor) -> tuple[tuple[int, ...], int]:
+    """Shape and element count of an incoming tensor, before anything is allocated.
+
+    Raises `InputRejected` INPUT_SIZE for negative dims, more than `MAX_DIMS` of
+    them, products above `MAX_ELEMENTS`, and byte counts that don't fit.
+    """
+    dims = tuple(tensor.dims)
+    if len(dims) > MAX_DIMS or any(dim < 0 for dim in dims):
+        raise InputRejected("INPUT_SIZE", f"{len(dims)} dims, each must be >= 0, at most {MAX_DIMS}")
+    count = math.prod(dims)
+    if count > MAX_ELEMENTS:
+        raise InputRejected("INPUT_SIZE", "the product of the dims is too large")
+    if tensor.type == _T.STRING:
+        got, want = len(tensor.strings), count
+    elif tensor.type in _DTYPES:
+        got = tensor.deferred_bytes or len(tensor.raw)
+        want = count * _DTYPES[tensor.type].itemsize
+    else:
+        raise InputRejected("INPUT_DTYPE", f"element type {tensor.type} is not served")
+    if got != want:
+        raise InputRejected("INPUT_SIZE", f"dims {list(dims)} need {want} bytes or items, got {got}")
+    return dims, count
+
+
+def deferred_tensors(value: value_pb2.Value, depth: int = 0) -> Iterator[value_pb2.Tensor]:
+    """The tensors of `value` whose bytes follow, in wire order."""
+    if depth > MAX_DEPTH:
+        raise UsageError("MALFORMED_MESSAGE", f"values nest deeper than {MAX_DEPTH}")
+    match value.WhichOneof("kind"):
+        case "tensor":
+            parts = [value.tensor]
+        case "map":
+            parts = [value.map.keys, value.map.values]
+        case "sequence":
+            for part in value.sequence.values:
+                yield from deferred_tensors(part, depth + 1)
+            return
+        case _:
+            return
+    yield from (part for part in parts if part.deferred_bytes)
+
+
+def decode_value(value: value_pb2.Value, buffers: Iterator[bytearray]) -> Value:
+    """The numpy value behind a message; `buffers` gives deferred bytes in wire order.
+
+    Arrays are writable and own their memory.
+    """
+    match value.WhichOneof("kind"):
+        case "tensor":
+            return decode_tensor(value.tensor, buffers)
+        case "sequence":
+            return [decode_value(part, buffers) for part in value.sequence.values]
+        case "map":
+            keys = decode_tensor(value.map.keys, buffers)
+            values = decode_tensor(value.map.values, buffers)
+            return dict(zip(keys.tolist(), values.tolist(), strict=True))
+        case _:
+            return None
+
+
+def decode_tensor(tensor: value_pb2.Tensor, buffers: Iterator[bytearray]) -> Array:
+    """An array of the tensor's shape; strings become an object array of str."""
+    dims, _count = checked_size(tensor)
+    if tensor.type == _T.STRING:
+        return _decode_strings(tensor.strings, dims)
+    data = next(buffers) if tensor.deferred_bytes else bytearray(tensor.raw)
+    return np.frombuffer(data, dtype=_DTYPES[tensor.type]).reshape(dims)
+
+
+def _decode_strings(strings: Sequence[bytes], dims: tuple[int, ...]) -> Array:
+    array = np.empty(len(strings), dtype=object)
+    try:
+        array[:] = [item.decode() for item in strings]
+    except UnicodeDecodeError:
+        raise InputRejected("INPUT_REJECTED", "a string element is not UTF-8") from None
+    return array.reshape(dims)
