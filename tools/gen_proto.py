@@ -26,18 +26,23 @@ class CannotGenerateError(Exception):
     """There is nothing to run the old compiler with, or it refused; the text says which."""
 
 
-def compiler_python() -> str:
-    """Return a Python that grpcio-tools 1.62 has wheels for; raise when there is none."""
-    if "{}.{}".format(*sys.version_info) in COMPILER_PYTHONS:
+def compiler_python(
+    running: str = "{}.{}".format(*sys.version_info), path: str | None = None
+) -> str:
+    """Return a Python that grpcio-tools 1.62 has wheels for; raise when there is none.
+
+    The one that runs this, of version `running`, will do; else one is looked for on `path`.
+    """
+    if running in COMPILER_PYTHONS:
         return sys.executable
     for version in COMPILER_PYTHONS:
-        found = shutil.which(f"python{version}")
+        found = shutil.which(f"python{version}", path=path)
         if found and _runs(found):
             return found
     raise CannotGenerateError(
-        "generating from proto/ needs Python 3.12 or 3.11 (grpcio-tools 1.62 has no wheels for "
-        f"{sys.version_info.major}.{sys.version_info.minor}); install python3.12 with its venv "
-        "module, on PATH, and run this again"
+        f"what is generated from proto/ is made by Python {' or '.join(COMPILER_PYTHONS)} "
+        f"(grpcio-tools 1.62 has no wheels for {running}); put one of them on PATH, with its "
+        "venv module, and run this again"
     )
 
 
