@@ -24,7 +24,9 @@ class DeviceKind(StrEnum):
 
 
 WHOLE_MILLI = 1000
-_TYPE = re.compile(r"(?P<kind>cpu|gpu|fpga|npu)(?:\.(?P<count>[1-9]\d{0,3})(?:-(?P<parts>2|4|8))?)?")
+_TYPE = re.compile(
+    r"(?P<kind>cpu|gpu|fpga|npu)(?:\.(?P<count>[1-9]\d{0,3})(?:-(?P<parts>2|4|8))?)?"
+)
 _EXAMPLES = "for example cpu, cpu.2, gpu.1-8, gpu.3-4 or auto"
 
 

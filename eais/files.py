@@ -56,9 +56,12 @@ def read_private(path: Path, limit: int = MAX_PRIVATE_BYTES) -> bytes:
         raise UnsafePath(f"{path} is a link")
     # O_NONBLOCK so that a FIFO put in the file's place can't hold us.
     fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(fd, "rb") as file:
+    try:
         _check_owner_only(path, os.fstat(fd), stat.S_ISREG)
-        data = file.read(limit + 1)
+        with os.fdopen(fd, "rb", closefd=False) as file:
+            data = file.read(limit + 1)
+    finally:
+        os.close(fd)
     if len(data) > limit:
         raise OSError(f"{path} is larger than {limit} bytes")
     return data

@@ -33,6 +33,9 @@ _WORKER = re.compile(r"ei-[a-z0-9_-]{1,61}/(0|[1-9][0-9]{0,8})")
 _SCHEME = "spiffe://"
 _MAX_URI = 512
 
+# Lists of bytes in both kinds of server; grpc.aio's annotation says bytes.
+AuthContext = Mapping[str, Iterable[bytes]] | Mapping[str, bytes]
+
 
 class Role(StrEnum):
     """What kind of process an identity belongs to."""
@@ -209,7 +212,7 @@ def _check_usage(leaf: x509.Certificate, identity: Identity) -> None:
         raise IdentityError("CERT_USAGE", f"the key usage isn't that of a {identity.role}")
 
 
-def identity_of_peer(auth_context: Mapping[str, Iterable[bytes]], pool: str) -> Identity:
+def identity_of_peer(auth_context: AuthContext, pool: str) -> Identity:
     """Who is at the other end of a gRPC connection, from its verified certificate alone.
 
     `auth_context` is what `grpc` and `grpc.aio` servicer contexts answer to `auth_context()`.
@@ -235,8 +238,9 @@ def identity_of_peer(auth_context: Mapping[str, Iterable[bytes]], pool: str) -> 
     return identity
 
 
-def _first(auth_context: Mapping[str, Iterable[bytes]], key: str) -> bytes | None:
-    return next(iter(auth_context.get(key, ())), None)
+def _first(auth_context: AuthContext, key: str) -> bytes | None:
+    found = auth_context.get(key, ())
+    return found if isinstance(found, bytes) else next(iter(found), None)
 
 
 @lru_cache(maxsize=1024)

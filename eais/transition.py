@@ -44,5 +44,5 @@ class TransitionTable(Generic[S, E]):
 
     def mermaid(self) -> str:
         """A Mermaid state diagram of the table, rows in order."""
-        rows = (f"    {a.value} --> {b.value}: {event.value}" for (a, event), b in self.moves.items())
+        rows = (f"    {a.value} --> {b.value}: {e.value}" for (a, e), b in self.moves.items())
         return "\n".join(["stateDiagram-v2", *rows])

@@ -55,7 +55,7 @@ _DTYPES: Final[Mapping[int, np.dtype[Any]]] = {
     _T.FLOAT8E5M2FNUZ: np.dtype("u1"),
 }
 _TYPE_OF: Final[Mapping[np.dtype[Any], int]] = {
-    dtype: kind for kind, dtype in reversed(_DTYPES.items())
+    dtype: kind for kind, dtype in reversed(list(_DTYPES.items()))
 }
 
 
@@ -98,9 +98,7 @@ def _encode_map(value: Mapping[Any, Any], deferred: Deferred) -> value_pb2.Map:
     values = np.array(list(value.values()), dtype=None if value else np.float32)
     if value and isinstance(next(iter(value.values())), float):
         values = values.astype(np.float64)
-    return value_pb2.Map(
-        keys=encode_tensor(keys, deferred), values=encode_tensor(values, deferred)
-    )
+    return value_pb2.Map(keys=encode_tensor(keys, deferred), values=encode_tensor(values, deferred))
 
 
 def encode_tensor(array: Array, deferred: Deferred) -> value_pb2.Tensor:
@@ -137,7 +135,7 @@ def checked_size(tensor: value_pb2.Tensor) -> tuple[tuple[int, ...], int]:
     """
     dims = tuple(tensor.dims)
     if len(dims) > MAX_DIMS or any(dim < 0 for dim in dims):
-        raise InputRejected("INPUT_SIZE", f"{len(dims)} dims, each must be >= 0, at most {MAX_DIMS}")
+        raise InputRejected("INPUT_SIZE", f"at most {MAX_DIMS} dims, each >= 0, not {dims[:8]}")
     count = math.prod(dims)
     if count > MAX_ELEMENTS:
         raise InputRejected("INPUT_SIZE", "the product of the dims is too large")
@@ -149,7 +147,7 @@ def checked_size(tensor: value_pb2.Tensor) -> tuple[tuple[int, ...], int]:
     else:
         raise InputRejected("INPUT_DTYPE", f"element type {tensor.type} is not served")
     if got != want:
-        raise InputRejected("INPUT_SIZE", f"dims {list(dims)} need {want} bytes or items, got {got}")
+        raise InputRejected("INPUT_SIZE", f"dims {list(dims)} need {want} bytes/items, not {got}")
     return dims, count
 
 

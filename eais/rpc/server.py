@@ -7,6 +7,7 @@ here and answered BUG without its text.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass
@@ -111,36 +112,30 @@ class _Guard:
         async for data in requests:
             yield self._parse(data)
 
-    async def unary(self, data: bytes, context: _Context) -> Any:
+    @contextlib.asynccontextmanager
+    async def _answering(self, context: _Context) -> AsyncIterator[None]:
         try:
+            yield
+        except EaisError as error:
+            await _abort(context, error)
+        except Exception:  # noqa: BLE001 - the edge of the process: its text stays in the log
+            await _abort(context, _bug(self._verb))
+
+    async def unary(self, data: bytes, context: _Context) -> Any:
+        async with self._answering(context):
             caller = self._admit(context)
             return await self._handler(self._parse(data), caller)
-        except EaisError as error:
-            await _abort(context, error)
-        except Exception:
-            # The edge of the process: its text may hold paths, so only the log gets it.
-            await _abort(context, _bug(self._verb))
 
     async def upload(self, requests: AsyncIterator[bytes], context: _Context) -> Any:
-        try:
+        async with self._answering(context):
             caller = self._admit(context)
             return await self._handler(self._parsed(requests), caller)
-        except EaisError as error:
-            await _abort(context, error)
-        except Exception:
-            # The edge of the process, as in `unary`.
-            await _abort(context, _bug(self._verb))
 
     async def stream(self, requests: AsyncIterator[bytes], context: _Context) -> AsyncIterator[Any]:
-        try:
+        async with self._answering(context):
             caller = self._admit(context)
             async for reply in self._handler(self._parsed(requests), caller):
                 yield reply
-        except EaisError as error:
-            await _abort(context, error)
-        except Exception:
-            # The edge of the process, as in `unary`.
-            await _abort(context, _bug(self._verb))
 
 
 def _bug(verb: Verb[Any, Any]) -> EaisError:

@@ -6,11 +6,22 @@ with one `ErrorInfo` whose reason is a word of `REASONS`.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any, cast
+
 import grpc
 from google.rpc import error_details_pb2, status_pb2
 
-from eais.errors import DeadlineExceeded, Detached, EaisError, IdentityError, Unavailable
-from eais.errors import UsageError, make_error, spec_of
+from eais.errors import (
+    DeadlineExceeded,
+    Detached,
+    EaisError,
+    IdentityError,
+    Unavailable,
+    UsageError,
+    make_error,
+    spec_of,
+)
 from eais.rpc.v1 import common_pb2
 
 DOMAIN = "eais"
@@ -61,7 +72,8 @@ def error_of_rpc(error: grpc.RpcError, unreachable: str) -> EaisError:
     `unreachable` is the reason for a peer that nobody answers for, such as
     POOL_UNREACHABLE.
     """
-    for key, value in error.trailing_metadata() or ():
+    trailers = cast("Iterable[tuple[str, Any]]", error.trailing_metadata() or ())
+    for key, value in trailers:
         if key == DETAILS_KEY:
             found = error_of_details(value)
             if found is not None:

@@ -73,9 +73,7 @@ POOL_START = Verb("Pool", "Start", _Instance, _InstanceReply, _USER, _FRONTEND)
 POOL_STOP = Verb("Pool", "Stop", _Instance, _InstanceReply, _USER, _FRONTEND)
 POOL_DETACH = Verb("Pool", "Detach", _Instance, _InstanceReply, _USER, _FRONTEND)
 POOL_DELETE = Verb("Pool", "Delete", _Instance, _InstanceReply, _USER, _FRONTEND)
-POOL_DESCRIBE = Verb(
-    "Pool", "Describe", pool_pb2.DescribeRequest, _InstanceReply, _USER, _FRONTEND
-)
+POOL_DESCRIBE = Verb("Pool", "Describe", pool_pb2.DescribeRequest, _InstanceReply, _USER, _FRONTEND)
 POOL_LIST = Verb("Pool", "List", pool_pb2.ListRequest, pool_pb2.ListReply, _USER, _FRONTEND)
 POOL_WATCH = Verb(
     "Pool", "Watch", pool_pb2.WatchUp, pool_pb2.WatchDown, _USER, _FRONTEND, Shape.STREAM
