@@ -134,8 +134,11 @@ class _Guard:
     async def stream(self, requests: AsyncIterator[bytes], context: _Context) -> AsyncIterator[Any]:
         async with self._answering(context):
             caller = self._admit(context)
-            async for reply in self._handler(self._parsed(requests), caller):
-                yield reply
+            async with contextlib.aclosing(
+                self._handler(self._parsed(requests), caller)
+            ) as replies:
+                async for reply in replies:
+                    yield reply
 
 
 def _bug(verb: Verb[Any, Any]) -> EaisError:

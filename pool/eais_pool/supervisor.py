@@ -1,0 +1,175 @@
+"""The embedded pool's supervisor: keeps manager and listener running on this machine.
+
+`python -m eais_pool.supervisor --state-dir S --owner-dir O`. It holds
+`S/supervisor.lock` for its life, ends its programs when it is told to
+(SIGTERM, SIGINT), and they end with it if it is killed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from setproctitle import setproctitle
+
+from eais.errors import ConfigError, EaisError
+from eais.report import error_line, exit_code
+from eais_pool import restarts
+
+LOCK_NAME = "supervisor.lock"
+READY_NAME = "ready.json"
+
+
+@dataclass(frozen=True, slots=True)
+class SupervisorPlan:
+    """What to keep running, and where its state is."""
+
+    state_dir: Path
+    owner_dir: Path
+    config: Path | None
+    listener: bool
+
+    def commands(self, pid: int) -> Mapping[str, list[str]]:
+        """The programs' command lines; each ends when process `pid` does."""
+        python = [sys.executable, "-m"]
+        common = ["--parent-pid", str(pid), *(["--config", str(self.config)] * bool(self.config))]
+        ready = str(self.state_dir / READY_NAME)
+        manager = [*python, "eais_pool.manager", "--state-dir", str(self.state_dir)]
+        listener = [
+            *python,
+            "eais_server.listener",
+            "--state-dir",
+            str(self.state_dir / "listener"),
+        ]
+        programs = {"manager": [*manager, "--owner-dir", str(self.owner_dir), *common]}
+        if self.listener:
+            programs["listener"] = [*listener, "--pool-file", ready, *common]
+        return programs
+
+
+def take_lock(state_dir: Path) -> IO[str]:
+    """Hold the pool's supervisor lock and write our pid into it.
+
+    Raises `ConfigError` LOCKED if another supervisor runs, STATE_DIR if the
+    directory can't be used.
+    """
+    try:
+        state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = (state_dir / LOCK_NAME).open("a+")
+    except OSError as error:
+        raise ConfigError("STATE_DIR", f"{state_dir}: {error.strerror}") from None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise ConfigError("LOCKED", "this pool is already running on this machine") from None
+    lock.truncate(0)
+    lock.write(str(os.getpid()))
+    lock.flush()
+    return lock
+
+
+class Supervisor:
+    """The shell around `restarts`: starts, signals and reaps child processes."""
+
+    def __init__(self, plan: SupervisorPlan, clock: Callable[[], float] = time.monotonic) -> None:
+        self._plan = plan
+        self._clock = clock
+        self._children: dict[str, subprocess.Popen[bytes]] = {}
+        self._selector = selectors.DefaultSelector()
+        self._commands = plan.commands(os.getpid())
+        graces = {"manager": 3.0, "listener": 6.0}
+        self._state = restarts.new_state({name: graces[name] for name in self._commands}, clock())
+        self._running = True
+
+    def run(self) -> None:
+        """Serve until told to stop; returns when every program has ended."""
+        wake_read, wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(wake_write)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+        self._selector.register(wake_read, selectors.EVENT_READ, None)
+        self._feed(restarts.Tick())
+        while self._running:
+            self._wait()
+        (self._plan.state_dir / READY_NAME).unlink(missing_ok=True)
+
+    def _on_signal(self, number: int, frame: object) -> None:
+        self._feed(restarts.StopAsked())
+
+    def _wait(self) -> None:
+        wake = restarts.next_wake(self._state)
+        wait = None if wake is None else max(0.0, wake - self._clock())
+        for key, _mask in self._selector.select(wait):
+            if key.data is None:
+                os.read(key.fd, 4096)
+            else:
+                self._reap(key.data, key.fd)
+        self._feed(restarts.Tick())
+
+    def _reap(self, name: str, pidfd: int) -> None:
+        self._selector.unregister(pidfd)
+        os.close(pidfd)
+        code = self._children.pop(name).wait()
+        self._log(f"{name} ended with {code}")
+        self._feed(restarts.Ended(name))
+
+    def _feed(self, event: restarts.Event) -> None:
+        for action in restarts.on_event(self._state, event, self._clock()):
+            match action:
+                case restarts.Start(name):
+                    self._start(name)
+                case restarts.Terminate(name):
+                    self._children[name].terminate()
+                case restarts.Kill(name):
+                    self._children[name].kill()
+                case restarts.Exit():
+                    self._running = False
+
+    def _start(self, name: str) -> None:
+        with (self._plan.state_dir / f"{name}.log").open("ab") as log:
+            child = subprocess.Popen(
+                self._commands[name], stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+        self._children[name] = child
+        self._selector.register(os.pidfd_open(child.pid), selectors.EVENT_READ, name)
+        self._feed(restarts.Started(name, child.pid))
+
+    def _log(self, text: str) -> None:
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        sys.stderr.write(f"{stamp} eais-supervisor {text}\n")
+        sys.stderr.flush()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the supervisor; the exit code is that of `eais.report`."""
+    parser = argparse.ArgumentParser(prog="eais-supervisor")
+    parser.add_argument("--state-dir", type=Path, required=True)
+    parser.add_argument("--owner-dir", type=Path, required=True)
+    parser.add_argument("--config", type=Path)
+    parser.add_argument("--no-listener", action="store_true")
+    given = parser.parse_args(argv)
+    setproctitle("eais-supervisor")
+    try:
+        with take_lock(given.state_dir):
+            plan = SupervisorPlan(
+                given.state_dir, given.owner_dir, given.config, not given.no_listener
+            )
+            Supervisor(plan).run()
+    except EaisError as error:
+        sys.stderr.write(error_line(error) + "\n")
+        return exit_code(error)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
