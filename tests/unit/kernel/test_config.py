@@ -1,0 +1,83 @@
+"""One loader: precedence, types, and mistakes by name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from eais.config import load
+from eais.errors import ConfigError
+from eais.paths import config_dir, state_dir
+
+
+@dataclass(frozen=True)
+class Settings:
+    spares: int = 1
+    grace_s: float = 2.0
+    bind: str | None = None
+    warm: bool = True
+    root: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.spares < 0:
+            raise ValueError(f"spares = {self.spares} must be >= 0")
+
+
+def make(
+    tmp_path: Path,
+    text: str = "",
+    environ: dict[str, str] | None = None,
+    **flags: object,
+) -> Settings:
+    file = tmp_path / "c.toml"
+    file.write_text(text)
+    return load(Settings, table="listener", flags=flags, environ=environ or {}, file=file)
+
+
+def test_defaults(tmp_path: Path) -> None:
+    assert make(tmp_path) == Settings()
+
+
+def test_flag_over_variable_over_file(tmp_path: Path) -> None:
+    text = "[listener]\nspares = 2\ngrace_s = 3\nwarm = false\n"
+    got = make(tmp_path, text, {"EAIS_SPARES": "4", "EAIS_GRACE_S": "5"}, spares=6, bind=None)
+    assert got == Settings(spares=6, grace_s=5.0, warm=False)
+
+
+def test_variables_are_read_by_the_fields_type(tmp_path: Path) -> None:
+    got = make(tmp_path, "", {"EAIS_WARM": "no", "EAIS_ROOT": "/x", "EAIS_BIND": "127.0.0.1"})
+    assert got == Settings(warm=False, root=Path("/x"), bind="127.0.0.1")
+
+
+@pytest.mark.parametrize(
+    ("text", "environ", "names"),
+    [
+        ("[listener]\nspare = 1", {}, "spare"),
+        ("[listener]\nspares = 'many'", {}, "spares = 'many' is not int"),
+        ("[listener]\nspares = true", {}, "spares = True is not int"),
+        ("[listener\n", {}, "line 1, column 10"),
+        ("listener = 3", {}, "must be a table"),
+        ("", {"EAIS_GRACE_S": "soon"}, "EAIS_GRACE_S = 'soon' is not float"),
+        ("[listener]\nspares = -1", {}, "must be >= 0"),
+    ],
+)
+def test_mistakes_are_named(tmp_path: Path, text: str, environ: dict[str, str], names: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        make(tmp_path, text, environ)
+    assert caught.value.reason == "CONFIG"
+    assert names in caught.value.message
+
+
+def test_no_file_is_no_mistake(tmp_path: Path) -> None:
+    nowhere = tmp_path / "none.toml"
+    got = load(Settings, table="listener", flags={}, environ={}, file=nowhere)
+    assert got == Settings()
+
+
+def test_xdg() -> None:
+    assert config_dir({"HOME": "/h"}) == Path("/h/.config/eais")
+    assert config_dir({"HOME": "/h", "XDG_CONFIG_HOME": "/c"}) == Path("/c/eais")
+    assert state_dir({"HOME": "/h", "XDG_STATE_HOME": "relative"}) == Path("/h/.local/state/eais")
+    assert state_dir({"HOME": "/h", "EAIS_STATE_DIR": "/s"}) == Path("/s")
