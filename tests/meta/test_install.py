@@ -12,6 +12,7 @@ import pytest
 
 from benchmarks import import_time
 
+BIN = Path(sys.executable).parent
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -55,3 +56,25 @@ def test_the_command_runs_without_the_extras(front_end: Path) -> None:
     command = [str(front_end.parent / "eais"), "version"]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     assert "0.1.0" in done.stdout
+
+
+IMPORT_ALL = """
+import importlib, pkgutil, eais, eais_client
+for package in (eais, eais_client):
+    for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+            print(module.name)
+"""
+
+
+@pytest.mark.slow
+def test_every_module_of_a_front_end_loads_on_the_lowest_versions(tmp_path: Path) -> None:
+    uv = [str(BIN / "uv"), "--no-config", "-q"]
+    python = tmp_path / "bin" / "python"
+    subprocess.run([*uv, "venv", "-p", sys.executable, str(tmp_path)], check=True)
+    lowest = ["--resolution", "lowest-direct", "-p", str(python), str(ROOT)]
+    subprocess.run([*uv, "pip", "install", *lowest], check=True)
+    done = subprocess.run([str(python), "-c", IMPORT_ALL], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "eais.rpc.v1.worker_pb2" in done.stdout
