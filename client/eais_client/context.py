@@ -1,0 +1,286 @@
+"""Contexts: which pool this user speaks to, in one file shared by the CLI and programs.
+
+    current = "local"
+
+    [contexts.local]
+    pool = "local-5f3a9c1e"
+    manager = "127.64.16.1:40117"
+    management = "127.64.16.1:40118"
+    state_dir = "/home/ada/.local/state/eais/pools/local"
+
+Beside it, `contexts/<name>/` holds the identities: `frontend.pem`, `operator.pem`. Other
+tables and comments in the file are the user's and are kept.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from eais import files
+from eais.config import read_toml
+from eais.errors import ConfigError, UsageError
+from eais.identity import Identity
+from eais.paths import config_dir
+from eais_client.instances import Address
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
+_HEADER = re.compile(r"\s*\[")
+_OURS = re.compile(r"\s*\[\s*contexts\b")
+_CURRENT = re.compile(r"\s*current\s*=")
+_NO_POOL_HINT = "start one on this machine with `eais pool up`, then `eais attach --type cpu`"
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """One pool as one user of this machine reaches it.
+
+    Attributes:
+        name: the user's word for it, 1 to 64 of a-z 0-9 _ . -.
+        pool: the pool's name, which its servers' certificates carry.
+        manager: "ADDRESS:PORT" of the manager's user plane.
+        management: the same of its management plane, "" if this user is no operator.
+        state_dir: where the pool's state is, if it runs embedded on this machine.
+
+    Raises `ConfigError` CONFIG for values that don't fit.
+    """
+
+    name: str
+    pool: str
+    manager: str
+    management: str = ""
+    state_dir: str = ""
+
+    def __post_init__(self) -> None:
+        check_name(self.name)
+        try:
+            Identity.manager(self.pool)
+        except ValueError as error:
+            raise ConfigError("CONFIG", f"pool: {error}") from None
+        for field_name in ("manager", "management"):
+            if text := getattr(self, field_name):
+                _parse(field_name, text)
+        if not self.manager:
+            raise ConfigError("CONFIG", "manager: an address and a port is needed")
+
+    def manager_address(self) -> Address:
+        """The manager's user plane."""
+        return Address.parse(self.manager, self._server_name())
+
+    def management_address(self) -> Address:
+        """The manager's management plane; `ConfigError` CONFIG if the context has none."""
+        if not self.management:
+            raise ConfigError(
+                "CONFIG", f"context {self.name} has no management address: it is no operator's"
+            )
+        return Address.parse(self.management, self._server_name())
+
+    def _server_name(self) -> str:
+        name = Identity.manager(self.pool).dns_name
+        assert name is not None  # the manager serves
+        return name
+
+
+@dataclass(frozen=True, slots=True)
+class ContextList:
+    """What the file says: all contexts by name, and the current one's name ("": none)."""
+
+    current: str = ""
+    contexts: Mapping[str, Context] = field(default_factory=dict)
+
+    def get(self, name: str) -> Context:
+        """The context called `name`; `UsageError` NOT_FOUND names those there are."""
+        if name not in self.contexts:
+            known = ", ".join(sorted(self.contexts)) or "none"
+            raise UsageError("NOT_FOUND", f"there is no context {name!r}; known: {known}")
+        return self.contexts[name]
+
+
+class ContextStore:
+    """The contexts' file and the identities beside it."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.file = directory / "config.toml"
+
+    @classmethod
+    def of_environ(cls, environ: Mapping[str, str]) -> ContextStore:
+        """The store of this user: `EAIS_CONFIG_DIR`, else the XDG place."""
+        return cls(config_dir(environ))
+
+    def folder(self, name: str) -> Path:
+        """Where the identities of the context called `name` are."""
+        return self.directory / "contexts" / check_name(name)
+
+    def frontend_file(self, name: str) -> Path:
+        """The front-end identity of the context called `name`."""
+        return self.folder(name) / "frontend.pem"
+
+    def operator_file(self, name: str) -> Path:
+        """The operator identity of the context called `name`."""
+        return self.folder(name) / "operator.pem"
+
+    def read(self) -> ContextList:
+        """All contexts; `ConfigError` CONFIG names the line and column of a fault."""
+        found = read_toml(self.file)
+        try:
+            return _contexts_of(found)
+        except _Fault as fault:
+            raise ConfigError("CONFIG", f"{self._place(fault)}: {fault.text}") from None
+
+    def current(self, environ: Mapping[str, str], flag: str | None = None) -> Context:
+        """The context in force: `flag`, else `EAIS_CONTEXT`, else the file's current.
+
+        `UsageError` NOT_ATTACHED if there is none, NOT_FOUND if it isn't in the file.
+        """
+        listed = self.read()
+        name = flag or environ.get("EAIS_CONTEXT") or listed.current
+        if not name:
+            raise UsageError("NOT_ATTACHED", "no pool is known here", hint=_NO_POOL_HINT)
+        return listed.get(name)
+
+    def set(self, context: Context, *, make_current: bool = False) -> None:
+        """Write `context`, in the place of one with its name; the first becomes current."""
+        with self._changing() as listed:
+            contexts = {**listed.contexts, context.name: context}
+            current = context.name if make_current or not listed.current else listed.current
+            self._write(ContextList(current, contexts))
+
+    def use(self, name: str) -> Context:
+        """Make the context called `name` the current one; NOT_FOUND if there is none."""
+        with self._changing() as listed:
+            context = listed.get(name)
+            self._write(replace(listed, current=name))
+            return context
+
+    def delete(self, name: str) -> None:
+        """Forget the context called `name`, not its identities; NOT_FOUND if there is none."""
+        with self._changing() as listed:
+            listed.get(name)
+            contexts = {key: value for key, value in listed.contexts.items() if key != name}
+            current = "" if listed.current == name else listed.current
+            self._write(ContextList(current, contexts))
+
+    @contextlib.contextmanager
+    def _changing(self) -> Iterator[ContextList]:
+        """The list, which no other process changes meanwhile."""
+        files.private_dir(self.directory)
+        with (self.directory / ".config.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield self.read()
+
+    def _write(self, listed: ContextList) -> None:
+        head, tail = _kept(self._text())
+        text = _toml_of(listed, head, tail)
+        files.replace_file(self.file, text.encode())
+
+    def _text(self) -> str:
+        return self.file.read_text() if self.file.exists() else ""
+
+    def _place(self, fault: _Fault) -> str:
+        """ "FILE:LINE:COLUMN" of the faulty table or key."""
+        within = not fault.table
+        for number, line in enumerate(self._text().splitlines(), start=1):
+            if _HEADER.match(line):
+                within = _names_table(line, fault.table)
+                if within and not fault.key:
+                    return f"{self.file}:{number}:1"
+            elif within and re.match(rf"\s*[\"']?{re.escape(fault.key)}[\"']?\s*=", line):
+                return f"{self.file}:{number}:{len(line) - len(line.lstrip()) + 1}"
+        return str(self.file)
+
+
+def check_name(name: str) -> str:
+    """`name` if it can be a context's; `ConfigError` CONFIG if it can't."""
+    if not _NAME.fullmatch(name):
+        raise ConfigError(
+            "CONFIG", f"context {name[:80]!r}: 1 to 64 of a-z 0-9 _ . -, a letter or digit first"
+        )
+    return name
+
+
+class _Fault(Exception):
+    """A value of the file that won't do, and where it stands."""
+
+    def __init__(self, text: str, table: str = "", key: str = "") -> None:
+        super().__init__(text)
+        self.text, self.table, self.key = text, table, key
+
+
+def _contexts_of(found: Mapping[str, Any]) -> ContextList:
+    current, tables = found.get("current", ""), found.get("contexts", {})
+    if not isinstance(current, str):
+        raise _Fault("current must be the name of a context", key="current")
+    if not isinstance(tables, dict):
+        raise _Fault("contexts must be a table", key="contexts")
+    contexts = {name: _context_of(name, table) for name, table in tables.items()}
+    if current and current not in contexts:
+        raise _Fault(f"current = {current!r}, but there is no [contexts.{current}]", key="current")
+    return ContextList(current, contexts)
+
+
+def _context_of(name: str, table: object) -> Context:
+    if not isinstance(table, dict):
+        raise _Fault(f"contexts.{name} must be a table", table=name)
+    known = [item.name for item in fields(Context) if item.name != "name"]
+    for key, value in table.items():
+        if key not in known:
+            raise _Fault(f"{key!r} is not known; known: {', '.join(known)}", name, key)
+        if not isinstance(value, str):
+            raise _Fault(f"{key} must be a string", name, key)
+    for key in ("pool", "manager"):
+        if key not in table:
+            raise _Fault(f"[contexts.{name}] needs {key}", name)
+    try:
+        return Context(name=name, **table)
+    except ConfigError as error:
+        raise _Fault(error.message, name, error.message.partition(":")[0]) from None
+
+
+def _parse(field_name: str, text: str) -> None:
+    try:
+        Address.parse(text, "")
+    except ConfigError as error:
+        raise ConfigError("CONFIG", f"{field_name}: {error.message}") from None
+
+
+def _names_table(line: str, name: str) -> bool:
+    quoted = re.escape(name)
+    return bool(re.match(rf"\s*\[\s*contexts\s*\.\s*[\"']?{quoted}[\"']?\s*\]", line))
+
+
+def _kept(text: str) -> tuple[str, str]:
+    """The user's own lines: those before the first table, and the tables that aren't ours."""
+    head: list[str] = []
+    tail: list[str] = []
+    table = ours = False
+    for line in text.splitlines():
+        if _HEADER.match(line):
+            table, ours = True, bool(_OURS.match(line))
+        if not table and not _CURRENT.match(line):
+            head.append(line)
+        elif table and not ours:
+            tail.append(line)
+    return "\n".join(head).strip("\n"), "\n".join(tail).strip("\n")
+
+
+def _toml_of(listed: ContextList, head: str, tail: str) -> str:
+    parts = [head, f"current = {_quoted(listed.current)}", tail]
+    for name in sorted(listed.contexts):
+        context = listed.contexts[name]
+        values = [(item.name, getattr(context, item.name)) for item in fields(Context)]
+        lines = [f"{key} = {_quoted(value)}" for key, value in values if value and key != "name"]
+        key = _quoted(name) if "." in name else name
+        parts.append("\n".join([f"[contexts.{key}]", *lines]))
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _quoted(text: str) -> str:
+    """`text` as a TOML basic string."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return '"' + re.sub(r"[\x00-\x1f\x7f]", lambda m: f"\\u{ord(m[0]):04x}", escaped) + '"'

@@ -1,0 +1,128 @@
+"""Channels to the pool's servers, made with this front-end's identity.
+
+The far end can't say why it refused a certificate, so the identity is checked here
+before anything is dialled. A channel keeps the leaf it was made with: when the file has
+a newer one, the next channel asked for is a new one.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from typing import TypeVar
+
+import grpc
+from google.protobuf.message import Message
+
+from eais import channel as tuning
+from eais.errors import IdentityError
+from eais.rpc import client
+from eais.rpc.hello import check_version, hello
+from eais.rpc.v1 import common_pb2
+from eais.rpc.verbs import Verb
+from eais.tls import Bundle, LeafFile, check_validity, client_credentials
+from eais_client.instances import Address
+
+Req = TypeVar("Req", bound=Message)
+Rep = TypeVar("Rep", bound=Message)
+Greet = Verb[common_pb2.Hello, common_pb2.HelloReply]
+
+SOFTWARE = "eais-client"
+_NO_IDENTITY_HINT = "`eais pool up` makes one on this machine; EAIS_CONTEXT chooses among contexts"
+
+
+def utc_now() -> datetime:
+    """The wall clock, which certificates are judged by."""
+    return datetime.now(UTC)
+
+
+class Dialer:
+    """Makes channels with the identity in one file, reading it again when it changed."""
+
+    def __init__(self, leaf: LeafFile, wall: Callable[[], datetime] = utc_now) -> None:
+        self._leaf = leaf
+        self._wall = wall
+
+    def bundle(self) -> Bundle:
+        """The identity now, found to be usable.
+
+        Raises `IdentityError` CERT_MISSING, CERT_EXPIRED, CERT_NOT_YET_VALID,
+        CERT_KEY_MISMATCH, ... as `eais.tls`.
+        """
+        try:
+            bundle = self._leaf.current()
+        except IdentityError as error:
+            error.hint = error.hint or _NO_IDENTITY_HINT
+            raise
+        check_validity(bundle, self._wall())
+        return bundle
+
+    def dial(self, address: Address) -> grpc.Channel:
+        """A new channel of its own; the caller closes it. Raises `IdentityError`."""
+        return _dial(address, self.bundle())
+
+
+def _dial(address: Address, bundle: Bundle) -> grpc.Channel:
+    options = tuning.client_options(address.server_name)
+    return grpc.secure_channel(address.target, client_credentials(bundle), options)
+
+
+class Peer:
+    """A server whose unary and upload verbs are called; safe from any thread.
+
+    The service's Greet is the first call on each channel.
+    """
+
+    def __init__(self, dialer: Dialer, address: Address, greet: Greet, unreachable: str) -> None:
+        self._dialer = dialer
+        self.address = address
+        self._greet = greet
+        self._unreachable = unreachable
+        self._lock = threading.Lock()
+        self._held: tuple[Bundle, grpc.Channel] | None = None
+        self._greeted: grpc.Channel | None = None
+
+    def call(self, verb: Verb[Req, Rep], request: Req, timeout_s: float | None) -> Rep:
+        """Call a unary verb; every failure is an `EaisError`."""
+        channel = self._ready(timeout_s)
+        return client.call(
+            channel, verb, request, timeout_s=timeout_s, unreachable=self._unreachable
+        )
+
+    def upload(self, verb: Verb[Req, Rep], requests: Iterable[Req], timeout_s: float | None) -> Rep:
+        """Call an upload verb; every failure is an `EaisError`."""
+        channel = self._ready(timeout_s)
+        return client.upload(
+            channel, verb, requests, timeout_s=timeout_s, unreachable=self._unreachable
+        )
+
+    def channel(self) -> grpc.Channel:
+        """The channel in use, made with the newest leaf."""
+        bundle = self._dialer.bundle()
+        with self._lock:
+            # A dropped channel ends with its last call; closing it would end them now.
+            if self._held is None or self._held[0] != bundle:
+                self._held = (bundle, _dial(self.address, bundle))
+            return self._held[1]
+
+    def close(self) -> None:
+        """End the channel and what is under way on it."""
+        with self._lock:
+            held, self._held = self._held, None
+        if held is not None:
+            held[1].close()
+
+    def _ready(self, timeout_s: float | None) -> grpc.Channel:
+        channel = self.channel()
+        if self._greeted is not channel:
+            reply = client.call(
+                channel,
+                self._greet,
+                hello(SOFTWARE),
+                timeout_s=timeout_s,
+                unreachable=self._unreachable,
+            )
+            check_version(reply)
+            self._greeted = channel
+        return channel

@@ -1,0 +1,136 @@
+"""Instances, their workers and the pool's devices, as the front-end sees them.
+
+Protobuf stops here: everything above works on these frozen dataclasses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from eais.errors import ConfigError
+from eais.instance import InstanceState
+from eais.rpc.v1 import common_pb2, pool_pb2
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a server is reached, and the DNS name that its certificate must carry."""
+
+    address: str
+    port: int
+    server_name: str
+
+    @classmethod
+    def of_message(cls, message: common_pb2.Endpoint) -> Address:
+        """The address that an `Endpoint` names."""
+        return cls(message.address, message.port, message.server_name)
+
+    @classmethod
+    def parse(cls, text: str, server_name: str) -> Address:
+        """Read "127.64.16.1:40117" or "[::1]:40117"; `ConfigError` CONFIG for anything else."""
+        host, colon, port = text.rpartition(":")
+        if not (colon and host and port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+            raise ConfigError("CONFIG", f"{text!r} is not an address and a port, such as ADDR:7443")
+        return cls(host.removeprefix("[").removesuffix("]"), int(port), server_name)
+
+    @property
+    def target(self) -> str:
+        """What gRPC dials, so that no name is ever looked up."""
+        return ("ipv6:" if ":" in self.address else "ipv4:") + str(self)
+
+    def __str__(self) -> str:
+        host = f"[{self.address}]" if ":" in self.address else self.address
+        return f"{host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """One inference process of an instance, on one device share."""
+
+    n: int
+    address: Address
+    kind: str = "cpu"
+    device: str = ""
+    share_milli: int = 0
+    simulated: bool = False
+    isolation: int = 0
+    enforcement: str = ""
+    serving: bool = True
+    incarnation: int = 1
+
+    @classmethod
+    def of_message(cls, message: pool_pb2.WorkerEndpoint) -> Worker:
+        """The worker that a `WorkerEndpoint` describes."""
+        return cls(
+            n=message.n,
+            address=Address.of_message(message.endpoint),
+            kind=message.kind,
+            device=message.device,
+            share_milli=message.share_milli,
+            simulated=message.simulated,
+            isolation=message.isolation,
+            enforcement=message.enforcement,
+            serving=message.serving,
+            incarnation=message.incarnation,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Vnic:
+    """The virtual NIC of an instance."""
+
+    driver: str = ""
+    address: str = ""
+    isolation: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """An elastic accelerated instance as the pool last described it.
+
+    Attributes:
+        frontend: the front-end it is bound to, "" unless BOUND, IN_USE or DRAINING.
+        listener: who holds the lease; None unless IN_USE.
+        reason, detail: why, when FAILED.
+        ephemeral: made by attach, so that detach deletes it.
+    """
+
+    id: str
+    state: InstanceState
+    type: str = ""
+    tenant: str = ""
+    frontend: str = ""
+    epoch: int = 0
+    listener: Address | None = None
+    workers: tuple[Worker, ...] = ()
+    vnic: Vnic = field(default_factory=Vnic)
+    tolerance: str = ""
+    ephemeral: bool = False
+    reason: str = ""
+    detail: str = ""
+
+    @classmethod
+    def of_message(cls, message: pool_pb2.Instance) -> Instance:
+        """The instance that the wire describes."""
+        has_listener = message.HasField("listener")
+        return cls(
+            id=message.id,
+            state=InstanceState(pool_pb2.InstanceState.Name(message.state)),
+            type=message.type,
+            tenant=message.tenant,
+            frontend=message.frontend,
+            epoch=message.epoch,
+            listener=Address.of_message(message.listener) if has_listener else None,
+            workers=workers_of(message.workers),
+            vnic=Vnic(message.vnic.driver, message.vnic.address, message.vnic.isolation),
+            tolerance=message.tolerance,
+            ephemeral=message.ephemeral,
+            reason=message.reason,
+            detail=message.detail,
+        )
+
+
+def workers_of(messages: Iterable[pool_pb2.WorkerEndpoint]) -> tuple[Worker, ...]:
+    """The workers of an endpoint set, by number."""
+    return tuple(sorted(map(Worker.of_message, messages), key=lambda worker: worker.n))

@@ -1,0 +1,224 @@
+"""The pool manager as front-ends and operators call it.
+
+Every changing verb carries an `op_id` made once a call, so that it can be sent again after
+a lost answer: the pool then gives the stored one. It is sent again only while nobody
+answers (POOL_UNREACHABLE, JOURNAL_UNAVAILABLE), until the caller's deadline or `patience_s`.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+import uuid
+from collections.abc import Callable, Iterable
+from typing import Protocol, TypeVar
+
+from google.protobuf.message import Message
+
+from eais import deadline as deadlines
+from eais.deadline import Deadline
+from eais.errors import EaisError
+from eais.rpc import verbs
+from eais.rpc.v1 import hosts_pb2, pool_pb2
+from eais.rpc.verbs import Verb
+from eais.tls import LeafFile
+from eais_client.backoff import Backoff, Rng
+from eais_client.context import Context, ContextStore
+from eais_client.dialer import Dialer, Peer
+from eais_client.instances import Instance
+from eais_client.pool_status import PoolStatus
+
+Req = TypeVar("Req", bound=Message)
+Rep = TypeVar("Rep", bound=Message)
+
+PATIENCE_S = 10.0
+_AGAIN = frozenset({"POOL_UNREACHABLE", "JOURNAL_UNAVAILABLE"})
+
+
+class Caller(Protocol):
+    """What carries one call to a server; `eais_client.dialer.Peer` is one."""
+
+    def call(self, verb: Verb[Req, Rep], request: Req, timeout_s: float | None) -> Rep:
+        """Call a unary verb; every failure is an `EaisError`."""
+        ...
+
+    def close(self) -> None:
+        """End what is under way."""
+        ...
+
+
+class _Patient:
+    """Calls that are sent again while the manager doesn't answer."""
+
+    def __init__(
+        self,
+        peer: Caller,
+        *,
+        patience_s: float = PATIENCE_S,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+        rng: Rng = random.random,
+    ) -> None:
+        self.peer = peer
+        self._patience_s = patience_s
+        self._clock = clock
+        self._sleep = sleep
+        self._rng = rng
+
+    def call(self, verb: Verb[Req, Rep], request: Req) -> Rep:
+        """Call until answered, refused, or out of patience or time."""
+        patience = Deadline.after(self._patience_s, self._clock())
+        caller = deadlines.current()
+        failures = 0
+        while True:
+            try:
+                caller.check(self._clock())
+                return self.peer.call(verb, request, caller.left_or_none(self._clock()))
+            except EaisError as error:
+                failures += 1
+                wait_s = Backoff().delay_s(failures, self._rng)
+                until = patience.earlier(caller)
+                if error.reason not in _AGAIN or until.passed(self._clock() + wait_s):
+                    raise
+            self._sleep(wait_s)
+
+    def close(self) -> None:
+        """End the connection."""
+        self.peer.close()
+
+
+class PoolClient:
+    """The verbs of a front-end; `with deadline(...)` bounds each call. Thread-safe.
+
+    Every failure is an `EaisError`: POOL_UNREACHABLE, NOT_FOUND (also for what is another
+    tenant's), WRONG_STATE, NO_DEVICE, TYPE_UNKNOWN, QUOTA, CERT_..., ...
+    """
+
+    def __init__(
+        self,
+        peer: Caller,
+        *,
+        patience_s: float = PATIENCE_S,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+        rng: Rng = random.random,
+    ) -> None:
+        self._calls = _Patient(peer, patience_s=patience_s, clock=clock, sleep=sleep, rng=rng)
+
+    @classmethod
+    def of_context(
+        cls, store: ContextStore, context: Context, *, patience_s: float = PATIENCE_S
+    ) -> PoolClient:
+        """A client of the context's pool, as the context's front-end."""
+        dialer = Dialer(LeafFile(store.frontend_file(context.name)))
+        return cls(pool_peer(dialer, context), patience_s=patience_s)
+
+    def create(self, type: str) -> Instance:
+        """A new instance of `type` ("cpu.2", "gpu.1-8", "auto"): BINDABLE, holding nothing."""
+        request = pool_pb2.CreateRequest(op_id=new_op_id(), type=type)
+        return self._instance(verbs.POOL_CREATE, request)
+
+    def attach(self, *, instance: str = "", type: str = "", start: bool = True) -> Instance:
+        """Bind to this front-end and start. With `type` a new one, with neither the first
+        bindable one of the tenant; `start=False` stops at BOUND."""
+        request = pool_pb2.AttachRequest(
+            op_id=new_op_id(), instance=instance, type=type, no_start=not start
+        )
+        return self._instance(verbs.POOL_ATTACH, request)
+
+    def start(self, instance: str) -> Instance:
+        """BOUND to IN_USE: a lease under a new epoch."""
+        return self._instance(verbs.POOL_START, _named(instance))
+
+    def stop(self, instance: str) -> Instance:
+        """IN_USE to BOUND: drains, and gives the shares back."""
+        return self._instance(verbs.POOL_STOP, _named(instance))
+
+    def detach(self, instance: str) -> Instance:
+        """Undo all that attach did."""
+        return self._instance(verbs.POOL_DETACH, _named(instance))
+
+    def delete(self, instance: str) -> Instance:
+        """End a BINDABLE or FAILED instance."""
+        return self._instance(verbs.POOL_DELETE, _named(instance))
+
+    def describe(self, instance: str) -> Instance:
+        """The instance as it is now; NOT_FOUND if there is none of the caller's tenant."""
+        return self._instance(verbs.POOL_DESCRIBE, pool_pb2.DescribeRequest(instance=instance))
+
+    def list(self) -> tuple[Instance, ...]:
+        """All instances of the caller's tenant that aren't DELETED."""
+        reply = self._calls.call(verbs.POOL_LIST, pool_pb2.ListRequest())
+        return _instances(reply.instances)
+
+    def close(self) -> None:
+        """End the connection."""
+        self._calls.close()
+
+    def __enter__(self) -> PoolClient:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def _instance(self, verb: Verb[Req, pool_pb2.InstanceReply], request: Req) -> Instance:
+        return Instance.of_message(self._calls.call(verb, request).instance)
+
+
+class OperatorClient:
+    """The pool's management plane, as the context's operator. Thread-safe."""
+
+    def __init__(
+        self,
+        peer: Caller,
+        *,
+        patience_s: float = PATIENCE_S,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+        rng: Rng = random.random,
+    ) -> None:
+        self._calls = _Patient(peer, patience_s=patience_s, clock=clock, sleep=sleep, rng=rng)
+
+    @classmethod
+    def of_context(
+        cls, store: ContextStore, context: Context, *, patience_s: float = PATIENCE_S
+    ) -> OperatorClient:
+        """A client of the context's pool; CERT_MISSING if the context has no operator."""
+        dialer = Dialer(LeafFile(store.operator_file(context.name)))
+        peer = Peer(
+            dialer, context.management_address(), verbs.POOL_ADMIN_GREET, "POOL_UNREACHABLE"
+        )
+        return cls(peer, patience_s=patience_s)
+
+    def status(self) -> PoolStatus:
+        """Hosts, devices and shares as they are now."""
+        reply = self._calls.call(verbs.POOL_ADMIN_STATUS, hosts_pb2.PoolStatusRequest())
+        return PoolStatus.of_message(reply)
+
+    def close(self) -> None:
+        """End the connection."""
+        self._calls.close()
+
+    def __enter__(self) -> OperatorClient:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+def pool_peer(dialer: Dialer, context: Context) -> Peer:
+    """The user plane of the context's manager."""
+    return Peer(dialer, context.manager_address(), verbs.POOL_GREET, "POOL_UNREACHABLE")
+
+
+def new_op_id() -> str:
+    """A UUID that names one changing call, however often it is sent."""
+    return str(uuid.uuid4())
+
+
+def _named(instance: str) -> pool_pb2.InstanceRequest:
+    return pool_pb2.InstanceRequest(op_id=new_op_id(), instance=instance)
+
+
+def _instances(messages: Iterable[pool_pb2.Instance]) -> tuple[Instance, ...]:
+    return tuple(Instance.of_message(message) for message in messages)

@@ -1,0 +1,89 @@
+"""What an operator sees of the pool: hosts, devices, and whose shares they hold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from eais.rpc.v1 import hosts_pb2
+
+
+@dataclass(frozen=True, slots=True)
+class ShareUse:
+    """A share of a device and the instance that has it."""
+
+    instance: str
+    milli: int
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceUse:
+    """A device of the pool; capacities in milli-devices, memory in bytes."""
+
+    host: str
+    id: str
+    kind: str
+    model: str
+    memory_bytes: int
+    capacity_milli: int
+    free_milli: int
+    granularity_milli: int
+    share_limit_milli: int
+    simulated: bool
+    enforcement: str
+    reachable: bool
+    shares: tuple[ShareUse, ...]
+
+    @classmethod
+    def of_message(cls, message: hosts_pb2.DeviceUse) -> DeviceUse:
+        """The device that the wire describes."""
+        device = message.device
+        return cls(
+            host=message.host,
+            id=device.id,
+            kind=device.kind,
+            model=device.model,
+            memory_bytes=device.memory_bytes,
+            capacity_milli=device.capacity_milli,
+            free_milli=message.free_milli,
+            granularity_milli=device.granularity_milli,
+            share_limit_milli=device.share_limit_milli,
+            simulated=device.simulated,
+            enforcement=device.enforcement,
+            reachable=message.reachable,
+            shares=tuple(ShareUse(s.instance, s.milli, s.state) for s in message.shares),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class HostUse:
+    """A back-end host and the isolation level its workers get."""
+
+    host: str
+    reachable: bool
+    isolation: int
+    isolation_reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PoolStatus:
+    """The whole pool at one moment."""
+
+    pool: str
+    software: str
+    instances: int
+    devices: tuple[DeviceUse, ...]
+    hosts: tuple[HostUse, ...]
+
+    @classmethod
+    def of_message(cls, message: hosts_pb2.PoolStatusReply) -> PoolStatus:
+        """The status that the wire describes."""
+        return cls(
+            pool=message.pool,
+            software=message.software,
+            instances=message.instances,
+            devices=tuple(map(DeviceUse.of_message, message.devices)),
+            hosts=tuple(
+                HostUse(h.host, h.reachable, h.isolation, h.isolation_reason) for h in message.hosts
+            ),
+        )
