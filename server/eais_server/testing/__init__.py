@@ -1,0 +1,30 @@
+"""Fakes and conformance functions of the back-end, for tests.
+
+`check_vnic(maker)` holds a vNIC driver to its interface; `FakeVnic`, `FakeSpawner` and
+`FaultyDisk` stand in for the world, with faults by name.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from eais_server.testing.disk import FaultyDisk
+    from eais_server.testing.process import FakeSpawner
+    from eais_server.testing.vnic import FakeVnic, check_vnic
+
+__all__ = ["FakeSpawner", "FakeVnic", "FaultyDisk", "check_vnic"]
+
+_HOME = {
+    "FakeSpawner": "process",
+    "FakeVnic": "vnic",
+    "FaultyDisk": "disk",
+    "check_vnic": "vnic",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)

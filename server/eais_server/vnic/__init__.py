@@ -1,0 +1,8 @@
+"""Virtual NICs: one interface, a driver a file."""
+
+from __future__ import annotations
+
+from eais_server.vnic.driver import VnicCounters, VnicDriver, VnicPlan, VnicState
+from eais_server.vnic.loopback import LoopbackDriver
+
+__all__ = ["LoopbackDriver", "VnicCounters", "VnicDriver", "VnicPlan", "VnicState"]

@@ -1,0 +1,106 @@
+"""What every vNIC driver does: `create`, `connect`, `limit`, `counters`, `destroy`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class VnicPlan:
+    """The vNIC that an instance is to have.
+
+    Attributes:
+        instance: "ei-...".
+        tenant: whose it is.
+        address: from the pool's address plan.
+    """
+
+    instance: str
+    tenant: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class VnicState:
+    """A vNIC that is there.
+
+    Attributes:
+        driver: the driver's name, as in `pool.proto`'s Vnic.
+        instance: "ei-...".
+        address: where its workers bind.
+        isolation: what keeps others off the address, in words.
+    """
+
+    driver: str
+    instance: str
+    address: str
+    isolation: str
+
+
+@dataclass(frozen=True, slots=True)
+class VnicCounters:
+    """Bytes since the vNIC was created, as the instance sees them."""
+
+    bytes_in: int = 0
+    bytes_out: int = 0
+
+
+class VnicDriver(Protocol):
+    """One way to give an instance an address. Calls may block; one at a time.
+
+    `eais_server.testing.check_vnic` holds every driver to this.
+    """
+
+    @property
+    def name(self) -> str:
+        """As in `pool.proto`: "loopback", "host", "veth", "vxlan", "wireguard"."""
+        ...
+
+    @property
+    def isolation(self) -> str:
+        """What keeps others off an address: "mTLS only", ..."""
+        ...
+
+    def create(self, plan: VnicPlan) -> VnicState:
+        """Make the vNIC; the same plan again gives the same state and changes nothing.
+
+        Raises:
+            UsageError: WRONG_STATE, the instance has another address, or the address is
+                another instance's.
+            ConfigError: LOOPBACK_RANGE or the like: this host can't have the address.
+        """
+        ...
+
+    def connect(self, instance: str, peer: str) -> None:
+        """Let the front-end at address `peer` reach the vNIC. Idempotent.
+
+        Raises:
+            UsageError: NOT_FOUND, no vNIC of that instance.
+        """
+        ...
+
+    def limit(self, instance: str, bytes_per_s: int | None) -> None:
+        """Cap the vNIC's bandwidth; None takes the cap away.
+
+        Raises:
+            UsageError: NOT_FOUND; UNIMPLEMENTED, this driver can't enforce a cap; ARGUMENT, a
+                cap below 1.
+        """
+        ...
+
+    def counters(self, instance: str) -> VnicCounters:
+        """Bytes in and out so far.
+
+        Raises:
+            UsageError: NOT_FOUND.
+        """
+        ...
+
+    def destroy(self, instance: str) -> None:
+        """Take the vNIC away with all that belongs to it.
+
+        Idempotent; an unknown instance is nothing. Also takes away what a driver that was
+        killed had left of it.
+        """
+        ...
