@@ -27,7 +27,9 @@ _SOCK_FLAGS: Final = socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
 _CLONE_THREAD: Final = 0x00010000
 # NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET
 _CLONE_NAMESPACES: Final = 0x7E020000
-_TERMINAL_INJECTION: Final = (0x5412, 0x541C)  # TIOCSTI, TIOCLINUX
+# TIOCSTI and TIOCLINUX type into a terminal; FS_IOC_SETFLAGS, FS_IOC_FSSETXATTR and
+# FS_IOC_ENABLE_VERITY change a file that was only opened to be read.
+_REFUSED_IOCTLS: Final = (0x5412, 0x541C, 0x40086602, 0x401C5820, 0x40806685)
 _PRCTL_UNDO: Final = (1, 4, 0x59616D61)  # PDEATHSIG, DUMPABLE, PTRACER
 
 REFUSED: Final[Mapping[str, tuple[str, ...]]] = {
@@ -68,9 +70,10 @@ REFUSED: Final[Mapping[str, tuple[str, ...]]] = {
     ),
 }
 
-_X86_64_ONLY: Final = frozenset(
+X86_64_ONLY: Final = frozenset(
     ("fork", "vfork", "chmod", "chown", "lchown", "utime", "utimes", "futimesat", "inotify_init")
 )
+"""Refused names that newer architectures never had."""
 
 
 class WorkerFilter(Filter):
@@ -95,7 +98,7 @@ def worker_filter() -> WorkerFilter:
     # First, since sendmsg is the hot path and rules are compared in order.
     _refuse_fast_open(found)
     for name in (name for names in REFUSED.values() for name in names):
-        if name not in _X86_64_ONLY or arch() == "x86_64":
+        if name not in X86_64_ONLY or arch() == "x86_64":
             found.errno(name, errno.EPERM)
     _allow_only_inet_streams(found)
     _allow_only_threads(found)
@@ -135,7 +138,7 @@ def _allow_only_threads(found: Filter) -> None:
 def _refuse_control_of_others(found: Filter) -> None:
     found.allow("prlimit64", args=[_low32(0, 0)])
     found.errno("prlimit64", errno.EPERM)
-    for request in _TERMINAL_INJECTION:
+    for request in _REFUSED_IOCTLS:
         found.errno("ioctl", errno.EPERM, args=[_low32(1, request)])
     for option in _PRCTL_UNDO:
         found.errno("prctl", errno.EPERM, args=[_low32(0, option)])
