@@ -1,0 +1,278 @@
+"""What a model's file refers to, read from its protobuf wire format alone.
+
+Runtimes read whatever file a model names as external data, relative to the
+model or even to the process's directory. So each reference is found here, by a
+walk that knows nothing of ONNX but where tensors can be, and checked against
+the files that were sent, before a runtime sees the model.
+
+The walk is stricter than any protobuf parser: what one of them would merge,
+repeat or skip in a way that could hide a reference is a fault. It takes time
+linear in the bytes outside tensors, whose inline data it steps over, and
+memory linear in what it finds.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final, TypeAlias
+
+from eais.errors import ModelRejected
+
+Buffer: TypeAlias = bytes | bytearray | memoryview
+
+MAX_DEPTH: Final = 64
+MAX_REFERENCES: Final = 1 << 20
+MAX_NAME: Final = 256
+_INT64_MAX: Final = (1 << 63) - 1
+_MAX_LENGTH: Final = (1 << 31) - 1
+_NUMBER: Final = re.compile(r"[0-9]{1,19}")
+_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+
+# Which fields of a message lead to tensors: field number -> kind of message.
+# Numbers are those of onnx.proto; a kind that isn't listed has no such field.
+_INSIDE: Final[Mapping[str, Mapping[int, str]]] = {
+    "ModelProto": {7: "GraphProto", 20: "TrainingInfoProto", 25: "FunctionProto"},
+    "TrainingInfoProto": {1: "GraphProto", 2: "GraphProto"},
+    "FunctionProto": {7: "NodeProto", 11: "AttributeProto"},
+    "GraphProto": {1: "NodeProto", 5: "TensorProto", 15: "SparseTensorProto"},
+    "NodeProto": {5: "AttributeProto"},
+    "AttributeProto": {
+        5: "TensorProto",
+        6: "GraphProto",
+        10: "TensorProto",
+        11: "GraphProto",
+        22: "SparseTensorProto",
+        23: "SparseTensorProto",
+    },
+    "SparseTensorProto": {1: "TensorProto", 2: "TensorProto"},
+}
+_OP_TYPE, _NODE_DOMAIN = 4, 7
+_TENSOR_NAME, _EXTERNAL_DATA, _DATA_LOCATION = 8, 13, 14
+_ENTRY_KEY, _ENTRY_VALUE = 1, 2
+_EXTERNAL: Final = 1
+# An attribute's floats and ints are not packed: one field an element, millions in a tree
+# ensemble. Their runs are stepped over by the regular expression engine.
+_NUMBERS: Final = re.compile(
+    rb"(?:\x3d[\x00-\xff]{4})++|(?:\x40[\x80-\xff]{0,9}[\x00-\x7f])++", re.DOTALL
+)
+# "checksum" is in onnx.proto and read by nobody.
+_KNOWN_KEYS: Final = frozenset({"location", "offset", "length", "checksum"})
+_MARKER: Final = "_ORT_MEM_ADDR_"
+
+
+@dataclass(frozen=True, slots=True)
+class ExternalReference:
+    """A tensor whose bytes lie in another file.
+
+    Attributes:
+        tensor: its name, clipped to 256 characters; "" if it has none.
+        location: the file, as the model writes it; "" if it names none.
+        offset: in bytes, 0 if not given.
+        length: in bytes; None if not given: what the tensor's dims need.
+        fault: what is wrong with the entries themselves, or "".
+    """
+
+    tensor: str
+    location: str
+    offset: int = 0
+    length: int | None = None
+    fault: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelScan:
+    """What a model refers to.
+
+    Attributes:
+        references: each EXTERNAL tensor of graphs, subgraphs, functions,
+            attributes, sparse tensors and training information.
+        ops: (domain, op type) of all nodes; "" is ONNX's own domain.
+    """
+
+    references: tuple[ExternalReference, ...]
+    ops: frozenset[tuple[str, str]]
+
+    @property
+    def locations(self) -> tuple[str, ...]:
+        """The files that the model names, each once, sorted."""
+        return tuple(sorted({r.location for r in self.references if r.location}))
+
+
+def scan_model(data: Buffer) -> ModelScan:
+    """Walk a serialised ModelProto.
+
+    Raises:
+        ModelRejected: MODEL_PARSE when it isn't one; MODEL_INVALID when it nests deeper than
+            `MAX_DEPTH` or has more than `MAX_REFERENCES` external tensors.
+    """
+    walk = _Walk(data)
+    # Depth first by hand: the depth is the model's to choose.
+    pending: list[tuple[str, int, int, int]] = [("ModelProto", 0, len(data), 0)]
+    while pending:
+        kind, start, end, depth = pending.pop()
+        if depth > MAX_DEPTH:
+            raise ModelRejected("MODEL_INVALID", f"graphs nest deeper than {MAX_DEPTH} messages")
+        walk.visit(kind, start, end, depth, pending)
+    return ModelScan(tuple(walk.references), frozenset(walk.ops))
+
+
+def check_references(references: Iterable[ExternalReference], manifest: Mapping[str, int]) -> None:
+    """Refuse each reference that isn't to a file of `manifest` (location to size in bytes).
+
+    Raises:
+        ModelRejected: EXTERNAL_DATA_REFUSED for a file that wasn't sent, or may not be named;
+            EXTERNAL_DATA_BOUNDS for a range outside the file, or entries that aren't ONNX's.
+    """
+    for reference in references:
+        whose = f"tensor {reference.tensor[:64]!r}"
+        if reference.fault:
+            raise ModelRejected("EXTERNAL_DATA_BOUNDS", f"{whose}: {reference.fault}")
+        if not is_plain_location(reference.location) or reference.location not in manifest:
+            raise ModelRejected(
+                "EXTERNAL_DATA_REFUSED", f"{whose} refers to a file that is not part of the model"
+            )
+        size = manifest[reference.location]
+        if reference.offset + (reference.length or 0) > size:
+            raise ModelRejected(
+                "EXTERNAL_DATA_BOUNDS", f"{whose} lies outside its file of {size} bytes"
+            )
+
+
+def is_plain_location(location: str) -> bool:
+    """Whether it names a file below the model's folder: relative, without "." or ".." parts."""
+    if not location or len(location) > 4096 or "\0" in location or "\\" in location:
+        return False
+    parts = location.split("/")
+    return not {"", ".", "..", _MARKER} & set(parts) and _MARKER not in location
+
+
+def _malformed(what: str) -> ModelRejected:
+    return ModelRejected("MODEL_PARSE", f"not an ONNX model: {what}")
+
+
+@dataclass
+class _Walk:
+    data: Buffer
+    references: list[ExternalReference] = field(default_factory=list)
+    ops: set[tuple[str, str]] = field(default_factory=set)
+
+    def visit(
+        self, kind: str, start: int, end: int, depth: int, pending: list[tuple[str, int, int, int]]
+    ) -> None:
+        """Read one message; what lies inside it is put on `pending`."""
+        if kind == "TensorProto":
+            self._tensor(start, end)
+            return
+        inside = _INSIDE[kind]
+        op_type = domain = ""
+        skipped = _NUMBERS if kind == "AttributeProto" else None
+        for number, wire, value, length in self._fields(start, end, skipped):
+            if wire != _BYTES:
+                continue
+            child = inside.get(number)
+            if child is not None:
+                pending.append((child, value, value + length, depth + 1))
+            elif kind == "NodeProto" and number == _OP_TYPE:
+                op_type = self._text(value, length)
+            elif kind == "NodeProto" and number == _NODE_DOMAIN:
+                domain = self._text(value, length)
+        if kind == "NodeProto":
+            self.ops.add((domain, op_type))
+
+    def _tensor(self, start: int, end: int) -> None:
+        name, entries, external = "", list[tuple[str, str]](), False
+        for number, wire, value, length in self._fields(start, end):
+            if number == _DATA_LOCATION and wire == _VARINT:
+                external |= value == _EXTERNAL
+            elif number == _EXTERNAL_DATA and wire == _BYTES:
+                entries.append(self._entry(value, value + length))
+            elif number == _TENSOR_NAME and wire == _BYTES:
+                name = self._text(value, min(length, MAX_NAME))
+        # Entries alone count too: merged with another piece of the same field, they'd be read.
+        if external or entries:
+            if len(self.references) == MAX_REFERENCES:
+                raise ModelRejected("MODEL_INVALID", "too many external tensors")
+            self.references.append(_reference(name, entries))
+
+    def _entry(self, start: int, end: int) -> tuple[str, str]:
+        key = text = ""
+        for number, wire, value, length in self._fields(start, end):
+            if wire == _BYTES and number == _ENTRY_KEY:
+                key = self._text(value, length)
+            elif wire == _BYTES and number == _ENTRY_VALUE:
+                text = self._text(value, length)
+        return key, text
+
+    def _text(self, start: int, length: int) -> str:
+        return bytes(self.data[start : start + length]).decode(errors="backslashreplace")
+
+    def _fields(
+        self, position: int, end: int, skipped: re.Pattern[bytes] | None = None
+    ) -> Iterator[tuple[int, int, int, int]]:
+        """(field, wire type, value or start, length) of each field up to `end`."""
+        data = self.data
+        while position < end:
+            run = skipped.match(data, position, end) if skipped else None
+            if run:
+                position = run.end()
+                continue
+            tag = data[position]
+            position += 1
+            if tag >= 0x80:
+                tag, position = self._varint(position - 1, end)
+            number, wire = tag >> 3, tag & 7
+            value, length = position, 0
+            if wire == _BYTES:
+                if position < end and data[position] < 0x80:
+                    length, value = data[position], position + 1
+                else:
+                    length, value = self._varint(position, end)
+                position = value + length
+            elif wire == _VARINT:
+                value, position = self._varint(position, end)
+            elif wire in (_FIXED32, _FIXED64):
+                length = 8 if wire == _FIXED64 else 4
+                position += length
+            else:
+                # Groups: none in ONNX, and a place to hide.
+                raise _malformed(f"wire type {wire}")
+            if position > end or not 0 < number < 1 << 29 or length > _MAX_LENGTH:
+                raise _malformed("a field goes beyond its message")
+            yield number, wire, value, length
+
+    def _varint(self, position: int, end: int) -> tuple[int, int]:
+        value = 0
+        for shift in range(0, 70, 7):
+            if position >= end:
+                raise _malformed("it ends inside a number")
+            byte = self.data[position]
+            position += 1
+            value |= (byte & 0x7F) << shift
+            if byte < 0x80:
+                return value & (1 << 64) - 1, position
+        raise _malformed("a number of more than ten bytes")
+
+
+def _reference(name: str, entries: list[tuple[str, str]]) -> ExternalReference:
+    given = dict(entries)
+    location = given.get("location", "")
+    fault = _fault(entries, given)
+    if fault:
+        return ExternalReference(name, location, fault=fault)
+    length = int(given["length"]) if "length" in given else None
+    return ExternalReference(name, location, int(given.get("offset", "0")), length)
+
+
+def _fault(entries: list[tuple[str, str]], given: Mapping[str, str]) -> str:
+    unknown = given.keys() - _KNOWN_KEYS
+    if unknown:
+        return f"unknown key {min(unknown)[:64]!r} in its external data"
+    if len(entries) != len(given):
+        return "a key of its external data is there twice"
+    for key in ("offset", "length"):
+        text = given.get(key, "0")
+        if not _NUMBER.fullmatch(text) or int(text) > _INT64_MAX:
+            return f"{key} = {text[:32]!r} is not a number of bytes"
+    return ""
