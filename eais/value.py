@@ -88,22 +88,58 @@ def encode_value(value: Value, deferred: Deferred) -> value_pb2.Value:
     if isinstance(value, list | tuple):
         parts = [encode_value(part, deferred) for part in value]
         return value_pb2.Value(sequence=value_pb2.Sequence(values=parts))
-    if isinstance(value, np.generic | str | bytes | int | float):
-        return value_pb2.Value(tensor=encode_tensor(np.asarray(value), deferred))
-    raise InputRejected("INPUT_DTYPE", f"a {type(value).__name__} is not a tensor, list or dict")
+    if isinstance(value, str | bytes):
+        return value_pb2.Value(tensor=encode_tensor(np.array(value, dtype=object), deferred))
+    if isinstance(value, np.generic | int | float):
+        return value_pb2.Value(tensor=encode_tensor(_numbers(value), deferred))
+    raise _not_a_value(value)
+
+
+def _not_a_value(value: object) -> InputRejected:
+    return InputRejected(
+        "INPUT_DTYPE", f"a {type(value).__name__} is not a tensor, list or dict of scalars"
+    )
+
+
+def _numbers(value: Any) -> Array:
+    array = np.asarray(value)
+    if array.dtype.kind not in "biufcSUV":
+        raise _not_a_value(value)
+    return array
 
 
 def _encode_map(value: Mapping[Any, Any], deferred: Deferred) -> value_pb2.Map:
-    keys = np.array(list(value.keys()), dtype=None if value else np.int64)
-    values = np.array(list(value.values()), dtype=None if value else np.float32)
-    if value and isinstance(next(iter(value.values())), float):
-        values = values.astype(np.float64)
+    keys = _scalars(list(value.keys()), np.dtype(np.int64))
+    values = _scalars(list(value.values()), np.dtype(np.float32))
     return value_pb2.Map(keys=encode_tensor(keys, deferred), values=encode_tensor(values, deferred))
 
 
+def _scalars(items: list[Any], if_empty: np.dtype[Any]) -> Array:
+    """One dimension of strings or numbers; Python's float is float64, its int int64."""
+    if not items:
+        return np.empty(0, if_empty)
+    if all(isinstance(item, str | bytes) for item in items):
+        return _objects(items)
+    if not all(isinstance(item, np.number | np.bool_ | int | float) for item in items):
+        raise _not_a_value({})
+    return _numbers(items)
+
+
+def _objects(items: list[Any]) -> Array:
+    # Not np.array(items), which cuts NUL off the end of strings.
+    array = np.empty(len(items), dtype=object)
+    array[:] = items
+    return array
+
+
 def encode_tensor(array: Array, deferred: Deferred) -> value_pb2.Tensor:
-    """Any array of a supported dtype, any strides; strings as object, U or S arrays."""
-    if array.dtype.kind in "OUS":
+    """Any array of a supported dtype, any strides; strings as object, U, S or void arrays.
+
+    Raises:
+        InputRejected: INPUT_DTYPE for another dtype, INPUT_REJECTED for a string that UTF-8
+            can't write.
+    """
+    if array.dtype.kind in "OUS" or (array.dtype.kind == "V" and array.dtype.names is None):
         strings = [_utf8(item) for item in array.ravel().tolist()]
         return value_pb2.Tensor(type=_T.STRING, dims=array.shape, strings=strings)
     kind = _TYPE_OF.get(array.dtype.newbyteorder("<"))
@@ -122,16 +158,18 @@ def encode_tensor(array: Array, deferred: Deferred) -> value_pb2.Tensor:
 def _utf8(item: object) -> bytes:
     if isinstance(item, bytes):
         return item
-    if isinstance(item, str):
-        return item.encode()
-    return str(item).encode()
+    try:
+        # As onnxruntime does with what is no string.
+        return str(item).encode()
+    except UnicodeEncodeError:
+        raise InputRejected("INPUT_REJECTED", "a string has no UTF-8") from None
 
 
 def checked_size(tensor: value_pb2.Tensor) -> tuple[tuple[int, ...], int]:
     """Shape and element count of an incoming tensor, before anything is allocated.
 
     Raises `InputRejected` INPUT_SIZE for negative dims, more than `MAX_DIMS` of
-    them, products above `MAX_ELEMENTS`, and byte counts that don't fit.
+    them, products above `MAX_ELEMENTS`, byte counts that don't fit, and elements given twice.
     """
     dims = tuple(tensor.dims)
     if len(dims) > MAX_DIMS or any(dim < 0 for dim in dims):
@@ -140,21 +178,26 @@ def checked_size(tensor: value_pb2.Tensor) -> tuple[tuple[int, ...], int]:
     if count > MAX_ELEMENTS:
         raise InputRejected("INPUT_SIZE", "the product of the dims is too large")
     if tensor.type == _T.STRING:
-        got, want = len(tensor.strings), count
+        got, want, other = len(tensor.strings), count, tensor.deferred_bytes or len(tensor.raw)
     elif tensor.type in _DTYPES:
         got = tensor.deferred_bytes or len(tensor.raw)
         want = count * _DTYPES[tensor.type].itemsize
+        other = len(tensor.strings) or (tensor.deferred_bytes and len(tensor.raw))
     else:
         raise InputRejected("INPUT_DTYPE", f"element type {tensor.type} is not served")
     if got != want:
         raise InputRejected("INPUT_SIZE", f"dims {list(dims)} need {want} bytes/items, not {got}")
+    if other:
+        raise InputRejected("INPUT_SIZE", "the elements are given in two ways")
     return dims, count
 
 
 def deferred_tensors(value: value_pb2.Value, depth: int = 0) -> Iterator[value_pb2.Tensor]:
-    """The tensors of `value` whose bytes follow, in wire order."""
-    if depth > MAX_DEPTH:
-        raise UsageError("MALFORMED_MESSAGE", f"values nest deeper than {MAX_DEPTH}")
+    """The tensors of `value` whose bytes follow, in wire order.
+
+    Raises `UsageError` MALFORMED_MESSAGE for values that nest deeper than `MAX_DEPTH`.
+    """
+    _check_depth(depth)
     match value.WhichOneof("kind"):
         case "tensor":
             parts = [value.tensor]
@@ -169,22 +212,35 @@ def deferred_tensors(value: value_pb2.Value, depth: int = 0) -> Iterator[value_p
     yield from (part for part in parts if part.deferred_bytes)
 
 
-def decode_value(value: value_pb2.Value, buffers: Iterator[bytearray]) -> Value:
+def _check_depth(depth: int) -> None:
+    if depth > MAX_DEPTH:
+        raise UsageError("MALFORMED_MESSAGE", f"values nest deeper than {MAX_DEPTH}")
+
+
+def decode_value(value: value_pb2.Value, buffers: Iterator[bytearray], depth: int = 0) -> Value:
     """The numpy value behind a message; `buffers` gives deferred bytes in wire order.
 
-    Arrays are writable and own their memory.
+    Arrays are writable and own their memory. Raises `InputRejected` INPUT_SIZE, INPUT_DTYPE or
+    INPUT_REJECTED, and `UsageError` as `deferred_tensors` does.
     """
+    _check_depth(depth)
     match value.WhichOneof("kind"):
         case "tensor":
             return decode_tensor(value.tensor, buffers)
         case "sequence":
-            return [decode_value(part, buffers) for part in value.sequence.values]
+            return [decode_value(part, buffers, depth + 1) for part in value.sequence.values]
         case "map":
-            keys = decode_tensor(value.map.keys, buffers)
-            values = decode_tensor(value.map.values, buffers)
-            return dict(zip(keys.tolist(), values.tolist(), strict=True))
+            return _decode_map(value.map, buffers)
         case _:
             return None
+
+
+def _decode_map(value: value_pb2.Map, buffers: Iterator[bytearray]) -> dict[Any, Any]:
+    keys = decode_tensor(value.keys, buffers)
+    values = decode_tensor(value.values, buffers)
+    if keys.ndim != 1 or keys.shape != values.shape:
+        raise InputRejected("INPUT_SIZE", "a map needs as many keys as values, in one dimension")
+    return dict(zip(keys.tolist(), values.tolist(), strict=True))
 
 
 def decode_tensor(tensor: value_pb2.Tensor, buffers: Iterator[bytearray]) -> Array:
