@@ -8,9 +8,11 @@ which the listener kills it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import struct
 import threading
+from collections import deque
 from typing import Final, TypeVar
 
 from google.protobuf.message import DecodeError
@@ -88,7 +90,7 @@ class ControlSocket:
         self._socket = sock
         self._socket.setblocking(True)
         self._frames = Frames()
-        self._waiting: list[bytes] = []
+        self._waiting: deque[bytes] = deque()
         self._sending = threading.Lock()
 
     @classmethod
@@ -108,8 +110,8 @@ class ControlSocket:
             if not data:
                 self._frames.finish()
                 return None
-            self._waiting = self._frames.feed(data)
-        return _parse(ToWorkerProcess, self._waiting.pop(0))
+            self._waiting.extend(self._frames.feed(data))
+        return _parse(ToWorkerProcess, self._waiting.popleft())
 
     def send(self, message: FromWorkerProcess) -> None:
         """Send, waiting while the listener doesn't read.
@@ -124,10 +126,8 @@ class ControlSocket:
 
     def close(self) -> None:
         """Close the socket; a `receive` that waits elsewhere ends with None."""
-        try:
+        with contextlib.suppress(OSError):  # the far end may have gone first
             self._socket.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass  # the far end went first
         self._socket.close()
 
 
@@ -142,7 +142,7 @@ class AsyncControl:
         self._reader = reader
         self._writer = writer
         self._frames = Frames()
-        self._waiting: list[bytes] = []
+        self._waiting: deque[bytes] = deque()
 
     @classmethod
     async def open(cls, sock: socket.socket) -> AsyncControl:
@@ -155,7 +155,16 @@ class AsyncControl:
         Raises:
             ControlBroken: kill the worker.
         """
-        raise NotImplementedError
+        while not self._waiting:
+            try:
+                data = await self._reader.read(_READ_BYTES)
+            except ConnectionError:  # it died with messages of ours unread
+                return None
+            if not data:
+                self._frames.finish()
+                return None
+            self._waiting.extend(self._frames.feed(data))
+        return _parse(FromWorkerProcess, self._waiting.popleft())
 
     def send(self, message: ToWorkerProcess) -> None:
         """Queue a message.
@@ -164,8 +173,14 @@ class AsyncControl:
             ControlBroken: the worker doesn't read (`MAX_UNSENT_BYTES` wait), or is gone.
             ValueError: above `MAX_FRAME_BYTES`; nothing was queued.
         """
-        raise NotImplementedError
+        frame = to_frame(message)
+        transport = self._writer.transport
+        if transport.is_closing():
+            raise ControlBroken("the worker is gone")
+        if transport.get_write_buffer_size() + len(frame) > MAX_UNSENT_BYTES:
+            raise ControlBroken("the worker doesn't read")
+        transport.write(frame)
 
     def close(self) -> None:
         """Close the socket; unsent messages are dropped. `receive` then gives None."""
-        raise NotImplementedError
+        self._writer.transport.abort()

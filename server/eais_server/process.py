@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
+import os
+import shutil
+import signal
 import socket
+import subprocess
+import sys
+import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
+
+from eais.errors import ConfigError, make_error
+from eais.files import PRIVATE_DIR, private_dir
+
+WORKER_PROGRAM: Final = (sys.executable, "-I", "-m", "eais_server.worker")
+"""-I: no PYTHON* variable, current directory or user's packages takes part."""
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +87,9 @@ class ExecSpawner:
         data_limit_bytes: for each worker's memory, if any.
         log_fd: where workers' output goes.
         program: what to run, before the flags.
+
+    Raises:
+        ConfigError: STATE_DIR, `workers` can't be used.
     """
 
     def __init__(
@@ -81,17 +101,93 @@ class ExecSpawner:
         environ: Mapping[str, str],
         data_limit_bytes: int | None = None,
         log_fd: int = 2,
-        program: Sequence[str] = (),
+        program: Sequence[str] = WORKER_PROGRAM,
     ) -> None:
-        raise NotImplementedError
+        try:
+            self._workers = private_dir(workers)
+        except OSError as error:
+            raise ConfigError("STATE_DIR", f"{workers} can't be used: {error}") from None
+        self._program = tuple(program)
+        self._flags = [f"--level={level}", f"--secret-root={secret_root}"]
+        if data_limit_bytes is not None:
+            self._flags.append(f"--data-limit={data_limit_bytes}")
+        self._environment = worker_environment(environ)
+        self._log_fd = log_fd
+        self._children: dict[int, subprocess.Popen[bytes]] = {}
 
     def spawn(self, k: int, on_exit: OnExit) -> WorkerProcess:
         """As `Spawner`; `RuntimeError` off the main thread (a worker dies with its thread)."""
-        raise NotImplementedError
+        if threading.current_thread() is not threading.main_thread():
+            raise RuntimeError("workers are spawned on the main thread alone")
+        loop = asyncio.get_running_loop()
+        try:
+            process, child = self._start(k)
+        except OSError as error:
+            why = error.strerror or "unknown"
+            raise make_error("PROCESS_FAILED", f"a worker can't be started: {why}") from error
+        self._children[k] = child
+        loop.add_reader(process.pidfd, self._exited, loop, process, on_exit)
+        return process
+
+    def _start(self, k: int) -> tuple[WorkerProcess, subprocess.Popen[bytes]]:
+        with ExitStack() as undo:
+            directory = self._workers / str(k)
+            directory.mkdir(mode=PRIVATE_DIR)
+            undo.callback(_remove, directory)
+            near, far = socket.socketpair()
+            undo.callback(near.close)
+            with far:
+                child = self._exec(directory, far.fileno())
+            undo.callback(child.wait)
+            undo.callback(child.kill)
+            pidfd = os.pidfd_open(child.pid)
+            undo.pop_all()
+        return WorkerProcess(k, child.pid, pidfd, near, directory), child
+
+    def _exec(self, directory: Path, control_fd: int) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [
+                *self._program,
+                f"--control-fd={control_fd}",
+                f"--parent-pid={os.getpid()}",
+                f"--dir={directory}",
+                *self._flags,
+            ],
+            cwd=directory,
+            env=self._environment,
+            pass_fds=(control_fd,),
+            stdin=subprocess.DEVNULL,
+            stdout=self._log_fd,
+            stderr=self._log_fd,
+            # A Ctrl-C at a listener in the foreground is the listener's to handle.
+            start_new_session=True,
+        )
 
     def kill(self, process: WorkerProcess, signum: int) -> None:
         """As `Spawner`."""
-        raise NotImplementedError
+        if process.k in self._children:
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(process.pidfd, signum)
+
+    def _exited(
+        self, loop: asyncio.AbstractEventLoop, process: WorkerProcess, on_exit: OnExit
+    ) -> None:
+        loop.remove_reader(process.pidfd)
+        how = _reap(process.pidfd)
+        os.close(process.pidfd)
+        # Popen must not wait for a process id that may be another's by now.
+        child = self._children.pop(process.k)
+        child.returncode = -how.signal if how.code is None and how.signal else how.code
+        _remove(process.directory)
+        on_exit(how)
+
+
+def worker_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """All the variables of a worker: the listener's locale if that is UTF-8, else C.UTF-8."""
+    locale = environ.get("LC_ALL") or environ.get("LANG") or ""
+    if not locale.upper().replace("-", "").endswith(".UTF8"):
+        locale = "C.UTF-8"
+    return {"LANG": locale, "LC_ALL": locale, "ORT_DISABLE_TELEMETRY": "1"}
 
 
 def clean_up(workers: Path) -> int:
@@ -100,4 +196,29 @@ def clean_up(workers: Path) -> int:
     Only for the listener that holds its lock, before it spawns: the last one's workers died
     with it.
     """
-    raise NotImplementedError
+    leftovers = list(workers.iterdir()) if workers.is_dir() else []
+    for leftover in leftovers:
+        _remove(leftover)
+    return len(leftovers)
+
+
+def _reap(pidfd: int) -> Exit:
+    info = os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
+    if info is None:
+        raise ChildProcessError("a pidfd was readable before its process ended")
+    if info.si_code == os.CLD_EXITED:
+        return Exit(info.si_status)
+    return Exit(None, info.si_status)
+
+
+def _remove(directory: Path) -> None:
+    """Remove a dead worker's directory, whatever modes it gave what it made there."""
+    for folder, below, _files in os.walk(directory):
+        for name in below:
+            path = Path(folder, name)
+            if not path.is_symlink():
+                path.chmod(PRIVATE_DIR)
+    try:
+        shutil.rmtree(directory)
+    except OSError as error:
+        _log.warning("a worker's directory is left behind: %s", error)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
-from eais.errors import make_error
+from eais.errors import EaisError, make_error
 
 MODEL_FILE_NAME: Final = "model.onnx"
 """The model itself lies under this name beside its external data."""
@@ -18,6 +19,7 @@ MAX_LOCATION_BYTES: Final = 1024
 
 # onnxruntime's own mark for "the data is at this address of the process".
 _MEMORY_MARK: Final = "_ORT_MEM_ADDR_"
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\\]")
 _SHOWN: Final = 64
 
 
@@ -65,12 +67,20 @@ def check_manifest(files: Sequence[ManifestFile], limits: ManifestLimits) -> Non
     if not files or files[0].location:
         raise make_error("MALFORMED_MESSAGE", "the first file must be the model, location ''")
     for file in files:
-        _check_content(file)
+        check_content(file.sha256, file.size)
     total = sum(file.size for file in files)
     if total > limits.model_max_bytes:
         raise _too_large("bytes", limits.model_max_bytes, total)
     _check_one_size_each(files)
     _check_locations([file.location for file in files[1:]])
+
+
+def check_content(sha256: bytes, size: int) -> None:
+    """Whether these can name a file's content; `UsageError` MALFORMED_MESSAGE if not."""
+    if len(sha256) != SHA256_BYTES or size < 0:
+        raise make_error(
+            "MALFORMED_MESSAGE", "each file needs its SHA-256 (32 bytes) and a size of 0 or more"
+        )
 
 
 def check_location(location: str) -> None:
@@ -80,7 +90,7 @@ def check_location(location: str) -> None:
         UsageError: NAME.
         ModelRejected: EXTERNAL_DATA_REFUSED.
     """
-    shown = ascii(location[:_SHOWN])
+    shown = f"{location[:_SHOWN]!a}"
     if _MEMORY_MARK in location:
         raise make_error("EXTERNAL_DATA_REFUSED", f"location {shown} names memory, not a file")
     if location == MODEL_FILE_NAME or not _legal(location):
@@ -91,19 +101,12 @@ def check_location(location: str) -> None:
         )
 
 
-def _too_large(what: str, limit: int, got: int) -> Exception:
+def _too_large(what: str, limit: int, got: int) -> EaisError:
     return make_error(
         "MODEL_TOO_LARGE",
         f"the model has {got} {what}, the limit is {limit}",
         metadata={"limit": str(limit), "got": str(got)},
     )
-
-
-def _check_content(file: ManifestFile) -> None:
-    if len(file.sha256) != SHA256_BYTES or file.size < 0:
-        raise make_error(
-            "MALFORMED_MESSAGE", "each file needs its SHA-256 (32 bytes) and a size of 0 or more"
-        )
 
 
 def _check_one_size_each(files: Sequence[ManifestFile]) -> None:
@@ -114,31 +117,24 @@ def _check_one_size_each(files: Sequence[ManifestFile]) -> None:
 def _check_locations(locations: Sequence[str]) -> None:
     for location in locations:
         check_location(location)
-    taken = Counter([MODEL_FILE_NAME, *locations])
-    for location in locations:
-        if taken[location] > 1:
-            raise make_error("NAME", f"location {ascii(location[:_SHOWN])} is there twice")
-        if any(folder in taken for folder in _folders(location)):
-            raise make_error("NAME", f"location {ascii(location[:_SHOWN])} lies below another file")
-
-
-def _folders(location: str) -> Iterator[str]:
-    """The folders above `location`: "a/b/c" gives "a", "a/b"."""
-    end = location.find("/")
-    while end >= 0:
-        yield location[:end]
-        end = location.find("/", end + 1)
+    # Sorted by parts, a folder's contents follow it directly, so only neighbours can clash.
+    paths = sorted(tuple(location.split("/")) for location in [MODEL_FILE_NAME, *locations])
+    for path, following in pairwise(paths):
+        if path == following[: len(path)]:
+            shown = "/".join(following)[:_SHOWN]
+            why = "is there twice" if path == following else "lies below another file"
+            raise make_error("NAME", f"location {shown!a} {why}")
 
 
 def _legal(location: str) -> bool:
     try:
-        encoded = location.encode()
+        too_long = len(location.encode()) > MAX_LOCATION_BYTES
     except UnicodeEncodeError:  # lone surrogates
         return False
-    return len(encoded) <= MAX_LOCATION_BYTES and all(map(_legal_part, location.split("/")))
+    if too_long or _CONTROL.search(location):
+        return False
+    return all(map(_legal_part, location.split("/")))
 
 
 def _legal_part(part: str) -> bool:
-    if part in ("", ".", "..") or len(part.encode()) > MAX_PART_BYTES:
-        return False
-    return not any(letter < " " or letter in "\x7f\\" for letter in part)
+    return part not in ("", ".", "..") and len(part.encode()) <= MAX_PART_BYTES

@@ -6,12 +6,17 @@ asyncio, and all may be called from several threads at once.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from eais_server.store.manifest import ManifestFile
-from eais_server.store.upload import Upload
+from eais.errors import ConfigError, EaisError, make_error
+from eais_server.store import place
+from eais_server.store.disk import Disk, as_store_error
+from eais_server.store.index import Entry, FileState, Index, Key
+from eais_server.store.manifest import MODEL_FILE_NAME, ManifestFile, check_content
+from eais_server.store.upload import Holdings, Upload
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +30,9 @@ class Missing:
 
 @dataclass(frozen=True, slots=True)
 class StoreUse:
-    """What the store holds: `used_bytes` counts whole files, partial files and reservations."""
+    """What the store holds: `files` whole or not, `uploads` of them in progress.
+
+    `used_bytes` counts whole files, partial files and reservations."""
 
     used_bytes: int
     limit_bytes: int
@@ -46,6 +53,7 @@ class ModelStore:
         clock: seconds, monotonic.
         partial_keep_s: how long an upload may lie untouched.
         uploads_per_tenant: at the same time.
+        disk: does the file operations; made for `root` when None.
 
     Raises:
         ConfigError: STATE_DIR, `root` can't be used.
@@ -59,39 +67,80 @@ class ModelStore:
         clock: Callable[[], float],
         partial_keep_s: float = 45.0,
         uploads_per_tenant: int = 8,
+        disk: Disk | None = None,
     ) -> None:
-        raise NotImplementedError
+        try:
+            disk = Disk(root) if disk is None else disk
+            found = disk.scan()
+        except OSError as error:
+            why = error.strerror or str(error)
+            raise ConfigError("STATE_DIR", f"the model store {root} can't be used: {why}") from None
+        index = Index(limit_bytes, uploads_per_tenant)
+        for file in found:
+            state = FileState.STORED if file.whole else FileState.PARKED
+            index.add(file.key, state, file.size, clock())
+        self._held = Holdings(disk, index, clock)
+        self._partial_keep_s = partial_keep_s
+        self._salts: dict[str, bytes] = {}
 
     def missing(self, tenant: str, files: Sequence[ManifestFile]) -> list[Missing]:
         """What of `files` (a checked manifest) must still be sent, each digest once.
 
         Raises:
             RemoteError: DIGEST_MISMATCH, a stored file has another size than is named;
-                STORE_FULL (only as `begin`).
+                STORE_FULL (at a tenant's first use).
             Unavailable: STORE_UNAVAILABLE.
         """
-        raise NotImplementedError
+        unique = {file.sha256: file.size for file in files}
+        with self._held.lock:
+            offsets = [self._offset(self._key(tenant, name), size) for name, size in unique.items()]
+        return [
+            Missing(sha256, size, offset)
+            for (sha256, size), offset in zip(unique.items(), offsets, strict=True)
+            if offset is not None
+        ]
 
     def begin(self, tenant: str, sha256: bytes, size: int) -> Upload:
         """Start or resume the upload of a file; its size is reserved until it ends.
 
-        Evicts, by last use, what no session pins and nobody uploads.
+        Evicts, by last use, what no session pins and nobody uploads. The caller must end it
+        with `finish` or `abort`.
 
         Raises:
+            UsageError: MALFORMED_MESSAGE, not a SHA-256 or a size.
             RemoteError: STORE_FULL (metadata limit and got), no room even so;
                 DIGEST_MISMATCH, the stored file has another size.
             Unavailable: BUSY, this file is being uploaded by another call, or the tenant has
                 too many uploads; STORE_UNAVAILABLE.
         """
-        raise NotImplementedError
+        check_content(sha256, size)
+        with self._held.lock:
+            key = self._key(tenant, sha256)
+            stored = self._offset(key, size) is None
+            if not stored:
+                for victim in self._held.index.start(key, size, self._held.clock()):
+                    self._held.remove(victim)
+            upload = Upload(self._held, key, sha256, size)
+        if stored:
+            upload.stored, upload.offset = True, size
+        else:
+            upload.open()
+        return upload
 
     def pin(self, session: str, tenant: str, files: Iterable[ManifestFile]) -> None:
-        """Keep `files` while `session` lives, present or still to come. Replaces its old pins."""
-        raise NotImplementedError
+        """Keep `files` while `session` lives, present or still to come. Replaces its old pins.
+
+        Raises:
+            EaisError: STORE_FULL or STORE_UNAVAILABLE, at a tenant's first use alone.
+        """
+        with self._held.lock:
+            keys = [self._key(tenant, file.sha256) for file in files]
+            self._held.index.pin(session, keys)
 
     def unpin(self, session: str) -> None:
         """`session` ended; unknown ones are nothing."""
-        raise NotImplementedError
+        with self._held.lock:
+            self._held.index.unpin(session)
 
     def place(self, tenant: str, files: Sequence[ManifestFile], folder: Path) -> None:
         """Hard-link a checked manifest into the new directory `folder`, all or nothing.
@@ -104,25 +153,93 @@ class ModelStore:
             Unavailable: STORE_UNAVAILABLE: the store lacks a file, or it was damaged (then it
                 is dropped: `missing` names it from now on), or the disk failed.
             UsageError: WRONG_STATE, `folder` is there already.
-            RemoteError: STORE_FULL.
+            RemoteError: STORE_FULL; DIGEST_MISMATCH, a file has another size than is named.
         """
-        raise NotImplementedError
+        keys = [self._usable(tenant, file) for file in files]
+        with as_store_error(), place.new_folder(folder) as fd:
+            for key, file in zip(keys, files, strict=True):
+                place.link_at(self._held.disk, key, fd, file.location or MODEL_FILE_NAME)
 
     def link(self, tenant: str, file: ManifestFile, target: Path) -> None:
         """Hard-link one file to `target`, checked and raising as `place` does."""
-        raise NotImplementedError
+        key = self._usable(tenant, file)
+        with as_store_error():
+            place.link_file(self._held.disk, key, target)
 
     def sweep(self) -> int:
         """Reclaim uploads untouched for `partial_keep_s`, open ones too; how many bytes.
 
         Call it every few seconds.
         """
-        raise NotImplementedError
+        with self._held.lock:
+            before = self._held.index.used_bytes
+            for key in self._held.index.stale(self._held.clock() - self._partial_keep_s):
+                self._held.remove(key)
+            return before - self._held.index.used_bytes
 
     def use(self) -> StoreUse:
         """The store's numbers now."""
-        raise NotImplementedError
+        with self._held.lock:
+            index = self._held.index
+            return StoreUse(index.used_bytes, index.limit_bytes, len(index), index.uploads())
 
     def close(self) -> None:
         """Give the store's descriptors back."""
-        raise NotImplementedError
+        self._held.disk.close()
+
+    def _key(self, tenant: str, sha256: bytes) -> Key:
+        folder = hashlib.sha256(tenant.encode()).hexdigest()[:32]
+        if folder not in self._salts:
+            with as_store_error():
+                self._salts[folder] = self._held.disk.salt(folder)
+        name = hashlib.sha256(self._salts[folder] + sha256).hexdigest()
+        return Key(folder, name)
+
+    def _offset(self, key: Key, size: int) -> int | None:
+        """How much of the file is there; None: all of it, and it counts as used now."""
+        entry = self._held.index.get(key)
+        if entry is None or entry.state is not FileState.STORED:
+            parked = entry is not None and entry.state is FileState.PARKED
+            return entry.counted if entry and parked and entry.counted <= size else 0
+        if entry.counted != size:
+            raise _other_size(entry, size)
+        self._held.index.touch(key, self._held.clock())
+        return None
+
+    def _usable(self, tenant: str, file: ManifestFile) -> Key:
+        """The key of a stored file that is what it should be."""
+        with self._held.lock:
+            key = self._key(tenant, file.sha256)
+            if self._offset(key, file.size) is not None:
+                raise _gone()
+            entry = self._held.index.get(key)
+        with as_store_error():
+            if not self._intact(key, file, hashed=bool(entry and entry.verified)):
+                with self._held.lock:
+                    self._held.remove(key)
+                raise _gone()
+            self._held.disk.mark_used(key)
+        if entry:
+            entry.verified = True
+        return key
+
+    def _intact(self, key: Key, file: ManifestFile, *, hashed: bool) -> bool:
+        disk = self._held.disk
+        try:
+            if disk.whole_size(key) != file.size:
+                return False
+            return hashed or disk.sha256(key) == file.sha256
+        except FileNotFoundError:
+            return False
+
+
+def _gone() -> EaisError:
+    return make_error("STORE_UNAVAILABLE", "the store has lost a file of this model; open it again")
+
+
+def _other_size(entry: Entry, size: int) -> EaisError:
+    return make_error(
+        "DIGEST_MISMATCH",
+        f"the file of this SHA-256 has {entry.counted} bytes, not {size}",
+        metadata={"want": str(entry.counted), "got": str(size)},
+    )

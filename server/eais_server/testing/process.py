@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import socket
 from collections import defaultdict
@@ -83,7 +84,7 @@ class FakeSpawner:
             return
         worker.ended = how
         worker.far_end.close()
-        _remove(worker.process.directory)
+        shutil.rmtree(worker.process.directory)
         worker.on_exit(how)
 
     def close(self) -> None:
@@ -95,9 +96,3 @@ class FakeSpawner:
     def _trip(self, op: str) -> None:
         if self._faults[op]:
             raise self._faults[op].pop(0)
-
-
-def _remove(directory: Path) -> None:
-    import shutil
-
-    shutil.rmtree(directory)

@@ -69,7 +69,7 @@ class LoopbackDriver:
         if address in self._addresses.values():
             raise make_error("WRONG_STATE", f"{address} is another instance's")
         if not _in_range(address):
-            raise make_error("LOOPBACK_RANGE", f"{ascii(address[:64])} is not in {RANGE}")
+            raise make_error("LOOPBACK_RANGE", f"{address[:64]!a} is not in {RANGE}")
         try:
             with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
                 probe.bind((address, 0))

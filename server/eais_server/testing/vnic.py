@@ -1,0 +1,156 @@
+"""The conformance of vNIC drivers as a function, and a driver that does nothing."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+
+from eais.errors import UsageError, make_error
+from eais_server.vnic.driver import VnicCounters, VnicDriver, VnicPlan, VnicState
+
+Maker = Callable[[], VnicDriver]
+
+
+def check_vnic(maker: Maker, first: VnicPlan, second: VnicPlan) -> None:
+    """Hold a driver to `VnicDriver`; AssertionError says where it falls short.
+
+    Args:
+        maker: a driver that knows of no vNIC yet; called more than once, as after a crash.
+        first: a plan that this host can carry out.
+        second: another instance's, with another address.
+    """
+    _check_create(maker(), first, second)
+    _check_unknown(maker(), first.instance)
+    _check_limit(maker(), first)
+    _check_counters(maker(), first)
+    _check_destroy(maker, first)
+
+
+def _check_create(driver: VnicDriver, first: VnicPlan, second: VnicPlan) -> None:
+    state = driver.create(first)
+    told = (state.driver, state.instance, state.address, state.isolation)
+    assert told == (driver.name, first.instance, first.address, driver.isolation)
+    assert driver.isolation, "it must say what keeps others off"
+    assert driver.create(first) == state, "the same plan again must change nothing"
+    moved = VnicPlan(first.instance, first.tenant, second.address)
+    assert _refusal(lambda: driver.create(moved)) == "WRONG_STATE"
+    taken = VnicPlan(second.instance, second.tenant, first.address)
+    assert _refusal(lambda: driver.create(taken)) == "WRONG_STATE"
+    assert driver.create(second).address == second.address, "what was refused must leave nothing"
+    driver.connect(first.instance, second.address)
+    driver.connect(first.instance, second.address)
+    driver.destroy(first.instance)
+    driver.destroy(second.instance)
+
+
+def _check_unknown(driver: VnicDriver, instance: str) -> None:
+    assert _refusal(lambda: driver.connect(instance, "127.0.0.1")) == "NOT_FOUND"
+    assert _refusal(lambda: driver.limit(instance, None)) == "NOT_FOUND"
+    assert _refusal(lambda: driver.counters(instance)) == "NOT_FOUND"
+    driver.destroy(instance)
+
+
+def _check_limit(driver: VnicDriver, plan: VnicPlan) -> None:
+    driver.create(plan)
+    driver.limit(plan.instance, None)
+    assert _refusal(lambda: driver.limit(plan.instance, 0)) == "ARGUMENT"
+    # Set or refused; never taken and not enforced.
+    assert _refusal(lambda: driver.limit(plan.instance, 1 << 20)) in ("", "UNIMPLEMENTED")
+    driver.limit(plan.instance, None)
+    driver.destroy(plan.instance)
+
+
+def _check_counters(driver: VnicDriver, plan: VnicPlan) -> None:
+    driver.create(plan)
+    before = driver.counters(plan.instance)
+    after = driver.counters(plan.instance)
+    assert 0 <= before.bytes_in <= after.bytes_in
+    assert 0 <= before.bytes_out <= after.bytes_out
+    driver.destroy(plan.instance)
+
+
+def _check_destroy(maker: Maker, plan: VnicPlan) -> None:
+    maker().create(plan)
+    driver = maker()  # the one before was killed
+    driver.destroy(plan.instance)
+    driver.destroy(plan.instance)
+    assert _refusal(lambda: driver.counters(plan.instance)) == "NOT_FOUND"
+    other = VnicPlan(f"{plan.instance}x", plan.tenant, plan.address)
+    assert driver.create(other).address == plan.address, "a destroyed vNIC's address is free"
+    driver.destroy(other.instance)
+
+
+def _refusal(attempt: Callable[[], object]) -> str:
+    try:
+        attempt()
+    except UsageError as error:
+        return error.reason
+    return ""
+
+
+class FakeVnic:
+    """A driver of addresses that need not exist, with faults by name.
+
+    Attributes:
+        vnics: what is there, by instance.
+        peers: who was connected, by instance.
+        caps: in bytes a second, by instance.
+        traffic: what `counters` gives, by instance.
+    """
+
+    name = "fake"
+    isolation = "none: a test"
+
+    def __init__(self) -> None:
+        self.vnics: dict[str, VnicState] = {}
+        self.peers: dict[str, set[str]] = defaultdict(set)
+        self.caps: dict[str, int] = {}
+        self.traffic: dict[str, VnicCounters] = {}
+        self._faults: dict[str, list[Exception]] = defaultdict(list)
+
+    def fail_next(self, op: str, error: Exception) -> None:
+        """The next `op` (a method's name) raises `error`."""
+        self._faults[op].append(error)
+
+    def create(self, plan: VnicPlan) -> VnicState:
+        """As `VnicDriver`."""
+        self._trip("create")
+        state = VnicState(self.name, plan.instance, plan.address, self.isolation)
+        others = {k: vnic.address for k, vnic in self.vnics.items() if k != plan.instance}
+        if self.vnics.get(plan.instance, state) != state or plan.address in others.values():
+            raise make_error("WRONG_STATE", "another address, or another instance's")
+        return self.vnics.setdefault(plan.instance, state)
+
+    def connect(self, instance: str, peer: str) -> None:
+        """As `VnicDriver`."""
+        self._require("connect", instance)
+        self.peers[instance].add(peer)
+
+    def limit(self, instance: str, bytes_per_s: int | None) -> None:
+        """As `VnicDriver`."""
+        self._require("limit", instance)
+        self.caps.pop(instance, None)
+        if bytes_per_s is not None:
+            if bytes_per_s < 1:
+                raise make_error("ARGUMENT", "1 byte a second or more")
+            self.caps[instance] = bytes_per_s
+
+    def counters(self, instance: str) -> VnicCounters:
+        """As `VnicDriver`."""
+        self._require("counters", instance)
+        return self.traffic.get(instance, VnicCounters())
+
+    def destroy(self, instance: str) -> None:
+        """As `VnicDriver`."""
+        self._trip("destroy")
+        for held in (self.vnics, self.peers, self.caps, self.traffic):
+            held.pop(instance, None)
+
+    def _require(self, op: str, instance: str) -> None:
+        self._trip(op)
+        if instance not in self.vnics:
+            raise make_error("NOT_FOUND", "no such vNIC")
+
+    def _trip(self, op: str) -> None:
+        if self._faults[op]:
+            raise self._faults[op].pop(0)
