@@ -27,6 +27,10 @@ from eais.rpc.v1 import common_pb2
 DOMAIN = "eais"
 DETAILS_KEY = "grpc-status-details-bin"
 MAX_TEXT = 512
+# Callers compare onnxruntime's texts, so they get more room; trailers still hold it.
+MAX_ONNXRUNTIME_TEXT = 3072
+# The key of `EaisError.metadata` for the class that onnxruntime raises for the same mistake.
+ONNXRUNTIME_CLASS = "onnxruntime_class"
 _CODES = {code.name: code for code in grpc.StatusCode}
 
 
@@ -36,6 +40,10 @@ def clip(text: str, limit: int = MAX_TEXT) -> str:
     return text if len(data) <= limit else data[: limit - 3].decode(errors="ignore") + "..."
 
 
+def _text(error: EaisError, text: str) -> str:
+    return clip(text, MAX_ONNXRUNTIME_TEXT if ONNXRUNTIME_CLASS in error.metadata else MAX_TEXT)
+
+
 def status_code(error: EaisError) -> grpc.StatusCode:
     """The gRPC code of an error's reason."""
     return _CODES[spec_of(error.reason).status]
@@ -43,7 +51,7 @@ def status_code(error: EaisError) -> grpc.StatusCode:
 
 def status_details(error: EaisError) -> bytes:
     """The serialised `google.rpc.Status` for the trailer."""
-    status = status_pb2.Status(code=status_code(error).value[0], message=clip(str(error)))
+    status = status_pb2.Status(code=status_code(error).value[0], message=_text(error, str(error)))
     info = error_details_pb2.ErrorInfo(
         reason=error.reason, domain=DOMAIN, metadata=dict(error.metadata)
     )
@@ -101,8 +109,9 @@ def _plain(code: grpc.StatusCode, text: str, unreachable: str) -> EaisError:
 
 def error_to_message(error: EaisError) -> common_pb2.Error:
     """The error as it travels inside streams and stored answers."""
-    message = common_pb2.Error(reason=error.reason, message=clip(error.message))
+    message = common_pb2.Error(reason=error.reason, message=_text(error, error.message))
     message.metadata.update(error.metadata)
+    message.onnxruntime_class = message.metadata.pop(ONNXRUNTIME_CLASS, "")
     if error.hint:
         message.metadata["hint"] = clip(error.hint)
     return message
@@ -112,4 +121,6 @@ def error_of_message(message: common_pb2.Error) -> EaisError:
     """The error that `error_to_message` wrote."""
     metadata = dict(message.metadata)
     hint = metadata.pop("hint", "")
+    if message.onnxruntime_class:
+        metadata[ONNXRUNTIME_CLASS] = message.onnxruntime_class
     return make_error(message.reason, message.message, hint=hint, metadata=metadata)

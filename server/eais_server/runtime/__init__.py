@@ -1,0 +1,1 @@
+"""onnxruntime behind the device drivers: sessions, options, and its failures in our words."""
