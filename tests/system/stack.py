@@ -1,0 +1,170 @@
+"""A real embedded pool in a temporary directory, and identities to call it with."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import grpc
+
+from eais import channel, tls
+from eais.errors import EaisError
+from eais.identity import Identity
+from eais.rpc import client, verbs
+from eais.rpc.v1 import common_pb2, hosts_pb2, pool_pb2
+from eais_client.context import Context, ContextStore
+from eais_pool.authority import Authority
+
+T = TypeVar("T")
+WAIT_S = 30.0
+
+
+def eventually(question: Callable[[], T | None], what: str, within_s: float = WAIT_S) -> T:
+    """The first answer that is not None; AssertionError after `within_s`."""
+    end, pause = time.monotonic() + within_s, threading.Event()
+    while time.monotonic() < end:
+        answer = question()
+        if answer is not None:
+            return answer
+        pause.wait(0.02)
+    raise AssertionError(f"not within {within_s} s: {what}")
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A running embedded pool: state directory, user's config directory, supervisor."""
+
+    state: Path
+    config: Path
+    supervisor: subprocess.Popen[bytes]
+
+    @property
+    def ready(self) -> dict[str, Any]:
+        """What the manager says of itself."""
+        return dict(json.loads((self.state / "ready.json").read_text()))
+
+    @property
+    def pool(self) -> str:
+        """The pool's trust domain."""
+        return str(self.ready["pool"])
+
+    @property
+    def authority(self) -> Authority:
+        """The pool's CA, to make any identity."""
+        return Authority.load(self.state / "ca")
+
+    def endpoint(self, plane: str) -> common_pb2.Endpoint:
+        """The manager's "user" or "management" plane."""
+        return common_pb2.Endpoint(**self.ready[plane])
+
+    def bundle(self, identity: Identity, authority: Authority | None = None) -> tls.Bundle:
+        """A fresh leaf for `identity`, trusting this pool whoever signed it."""
+        now = datetime.datetime.now(datetime.UTC)
+        made = (authority or self.authority).bundle(identity, now)
+        return replace(made, ca_pem=self.authority.ca_pem)
+
+    def dial(self, endpoint: common_pb2.Endpoint, bundle: tls.Bundle | None) -> grpc.Channel:
+        """A channel with that identity, or with no client certificate at all."""
+        if bundle is None:
+            made = grpc.ssl_channel_credentials(root_certificates=self.authority.ca_pem)
+        else:
+            made = tls.client_credentials(bundle)
+        target = f"{endpoint.address}:{endpoint.port}"
+        return grpc.secure_channel(target, made, channel.client_options(endpoint.server_name))
+
+    def frontend(self, tenant: str = "default", name: str = "owner") -> tls.Bundle:
+        """A front-end's leaf; the default is the pool's owner."""
+        return self.bundle(Identity.frontend(self.pool, tenant, name))
+
+    def ask(self, verb: Any, request: Any, bundle: tls.Bundle | None = None) -> Any:
+        """Call a verb of the manager as `bundle` (default: the owner)."""
+        with self.dial(self.endpoint("user"), bundle or self.frontend()) as made:
+            return client.call(made, verb, request, timeout_s=30, unreachable="POOL_UNREACHABLE")
+
+    def status(self) -> hosts_pb2.PoolStatusReply:
+        """The pool as its operator sees it."""
+        operator = self.bundle(Identity.operator(self.pool, "test"))
+        with self.dial(self.endpoint("management"), operator) as made:
+            return client.call(
+                made,
+                verbs.POOL_ADMIN_STATUS,
+                hosts_pb2.PoolStatusRequest(),
+                timeout_s=10,
+                unreachable="POOL_UNREACHABLE",
+            )
+
+    def joined(self) -> bool | None:
+        """True once a listener has joined, None before."""
+        if self.supervisor.poll() is not None:
+            raise AssertionError(f"the supervisor ended: {self.logs()}")
+        try:
+            hosts = self.status().hosts
+        except (EaisError, OSError, KeyError, json.JSONDecodeError):
+            return None
+        return True if any(host.reachable for host in hosts) else None
+
+    def instance(self, ident: str, tenant: str = "default") -> pool_pb2.Instance:
+        """An instance as the manager describes it."""
+        request = pool_pb2.DescribeRequest(instance=ident)
+        reply: pool_pb2.InstanceReply = self.ask(
+            verbs.POOL_DESCRIBE, request, self.frontend(tenant)
+        )
+        return reply.instance
+
+    def write_context(self) -> None:
+        """The context by which the owner's programs find this pool."""
+        user, management = self.endpoint("user"), self.endpoint("management")
+        context = Context(
+            "local",
+            self.pool,
+            f"{user.address}:{user.port}",
+            f"{management.address}:{management.port}",
+            str(self.state),
+        )
+        ContextStore(self.config).set(context, make_current=True)
+
+    def logs(self) -> str:
+        """The ends of all logs, for a failure's message."""
+        ends = (f"== {f.name}\n{f.read_text()[-3000:]}" for f in sorted(self.state.glob("*.log")))
+        return "\n".join(ends)
+
+
+@contextlib.contextmanager
+def embedded_pool(root: Path, config: str = "[listener]\ncpu_cores = 4\n") -> Iterator[Stack]:
+    """Start a pool below `root`, wait for its listener, and end it afterwards."""
+    state, config_dir = root / "state", root / "config"
+    owner = config_dir / "contexts" / "local"
+    for folder in (state, owner):
+        folder.mkdir(mode=0o700, parents=True)
+    file = root / "pool.toml"
+    file.write_text(config)
+    places = ["--state-dir", str(state), "--owner-dir", str(owner), "--config", str(file)]
+    with (state / "supervisor.log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "eais_pool.supervisor", *places],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env={key: value for key, value in os.environ.items() if not key.startswith("EAIS_")},
+        )
+    stack = Stack(state, config_dir, process)
+    try:
+        try:
+            eventually(stack.joined, "a listener joins")
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{stack.logs()}") from None
+        stack.write_context()
+        yield stack
+    finally:
+        process.terminate()
+        process.wait(20)
