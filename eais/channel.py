@@ -12,6 +12,8 @@ from typing import Final
 MAX_MESSAGE_BYTES: Final = 16 << 20
 # A tensor up to this size travels inside its Run or Answer.
 INLINE_TENSOR_BYTES: Final = 256 << 10
+# All tensors inside one Run or Answer together.
+INLINE_BYTES: Final = 4 << 20
 # One Piece of a larger tensor, and one chunk of a model file.
 PIECE_BYTES: Final = 1 << 20
 

@@ -170,6 +170,7 @@ REASONS: Mapping[str, ReasonSpec] = {
     "INPUT_REJECTED": ReasonSpec(InputRejected, _INVALID),
     "OUTPUT_UNKNOWN": ReasonSpec(InputRejected, _INVALID),
     "OUTPUT_UNSUPPORTED": ReasonSpec(RemoteError, "UNIMPLEMENTED"),
+    "OUTPUT_TOO_LARGE": ReasonSpec(RemoteError, _EXHAUSTED),
     "RUN_FAILED": ReasonSpec(RemoteError, _INVALID),
     "RUN_MEMORY": ReasonSpec(RemoteError, _EXHAUSTED),
     "RUN_TIMEOUT": ReasonSpec(DeadlineExceeded, "DEADLINE_EXCEEDED"),

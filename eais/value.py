@@ -19,7 +19,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from eais.channel import INLINE_TENSOR_BYTES, PIECE_BYTES
+from eais.channel import INLINE_BYTES, INLINE_TENSOR_BYTES, PIECE_BYTES
 from eais.errors import InputRejected, UsageError
 from eais.rpc.v1 import value_pb2
 
@@ -61,9 +61,16 @@ _TYPE_OF: Final[Mapping[np.dtype[Any], int]] = {
 
 @dataclass
 class Deferred:
-    """Tensor bytes that follow a message, in the order in which it names them."""
+    """Tensor bytes that follow a message, in the order in which it names them.
+
+    Attributes:
+        inline_limit: a tensor of at most so many bytes goes into the message,
+        inline_left: as long as all of them together are at most so many.
+        buffers: the bytes of the others.
+    """
 
     inline_limit: int = INLINE_TENSOR_BYTES
+    inline_left: int = INLINE_BYTES
     buffers: list[memoryview] = field(default_factory=list)
 
     def pieces(self) -> Iterator[tuple[int, int, memoryview]]:
@@ -146,7 +153,8 @@ def encode_tensor(array: Array, deferred: Deferred) -> value_pb2.Tensor:
     if kind is None:
         raise InputRejected("INPUT_DTYPE", f"dtype {array.dtype} can't be sent")
     tensor = value_pb2.Tensor(type=kind, dims=array.shape)  # type: ignore[arg-type]
-    if array.nbytes <= deferred.inline_limit:
+    if array.nbytes <= min(deferred.inline_limit, deferred.inline_left):
+        deferred.inline_left -= array.nbytes
         tensor.raw = array.astype(_DTYPES[kind], copy=False).tobytes()
         return tensor
     flat = np.ascontiguousarray(array, dtype=_DTYPES[kind]).reshape(-1)

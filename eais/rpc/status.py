@@ -31,6 +31,8 @@ MAX_TEXT = 512
 MAX_ONNXRUNTIME_TEXT = 3072
 # The key of `EaisError.metadata` for the class that onnxruntime raises for the same mistake.
 ONNXRUNTIME_CLASS = "onnxruntime_class"
+# Another key: milliseconds to wait before trying again.
+PUSH_BACK_MS = "push_back_ms"
 _CODES = {code.name: code for code in grpc.StatusCode}
 
 
@@ -109,9 +111,14 @@ def _plain(code: grpc.StatusCode, text: str, unreachable: str) -> EaisError:
 
 def error_to_message(error: EaisError) -> common_pb2.Error:
     """The error as it travels inside streams and stored answers."""
-    message = common_pb2.Error(reason=error.reason, message=_text(error, error.message))
-    message.metadata.update(error.metadata)
-    message.onnxruntime_class = message.metadata.pop(ONNXRUNTIME_CLASS, "")
+    metadata = dict(error.metadata)
+    message = common_pb2.Error(
+        reason=error.reason,
+        message=_text(error, error.message),
+        onnxruntime_class=metadata.pop(ONNXRUNTIME_CLASS, ""),
+        push_back_ms=int(metadata.pop(PUSH_BACK_MS, 0)),
+        metadata=metadata,
+    )
     if error.hint:
         message.metadata["hint"] = clip(error.hint)
     return message
@@ -123,4 +130,6 @@ def error_of_message(message: common_pb2.Error) -> EaisError:
     hint = metadata.pop("hint", "")
     if message.onnxruntime_class:
         metadata[ONNXRUNTIME_CLASS] = message.onnxruntime_class
+    if message.push_back_ms:
+        metadata[PUSH_BACK_MS] = str(message.push_back_ms)
     return make_error(message.reason, message.message, hint=hint, metadata=metadata)

@@ -186,6 +186,14 @@ def test_a_large_tensor_is_cut_into_pieces() -> None:
     same(through_wire(array, 0), array)
 
 
+def test_small_tensors_are_deferred_too_once_the_message_is_full() -> None:
+    deferred = Deferred(inline_left=20)
+    wire = encode_value([np.zeros(8, np.uint8) for _ in range(4)], deferred)
+    sizes = [part.tensor.deferred_bytes for part in wire.sequence.values]
+    assert sizes == [0, 0, 8, 8]
+    assert len(deferred.buffers) == 2
+
+
 @pytest.mark.parametrize(
     "value",
     [
