@@ -1,0 +1,148 @@
+"""How a function becomes a command: the options that all share, and its examples.
+
+A command is a function whose first argument is a `Call`; its other arguments are typer's.
+`Group.command` adds `-o`, `--context` and `--debug` and makes the `Call` from them.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from eais_client.cli.outside import Outside
+from eais_client.cli.printer import Format, Printer
+from eais_client.cli.progress import Progress, progress
+
+if TYPE_CHECKING:
+    from eais_client.context import Context, ContextStore
+    from eais_client.pool_client import PoolClient
+    from eais_client.pool_status import PoolStatus
+
+_KEYWORD = inspect.Parameter.KEYWORD_ONLY
+
+
+def context_names(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Completion of `--context`."""
+    from eais_client.cli.completion import complete_contexts
+
+    return complete_contexts(outside_of(ctx), incomplete)
+
+
+OutputOption = Annotated[
+    Format, typer.Option("--output", "-o", help="How to print the answer.", metavar="FORMAT")
+]
+ContextOption = Annotated[
+    str,
+    typer.Option(
+        "--context",
+        help="The pool to speak to; else $EAIS_CONTEXT, else the current one.",
+        metavar="NAME",
+        autocompletion=context_names,
+        show_default=False,
+    ),
+]
+DebugOption = Annotated[
+    bool, typer.Option("--debug", help="Show the traceback of an error.", show_default=False)
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call of a command: where its answer goes, and which pool it speaks to."""
+
+    outside: Outside
+    printer: Printer
+    context_name: str = ""
+
+    def store(self) -> ContextStore:
+        """The contexts of this user."""
+        from eais_client.context import ContextStore
+
+        return ContextStore.of_environ(self.outside.environ)
+
+    def context(self) -> Context:
+        """The context in force; `UsageError` NOT_ATTACHED or NOT_FOUND without one."""
+        return self.store().current(self.outside.environ, self.context_name or None)
+
+    @contextmanager
+    def pool(self) -> Iterator[PoolClient]:
+        """The context's pool, as its front-end."""
+        with self.outside.connect(self.store(), self.context()) as client:
+            yield client
+
+    def pool_status(self) -> PoolStatus:
+        """The context's pool, as its operator sees it."""
+        return self.outside.ask_status(self.store(), self.context())
+
+    @contextmanager
+    def progress(self, text: str) -> Iterator[Progress]:
+        """A line that moves while something is waited for."""
+        with progress(self.outside.stderr, self.outside.environ, text) as shown:
+            yield shown
+
+
+def outside_of(ctx: typer.Context) -> Outside:
+    """What the program was started with; the real world while completing."""
+    found = ctx.find_root().obj
+    return found if isinstance(found, Outside) else Outside()
+
+
+class Group:
+    """Commands under one word, such as `eais pool`; printed help without a subcommand."""
+
+    def __init__(self, name: str, help: str, *, completion: bool = False) -> None:
+        self.app = typer.Typer(
+            name=name, help=help, rich_markup_mode=None, add_completion=completion
+        )
+        self.app.callback(invoke_without_command=True)(_help_alone)
+
+    def command(
+        self, name: str, *, examples: Sequence[str], context: bool = True
+    ) -> Callable[[Callable[..., None]], Callable[..., None]]:
+        """Make the decorated function the command `name`."""
+        epilog = "\n".join(["\b", "Examples:", *(f"  {line}" for line in examples)])
+
+        def register(function: Callable[..., None]) -> Callable[..., None]:
+            self.app.command(name, epilog=epilog)(_with_call(function, context))
+            return function
+
+        return register
+
+    def add(self, group: Group) -> None:
+        """Put another group of commands under this one."""
+        self.app.add_typer(group.app)
+
+
+def _help_alone(ctx: typer.Context) -> None:
+    if ctx.invoked_subcommand is None:
+        typer.echo(ctx.get_help())
+
+
+def _with_call(function: Callable[..., None], context: bool) -> Callable[..., None]:
+    own = inspect.signature(function, eval_str=True)
+    _, *parameters = own.parameters.values()
+    shared = [
+        inspect.Parameter("ctx", _KEYWORD, annotation=typer.Context),
+        *(parameter.replace(kind=_KEYWORD) for parameter in parameters),
+        inspect.Parameter("output", _KEYWORD, default=Format.TABLE, annotation=OutputOption),
+        inspect.Parameter("context", _KEYWORD, default="", annotation=ContextOption),
+        inspect.Parameter("debug", _KEYWORD, default=False, annotation=DebugOption),
+    ]
+    kept = [parameter for parameter in shared if context or parameter.name != "context"]
+
+    def run(*, ctx: typer.Context, output: Format, debug: bool, **given: Any) -> None:
+        outside = outside_of(ctx)
+        name = given.pop("context", "")
+        printer = Printer(output, outside.stdout, outside.stderr, outside.environ)
+        function(Call(outside, printer, name), **given)
+
+    # typer reads a command's options off its signature.
+    run.__signature__ = inspect.Signature(kept)  # type: ignore[attr-defined]
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in kept}
+    run.__name__, run.__doc__ = function.__name__, function.__doc__
+    return run

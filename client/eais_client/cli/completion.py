@@ -1,0 +1,33 @@
+"""What the shell completes: instances of the pool, contexts. Silent when it can't be known."""
+
+from __future__ import annotations
+
+from eais import deadline
+from eais.errors import EaisError
+from eais_client.cli.outside import Outside
+from eais_client.context import ContextStore
+
+# A person waits for the key to answer.
+PATIENCE_S = 1.0
+
+
+def complete_instances(outside: Outside, context: str, incomplete: str) -> list[tuple[str, str]]:
+    """Ids that begin with `incomplete`, each with its type and state."""
+    store = ContextStore.of_environ(outside.environ)
+    try:
+        with deadline.deadline(PATIENCE_S):
+            chosen = store.current(outside.environ, context or None)
+            with outside.connect(store, chosen) as pool:
+                found = pool.list()
+    except EaisError:
+        return []
+    return [(one.id, f"{one.type} {one.state}") for one in found if one.id.startswith(incomplete)]
+
+
+def complete_contexts(outside: Outside, incomplete: str) -> list[str]:
+    """Names of contexts that begin with `incomplete`."""
+    try:
+        names = ContextStore.of_environ(outside.environ).read().contexts
+    except EaisError:
+        return []
+    return [name for name in sorted(names) if name.startswith(incomplete)]

@@ -1,0 +1,137 @@
+"""The verbs of instances: create, attach, start, stop, detach, delete, describe, list."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from eais_client.cli.command import Call, Group, outside_of
+
+if TYPE_CHECKING:
+    from eais_client.instances import Instance
+
+
+def instance_ids(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
+    """Completion of instance ids, with type and state."""
+    from eais_client.cli.completion import complete_instances
+
+    name = ctx.params.get("context") or ""
+    return complete_instances(outside_of(ctx), str(name), incomplete)
+
+
+InstanceArgument = Annotated[
+    str,
+    typer.Argument(metavar="EI", help="The instance, ei-….", autocompletion=instance_ids),
+]
+OptionalInstance = Annotated[
+    str,
+    typer.Argument(
+        metavar="EI",
+        help="The instance, ei-…; without one: see above.",
+        autocompletion=instance_ids,
+        show_default=False,
+    ),
+]
+_TYPES = "cpu, cpu.2, gpu.1-8, ... or auto"
+
+
+def add_to(group: Group) -> None:
+    """Register the commands."""
+    verb = group.command
+    verb("create", examples=["eais create cpu.2", "eais create auto -o json"])(create)
+    verb(
+        "attach",
+        examples=[
+            "eais attach --type cpu.1",
+            "eais attach ei-7f3a",
+            "eais attach --type gpu.1-8 --no-start",
+        ],
+    )(attach)
+    verb("start", examples=["eais start ei-7f3a"])(start)
+    verb("stop", examples=["eais stop ei-7f3a"])(stop)
+    verb("detach", examples=["eais detach ei-7f3a"])(detach)
+    verb("delete", examples=["eais delete ei-7f3a"])(delete)
+    verb("describe", examples=["eais describe ei-7f3a", "eais describe ei-7f3a -o yaml"])(describe)
+    verb("list", examples=["eais list", "eais list -o wide", "eais list -o json"])(list_)
+
+
+def create(
+    call: Call,
+    type: Annotated[str, typer.Argument(metavar="TYPE", help=f"What it asks for: {_TYPES}.")],
+) -> None:
+    """Create an instance: BINDABLE, holding nothing yet."""
+    with call.pool() as pool:
+        _answer(call, pool.create(type))
+
+
+def attach(
+    call: Call,
+    instance: OptionalInstance = "",
+    type: Annotated[
+        str,
+        typer.Option(
+            "--type", metavar="TYPE", help=f"Create one of this type: {_TYPES}.", show_default=False
+        ),
+    ] = "",
+    no_start: Annotated[
+        bool, typer.Option("--no-start", help="Stop at BOUND.", show_default=False)
+    ] = False,
+) -> None:
+    """Bind an instance to this front-end and start it.
+
+    With --type a new instance is created first; with neither an instance nor a
+    type the first bindable one is taken. `eais detach` undoes all that this did.
+    """
+    what = instance or type or "the first bindable instance"
+    with call.pool() as pool, call.progress(f"attaching {what}"):
+        _answer(call, pool.attach(instance=instance, type=type, start=not no_start))
+
+
+def start(call: Call, instance: InstanceArgument) -> None:
+    """Start a bound instance: a lease, under a new epoch."""
+    with call.pool() as pool, call.progress(f"starting {instance}"):
+        _answer(call, pool.start(instance))
+
+
+def stop(call: Call, instance: InstanceArgument) -> None:
+    """Stop an instance: gives its shares back, keeps its models."""
+    with call.pool() as pool, call.progress(f"stopping {instance}"):
+        _answer(call, pool.stop(instance))
+
+
+def detach(call: Call, instance: InstanceArgument) -> None:
+    """Undo attach: stop, unbind, delete what attach had created."""
+    with call.pool() as pool, call.progress(f"detaching {instance}"):
+        _answer(call, pool.detach(instance))
+
+
+def delete(call: Call, instance: InstanceArgument) -> None:
+    """Delete an instance that is bound to nobody."""
+    with call.pool() as pool:
+        _answer(call, pool.delete(instance))
+
+
+def describe(call: Call, instance: InstanceArgument) -> None:
+    """Say all about an instance: vNIC, workers, isolation, shares."""
+    from eais_client.cli.instance_view import description, instance_data
+
+    with call.pool() as pool:
+        found = pool.describe(instance)
+    call.printer.answer(instance_data(found), description(found, call.printer))
+
+
+def list_(call: Call) -> None:
+    """List the tenant's instances."""
+    from eais_client.cli.instance_view import instance_data, instance_table
+
+    with call.pool() as pool:
+        found = pool.list()
+    lines = instance_table(found, call.printer) if found else ["No instances."]
+    call.printer.answer({"instances": [instance_data(one) for one in found]}, lines)
+
+
+def _answer(call: Call, instance: Instance) -> None:
+    from eais_client.cli.instance_view import instance_data, line
+
+    call.printer.answer(instance_data(instance), [line(instance, call.printer)])

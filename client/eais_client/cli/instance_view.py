@@ -1,0 +1,169 @@
+"""Instances as words: one line after a verb, a row of a list, all there is to say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from eais.instance import InstanceState
+from eais_client.cli.printer import Printer
+from eais_client.cli.table import pairs, table
+from eais_client.instances import Instance, Worker
+
+_COLOURS = {InstanceState.IN_USE: "green", InstanceState.FAILED: "red"}
+_HEADINGS = ("ID", "TYPE", "STATE", "FRONT-END", "ADDRESS")
+_WIDE = ("EPOCH", "TOLERANCE", "DEVICE", "ISOLATION", "SHARE", "LISTENER", "VNIC")
+
+
+def instance_data(instance: Instance) -> dict[str, object]:
+    """The instance for `-o json` and `-o yaml`; absent things are None."""
+    return {
+        "id": instance.id,
+        "type": instance.type,
+        "state": instance.state.value,
+        "tenant": instance.tenant,
+        "frontend": instance.frontend or None,
+        "epoch": instance.epoch,
+        "tolerance": instance.tolerance,
+        "ephemeral": instance.ephemeral,
+        "reason": instance.reason or None,
+        "detail": instance.detail or None,
+        "listener": str(instance.listener) if instance.listener else None,
+        "vnic": {
+            "driver": instance.vnic.driver or None,
+            "address": instance.vnic.address or None,
+            "isolation": instance.vnic.isolation or None,
+        },
+        "workers": [_worker_data(worker) for worker in instance.workers],
+    }
+
+
+def _worker_data(worker: Worker) -> dict[str, object]:
+    return {
+        "n": worker.n,
+        "address": str(worker.address),
+        "kind": worker.kind,
+        "device": worker.device,
+        "share_milli": worker.share_milli,
+        "simulated": worker.simulated,
+        "isolation": f"L{worker.isolation}",
+        "enforcement": worker.enforcement,
+        "serving": worker.serving,
+        "incarnation": worker.incarnation,
+    }
+
+
+def line(instance: Instance, printer: Printer) -> str:
+    """`ei-7f3a  IN_USE  cpu.1   tolerance exact   isolation L2   127.64.16.18:40117`."""
+    head = f"{instance.id}  {_state(instance, printer)}  {instance.type}"
+    parts = [head, *_in_use(instance, printer), *_failed(instance)]
+    return "   ".join(parts)
+
+
+def _in_use(instance: Instance, printer: Printer) -> list[str]:
+    if not instance.workers:
+        return []
+    words = [f"tolerance {instance.tolerance}", f"isolation {_isolation(instance)}"]
+    if printer.wide:
+        words.append(f"share {_enforcement(instance)}")
+    if any(worker.simulated for worker in instance.workers):
+        words.append("simulated")
+    return [*words, _addresses(instance)]
+
+
+def _failed(instance: Instance) -> list[str]:
+    failed = instance.state is InstanceState.FAILED
+    return [f"{instance.reason}: {instance.detail}"] if failed else []
+
+
+def instance_table(instances: Sequence[Instance], printer: Printer) -> list[str]:
+    """The rows of `eais list`, with more columns for `-o wide`."""
+    headings = (*_HEADINGS, *(_WIDE if printer.wide else ()))
+    return table(headings, [_row(instance, printer.wide) for instance in instances])
+
+
+def _row(instance: Instance, wide: bool) -> list[str]:
+    address = _addresses(instance) or instance.vnic.address
+    row = [instance.id, instance.type, instance.state, instance.frontend, address]
+    if wide:
+        row += [str(instance.epoch), instance.tolerance, _devices(instance)]
+        row += [_isolation(instance), _enforcement(instance)]
+        row += [str(instance.listener or ""), instance.vnic.driver]
+    return row
+
+
+def description(instance: Instance, printer: Printer) -> list[str]:
+    """The lines of `eais describe`."""
+    rows = [
+        ("Instance", instance.id),
+        ("Type", instance.type),
+        ("State", _state(instance, printer)),
+        ("Tenant", instance.tenant),
+        ("Front-end", instance.frontend),
+        ("Made by", "attach (detach deletes it)" if instance.ephemeral else "create"),
+        ("Epoch", str(instance.epoch)),
+        ("Tolerance", instance.tolerance),
+        ("vNIC", _vnic(instance)),
+        ("Listener", str(instance.listener or "")),
+    ]
+    if instance.state is InstanceState.FAILED:
+        rows.append(("Reason", f"{instance.reason}: {instance.detail}"))
+    return [*pairs(rows), *_workers(instance)]
+
+
+def _workers(instance: Instance) -> list[str]:
+    if not instance.workers:
+        return ["Workers:    none"]
+    lines = ["Workers:"]
+    for worker in instance.workers:
+        lines += pairs(_worker_rows(worker), indent="  ")
+    return lines
+
+
+def _worker_rows(worker: Worker) -> list[tuple[str, str]]:
+    return [
+        (f"Worker {worker.n}", "serving" if worker.serving else "not serving"),
+        ("Address", str(worker.address)),
+        ("Certificate", worker.address.server_name),
+        ("Device", f"{worker.device} ({worker.kind}, {_made_of(worker)})"),
+        ("Share", f"{devices_text(worker.share_milli)}, {worker.enforcement}"),
+        ("Isolation", f"L{worker.isolation}"),
+        ("Incarnation", str(worker.incarnation)),
+    ]
+
+
+def _vnic(instance: Instance) -> str:
+    vnic = instance.vnic
+    if not vnic.address:
+        return ""
+    return f"{vnic.address} ({vnic.driver}; others are kept off by {vnic.isolation})"
+
+
+def _made_of(worker: Worker) -> str:
+    return "simulated" if worker.simulated else "real"
+
+
+def devices_text(milli: int) -> str:
+    """Milli-devices as devices: "1", "0.125"."""
+    return f"{milli / 1000:g}"
+
+
+def _state(instance: Instance, printer: Printer) -> str:
+    return printer.paint(instance.state, _COLOURS.get(instance.state, "yellow"))
+
+
+def _addresses(instance: Instance) -> str:
+    return ",".join(str(worker.address) for worker in instance.workers)
+
+
+def _devices(instance: Instance) -> str:
+    return ",".join(worker.device for worker in instance.workers)
+
+
+def _isolation(instance: Instance) -> str:
+    """The lowest level in force: no instance is better guarded than its least worker."""
+    levels = [worker.isolation for worker in instance.workers]
+    return f"L{min(levels)}" if levels else ""
+
+
+def _enforcement(instance: Instance) -> str:
+    return ",".join(sorted({worker.enforcement for worker in instance.workers}))

@@ -1,0 +1,338 @@
+"""The embedded pool of this machine: brought up, found, taken down.
+
+`up` starts the supervisor (`python -m eais_pool.supervisor`) in the background, waits
+until the manager serves and a host has joined, and writes the context. What doesn't
+come up is stopped again, and the last error line of its log is the error raised.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from eais.errors import ConfigError, EaisError, RemoteError, Unavailable, make_error
+from eais.paths import state_dir as state_root
+from eais_client.cli.processes import Process, Processes
+from eais_client.cli.progress import Progress
+from eais_client.context import Context, ContextStore
+from eais_client.pool_status import PoolStatus
+
+DEFAULT_NAME = "local"
+UP_WITHIN_S = 20.0
+DOWN_WITHIN_S = 15.0
+# A program of a pool that runs already may be between two starts.
+JOIN_WITHIN_S = 5.0
+LOOK_EVERY_S = 0.05
+FAILED_STARTS = 3
+
+_NEEDED_BY = {
+    "manager": ("sqlalchemy", "setproctitle"),
+    "listener": ("onnxruntime", "uvloop", "landlockpy", "seccompy", "setproctitle"),
+}
+_ERROR_LINE = re.compile(r"^error: ([A-Z][A-Z0-9_]*): (.*)$", re.MULTILINE)
+
+AskStatus = Callable[[ContextStore, Context], PoolStatus]
+
+
+@dataclass(frozen=True, slots=True)
+class PoolPlace:
+    """Where one embedded pool keeps its state, and whose contexts name it."""
+
+    name: str
+    state_dir: Path
+    store: ContextStore
+
+    @classmethod
+    def find(
+        cls, name: str, environ: Mapping[str, str], state_dir: Path | None = None
+    ) -> PoolPlace:
+        """The pool called `name`: at `state_dir`, where its context says, or the XDG place."""
+        store = ContextStore.of_environ(environ)
+        store.folder(name)  # refuses names that can't be a context's
+        known = store.read().contexts.get(name)
+        if state_dir is None and known is not None and known.state_dir:
+            state_dir = Path(known.state_dir)
+        return cls(name, (state_dir or state_root(environ) / "pools" / name).absolute(), store)
+
+    @property
+    def ready_file(self) -> Path:
+        """What the manager writes when it serves."""
+        return self.state_dir / "ready.json"
+
+    def log(self, program: str) -> Path:
+        """The log of "supervisor", "manager" or "listener"."""
+        return self.state_dir / f"{program}.log"
+
+
+@dataclass(frozen=True, slots=True)
+class UpOptions:
+    """How to bring a pool up."""
+
+    listener: bool = True
+    config: Path | None = None
+    cpu_cores: int | None = None
+    detached: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class RunningPool:
+    """A pool that serves; `started` if it did not run before."""
+
+    context: Context
+    status: PoolStatus
+    process: Process
+    started: bool
+
+
+def check_installed(*programs: str) -> None:
+    """`ConfigError` NOT_INSTALLED if "manager" or "listener" lacks a module that it needs."""
+    needed = dict.fromkeys(module for program in programs for module in _NEEDED_BY[program])
+    missing = [module for module in needed if importlib.util.find_spec(module) is None]
+    if missing:
+        raise ConfigError(
+            "NOT_INSTALLED",
+            f"a pool on this machine needs {', '.join(missing)}",
+            hint="pip install 'eais[all]'",
+        )
+
+
+class LocalPool:
+    """The shell around one embedded pool's processes."""
+
+    def __init__(
+        self,
+        place: PoolPlace,
+        processes: Processes,
+        ask_status: AskStatus,
+        environ: Mapping[str, str],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.place = place
+        self._processes = processes
+        self._ask_status = ask_status
+        self._environ = environ
+        self._clock = clock
+        self._sleep = sleep
+
+    def running(self) -> Process | None:
+        """The pool's supervisor, if it runs."""
+        return self._processes.supervisor_of(self.place.state_dir)
+
+    def require_running(self) -> Process:
+        """The pool's supervisor; `Unavailable` POOL_NOT_RUNNING if there is none."""
+        found = self.running()
+        if found is None:
+            raise Unavailable(
+                "POOL_NOT_RUNNING",
+                f"pool {self.place.name!r} isn't running on this machine",
+                hint=f"eais pool up{_name_flag(self.place.name)}",
+            )
+        return found
+
+    def up(self, options: UpOptions, progress: Progress) -> RunningPool:
+        """Bring the pool up unless it runs, and write its context.
+
+        Raises the error that kept it from coming up; nothing that was started is left.
+        """
+        found = self.running()
+        if found is not None:
+            return self._join(found, progress)
+        check_installed("manager", *(["listener"] * options.listener))
+        log = _LogMark(self.place)
+        process = self._spawn(options)
+        try:
+            return self._come_up(process, log, options, progress)
+        except BaseException as error:
+            self._end(process)
+            other = self.running() if _is_locked(error) else None
+            if other is None:
+                raise
+            return self._join(other, progress)
+
+    def down(self) -> bool:
+        """Stop the pool and wait until it has ended; False if it didn't run."""
+        found = self.running()
+        if found is None:
+            return False
+        found.terminate()
+        if not found.wait(DOWN_WITHIN_S):
+            raise RemoteError(
+                "PROCESS_FAILED",
+                f"the supervisor (pid {found.pid}) is still stopping after {DOWN_WITHIN_S:.0f} s",
+                hint=f"see {self.place.log('supervisor')}",
+            )
+        return True
+
+    def status(self) -> RunningPool:
+        """The running pool as it is now; POOL_NOT_RUNNING if it isn't."""
+        process = self.require_running()
+        context = self._context()
+        return RunningPool(context, self._ask_status(self.place.store, context), process, False)
+
+    def _spawn(self, options: UpOptions) -> Process:
+        place = self.place
+        command = [sys.executable, "-m", "eais_pool.supervisor"]
+        command += ["--state-dir", str(place.state_dir)]
+        command += ["--owner-dir", str(place.store.folder(place.name).absolute())]
+        command += ["--config", str(options.config.absolute())] if options.config else []
+        command += [] if options.listener else ["--no-listener"]
+        environ = dict(self._environ)
+        if options.cpu_cores is not None:
+            environ["EAIS_CPU_CORES"] = str(options.cpu_cores)
+        return self._processes.spawn(
+            command, place.log("supervisor"), environ, detached=options.detached
+        )
+
+    def _come_up(
+        self, process: Process, log: _LogMark, options: UpOptions, progress: Progress
+    ) -> RunningPool:
+        until = self._clock() + UP_WITHIN_S
+        progress.step("starting the pool manager", 0, 3)
+        while not log.ready_is_new():
+            self._check(process, log, "manager", until)
+        context = self._keep_context()
+        progress.step("waiting for the pool manager", 1, 3)
+        while (status := self._try_status(context)) is None:
+            self._check(process, log, "manager", until)
+        progress.step("starting the listener", 2, 3)
+        while options.listener and not any(host.reachable for host in status.hosts):
+            self._check(process, log, "listener", until)
+            status = self._try_status(context) or status
+        return RunningPool(context, status, process, started=True)
+
+    def _join(self, process: Process, progress: Progress) -> RunningPool:
+        """Wait for a pool that another command brought up, or is bringing up."""
+        until = self._clock() + UP_WITHIN_S
+        progress.step("waiting for the pool manager", 1, 3)
+        while not self.place.ready_file.exists():
+            self._check(process, None, "manager", until)
+        context = self._keep_context()
+        while (status := self._try_status(context)) is None:
+            self._check(process, None, "manager", until)
+        joined_by = self._clock() + JOIN_WITHIN_S
+        while not any(host.reachable for host in status.hosts) and self._clock() < joined_by:
+            self._sleep(LOOK_EVERY_S)
+            status = self._try_status(context) or status
+        return RunningPool(context, status, process, started=False)
+
+    def _check(self, process: Process, log: _LogMark | None, program: str, until: float) -> None:
+        """Wait a little; raise if the pool has failed or takes too long."""
+        if process.wait(0):
+            raise self._failure(log, "supervisor", "ended")
+        if log is not None and log.ends_of(program) >= FAILED_STARTS:
+            raise self._failure(log, program, "doesn't stay up")
+        if self._clock() >= until:
+            raise self._failure(log, program, f"isn't ready after {UP_WITHIN_S:.0f} s")
+        self._sleep(LOOK_EVERY_S)
+
+    def _failure(self, log: _LogMark | None, program: str, what: str) -> EaisError:
+        found = log.last_error(program) if log else None
+        return found or RemoteError(
+            "PROCESS_FAILED", f"the pool's {program} {what}", hint=f"see {self.place.log(program)}"
+        )
+
+    def _try_status(self, context: Context) -> PoolStatus | None:
+        try:
+            return self._ask_status(self.place.store, context)
+        except Unavailable:
+            return None
+
+    def _keep_context(self) -> Context:
+        """Write the context; it becomes the current one if there is none."""
+        context = self._context()
+        if self.place.store.read().contexts.get(context.name) != context:
+            self.place.store.set(context)
+        return context
+
+    def _context(self) -> Context:
+        place = self.place
+        return read_ready(place.ready_file, place.name, place.state_dir)
+
+    def _end(self, process: Process) -> None:
+        process.terminate()
+        if not process.wait(DOWN_WITHIN_S):
+            process.kill()
+            process.wait(DOWN_WITHIN_S)
+
+
+def read_ready(file: Path, name: str, state_dir: Path) -> Context:
+    """The context of the pool whose manager wrote `file`.
+
+    Raises `Unavailable` POOL_NOT_RUNNING if there is no such file, `ConfigError` STATE_DIR
+    if it can't be read.
+    """
+    try:
+        data = json.loads(file.read_text())
+        user, management = (
+            f"{data[plane]['address']}:{data[plane]['port']}" for plane in ("user", "management")
+        )
+        pool = str(data["pool"])
+    except FileNotFoundError:
+        raise Unavailable("POOL_NOT_RUNNING", f"pool {name!r} isn't ready") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError("STATE_DIR", f"{file}: {error}") from None
+    return Context(name, pool, user, management, str(state_dir))
+
+
+class _LogMark:
+    """The pool's files as they were before it was started."""
+
+    def __init__(self, place: PoolPlace) -> None:
+        self._place = place
+        self._ready = _stamp(place.ready_file)
+        self._offsets = {
+            name: _size(place.log(name)) for name in ("supervisor", "manager", "listener")
+        }
+
+    def ready_is_new(self) -> bool:
+        """Whether the manager has said that it serves since then."""
+        return _stamp(self._place.ready_file) not in (None, self._ready)
+
+    def ends_of(self, program: str) -> int:
+        """How often the supervisor has seen `program` end since then."""
+        return self._since("supervisor").count(f"eais-supervisor {program} ended with")
+
+    def last_error(self, program: str) -> EaisError | None:
+        """The last error line that `program` wrote since then."""
+        found = _ERROR_LINE.findall(self._since(program))
+        if not found:
+            return None
+        reason, text = found[-1]
+        return make_error(reason, text)
+
+    def _since(self, program: str) -> str:
+        try:
+            with self._place.log(program).open("rb") as file:
+                file.seek(self._offsets[program])
+                return file.read().decode(errors="replace")
+        except FileNotFoundError:
+            return ""
+
+
+def _is_locked(error: BaseException) -> bool:
+    """Whether another command brought the pool up at the same moment."""
+    return isinstance(error, EaisError) and error.reason == "LOCKED"
+
+
+def _stamp(file: Path) -> tuple[int, int] | None:
+    try:
+        info = file.stat()
+    except FileNotFoundError:
+        return None
+    return (info.st_ino, info.st_mtime_ns)
+
+
+def _size(file: Path) -> int:
+    return file.stat().st_size if file.exists() else 0
+
+
+def _name_flag(name: str) -> str:
+    return "" if name == DEFAULT_NAME else f" --name {name}"

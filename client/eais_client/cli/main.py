@@ -1,0 +1,56 @@
+"""The console script `eais`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from eais import __version__
+from eais_client.cli import (
+    context_commands,
+    demo_command,
+    instance_commands,
+    pool_commands,
+)
+from eais_client.cli.command import Call, Group
+from eais_client.cli.edge import run
+from eais_client.cli.outside import Outside
+
+_ABOUT = """Elastic accelerated instances: attach an accelerator from a pool.
+
+Bring up a pool on this machine with `eais pool up`, attach with
+`eais attach --type cpu.1`, and use `eais.InferenceSession` in your program.
+"""
+
+
+def make_app() -> typer.Typer:
+    """The command tree."""
+    root = Group("eais", _ABOUT, completion=True)
+    instance_commands.add_to(root)
+    pool_commands.add_to(root)
+    context_commands.add_to(root)
+    demo_command.add_to(root)
+    root.command("version", context=False, examples=["eais version", "eais version -o json"])(
+        version
+    )
+    return root.app
+
+
+def version(call: Call) -> None:
+    """Print the versions of EAIS and of its wire."""
+    from eais.rpc.hello import WIRE_VERSION
+
+    data = {"version": __version__, "wire": WIRE_VERSION}
+    call.printer.answer(data, [f"eais {__version__} (wire version {WIRE_VERSION})"])
+
+
+def main(argv: Sequence[str], outside: Outside) -> int:
+    """Run `eais` with these arguments; the exit code."""
+    return run(make_app(), argv, outside)
+
+
+def entry() -> None:
+    """The console script."""
+    sys.exit(main(sys.argv[1:], Outside()))

@@ -1,0 +1,60 @@
+"""Everything outside a command that it may reach: environment, terminal, pool, processes."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from eais_client.cli.processes import Processes
+    from eais_client.context import Context, ContextStore
+    from eais_client.pool_client import PoolClient
+    from eais_client.pool_status import PoolStatus
+
+STATUS_PATIENCE_S = 1.0
+
+
+def connect(store: ContextStore, context: Context) -> PoolClient:
+    """The context's pool, as its front-end."""
+    from eais_client.pool_client import PoolClient
+
+    return PoolClient.of_context(store, context)
+
+
+def ask_status(store: ContextStore, context: Context) -> PoolStatus:
+    """The context's pool as its operator sees it."""
+    from eais_client.pool_client import OperatorClient
+
+    with OperatorClient.of_context(store, context, patience_s=STATUS_PATIENCE_S) as client:
+        return client.status()
+
+
+def local_processes() -> Processes:
+    """The processes of this machine."""
+    from eais_client.cli.processes import LocalProcesses
+
+    return LocalProcesses()
+
+
+def replace_process(command: list[str]) -> None:
+    """Become `command`; doesn't return."""
+    os.execv(command[0], command)
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """The seams of the command line; tests give fakes."""
+
+    environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    stdout: TextIO = field(default_factory=lambda: sys.stdout)
+    stderr: TextIO = field(default_factory=lambda: sys.stderr)
+    connect: Callable[[ContextStore, Context], PoolClient] = connect
+    ask_status: Callable[[ContextStore, Context], PoolStatus] = ask_status
+    processes: Callable[[], Processes] = local_processes
+    replace_process: Callable[[list[str]], None] = replace_process
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep

@@ -1,0 +1,186 @@
+"""The embedded pool of this machine, and the pool's devices."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from eais_client.cli.command import Call, Group
+
+if TYPE_CHECKING:
+    from eais_client.cli.local_pool import LocalPool, RunningPool
+
+NameOption = Annotated[
+    str, typer.Option("--name", metavar="NAME", help="The pool's name, which is its context's.")
+]
+StateDirOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--state-dir",
+        metavar="DIR",
+        help="Where the pool keeps its state; else $XDG_STATE_HOME/eais/pools/NAME.",
+        show_default=False,
+    ),
+]
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        metavar="FILE",
+        help="Settings, tables [manager] and [listener].",
+        exists=True,
+        dir_okay=False,
+        show_default=False,
+    ),
+]
+CoresOption = Annotated[
+    int | None,
+    typer.Option(
+        "--cpu-cores",
+        metavar="N",
+        min=1,
+        help="CPU cores that the pool may lend; else all of this machine.",
+        show_default=False,
+    ),
+]
+
+
+def add_to(group: Group) -> None:
+    """Register `eais pool ...`, `eais listener ...` and `eais devices`."""
+    pool = Group("pool", "The embedded pool of this machine: manager and listener.")
+    pool.command(
+        "up",
+        context=False,
+        examples=["eais pool up", "eais pool up --cpu-cores 2", "eais pool up --foreground"],
+    )(up)
+    pool.command("down", context=False, examples=["eais pool down"])(down)
+    pool.command(
+        "status", context=False, examples=["eais pool status", "eais pool status -o json"]
+    )(status)
+    group.add(pool)
+    listener = Group("listener", "This machine's listener.")
+    listener.command("up", context=False, examples=["eais listener up"])(listener_up)
+    group.add(listener)
+    group.command("devices", examples=["eais devices", "eais devices -o wide"])(devices)
+
+
+def up(
+    call: Call,
+    name: NameOption = "local",
+    state_dir: StateDirOption = None,
+    config: ConfigOption = None,
+    cpu_cores: CoresOption = None,
+    no_listener: Annotated[
+        bool, typer.Option("--no-listener", help="Start the manager alone.", show_default=False)
+    ] = False,
+    foreground: Annotated[
+        bool,
+        typer.Option("--foreground", help="Stay, and end with this command.", show_default=False),
+    ] = False,
+) -> None:
+    """Bring up this machine's pool, in the background.
+
+    Harmless if it runs. Writes a context of the pool's name, which becomes the
+    current one if there was none.
+    """
+    from eais_client.cli.local_pool import UpOptions
+
+    options = UpOptions(not no_listener, config, cpu_cores, detached=not foreground)
+    pool = _local(call, name, state_dir)
+    with call.progress("starting") as progress:
+        running = pool.up(options, progress)
+    _tell_up(call, running)
+    if foreground:
+        _stay(pool, running)
+
+
+def down(call: Call, name: NameOption = "local", state_dir: StateDirOption = None) -> None:
+    """Stop this machine's pool; its state is kept for the next `up`."""
+    pool = _local(call, name, state_dir)
+    with call.progress("stopping"):
+        stopped = pool.down()
+    text = "stopped" if stopped else "was not running"
+    data = {"pool": name, "stopped": stopped, "state_dir": str(pool.place.state_dir)}
+    call.printer.answer(data, [f"pool {name} {text}"])
+
+
+def status(call: Call, name: NameOption = "local", state_dir: StateDirOption = None) -> None:
+    """Show the pool's hosts and devices; exit code 4 if it isn't up."""
+    from eais_client.cli.pool_view import pool_data, pool_lines
+
+    found = _local(call, name, state_dir).status()
+    call.printer.answer(pool_data(found), pool_lines(found, call.printer))
+
+
+def listener_up(
+    call: Call,
+    pool: Annotated[
+        str, typer.Option("--pool", metavar="NAME", help="The pool, as `eais pool up` named it.")
+    ] = "local",
+    state_dir: StateDirOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Run this machine's listener, for a pool that was brought up with --no-listener.
+
+    Stays in the foreground until Ctrl-C.
+    """
+    from eais_client.cli.local_pool import check_installed
+
+    check_installed("listener")
+    local = _local(call, pool, state_dir)
+    local.require_running()
+    place = local.place
+    command = [sys.executable, "-m", "eais_server.listener"]
+    command += ["--state-dir", str(place.state_dir / "listener")]
+    command += ["--pool-file", str(place.ready_file)]
+    command += ["--config", str(config.absolute())] if config else []
+    call.printer.note(f"listener of pool {pool}: Ctrl-C ends it")
+    call.outside.replace_process(command)
+
+
+def devices(call: Call) -> None:
+    """List the pool's devices: what is free, real or simulated."""
+    from eais_client.cli.pool_view import device_data, device_table
+
+    found = call.pool_status().devices
+    lines = device_table(found, call.printer) if found else ["No devices."]
+    call.printer.answer({"devices": [device_data(device) for device in found]}, lines)
+
+
+def _local(call: Call, name: str, state_dir: Path | None) -> LocalPool:
+    from eais_client.cli.local_pool import LocalPool, PoolPlace
+
+    outside = call.outside
+    return LocalPool(
+        PoolPlace.find(name, outside.environ, state_dir),
+        outside.processes(),
+        outside.ask_status,
+        outside.environ,
+        clock=outside.clock,
+        sleep=outside.sleep,
+    )
+
+
+def _tell_up(call: Call, running: RunningPool) -> None:
+    from eais_client.cli.pool_view import pool_data, pool_lines
+
+    data = pool_data(running) | {"started": running.started}
+    head = "is up" if running.started else "was up already"
+    lines = [f"pool {running.context.name} {head}", "", *pool_lines(running, call.printer)]
+    call.printer.answer(data, lines)
+
+
+def _stay(pool: LocalPool, running: RunningPool) -> None:
+    """Wait until the pool ends; end it when this command is told to."""
+    import signal
+
+    def stop(number: int, frame: object) -> None:
+        running.process.terminate()
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, stop)
+    while not running.process.wait(3600.0):
+        pass

@@ -1,0 +1,124 @@
+"""The pool's hosts, devices and shares as words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from eais_client.cli.instance_view import devices_text
+from eais_client.cli.local_pool import RunningPool
+from eais_client.cli.printer import Printer
+from eais_client.cli.table import pairs, table
+from eais_client.pool_status import DeviceUse, HostUse, PoolStatus
+
+_HEADINGS = ("HOST", "DEVICE", "KIND", "MODEL", "MEMORY", "FREE", "USED", "SHARES ARE", "MADE OF")
+_WIDE = ("REACHABLE", "STEP", "LARGEST", "HELD BY")
+_GIB = 1 << 30
+
+
+def device_data(device: DeviceUse) -> dict[str, object]:
+    """The device for `-o json` and `-o yaml`; capacities in milli-devices, memory in bytes."""
+    return {
+        "host": device.host,
+        "id": device.id,
+        "kind": device.kind,
+        "model": device.model,
+        "memory_bytes": device.memory_bytes,
+        "capacity_milli": device.capacity_milli,
+        "free_milli": device.free_milli,
+        "used_milli": _used(device),
+        "granularity_milli": device.granularity_milli,
+        "share_limit_milli": device.share_limit_milli,
+        "simulated": device.simulated,
+        "enforcement": device.enforcement,
+        "reachable": device.reachable,
+        "shares": [
+            {"instance": share.instance, "milli": share.milli, "state": share.state}
+            for share in device.shares
+        ],
+    }
+
+
+def device_table(devices: Sequence[DeviceUse], printer: Printer) -> list[str]:
+    """The rows of `eais devices`: free and used in devices (cpu: cores)."""
+    headings = (*_HEADINGS, *(_WIDE if printer.wide else ()))
+    return table(headings, [_device_row(device, printer.wide) for device in devices])
+
+
+def _device_row(device: DeviceUse, wide: bool) -> list[str]:
+    row = [device.host, device.id, device.kind, device.model, _memory(device.memory_bytes)]
+    row += [devices_text(device.free_milli), devices_text(_used(device))]
+    row += [device.enforcement, "simulated" if device.simulated else "real"]
+    if wide:
+        row += ["yes" if device.reachable else "no"]
+        row += [devices_text(device.granularity_milli), devices_text(device.share_limit_milli)]
+        row += [_held_by(device)]
+    return row
+
+
+def _held_by(device: DeviceUse) -> str:
+    return ", ".join(
+        f"{share.instance} {devices_text(share.milli)} {share.state}"
+        for share in device.shares
+        if share.instance
+    )
+
+
+def pool_data(pool: RunningPool) -> dict[str, object]:
+    """The pool for `-o json` and `-o yaml`."""
+    return {
+        "pool": pool.status.pool,
+        "context": pool.context.name,
+        "running": True,
+        "pid": pool.process.pid,
+        "software": pool.status.software,
+        "manager": pool.context.manager,
+        "management": pool.context.management,
+        "state_dir": pool.context.state_dir,
+        "instances": pool.status.instances,
+        "hosts": [_host_data(host) for host in pool.status.hosts],
+        "devices": [device_data(device) for device in pool.status.devices],
+    }
+
+
+def _host_data(host: HostUse) -> dict[str, object]:
+    return {
+        "host": host.host,
+        "reachable": host.reachable,
+        "isolation": f"L{host.isolation}",
+        "isolation_reason": host.isolation_reason or None,
+    }
+
+
+def pool_lines(pool: RunningPool, printer: Printer) -> list[str]:
+    """The lines of `eais pool up` and `eais pool status`."""
+    head = pairs(
+        [
+            ("Pool", f"{pool.status.pool} (context {pool.context.name})"),
+            ("Supervisor", f"pid {pool.process.pid}"),
+            ("Manager", f"{pool.context.manager}, {pool.status.software}"),
+            ("State", pool.context.state_dir),
+            ("Instances", str(pool.status.instances)),
+        ]
+    )
+    return [*head, "", *_hosts(pool.status), "", *device_table(pool.status.devices, printer)]
+
+
+def _hosts(status: PoolStatus) -> list[str]:
+    if not status.hosts:
+        return ["No host has joined: start this machine's listener with `eais listener up`."]
+    rows = [
+        [host.host, "yes" if host.reachable else "no", _isolation(host)] for host in status.hosts
+    ]
+    return table(("HOST", "REACHABLE", "ISOLATION"), rows)
+
+
+def _isolation(host: HostUse) -> str:
+    return f"L{host.isolation}" + (f" ({host.isolation_reason})" if host.isolation_reason else "")
+
+
+def _used(device: DeviceUse) -> int:
+    return device.capacity_milli - device.free_milli
+
+
+def _memory(size: int) -> str:
+    return f"{size / _GIB:.1f} GiB" if size else ""

@@ -1,0 +1,80 @@
+"""What commands say: an answer in the format asked for, and words for people beside it.
+
+With `-o json` and `-o yaml` standard output carries the answer alone; all other words
+go to standard error. JSON is one object on one line, the last one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TextIO
+
+from eais_client.cli.yaml_text import to_yaml
+
+_COLOURS = {"green": "32", "yellow": "33", "red": "31", "bold": "1"}
+
+
+class Format(StrEnum):
+    """The formats of `-o`."""
+
+    TABLE = "table"
+    WIDE = "wide"
+    JSON = "json"
+    YAML = "yaml"
+
+
+@dataclass(frozen=True, slots=True)
+class Printer:
+    """Writes answers to `stdout` and words to `stderr`."""
+
+    format: Format
+    stdout: TextIO
+    stderr: TextIO
+    environ: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def for_machines(self) -> bool:
+        """Whether a program reads the answer."""
+        return self.format in (Format.JSON, Format.YAML)
+
+    @property
+    def wide(self) -> bool:
+        """Whether all columns are wanted."""
+        return self.format is Format.WIDE
+
+    def answer(self, data: Mapping[str, object], lines: Sequence[str]) -> None:
+        """Print `data` for programs, or `lines` for people."""
+        match self.format:
+            case Format.JSON:
+                text = json.dumps(data, ensure_ascii=False, allow_nan=False) + "\n"
+            case Format.YAML:
+                text = to_yaml(data)
+            case _:
+                text = "".join(f"{line}\n" for line in lines)
+        self.stdout.write(text)
+        self.stdout.flush()
+
+    def say(self, text: str) -> None:
+        """Words for people: on standard output, or on standard error when that is a program's."""
+        stream = self.stderr if self.for_machines else self.stdout
+        stream.write(f"{text}\n")
+        stream.flush()
+
+    def note(self, text: str) -> None:
+        """Words beside the answer, always on standard error."""
+        self.stderr.write(f"{text}\n")
+        self.stderr.flush()
+
+    def paint(self, text: str, colour: str) -> str:
+        """`text` in a colour, on a terminal that may have it."""
+        if not has_colour(self.stdout, self.environ):
+            return text
+        return f"\x1b[{_COLOURS[colour]}m{text}\x1b[0m"
+
+
+def has_colour(stream: TextIO, environ: Mapping[str, str]) -> bool:
+    """Whether `stream` is a terminal with colours, and NO_COLOR isn't set (no-color.org)."""
+    return stream.isatty() and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"

@@ -1,0 +1,3 @@
+"""The demo: real models through a pool of its own, each answer checked against onnxruntime."""
+
+from __future__ import annotations
