@@ -143,6 +143,7 @@ class AsyncControl:
         self._writer = writer
         self._frames = Frames()
         self._waiting: deque[bytes] = deque()
+        self._closed = False
 
     @classmethod
     async def open(cls, sock: socket.socket) -> AsyncControl:
@@ -156,15 +157,20 @@ class AsyncControl:
             ControlBroken: kill the worker.
         """
         while not self._waiting:
-            try:
-                data = await self._reader.read(_READ_BYTES)
-            except ConnectionError:  # it died with messages of ours unread
+            data = await self._read()
+            if self._closed:
                 return None
             if not data:
                 self._frames.finish()
                 return None
             self._waiting.extend(self._frames.feed(data))
         return _parse(FromWorkerProcess, self._waiting.popleft())
+
+    async def _read(self) -> bytes:
+        try:
+            return await self._reader.read(_READ_BYTES)
+        except ConnectionError:  # it died with messages of ours unread
+            return b""
 
     def send(self, message: ToWorkerProcess) -> None:
         """Queue a message.
@@ -183,4 +189,6 @@ class AsyncControl:
 
     def close(self) -> None:
         """Close the socket; unsent messages are dropped. `receive` then gives None."""
+        self._closed = True
+        self._waiting.clear()
         self._writer.transport.abort()

@@ -93,7 +93,7 @@ class ModelStore:
         """
         unique = {file.sha256: file.size for file in files}
         with self._held.lock:
-            offsets = [self._offset(self._key(tenant, name), size) for name, size in unique.items()]
+            offsets = [self._offset(tenant, sha256, size)[1] for sha256, size in unique.items()]
         return [
             Missing(sha256, size, offset)
             for (sha256, size), offset in zip(unique.items(), offsets, strict=True)
@@ -115,8 +115,8 @@ class ModelStore:
         """
         check_content(sha256, size)
         with self._held.lock:
-            key = self._key(tenant, sha256)
-            stored = self._offset(key, size) is None
+            key, offset = self._offset(tenant, sha256, size)
+            stored = offset is None
             if not stored:
                 for victim in self._held.index.start(key, size, self._held.clock()):
                     self._held.remove(victim)
@@ -195,40 +195,45 @@ class ModelStore:
         name = hashlib.sha256(self._salts[folder] + sha256).hexdigest()
         return Key(folder, name)
 
-    def _offset(self, key: Key, size: int) -> int | None:
-        """How much of the file is there; None: all of it, and it counts as used now."""
+    def _offset(self, tenant: str, sha256: bytes, size: int) -> tuple[Key, int | None]:
+        """How much of a file is there; None: all of it, and it counts as used now."""
+        key = self._key(tenant, sha256)
         entry = self._held.index.get(key)
         if entry is None or entry.state is not FileState.STORED:
             parked = entry is not None and entry.state is FileState.PARKED
-            return entry.counted if entry and parked and entry.counted <= size else 0
-        if entry.counted != size:
+            return key, entry.counted if entry and parked and entry.counted <= size else 0
+        if entry.counted == size:
+            self._held.index.touch(key, self._held.clock())
+            return key, None
+        # Either the caller lies or the disk has lost a part of the file.
+        if entry.verified or self._intact(key, sha256):
             raise _other_size(entry, size)
-        self._held.index.touch(key, self._held.clock())
-        return None
+        self._held.remove(key)
+        return key, 0
 
     def _usable(self, tenant: str, file: ManifestFile) -> Key:
         """The key of a stored file that is what it should be."""
         with self._held.lock:
-            key = self._key(tenant, file.sha256)
-            if self._offset(key, file.size) is not None:
-                raise _gone()
+            key, offset = self._offset(tenant, file.sha256, file.size)
             entry = self._held.index.get(key)
+        if offset is not None or entry is None:
+            raise _gone()
         with as_store_error():
-            if not self._intact(key, file, hashed=bool(entry and entry.verified)):
+            if not self._intact(key, file.sha256, entry):
                 with self._held.lock:
                     self._held.remove(key)
                 raise _gone()
             self._held.disk.mark_used(key)
-        if entry:
-            entry.verified = True
+        entry.verified = True
         return key
 
-    def _intact(self, key: Key, file: ManifestFile, *, hashed: bool) -> bool:
+    def _intact(self, key: Key, sha256: bytes, entry: Entry | None = None) -> bool:
+        """Whether the disk has the file, of the entry's size, and once a process: its hash."""
         disk = self._held.disk
         try:
-            if disk.whole_size(key) != file.size:
+            if entry and disk.whole_size(key) != entry.counted:
                 return False
-            return hashed or disk.sha256(key) == file.sha256
+            return bool(entry and entry.verified) or disk.sha256(key) == sha256
         except FileNotFoundError:
             return False
 

@@ -15,19 +15,27 @@ RANGE: Final = ipaddress.ip_network("127.64.0.0/10")
 CountersOf = Callable[[str], VnicCounters]
 
 
+def try_bind(address: str) -> None:
+    """Bind a TCP socket to `address` for a moment. Raises OSError."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.bind((address, 0))
+
+
 class LoopbackDriver:
     """On Linux all of 127.0.0.0/8 is there already, so a vNIC is only an address reserved.
 
     Args:
         counters_of: the bytes of an instance, as its workers report them; the kernel counts
             none for a loopback address.
+        bind: tries to bind an address; OSError if it can't be.
     """
 
-    name: Final = "loopback"
-    isolation: Final = "mTLS only"
+    name = "loopback"
+    isolation = "mTLS only"
 
-    def __init__(self, counters_of: CountersOf) -> None:
+    def __init__(self, counters_of: CountersOf, *, bind: Callable[[str], None] = try_bind) -> None:
         self._counters_of = counters_of
+        self._bind = bind
         self._addresses: dict[str, str] = {}
 
     def create(self, plan: VnicPlan) -> VnicState:
@@ -71,8 +79,7 @@ class LoopbackDriver:
         if not _in_range(address):
             raise make_error("LOOPBACK_RANGE", f"{address[:64]!a} is not in {RANGE}")
         try:
-            with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-                probe.bind((address, 0))
+            self._bind(address)
         except OSError as error:
             why = error.strerror or "unknown"
             raise make_error("LOOPBACK_RANGE", f"{address} can't be bound: {why}") from None

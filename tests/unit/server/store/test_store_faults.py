@@ -1,0 +1,130 @@
+"""Disks that are full or broken: the right error, nothing half-stored, and on it goes."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import hashlib
+import os
+import resource
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from eais.errors import EaisError
+from eais_server.store import ManifestFile, ModelStore
+from eais_server.testing import FaultyDisk
+
+CONTENT = b"content" * 1000
+FILE = ManifestFile("", hashlib.sha256(CONTENT).digest(), len(CONTENT))
+
+FAULTS = [
+    (errno.ENOSPC, "STORE_FULL"),
+    (errno.EDQUOT, "STORE_FULL"),
+    (errno.EFBIG, "STORE_FULL"),
+    (errno.EROFS, "STORE_UNAVAILABLE"),
+    (errno.EIO, "STORE_UNAVAILABLE"),
+]
+
+
+def opened(root: Path, disk: FaultyDisk | None = None) -> ModelStore:
+    return ModelStore(root, limit_bytes=1 << 30, clock=lambda: 0.0, disk=disk)
+
+
+def put(store: ModelStore, content: bytes = CONTENT) -> None:
+    upload = store.begin("a", hashlib.sha256(content).digest(), len(content))
+    try:
+        for offset in range(0, len(content), 1 << 20):
+            upload.write(offset, content[offset : offset + (1 << 20)])
+        upload.finish()
+    finally:
+        upload.abort()
+
+
+def files(root: Path) -> list[Path]:
+    return [path for path in root.rglob("*") if path.is_file() and path.name != "salt"]
+
+
+def refusal(attempt: Callable[[], object], root: Path) -> EaisError:
+    with pytest.raises(EaisError) as caught:
+        attempt()
+    assert str(root) not in str(caught.value)
+    return caught.value
+
+
+@pytest.mark.parametrize(("number", "reason"), FAULTS)
+@pytest.mark.parametrize("op", ["salt", "open_part", "write", "keep"])
+def test_a_failing_upload_leaves_nothing_and_the_next_succeeds(
+    tmp_path: Path, op: str, number: int, reason: str
+) -> None:
+    disk = FaultyDisk(tmp_path / "store")
+    store = opened(tmp_path / "store", disk)
+    disk.fail_next(op, OSError(number, "no", str(tmp_path)))
+    assert refusal(lambda: put(store), tmp_path).reason == reason
+    assert files(tmp_path) == []
+    assert (store.use().used_bytes, store.use().files) == (0, 0)
+    put(store)
+    assert store.missing("a", [FILE]) == []
+
+
+@pytest.mark.parametrize(("number", "reason"), FAULTS)
+@pytest.mark.parametrize("op", ["link", "mark_used"])
+def test_a_failing_placement_leaves_nothing_and_the_next_succeeds(
+    tmp_path: Path, op: str, number: int, reason: str
+) -> None:
+    disk = FaultyDisk(tmp_path / "store")
+    store = opened(tmp_path / "store", disk)
+    put(store)
+    disk.fail_next(op, OSError(number, "no", str(tmp_path)))
+    folder = tmp_path / "s"
+    assert refusal(lambda: store.place("a", [FILE], folder), tmp_path).reason == reason
+    assert not folder.exists()
+    store.place("a", [FILE], folder)
+
+
+def test_what_cannot_be_removed_is_counted_again_when_opened_next(tmp_path: Path) -> None:
+    disk = FaultyDisk(tmp_path / "store")
+    store = opened(tmp_path / "store", disk)
+    upload = store.begin("a", FILE.sha256, FILE.size)
+    upload.write(0, b"x" * FILE.size)
+    disk.fail_next("remove", OSError(errno.EIO, "no"))
+    assert refusal(upload.finish, tmp_path).reason == "DIGEST_MISMATCH"
+    assert opened(tmp_path / "store").use().used_bytes == FILE.size
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 1 MiB."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    place = tmp_path / "disk"
+    place.mkdir()
+    if libc.mount(b"tmpfs", bytes(place), b"tmpfs", 0, b"size=1m,mode=0700"):
+        pytest.skip(f"no file system can be mounted here: {os.strerror(ctypes.get_errno())}")
+    yield place
+    libc.umount2(bytes(place), 2)
+
+
+def test_a_disk_that_is_full_indeed(small_disk: Path) -> None:
+    store = opened(small_disk / "store")
+    error = refusal(lambda: put(store, bytes(3 << 20)), small_disk)
+    assert error.reason == "STORE_FULL"
+    assert files(small_disk) == []
+    assert store.use().used_bytes == 0
+    put(store)
+    store.place("a", [FILE], small_disk / "s")
+    assert (small_disk / "s" / "model.onnx").read_bytes() == CONTENT
+    store.close()
+
+
+def test_a_process_that_may_write_no_larger_file(tmp_path: Path) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    store = opened(tmp_path / "store")
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (64 << 10, limits[1]))
+        error = refusal(lambda: put(store, bytes(1 << 20)), tmp_path)
+        put(store)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert error.reason == "STORE_FULL"
+    assert len(files(tmp_path)) == 1
