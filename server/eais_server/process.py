@@ -108,9 +108,9 @@ class ExecSpawner:
         except OSError as error:
             raise ConfigError("STATE_DIR", f"{workers} can't be used: {error}") from None
         self._program = tuple(program)
-        self._flags = [f"--level={level}", f"--secret-root={secret_root}"]
+        self._flags = ["--level", str(level), "--secret-root", str(secret_root)]
         if data_limit_bytes is not None:
-            self._flags.append(f"--data-limit={data_limit_bytes}")
+            self._flags += ["--data-limit", str(data_limit_bytes)]
         self._environment = worker_environment(environ)
         self._log_fd = log_fd
         self._children: dict[int, subprocess.Popen[bytes]] = {}
@@ -145,14 +145,10 @@ class ExecSpawner:
         return WorkerProcess(k, child.pid, pidfd, near, directory), child
 
     def _exec(self, directory: Path, control_fd: int) -> subprocess.Popen[bytes]:
+        own = {"--control-fd": control_fd, "--parent-pid": os.getpid(), "--dir": directory}
+        flags = [text for flag, value in own.items() for text in (flag, str(value))]
         return subprocess.Popen(
-            [
-                *self._program,
-                f"--control-fd={control_fd}",
-                f"--parent-pid={os.getpid()}",
-                f"--dir={directory}",
-                *self._flags,
-            ],
+            [*self._program, *flags, *self._flags],
             cwd=directory,
             env=self._environment,
             pass_fds=(control_fd,),
@@ -213,6 +209,8 @@ def _reap(pidfd: int) -> Exit:
 
 def _remove(directory: Path) -> None:
     """Remove a dead worker's directory, whatever modes it gave what it made there."""
+    if directory.is_dir() and not directory.is_symlink():
+        directory.chmod(PRIVATE_DIR)
     for folder, below, _files in os.walk(directory):
         for name in below:
             path = Path(folder, name)

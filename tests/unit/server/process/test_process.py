@@ -28,8 +28,8 @@ from eais_server.process import (
 # A worker that says what it was started with, then does as it is told.
 CHILD = """
 import json, os, socket, sys
-flags = dict(flag[2:].split("=") for flag in sys.argv[1:])
-control = socket.socket(fileno=int(flags["control-fd"]))
+flags = dict(zip(sys.argv[1::2], sys.argv[2::2]))
+control = socket.socket(fileno=int(flags["--control-fd"]))
 listed = os.listdir("/proc/self/fd")
 fds = [int(name) for name in listed if os.path.exists("/proc/self/fd/" + name)]
 control.sendall(json.dumps({
@@ -113,13 +113,13 @@ def test_a_worker_starts_with_what_it_needs_and_no_more(tmp_path: Path, log: int
         watched = Watched(spawner(tmp_path, log, limit=123))
         told = await watched.told()
         directory = tmp_path / "workers" / "1"
-        control_fd = int(told["flags"].pop("control-fd"))
+        control_fd = int(told["flags"].pop("--control-fd"))
         assert told["flags"] == {
-            "parent-pid": str(os.getpid()),
-            "dir": str(directory),
-            "level": "2",
-            "secret-root": str(tmp_path),
-            "data-limit": "123",
+            "--parent-pid": str(os.getpid()),
+            "--dir": str(directory),
+            "--level": "2",
+            "--secret-root": str(tmp_path),
+            "--data-limit": "123",
         }
         assert told["cwd"] == str(directory)
         assert watched.process.directory == directory
@@ -142,17 +142,20 @@ def test_a_worker_starts_with_what_it_needs_and_no_more(tmp_path: Path, log: int
 def test_its_exit_is_seen_and_nothing_is_left(
     tmp_path: Path, log: int, order: str, how: Exit
 ) -> None:
+    pids = []
+
     async def act() -> None:
         made = spawner(tmp_path, log)
         before = descriptors()
         watched = Watched(made)
+        pids.append(watched.process.pid)
         assert await watched.ordered(order) == how
         assert descriptors() == before
         assert list((tmp_path / "workers").iterdir()) == []
 
     run(act)
     with pytest.raises(ChildProcessError):  # no zombie
-        os.waitpid(-1, os.WNOHANG)
+        os.waitpid(pids[0], os.WNOHANG)
 
 
 def test_a_kill_is_seen_and_a_second_one_harmless(tmp_path: Path, log: int) -> None:

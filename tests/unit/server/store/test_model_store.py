@@ -1,14 +1,16 @@
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import stat
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from eais.errors import ConfigError, EaisError
+from eais.errors import ConfigError, EaisError, Unavailable
 from eais_server.store import MAX_CHUNK_BYTES, ManifestFile, ModelStore, StoreUse, Upload
 
 CONTENT = bytes(range(256)) * 40
@@ -414,6 +416,24 @@ def test_a_placed_file_outlives_its_eviction(bench: Bench, tmp_path: Path) -> No
     bench.put(b"x")
     assert bench.offsets(FILE) == [0]
     assert (tmp_path / "m").read_bytes() == CONTENT
+
+
+def test_calls_of_many_threads_keep_the_accounts_true(bench: Bench) -> None:
+    store = bench.reopen(limit=5000)
+    contents = [bytes([n]) * (100 + n) for n in range(60)]
+
+    def push(tenant: str, content: bytes) -> None:
+        with contextlib.suppress(Unavailable):  # BUSY: another thread sends this very file
+            upload = store.begin(tenant, file_of(content).sha256, len(content))
+            upload.write(upload.offset, content[upload.offset :])
+            upload.finish()
+
+    with ThreadPoolExecutor(8) as pool:
+        for tenant in ("a", "b"):
+            list(pool.map(push, [tenant] * 120, [*contents, *contents]))
+    on_disk = sum(path.stat().st_size for path in bench.files())
+    assert store.use() == StoreUse(on_disk, 5000, len(bench.files()), 0)
+    assert 0 < on_disk <= 5000
 
 
 def test_no_descriptor_is_left_open(bench: Bench, tmp_path: Path) -> None:
