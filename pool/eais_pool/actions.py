@@ -1,0 +1,78 @@
+"""What the pool manager does to the world. (Brain)
+
+The order of a list of actions is a contract: `Journal` is first, and nothing
+after it may be done unless its facts are durable.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from eais_pool.facts import Fact
+from eais_pool.records import Answer, Failure, InstanceView, SharePick
+
+
+@dataclass(frozen=True, slots=True)
+class Journal:
+    """Make the facts durable, as one, then apply them."""
+
+    facts: tuple[Fact, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """Answer everyone who waits for this operation."""
+
+    tenant: str
+    op_id: str
+    answer: Answer
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """Answer the one request that this event is, and keep nothing of it."""
+
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """The command to grant a lease; a host that has it answers again."""
+
+    instance: str
+    tenant: str
+    epoch: int
+    shares: tuple[SharePick, ...]
+    address: str
+    vnic_driver: str
+    run_timeout_s: int
+    tolerance: str
+
+
+@dataclass(frozen=True, slots=True)
+class Revoke:
+    """The command to end a lease: drain, kill, and say when it is gone."""
+
+    instance: str
+    epoch: int
+    drain_grace_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Give a command to a host."""
+
+    host: str
+    command: Grant | Revoke
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """Show an instance to whoever of its front-end watches."""
+
+    tenant: str
+    frontend: str
+    view: InstanceView
+
+
+Action = Journal | Reply | Refuse | Send | Publish

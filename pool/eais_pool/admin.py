@@ -1,0 +1,70 @@
+"""The management plane's side for operators."""
+
+from __future__ import annotations
+
+from eais import __version__
+from eais.instance import InstanceState
+from eais.rpc import verbs
+from eais.rpc.server import Binding, Caller, greet, unary
+from eais.rpc.v1 import hosts_pb2
+from eais_pool.pump import Pump
+from eais_pool.records import DeviceRecord, HostRecord
+from eais_pool.service import SOFTWARE
+from eais_pool.state import PoolState
+from eais_pool.wire import device_message
+
+
+class AdminService:
+    """The service `PoolAdmin` of one pool."""
+
+    def __init__(self, pool: str, pump: Pump) -> None:
+        self._pool = pool
+        self._pump = pump
+
+    def bindings(self) -> list[Binding]:
+        """What serves each of the service's verbs."""
+        return [
+            greet(verbs.POOL_ADMIN_GREET, SOFTWARE),
+            unary(verbs.POOL_ADMIN_STATUS, self.status),
+        ]
+
+    async def status(
+        self, request: hosts_pb2.PoolStatusRequest, caller: Caller
+    ) -> hosts_pb2.PoolStatusReply:
+        """See `PoolAdmin.Status`."""
+        state = self._pump.state
+        hosts = [state.hosts[name] for name in sorted(state.hosts)]
+        instances = state.instances.values()
+        return hosts_pb2.PoolStatusReply(
+            pool=self._pool,
+            software=f"{SOFTWARE}/{__version__}",
+            devices=[_device_use(state, host, device) for host in hosts for device in host.devices],
+            instances=sum(each.state is not InstanceState.DELETED for each in instances),
+            hosts=[_host_use(host) for host in hosts],
+        )
+
+
+def _device_use(state: PoolState, host: HostRecord, device: DeviceRecord) -> hosts_pb2.DeviceUse:
+    shares = [
+        hosts_pb2.ShareUse(instance=lease.instance, milli=share.milli, state=share.state.value)
+        for lease in state.leases_on(host.host)
+        for share in lease.shares
+        if share.device == device.id
+    ]
+    used = sum(share.milli for share in shares)
+    return hosts_pb2.DeviceUse(
+        host=host.host,
+        device=device_message(device),
+        free_milli=max(0, device.capacity_milli - used),
+        reachable=host.reachable,
+        shares=shares,
+    )
+
+
+def _host_use(host: HostRecord) -> hosts_pb2.HostUse:
+    return hosts_pb2.HostUse(
+        host=host.host,
+        reachable=host.reachable,
+        isolation=host.isolation,
+        isolation_reason=host.isolation_reason,
+    )

@@ -1,0 +1,64 @@
+"""The manager's settings: flag > `EAIS_*` variable > file's `[manager]` table > default."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from eais_pool.address_plan import AddressPlan
+from eais_pool.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class ManagerConfig:
+    """All that can be set of a manager; ValueError names what can't be.
+
+    Attributes:
+        grant_timeout_s: a grant that its host hasn't confirmed by then is given up.
+        revoke_grace_s: what a worker gets to finish its calls when its lease ends.
+        run_timeout_s: the longest that one call may run.
+        answers_kept_h: how long answers are remembered for repetitions of their op_id.
+        leaf_life_h: life of the leaves that the pool signs: its length is how long one that
+            must no longer be trusted still is.
+        tick_s: how often overdue grants are looked for.
+        journal_rows: how many facts are kept before they become a snapshot.
+    """
+
+    grant_timeout_s: float = 30.0
+    revoke_grace_s: float = 5.0
+    run_timeout_s: int = 600
+    answers_kept_h: float = 24.0
+    leaf_life_h: float = 1.0
+    tick_s: float = 1.0
+    journal_rows: int = 20_000
+
+    def __post_init__(self) -> None:
+        for name in ("grant_timeout_s", "run_timeout_s", "tick_s", "journal_rows"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} = {getattr(self, name)}: must be above 0")
+        if not self.revoke_grace_s >= 0:
+            raise ValueError(f"revoke_grace_s = {self.revoke_grace_s}: must not be below 0")
+        if not self.answers_kept_h >= 24:
+            raise ValueError(f"answers_kept_h = {self.answers_kept_h}: must be 24 or more")
+        if not 1 <= self.leaf_life_h <= 24:
+            raise ValueError(f"leaf_life_h = {self.leaf_life_h}: must be 1 to 24")
+
+    @classmethod
+    def for_test(cls) -> ManagerConfig:
+        """Short times, for tests that watch a whole manager."""
+        return cls(grant_timeout_s=5.0, revoke_grace_s=0.5, tick_s=0.1)
+
+    @property
+    def leaf_life(self) -> timedelta:
+        """`leaf_life_h` as a duration."""
+        return timedelta(hours=self.leaf_life_h)
+
+    def settings(self, addresses: AddressPlan) -> Settings:
+        """What the reactor is told."""
+        return Settings(
+            addresses=addresses,
+            grant_timeout_s=self.grant_timeout_s,
+            drain_grace_ms=round(self.revoke_grace_s * 1000),
+            run_timeout_s=self.run_timeout_s,
+            answer_kept_s=self.answers_kept_h * 3600,
+        )

@@ -1,0 +1,136 @@
+"""What reaches the pool manager from outside. (Brain)"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from eais_pool.records import (
+    Failure,
+    HeldLease,
+    HostRecord,
+    LeaseKey,
+    OpVerb,
+    UsageRecord,
+    WorkerRecord,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ManagerStarted:
+    """The first event of a manager's life; no link is up."""
+
+    boot_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class OpRequested:
+    """A front-end asks for a verb; tenant and front-end are those of its certificate."""
+
+    verb: OpVerb
+    tenant: str
+    frontend: str
+    op_id: str
+    instance: str = ""
+    type: str = ""
+    no_start: bool = False
+
+    @property
+    def params(self) -> tuple[str, ...]:
+        """All that must be the same for a repetition of the op_id to be one."""
+        no_start = "no_start" if self.no_start else ""
+        return (self.verb.value, self.frontend, self.instance, self.type, no_start)
+
+
+@dataclass(frozen=True, slots=True)
+class HostJoined:
+    """A listener's link is up: what its host has, and the leases on its disk."""
+
+    host: HostRecord
+    leases: tuple[HeldLease, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HostLost:
+    """A listener's link is down."""
+
+    host: str
+
+
+@dataclass(frozen=True, slots=True)
+class GrantAccepted:
+    """A host has the lease on its disk and its workers ready."""
+
+    host: str
+    held: HeldLease
+
+    @property
+    def key(self) -> LeaseKey:
+        """The lease that it is about."""
+        return LeaseKey(self.host, self.held.instance, self.held.epoch)
+
+
+@dataclass(frozen=True, slots=True)
+class _OfLease:
+    host: str
+    instance: str
+    epoch: int
+
+    @property
+    def key(self) -> LeaseKey:
+        """The lease that it is about."""
+        return LeaseKey(self.host, self.instance, self.epoch)
+
+
+@dataclass(frozen=True, slots=True)
+class GrantFailed(_OfLease):
+    """A host couldn't grant; nothing of the lease is left there."""
+
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True)
+class Released(_OfLease):
+    """A host has seen the exit of the lease's workers."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkersChanged(_OfLease):
+    """The workers of a lease are others now."""
+
+    workers: tuple[WorkerRecord, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SessionsChanged(_OfLease):
+    """The session specs on a lease, base64 of each one's wire form."""
+
+    sessions: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class UsageReported(_OfLease):
+    """Cumulative counters of a lease."""
+
+    usage: UsageRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time passed; `linked` are the hosts whose link is up."""
+
+    linked: frozenset[str]
+
+
+Event = (
+    ManagerStarted
+    | OpRequested
+    | HostJoined
+    | HostLost
+    | GrantAccepted
+    | GrantFailed
+    | Released
+    | WorkersChanged
+    | SessionsChanged
+    | UsageReported
+    | Tick
+)

@@ -1,0 +1,245 @@
+"""What happened, as the journal keeps it. (Brain)
+
+A fact is decided once, written, then applied; replay applies it again and
+decides nothing. Its class's name is its kind in the journal and its fields are
+the row: rename neither. A field that is added needs a default.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from eais_pool.records import (
+    Answer,
+    HostRecord,
+    LeaseKey,
+    OpRecord,
+    SharePick,
+    UsageRecord,
+    WorkerRecord,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PoolStarted:
+    """A manager began to serve: boot clock values of another boot mean nothing to it."""
+
+    boot_id: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class HostRegistered:
+    """A listener's link is up, and this is what its host has."""
+
+    host: HostRecord
+
+
+@dataclass(frozen=True, slots=True)
+class HostWentAway:
+    """A listener's link is down; the shares of its leases are LOST."""
+
+    host: str
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceCreated:
+    """PENDING, CREATING, BINDABLE at once: an instance that holds nothing."""
+
+    instance: str
+    tenant: str
+    type: str
+    tolerance: str
+    ephemeral: bool
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceBound:
+    """BINDABLE to BOUND."""
+
+    instance: str
+    frontend: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceDraining:
+    """IN_USE to DRAINING."""
+
+    instance: str
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceStopped:
+    """DRAINING to BOUND."""
+
+    instance: str
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceUnbound:
+    """BOUND to BINDABLE; the address is free again."""
+
+    instance: str
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceDeleted:
+    """To DELETED."""
+
+    instance: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceFailed:
+    """To FAILED, with a word of the error table and the text behind it."""
+
+    instance: str
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class _OfLease:
+    host: str
+    instance: str
+    epoch: int
+
+    @property
+    def key(self) -> LeaseKey:
+        """The lease that it is about."""
+        return LeaseKey(self.host, self.instance, self.epoch)
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseReserved(_OfLease):
+    """Shares RESERVED for an instance, under a new epoch."""
+
+    tenant: str
+    address: str
+    shares: tuple[SharePick, ...]
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseReservedAgain(_OfLease):
+    """The host came back without the lease: LOST shares are RESERVED, same epoch."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseOpened(_OfLease):
+    """The OPEN line: shares GRANTED, instance IN_USE."""
+
+    tenant: str
+    shares: tuple[SharePick, ...]
+    workers: tuple[WorkerRecord, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseHeld(_OfLease):
+    """An open lease is held by its host as before, or again."""
+
+    workers: tuple[WorkerRecord, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseClosing(_OfLease):
+    """The pool wants the lease gone; DRAINING where the host can be told so."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseClosed(_OfLease):
+    """The host has seen the workers' exit: shares FREE. The CLOSE line of an opened lease."""
+
+    tenant: str
+    opened: bool
+    usage: UsageRecord
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseFound(_OfLease):
+    """A host holds a lease that the pool never gave, or no longer knows: to be gone."""
+
+    tenant: str
+    address: str
+    shares: tuple[SharePick, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseWorkers(_OfLease):
+    """The workers of an open lease are others now."""
+
+    workers: tuple[WorkerRecord, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseSessions(_OfLease):
+    """The session specs of an open lease, base64 of each one's wire form."""
+
+    sessions: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseUsage(_OfLease):
+    """The cumulative counters of a lease."""
+
+    usage: UsageRecord
+
+
+@dataclass(frozen=True, slots=True)
+class OpBegun:
+    """An operation was accepted; from here on its op_id is taken."""
+
+    op: OpRecord
+
+
+@dataclass(frozen=True, slots=True)
+class OpAnswered:
+    """An operation's answer, which every repetition gets."""
+
+    tenant: str
+    op_id: str
+    at: float
+    answer: Answer
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """Answers and DELETED instances that were kept long enough; ops as (tenant, op_id)."""
+
+    ops: tuple[tuple[str, str], ...]
+    instances: tuple[str, ...]
+
+
+Fact = (
+    PoolStarted
+    | HostRegistered
+    | HostWentAway
+    | InstanceCreated
+    | InstanceBound
+    | InstanceDraining
+    | InstanceStopped
+    | InstanceUnbound
+    | InstanceDeleted
+    | InstanceFailed
+    | LeaseReserved
+    | LeaseReservedAgain
+    | LeaseOpened
+    | LeaseHeld
+    | LeaseClosing
+    | LeaseClosed
+    | LeaseFound
+    | LeaseWorkers
+    | LeaseSessions
+    | LeaseUsage
+    | OpBegun
+    | OpAnswered
+    | Forgotten
+)
+
+FACTS: Final[dict[str, type[Fact]]] = {kind.__name__: kind for kind in Fact.__args__}
+
+#: What is charged is share × lease time: these rows outlive every snapshot.
+LEDGER_KINDS: Final = ("LeaseOpened", "LeaseClosing", "LeaseClosed")

@@ -1,0 +1,175 @@
+"""The life of a grant: opened, failed, released, lost. (Brain)
+
+An operation on an instance ends in one of two places: `succeed`, when what it
+waited for is so, or `roll_back`, which undoes what it did.
+"""
+
+from __future__ import annotations
+
+from eais.instance import InstanceState
+from eais.share import ShareState
+from eais_pool import facts
+from eais_pool.actions import Grant, Revoke
+from eais_pool.draft import Draft
+from eais_pool.events import GrantAccepted, GrantFailed, Released
+from eais_pool.records import (
+    Answer,
+    Failure,
+    HeldLease,
+    InstanceRecord,
+    LeasePhase,
+    LeaseRecord,
+    OpVerb,
+    SharePick,
+    Undo,
+    WorkerRecord,
+)
+from eais_pool.settings import Settings
+
+
+def picks_of(lease: LeaseRecord) -> tuple[SharePick, ...]:
+    """The lease's shares, whatever their state."""
+    return tuple(SharePick(share.n, share.device, share.milli) for share in lease.shares)
+
+
+def send_grant(draft: Draft, lease: LeaseRecord, settings: Settings) -> None:
+    """Command the lease's host to grant it."""
+    command = Grant(
+        instance=lease.instance,
+        tenant=lease.tenant,
+        epoch=lease.epoch,
+        shares=picks_of(lease),
+        address=lease.address,
+        vnic_driver=settings.vnic_driver,
+        run_timeout_s=settings.run_timeout_s,
+        tolerance=draft.state.instances[lease.instance].tolerance,
+    )
+    draft.send(lease.host, command)
+
+
+def send_revoke(draft: Draft, lease: LeaseRecord, settings: Settings) -> None:
+    """Command the lease's host to end it."""
+    draft.send(lease.host, Revoke(lease.instance, lease.epoch, settings.drain_grace_ms))
+
+
+def close(draft: Draft, lease: LeaseRecord, settings: Settings) -> None:
+    """Want the lease gone; its host is told now or when it returns."""
+    draft.record(facts.LeaseClosing(*lease.key))
+    send_revoke(draft, lease, settings)
+
+
+def closed(draft: Draft, lease: LeaseRecord) -> None:
+    """The lease is gone from its host."""
+    draft.record(facts.LeaseClosed(*lease.key, lease.tenant, lease.opened, lease.usage))
+
+
+def unbind(draft: Draft, instance: InstanceRecord) -> None:
+    """BOUND to BINDABLE, or to DELETED if Attach had made the instance."""
+    draft.record(facts.InstanceUnbound(instance.id))
+    if instance.ephemeral:
+        draft.record(facts.InstanceDeleted(instance.id, draft.now))
+
+
+def wind_up(draft: Draft, instance: InstanceRecord) -> None:
+    """Its lease is out of the way: end the stop or detach that waited for that."""
+    op = draft.state.ops[instance.tenant, instance.op_id]
+    draft.record(facts.InstanceStopped(instance.id))
+    if op.verb is OpVerb.DETACH:
+        unbind(draft, instance)
+    draft.succeed(instance)
+
+
+def roll_back(draft: Draft, instance: InstanceRecord, failure: Failure) -> None:
+    """The grant that an operation waited for failed: undo what it had done, and say so."""
+    op = draft.state.ops[instance.tenant, instance.op_id]
+    if op.undo is not Undo.NOTHING:
+        draft.record(facts.InstanceUnbound(instance.id))
+    if op.undo is Undo.DELETE:
+        draft.record(facts.InstanceDeleted(instance.id, draft.now))
+    draft.answer(op.tenant, op.op_id, Answer(failure=failure))
+
+
+def opened(draft: Draft, lease: LeaseRecord, workers: tuple[WorkerRecord, ...]) -> None:
+    """The host holds the lease as it should: the instance is IN_USE."""
+    if lease.phase is LeasePhase.OPEN:
+        draft.record(facts.LeaseHeld(*lease.key, workers))
+        return
+    instance = draft.state.instances[lease.instance]
+    shares = picks_of(lease)
+    draft.record(facts.LeaseOpened(*lease.key, lease.tenant, shares, workers))
+    draft.succeed(instance)
+
+
+def abandon(draft: Draft, lease: LeaseRecord, failure: Failure) -> None:
+    """A wanted lease can't be: the grant failed, or the instance did.
+
+    The lease itself must be closed or closing already.
+    """
+    instance = draft.state.instances[lease.instance]
+    if lease.phase is LeasePhase.OPENING:
+        roll_back(draft, instance, failure)
+    else:
+        draft.record(facts.InstanceFailed(instance.id, failure.reason, failure.message))
+
+
+def found(draft: Draft, host: str, held: HeldLease, settings: Settings) -> None:
+    """A host holds a lease that nobody wants: it counts until it is gone."""
+    key = (host, held.instance, held.epoch)
+    draft.record(facts.LeaseFound(*key, held.tenant, held.address, held.shares))
+    draft.send(host, Revoke(held.instance, held.epoch, settings.drain_grace_ms))
+
+
+def on_grant_accepted(draft: Draft, event: GrantAccepted, settings: Settings) -> None:
+    """A host says that it has granted."""
+    lease = draft.state.lease(event.key)
+    if lease is None:
+        found(draft, event.host, event.held, settings)
+    elif lease.phase is LeasePhase.OPENING or _is_regrant(lease):
+        opened(draft, lease, event.held.workers)
+    elif lease.phase is LeasePhase.OPEN and lease.workers != event.held.workers:
+        draft.record(facts.LeaseWorkers(*lease.key, event.held.workers))
+
+
+def _is_regrant(lease: LeaseRecord) -> bool:
+    reserved = any(share.state is ShareState.RESERVED for share in lease.shares)
+    return lease.phase is LeasePhase.OPEN and reserved
+
+
+def on_grant_failed(draft: Draft, event: GrantFailed) -> None:
+    """A host says that it couldn't grant."""
+    lease = draft.state.lease(event.key)
+    if lease is not None:
+        _gone(draft, lease, event.failure)
+
+
+def on_released(draft: Draft, event: Released) -> None:
+    """A host says that a lease is gone."""
+    lease = draft.state.lease(event.key)
+    if lease is not None:
+        gave_back = Failure("DEVICE_LOST", "the back-end gave the lease back unasked")
+        _gone(draft, lease, gave_back)
+
+
+def _gone(draft: Draft, lease: LeaseRecord, failure: Failure) -> None:
+    closed(draft, lease)
+    if lease.phase is not LeasePhase.CLOSING:
+        abandon(draft, lease, failure)
+        return
+    instance = draft.state.instances.get(lease.instance)
+    if instance is not None and _waits_for(instance, lease):
+        wind_up(draft, instance)
+
+
+def _waits_for(instance: InstanceRecord, lease: LeaseRecord) -> bool:
+    # A stray of the same name was never opened, and nobody waits for it.
+    draining = instance.state is InstanceState.DRAINING
+    return draining and lease.opened and instance.epoch == lease.epoch
+
+
+def lose_host(draft: Draft, host: str) -> None:
+    """A host can't be reached: what waits for it to drain needn't; the rest waits."""
+    draft.record(facts.HostWentAway(host))
+    for lease in draft.state.leases_on(host):
+        instance = draft.state.instances.get(lease.instance)
+        if instance is not None and _waits_for(instance, lease):
+            wind_up(draft, instance)

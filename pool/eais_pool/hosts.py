@@ -1,0 +1,198 @@
+"""The management plane's side for listeners: links, and leaves for their workers.
+
+A host has one live link; a newer one takes the place of the older. Which host
+it is, is read from the certificate.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from datetime import datetime, timedelta
+
+from eais.errors import EaisError, Unavailable, UsageError
+from eais.identity import Identity
+from eais.rpc import verbs
+from eais.rpc.hello import check_version, hello_reply
+from eais.rpc.server import Binding, Caller, greet, stream, unary
+from eais.rpc.v1 import hosts_pb2
+from eais_pool.actions import Grant, Revoke
+from eais_pool.authority import Authority
+from eais_pool.events import HostJoined, HostLost
+from eais_pool.pump import Pump
+from eais_pool.records import LeaseKey, LeasePhase
+from eais_pool.service import FIRST_MESSAGE_S, SOFTWARE
+from eais_pool.wire import command_message, joined, reported
+
+log = logging.getLogger(__name__)
+
+Reports = AsyncIterator[hosts_pb2.HostReport]
+
+
+class Link:
+    """One stream to a host: commands wait here until they are sent."""
+
+    def __init__(self, host: str) -> None:
+        self.host = host
+        self._waiting: asyncio.Queue[hosts_pb2.HostCommand | EaisError | None] = asyncio.Queue()
+
+    def send(self, command: hosts_pb2.HostCommand) -> None:
+        """Queue a command."""
+        self._waiting.put_nowait(command)
+
+    def end(self, why: EaisError | None = None) -> None:
+        """End the stream after what is queued; with an error, if there is one."""
+        self._waiting.put_nowait(why)
+
+    async def commands(self) -> AsyncIterator[hosts_pb2.HostCommand]:
+        """The commands, as they come, until `end`."""
+        while True:
+            command = await self._waiting.get()
+            if command is None:
+                return
+            if isinstance(command, EaisError):
+                raise command
+            yield command
+
+
+class Links:
+    """The live links, by host."""
+
+    def __init__(self) -> None:
+        self._links: dict[str, Link] = {}
+
+    @property
+    def hosts(self) -> frozenset[str]:
+        """Hosts whose link is up."""
+        return frozenset(self._links)
+
+    def add(self, link: Link) -> None:
+        """Take a new link in; the host's older one ends."""
+        older = self._links.get(link.host)
+        self._links[link.host] = link
+        if older is not None:
+            older.end(Unavailable("POOL_UNREACHABLE", "a newer link took this one's place"))
+
+    def remove(self, link: Link) -> bool:
+        """Take a link out; whether it was still the host's."""
+        if self._links.get(link.host) is not link:
+            return False
+        del self._links[link.host]
+        return True
+
+    def live(self, link: Link) -> bool:
+        """Whether it is its host's link."""
+        return self._links.get(link.host) is link
+
+    def send(self, host: str, command: Grant | Revoke) -> None:
+        """Queue a command for a host; dropped without a link."""
+        link = self._links.get(host)
+        if link is not None:
+            link.send(command_message(command))
+
+    def close(self) -> None:
+        """End all links."""
+        stopping = Unavailable("POOL_UNREACHABLE", "the manager is stopping")
+        for link in list(self._links.values()):
+            link.end(stopping)
+
+
+class HostsService:
+    """The service `Hosts` of one pool."""
+
+    def __init__(
+        self,
+        pump: Pump,
+        links: Links,
+        authority: Authority,
+        leaf_life: timedelta,
+        wall: Callable[[], datetime],
+    ) -> None:
+        self._pump = pump
+        self._links = links
+        self._authority = authority
+        self._leaf_life = leaf_life
+        self._wall = wall
+        # The loop itself holds tasks weakly.
+        self._reading: set[asyncio.Task[None]] = set()
+
+    def bindings(self) -> list[Binding]:
+        """What serves each of the service's verbs."""
+        return [
+            greet(verbs.HOSTS_GREET, SOFTWARE),
+            stream(verbs.HOSTS_LINK, self.link),
+            unary(verbs.HOSTS_SIGN_WORKER, self.sign_worker),
+        ]
+
+    async def link(self, reports: Reports, caller: Caller) -> AsyncIterator[hosts_pb2.HostCommand]:
+        """See `Hosts.Link`."""
+        host = caller.identity.name
+        hello = await _first(reports, "hello")
+        check_version(hello.hello)
+        yield hosts_pb2.HostCommand(hello=hello_reply(SOFTWARE))
+        event = joined(host, (await _first(reports, "join")).join)
+        link = Link(host)
+        self._links.add(link)
+        reading = asyncio.create_task(self._follow(link, event, reports))
+        self._reading.add(reading)
+        reading.add_done_callback(self._reading.discard)
+        try:
+            async for command in link.commands():
+                yield command
+        finally:
+            # Its own finally says that the host is lost.
+            reading.cancel()
+
+    async def _follow(self, link: Link, event: HostJoined, reports: Reports) -> None:
+        """Have the host's Join and then its reports decided, in their order."""
+        why: EaisError | None = None
+        try:
+            await self._pump.submit(event)
+            log.info("host %s joined", link.host)
+            async for report in reports:
+                if not self._links.live(link):
+                    return
+                await self._pump.submit(reported(link.host, report))
+        except EaisError as error:
+            log.warning("the link of host %s ends: %s", link.host, error)
+            why = error
+        finally:
+            link.end(why)
+            if self._links.remove(link):
+                await self._lost(link.host)
+
+    async def _lost(self, host: str) -> None:
+        log.warning("host %s is lost", host)
+        try:
+            await asyncio.shield(self._pump.submit(HostLost(host)))
+        except Unavailable as error:
+            # The next Tick finds the host without a link.
+            log.warning("%s", error)
+
+    async def sign_worker(
+        self, request: hosts_pb2.SignWorkerRequest, caller: Caller
+    ) -> hosts_pb2.SignWorkerReply:
+        """See `Hosts.SignWorker`."""
+        key = LeaseKey(caller.identity.name, request.instance, request.epoch)
+        lease = self._pump.state.lease(key)
+        numbers = {share.n for share in lease.shares} if lease else set()
+        if lease is None or lease.phase is LeasePhase.CLOSING or request.n not in numbers:
+            raise UsageError("NOT_FOUND", "there is no such worker on a lease of this host")
+        identity = Identity.worker(self._authority.pool, request.instance, request.n)
+        leaf = self._authority.issue(identity, request.csr_pem, self._wall(), self._leaf_life)
+        return hosts_pb2.SignWorkerReply(leaf_pem=leaf, ca_pem=self._authority.ca_pem)
+
+
+async def _first(reports: Reports, kind: str) -> hosts_pb2.HostReport:
+    """The next report, which must be of `kind`, and soon."""
+    try:
+        async with asyncio.timeout(FIRST_MESSAGE_S):
+            report = await anext(reports)
+    except TimeoutError:
+        raise UsageError("FIRST_MESSAGE_TIMEOUT", f"{kind} must be sent at once") from None
+    except StopAsyncIteration:
+        raise UsageError("MALFORMED_MESSAGE", f"the stream ended before {kind}") from None
+    if report.WhichOneof("kind") != kind:
+        raise UsageError("MALFORMED_MESSAGE", f"expected {kind}")
+    return report

@@ -1,0 +1,98 @@
+"""What is always true of the pool's state. (Brain)"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from eais.instance import InstanceState
+from eais.share import ShareState
+from eais_pool.records import InstanceRecord, LeasePhase, LeaseRecord
+from eais_pool.state import PoolState
+
+_HOLDS_FRONTEND = (InstanceState.BOUND, InstanceState.IN_USE, InstanceState.DRAINING)
+_HOLDS_NOTHING = (InstanceState.BINDABLE, InstanceState.DELETED)
+
+_SHARES_OF = {
+    LeasePhase.OPENING: {ShareState.RESERVED, ShareState.LOST},
+    LeasePhase.OPEN: {ShareState.RESERVED, ShareState.GRANTED, ShareState.LOST},
+    LeasePhase.CLOSING: {ShareState.DRAINING, ShareState.LOST},
+}
+
+
+def validate(state: PoolState) -> None:
+    """Check every invariant; AssertionError names the one that is broken, and where."""
+    for instance in state.instances.values():
+        _check_binding(instance)
+        _check_lease_of(state, instance)
+    for lease in state.all_leases():
+        _check_lease(state, lease)
+    for host in state.hosts:
+        _check_devices(state, host)
+    _check_addresses(state)
+    _check_ops(state)
+
+
+def _expect(holds: bool, what: str) -> None:
+    if not holds:
+        raise AssertionError(what)
+
+
+def _check_binding(instance: InstanceRecord) -> None:
+    held = (bool(instance.frontend), bool(instance.address))
+    if instance.state in _HOLDS_FRONTEND:
+        _expect(held == (True, True), f"{instance.id} is {instance.state} without its binding")
+    if instance.state in _HOLDS_NOTHING:
+        _expect(held == (False, False), f"{instance.id} is {instance.state} and holds {held}")
+
+
+def _check_lease_of(state: PoolState, instance: InstanceRecord) -> None:
+    leases = state.leases.get(instance.id, ())
+    live = [lease for lease in leases if lease.phase is not LeasePhase.CLOSING]
+    _expect(len(live) <= 1, f"{instance.id} has {len(live)} live leases")
+    phase = live[0].phase if live else None
+    match instance.state:
+        case InstanceState.IN_USE:
+            wanted = phase is LeasePhase.OPEN
+        case InstanceState.BOUND:
+            wanted = (phase is LeasePhase.OPENING and bool(instance.op_id)) or phase is None
+        case InstanceState.DRAINING:
+            closing = any(each.opened and each.epoch == instance.epoch for each in leases)
+            wanted = phase is None and closing and bool(instance.op_id)
+        case _:
+            wanted = phase is None
+    _expect(wanted, f"{instance.id} is {instance.state} with a lease {phase}")
+    epochs = {lease.epoch for lease in live}
+    _expect(epochs <= {instance.epoch}, f"{instance.id}: epoch {epochs}, not {instance.epoch}")
+
+
+def _check_lease(state: PoolState, lease: LeaseRecord) -> None:
+    states = {share.state for share in lease.shares}
+    _expect(states <= _SHARES_OF[lease.phase], f"{lease.key} is {lease.phase} with {states}")
+    _expect(len(states) <= 1, f"{lease.key} has shares {states}")
+    host = state.hosts.get(lease.host)
+    _expect(host is not None, f"{lease.key} is on an unknown host")
+    if host is not None and states:
+        lost = states == {ShareState.LOST}
+        _expect(lost != host.reachable, f"{lease.key}: {states}, reachable {host.reachable}")
+    if lease.phase is not LeasePhase.CLOSING:
+        _expect(lease.instance in state.instances, f"{lease.key} is of an unknown instance")
+        _expect(bool(lease.shares), f"{lease.key} has no share")
+
+
+def _check_devices(state: PoolState, host_id: str) -> None:
+    host, used = state.hosts[host_id], state.used_milli(host_id)
+    for device in host.devices:
+        over = used.get(device.id, 0) > device.capacity_milli or not device.present
+        _expect(over == device.overdrawn, f"{host_id}/{device.id}: {used}, {device}")
+
+
+def _check_addresses(state: PoolState) -> None:
+    held = Counter(each.address for each in state.instances.values() if each.address)
+    doubled = [address for address, count in held.items() if count > 1]
+    _expect(not doubled, f"two instances on {doubled}")
+
+
+def _check_ops(state: PoolState) -> None:
+    under_way = {(op.tenant, op.op_id) for op in state.ops.values() if op.answer is None}
+    named = {(each.tenant, each.op_id) for each in state.instances.values() if each.op_id}
+    _expect(under_way == named, f"operations under way {under_way}, on instances {named}")

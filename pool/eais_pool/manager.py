@@ -1,0 +1,119 @@
+"""The pool manager's process: `python -m eais_pool.manager --state-dir S`.
+
+It ends with 0 on SIGTERM and SIGINT. What keeps it from serving is one line on
+stderr; the exit code is that of `eais.report`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import importlib
+import importlib.util
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from setproctitle import setproctitle
+
+from eais import config
+from eais.errors import ConfigError, EaisError
+from eais.parent import end_with_parent
+from eais.report import EXIT_FAILED, error_line, exit_code
+from eais_pool.config import ManagerConfig
+from eais_pool.failpoints import die_at_named_in, nowhere
+from eais_pool.serving import Manager
+
+TITLE = "eais-manager"
+
+
+class _OneLine(logging.Formatter):
+    """One line a record, tracebacks too; times are UTC."""
+
+    def __init__(self) -> None:
+        line = f"%(asctime)sZ {TITLE} %(levelname)s %(name)s: %(message)s"
+        super().__init__(line, datefmt="%Y-%m-%dT%H:%M:%S")
+        self.converter = time.gmtime
+
+    def format(self, record: logging.LogRecord) -> str:
+        return " | ".join(super().format(record).splitlines())
+
+
+def log_to_stderr() -> None:
+    """Send the log to stderr, which the supervisor has pointed at a file."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(_OneLine())
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=TITLE, description="The manager of an EAIS pool.")
+    parser.add_argument("--state-dir", type=Path, required=True, help="the pool's state")
+    parser.add_argument("--owner-dir", type=Path, help="where the owner's identities are kept")
+    parser.add_argument("--config", type=Path, help="a TOML file with a [manager] table")
+    parser.add_argument("--parent-pid", type=int, help="end when this process does")
+    parser.add_argument("--test-failpoints", type=Path, help=argparse.SUPPRESS)
+    return parser
+
+
+async def serve(manager: Manager) -> int:
+    """Run until told to stop; the exit code."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await manager.start()
+    failed = asyncio.create_task(manager.failed())
+    told = asyncio.create_task(stop.wait())
+    await asyncio.wait((failed, told), return_when=asyncio.FIRST_COMPLETED)
+    code = 0 if told.done() else EXIT_FAILED
+    for task in (failed, told):
+        task.cancel()
+    await manager.stop()
+    return code
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    if importlib.util.find_spec("uvloop") is None:
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = importlib.import_module(
+        "uvloop"
+    ).new_event_loop
+    return factory
+
+
+def _run(given: argparse.Namespace) -> int:
+    settings = config.load(
+        ManagerConfig, table="manager", flags={}, environ=os.environ, file=given.config
+    )
+    reach = die_at_named_in(given.test_failpoints) if given.test_failpoints else nowhere
+    manager = Manager(given.state_dir, given.owner_dir, settings, reach=reach)
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        return runner.run(serve(manager))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a manager; the exit code."""
+    setproctitle(TITLE)
+    given = _parser().parse_args(argv)
+    os.umask(0o077)
+    if given.parent_pid and not end_with_parent(given.parent_pid, signal.SIGTERM):
+        return 0
+    log_to_stderr()
+    try:
+        return _run(given)
+    except OSError as error:
+        where = error.filename or given.state_dir
+        failure: EaisError = ConfigError("STATE_DIR", f"{where}: {error.strerror or error}")
+    except EaisError as error:
+        failure = error
+    sys.stderr.write(error_line(failure) + "\n")
+    return exit_code(failure)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,123 @@
+"""First fit: the first host, in order of name, whose devices have room. (Brain)
+
+A `cpu` type is one share that spans cores of one device. Of the other kinds,
+whole devices are one share each, and a fraction is one share of one device.
+`auto` is one whole device of whatever kind is met first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from eais.device_type import WHOLE_MILLI, DeviceKind
+from eais_pool.policy import Ask, DeviceView, HostView, Placement, Refusal
+from eais_pool.records import SharePick
+
+#: Below this level workers of two tenants on one host aren't kept apart.
+SHARED_HOST_ISOLATION = 2
+
+
+@dataclass(frozen=True, slots=True)
+class FirstFit:
+    """The policy that takes the first place that fits."""
+
+    def place(self, ask: Ask, hosts: Sequence[HostView]) -> Placement | Refusal:
+        """See `Policy.place`."""
+        for host in hosts:
+            if host.open and _may_serve(host, ask.tenant):
+                shares = _fit(ask, host)
+                if shares:
+                    return Placement(host.host, shares, _why(ask, host, shares))
+        return _refusal(ask, hosts)
+
+
+def _may_serve(host: HostView, tenant: str) -> bool:
+    return host.isolation >= SHARED_HOST_ISOLATION or host.tenants <= {tenant}
+
+
+def _pieces(ask: Ask) -> list[int]:
+    if ask.type.kind is DeviceKind.CPU or ask.type.milli < WHOLE_MILLI:
+        return [ask.type.milli]
+    return [WHOLE_MILLI] * (ask.type.milli // WHOLE_MILLI)
+
+
+def _kinds(ask: Ask, host: HostView) -> list[str]:
+    if ask.type.kind is not None:
+        return [ask.type.kind.value]
+    return list(dict.fromkeys(device.kind for device in host.devices))
+
+
+def _fit(ask: Ask, host: HostView) -> tuple[SharePick, ...]:
+    """The shares of `host` that `ask` gets, () if it has no room."""
+    for kind in _kinds(ask, host):
+        devices = [device for device in host.devices if device.kind == kind]
+        shares = _fit_pieces(_pieces(ask), devices)
+        if shares:
+            return shares
+    return ()
+
+
+def _fit_pieces(pieces: list[int], devices: list[DeviceView]) -> tuple[SharePick, ...]:
+    free = {device.id: device.free_milli for device in devices}
+    shares: list[SharePick] = []
+    for n, milli in enumerate(pieces, start=1):
+        device = next((d for d in devices if _enforceable(d, milli) and free[d.id] >= milli), None)
+        if device is None:
+            return ()
+        free[device.id] -= milli
+        shares.append(SharePick(n, device.id, milli))
+    return tuple(shares)
+
+
+def _enforceable(device: DeviceView, milli: int) -> bool:
+    return milli <= device.share_limit_milli and milli % device.granularity_milli == 0
+
+
+def _why(ask: Ask, host: HostView, shares: tuple[SharePick, ...]) -> str:
+    places = ", ".join(f"{share.milli} of {share.device}" for share in shares)
+    return f"first fit for {ask.type.text}: host {host.host} had room ({places} milli-devices)"
+
+
+def _emptied(host: HostView) -> HostView:
+    devices = tuple(replace(device, free_milli=device.capacity_milli) for device in host.devices)
+    return replace(host, devices=devices)
+
+
+def _refusal(ask: Ask, hosts: Sequence[HostView]) -> Refusal:
+    """Why nothing fits: never, not enforceable, or not now."""
+    if not hosts:
+        return Refusal("NO_DEVICE", "no back-end has joined this pool yet")
+    if not any(_fit(ask, _emptied(host)) for host in hosts):
+        return _impossible(ask, hosts)
+    if not any(host.open for host in hosts):
+        return Refusal("NO_DEVICE", "no back-end can be reached or takes this instance now")
+    if not any(host.open and _may_serve(host, ask.tenant) for host in hosts):
+        level = SHARED_HOST_ISOLATION
+        return Refusal("NO_DEVICE", f"the back-ends give less than isolation {level} and are taken")
+    return Refusal("NO_DEVICE", f"no back-end has room for {ask.type.text} now")
+
+
+def _impossible(ask: Ask, hosts: Sequence[HostView]) -> Refusal:
+    text, kind = ask.type.text, ask.type.kind
+    devices = [each for host in hosts for each in host.devices if kind in (None, each.kind)]
+    if not devices:
+        return Refusal("TYPE_UNKNOWN", f"no back-end of this pool has a {kind or 'device'}")
+    milli = _pieces(ask)[0]
+    grains = {each.granularity_milli for each in devices if milli <= each.share_limit_milli}
+    if grains and all(milli % grain for grain in grains):
+        return Refusal(
+            "ARGUMENT",
+            f"{text} is {milli} milli-devices; shares are enforced in steps of {min(grains)} there",
+        )
+    most = max(_most_milli(host, kind) for host in hosts)
+    return Refusal(
+        "ARGUMENT", f"{text} is {ask.type.milli} milli-devices; no back-end has more than {most}"
+    )
+
+
+def _most_milli(host: HostView, kind: DeviceKind | None) -> int:
+    sizes = [each.capacity_milli for each in host.devices if kind in (None, each.kind)]
+    if kind is DeviceKind.CPU:
+        return max(sizes, default=0)
+    return sum(sizes)

@@ -1,0 +1,199 @@
+"""One event at a time through the reactor: decide, journal, apply, then speak.
+
+The journal is written in a thread of its own, so that streams live on meanwhile.
+If it can't be written nothing is applied, answered or sent, and whoever brought
+the event is told JOURNAL_UNAVAILABLE.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
+
+from eais.errors import EaisError, Unavailable, make_error
+from eais_pool.actions import Action, Grant, Journal, Publish, Refuse, Reply, Revoke, Send
+from eais_pool.events import Event, OpRequested
+from eais_pool.facts import Fact
+from eais_pool.failpoints import Reach, name_of, nowhere
+from eais_pool.reactor import Reactor
+from eais_pool.records import Answer, InstanceView
+from eais_pool.state import OpKey, PoolState
+from eais_pool.store import Store
+
+log = logging.getLogger(__name__)
+
+Clock = Callable[[], float]
+_QUEUE_LIMIT = 1024
+
+
+class Mouth(Protocol):
+    """Where commands and news go; neither waits nor fails."""
+
+    def send(self, host: str, command: Grant | Revoke) -> None:
+        """Queue a command for a host's link; without a link it is dropped."""
+        ...
+
+    def publish(self, tenant: str, frontend: str, view: InstanceView) -> None:
+        """Queue an instance for its front-end's watchers."""
+        ...
+
+
+@dataclass(slots=True)
+class _Item:
+    event: Event
+    done: asyncio.Future[Answer | None]
+
+
+class Pump:
+    """The one writer of `state`.
+
+    Attributes:
+        state: read it between two awaits; it is never half of an event.
+        settings: the pool's rules.
+    """
+
+    def __init__(
+        self,
+        reactor: Reactor,
+        store: Store,
+        mouth: Mouth,
+        *,
+        clock: Clock,
+        boot_id: str,
+        reach: Reach = nowhere,
+    ) -> None:
+        self.state: PoolState = store.replay()
+        self.settings = reactor.settings
+        self._reactor = reactor
+        self._store = store
+        self._mouth = mouth
+        self._clock = clock
+        self._boot_id = boot_id
+        self._reach = reach
+        self._queue: asyncio.Queue[_Item] = asyncio.Queue(_QUEUE_LIMIT)
+        self._waiters: dict[OpKey, list[asyncio.Future[Answer | None]]] = {}
+        self._closed = False
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="journal")
+
+    async def submit(self, event: Event) -> None:
+        """Have an event decided; returns when that is durable and done.
+
+        Raises:
+            Unavailable: JOURNAL_UNAVAILABLE.
+        """
+        await self._put(event)
+
+    async def request(self, event: OpRequested) -> Answer:
+        """Have a verb decided, and wait for the operation's end, however long it takes.
+
+        Raises:
+            EaisError: the refusal. A stored failure comes back as an `Answer`.
+        """
+        answer = await self._put(event)
+        if answer is None:
+            raise AssertionError(f"{event.verb.value} ended without an answer")
+        return answer
+
+    async def _put(self, event: Event) -> Answer | None:
+        if self._closed:
+            raise _stopping()
+        done: asyncio.Future[Answer | None] = asyncio.get_running_loop().create_future()
+        await self._queue.put(_Item(event, done))
+        return await done
+
+    async def run(self) -> None:
+        """Decide events until cancelled."""
+        while True:
+            item = await self._queue.get()
+            try:
+                await self._step(item)
+            except EaisError as error:
+                _set_error(item.done, error)
+            except Exception:
+                # A bug of ours must not end the pool; nothing was applied.
+                log.exception("BUG: %s", name_of(item.event))
+                bug = make_error("BUG", "the manager failed on this; its log says how")
+                _set_error(item.done, bug)
+
+    def close(self) -> None:
+        """Refuse all who wait, and end the writer's thread and the journal."""
+        self._closed = True
+        waiting = [done for waiters in self._waiters.values() for done in waiters]
+        while not self._queue.empty():
+            waiting.append(self._queue.get_nowait().done)
+        for done in waiting:
+            _set_error(done, _stopping())
+        self._writer.shutdown(wait=True)
+        self._store.close()
+
+    async def _step(self, item: _Item) -> None:
+        what = name_of(item.event)
+        self._reach(f"{what}.received")
+        actions = self._reactor.on_event(self.state, item.event, self._clock())
+        self._reach(f"{what}.decided")
+        for action in actions:
+            if isinstance(action, Journal):
+                await self._commit(action.facts, what)
+        self._reach(f"{what}.applied")
+        self._expect_answer(item, actions)
+        self._speak(item, actions)
+        self._reach(f"{what}.said")
+
+    async def _commit(self, facts: tuple[Fact, ...], what: str) -> None:
+        loop = asyncio.get_running_loop()
+        at = self._clock()
+        write = partial(self._store.append, facts, at, self._boot_id, what)
+        await loop.run_in_executor(self._writer, write)
+        for fact in facts:
+            self.state.apply(fact)
+        if self._store.crowded:
+            try:
+                await loop.run_in_executor(self._writer, self._store.compact, self.state)
+            except Unavailable as error:
+                # What was decided is durable; the next event tries to compact again.
+                log.warning("%s", error)
+
+    def _expect_answer(self, item: _Item, actions: Iterable[Action]) -> None:
+        """Let an operation's requester wait for its Reply, which may be among `actions`."""
+        event = item.event
+        if not isinstance(event, OpRequested):
+            return
+        if not any(isinstance(action, Refuse) for action in actions):
+            self._waiters.setdefault((event.tenant, event.op_id), []).append(item.done)
+
+    def _speak(self, item: _Item, actions: Iterable[Action]) -> None:
+        for action in actions:
+            match action:
+                case Reply(tenant, op_id, answer):
+                    for done in self._waiters.pop((tenant, op_id), ()):
+                        _set_result(done, answer)
+                case Refuse(failure):
+                    _set_error(item.done, failure.error())
+                case Send(host, command):
+                    self._mouth.send(host, command)
+                case Publish(tenant, frontend, view):
+                    self._mouth.publish(tenant, frontend, view)
+                case Journal():
+                    pass
+        if not isinstance(item.event, OpRequested):
+            _set_result(item.done, None)
+
+
+def _set_result(done: asyncio.Future[Answer | None], answer: Answer | None) -> None:
+    # A requester that has hung up has cancelled its future.
+    if not done.done():
+        done.set_result(answer)
+
+
+def _set_error(done: asyncio.Future[Answer | None], error: EaisError) -> None:
+    if not done.done():
+        done.set_exception(error)
+
+
+def _stopping() -> Unavailable:
+    return Unavailable("POOL_UNREACHABLE", "the manager is stopping")

@@ -1,0 +1,170 @@
+"""What the pool manager does about an event. (Brain)
+
+`on_event(state, event, now)` decides and changes nothing: it gives a list of
+actions, of which `Journal`, if there is one, is the first. Whoever calls it
+makes the journal's facts durable, applies them to the state, and only then does
+the rest, in order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from eais.errors import EaisError
+from eais.instance import InstanceState
+from eais_pool import facts
+from eais_pool.actions import Action, Refuse
+from eais_pool.draft import Draft
+from eais_pool.events import (
+    Event,
+    GrantAccepted,
+    GrantFailed,
+    HostJoined,
+    HostLost,
+    ManagerStarted,
+    OpRequested,
+    Released,
+    SessionsChanged,
+    Tick,
+    UsageReported,
+    WorkersChanged,
+)
+from eais_pool.grants import (
+    close,
+    lose_host,
+    on_grant_accepted,
+    on_grant_failed,
+    on_released,
+    roll_back,
+)
+from eais_pool.policy import Policy
+from eais_pool.reconcile import on_host_joined
+from eais_pool.records import Failure, InstanceRecord, LeasePhase
+from eais_pool.settings import Settings
+from eais_pool.state import OpKey, PoolState
+from eais_pool.verbs import Verbs
+
+
+class Reactor:
+    """All of the pool's decisions.
+
+    Attributes:
+        settings: the pool's rules.
+    """
+
+    def __init__(self, settings: Settings, policy: Policy, new_id: Callable[[], str]) -> None:
+        self.settings = settings
+        self._verbs = Verbs(settings, policy, new_id)
+
+    def on_event(self, state: PoolState, event: Event, now: float) -> list[Action]:
+        """What is to be done about `event`; `now` is the boot clock, seconds.
+
+        Raises:
+            IllegalMove, KeyError, ValueError: a bug of ours; nothing was changed.
+        """
+        draft = Draft(state, now, self.settings.vnic_driver)
+        if isinstance(event, OpRequested):
+            try:
+                self._verbs.request(draft, event)
+            except EaisError as error:
+                return [Refuse(Failure.of(error))]
+        elif isinstance(event, ManagerStarted | HostJoined | HostLost | Tick):
+            self._on_world(draft, event)
+        elif draft.state.hosts[event.host].reachable:
+            # What an older link said last is settled by the next one's Join.
+            self._on_report(draft, event)
+        return draft.actions()
+
+    def _on_world(self, draft: Draft, event: ManagerStarted | HostJoined | HostLost | Tick) -> None:
+        match event:
+            case ManagerStarted():
+                draft.record(facts.PoolStarted(event.boot_id, draft.now))
+                _lose_unlinked(draft, frozenset())
+            case HostJoined():
+                on_host_joined(draft, event, self.settings)
+            case HostLost():
+                if draft.state.hosts[event.host].reachable:
+                    lose_host(draft, event.host)
+            case Tick():
+                _lose_unlinked(draft, event.linked)
+                self._give_up_grants(draft)
+                self._forget(draft)
+
+    def _on_report(
+        self,
+        draft: Draft,
+        event: GrantAccepted
+        | GrantFailed
+        | Released
+        | WorkersChanged
+        | SessionsChanged
+        | UsageReported,
+    ) -> None:
+        match event:
+            case GrantAccepted():
+                on_grant_accepted(draft, event, self.settings)
+            case GrantFailed():
+                on_grant_failed(draft, event)
+            case Released():
+                on_released(draft, event)
+            case _:
+                _on_news(draft, event)
+
+    def _give_up_grants(self, draft: Draft) -> None:
+        for instance in list(draft.state.instances.values()):
+            lease = draft.state.live_lease(instance.id) if instance.op_id else None
+            if lease is None or lease.phase is not LeasePhase.OPENING:
+                continue
+            if self._overdue(draft, instance):
+                close(draft, lease, self.settings)
+                text = f"the back-end did not grant in {self.settings.grant_timeout_s:g} s"
+                roll_back(draft, instance, Failure("HOST_UNREACHABLE", text))
+
+    def _overdue(self, draft: Draft, instance: InstanceRecord) -> bool:
+        op = draft.state.ops[instance.tenant, instance.op_id]
+        return draft.now - op.since >= self.settings.grant_timeout_s
+
+    def _forget(self, draft: Draft) -> None:
+        before = draft.now - self.settings.answer_kept_s
+        ops = _answered_before(draft.state, before)
+        instances = tuple(
+            instance.id
+            for instance in draft.state.instances.values()
+            if instance.state is InstanceState.DELETED and instance.deleted_at < before
+        )
+        if ops or instances:
+            draft.record(facts.Forgotten(ops, instances))
+
+
+def _answered_before(state: PoolState, before: float) -> tuple[OpKey, ...]:
+    """The oldest operations, as far as all of them were answered by then."""
+    found: list[OpKey] = []
+    for key, op in state.ops.items():
+        if op.answer is None or op.answered_at >= before:
+            break
+        found.append(key)
+    return tuple(found)
+
+
+def _lose_unlinked(draft: Draft, linked: frozenset[str]) -> None:
+    for host in list(draft.state.hosts.values()):
+        if host.reachable and host.host not in linked:
+            lose_host(draft, host.host)
+
+
+def _on_news(draft: Draft, event: WorkersChanged | SessionsChanged | UsageReported) -> None:
+    """Something is new about a lease; one that ends is still counted."""
+    lease = draft.state.lease(event.key)
+    if lease is None or not lease.opened:
+        return
+    is_open = lease.phase is LeasePhase.OPEN
+    match event:
+        case UsageReported():
+            if event.usage != lease.usage:
+                draft.record(facts.LeaseUsage(*lease.key, event.usage))
+        case WorkersChanged():
+            if is_open and event.workers != lease.workers:
+                draft.record(facts.LeaseWorkers(*lease.key, event.workers))
+        case SessionsChanged():
+            if is_open and event.sessions != lease.sessions:
+                draft.record(facts.LeaseSessions(*lease.key, event.sessions))

@@ -1,0 +1,62 @@
+"""A listener's link comes up: what it holds against what it should hold. (Brain)
+
+Truth is the host's own leases together with the journal: wanted and held is
+granted; wanted and not held is granted again under the same epoch, since
+whatever worked under it has exited; held and not wanted is revoked.
+"""
+
+from __future__ import annotations
+
+from eais_pool import facts
+from eais_pool.draft import Draft
+from eais_pool.events import HostJoined
+from eais_pool.grants import (
+    abandon,
+    close,
+    closed,
+    found,
+    lose_host,
+    opened,
+    send_grant,
+)
+from eais_pool.records import Failure, HeldLease, HostRecord, LeaseKey, LeasePhase, LeaseRecord
+from eais_pool.settings import Settings
+
+
+def on_host_joined(draft: Draft, event: HostJoined, settings: Settings) -> None:
+    """Take in what the host has; settle each of its leases."""
+    name = event.host.host
+    known = draft.state.hosts.get(name)
+    if known is not None and known.reachable:
+        lose_host(draft, name)
+    draft.record(facts.HostRegistered(event.host))
+    held = {LeaseKey(name, lease.instance, lease.epoch): lease for lease in event.leases}
+    expected = draft.state.leases_on(name)
+    for lease in expected:
+        _settle(draft, lease, held.get(lease.key), settings)
+    names = {lease.key for lease in expected}
+    for key, stray in held.items():
+        if key not in names:
+            found(draft, name, stray, settings)
+
+
+def _settle(draft: Draft, lease: LeaseRecord, held: HeldLease | None, settings: Settings) -> None:
+    wanted = lease.phase is not LeasePhase.CLOSING
+    if wanted and _devices_there(draft.state.hosts[lease.host], lease):
+        if held is not None:
+            opened(draft, lease, held.workers)
+        else:
+            draft.record(facts.LeaseReservedAgain(*lease.key))
+            send_grant(draft, lease, settings)
+        return
+    if held is not None:
+        close(draft, lease, settings)
+    else:
+        closed(draft, lease)
+    if wanted:
+        abandon(draft, lease, Failure("DEVICE_LOST", "the back-end no longer has the device"))
+
+
+def _devices_there(host: HostRecord, lease: LeaseRecord) -> bool:
+    devices = (host.device(share.device) for share in lease.shares)
+    return all(device is not None and not device.overdrawn for device in devices)

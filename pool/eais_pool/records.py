@@ -1,0 +1,304 @@
+"""What the pool knows, as frozen records. (Brain)
+
+Durations and times are seconds of the manager's boot clock; capacity is in
+integer milli-devices. Names of front-ends, tenants and hosts are those of their
+certificates.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NamedTuple
+
+from eais.errors import EaisError, make_error
+from eais.instance import InstanceState
+from eais.share import ShareState
+
+
+class LeaseKey(NamedTuple):
+    """Names one grant: what reports of a host are matched with."""
+
+    host: str
+    instance: str
+    epoch: int
+
+
+class LeasePhase(StrEnum):
+    """What the pool wants of a lease, whatever its host does now.
+
+    OPENING: granted as soon as the host says so. OPEN: granted. CLOSING: to be
+    gone; it counts against its devices until the host says that it is.
+    """
+
+    OPENING = "OPENING"
+    OPEN = "OPEN"
+    CLOSING = "CLOSING"
+
+
+class OpVerb(StrEnum):
+    """The verbs that take an op_id."""
+
+    CREATE = "create"
+    ATTACH = "attach"
+    START = "start"
+    STOP = "stop"
+    DETACH = "detach"
+    DELETE = "delete"
+
+
+class Undo(StrEnum):
+    """What is to be undone when the grant of an operation fails."""
+
+    NOTHING = "nothing"
+    UNBIND = "unbind"
+    DELETE = "delete"
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a server listens; its DNS name follows from whose it is."""
+
+    address: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceRecord:
+    """A device as its host last described it.
+
+    Attributes:
+        present: the host still has it; an absent one is kept while shares of it are open.
+        overdrawn: the host offers less of it now than the pool had granted before.
+    """
+
+    id: str
+    kind: str
+    model: str
+    memory_bytes: int
+    capacity_milli: int
+    granularity_milli: int
+    share_limit_milli: int
+    simulated: bool
+    enforcement: str
+    present: bool = True
+    overdrawn: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class HostRecord:
+    """A back-end; `reachable` while its listener's link to the manager is up."""
+
+    host: str
+    boot_id: str
+    user_plane: Endpoint
+    isolation: int
+    isolation_reason: str
+    devices: tuple[DeviceRecord, ...]
+    reachable: bool = True
+
+    def device(self, device_id: str) -> DeviceRecord | None:
+        """The device of that id, if the host has or had it."""
+        return next((device for device in self.devices if device.id == device_id), None)
+
+
+@dataclass(frozen=True, slots=True)
+class SharePick:
+    """A piece of a device that a worker is to have; `n` is the worker's number, from 1."""
+
+    n: int
+    device: str
+    milli: int
+
+
+@dataclass(frozen=True, slots=True)
+class ShareRecord:
+    """A device share that isn't FREE."""
+
+    n: int
+    device: str
+    milli: int
+    state: ShareState
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerRecord:
+    """A worker as its listener last reported it."""
+
+    n: int
+    endpoint: Endpoint
+    isolation: int
+    serving: bool
+    incarnation: int
+
+
+@dataclass(frozen=True, slots=True)
+class UsageRecord:
+    """Cumulative counters of one lease."""
+
+    requests: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    busy_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseRecord:
+    """An instance's right to shares of one host's devices, from reservation to release.
+
+    Attributes:
+        opened: the lease's OPEN line was written, so that it ends with a CLOSE line.
+        sessions: the session specs that live on it, each as base64 of its wire form.
+        why: why it was placed there, in words.
+    """
+
+    host: str
+    instance: str
+    epoch: int
+    tenant: str
+    address: str
+    phase: LeasePhase
+    shares: tuple[ShareRecord, ...]
+    why: str = ""
+    opened: bool = False
+    workers: tuple[WorkerRecord, ...] = ()
+    sessions: tuple[str, ...] = ()
+    usage: UsageRecord = UsageRecord()
+
+    @property
+    def key(self) -> LeaseKey:
+        """What names it."""
+        return LeaseKey(self.host, self.instance, self.epoch)
+
+    @property
+    def lost(self) -> bool:
+        """Whether its host can't be asked about it now."""
+        return any(share.state is ShareState.LOST for share in self.shares)
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceRecord:
+    """An elastic accelerated instance.
+
+    Attributes:
+        serial: its place in the order of creation.
+        frontend, address: held while it is bound.
+        epoch: that of its last grant; 0 before the first.
+        op_id: the operation that is under way on it, or "".
+        deleted_at: when it became DELETED, which is remembered for a day.
+    """
+
+    id: str
+    serial: int
+    tenant: str
+    type: str
+    tolerance: str
+    ephemeral: bool
+    state: InstanceState
+    frontend: str = ""
+    address: str = ""
+    epoch: int = 0
+    op_id: str = ""
+    reason: str = ""
+    detail: str = ""
+    deleted_at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerView:
+    """A worker as front-ends see it."""
+
+    n: int
+    endpoint: Endpoint
+    kind: str
+    device: str
+    share_milli: int
+    simulated: bool
+    isolation: int
+    enforcement: str
+    serving: bool
+    incarnation: int
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceView:
+    """An instance as its owner sees it; `host` names the listener behind `listener`."""
+
+    id: str
+    tenant: str
+    type: str
+    state: InstanceState
+    reason: str
+    detail: str
+    frontend: str
+    epoch: int
+    host: str
+    listener: Endpoint | None
+    workers: tuple[WorkerView, ...]
+    vnic_driver: str
+    address: str
+    tolerance: str
+    ephemeral: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An error that can be stored and sent."""
+
+    reason: str
+    message: str
+    hint: str = ""
+    metadata: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def of(cls, error: EaisError) -> Failure:
+        """`error` as a record."""
+        metadata = tuple(sorted(error.metadata.items()))
+        return cls(error.reason, error.message, error.hint, metadata)
+
+    def error(self) -> EaisError:
+        """The error to raise, of the class that the reason's table names."""
+        return make_error(self.reason, self.message, hint=self.hint, metadata=dict(self.metadata))
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What an operation came to: the instance as it then was, or why it failed."""
+
+    view: InstanceView | None = None
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OpRecord:
+    """An operation that a front-end asked for, under way or answered.
+
+    Attributes:
+        params: all that must be the same for a repetition to be one.
+        since: when it began, or began anew with a restarted manager.
+        undo: what a failed grant must undo.
+        answer: None while it is under way.
+        answered_at: when it was answered.
+    """
+
+    tenant: str
+    op_id: str
+    verb: OpVerb
+    params: tuple[str, ...]
+    instance: str
+    since: float
+    undo: Undo = Undo.NOTHING
+    answer: Answer | None = None
+    answered_at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class HeldLease:
+    """A lease as a host reports it: what is on its disk, whatever its workers do."""
+
+    instance: str
+    epoch: int
+    tenant: str
+    address: str
+    shares: tuple[SharePick, ...] = field(default=())
+    workers: tuple[WorkerRecord, ...] = field(default=())

@@ -1,0 +1,192 @@
+"""The user plane: what front-ends call.
+
+Who calls, and so whose instances they are, is read from the certificate. What
+isn't the caller's is answered as what isn't there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from eais.errors import UsageError
+from eais.instance import InstanceState
+from eais.rpc import verbs
+from eais.rpc.hello import check_version, hello_reply
+from eais.rpc.server import Binding, Caller, greet, stream, unary
+from eais.rpc.v1 import pool_pb2
+from eais_pool.events import OpRequested
+from eais_pool.pump import Pump
+from eais_pool.records import InstanceView, OpVerb
+from eais_pool.verbs import not_found
+from eais_pool.views import view_of
+from eais_pool.watchers import FrontEnd, Watcher, Watchers
+from eais_pool.wire import instance_message
+
+SOFTWARE = "eais-manager"
+FIRST_MESSAGE_S = 10.0
+
+
+class PoolService:
+    """The service `Pool` of one pool."""
+
+    def __init__(self, pool: str, pump: Pump, watchers: Watchers) -> None:
+        self._pool = pool
+        self._pump = pump
+        self._watchers = watchers
+        self._vnic_driver = pump.settings.vnic_driver
+
+    def bindings(self) -> list[Binding]:
+        """What serves each of the service's verbs."""
+        return [
+            greet(verbs.POOL_GREET, SOFTWARE),
+            unary(verbs.POOL_CREATE, self.create),
+            unary(verbs.POOL_ATTACH, self.attach),
+            unary(verbs.POOL_START, self.start),
+            unary(verbs.POOL_STOP, self.stop),
+            unary(verbs.POOL_DETACH, self.detach),
+            unary(verbs.POOL_DELETE, self.delete),
+            unary(verbs.POOL_DESCRIBE, self.describe),
+            unary(verbs.POOL_LIST, self.list_instances),
+            stream(verbs.POOL_WATCH, self.watch),
+        ]
+
+    async def create(
+        self, request: pool_pb2.CreateRequest, caller: Caller
+    ) -> pool_pb2.InstanceReply:
+        """See `Pool.Create`."""
+        tenant, frontend = _frontend(caller)
+        event = OpRequested(OpVerb.CREATE, tenant, frontend, request.op_id, type=request.type)
+        return await self._ask(event)
+
+    async def attach(
+        self, request: pool_pb2.AttachRequest, caller: Caller
+    ) -> pool_pb2.InstanceReply:
+        """See `Pool.Attach`."""
+        tenant, frontend = _frontend(caller)
+        event = OpRequested(
+            OpVerb.ATTACH,
+            tenant,
+            frontend,
+            request.op_id,
+            instance=request.instance,
+            type=request.type,
+            no_start=request.no_start,
+        )
+        return await self._ask(event)
+
+    async def start(
+        self, request: pool_pb2.InstanceRequest, caller: Caller
+    ) -> pool_pb2.InstanceReply:
+        """See `Pool.Start`."""
+        return await self._ask_about(OpVerb.START, request, caller)
+
+    async def stop(
+        self, request: pool_pb2.InstanceRequest, caller: Caller
+    ) -> pool_pb2.InstanceReply:
+        """See `Pool.Stop`."""
+        return await self._ask_about(OpVerb.STOP, request, caller)
+
+    async def detach(
+        self, request: pool_pb2.InstanceRequest, caller: Caller
+    ) -> pool_pb2.InstanceReply:
+        """See `Pool.Detach`."""
+        return await self._ask_about(OpVerb.DETACH, request, caller)
+
+    async def delete(
+        self, request: pool_pb2.InstanceRequest, caller: Caller
+    ) -> pool_pb2.InstanceReply:
+        """See `Pool.Delete`."""
+        return await self._ask_about(OpVerb.DELETE, request, caller)
+
+    async def describe(
+        self, request: pool_pb2.DescribeRequest, caller: Caller
+    ) -> pool_pb2.InstanceReply:
+        """See `Pool.Describe`."""
+        tenant, _ = _frontend(caller)
+        own = {view.id: view for view in self._views(tenant)}
+        if request.instance not in own:
+            raise not_found(request.instance)
+        return self._reply(own[request.instance])
+
+    async def list_instances(
+        self, request: pool_pb2.ListRequest, caller: Caller
+    ) -> pool_pb2.ListReply:
+        """See `Pool.List`."""
+        tenant, _ = _frontend(caller)
+        instances = [instance_message(view, self._pool) for view in self._views(tenant)]
+        return pool_pb2.ListReply(instances=instances)
+
+    async def watch(
+        self, requests: AsyncIterator[pool_pb2.WatchUp], caller: Caller
+    ) -> AsyncIterator[pool_pb2.WatchDown]:
+        """See `Pool.Watch`. Load and wants are read; nothing is made of them yet."""
+        await _check_hello(requests)
+        yield pool_pb2.WatchDown(hello=hello_reply(SOFTWARE))
+        frontend = _frontend(caller)
+        watcher = self._watchers.add(frontend)
+        for view in self._views(frontend[0]):
+            if view.frontend == frontend[1]:
+                watcher.tell(view)
+        reading = asyncio.create_task(_read(requests, watcher))
+        try:
+            async for view in watcher.views():
+                yield pool_pb2.WatchDown(instance=instance_message(view, self._pool))
+        finally:
+            self._watchers.remove(frontend, watcher)
+            reading.cancel()
+
+    async def _ask_about(
+        self, verb: OpVerb, request: pool_pb2.InstanceRequest, caller: Caller
+    ) -> pool_pb2.InstanceReply:
+        tenant, frontend = _frontend(caller)
+        return await self._ask(
+            OpRequested(verb, tenant, frontend, request.op_id, instance=request.instance)
+        )
+
+    async def _ask(self, event: OpRequested) -> pool_pb2.InstanceReply:
+        answer = await self._pump.request(event)
+        if answer.failure is not None:
+            raise answer.failure.error()
+        if answer.view is None:
+            raise AssertionError("an answer is a view or a failure")
+        return self._reply(answer.view)
+
+    def _reply(self, view: InstanceView) -> pool_pb2.InstanceReply:
+        return pool_pb2.InstanceReply(instance=instance_message(view, self._pool))
+
+    def _views(self, tenant: str) -> list[InstanceView]:
+        state = self._pump.state
+        return [
+            view_of(state, instance, self._vnic_driver)
+            for instance in state.instances.values()
+            if instance.tenant == tenant and instance.state is not InstanceState.DELETED
+        ]
+
+
+def _frontend(caller: Caller) -> FrontEnd:
+    if caller.identity.tenant is None:
+        raise AssertionError("the verb table lets only front-ends in")
+    return caller.identity.tenant, caller.identity.name
+
+
+async def _check_hello(requests: AsyncIterator[pool_pb2.WatchUp]) -> None:
+    try:
+        async with asyncio.timeout(FIRST_MESSAGE_S):
+            first = await anext(requests)
+    except TimeoutError:
+        raise UsageError("FIRST_MESSAGE_TIMEOUT", "Hello must be sent at once") from None
+    except StopAsyncIteration:
+        raise UsageError("MALFORMED_MESSAGE", "the first message must be Hello") from None
+    if first.WhichOneof("kind") != "hello":
+        raise UsageError("MALFORMED_MESSAGE", "the first message must be Hello")
+    check_version(first.hello)
+
+
+async def _read(requests: AsyncIterator[pool_pb2.WatchUp], watcher: Watcher) -> None:
+    """Read what comes up until the front-end ends its side, then end ours."""
+    try:
+        async for _ in requests:
+            pass
+    finally:
+        watcher.close()

@@ -1,0 +1,265 @@
+"""A whole manager in one event loop: put together, started, stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import secrets
+import time
+from collections.abc import Callable, Coroutine, Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from grpc import aio
+
+from eais import files, tls
+from eais.channel import server_options
+from eais.errors import ConfigError, Unavailable
+from eais.identity import Identity
+from eais.rpc.server import Binding, generic_handlers
+from eais_pool.actions import Grant, Revoke
+from eais_pool.address_plan import AddressPlan
+from eais_pool.addresses import MANAGER_OFFSET, claim
+from eais_pool.admin import AdminService
+from eais_pool.authority import Authority
+from eais_pool.config import ManagerConfig
+from eais_pool.events import ManagerStarted, Tick
+from eais_pool.failpoints import Reach, nowhere
+from eais_pool.hosts import HostsService, Links
+from eais_pool.owner import Keeper, embedded_identities
+from eais_pool.place import Place, load_place, lock, new_pool_name, save_place
+from eais_pool.policy.first_fit import FirstFit
+from eais_pool.pump import Pump
+from eais_pool.reactor import Reactor
+from eais_pool.records import Endpoint, InstanceView
+from eais_pool.service import PoolService
+from eais_pool.store import Store
+from eais_pool.watchers import Watchers
+from eais_pool.wire import endpoint_message
+
+log = logging.getLogger(__name__)
+
+READY_FILE = "ready.json"
+STOP_GRACE_S = 1.0
+
+
+def boot_clock() -> float:
+    """CLOCK_BOOTTIME, seconds: it goes on while the machine sleeps, and nobody sets it."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def boot_id() -> str:
+    """What names this boot of the kernel."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def wall_clock() -> datetime:
+    """Now, UTC: for certificates, and for nothing else."""
+    return datetime.now(UTC)
+
+
+def new_instance_id() -> str:
+    """`ei-` and 64 random bits. Certificates say whose an instance is; its id proves nothing."""
+    return f"ei-{secrets.token_hex(8)}"
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What of the world the manager uses: clocks and chance."""
+
+    clock: Callable[[], float] = boot_clock
+    boot_id: str = ""
+    wall: Callable[[], datetime] = wall_clock
+    new_id: Callable[[], str] = new_instance_id
+
+
+@dataclass(frozen=True, slots=True)
+class _Mouth:
+    links: Links
+    watchers: Watchers
+
+    def send(self, host: str, command: Grant | Revoke) -> None:
+        self.links.send(host, command)
+
+    def publish(self, tenant: str, frontend: str, view: InstanceView) -> None:
+        self.watchers.publish(tenant, frontend, view)
+
+
+class Manager:
+    """The manager of the pool whose state is in `state_dir`.
+
+    Attributes:
+        place: the pool's name, range and ports, once it was started.
+        pump: the pool's state and the one way to change it, once it was started.
+        authority: the pool's CA, once it was started.
+    """
+
+    place: Place
+    pump: Pump
+    authority: Authority
+
+    def __init__(
+        self,
+        state_dir: Path,
+        owner_dir: Path | None,
+        config: ManagerConfig,
+        *,
+        world: World | None = None,
+        reach: Reach = nowhere,
+    ) -> None:
+        self._state_dir = state_dir
+        self._own_dir = state_dir / "manager"
+        self._owner_dir = owner_dir
+        self._config = config
+        self._world = world or World(boot_id=boot_id())
+        self._reach = reach
+        self._links = Links()
+        self._watchers = Watchers()
+        self._held = ExitStack()
+        self._servers: list[aio.Server] = []
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Serve on both planes, then say so in `ready.json`.
+
+        Raises:
+            EaisError: the state directory, journal, addresses or CA won't do; nothing is held.
+            OSError: a file can't be read or written.
+        """
+        try:
+            await self._start()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """End streams, servers and tasks within two seconds; what was decided stays decided."""
+        self._links.close()
+        self._watchers.close()
+        await asyncio.gather(*(server.stop(STOP_GRACE_S) for server in self._servers))
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._held.close()
+
+    async def failed(self) -> None:
+        """Return when a task that must not end has ended; it is logged."""
+        done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            log.error("BUG: %s ended", task.get_name(), exc_info=task.exception())
+
+    async def _start(self) -> None:
+        plan = self._take_place()
+        self.authority = Authority.open(self._state_dir / "ca", self.place.pool, self._world.wall())
+        keeper = self._keep_identities()
+        self.pump = self._open_pump(plan)
+        self._spawn("pump", self.pump.run())
+        await self.pump.submit(ManagerStarted(self._world.boot_id))
+        address = plan.host(MANAGER_OFFSET)
+        user = await self._serve(self._user_bindings(), address, self.place.user_port)
+        management = await self._serve(
+            self._management_bindings(), address, self.place.management_port
+        )
+        self.place = replace(self.place, user_port=user.port, management_port=management.port)
+        save_place(self._own_dir, self.place)
+        self._write_ready(user, management)
+        self._spawn("tick", self._tick())
+        self._spawn("identities", _refresh(keeper))
+        log.info("pool %s: serving on %s, %d", self.place.pool, address, user.port)
+
+    def _take_place(self) -> AddressPlan:
+        files.private_dir(self._state_dir)
+        files.private_dir(self._own_dir)
+        self._held.callback(os.close, lock(self._own_dir))
+        files.remove_leftovers(self._own_dir)
+        kept = load_place(self._own_dir)
+        claimed = claim(kept.network if kept else None)
+        self._held.callback(claimed.close)
+        name = new_pool_name(self._state_dir)
+        self.place = kept or Place(name, claimed.plan.network)
+        save_place(self._own_dir, self.place)
+        return claimed.plan
+
+    def _keep_identities(self) -> Keeper:
+        places = embedded_identities(self.place.pool, self._state_dir, self._owner_dir)
+        keeper = Keeper(self.authority, places, self._config.leaf_life, self._world.wall)
+        keeper.refresh()
+        return keeper
+
+    def _open_pump(self, plan: AddressPlan) -> Pump:
+        store = Store(
+            self._own_dir / "journal.sqlite",
+            compact_rows=self._config.journal_rows,
+            reach=self._reach,
+        )
+        reactor = Reactor(self._config.settings(plan), FirstFit(), self._world.new_id)
+        pump = Pump(
+            reactor,
+            store,
+            _Mouth(self._links, self._watchers),
+            clock=self._world.clock,
+            boot_id=self._world.boot_id,
+            reach=self._reach,
+        )
+        self._held.callback(pump.close)
+        return pump
+
+    def _user_bindings(self) -> list[Binding]:
+        return PoolService(self.place.pool, self.pump, self._watchers).bindings()
+
+    def _management_bindings(self) -> list[Binding]:
+        hosts = HostsService(
+            self.pump, self._links, self.authority, self._config.leaf_life, self._world.wall
+        )
+        return [*hosts.bindings(), *AdminService(self.place.pool, self.pump).bindings()]
+
+    async def _serve(self, bindings: Iterable[Binding], address: str, port: int) -> Endpoint:
+        """A server at `address`; on `port` if it is free, else on one that the kernel chooses."""
+        for wanted in dict.fromkeys((port, 0)):
+            server = aio.server(options=server_options())
+            server.add_generic_rpc_handlers(generic_handlers(self.place.pool, bindings))
+            leaf = tls.LeafFile(self._own_dir / "identity.pem")
+            try:
+                got = server.add_secure_port(
+                    f"{address}:{wanted}", tls.server_credentials(leaf.current)
+                )
+            except RuntimeError as error:
+                log.warning("port %d of %s can't be had: %s", wanted, address, error)
+                continue
+            await server.start()
+            self._servers.append(server)
+            return Endpoint(address, got)
+        raise ConfigError("PORT", f"no port of {address} can be had")
+
+    def _write_ready(self, user: Endpoint, management: Endpoint) -> None:
+        identity = Identity.manager(self.place.pool)
+        ready: dict[str, object] = {"pool": self.place.pool}
+        for plane, endpoint in (("user", user), ("management", management)):
+            message = endpoint_message(endpoint, identity)
+            ready[plane] = {
+                "address": message.address,
+                "port": message.port,
+                "server_name": message.server_name,
+            }
+        files.replace_file(self._state_dir / READY_FILE, json.dumps(ready).encode())
+
+    def _spawn(self, name: str, work: Coroutine[object, object, None]) -> None:
+        self._tasks.append(asyncio.create_task(work, name=name))
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(self._config.tick_s)
+            try:
+                await self.pump.submit(Tick(self._links.hosts))
+            except Unavailable as error:
+                log.warning("%s", error)
+
+
+async def _refresh(keeper: Keeper) -> None:
+    while True:
+        await asyncio.sleep(keeper.interval_s)
+        keeper.refresh_or_log()

@@ -1,0 +1,353 @@
+"""The pool's state: records, and `apply(fact)` as the only way to change them. (Brain)
+
+Every move of an instance or a share goes through its table; a fact that the
+tables don't allow raises `IllegalMove`, and a copy was changed, not the state
+(see `Draft`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from eais.instance import INSTANCE_TABLE, InstanceEvent, InstanceState
+from eais.share import SHARE_TABLE, ShareEvent, ShareState
+from eais_pool import facts
+from eais_pool.facts import Fact
+from eais_pool.records import (
+    HostRecord,
+    InstanceRecord,
+    LeaseKey,
+    LeasePhase,
+    LeaseRecord,
+    OpRecord,
+    SharePick,
+    ShareRecord,
+)
+
+OpKey = tuple[str, str]
+
+
+@dataclass(slots=True)
+class PoolState:
+    """Everything durable that the pool knows; read it anywhere, change it by `apply` alone.
+
+    Attributes:
+        boot_id: the boot that all boot clock values are of.
+        serial: instances created so far.
+        leases: by instance, in order of epoch; at most one of each isn't CLOSING.
+        ops: by (tenant, op_id), oldest first.
+    """
+
+    boot_id: str = ""
+    serial: int = 0
+    hosts: dict[str, HostRecord] = field(default_factory=dict)
+    instances: dict[str, InstanceRecord] = field(default_factory=dict)
+    leases: dict[str, tuple[LeaseRecord, ...]] = field(default_factory=dict)
+    ops: dict[OpKey, OpRecord] = field(default_factory=dict)
+
+    def apply(self, fact: Fact) -> None:
+        """Take a fact in.
+
+        Raises:
+            IllegalMove: the tables don't allow it.
+            KeyError: it is about something that isn't there.
+        """
+        _APPLY[type(fact)](self, fact)
+
+    def copy(self) -> PoolState:
+        """A state of its own; records are shared, since they never change."""
+        return PoolState(
+            self.boot_id,
+            self.serial,
+            dict(self.hosts),
+            dict(self.instances),
+            dict(self.leases),
+            dict(self.ops),
+        )
+
+    def all_leases(self) -> Iterator[LeaseRecord]:
+        """All leases of all instances, strays included."""
+        for leases in self.leases.values():
+            yield from leases
+
+    def leases_on(self, host: str) -> list[LeaseRecord]:
+        """The leases of one host."""
+        return [lease for lease in self.all_leases() if lease.host == host]
+
+    def lease(self, key: LeaseKey) -> LeaseRecord | None:
+        """The lease of that host, instance and epoch."""
+        found = self.leases.get(key.instance, ())
+        return next((lease for lease in found if lease.key == key), None)
+
+    def live_lease(self, instance: str) -> LeaseRecord | None:
+        """The lease that the instance has or is getting; None if it has none."""
+        found = self.leases.get(instance, ())
+        return next((lease for lease in found if lease.phase is not LeasePhase.CLOSING), None)
+
+    def used_milli(self, host: str) -> dict[str, int]:
+        """Milli-devices that aren't FREE, by device of `host`."""
+        used: dict[str, int] = {}
+        for lease in self.leases_on(host):
+            for share in lease.shares:
+                used[share.device] = used.get(share.device, 0) + share.milli
+        return used
+
+
+def _pool_started(state: PoolState, fact: facts.PoolStarted) -> None:
+    rebooted = fact.boot_id != state.boot_id
+    state.boot_id = fact.boot_id
+    for key, op in state.ops.items():
+        if op.answer is None:
+            state.ops[key] = replace(op, since=fact.at)
+        elif rebooted:
+            state.ops[key] = replace(op, answered_at=fact.at)
+    for instance in state.instances.values():
+        if rebooted and instance.state is InstanceState.DELETED:
+            state.instances[instance.id] = replace(instance, deleted_at=fact.at)
+
+
+def _host_registered(state: PoolState, fact: facts.HostRegistered) -> None:
+    host = fact.host
+    used = state.used_milli(host.host)
+    here = {device.id for device in host.devices}
+    before = state.hosts.get(host.host)
+    kept = [
+        replace(device, present=False)
+        for device in (before.devices if before else ())
+        if device.id not in here and used.get(device.id)
+    ]
+    state.hosts[host.host] = replace(host, devices=(*host.devices, *kept))
+    _settle_devices(state, host.host)
+
+
+def _settle_devices(state: PoolState, host_id: str) -> None:
+    """Say which devices are overdrawn; forget the absent ones that nobody uses any more."""
+    host, used = state.hosts[host_id], state.used_milli(host_id)
+    devices = tuple(
+        replace(
+            device,
+            overdrawn=not device.present or used.get(device.id, 0) > device.capacity_milli,
+        )
+        for device in host.devices
+        if device.present or used.get(device.id)
+    )
+    if devices != host.devices:
+        state.hosts[host_id] = replace(host, devices=devices)
+
+
+def _host_went_away(state: PoolState, fact: facts.HostWentAway) -> None:
+    state.hosts[fact.host] = replace(state.hosts[fact.host], reachable=False)
+    for lease in state.leases_on(fact.host):
+        _put_lease(state, _moved(lease, ShareEvent.LOSE))
+
+
+def _instance_created(state: PoolState, fact: facts.InstanceCreated) -> None:
+    if fact.instance in state.instances:
+        raise KeyError(fact.instance)
+    state.serial += 1
+    moved = InstanceState.PENDING
+    for event in (InstanceEvent.ADMIT, InstanceEvent.CREATED):
+        moved = INSTANCE_TABLE.after(moved, event)
+    state.instances[fact.instance] = InstanceRecord(
+        id=fact.instance,
+        serial=state.serial,
+        tenant=fact.tenant,
+        type=fact.type,
+        tolerance=fact.tolerance,
+        ephemeral=fact.ephemeral,
+        state=moved,
+    )
+
+
+def _move(state: PoolState, instance: str, event: InstanceEvent, **changes: Any) -> None:
+    record = state.instances[instance]
+    moved = INSTANCE_TABLE.after(record.state, event)
+    state.instances[instance] = replace(record, state=moved, **changes)
+
+
+def _instance_bound(state: PoolState, fact: facts.InstanceBound) -> None:
+    changes = {"frontend": fact.frontend, "address": fact.address}
+    _move(state, fact.instance, InstanceEvent.BIND, **changes)
+
+
+def _instance_draining(state: PoolState, fact: facts.InstanceDraining) -> None:
+    _move(state, fact.instance, InstanceEvent.DRAIN)
+
+
+def _instance_stopped(state: PoolState, fact: facts.InstanceStopped) -> None:
+    _move(state, fact.instance, InstanceEvent.STOPPED)
+
+
+def _instance_unbound(state: PoolState, fact: facts.InstanceUnbound) -> None:
+    _move(state, fact.instance, InstanceEvent.UNBIND, frontend="", address="")
+
+
+def _instance_deleted(state: PoolState, fact: facts.InstanceDeleted) -> None:
+    changes = {"frontend": "", "address": "", "deleted_at": fact.at}
+    _move(state, fact.instance, InstanceEvent.DELETE, **changes)
+
+
+def _instance_failed(state: PoolState, fact: facts.InstanceFailed) -> None:
+    changes = {"reason": fact.reason, "detail": fact.detail}
+    _move(state, fact.instance, InstanceEvent.FAIL, **changes)
+
+
+def _lease_of(state: PoolState, key: LeaseKey) -> LeaseRecord:
+    found = state.lease(key)
+    if found is None:
+        raise KeyError(key)
+    return found
+
+
+def _put_lease(state: PoolState, lease: LeaseRecord) -> None:
+    others = [each for each in state.leases.get(lease.instance, ()) if each.key != lease.key]
+    order = sorted((*others, lease), key=lambda each: (each.epoch, each.host))
+    state.leases[lease.instance] = tuple(order)
+
+
+def _moved(lease: LeaseRecord, *events: ShareEvent) -> LeaseRecord:
+    shares = lease.shares
+    for event in events:
+        shares = tuple(
+            replace(share, state=SHARE_TABLE.after(share.state, event)) for share in shares
+        )
+    return replace(lease, shares=shares)
+
+
+def _fresh_shares(picks: tuple[SharePick, ...]) -> tuple[ShareRecord, ...]:
+    return tuple(ShareRecord(p.n, p.device, p.milli, ShareState.FREE) for p in picks)
+
+
+def _lease_reserved(state: PoolState, fact: facts.LeaseReserved) -> None:
+    record = state.instances[fact.instance]
+    if fact.epoch <= record.epoch or state.live_lease(fact.instance):
+        raise ValueError(f"{fact.instance}: epoch {fact.epoch} after {record.epoch}")
+    lease = LeaseRecord(
+        host=fact.host,
+        instance=fact.instance,
+        epoch=fact.epoch,
+        tenant=fact.tenant,
+        address=fact.address,
+        phase=LeasePhase.OPENING,
+        shares=_fresh_shares(fact.shares),
+        why=fact.why,
+    )
+    _put_lease(state, _moved(lease, ShareEvent.RESERVE))
+    state.instances[fact.instance] = replace(record, epoch=fact.epoch)
+
+
+def _lease_reserved_again(state: PoolState, fact: facts.LeaseReservedAgain) -> None:
+    lease = _moved(_lease_of(state, fact.key), ShareEvent.RELEASE, ShareEvent.RESERVE)
+    _put_lease(state, lease)
+
+
+def _granted(lease: LeaseRecord) -> LeaseRecord:
+    event = ShareEvent.RETURN if lease.lost else ShareEvent.GRANT
+    return replace(_moved(lease, event), phase=LeasePhase.OPEN, opened=True)
+
+
+def _lease_opened(state: PoolState, fact: facts.LeaseOpened) -> None:
+    lease = _granted(_lease_of(state, fact.key))
+    _put_lease(state, replace(lease, workers=fact.workers))
+    _move(state, fact.instance, InstanceEvent.GRANTED)
+
+
+def _lease_held(state: PoolState, fact: facts.LeaseHeld) -> None:
+    lease = _granted(_lease_of(state, fact.key))
+    _put_lease(state, replace(lease, workers=fact.workers))
+    _move(state, fact.instance, InstanceEvent.REGRANT)
+
+
+def _lease_closing(state: PoolState, fact: facts.LeaseClosing) -> None:
+    lease = replace(_lease_of(state, fact.key), phase=LeasePhase.CLOSING, workers=())
+    if state.hosts[fact.host].reachable:
+        lease = _moved(lease, ShareEvent.DRAIN)
+    _put_lease(state, lease)
+
+
+def _lease_closed(state: PoolState, fact: facts.LeaseClosed) -> None:
+    # Nothing of the moved lease is kept: FREE shares aren't recorded.
+    gone = _moved(_lease_of(state, fact.key), ShareEvent.RELEASE)
+    rest = tuple(each for each in state.leases[fact.instance] if each.key != gone.key)
+    if rest:
+        state.leases[fact.instance] = rest
+    else:
+        del state.leases[fact.instance]
+    _settle_devices(state, fact.host)
+
+
+def _lease_found(state: PoolState, fact: facts.LeaseFound) -> None:
+    lease = LeaseRecord(
+        host=fact.host,
+        instance=fact.instance,
+        epoch=fact.epoch,
+        tenant=fact.tenant,
+        address=fact.address,
+        phase=LeasePhase.CLOSING,
+        shares=_fresh_shares(fact.shares),
+    )
+    _put_lease(state, _moved(lease, ShareEvent.RESERVE, ShareEvent.DRAIN))
+    _settle_devices(state, fact.host)
+
+
+def _lease_workers(state: PoolState, fact: facts.LeaseWorkers) -> None:
+    _put_lease(state, replace(_lease_of(state, fact.key), workers=fact.workers))
+
+
+def _lease_sessions(state: PoolState, fact: facts.LeaseSessions) -> None:
+    _put_lease(state, replace(_lease_of(state, fact.key), sessions=fact.sessions))
+
+
+def _lease_usage(state: PoolState, fact: facts.LeaseUsage) -> None:
+    _put_lease(state, replace(_lease_of(state, fact.key), usage=fact.usage))
+
+
+def _op_begun(state: PoolState, fact: facts.OpBegun) -> None:
+    op = fact.op
+    if (op.tenant, op.op_id) in state.ops:
+        raise KeyError(op.op_id)
+    state.ops[op.tenant, op.op_id] = op
+    state.instances[op.instance] = replace(state.instances[op.instance], op_id=op.op_id)
+
+
+def _op_answered(state: PoolState, fact: facts.OpAnswered) -> None:
+    key = (fact.tenant, fact.op_id)
+    op = replace(state.ops[key], answer=fact.answer, answered_at=fact.at)
+    state.ops[key] = op
+    state.instances[op.instance] = replace(state.instances[op.instance], op_id="")
+
+
+def _forgotten(state: PoolState, fact: facts.Forgotten) -> None:
+    for key in fact.ops:
+        del state.ops[key]
+    for instance in fact.instances:
+        del state.instances[instance]
+
+
+_APPLY: Final[dict[type[Fact], Callable[[PoolState, Any], None]]] = {
+    facts.PoolStarted: _pool_started,
+    facts.HostRegistered: _host_registered,
+    facts.HostWentAway: _host_went_away,
+    facts.InstanceCreated: _instance_created,
+    facts.InstanceBound: _instance_bound,
+    facts.InstanceDraining: _instance_draining,
+    facts.InstanceStopped: _instance_stopped,
+    facts.InstanceUnbound: _instance_unbound,
+    facts.InstanceDeleted: _instance_deleted,
+    facts.InstanceFailed: _instance_failed,
+    facts.LeaseReserved: _lease_reserved,
+    facts.LeaseReservedAgain: _lease_reserved_again,
+    facts.LeaseOpened: _lease_opened,
+    facts.LeaseHeld: _lease_held,
+    facts.LeaseClosing: _lease_closing,
+    facts.LeaseClosed: _lease_closed,
+    facts.LeaseFound: _lease_found,
+    facts.LeaseWorkers: _lease_workers,
+    facts.LeaseSessions: _lease_sessions,
+    facts.LeaseUsage: _lease_usage,
+    facts.OpBegun: _op_begun,
+    facts.OpAnswered: _op_answered,
+    facts.Forgotten: _forgotten,
+}

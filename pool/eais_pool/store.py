@@ -1,0 +1,319 @@
+"""The journal: facts in SQLite, durable when `append` returns, and the state they make.
+
+One row a fact, one transaction an event. Each row carries a CRC over itself,
+rows are numbered without a gap, and `head` names the last one, so that a row that
+was changed or lost is found at replay. When there are many rows, one transaction
+replaces them by a snapshot; the ledger's lines stay.
+
+    meta(key, value)      schema, head, snapshot
+    journal(seq, at, boot_id, kind, payload, crc32)
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
+
+from eais.errors import ConfigError, Unavailable
+from eais.transition import IllegalMove
+from eais_pool.codec import from_json, to_json
+from eais_pool.facts import FACTS, LEDGER_KINDS, Fact
+from eais_pool.failpoints import Reach, nowhere
+from eais_pool.records import HostRecord, InstanceRecord, LeaseRecord, OpRecord
+from eais_pool.state import PoolState
+
+SCHEMA: Final = 1
+COMPACT_ROWS: Final = 20_000
+
+_PASSING: Final = frozenset(
+    {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_PERM,
+    }
+)
+
+_tables = sa.MetaData()
+_META = sa.Table(
+    "meta",
+    _tables,
+    sa.Column("key", sa.String, primary_key=True),
+    sa.Column("value", sa.String, nullable=False),
+)
+_JOURNAL = sa.Table(
+    "journal",
+    _tables,
+    sa.Column("seq", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("at", sa.Float, nullable=False),
+    sa.Column("boot_id", sa.String, nullable=False),
+    sa.Column("kind", sa.String, nullable=False),
+    sa.Column("payload", sa.String, nullable=False),
+    sa.Column("crc32", sa.Integer, nullable=False),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A state as one record.
+
+    Attributes:
+        seq: the row of the last fact in it.
+        ledger_rows: how many rows up to that one were kept.
+    """
+
+    seq: int
+    ledger_rows: int
+    boot_id: str
+    serial: int
+    hosts: tuple[HostRecord, ...]
+    instances: tuple[InstanceRecord, ...]
+    leases: tuple[tuple[LeaseRecord, ...], ...]
+    ops: tuple[OpRecord, ...]
+
+    @classmethod
+    def of(cls, state: PoolState, seq: int, ledger_rows: int) -> Snapshot:
+        """The state after row `seq`."""
+        return cls(
+            seq,
+            ledger_rows,
+            state.boot_id,
+            state.serial,
+            tuple(state.hosts.values()),
+            tuple(state.instances.values()),
+            tuple(state.leases.values()),
+            tuple(state.ops.values()),
+        )
+
+    def state(self) -> PoolState:
+        """The state that it was made of."""
+        return PoolState(
+            self.boot_id,
+            self.serial,
+            {host.host: host for host in self.hosts},
+            {instance.id: instance for instance in self.instances},
+            {leases[0].instance: leases for leases in self.leases},
+            {(op.tenant, op.op_id): op for op in self.ops},
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerLine:
+    """A fact of the ledger: when it was written, by the boot clock of `boot_id`, and what."""
+
+    at: float
+    boot_id: str
+    fact: Fact
+
+
+class Store:
+    """The journal of one pool; one process has it open, one thread at a time uses it.
+
+    `replay` must come before the first `append`.
+    """
+
+    def __init__(
+        self, path: Path, *, compact_rows: int = COMPACT_ROWS, reach: Reach = nowhere
+    ) -> None:
+        self._path = path
+        self._compact_rows = compact_rows
+        self._reach = reach
+        self._engine = sa.create_engine(
+            f"sqlite:///{path}",
+            poolclass=sa.StaticPool,
+            connect_args={"check_same_thread": False, "timeout": 1},
+        )
+        sa.event.listen(self._engine, "connect", _configure)
+        self._seq = 0
+        self._since_snapshot = 0
+
+    def close(self) -> None:
+        """Close the file; the write-ahead log goes into it."""
+        self._engine.dispose()
+
+    def replay(self) -> PoolState:
+        """The state that the journal says; an empty one for a new journal.
+
+        Raises:
+            ConfigError: JOURNAL_CORRUPT, and which row; or a schema of a newer EAIS.
+            Unavailable: JOURNAL_UNAVAILABLE, when the file can't be opened or read.
+        """
+        try:
+            with self._engine.begin() as connection:
+                _tables.create_all(connection)
+                return self._replayed(connection)
+        except SQLAlchemyError as error:
+            if _may_pass(error):
+                raise _unavailable(error) from error
+            raise self._corrupt(f"{getattr(error, 'orig', error)}") from error
+
+    def append(self, facts: Sequence[Fact], at: float, boot_id: str, what: str) -> None:
+        """Write one event's facts, durably, all or none.
+
+        `at` is the boot clock of `boot_id`; `what` names the event for failpoints.
+
+        Raises:
+            Unavailable: JOURNAL_UNAVAILABLE (a full or read-only disk); nothing was written.
+        """
+        rows = [
+            _row(seq, at, boot_id, type(fact).__name__, to_json(fact))
+            for seq, fact in enumerate(facts, start=self._seq + 1)
+        ]
+        try:
+            with self._engine.begin() as connection:
+                connection.execute(_JOURNAL.insert(), rows)
+                _put(connection, "head", str(self._seq + len(rows)))
+                self._reach(f"{what}.written")
+        except SQLAlchemyError as error:
+            raise _unavailable(error) from error
+        self._since_snapshot += len(rows)
+        self._seq += len(rows)
+        self._reach(f"{what}.committed")
+
+    @property
+    def crowded(self) -> bool:
+        """Whether it is time to `compact`."""
+        return self._since_snapshot > self._compact_rows
+
+    def compact(self, state: PoolState) -> None:
+        """Replace the journal by a snapshot of `state`; the ledger's lines stay.
+
+        `state` must be what all rows make.
+
+        Raises:
+            Unavailable: JOURNAL_UNAVAILABLE; nothing was changed.
+        """
+        try:
+            with self._engine.begin() as connection:
+                old = _JOURNAL.c.kind.not_in(LEDGER_KINDS)
+                connection.execute(_JOURNAL.delete().where(old))
+                kept = connection.execute(sa.select(sa.func.count()).select_from(_JOURNAL))
+                snapshot = to_json(Snapshot.of(state, self._seq, kept.scalar_one()))
+                _put(connection, "snapshot", f"{zlib.crc32(snapshot.encode())} {snapshot}")
+        except SQLAlchemyError as error:
+            raise _unavailable(error) from error
+        self._since_snapshot = 0
+
+    def ledger(self) -> list[LedgerLine]:
+        """All OPEN, closing and CLOSE lines, in order; errors as `replay`."""
+        rows = sa.select(_JOURNAL).where(_JOURNAL.c.kind.in_(LEDGER_KINDS))
+        with self._engine.begin() as connection:
+            found = connection.execute(rows.order_by(_JOURNAL.c.seq)).all()
+        return [LedgerLine(row.at, row.boot_id, self._fact(row)) for row in found]
+
+    def _replayed(self, connection: sa.Connection) -> PoolState:
+        meta: dict[str, Any] = {row.key: row.value for row in connection.execute(sa.select(_META))}
+        self._check_schema(connection, meta)
+        self._check_file(connection)
+        snapshot = self._snapshot(meta.get("snapshot"))
+        state = snapshot.state() if snapshot else PoolState()
+        self._seq = start = snapshot.seq if snapshot else 0
+        kept = 0
+        for row in connection.execute(sa.select(_JOURNAL).order_by(_JOURNAL.c.seq)):
+            fact = self._fact(row)
+            if row.seq <= start:
+                kept += 1
+            else:
+                self._take(state, row.seq, fact)
+        if kept != (snapshot.ledger_rows if snapshot else 0):
+            raise self._corrupt(f"of the ledger's lines up to row {start} there are {kept}")
+        if meta.get("head", "0") != str(self._seq):
+            raise self._corrupt(f"rows after {self._seq} are missing")
+        self._since_snapshot = self._seq - start
+        return state
+
+    def _take(self, state: PoolState, seq: int, fact: Fact) -> None:
+        if seq != self._seq + 1:
+            raise self._corrupt(f"row {self._seq + 1} is missing")
+        try:
+            state.apply(fact)
+        except (IllegalMove, KeyError, ValueError) as error:
+            kind = type(fact).__name__
+            raise self._corrupt(f"row {seq} ({kind}) can't follow: {error}") from error
+        self._seq = seq
+
+    def _check_schema(self, connection: sa.Connection, meta: dict[str, Any]) -> None:
+        if not meta:
+            _put(connection, "schema", str(SCHEMA))
+            return
+        found = meta.get("schema", "")
+        if found != str(SCHEMA):
+            raise self._corrupt(f"schema {found!r}, and this EAIS reads {SCHEMA}")
+
+    def _check_file(self, connection: sa.Connection) -> None:
+        found = connection.execute(sa.text("PRAGMA integrity_check")).scalars().first()
+        if found != "ok":
+            raise self._corrupt(f"the file is damaged: {str(found)[:200]}")
+
+    def _snapshot(self, text: object) -> Snapshot | None:
+        if text is None:
+            return None
+        crc, _, body = str(text).partition(" ")
+        try:
+            if crc != str(zlib.crc32(body.encode())):
+                raise ValueError("its CRC is wrong")
+            return from_json(Snapshot, body)
+        except ValueError as error:
+            raise self._corrupt(f"the snapshot: {error}") from error
+
+    def _fact(self, row: sa.Row[Any]) -> Fact:
+        """The fact of a row, once its CRC was found right."""
+        if row.crc32 != _crc(row.seq, row.at, row.boot_id, row.kind, row.payload):
+            raise self._corrupt(f"row {row.seq} is damaged")
+        kind = FACTS.get(row.kind)
+        if kind is None:
+            raise self._corrupt(f"row {row.seq} is a {row.kind[:40]!r}, which this EAIS lacks")
+        try:
+            return from_json(kind, row.payload)
+        except ValueError as error:
+            raise self._corrupt(f"row {row.seq} ({row.kind}): {error}") from error
+
+    def _corrupt(self, what: str) -> ConfigError:
+        return ConfigError(
+            "JOURNAL_CORRUPT",
+            f"{self._path}: {what}",
+            hint="put a copy from a backup in its place, or start a new pool",
+        )
+
+
+def _configure(connection: Any, _record: object) -> None:
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "locking_mode=EXCLUSIVE"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _put(connection: sa.Connection, key: str, value: str) -> None:
+    connection.execute(_META.delete().where(_META.c.key == key))
+    connection.execute(_META.insert(), {"key": key, "value": value})
+
+
+def _row(seq: int, at: float, boot_id: str, kind: str, payload: str) -> dict[str, Any]:
+    crc = _crc(seq, at, boot_id, kind, payload)
+    row = {"seq": seq, "at": at, "boot_id": boot_id, "kind": kind, "payload": payload}
+    return {**row, "crc32": crc}
+
+
+def _crc(*parts: object) -> int:
+    return zlib.crc32(repr(parts).encode(errors="surrogatepass"))
+
+
+def _may_pass(error: SQLAlchemyError) -> bool:
+    """Whether the file may be fine: it is locked, or the disk is full, failing or read-only."""
+    code = getattr(getattr(error, "orig", None), "sqlite_errorcode", None)
+    return code is not None and (code & 0xFF) in _PASSING
+
+
+def _unavailable(error: SQLAlchemyError) -> Unavailable:
+    cause = getattr(error, "orig", None) or error
+    return Unavailable("JOURNAL_UNAVAILABLE", f"the pool's journal can't be used: {cause}")

@@ -1,0 +1,233 @@
+"""The verbs of the user plane. (Brain)
+
+A refusal that changed nothing isn't stored: the same op_id may be sent again.
+Everything else is an operation with one answer, which is stored.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping
+
+from eais.device_type import DeviceType
+from eais.errors import Unavailable, UsageError
+from eais.instance import InstanceState
+from eais_pool import facts
+from eais_pool.draft import Draft
+from eais_pool.events import OpRequested
+from eais_pool.grants import close, send_grant, unbind, wind_up
+from eais_pool.placing import reserve
+from eais_pool.policy import Policy
+from eais_pool.records import InstanceRecord, OpRecord, OpVerb, Undo
+from eais_pool.settings import Settings
+
+_ATTACHED = (InstanceState.BOUND, InstanceState.IN_USE, InstanceState.DRAINING)
+_ID_LIMIT = 64
+
+
+def not_found(instance: str) -> UsageError:
+    """The one answer for what isn't there and what is another tenant's."""
+    return UsageError("NOT_FOUND", f"there is no instance {instance[:_ID_LIMIT]!r}")
+
+
+class Verbs:
+    """Decides requests of front-ends."""
+
+    def __init__(self, settings: Settings, policy: Policy, new_id: Callable[[], str]) -> None:
+        self._settings = settings
+        self._policy = policy
+        self._new_id = new_id
+        self._by_verb: Mapping[OpVerb, Callable[[Draft, OpRequested], None]] = {
+            OpVerb.CREATE: self._create,
+            OpVerb.ATTACH: self._attach,
+            OpVerb.START: self._start,
+            OpVerb.STOP: self._stop,
+            OpVerb.DETACH: self._detach,
+            OpVerb.DELETE: self._delete,
+        }
+
+    def request(self, draft: Draft, event: OpRequested) -> None:
+        """Decide one request; raises `EaisError` for a refusal that is not to be stored."""
+        _check_op_id(event.op_id)
+        known = draft.state.ops.get((event.tenant, event.op_id))
+        if known is None:
+            self._by_verb[event.verb](draft, event)
+        elif known.params != event.params:
+            raise UsageError(
+                "IDEMPOTENCY_MISMATCH", "this op_id was used for another request; make a new one"
+            )
+        elif known.answer is not None:
+            draft.repeat(event.tenant, event.op_id, known.answer)
+
+    def _create(self, draft: Draft, event: OpRequested) -> None:
+        instance = self._made(draft, event, ephemeral=False)
+        _begin(draft, event, instance)
+        _succeed(draft, instance)
+
+    def _made(self, draft: Draft, event: OpRequested, *, ephemeral: bool) -> str:
+        kind = DeviceType.parse(event.type)
+        instance = self._new_id()
+        tolerance = kind.default_tolerance
+        draft.record(facts.InstanceCreated(instance, event.tenant, kind.text, tolerance, ephemeral))
+        return instance
+
+    def _attach(self, draft: Draft, event: OpRequested) -> None:
+        if event.instance and event.type:
+            raise UsageError("ARGUMENT", "name an instance or a type, not both")
+        undo = Undo.UNBIND
+        if event.type:
+            instance = self._made(draft, event, ephemeral=True)
+            undo = Undo.DELETE
+        elif event.instance:
+            instance = _own(draft, event).id
+        else:
+            instance = _first_bindable(draft, event)
+        record = draft.state.instances[instance]
+        if record.state in _ATTACHED and record.frontend == event.frontend:
+            undo = Undo.NOTHING
+        else:
+            self._bind(draft, event, record)
+        if event.no_start:
+            _begin(draft, event, instance)
+            _succeed(draft, instance)
+        else:
+            self._started(draft, event, instance, undo)
+
+    def _bind(self, draft: Draft, event: OpRequested, instance: InstanceRecord) -> None:
+        if instance.state in _ATTACHED:
+            raise UsageError(
+                "WRONG_STATE",
+                f"{instance.id} is attached to another front-end",
+                hint="detach it first",
+            )
+        if instance.state is not InstanceState.BINDABLE:
+            raise _wrong_state(instance, "attach")
+        taken = {each.address for each in draft.state.instances.values()}
+        taken |= {lease.address for lease in draft.state.all_leases()}
+        address = self._settings.addresses.first_free(taken)
+        draft.record(facts.InstanceBound(instance.id, event.frontend, address))
+
+    def _start(self, draft: Draft, event: OpRequested) -> None:
+        instance = _own(draft, event)
+        if instance.state not in _ATTACHED:
+            raise _wrong_state(instance, "start", hint="attach it first")
+        if instance.frontend != event.frontend:
+            raise UsageError("WRONG_STATE", f"{instance.id} is attached to another front-end")
+        self._started(draft, event, instance.id, Undo.NOTHING)
+
+    def _started(self, draft: Draft, event: OpRequested, instance: str, undo: Undo) -> None:
+        """Begin the operation; it ends now if the instance is IN_USE, else with its grant."""
+        record = draft.state.instances[instance]
+        if record.state is InstanceState.IN_USE:
+            _begin(draft, event, instance)
+            _succeed(draft, instance)
+            return
+        reserved = reserve(draft, record, self._policy, self._settings)
+        _begin(draft, event, instance, undo)
+        lease = draft.state.lease(reserved.key)
+        if lease is not None:
+            send_grant(draft, lease, self._settings)
+
+    def _stop(self, draft: Draft, event: OpRequested) -> None:
+        instance = _own(draft, event)
+        if instance.state not in _ATTACHED:
+            raise _wrong_state(instance, "stop")
+        _begin(draft, event, instance.id)
+        if instance.state is InstanceState.BOUND:
+            _succeed(draft, instance.id)
+        else:
+            self._drain(draft, instance)
+
+    def _detach(self, draft: Draft, event: OpRequested) -> None:
+        instance = _own(draft, event, or_deleted=True)
+        state = instance.state
+        if state is InstanceState.FAILED and not instance.ephemeral:
+            raise _wrong_state(instance, "detach", hint="delete it")
+        _begin(draft, event, instance.id)
+        if state is InstanceState.IN_USE:
+            self._drain(draft, instance)
+            return
+        if state is InstanceState.BOUND:
+            unbind(draft, instance)
+        elif state is InstanceState.FAILED:
+            draft.record(facts.InstanceDeleted(instance.id, draft.now))
+        _succeed(draft, instance.id)
+
+    def _drain(self, draft: Draft, instance: InstanceRecord) -> None:
+        lease = draft.state.live_lease(instance.id)
+        draft.record(facts.InstanceDraining(instance.id))
+        if lease is None:
+            raise AssertionError(f"{instance.id} is IN_USE without a lease")
+        close(draft, lease, self._settings)
+        if not draft.state.hosts[lease.host].reachable:
+            wind_up(draft, draft.state.instances[instance.id])
+
+    def _delete(self, draft: Draft, event: OpRequested) -> None:
+        instance = _own(draft, event)
+        if instance.state in _ATTACHED:
+            raise _wrong_state(instance, "delete", hint="detach it first")
+        _begin(draft, event, instance.id)
+        draft.record(facts.InstanceDeleted(instance.id, draft.now))
+        _succeed(draft, instance.id)
+
+
+def _check_op_id(op_id: str) -> None:
+    try:
+        canonical = str(uuid.UUID(op_id)) == op_id
+    except ValueError:
+        canonical = False
+    if not canonical:
+        raise UsageError("ARGUMENT", "op_id must be a UUID in its lower-case form with dashes")
+
+
+def _own(draft: Draft, event: OpRequested, *, or_deleted: bool = False) -> InstanceRecord:
+    """The caller's instance, if no other operation is under way on it."""
+    instance = draft.state.instances.get(event.instance)
+    if instance is None or instance.tenant != event.tenant:
+        raise not_found(event.instance)
+    if instance.state is InstanceState.DELETED and not or_deleted:
+        raise not_found(event.instance)
+    if instance.op_id:
+        verb = draft.state.ops[instance.tenant, instance.op_id].verb
+        raise Unavailable(
+            "BUSY",
+            f"{instance.id}: {verb.value} is under way",
+            metadata={"push_back_ms": "200"},
+        )
+    return instance
+
+
+def _first_bindable(draft: Draft, event: OpRequested) -> str:
+    own = (
+        instance
+        for instance in draft.state.instances.values()
+        if instance.tenant == event.tenant and instance.state is InstanceState.BINDABLE
+    )
+    first = min(own, key=lambda instance: instance.serial, default=None)
+    if first is None:
+        raise UsageError(
+            "NOT_FOUND", "there is no instance to attach", hint="name a type, or create one first"
+        )
+    return first.id
+
+
+def _wrong_state(instance: InstanceRecord, verb: str, hint: str = "") -> UsageError:
+    text = f"{instance.id} is {instance.state.value}, which has no {verb}"
+    return UsageError("WRONG_STATE", text, hint=hint)
+
+
+def _begin(draft: Draft, event: OpRequested, instance: str, undo: Undo = Undo.NOTHING) -> None:
+    op = OpRecord(
+        tenant=event.tenant,
+        op_id=event.op_id,
+        verb=event.verb,
+        params=event.params,
+        instance=instance,
+        since=draft.now,
+        undo=undo,
+    )
+    draft.record(facts.OpBegun(op))
+
+
+def _succeed(draft: Draft, instance: str) -> None:
+    draft.succeed(draft.state.instances[instance])

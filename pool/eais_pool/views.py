@@ -1,0 +1,80 @@
+"""Instances as their owners see them. (Brain)"""
+
+from __future__ import annotations
+
+from eais.instance import InstanceState
+from eais_pool.records import (
+    InstanceRecord,
+    InstanceView,
+    LeasePhase,
+    LeaseRecord,
+    WorkerRecord,
+    WorkerView,
+)
+from eais_pool.state import PoolState
+
+_SHOWS_FRONTEND = (InstanceState.BOUND, InstanceState.IN_USE, InstanceState.DRAINING)
+
+
+def view_of(state: PoolState, instance: InstanceRecord, vnic_driver: str) -> InstanceView:
+    """The instance as it is now; endpoints only while it is IN_USE."""
+    lease = state.live_lease(instance.id)
+    if lease is not None and lease.phase is not LeasePhase.OPEN:
+        lease = None
+    return InstanceView(
+        id=instance.id,
+        tenant=instance.tenant,
+        type=instance.type,
+        state=instance.state,
+        reason=instance.reason,
+        detail=instance.detail,
+        frontend=instance.frontend if instance.state in _SHOWS_FRONTEND else "",
+        epoch=instance.epoch,
+        host=lease.host if lease else "",
+        listener=state.hosts[lease.host].user_plane if lease else None,
+        workers=_workers(state, lease) if lease else (),
+        vnic_driver=vnic_driver,
+        address=instance.address,
+        tolerance=instance.tolerance,
+        ephemeral=instance.ephemeral,
+    )
+
+
+def _workers(state: PoolState, lease: LeaseRecord) -> tuple[WorkerView, ...]:
+    views = (_worker(state, lease, worker) for worker in lease.workers)
+    return tuple(view for view in views if view is not None)
+
+
+def _worker(state: PoolState, lease: LeaseRecord, worker: WorkerRecord) -> WorkerView | None:
+    """None for a worker that its lease has no share for, whatever its listener says."""
+    share = next((share for share in lease.shares if share.n == worker.n), None)
+    if share is None:
+        return None
+    device = state.hosts[lease.host].device(share.device)
+    return WorkerView(
+        n=worker.n,
+        endpoint=worker.endpoint,
+        kind=device.kind if device else "",
+        device=share.device,
+        share_milli=share.milli,
+        simulated=device.simulated if device else False,
+        isolation=worker.isolation,
+        enforcement=device.enforcement if device else "",
+        serving=worker.serving,
+        incarnation=worker.incarnation,
+    )
+
+
+def changed(before: PoolState, after: PoolState) -> list[InstanceRecord]:
+    """Instances of `after` whose view may differ from that in `before`.
+
+    Records never change, so the same object means the same view.
+    """
+    moved = {host for host in after.hosts if after.hosts[host] is not before.hosts.get(host)}
+    return [
+        instance
+        for key, instance in after.instances.items()
+        if instance is not before.instances.get(key)
+        or after.leases.get(key) is not before.leases.get(key)
+        or any(lease.host in moved for lease in after.leases.get(key, ()))
+    ]

@@ -1,0 +1,285 @@
+"""The pool's records and the messages that carry them, both ways.
+
+What hosts report is judged here: a listener can be wrong or hostile, and the
+brains trust what they get.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterable
+from typing import TypeVar
+
+from eais.device_type import DeviceKind
+from eais.errors import UsageError
+from eais.identity import Identity
+from eais.rpc.status import clip, error_of_message
+from eais.rpc.v1 import common_pb2, hosts_pb2, pool_pb2
+from eais_pool.actions import Grant, Revoke
+from eais_pool.events import (
+    Event,
+    GrantAccepted,
+    GrantFailed,
+    HostJoined,
+    Released,
+    SessionsChanged,
+    UsageReported,
+    WorkersChanged,
+)
+from eais_pool.records import (
+    DeviceRecord,
+    Endpoint,
+    Failure,
+    HeldLease,
+    HostRecord,
+    InstanceView,
+    SharePick,
+    UsageRecord,
+    WorkerRecord,
+    WorkerView,
+)
+
+T = TypeVar("T")
+
+VNIC_ISOLATION = "mTLS only"
+_INSTANCE = re.compile(r"ei-[a-z0-9]{1,61}")
+_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
+_MAX_TEXT = 256
+_MAX_DEVICES = 1024
+_MAX_WORKERS = 1024
+_MAX_LEASES = 65_536
+_MAX_SESSION_BYTES = 4 << 20
+
+
+def instance_message(view: InstanceView, pool: str) -> pool_pb2.Instance:
+    """An instance as its owner is shown it."""
+    message = pool_pb2.Instance(
+        id=view.id,
+        tenant=view.tenant,
+        type=view.type,
+        state=view.state.value,
+        reason=view.reason,
+        detail=view.detail,
+        frontend=view.frontend,
+        epoch=view.epoch,
+        workers=[_worker_message(view, worker, pool) for worker in view.workers],
+        tolerance=view.tolerance,
+        ephemeral=view.ephemeral,
+    )
+    if view.listener is not None:
+        listener = Identity.listener(pool, view.host)
+        message.listener.CopyFrom(endpoint_message(view.listener, listener))
+    if view.address:
+        vnic = pool_pb2.Vnic(
+            driver=view.vnic_driver, address=view.address, isolation=VNIC_ISOLATION
+        )
+        message.vnic.CopyFrom(vnic)
+    return message
+
+
+def _worker_message(view: InstanceView, worker: WorkerView, pool: str) -> pool_pb2.WorkerEndpoint:
+    # The name that clients verify follows from whose worker it is, not from its listener.
+    identity = Identity.worker(pool, view.id, worker.n)
+    return pool_pb2.WorkerEndpoint(
+        n=worker.n,
+        endpoint=endpoint_message(worker.endpoint, identity),
+        kind=worker.kind,
+        device=worker.device,
+        share_milli=worker.share_milli,
+        simulated=worker.simulated,
+        isolation=worker.isolation,
+        enforcement=worker.enforcement,
+        serving=worker.serving,
+        incarnation=worker.incarnation,
+    )
+
+
+def endpoint_message(endpoint: Endpoint, identity: Identity) -> common_pb2.Endpoint:
+    """Where `identity` serves, and the name that its certificate carries."""
+    return common_pb2.Endpoint(
+        address=endpoint.address, port=endpoint.port, server_name=identity.dns_name or ""
+    )
+
+
+def command_message(command: Grant | Revoke) -> hosts_pb2.HostCommand:
+    """A command as a link carries it."""
+    if isinstance(command, Revoke):
+        revoke = hosts_pb2.Revoke(
+            instance=command.instance,
+            epoch=command.epoch,
+            drain_grace_ms=command.drain_grace_ms,
+        )
+        return hosts_pb2.HostCommand(revoke=revoke)
+    shares = [
+        hosts_pb2.ShareGrant(n=share.n, device=share.device, milli=share.milli)
+        for share in command.shares
+    ]
+    grant = hosts_pb2.Grant(
+        instance=command.instance,
+        tenant=command.tenant,
+        epoch=command.epoch,
+        shares=shares,
+        address=command.address,
+        vnic_driver=command.vnic_driver,
+        run_timeout_s=command.run_timeout_s,
+        tolerance=command.tolerance,
+    )
+    return hosts_pb2.HostCommand(grant=grant)
+
+
+def device_message(device: DeviceRecord) -> hosts_pb2.Device:
+    """A device as operators are shown it."""
+    return hosts_pb2.Device(
+        id=device.id,
+        kind=device.kind,
+        model=device.model,
+        memory_bytes=device.memory_bytes,
+        capacity_milli=device.capacity_milli,
+        granularity_milli=device.granularity_milli,
+        simulated=device.simulated,
+        enforcement=device.enforcement,
+        share_limit_milli=device.share_limit_milli,
+    )
+
+
+def joined(host: str, join: hosts_pb2.Join) -> HostJoined:
+    """What a listener brings; `host` is the name in its certificate.
+
+    Raises:
+        UsageError: ARGUMENT, for what no host can have.
+    """
+    _at_most("devices", join.devices, _MAX_DEVICES)
+    _at_most("leases", join.leases, _MAX_LEASES)
+    devices = tuple(_device(device) for device in join.devices)
+    if len({device.id for device in devices}) != len(devices):
+        raise _refused("two devices of one id")
+    record = HostRecord(
+        host=host,
+        boot_id=_text(join.boot_id),
+        user_plane=_endpoint(join.user_plane),
+        isolation=join.isolation,
+        isolation_reason=_text(join.isolation_reason),
+        devices=devices,
+    )
+    leases = tuple(_held(lease) for lease in join.leases)
+    if len({(lease.instance, lease.epoch) for lease in leases}) != len(leases):
+        raise _refused("two leases of one instance and epoch")
+    return HostJoined(record, leases)
+
+
+def reported(host: str, report: hosts_pb2.HostReport) -> Event:
+    """A report after Join as an event; raises as `joined`, and for Hello and Join."""
+    match report.WhichOneof("kind"):
+        case "granted":
+            return GrantAccepted(host, _held(report.granted))
+        case "grant_failed":
+            failed = report.grant_failed
+            failure = Failure.of(error_of_message(failed.error))
+            return GrantFailed(host, _instance(failed.instance), _epoch(failed.epoch), failure)
+        case "released":
+            gone = report.released
+            return Released(host, _instance(gone.instance), _epoch(gone.epoch))
+        case "workers":
+            news = report.workers
+            _at_most("workers", news.workers, _MAX_WORKERS)
+            workers = tuple(_worker(worker) for worker in news.workers)
+            return WorkersChanged(host, _instance(news.instance), _epoch(news.epoch), workers)
+        case "sessions":
+            return _sessions(host, report.sessions)
+        case "usage":
+            return _usage(host, report.usage)
+    raise UsageError("MALFORMED_MESSAGE", "expected news of a lease")
+
+
+def _sessions(host: str, news: hosts_pb2.SessionsChanged) -> SessionsChanged:
+    if news.ByteSize() > _MAX_SESSION_BYTES:
+        raise _refused("too many session specs")
+    specs = (spec.SerializeToString(deterministic=True) for spec in news.specs)
+    sessions = tuple(base64.b64encode(spec).decode() for spec in specs)
+    return SessionsChanged(host, _instance(news.instance), _epoch(news.epoch), sessions)
+
+
+def _usage(host: str, news: hosts_pb2.Usage) -> UsageReported:
+    usage = UsageRecord(news.requests, news.bytes_in, news.bytes_out, news.busy_ns)
+    return UsageReported(host, _instance(news.instance), _epoch(news.epoch), usage)
+
+
+def _held(lease: hosts_pb2.Granted) -> HeldLease:
+    _at_most("workers", lease.workers, _MAX_WORKERS)
+    picks = (
+        SharePick(worker.n, _name("device", worker.device), worker.share_milli)
+        for worker in lease.workers
+        if worker.share_milli
+    )
+    return HeldLease(
+        instance=_instance(lease.instance),
+        epoch=_epoch(lease.epoch),
+        tenant=_name("tenant", lease.tenant),
+        address=_text(lease.address),
+        shares=tuple(picks),
+        workers=tuple(_worker(worker) for worker in lease.workers),
+    )
+
+
+def _worker(worker: pool_pb2.WorkerEndpoint) -> WorkerRecord:
+    return WorkerRecord(
+        n=worker.n,
+        endpoint=_endpoint(worker.endpoint),
+        isolation=worker.isolation,
+        serving=worker.serving,
+        incarnation=worker.incarnation,
+    )
+
+
+def _device(device: hosts_pb2.Device) -> DeviceRecord:
+    if device.kind not in set(DeviceKind):
+        raise _refused(f"device kind {device.kind[:16]!r}")
+    if not (device.capacity_milli and device.granularity_milli and device.share_limit_milli):
+        raise _refused(f"device {device.id[:64]!r} without capacity, granularity or share limit")
+    return DeviceRecord(
+        id=_name("device", device.id),
+        kind=device.kind,
+        model=_text(device.model),
+        memory_bytes=device.memory_bytes,
+        capacity_milli=device.capacity_milli,
+        granularity_milli=device.granularity_milli,
+        share_limit_milli=device.share_limit_milli,
+        simulated=device.simulated,
+        enforcement=_text(device.enforcement),
+    )
+
+
+def _endpoint(endpoint: common_pb2.Endpoint) -> Endpoint:
+    return Endpoint(_text(endpoint.address), endpoint.port)
+
+
+def _instance(text: str) -> str:
+    if not _INSTANCE.fullmatch(text):
+        raise _refused("a lease without an instance id")
+    return text
+
+
+def _name(what: str, text: str) -> str:
+    if not _NAME.fullmatch(text):
+        raise _refused(f"{what} {text[:64]!r}")
+    return text
+
+
+def _epoch(epoch: int) -> int:
+    if epoch < 1:
+        raise _refused("epoch 0")
+    return epoch
+
+
+def _text(text: str) -> str:
+    return clip(text, _MAX_TEXT)
+
+
+def _at_most(what: str, items: Iterable[T], limit: int) -> None:
+    if sum(1 for _ in items) > limit:
+        raise _refused(f"more than {limit} {what}")
+
+
+def _refused(what: str) -> UsageError:
+    return UsageError("ARGUMENT", f"the host reports what can't be: {what}")
