@@ -177,8 +177,8 @@ class PreparedRun(Protocol):
         Values are numpy arrays, `RawTensor`, lists, dicts of scalars, or None.
 
         Raises:
-            EaisError: an INPUT_… or OUTPUT_… reason, RUN_FAILED or RUN_MEMORY; the runtime's
-                own class and words are in it (`eais_server.runtime.failures.RuntimeFailure`).
+            EaisError: an INPUT_… or OUTPUT_… reason, RUN_FAILED or RUN_MEMORY, with the
+                runtime's own words, and its class as metadata `onnxruntime_class`.
         """
         ...
 

@@ -1,0 +1,1 @@
+"""The inference process: serves one instance's data stream on one device share."""

@@ -1,0 +1,119 @@
+"""A worker that has a tenant: its share of a device, its port, its data plane."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import grpc.aio
+
+from eais import tls
+from eais.channel import server_options
+from eais.errors import EaisError, make_error
+from eais.rpc import verbs
+from eais.rpc.server import generic_handlers, stream
+from eais.rpc.v1 import supervision_pb2
+from eais_server.devices.driver import DeviceDriver, Reservation, RuntimeSession
+from eais_server.worker.calls import Service
+from eais_server.worker.counters import Counters, Reporter
+from eais_server.worker.plane import DataPlane, PlaneSettings
+
+log = logging.getLogger(__name__)
+
+Drivers = Mapping[str, Callable[[], DeviceDriver]]
+DEFAULT_RUN_TIMEOUT_S: Final = 600
+
+
+@dataclass(eq=False)
+class Adoption:
+    """What the listener's Adopt made of a spare. Made by `adopt`."""
+
+    driver: DeviceDriver
+    share: Reservation
+    bundle: tls.Bundle
+    plane: DataPlane
+    sessions: dict[str, RuntimeSession]
+    server: grpc.aio.Server | None = None
+    port: int = 0
+
+    def renew(self, leaf: supervision_pb2.Leaf) -> None:
+        """Show another leaf from the next handshake on; a bad one is left aside, and logged."""
+        try:
+            self.bundle = bundle_of(leaf)
+        except EaisError as error:
+            log.error("the old leaf is kept: %s", error)
+
+    async def bind(self, pool: str, address: str, port: int) -> None:
+        """Bind the port, 0 for one that the kernel chooses, and begin to listen.
+
+        Raises:
+            EaisError: PORT.
+        """
+        server = grpc.aio.server(options=server_options())
+        server.add_generic_rpc_handlers(
+            generic_handlers(pool, [stream(verbs.WORKER_STREAM, self.plane.stream)])
+        )
+        credentials = tls.server_credentials(lambda: self.bundle)
+        host = f"[{address}]" if ":" in address else address
+        try:
+            self.port = server.add_secure_port(f"{host}:{port}", credentials)
+        except RuntimeError:
+            self.port = 0
+        if not self.port:
+            raise make_error("PORT", f"the instance's address has no port {port or 'left'}")
+        await server.start()
+        self.server = server
+
+    async def close(self, grace_s: float) -> None:
+        """End what streams are left after `grace_s`."""
+        if self.server is not None:
+            await self.server.stop(grace_s)
+
+
+def adopt(
+    message: supervision_pb2.Adopt, drivers: Drivers, reporter: Reporter, counters: Counters
+) -> Adoption:
+    """Become the worker that `message` describes; not yet bound.
+
+    Call it on the thread from which the run threads are started: they inherit its cores.
+
+    Raises:
+        EaisError: DEVICE_LOST when there is no driver of that kind; IdentityError when the
+            key and leaf don't fit.
+    """
+    if message.kind not in drivers:
+        raise make_error("DEVICE_LOST", f"this worker has no driver for {message.kind[:16]!r}")
+    bundle = bundle_of(message.leaf)
+    _pin(message.cores)
+    sessions: dict[str, RuntimeSession] = {}
+    threads = max(1, message.threads)
+    plane = DataPlane(
+        tenant=message.tenant,
+        service=Service(message.instance, message.epoch),
+        incarnation=message.incarnation,
+        threads=threads,
+        sessions=sessions,
+        reporter=reporter,
+        counters=counters,
+        settings=PlaneSettings(message.run_timeout_s or DEFAULT_RUN_TIMEOUT_S),
+    )
+    share = Reservation(message.kind, 1000 * threads, threads, tuple(message.cores))
+    return Adoption(drivers[message.kind](), share, bundle, plane, sessions)
+
+
+def bundle_of(leaf: supervision_pb2.Leaf) -> tls.Bundle:
+    """The bundle in `leaf`; raises as `eais.tls.make_bundle`."""
+    return tls.make_bundle(leaf.key_pem, leaf.leaf_pem, leaf.ca_pem, "the worker's leaf")
+
+
+def _pin(cores: Sequence[int]) -> None:
+    if not cores:
+        return
+    try:
+        os.sched_setaffinity(0, cores)
+    except OSError as error:
+        # The share is cooperative: a core that went away since keeps nobody from work.
+        log.warning("can't run on cores %s: %s", list(cores), error)

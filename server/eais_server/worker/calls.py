@@ -1,0 +1,247 @@
+"""The calls of one client stream: who may call, pieces put together, cancels. (Brain)
+
+A call is COLLECTING while pieces of its tensors are on their way, then HANDED
+to be queued and run, then forgotten. Each call gets exactly one answer. A
+piece or a cancel for a call that is forgotten means nothing: it crossed the
+answer on its way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container
+from dataclasses import dataclass, field
+from typing import Any
+
+from eais.errors import EaisError, make_error
+
+PUSH_BACK_MS = 50
+# The same text for what isn't there and for what isn't yours.
+NOT_HERE = "there is no such instance"
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What this worker serves: one instance, under one epoch."""
+
+    instance: str
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class CallLimits:
+    """Bounds of what callers can make a worker hold.
+
+    Attributes:
+        calls: of one stream, not yet answered.
+        waiting: of all streams, complete and not yet running.
+        held_bytes: of the inputs of all calls, announced or here, not yet answered.
+    """
+
+    calls: int = 4096
+    waiting: int = 1024
+    held_bytes: int = 4 << 30
+
+
+@dataclass(eq=False, slots=True)
+class Budget:
+    """Bytes that the calls of all streams may hold together."""
+
+    limit: int
+    held: int = 0
+
+    def take(self, size: int) -> bool:
+        """Book `size` bytes; False, and nothing booked, if that is too much."""
+        if self.held + size > self.limit:
+            return False
+        self.held += size
+        return True
+
+    def give(self, size: int) -> None:
+        """Give booked bytes back."""
+        self.held -= size
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Asked:
+    """A call as it came in.
+
+    Attributes:
+        inline_bytes: of the message itself.
+        deferred: bytes of each tensor that follows in pieces.
+        body: the shell's own; never looked at here.
+    """
+
+    call_id: int
+    instance: str
+    epoch: int
+    session: str
+    inline_bytes: int = 0
+    deferred: tuple[int, ...] = ()
+    body: Any = None
+
+    @property
+    def size(self) -> int:
+        """Bytes that it holds until it is answered."""
+        return self.inline_bytes + sum(self.deferred)
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """The call is complete: queue it. `buffers` are its deferred tensors."""
+
+    asked: Asked
+    buffers: tuple[bytearray, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """Answer the call with this error."""
+
+    asked: Asked
+    error: EaisError
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Nobody waits for the call any more: end it if it runs, drop what it gives."""
+
+    asked: Asked
+
+
+Action = Start | Refuse | Stop
+
+
+@dataclass(eq=False, slots=True)
+class _Call:
+    asked: Asked
+    buffers: tuple[bytearray, ...]
+    missing: int
+    handed: bool = False
+
+
+@dataclass(eq=False)
+class StreamCalls:
+    """All calls of one stream that aren't answered yet.
+
+    Args:
+        sessions: the sessions loaded here, as they are at each question.
+    """
+
+    service: Service
+    sessions: Container[str]
+    budget: Budget
+    limits: CallLimits
+    draining: bool = False
+    _calls: dict[int, _Call] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self._calls)
+
+    def on_run(self, asked: Asked) -> list[Action]:
+        """A call comes in: refused, started, or waiting for its pieces."""
+        error = self._objection(asked)
+        if error is not None:
+            return [Refuse(asked, error)]
+        buffers = tuple(bytearray() for _ in asked.deferred)
+        call = _Call(asked, buffers, sum(asked.deferred))
+        self._calls[asked.call_id] = call
+        return self._start_if_whole(call)
+
+    def _objection(self, asked: Asked) -> EaisError | None:
+        """Why the call isn't taken; its bytes are booked if it is."""
+        service = self.service
+        if asked.call_id in self._calls:
+            return make_error("DUPLICATE_ID", "a call of this id is still in flight")
+        if asked.instance != service.instance:
+            return make_error("NOT_FOUND", NOT_HERE)
+        if asked.epoch < service.epoch:
+            return make_error(
+                "STALE_EPOCH",
+                f"epoch {asked.epoch} is over; the instance was granted anew",
+                metadata={"epoch": str(service.epoch)},
+            )
+        if self.draining or asked.epoch > service.epoch:
+            return make_error("DRAINING", "this worker takes no new calls")
+        if asked.session not in self.sessions:
+            return make_error("SESSION_UNKNOWN", "the session isn't open here; open it again")
+        return self._overload(asked)
+
+    def _overload(self, asked: Asked) -> EaisError | None:
+        if asked.size > self.limits.held_bytes:
+            return make_error(
+                "INPUT_SIZE", f"{asked.size} bytes of inputs; at most {self.limits.held_bytes}"
+            )
+        if len(self._calls) >= self.limits.calls or not self.budget.take(asked.size):
+            return busy()
+        return None
+
+    def on_piece(self, call_id: int, tensor: int, offset: int, data: bytes) -> list[Action]:
+        """Bytes of a deferred tensor: in order, never more than were announced."""
+        call = self._calls.get(call_id)
+        if call is None:
+            return []
+        error = _misplaced(call, tensor, offset, len(data))
+        if error is not None:
+            return self.on_end(call_id, error)
+        call.buffers[tensor].extend(data)
+        call.missing -= len(data)
+        return self._start_if_whole(call)
+
+    def _start_if_whole(self, call: _Call) -> list[Action]:
+        if call.missing or call.handed:
+            return []
+        call.handed = True
+        return [Start(call.asked, call.buffers)]
+
+    def on_cancel(self, call_id: int) -> list[Action]:
+        """The client doesn't want the answer any more."""
+        return self.on_end(call_id, make_error("CANCELLED", "the call was cancelled"))
+
+    def on_end(self, call_id: int, error: EaisError) -> list[Action]:
+        """End a call, wherever it is, and answer it with `error`."""
+        call = self._forget(call_id)
+        if call is None:
+            return []
+        stop: list[Action] = [Stop(call.asked)] if call.handed else []
+        return [*stop, Refuse(call.asked, error)]
+
+    def on_answered(self, asked: Asked) -> bool:
+        """The call has run; whether its answer is still wanted."""
+        call = self._calls.get(asked.call_id)
+        if call is None or call.asked is not asked:
+            return False
+        self._forget(asked.call_id)
+        return True
+
+    def on_closed(self) -> list[Action]:
+        """The stream is gone: no answers, and no more work for it."""
+        calls = [self._forget(call_id) for call_id in list(self._calls)]
+        return [Stop(call.asked) for call in calls if call]
+
+    def _forget(self, call_id: int) -> _Call | None:
+        call = self._calls.pop(call_id, None)
+        if call is not None:
+            self.budget.give(call.asked.size)
+        return call
+
+
+def busy() -> EaisError:
+    """The refusal of a call for which there is no room now."""
+    later = {"push_back_ms": str(PUSH_BACK_MS)}
+    return make_error("BUSY", "too many calls are waiting here", metadata=later)
+
+
+def _misplaced(call: _Call, tensor: int, offset: int, size: int) -> EaisError | None:
+    deferred = call.asked.deferred
+    if tensor >= len(deferred):
+        return make_error("INPUT_SIZE", f"a piece of tensor {tensor}; {len(deferred)} are deferred")
+    have = len(call.buffers[tensor])
+    if offset > have:
+        return make_error("CHUNK_GAP", f"tensor {tensor}: a piece at {offset}, expected at {have}")
+    if offset < have:
+        return make_error("CHUNK_OVERLAP", f"tensor {tensor}: {offset} was sent before")
+    if have + size > deferred[tensor]:
+        return make_error(
+            "INPUT_SIZE", f"tensor {tensor}: more than the {deferred[tensor]} bytes announced"
+        )
+    return None

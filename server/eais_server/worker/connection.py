@@ -1,0 +1,243 @@
+"""One client stream: messages in, calls to the runner, messages out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from eais.errors import EaisError, UsageError, make_error
+from eais.rpc.status import error_to_message
+from eais.rpc.v1 import common_pb2, worker_pb2
+from eais.value import Deferred
+from eais_server.devices.driver import RunSettings, RuntimeSession
+from eais_server.worker.calls import Action, Asked, Refuse, Start, Stop, StreamCalls, busy
+from eais_server.worker.counters import Counters
+from eais_server.worker.execution import Result, announced, execute
+from eais_server.worker.holds import Holds
+from eais_server.worker.outbox import Outbox
+from eais_server.worker.runner import Job, Runner
+
+OUTBOX_BYTES: Final = 64 << 20
+"""Answers of one stream that may wait for its client; then nothing more is run or read for it."""
+
+
+@dataclass(eq=False, slots=True)
+class _Pending:
+    """What the shell keeps of a call until it is answered."""
+
+    run: worker_pb2.Run
+    timer: asyncio.TimerHandle | None = None
+    job: Job | None = None
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Hub:
+    """What all streams of a worker share.
+
+    Attributes:
+        clock: monotonic nanoseconds.
+        run_timeout_s: the longest that any call may take, waiting included.
+        held: told when the sessions in use changed.
+    """
+
+    sessions: Mapping[str, RuntimeSession]
+    runner: Runner
+    holds: Holds
+    counters: Counters
+    clock: Callable[[], int]
+    run_timeout_s: float
+    held: Callable[[], None]
+
+
+class Connection:
+    """One client stream, from its Hello to its end. All on the event loop."""
+
+    def __init__(self, hub: Hub, calls: StreamCalls, hello: common_pb2.HelloReply) -> None:
+        self._hub = hub
+        self._calls = calls
+        self._outbox = Outbox(OUTBOX_BYTES)
+        self._outbox.hello(hello)
+        self._loop = asyncio.get_running_loop()
+        self._changed = asyncio.Event()
+        self._room = asyncio.Event()
+
+    @property
+    def has_room(self) -> bool:
+        """Whether answers may be made for this stream."""
+        return self._outbox.has_room
+
+    def drain(self) -> None:
+        """Refuse new calls, and tell the client; the stream ends with its last answer."""
+        self._calls.draining = True
+        self._outbox.drain()
+        self._changed.set()
+
+    async def serve(
+        self, requests: AsyncIterator[worker_pb2.ToWorker]
+    ) -> AsyncGenerator[worker_pb2.ToClient, None]:
+        """All that is to be sent, until either side ends the stream."""
+        reader = self._loop.create_task(self._read(requests))
+        reader.add_done_callback(self._reader_ended)
+        try:
+            async for message in self._send(reader):
+                yield message
+        finally:
+            reader.cancel()
+            self._close()
+
+    def _reader_ended(self, reader: asyncio.Task[None]) -> None:
+        if not reader.cancelled():
+            # Asked for here too, or asyncio would log it as never seen.
+            reader.exception()
+        self._changed.set()
+
+    async def _send(self, reader: asyncio.Task[None]) -> AsyncGenerator[worker_pb2.ToClient, None]:
+        while True:
+            message = self._outbox.next()
+            if message is not None:
+                yield message
+                if self._outbox.has_room:
+                    self._room.set()
+                    self._hub.runner.pump()
+                continue
+            if reader.done():
+                reader.result()
+            if not self._calls and (reader.done() or self._calls.draining):
+                return
+            self._changed.clear()
+            await self._changed.wait()
+
+    async def _read(self, requests: AsyncIterator[worker_pb2.ToWorker]) -> None:
+        async for message in requests:
+            self._on_message(message)
+            while not self._outbox.has_room:
+                self._room.clear()
+                await self._room.wait()
+
+    def _close(self) -> None:
+        self._apply(self._calls.on_closed())
+        if self._hub.holds.drop(self):
+            self._hub.held()
+
+    def _on_message(self, message: worker_pb2.ToWorker) -> None:
+        if message.HasField("hello"):
+            raise UsageError("MALFORMED_MESSAGE", "Hello comes once, first")
+        for run in message.runs:
+            self._on_run(run)
+        for piece in message.pieces:
+            self._apply(self._calls.on_piece(piece.call_id, piece.tensor, piece.offset, piece.data))
+        for cancel in message.cancels:
+            self._apply(self._calls.on_cancel(cancel.call_id))
+        if message.hold or message.release:
+            holds = self._hub.holds
+            changed = holds.hold(self, message.hold)
+            if holds.release(self, message.release) or changed:
+                self._hub.held()
+
+    def _on_run(self, run: worker_pb2.Run) -> None:
+        pending = _Pending(run)
+        asked = Asked(run.call_id, run.instance, run.epoch, run.session, body=pending)
+        try:
+            asked = Asked(
+                call_id=run.call_id,
+                instance=run.instance,
+                epoch=run.epoch,
+                session=run.session,
+                inline_bytes=run.ByteSize(),
+                deferred=announced(run),
+                body=pending,
+            )
+        except EaisError as error:
+            self._apply([Refuse(asked, error)])
+            return
+        actions = self._calls.on_run(asked)
+        if not any(isinstance(action, Refuse) for action in actions):
+            pending.timer = self._timer(asked, run.timeout_us / 1e6)
+        self._apply(actions)
+
+    def _timer(self, asked: Asked, timeout_s: float) -> asyncio.TimerHandle:
+        most = self._hub.run_timeout_s
+        if 0 < timeout_s <= most:
+            error = make_error("DEADLINE_EXCEEDED", "the caller's deadline has passed")
+            return self._loop.call_later(timeout_s, self._expire, asked, error)
+        error = make_error(
+            "RUN_TIMEOUT",
+            f"the call took longer than {most:g} s",
+            metadata={"limit_s": f"{most:g}"},
+        )
+        return self._loop.call_later(most, self._expire, asked, error)
+
+    def _expire(self, asked: Asked, error: EaisError) -> None:
+        self._apply(self._calls.on_end(asked.call_id, error))
+
+    def _apply(self, actions: Iterable[Action]) -> None:
+        for action in actions:
+            pending: _Pending = action.asked.body
+            match action:
+                case Start(asked, buffers):
+                    self._start(asked, pending, buffers)
+                case Stop():
+                    job = _settle(pending)
+                    if job is not None:
+                        self._hub.runner.stop(job)
+                case Refuse(asked, error):
+                    _settle(pending)
+                    answer = worker_pb2.Answer(call_id=asked.call_id, error=error_to_message(error))
+                    self._answer(answer, Deferred())
+        self._hub.counters.in_flight = self._hub.runner.in_flight
+
+    def _start(self, asked: Asked, pending: _Pending, buffers: tuple[bytearray, ...]) -> None:
+        try:
+            job = self._job(asked, pending.run, buffers)
+        except EaisError as error:
+            self._apply(self._calls.on_end(asked.call_id, error))
+            return
+        pending.job = job
+        if not self._hub.runner.submit(job):
+            self._apply(self._calls.on_end(asked.call_id, busy()))
+
+    def _job(self, asked: Asked, run: worker_pb2.Run, buffers: tuple[bytearray, ...]) -> Job:
+        session = self._hub.sessions.get(asked.session)
+        if session is None:
+            raise make_error("SESSION_UNKNOWN", "the session isn't open here; open it again")
+        entries = dict(run.options.config_entries)
+        prepared = session.prepare(RunSettings(entries, run.options.tag))
+        clock, ready = self._hub.clock, self._hub.clock()
+        return Job(
+            stream=self,
+            session=asked.session,
+            work=lambda: execute(run, buffers, prepared, clock() - ready, clock),
+            terminate=prepared.terminate,
+            finished=partial(self._finished, asked),
+        )
+
+    def _finished(self, asked: Asked, result: Result) -> None:
+        counters = self._hub.counters
+        counters.busy_ns += result.compute_ns
+        counters.in_flight = self._hub.runner.in_flight
+        if not self._calls.on_answered(asked):
+            return
+        _settle(asked.body)
+        size = self._answer(result.answer, result.deferred)
+        if not result.answer.HasField("error"):
+            counters.requests += 1
+            counters.bytes_in += asked.size
+            counters.bytes_out += size
+
+    def _answer(self, answer: worker_pb2.Answer, deferred: Deferred) -> int:
+        size = self._outbox.add(answer, deferred)
+        self._changed.set()
+        return size
+
+
+def _settle(pending: _Pending) -> Job | None:
+    """Let go of what the call held; its job, if it had one."""
+    if pending.timer is not None:
+        pending.timer.cancel()
+        pending.timer = None
+    # The job refers to the call too: a cycle would keep tensors until the next collection.
+    job, pending.job = pending.job, None
+    return job

@@ -1,0 +1,104 @@
+"""What this worker did so far, and the thread that tells the listener so."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from eais.rpc.v1 import supervision_pb2
+
+HEARTBEAT_S: Final = 1.0
+
+
+@dataclass(slots=True)
+class Counters:
+    """Cumulative; written on the event loop alone, read anywhere.
+
+    Attributes:
+        requests: calls answered with outputs, the answer complete.
+        bytes_in, bytes_out: of their inputs and outputs, as on the wire.
+        busy_ns: time that the runtime ran, of failed and abandoned calls too.
+        in_flight: calls that wait or run now.
+    """
+
+    requests: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    busy_ns: int = 0
+    in_flight: int = 0
+
+    def heartbeat(self) -> supervision_pb2.FromWorkerProcess:
+        """The counters as the listener is told them."""
+        return supervision_pb2.FromWorkerProcess(
+            heartbeat=supervision_pb2.Heartbeat(
+                requests=self.requests,
+                bytes_in=self.bytes_in,
+                bytes_out=self.bytes_out,
+                busy_ns=self.busy_ns,
+                in_flight=self.in_flight,
+            )
+        )
+
+
+class Control(Protocol):
+    """What the reporter needs of `eais_server.control.ControlSocket`."""
+
+    def send(self, message: supervision_pb2.FromWorkerProcess, /) -> object:
+        """Send a message, blocking. OSError when the listener is gone."""
+        ...
+
+
+class Reporter:
+    """Sends messages in order on a thread of its own, a heartbeat whenever none was due for long.
+
+    Nothing that blocks elsewhere, neither a run nor the event loop, stops it.
+
+    Args:
+        gone: called once, on this thread, when the listener can't be told any more.
+    """
+
+    def __init__(
+        self,
+        control: Control,
+        counters: Counters,
+        gone: Callable[[], None],
+        interval_s: float = HEARTBEAT_S,
+    ) -> None:
+        self._control = control
+        self._counters = counters
+        self._gone = gone
+        self._interval_s = interval_s
+        self._waiting: queue.SimpleQueue[supervision_pb2.FromWorkerProcess | None] = (
+            queue.SimpleQueue()
+        )
+        self._thread = threading.Thread(target=self._work, name="reporter", daemon=True)
+
+    def start(self) -> None:
+        """Begin to send."""
+        self._thread.start()
+
+    def say(self, **kind: object) -> None:
+        """Queue a FromWorkerProcess of that kind, such as `adopted=Adopted(...)`."""
+        self._waiting.put(supervision_pb2.FromWorkerProcess(**kind))  # type: ignore[arg-type]
+
+    def close(self) -> None:
+        """Send the last counters and what waits, then end the thread."""
+        self._waiting.put(self._counters.heartbeat())
+        self._waiting.put(None)
+        self._thread.join()
+
+    def _work(self) -> None:
+        try:
+            while (message := self._next()) is not None:
+                self._control.send(message)
+        except OSError:
+            self._gone()
+
+    def _next(self) -> supervision_pb2.FromWorkerProcess | None:
+        try:
+            return self._waiting.get(timeout=self._interval_s)
+        except queue.Empty:
+            return self._counters.heartbeat()

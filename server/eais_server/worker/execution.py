@@ -1,0 +1,140 @@
+"""One call on a run thread: decode its inputs, run, encode its outputs."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from eais.channel import MAX_MESSAGE_BYTES, PIECE_BYTES
+from eais.errors import EaisError, InputRejected, make_error
+from eais.rpc.status import error_to_message
+from eais.rpc.v1 import value_pb2, worker_pb2
+from eais.value import Deferred, checked_size, decode_value, deferred_tensors, encode_value
+from eais_server.devices.driver import PreparedRun, RawTensor
+
+log = logging.getLogger(__name__)
+
+MAX_ANSWER_BYTES: Final = MAX_MESSAGE_BYTES - 2 * PIECE_BYTES
+"""Of an answer without its deferred tensors, so that a piece fits beside it."""
+
+_FIRST_EXTENDED: Final = value_pb2.ElementType.BFLOAT16
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Result:
+    """An answer, the tensors that follow it, and what it cost."""
+
+    answer: worker_pb2.Answer
+    deferred: Deferred
+    compute_ns: int
+
+
+def announced(run: worker_pb2.Run) -> tuple[int, ...]:
+    """Bytes of each deferred input tensor, in wire order, checked against its dims.
+
+    Raises:
+        InputRejected: INPUT_SIZE or INPUT_DTYPE; UsageError: MALFORMED_MESSAGE.
+    """
+    tensors = [t for named in run.inputs for t in deferred_tensors(named.value)]
+    for tensor in tensors:
+        checked_size(tensor)
+    return tuple(tensor.deferred_bytes for tensor in tensors)
+
+
+def execute(
+    run: worker_pb2.Run,
+    buffers: Iterable[bytearray],
+    prepared: PreparedRun,
+    queue_ns: int,
+    clock: Callable[[], int],
+) -> Result:
+    """Run a call whose tensors are all here; never raises.
+
+    Args:
+        queue_ns: how long it waited.
+        clock: monotonic nanoseconds.
+    """
+    cost = _Cost(clock)
+    try:
+        answer, deferred = _answer(run, buffers, prepared, cost)
+    except EaisError as error:
+        answer, deferred = _refusal(error)
+    except MemoryError:
+        answer, deferred = _refusal(
+            make_error("RUN_MEMORY", "the inputs or outputs don't fit the worker's memory")
+        )
+    except Exception:  # noqa: BLE001 - the edge of the thread: its text stays in the log
+        log.exception("BUG: a call raised")
+        answer, deferred = _refusal(make_error("BUG", "the worker failed on this call"))
+    answer.call_id = run.call_id
+    answer.account.queue_ns, answer.account.compute_ns = queue_ns, cost.compute_ns
+    answer.account.batch_size = 1
+    return Result(answer, deferred, cost.compute_ns)
+
+
+def _refusal(error: EaisError) -> tuple[worker_pb2.Answer, Deferred]:
+    return worker_pb2.Answer(error=error_to_message(error)), Deferred()
+
+
+@dataclass(eq=False, slots=True)
+class _Cost:
+    clock: Callable[[], int]
+    compute_ns: int = 0
+
+
+def _answer(
+    run: worker_pb2.Run, buffers: Iterable[bytearray], prepared: PreparedRun, cost: _Cost
+) -> tuple[worker_pb2.Answer, Deferred]:
+    feed = _feed(run.inputs, buffers)
+    begun = cost.clock()
+    try:
+        outputs = prepared.execute(list(run.outputs), feed)
+    finally:
+        cost.compute_ns = cost.clock() - begun
+    return encode(outputs)
+
+
+def _feed(inputs: Iterable[value_pb2.NamedValue], buffers: Iterable[bytearray]) -> dict[str, Any]:
+    waiting = iter(buffers)
+    feed: dict[str, Any] = {}
+    for named in inputs:
+        if named.name in feed:
+            raise InputRejected("INPUT_DUPLICATE", f"input {named.name[:64]!r} is there twice")
+        value = decode_value(named.value, waiting)
+        kind = named.value.tensor.type
+        feed[named.name] = RawTensor(kind, value) if kind >= _FIRST_EXTENDED else value
+    return feed
+
+
+def encode(outputs: Iterable[Any]) -> tuple[worker_pb2.Answer, Deferred]:
+    """Outputs as an answer without its call id.
+
+    Raises:
+        RemoteError: OUTPUT_UNSUPPORTED for a value that has no wire form (sparse tensors),
+            OUTPUT_TOO_LARGE when what can't be sent in pieces is above `MAX_ANSWER_BYTES`.
+    """
+    deferred = Deferred()
+    try:
+        values = [_encode(output, deferred) for output in outputs]
+    except InputRejected as error:
+        raise make_error(
+            "OUTPUT_UNSUPPORTED", f"an output can't be sent: {error.message}"
+        ) from None
+    answer = worker_pb2.Answer(outputs=values)
+    if answer.ByteSize() > MAX_ANSWER_BYTES:
+        raise make_error(
+            "OUTPUT_TOO_LARGE",
+            f"the outputs' strings, maps and lists need {answer.ByteSize()} bytes; "
+            f"at most {MAX_ANSWER_BYTES}",
+        )
+    return answer, deferred
+
+
+def _encode(output: Any, deferred: Deferred) -> value_pb2.Value:
+    if not isinstance(output, RawTensor):
+        return encode_value(output, deferred)
+    value = encode_value(output.bits, deferred)
+    value.tensor.type = output.element_type  # type: ignore[assignment]
+    return value

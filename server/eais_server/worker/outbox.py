@@ -1,0 +1,92 @@
+"""What waits to be sent on one stream: small answers fused, large ones in pieces. (Brain)
+
+Each message carries all small answers that wait and one piece of the oldest
+large one, so that nobody waits behind a large answer.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from typing import Final
+
+from eais.rpc.v1 import common_pb2, worker_pb2
+from eais.value import Deferred
+
+FUSED_BYTES: Final = 1 << 20
+"""Answers are fused into one message up to about so many bytes."""
+
+
+class Outbox:
+    """Answers in the order in which they came to be.
+
+    Args:
+        limit: bytes above which `has_room` says no.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._hello: common_pb2.HelloReply | None = None
+        self._draining = False
+        self._answers: deque[tuple[worker_pb2.Answer, int, Deferred]] = deque()
+        self._pieces: deque[tuple[int, Iterator[tuple[int, int, memoryview]]]] = deque()
+        self._bytes = 0
+
+    @property
+    def has_room(self) -> bool:
+        """Whether more answers should be made for this stream."""
+        return self._bytes < self._limit
+
+    @property
+    def waiting(self) -> bool:
+        """Whether there is something to send."""
+        return bool(self._hello or self._draining or self._answers or self._pieces)
+
+    def hello(self, reply: common_pb2.HelloReply) -> None:
+        """Send this first."""
+        self._hello = reply
+
+    def drain(self) -> None:
+        """Tell the client that no new calls are taken."""
+        self._draining = True
+
+    def add(self, answer: worker_pb2.Answer, deferred: Deferred) -> int:
+        """Queue an answer and the tensors that follow it; how many bytes that are."""
+        size = answer.ByteSize()
+        self._answers.append((answer, size, deferred))
+        total = size + sum(len(buffer) for buffer in deferred.buffers)
+        self._bytes += total
+        return total
+
+    def next(self) -> worker_pb2.ToClient | None:
+        """The next message; None when nothing waits."""
+        if not self.waiting:
+            return None
+        if self._hello is not None:
+            # Nothing is sent before it, nor with it.
+            hello, self._hello = self._hello, None
+            return worker_pb2.ToClient(hello=hello)
+        message = worker_pb2.ToClient(draining=self._draining)
+        self._draining = False
+        self._add_answers(message)
+        self._add_piece(message)
+        return message
+
+    def _add_answers(self, message: worker_pb2.ToClient) -> None:
+        size = 0
+        while self._answers and (size == 0 or size + self._answers[0][1] <= FUSED_BYTES):
+            answer, own, deferred = self._answers.popleft()
+            message.answers.append(answer)
+            size += own
+            self._bytes -= own
+            if deferred.buffers:
+                self._pieces.append((answer.call_id, deferred.pieces()))
+
+    def _add_piece(self, message: worker_pb2.ToClient) -> None:
+        while self._pieces:
+            call_id, pieces = self._pieces[0]
+            for tensor, offset, data in pieces:
+                self._bytes -= len(data)
+                message.pieces.add(call_id=call_id, tensor=tensor, offset=offset, data=bytes(data))
+                return
+            self._pieces.popleft()

@@ -1,0 +1,159 @@
+"""The worker's data plane: admits the tenant's streams, and ends them when it drains."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Hashable
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Final
+
+from eais.errors import UsageError, make_error
+from eais.rpc.hello import check_version, hello_reply
+from eais.rpc.server import Caller
+from eais.rpc.v1 import supervision_pb2, worker_pb2
+from eais_server.devices.driver import RuntimeSession
+from eais_server.worker.calls import NOT_HERE, Budget, CallLimits, Service, StreamCalls, busy
+from eais_server.worker.connection import Connection, Hub
+from eais_server.worker.counters import Counters, Reporter
+from eais_server.worker.holds import Holds
+from eais_server.worker.runner import Runner
+
+SOFTWARE: Final = "eais-worker"
+MAX_STREAMS: Final = 256
+
+
+@dataclass(frozen=True, slots=True)
+class PlaneSettings:
+    """Bounds of the data plane.
+
+    Attributes:
+        first_message_timeout_s: for a stream's Hello.
+        run_timeout_s: for any call, waiting included.
+    """
+
+    run_timeout_s: float
+    first_message_timeout_s: float = 5.0
+    calls: CallLimits = field(default_factory=CallLimits)
+
+
+class DataPlane:
+    """All client streams of one worker. All on the event loop.
+
+    Args:
+        tenant: whose front-ends are let in; to others there is nothing here.
+        sessions: what is loaded, as it is at each question.
+    """
+
+    def __init__(
+        self,
+        tenant: str,
+        service: Service,
+        incarnation: int,
+        threads: int,
+        sessions: dict[str, RuntimeSession],
+        reporter: Reporter,
+        counters: Counters,
+        settings: PlaneSettings,
+    ) -> None:
+        self._tenant = tenant
+        self._service = service
+        self._hello = hello_reply(SOFTWARE, incarnation)
+        self._sessions = sessions
+        self._reporter = reporter
+        self._settings = settings
+        self._budget = Budget(settings.calls.held_bytes)
+        self._connections: set[Connection] = set()
+        self._streams = 0
+        self._ready = asyncio.Event()
+        self._quiet = asyncio.Event()
+        self._draining = False
+        self._hub = Hub(
+            sessions=sessions,
+            runner=Runner(
+                threads, settings.calls.waiting, _has_room, self._stuck, self._check_quiet
+            ),
+            holds=Holds(),
+            counters=counters,
+            clock=time.monotonic_ns,
+            run_timeout_s=settings.run_timeout_s,
+            held=self._held,
+        )
+
+    def open(self) -> None:
+        """Answer Hellos from now on; until then clients wait."""
+        self._ready.set()
+
+    def drain(self) -> None:
+        """Refuse new calls; streams end with their last answer."""
+        self._draining = True
+        self._ready.set()
+        for connection in self._connections:
+            connection.drain()
+        self._check_quiet()
+
+    async def drained(self) -> None:
+        """Wait until no stream is open and no run goes on."""
+        await self._quiet.wait()
+
+    async def stream(
+        self, requests: AsyncIterator[worker_pb2.ToWorker], caller: Caller
+    ) -> AsyncGenerator[worker_pb2.ToClient, None]:
+        """Serve `Worker.Stream`."""
+        if caller.identity.tenant != self._tenant:
+            raise UsageError("NOT_FOUND", NOT_HERE)
+        if self._streams >= MAX_STREAMS:
+            raise busy()
+        self._streams += 1
+        try:
+            await self._greeted(requests)
+            await self._ready.wait()
+            async with aclosing(self._connected(requests)) as messages:
+                async for message in messages:
+                    yield message
+        finally:
+            self._streams -= 1
+            self._check_quiet()
+
+    async def _greeted(self, requests: AsyncIterator[worker_pb2.ToWorker]) -> None:
+        timeout_s = self._settings.first_message_timeout_s
+        try:
+            async with asyncio.timeout(timeout_s):
+                first = await anext(requests, worker_pb2.ToWorker())
+        except TimeoutError:
+            raise make_error(
+                "FIRST_MESSAGE_TIMEOUT", f"no Hello came within {timeout_s:g} s"
+            ) from None
+        if not first.HasField("hello") or len(first.ListFields()) > 1:
+            raise UsageError("MALFORMED_MESSAGE", "the first message holds Hello and nothing else")
+        check_version(first.hello)
+
+    async def _connected(
+        self, requests: AsyncIterator[worker_pb2.ToWorker]
+    ) -> AsyncGenerator[worker_pb2.ToClient, None]:
+        calls = StreamCalls(self._service, self._sessions, self._budget, self._settings.calls)
+        connection = Connection(self._hub, calls, self._hello)
+        self._connections.add(connection)
+        if self._draining:
+            connection.drain()
+        try:
+            async with aclosing(connection.serve(requests)) as messages:
+                async for message in messages:
+                    yield message
+        finally:
+            self._connections.discard(connection)
+
+    def _check_quiet(self) -> None:
+        if self._draining and not self._streams and not self._hub.runner.in_flight:
+            self._quiet.set()
+
+    def _held(self) -> None:
+        self._reporter.say(held=supervision_pb2.Held(sessions=self._hub.holds.in_use))
+
+    def _stuck(self, session: str) -> None:
+        self._reporter.say(stuck=supervision_pb2.Stuck(session=session))
+
+
+def _has_room(stream: Hashable) -> bool:
+    return isinstance(stream, Connection) and stream.has_room

@@ -1,0 +1,166 @@
+"""The worker process: does what the listener says on the control socket, until it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final
+
+import setproctitle
+
+from eais.errors import EaisError, make_error
+from eais.rpc.status import error_to_message
+from eais.rpc.v1 import supervision_pb2
+from eais_server.control import ControlBroken, ControlSocket
+from eais_server.devices.driver import RuntimeSession
+from eais_server.worker.adoption import Adoption, Drivers, adopt
+from eais_server.worker.counters import Counters, Reporter
+from eais_server.worker.messages import model_source, session_settings, signature_message
+from eais_server.worker.phase import PHASE_TABLE, Phase, PhaseEvent
+
+log = logging.getLogger(__name__)
+
+TITLE: Final = "eais-worker"
+MAX_SIGNATURE_BYTES: Final = 8 << 20
+
+
+class Worker:
+    """One worker's life, from spare to exit; see `eais_server.worker.phase`.
+
+    Args:
+        control: the inherited socket.
+        directory: below which the listener links models.
+        isolation: the level in force.
+        drivers: kind of device to its driver.
+    """
+
+    def __init__(
+        self, control: ControlSocket, directory: Path, isolation: int, drivers: Drivers
+    ) -> None:
+        self._control = control
+        self._directory = directory
+        self._isolation = isolation
+        self._drivers = drivers
+        self._phase = Phase.SPARE
+        self._adoption: Adoption | None = None
+        self._loop = asyncio.get_running_loop()
+        self._inbox: asyncio.Queue[supervision_pb2.ToWorkerProcess | None] = asyncio.Queue()
+        self._counters = Counters()
+        self._reporter = Reporter(control, self._counters, self._end)
+        self._tasks: set[asyncio.Task[None]] = set()
+        # One load at a time, beside the runs.
+        self._loader = ThreadPoolExecutor(1, thread_name_prefix="load")
+
+    async def run(self) -> None:
+        """Serve until drained, or until the listener is gone.
+
+        Raises:
+            IllegalMove, ValueError: the listener broke the order of messages; a bug.
+        """
+        self._reporter.start()
+        self._reporter.say(spare=supervision_pb2.Spare(isolation=self._isolation))
+        threading.Thread(target=self._listen, name="control", daemon=True).start()
+        while (message := await self._inbox.get()) is not None:
+            await self._on_message(message)
+        self._reporter.close()
+
+    def _listen(self) -> None:
+        """Hand messages to the event loop; on a thread, since the socket blocks."""
+        try:
+            while (message := self._control.receive()) is not None:
+                self._loop.call_soon_threadsafe(self._inbox.put_nowait, message)
+        except (ControlBroken, OSError) as error:
+            log.error("the control socket failed: %s", error)
+        # Nothing is left to work for: lease, models and port were the listener's.
+        self._end()
+
+    def _end(self) -> None:
+        """Any thread."""
+        self._loop.call_soon_threadsafe(self._inbox.put_nowait, None)
+
+    async def _on_message(self, message: supervision_pb2.ToWorkerProcess) -> None:
+        kind = str(message.WhichOneof("kind"))
+        self._phase = PHASE_TABLE.after(self._phase, PhaseEvent(kind))
+        match kind:
+            case "adopt":
+                await self._adopt(message.adopt)
+            case "load":
+                self._task(self._load(message.load))
+            case "unload":
+                self._adopted.sessions.pop(message.unload.session, None)
+            case "leaf":
+                self._adopted.renew(message.leaf)
+            case "serve":
+                self._adopted.plane.open()
+            case _:
+                self._task(self._drain(message.drain.grace_ms / 1000))
+
+    @property
+    def _adopted(self) -> Adoption:
+        if self._adoption is None:
+            raise ValueError("the listener goes on with a worker whose adoption failed")
+        return self._adoption
+
+    def _task(self, work: Coroutine[None, None, None]) -> None:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _adopt(self, message: supervision_pb2.Adopt) -> None:
+        setproctitle.setproctitle(f"{TITLE} {message.instance}")
+        try:
+            adoption = adopt(message, self._drivers, self._reporter, self._counters)
+            await adoption.bind(message.pool, message.address, message.port)
+        except EaisError as error:
+            self._reporter.say(adopted=supervision_pb2.Adopted(error=error_to_message(error)))
+            return
+        self._adoption = adoption
+        self._reporter.say(adopted=supervision_pb2.Adopted(port=adoption.port))
+
+    async def _load(self, message: supervision_pb2.Load) -> None:
+        adopted, name = self._adopted, message.session
+        try:
+            session = adopted.sessions.get(name)
+            if session is None:
+                session = await self._loop.run_in_executor(
+                    self._loader, self._open, adopted, message
+                )
+            loaded = supervision_pb2.Loaded(
+                session=name, signature=signature_message(session.signature)
+            )
+            _check_size(loaded)
+        except EaisError as error:
+            failed = supervision_pb2.LoadFailed(session=name, error=error_to_message(error))
+            self._reporter.say(load_failed=failed)
+            return
+        adopted.sessions[name] = session
+        self._reporter.say(loaded=loaded)
+
+    def _open(self, adopted: Adoption, message: supervision_pb2.Load) -> RuntimeSession:
+        source = model_source(message.spec, self._directory / message.folder)
+        return adopted.driver.open(adopted.share, source, session_settings(message.spec.options))
+
+    async def _drain(self, grace_s: float) -> None:
+        if self._adoption is not None:
+            self._adoption.plane.drain()
+            try:
+                async with asyncio.timeout(grace_s):
+                    await self._adoption.plane.drained()
+            except TimeoutError:
+                log.warning("calls are still running after %s s; they end here", grace_s)
+            await self._adoption.close(0)
+        self._end()
+
+
+def _check_size(loaded: supervision_pb2.Loaded) -> None:
+    # A model's metadata may be of any size; the control socket's messages aren't.
+    if loaded.ByteSize() > MAX_SIGNATURE_BYTES:
+        raise make_error(
+            "MODEL_TOO_LARGE",
+            f"the names and metadata alone have {loaded.ByteSize()} bytes; "
+            f"at most {MAX_SIGNATURE_BYTES}",
+        )

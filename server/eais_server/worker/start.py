@@ -1,0 +1,44 @@
+"""Loads all that a worker needs, while it is a spare, and serves. Imported confined."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+from eais_server.control import ControlSocket
+from eais_server.devices.cpu import CpuDriver
+from eais_server.runtime.session import open_session
+from eais_server.worker.adoption import Drivers
+from eais_server.worker.process import Worker
+
+log = logging.getLogger(__name__)
+
+DRIVERS: Drivers = {"cpu": CpuDriver}
+# onnxruntime takes most of a second to load, for which no adoption should wait.
+PRELOADED = (open_session,)
+
+
+def serve(control_fd: int, directory: Path, level: int) -> int:
+    """Be a worker until its end; the exit code."""
+
+    async def work() -> None:
+        await Worker(ControlSocket.from_fd(control_fd), directory, level, DRIVERS).run()
+
+    try:
+        _runner()(work())
+    except Exception:
+        # The process's edge: the log gets the stack, the listener sees the exit.
+        log.exception("BUG: the worker ends")
+        return 1
+    return 0
+
+
+def _runner() -> Callable[[Coroutine[Any, Any, None]], None]:
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run
+    return uvloop.run
