@@ -30,7 +30,7 @@ def list_(call: Call) -> None:
     current = call.outside.environ.get("EAIS_CONTEXT") or listed.current
     contexts = [listed.contexts[name] for name in sorted(listed.contexts)]
     rows = [
-        ["*" if one.name == current else "", one.name, one.pool, one.manager] for one in contexts
+        ["*" if one.name == current else " ", one.name, one.pool, one.manager] for one in contexts
     ]
     none = ["No contexts: `eais pool up` makes one."]
     lines = table((" ", "NAME", "POOL", "MANAGER"), rows) if rows else none

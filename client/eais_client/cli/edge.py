@@ -56,7 +56,8 @@ def as_eais_error(error: Exception) -> EaisError:
 
 
 def _usage(error: Exception) -> UsageError:
-    text = error.format_message() if hasattr(error, "format_message") else str(error)
+    tell = getattr(error, "format_message", None)
+    text = str(tell()) if callable(tell) else str(error)
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "eais"
     return UsageError("ARGUMENT", text, hint=f"see {path} --help")

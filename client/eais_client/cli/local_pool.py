@@ -11,14 +11,14 @@ import importlib.util
 import json
 import re
 import sys
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from eais.errors import ConfigError, EaisError, RemoteError, Unavailable, make_error
 from eais.paths import state_dir as state_root
-from eais_client.cli.processes import Process, Processes
+from eais_client.cli.outside import Outside
+from eais_client.cli.processes import Process
 from eais_client.cli.progress import Progress
 from eais_client.context import Context, ContextStore
 from eais_client.pool_status import PoolStatus
@@ -36,8 +36,6 @@ _NEEDED_BY = {
     "listener": ("onnxruntime", "uvloop", "landlockpy", "seccompy", "setproctitle"),
 }
 _ERROR_LINE = re.compile(r"^error: ([A-Z][A-Z0-9_]*): (.*)$", re.MULTILINE)
-
-AskStatus = Callable[[ContextStore, Context], PoolStatus]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,22 +103,13 @@ def check_installed(*programs: str) -> None:
 class LocalPool:
     """The shell around one embedded pool's processes."""
 
-    def __init__(
-        self,
-        place: PoolPlace,
-        processes: Processes,
-        ask_status: AskStatus,
-        environ: Mapping[str, str],
-        *,
-        clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
-    ) -> None:
+    def __init__(self, place: PoolPlace, outside: Outside) -> None:
         self.place = place
-        self._processes = processes
-        self._ask_status = ask_status
-        self._environ = environ
-        self._clock = clock
-        self._sleep = sleep
+        self._processes = outside.processes()
+        self._ask_status = outside.ask_status
+        self._environ = outside.environ
+        self._clock = outside.clock
+        self._sleep = outside.sleep
 
     def running(self) -> Process | None:
         """The pool's supervisor, if it runs."""
@@ -206,6 +195,8 @@ class LocalPool:
         while options.listener and not any(host.reachable for host in status.hosts):
             self._check(process, log, "listener", until)
             status = self._try_status(context) or status
+        if process.wait(0):  # another command's supervisor was first, and serves
+            raise self._failure(log, "supervisor", "ended")
         return RunningPool(context, status, process, started=True)
 
     def _join(self, process: Process, progress: Progress) -> RunningPool:

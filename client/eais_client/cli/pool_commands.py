@@ -123,9 +123,9 @@ def listener_up(
     state_dir: StateDirOption = None,
     config: ConfigOption = None,
 ) -> None:
-    """Run this machine's listener, for a pool that was brought up with --no-listener.
+    """Run this machine's listener in the foreground.
 
-    Stays in the foreground until Ctrl-C.
+    For a pool that was brought up with --no-listener. Ctrl-C ends it.
     """
     from eais_client.cli.local_pool import check_installed
 
@@ -153,15 +153,7 @@ def devices(call: Call) -> None:
 def _local(call: Call, name: str, state_dir: Path | None) -> LocalPool:
     from eais_client.cli.local_pool import LocalPool, PoolPlace
 
-    outside = call.outside
-    return LocalPool(
-        PoolPlace.find(name, outside.environ, state_dir),
-        outside.processes(),
-        outside.ask_status,
-        outside.environ,
-        clock=outside.clock,
-        sleep=outside.sleep,
-    )
+    return LocalPool(PoolPlace.find(name, call.outside.environ, state_dir), call.outside)
 
 
 def _tell_up(call: Call, running: RunningPool) -> None:

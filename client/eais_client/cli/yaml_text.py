@@ -11,8 +11,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 _PLAIN = re.compile(r"[A-Za-z_/][A-Za-z0-9_./+@-]*(?: [A-Za-z0-9_./+@-]+)*")
-# YAML 1.1 readers take these for true, false or null.
-_WORDS = frozenset({"true", "false", "yes", "no", "on", "off", "y", "n", "null", "none"})
+# Readers, those of YAML 1.1 among them, take these for true, false or null.
+_WORDS = frozenset({"true", "false", "yes", "no", "on", "off", "null"})
 
 
 def to_yaml(data: object) -> str:
@@ -59,7 +59,7 @@ def _scalar(value: object) -> str:
             return json.dumps(value, allow_nan=False)
         case str():
             plain = _PLAIN.fullmatch(value) and value.lower() not in _WORDS
-            return value if plain else json.dumps(value, ensure_ascii=False)
+            return value if plain else json.dumps(value, ensure_ascii=not value.isprintable())
         case Mapping():
             return "{}"
         case Sequence():

@@ -39,7 +39,8 @@ def side_by_side(
 
     In turns, so that what else the machine does falls on both alike.
     """
-    local(), remote()
+    local()
+    remote()
     pairs = [(_timed(local, clock), _timed(remote, clock)) for _ in range(rounds)]
     here, there = zip(*pairs, strict=True)
     return SideBySide(statistics.median(here) * 1000, statistics.median(there) * 1000)

@@ -23,8 +23,8 @@ Feeds = dict[str, Any]
 class Session(Protocol):
     """What magika asks of a session: onnxruntime's and ours are both one."""
 
-    def run(self, output_names: Sequence[str] | None, input_feed: Feeds) -> list[Any]:
-        """Run the model."""
+    def run(self, output_names: Any, input_feed: Any) -> Sequence[Any]:
+        """The model's outputs."""
         ...
 
 
@@ -34,7 +34,7 @@ class FileTypes:
 
     labels: dict[str, str]
     feeds: list[Feeds]
-    outputs: list[list[Any]]
+    outputs: list[Sequence[Any]]
 
 
 class _Watched:
@@ -43,9 +43,9 @@ class _Watched:
     def __init__(self, session: Session) -> None:
         self._session = session
         self.feeds: list[Feeds] = []
-        self.outputs: list[list[Any]] = []
+        self.outputs: list[Sequence[Any]] = []
 
-    def run(self, output_names: Sequence[str] | None, input_feed: Feeds) -> list[Any]:
+    def run(self, output_names: Any, input_feed: Feeds) -> Sequence[Any]:
         outputs = self._session.run(output_names, input_feed)
         self.feeds.append(input_feed)
         self.outputs.append(outputs)

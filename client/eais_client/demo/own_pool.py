@@ -8,7 +8,7 @@ import signal
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
 
@@ -54,7 +54,7 @@ def own_pool(outside: Outside, progress: Progress, *, keep: bool) -> Iterator[Ow
     folder = Path(tempfile.mkdtemp(prefix="eais-demo-"))
     environ = environ_in(folder, outside.environ)
     place = PoolPlace.find(NAME, environ)
-    pool = LocalPool(place, outside.processes(), outside.ask_status, environ)
+    pool = LocalPool(place, replace(outside, environ=environ))
     kept = False
     try:
         with ended_by_signals():

@@ -39,6 +39,7 @@ def write_resnet50(target: Path) -> None:
     import onnx
 
     model = onnx.load(str(light_resnet50()))
+    model.ir_version = 4  # from which on initializers need not be graph inputs, too
     _fill(model.graph, np.random.default_rng(_SEED))
     onnx.save(model, str(target))
 

@@ -1,0 +1,282 @@
+"""Fakes for what the command line reaches: a pool's peer, processes, a whole outside."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar, cast
+
+from google.protobuf.message import Message
+
+from eais.errors import EaisError, UsageError
+from eais.rpc.v1 import pool_pb2
+from eais.rpc.verbs import Verb
+from eais_client.cli.main import main
+from eais_client.cli.outside import Outside
+from eais_client.cli.processes import Process
+from eais_client.context import Context, ContextStore
+from eais_client.pool_client import PoolClient
+from eais_client.pool_status import DeviceUse, HostUse, PoolStatus, ShareUse
+
+Req = TypeVar("Req", bound=Message)
+Rep = TypeVar("Rep", bound=Message)
+
+CONTEXT = Context("local", "local-5f3a9c1e", "127.64.16.1:40117", "127.64.16.1:40118")
+DEVICE = DeviceUse(
+    host="local",
+    id="cpu0",
+    kind="cpu",
+    model="Xeon",
+    memory_bytes=8 << 30,
+    capacity_milli=2000,
+    free_milli=1000,
+    granularity_milli=125,
+    share_limit_milli=2000,
+    simulated=False,
+    enforcement="cooperative",
+    reachable=True,
+    shares=(ShareUse("ei-7f3a", 1000, "GRANTED"),),
+)
+HOST = HostUse("local", reachable=True, isolation=2, isolation_reason="")
+STATUS = PoolStatus("local-5f3a9c1e", "eais-manager/0.1.0", 1, (DEVICE,), (HOST,))
+
+
+class FakePool:
+    """A pool of one tenant behind `PoolClient`: keeps instances, refuses wrong states."""
+
+    def __init__(self) -> None:
+        self.instances: dict[str, pool_pb2.Instance] = {}
+        self._failures: list[EaisError] = []
+
+    def fail_next(self, error: EaisError) -> None:
+        """Answer the next call with `error`."""
+        self._failures.append(error)
+
+    def call(self, verb: Verb[Req, Rep], request: Req, timeout_s: float | None) -> Rep:
+        """Answer as the manager would."""
+        if self._failures:
+            raise self._failures.pop(0)
+        return cast("Rep", getattr(self, f"_{verb.method.lower()}")(request))
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+    def _create(self, request: pool_pb2.CreateRequest) -> pool_pb2.InstanceReply:
+        return self._reply(self._new(request.type, ephemeral=False))
+
+    def _attach(self, request: pool_pb2.AttachRequest) -> pool_pb2.InstanceReply:
+        if request.type:
+            instance = self._new(request.type, ephemeral=True)
+        elif request.instance:
+            instance = self._get(request.instance)
+        else:
+            instance = self._first_bindable()
+        instance.state, instance.frontend = pool_pb2.BOUND, "owner"
+        instance.vnic.driver, instance.vnic.address = "loopback", "127.64.16.18"
+        instance.vnic.isolation = "mTLS only"
+        return self._reply(instance) if request.no_start else self._grant(instance)
+
+    def _start(self, request: pool_pb2.InstanceRequest) -> pool_pb2.InstanceReply:
+        return self._grant(self._in(request.instance, pool_pb2.BOUND))
+
+    def _stop(self, request: pool_pb2.InstanceRequest) -> pool_pb2.InstanceReply:
+        instance = self._in(request.instance, pool_pb2.IN_USE)
+        instance.state = pool_pb2.BOUND
+        instance.ClearField("workers")
+        return self._reply(instance)
+
+    def _detach(self, request: pool_pb2.InstanceRequest) -> pool_pb2.InstanceReply:
+        instance = self._get(request.instance)
+        for name in ("workers", "vnic", "frontend"):
+            instance.ClearField(name)
+        instance.state = pool_pb2.DELETED if instance.ephemeral else pool_pb2.BINDABLE
+        if instance.ephemeral:
+            del self.instances[instance.id]
+        return self._reply(instance)
+
+    def _delete(self, request: pool_pb2.InstanceRequest) -> pool_pb2.InstanceReply:
+        instance = self._in(request.instance, pool_pb2.BINDABLE)
+        instance.state = pool_pb2.DELETED
+        del self.instances[instance.id]
+        return self._reply(instance)
+
+    def _describe(self, request: pool_pb2.DescribeRequest) -> pool_pb2.InstanceReply:
+        return self._reply(self._get(request.instance))
+
+    def _list(self, request: pool_pb2.ListRequest) -> pool_pb2.ListReply:
+        return pool_pb2.ListReply(instances=self.instances.values())
+
+    def _new(self, type: str, *, ephemeral: bool) -> pool_pb2.Instance:
+        made = pool_pb2.Instance(
+            id=f"ei-{len(self.instances) + 1:04x}",
+            tenant="default",
+            type=type,
+            state=pool_pb2.BINDABLE,
+            tolerance="exact",
+            ephemeral=ephemeral,
+        )
+        self.instances[made.id] = made
+        return made
+
+    def _grant(self, instance: pool_pb2.Instance) -> pool_pb2.InstanceReply:
+        instance.state = pool_pb2.IN_USE
+        instance.epoch += 1
+        worker = instance.workers.add(
+            n=1, kind="cpu", device="cpu0", share_milli=1000, isolation=2, serving=True
+        )
+        worker.enforcement, worker.incarnation = "cooperative", 1
+        worker.endpoint.address, worker.endpoint.port = "127.64.16.18", 40117
+        worker.endpoint.server_name = f"1.{instance.id}.local-5f3a9c1e.internal"
+        return self._reply(instance)
+
+    def _first_bindable(self) -> pool_pb2.Instance:
+        for instance in self.instances.values():
+            if instance.state == pool_pb2.BINDABLE:
+                return instance
+        raise UsageError("NOT_FOUND", "no bindable instance")
+
+    def _get(self, instance_id: str) -> pool_pb2.Instance:
+        if instance_id not in self.instances:
+            raise UsageError("NOT_FOUND", f"there is no instance {instance_id}")
+        return self.instances[instance_id]
+
+    def _in(self, instance_id: str, state: pool_pb2.InstanceState) -> pool_pb2.Instance:
+        instance = self._get(instance_id)
+        if instance.state != state:
+            now = pool_pb2.InstanceState.Name(instance.state)
+            raise UsageError("WRONG_STATE", f"{instance_id} is {now}")
+        return instance
+
+    @staticmethod
+    def _reply(instance: pool_pb2.Instance) -> pool_pb2.InstanceReply:
+        return pool_pb2.InstanceReply(instance=instance)
+
+
+class FakeProcess:
+    """A process that ends when it is told to; `stubborn` ones only when killed."""
+
+    def __init__(self, pid: int = 4242, *, stubborn: bool = False) -> None:
+        self.pid = pid
+        self.stubborn = stubborn
+        self.ended = False
+        self.signals: list[str] = []
+
+    def wait(self, timeout_s: float) -> bool:
+        """Whether it has ended; no time passes."""
+        return self.ended
+
+    def terminate(self) -> None:
+        """End, unless it is stubborn."""
+        self.signals.append("TERM")
+        self.ended = self.ended or not self.stubborn
+
+    def kill(self) -> None:
+        """End."""
+        self.signals.append("KILL")
+        self.ended = True
+
+
+@dataclass
+class FakeProcesses:
+    """The machine's processes: at most one supervisor.
+
+    `on_spawn` is called with what was spawned, to play the part of the pool.
+    """
+
+    supervisor: FakeProcess | None = None
+    on_spawn: Callable[[FakeProcess], None] = lambda process: None
+    spawned: list[tuple[list[str], Mapping[str, str]]] = field(default_factory=list)
+
+    def supervisor_of(self, state_dir: Path) -> Process | None:
+        """The supervisor, until it has ended."""
+        found = self.supervisor
+        return found if found is not None and not found.ended else None
+
+    def spawn(
+        self, command: Sequence[str], log: Path, environ: Mapping[str, str], *, detached: bool
+    ) -> Process:
+        """Note the command; the pool's supervisor runs from now on."""
+        log.parent.mkdir(parents=True, exist_ok=True)
+        self.spawned.append((list(command), environ))
+        process = FakeProcess()
+        self.supervisor = process
+        self.on_spawn(process)
+        return process
+
+
+@dataclass
+class FakeClock:
+    """Time that only `sleep` moves; `on_tick` is called at each move."""
+
+    now: float = 0.0
+    on_tick: Callable[[float], None] = lambda now: None
+
+    def __call__(self) -> float:
+        """The time in seconds."""
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        """Let the time pass."""
+        self.now += seconds
+        self.on_tick(self.now)
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a command said, and how it ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def data(self) -> dict[str, object]:
+        """The object on the last line of standard output."""
+        found: dict[str, object] = json.loads(self.out.splitlines()[-1])
+        return found
+
+
+class FakeOutside:
+    """A user with one context, whose pool is a `FakePool`."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.environ = {"HOME": str(home), "XDG_CONFIG_HOME": "", "XDG_STATE_HOME": ""}
+        self.pool = FakePool()
+        self.processes = FakeProcesses()
+        self.clock = FakeClock()
+        self.status: PoolStatus | EaisError = STATUS
+        self.replaced_by: list[str] = []
+        self.store = ContextStore.of_environ(self.environ)
+
+    def know_the_pool(self) -> None:
+        """Write the context."""
+        self.store.set(CONTEXT)
+
+    def run(self, *argv: str) -> Said:
+        """Run `eais` with these arguments."""
+        out, err = io.StringIO(), io.StringIO()
+        code = main(argv, self.outside(out, err))
+        return Said(code, out.getvalue(), err.getvalue())
+
+    def outside(self, out: io.StringIO | None = None, err: io.StringIO | None = None) -> Outside:
+        """The seams, all of them fakes."""
+        return Outside(
+            environ=self.environ,
+            stdout=out or io.StringIO(),
+            stderr=err or io.StringIO(),
+            connect=lambda store, context: PoolClient(self.pool, patience_s=0.001),
+            ask_status=self._ask_status,
+            processes=lambda: self.processes,
+            replace_process=self.replaced_by.extend,
+            clock=self.clock,
+            sleep=self.clock.sleep,
+        )
+
+    def _ask_status(self, store: ContextStore, context: Context) -> PoolStatus:
+        if isinstance(self.status, EaisError):
+            raise self.status
+        return self.status

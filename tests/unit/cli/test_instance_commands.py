@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import pytest
+
+from eais.errors import IdentityError, RemoteError, Unavailable
+from eais.rpc.v1 import pool_pb2
+from eais_client.cli.testing import FakeOutside
+
+LINE = "ei-0001  IN_USE  cpu.1   tolerance exact   isolation L2   127.64.16.18:40117\n"
+
+
+def test_attach_prints_one_line(eais: FakeOutside) -> None:
+    said = eais.run("attach", "--type", "cpu.1")
+    assert (said.code, said.out, said.err) == (0, LINE, "")
+
+
+def test_attach_wide_says_how_the_share_is_enforced(eais: FakeOutside) -> None:
+    assert "share cooperative" in eais.run("attach", "--type", "cpu.1", "-o", "wide").out
+
+
+def test_attach_says_that_a_device_is_simulated(eais: FakeOutside) -> None:
+    eais.run("attach", "--type", "gpu.1")
+    eais.pool.instances["ei-0001"].workers[0].simulated = True
+    found = eais.run("describe", "ei-0001").out
+    assert "cpu0 (cpu, simulated)" in found
+
+
+def test_attach_json_ends_with_one_object_on_one_line(eais: FakeOutside) -> None:
+    data = eais.run("attach", "--type", "cpu.1", "-o", "json").data
+    assert (data["id"], data["state"], data["tolerance"]) == ("ei-0001", "IN_USE", "exact")
+    assert data["workers"] == [
+        {
+            "n": 1,
+            "address": "127.64.16.18:40117",
+            "kind": "cpu",
+            "device": "cpu0",
+            "share_milli": 1000,
+            "simulated": False,
+            "isolation": "L2",
+            "enforcement": "cooperative",
+            "serving": True,
+            "incarnation": 1,
+        }
+    ]
+
+
+def test_attach_without_a_type_takes_the_first_bindable_one(eais: FakeOutside) -> None:
+    eais.run("create", "cpu.1")
+    assert eais.run("attach").out == LINE
+
+
+def test_no_start_stops_at_bound(eais: FakeOutside) -> None:
+    assert eais.run("attach", "--type", "cpu.1", "--no-start").out == "ei-0001  BOUND  cpu.1\n"
+
+
+def test_every_verb_step_by_step(eais: FakeOutside) -> None:
+    said = [
+        eais.run("create", "cpu.1").out,
+        eais.run("attach", "ei-0001", "--no-start").out,
+        eais.run("start", "ei-0001").out,
+        eais.run("stop", "ei-0001").out,
+        eais.run("detach", "ei-0001").out,
+        eais.run("delete", "ei-0001").out,
+    ]
+    states = [line.split()[1] for line in said]
+    assert states == ["BINDABLE", "BOUND", "IN_USE", "BOUND", "BINDABLE", "DELETED"]
+
+
+def test_list(eais: FakeOutside) -> None:
+    eais.run("attach", "--type", "cpu.1")
+    eais.run("create", "gpu.1-8")
+    assert eais.run("list").out.splitlines() == [
+        "ID        TYPE      STATE      FRONT-END   ADDRESS",
+        "ei-0001   cpu.1     IN_USE     owner       127.64.16.18:40117",
+        "ei-0002   gpu.1-8   BINDABLE   -           -",
+    ]
+
+
+def test_list_wide_has_more_columns(eais: FakeOutside) -> None:
+    eais.run("attach", "--type", "cpu.1")
+    heading, row = eais.run("list", "-o", "wide").out.splitlines()
+    assert heading.split()[5:] == [
+        *("EPOCH", "TOLERANCE", "DEVICE", "ISOLATION", "SHARE", "LISTENER", "VNIC")
+    ]
+    assert row.split()[5:] == ["1", "exact", "cpu0", "L2", "cooperative", "-", "loopback"]
+
+
+def test_list_of_nothing(eais: FakeOutside) -> None:
+    assert eais.run("list").out == "No instances.\n"
+    assert eais.run("list", "-o", "json").out == '{"instances": []}\n'
+    assert eais.run("list", "-o", "yaml").out == "instances: []\n"
+
+
+def test_describe_says_what_isolates_the_vnic(eais: FakeOutside) -> None:
+    eais.run("attach", "--type", "cpu.1")
+    text = eais.run("describe", "ei-0001").out
+    assert "vNIC:       127.64.16.18 (loopback; others are kept off by mTLS only)" in text
+    assert "  Share:        1, cooperative" in text
+    assert "  Isolation:    L2" in text
+    assert "  Certificate:  1.ei-0001.local-5f3a9c1e.internal" in text
+
+
+def test_describe_a_failed_one_says_why(eais: FakeOutside) -> None:
+    eais.run("create", "cpu.1")
+    broken = eais.pool.instances["ei-0001"]
+    broken.state, broken.reason, broken.detail = pool_pb2.FAILED, "DEVICE_LOST", "gone"
+    assert "Reason:     DEVICE_LOST: gone" in eais.run("describe", "ei-0001").out
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (IdentityError("CERT_EXPIRED", "ended"), 3, "error: CERT_EXPIRED: ended\n"),
+        (Unavailable("NO_DEVICE", "none", hint="wait"), 4, "error: NO_DEVICE: none (wait)\n"),
+        (RemoteError("QUOTA", "too\nmany"), 5, "error: QUOTA: too many\n"),
+    ],
+)
+def test_an_error_is_one_line_and_a_code(
+    eais: FakeOutside, error: RemoteError, code: int, line: str
+) -> None:
+    eais.pool.fail_next(error)
+    said = eais.run("attach", "--type", "cpu.1", "-o", "json")
+    assert (said.code, said.out, said.err) == (code, "", line)
+
+
+def test_not_there_is_a_usage_error(eais: FakeOutside) -> None:
+    said = eais.run("describe", "ei-9999")
+    assert (said.code, said.err) == (2, "error: NOT_FOUND: there is no instance ei-9999\n")
+
+
+def test_without_a_context_it_says_what_to_do(nowhere: FakeOutside) -> None:
+    said = nowhere.run("list")
+    assert said.code == 2
+    assert said.err.startswith("error: NOT_ATTACHED: no pool is known here (")
+    assert "eais pool up" in said.err
