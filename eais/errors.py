@@ -193,6 +193,7 @@ REASONS: Mapping[str, ReasonSpec] = {
     "PORT": ReasonSpec(ConfigError, _PRECONDITION),
     "LOOPBACK_RANGE": ReasonSpec(ConfigError, _PRECONDITION),
     "NOT_INSTALLED": ReasonSpec(ConfigError, _PRECONDITION),
+    "FORKED": ReasonSpec(UsageError, _PRECONDITION),
     "PROCESS_FAILED": ReasonSpec(RemoteError, _PRECONDITION),
     # a bug of ours: no input may lead here
     "BUG": ReasonSpec(RemoteError, "INTERNAL"),

@@ -7,6 +7,7 @@ a newer one, the next channel asked for is a new one.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
@@ -16,7 +17,7 @@ import grpc
 from google.protobuf.message import Message
 
 from eais import channel as tuning
-from eais.errors import IdentityError
+from eais.errors import IdentityError, UsageError
 from eais.rpc import client
 from eais.rpc.hello import check_version, hello
 from eais.rpc.v1 import common_pb2
@@ -63,7 +64,25 @@ class Dialer:
         return _dial(address, self.bundle())
 
 
+# The process that made the first channel: gRPC works in none of its forked children.
+_dialled_by: list[int] = []
+
+
+def check_process() -> None:
+    """Raise `UsageError` FORKED in a child forked from a process that had used the network."""
+    if _dialled_by and _dialled_by[0] != os.getpid():
+        raise UsageError(
+            "FORKED",
+            "this process was forked from one that used EAIS, which gRPC doesn't survive",
+            hint='start it by multiprocessing\'s "spawn" or "forkserver", or fork before the '
+            "first session",
+        )
+
+
 def _dial(address: Address, bundle: Bundle) -> grpc.Channel:
+    check_process()
+    if not _dialled_by:
+        _dialled_by.append(os.getpid())
     options = tuning.client_options(address.server_name)
     return grpc.secure_channel(address.target, client_credentials(bundle), options)
 

@@ -15,8 +15,7 @@ from typing import Protocol, TypeVar
 
 from google.protobuf.message import Message
 
-from eais import deadline as deadlines
-from eais.deadline import Deadline
+from eais.deadline import Deadline, current
 from eais.errors import EaisError
 from eais.rpc import verbs
 from eais.rpc.v1 import hosts_pb2, pool_pb2
@@ -68,7 +67,7 @@ class _Patient:
     def call(self, verb: Verb[Req, Rep], request: Req) -> Rep:
         """Call until answered, refused, or out of patience or time."""
         patience = Deadline.after(self._patience_s, self._clock())
-        caller = deadlines.current()
+        caller = current()
         failures = 0
         while True:
             try:

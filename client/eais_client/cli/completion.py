@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from eais import deadline
+from eais.deadline import deadline
 from eais.errors import EaisError
 from eais_client.cli.outside import Outside
 from eais_client.context import ContextStore
@@ -15,7 +15,7 @@ def complete_instances(outside: Outside, context: str, incomplete: str) -> list[
     """Ids that begin with `incomplete`, each with its type and state."""
     store = ContextStore.of_environ(outside.environ)
     try:
-        with deadline.deadline(PATIENCE_S):
+        with deadline(PATIENCE_S):
             chosen = store.current(outside.environ, context or None)
             with outside.connect(store, chosen) as pool:
                 found = pool.list()

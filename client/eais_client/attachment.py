@@ -1,0 +1,346 @@
+"""One attached instance in this process: the calls' brain, and the I/O that it asks for.
+
+Decides under the lock, acts after it. Shared by all sessions of the instance.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from eais.deadline import Deadline
+from eais.errors import EaisError, make_error
+from eais.instance import InstanceState
+from eais_client import call_events as events
+from eais_client.background import Alarm
+from eais_client.backoff import Rng
+from eais_client.call_state import Limits, State
+from eais_client.calls import on_event
+from eais_client.choose import ending
+from eais_client.instances import Instance
+from eais_client.opening import Model, Opened, Patience, listener_of, open_session
+from eais_client.pending import PendingCall
+from eais_client.wire import DataStream, Incoming, Load, Spawn, Wire
+
+
+@dataclass(slots=True)
+class _Held:
+    """A session of this process and how many `InferenceSession`s share it."""
+
+    model: Model
+    users: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What an attachment works with, given from outside."""
+
+    spawn: Spawn
+    alarm: Callable[[Callable[[], None]], Alarm]
+    rng: Rng
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+    control_timeout_s: float = 10.0
+
+
+class Attachment:
+    """Sessions and calls of one instance; safe from any thread.
+
+    `want` says to the pool that a call finds no worker.
+    """
+
+    def __init__(
+        self,
+        instance: Instance,
+        frontend: str,
+        wire: Wire,
+        limits: Limits,
+        tools: Tools,
+        want: Callable[[str], None],
+    ) -> None:
+        self._instance = instance
+        self._frontend = frontend
+        self._wire = wire
+        self._tools = tools
+        self._want = want
+        self._lock = threading.Lock()
+        self._state = State(instance.id, tools.rng, limits)
+        self._pending: dict[int, PendingCall] = {}
+        self._streams: dict[int, DataStream] = {}
+        self._held: dict[str, _Held] = {}
+        self._numbers = 0
+        self._answered = 0
+        self._alarm = tools.alarm(lambda: self._post(events.Tick()))
+        self.on_instance(instance)
+
+    @property
+    def instance(self) -> str:
+        """The instance's id."""
+        return self._state.instance
+
+    # What sessions ask for.
+
+    def open(self, model: Model, deadline: Deadline) -> Opened:
+        """Open a session for one more user; raises as `open_session`."""
+        opened = self._open(model, deadline)
+        with self._lock:
+            held = self._held.setdefault(opened.id, _Held(model))
+            held.users += 1
+            first = held.users == 1
+            streams = list(self._streams.values()) if first else []
+        for stream in streams:
+            stream.hold(opened.id)
+        self._post(events.SessionOpened(opened.id, opened.epoch))
+        return opened
+
+    def close_session(self, session: str) -> None:
+        """End one user's use of the session."""
+        with self._lock:
+            held = self._held.get(session)
+            if held is None:
+                return
+            held.users -= 1
+            last = held.users == 0
+            if last:
+                del self._held[session]
+            streams = list(self._streams.values()) if last else []
+        if last:
+            self._post(events.SessionDropped(session))
+        for stream in streams:
+            stream.release(session)
+
+    def submit(self, session: str, pending: PendingCall) -> int:
+        """Begin a call; its number, by which it can be abandoned."""
+        with self._lock:
+            self._numbers += 1
+            number = self._numbers
+            self._pending[number] = pending
+        size, at = pending.outgoing.size, pending.deadline.at_s
+        self._post(events.Submitted(number, session, size, at, pending.watched))
+        return number
+
+    def abandon(self, number: int, error: EaisError) -> None:
+        """End the call from this side, with `error`, if it isn't over."""
+        self._post(events.Abandoned(number))
+        self._finish(number, error)
+
+    def on_instance(self, instance: Instance) -> None:
+        """The pool says how the instance stands."""
+        with self._lock:
+            if instance.epoch < self._instance.epoch:
+                return
+            self._instance = instance
+        error = self._ending(instance)
+        if error is not None:
+            self._post(events.Ended(error))
+        else:
+            self._post(events.Endpoints(instance.epoch, instance.workers))
+
+    def load(self) -> Load:
+        """How many calls wait for an endpoint or an answer, and how many had one."""
+        with self._lock:
+            return Load(self._instance.id, len(self._pending), self._answered)
+
+    def close(self) -> None:
+        """End all streams; calls under way fail with SESSION_CLOSED."""
+        for session in list(self._held):
+            self._post(events.SessionDropped(session))
+        self._alarm.close()
+        with self._lock:
+            streams, self._streams = list(self._streams.values()), {}
+        for stream in streams:
+            stream.close()
+
+    def __repr__(self) -> str:
+        with self._lock:
+            return (
+                f"<Attachment {self._instance.id} epoch={self._state.epoch} "
+                f"calls={len(self._state.calls)} waiting={len(self._state.waiting)} "
+                f"streams={len(self._streams)}>"
+            )
+
+    # What streams tell (`StreamEvents`).
+
+    def opened(self, stream: int) -> None:
+        """See `StreamEvents`."""
+        self._post(events.StreamOpened(stream))
+
+    def answered(self, call: int, answer: Incoming) -> None:
+        """See `StreamEvents`."""
+        pending = self._pending.get(call)
+        if pending is not None:
+            pending.answer = answer
+            self._post(events.Answered(call))
+
+    def refused(self, stream: int, call: int, error: EaisError, push_back_s: float) -> None:
+        """See `StreamEvents`."""
+        self._post(events.Refused(call, stream, error, push_back_s))
+
+    def draining(self, stream: int) -> None:
+        """See `StreamEvents`."""
+        self._post(events.StreamDraining(stream))
+
+    def broken(self, stream: int, error: EaisError) -> None:
+        """See `StreamEvents`."""
+        with self._lock:
+            self._streams.pop(stream, None)
+        self._post(events.StreamBroken(stream, error))
+
+    # Decide under the lock, act after it.
+
+    def _post(self, event: events.Event) -> None:
+        with self._lock:
+            actions = on_event(self._state, event, self._tools.clock())
+        for action in actions:
+            self._act(action)
+
+    def _act(self, action: events.Action) -> None:
+        match action:
+            case events.Send():
+                self._send(action)
+            case events.Complete(call):
+                self._finish(call, None)
+            case events.Fail(call, failure):
+                self._finish(call, failure)
+            case events.Cancel(call, stream):
+                if (open_stream := self._streams.get(stream)) is not None:
+                    open_stream.cancel(call)
+            case events.WakeAt(at):
+                self._alarm.wake_at(at)
+            case _:
+                self._act_on_streams(action)
+
+    def _act_on_streams(self, action: events.Action) -> None:
+        match action:
+            case events.Connect():
+                self._connect(action)
+            case events.Disconnect(stream):
+                self._disconnect(stream)
+            case events.Find():
+                self._tools.spawn("eais-find", self._find)
+            case events.Reopen(session):
+                self._tools.spawn("eais-reopen", lambda: self._reopen(session))
+
+    def _send(self, action: events.Send) -> None:
+        stream = self._streams.get(action.stream)
+        pending = self._pending.get(action.call)
+        if stream is None or pending is None:
+            return  # broken or abandoned meanwhile: an event of its own says so
+        left_s = pending.deadline.left_or_none(self._tools.clock())
+        # At least 1, because 0 means that there is no deadline.
+        timeout_us = 0 if left_s is None else max(1, int(left_s * 1e6))
+        outgoing = pending.outgoing
+        stream.send(outgoing.run(action.call, action.epoch, timeout_us), outgoing.deferred)
+
+    def _finish(self, call: int, error: EaisError | None) -> None:
+        with self._lock:
+            pending = self._pending.pop(call, None)
+            self._answered += error is None
+        if pending is not None:
+            pending.finish(error)
+
+    def _connect(self, action: events.Connect) -> None:
+        with self._lock:
+            holds = list(self._held)
+        try:
+            stream = self._wire.stream(action.stream, action.worker.address, holds, self)
+        except EaisError as error:
+            self._post(events.StreamBroken(action.stream, error))
+            return
+        with self._lock:
+            self._streams[action.stream] = stream
+            late = [session for session in self._held if session not in holds]
+            gone = self._state.link_of(action.stream) is None
+        for session in late:
+            stream.hold(session)
+        if gone:
+            self._disconnect(action.stream)
+
+    def _disconnect(self, number: int) -> None:
+        with self._lock:
+            stream = self._streams.pop(number, None)
+        if stream is not None:
+            self._tools.spawn("eais-disconnect", stream.close)
+
+    # What blocks, on threads of its own.
+
+    def _find(self) -> None:
+        """Ask the listener where the workers are, then the manager."""
+        self._want(self._instance.id)
+        instance, timeout_s = self._instance, self._tools.control_timeout_s
+        try:
+            workers = self._wire.locate(
+                listener_of(instance), instance.id, instance.epoch, timeout_s
+            )
+        except EaisError:
+            self._find_by_manager()
+        else:
+            self._post(events.Endpoints(instance.epoch, workers, found=True))
+
+    def _find_by_manager(self) -> None:
+        try:
+            instance = self._describe()
+        except EaisError as error:
+            self._post(events.FindFailed(error))
+            return
+        self.on_instance(instance)
+        if self._ending(instance) is None:
+            self._post(events.Endpoints(instance.epoch, instance.workers, found=True))
+        else:
+            self._post(events.FindFailed(make_error("NO_WORKER", "the instance has no worker")))
+
+    def _reopen(self, session: str) -> None:
+        with self._lock:
+            held = self._held.get(session)
+        if held is None:
+            self._post(events.SessionDropped(session))
+            return
+        seconds, now = self._state.limits.unavailable_timeout_s, self._tools.clock()
+        try:
+            opened = self._open(held.model, Deadline.after(seconds, now))
+        except EaisError as error:
+            self._post(events.SessionLost(session, error))
+        else:
+            self._post(events.SessionOpened(session, opened.epoch))
+
+    def _open(self, model: Model, deadline: Deadline) -> Opened:
+        patience = Patience(
+            deadline,
+            self._state.limits.unavailable_timeout_s,
+            self._tools.clock,
+            self._tools.sleep,
+            self._tools.rng,
+        )
+        return open_session(self._wire, model, self._newest, patience)
+
+    def _newest(self, fresh: bool) -> Instance:
+        """The instance, asked of the pool if `fresh`; raises if it serves nothing now."""
+        if fresh:
+            try:
+                self.on_instance(self._describe())
+            except EaisError as error:
+                if not error.retryable:
+                    raise
+        with self._lock:
+            instance = self._instance
+        ended = self._ending(instance)
+        if ended is not None:
+            raise ended
+        return instance
+
+    def _describe(self) -> Instance:
+        try:
+            return self._wire.describe(self._instance.id, self._tools.control_timeout_s)
+        except EaisError as error:
+            if error.reason != "NOT_FOUND":
+                raise
+            return replace(self._instance, state=InstanceState.DELETED, frontend="")
+
+    def _ending(self, instance: Instance) -> EaisError | None:
+        error = ending(instance, self._frontend)
+        if error is not None and error.reason == "NOT_ATTACHED":
+            text = f"{instance.id} was detached"
+            return make_error("DETACHED", text, metadata={"instance": instance.id})
+        return error

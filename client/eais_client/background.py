@@ -1,0 +1,96 @@
+"""Threads that work for an attachment: an alarm, jobs that block, callers' callbacks.
+
+All are daemons: a program that ends doesn't wait for them.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+from math import inf
+from typing import Any, Protocol
+
+
+def spawn_thread(name: str, job: Callable[[], Any]) -> None:
+    """Run `job` on a thread of its own."""
+    threading.Thread(target=job, name=name, daemon=True).start()
+
+
+class Alarm(Protocol):
+    """Calls back at a time."""
+
+    def wake_at(self, at: float) -> None:
+        """Call back at `at` (seconds, monotonic), or before."""
+        ...
+
+    def close(self) -> None:
+        """Never call back again."""
+        ...
+
+
+class ThreadAlarm:
+    """An `Alarm` with a thread of its own, started when it is first needed."""
+
+    def __init__(self, clock: Callable[[], float], ring: Callable[[], None]) -> None:
+        self._clock = clock
+        self._ring = ring
+        self._changed = threading.Condition()
+        self._at = inf
+        self._started = self._closed = False
+
+    def wake_at(self, at: float) -> None:
+        """See `Alarm`."""
+        with self._changed:
+            self._at = min(self._at, at)
+            if not self._started and not self._closed:
+                self._started = True
+                spawn_thread("eais-alarm", self._watch)
+            self._changed.notify()
+
+    def close(self) -> None:
+        """See `Alarm`."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+
+    def _watch(self) -> None:
+        while self._wait():
+            self._ring()
+
+    def _wait(self) -> bool:
+        """Wait until it is time; False when closed."""
+        with self._changed:
+            while not self._closed:
+                left_s = self._at - self._clock()
+                if left_s <= 0:
+                    self._at = inf
+                    return True
+                self._changed.wait(None if left_s == inf else left_s)
+            return False
+
+
+class Callbacks:
+    """Runs callers' callbacks one after the other, on a thread that reads no stream."""
+
+    def __init__(self) -> None:
+        self._jobs: queue.SimpleQueue[Callable[[], Any]] = queue.SimpleQueue()
+
+    def start(self) -> None:
+        """Start the thread; once."""
+        spawn_thread("eais-callbacks", self._work)
+
+    def put(self, job: Callable[[], Any]) -> None:
+        """Run `job` soon. Takes no lock, so that a finalizer may call it anywhere."""
+        self._jobs.put(job)
+
+    def _work(self) -> None:
+        done = True
+        try:
+            while done:
+                job, done = self._jobs.get(), False
+                job()
+                done = True
+        finally:
+            # A callback that raised ends its thread, as in any program; the next has another.
+            self.start()

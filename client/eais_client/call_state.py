@@ -1,0 +1,130 @@
+"""What is known of an attachment's calls, connections and sessions. (Brain)
+
+A worker is known by its *link*: (epoch, n, address). Each connection to it is a *stream*
+with a number of its own, so that what comes late from an old one is recognised.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from math import inf
+
+from eais.errors import EaisError
+from eais_client.backoff import Backoff, Rng
+from eais_client.instances import Worker
+from eais_client.retry_budget import RetryBudget
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What bounds a call's patience and an attachment's memory."""
+
+    max_attempts: int = 3
+    unavailable_timeout_s: float = 30.0
+    max_in_flight_bytes: int = 256 << 20
+    backoff: Backoff = field(default_factory=Backoff)
+
+
+class LinkState(Enum):
+    """Where the connection to a worker stands."""
+
+    DOWN = auto()
+    CONNECTING = auto()
+    OPEN = auto()
+    DRAINING = auto()
+
+
+@dataclass(slots=True)
+class Link:
+    """A worker and the connection to it; `retired`: no longer in the endpoint set."""
+
+    worker: Worker
+    epoch: int
+    state: LinkState = LinkState.DOWN
+    stream: int = 0
+    failures: int = 0
+    retry_at: float = 0.0
+    retired: bool = False
+    calls: set[int] = field(default_factory=set)
+
+    @property
+    def usable(self) -> bool:
+        """Whether a call may be sent on it now."""
+        return self.state is LinkState.OPEN and not self.retired
+
+
+@dataclass(slots=True)
+class Call:
+    """A call that isn't answered yet; SENT while `link` is set, else WAITING."""
+
+    session: str
+    size: int
+    deadline_at: float
+    watched: bool
+    since: float
+    attempts: int = 0
+    not_before: float = 0.0
+    link: Link | None = None
+    avoid: Link | None = None
+    last_error: EaisError | None = None
+    reopened: bool = False
+    #: Refused as too old: it waits for an epoch above this one.
+    newer_than: int = -1
+    #: How many times `Find` had been asked when it was refused as too old.
+    finds_before: int = 0
+
+
+@dataclass(slots=True)
+class Session:
+    """A session of the instance; ready while open under the current epoch."""
+
+    epoch: int
+    opening: bool = False
+
+
+@dataclass(slots=True)
+class State:
+    """All that is known of one attachment's calls, links and sessions."""
+
+    instance: str
+    rng: Rng
+    limits: Limits = field(default_factory=Limits)
+    budget: RetryBudget = field(default_factory=RetryBudget)
+    epoch: int = 0
+    links: list[Link] = field(default_factory=list)
+    calls: dict[int, Call] = field(default_factory=dict)
+    waiting: dict[int, Call] = field(default_factory=dict)
+    unwatched: dict[int, Call] = field(default_factory=dict)
+    sessions: dict[str, Session] = field(default_factory=dict)
+    ended: EaisError | None = None
+    in_flight_bytes: int = 0
+    streams: int = 0
+    finding: bool = False
+    finds: int = 0
+    find_failures: int = 0
+    find_at: float = 0.0
+    find_error: EaisError | None = None
+    wake_at: float = inf
+
+    def link_of(self, stream: int) -> Link | None:
+        """The link whose present stream this is."""
+        return next((link for link in self.links if link.stream == stream), None)
+
+    def has_usable_link(self) -> bool:
+        """Whether a call could be sent now."""
+        return any(link.usable and link.epoch == self.epoch for link in self.links)
+
+    def validate(self) -> None:
+        """Raise AssertionError if the state contradicts itself."""
+        sent = {number: call for number, call in self.calls.items() if call.link is not None}
+        assert sent.keys() | self.waiting.keys() == self.calls.keys()
+        assert not sent.keys() & self.waiting.keys()
+        assert self.in_flight_bytes == sum(call.size for call in sent.values())
+        on_links = [(number, link) for link in self.links for number in link.calls]
+        assert len(on_links) == len(sent)
+        assert all(sent[number].link is link for number, link in on_links)
+        assert self.unwatched.items() <= self.calls.items()
+        assert all(link.stream for link in self.links if link.state is not LinkState.DOWN)
+        assert all(call.attempts <= self.limits.max_attempts for call in self.calls.values())
+        assert 0 <= self.budget.tokens <= self.budget.capacity

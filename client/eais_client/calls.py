@@ -1,0 +1,361 @@
+"""The calls of one attachment: where each stands, and who answers it next. (Brain)
+
+A call WAITs for an open stream to a worker, or is SENT on one. Rules, from the design:
+
+- An attempt counts only when its request went to a live worker; a call has three.
+- One broken stream takes one token of the retry budget, however many calls were on it;
+  each refusal that may be retried takes one. Tokens come back with time and with answers,
+  so that retries never add more than about a tenth to the load.
+- Waiting for an endpoint is no attempt. It ends at the caller's deadline, or after
+  `unavailable_timeout_s`.
+- What isn't retryable by the error table is never sent twice.
+
+Everything that happens is an event given to `on_event`, which says what to do as actions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import inf
+
+from eais.errors import EaisError, make_error
+from eais_client.call_events import (
+    Abandoned,
+    Action,
+    Answered,
+    Cancel,
+    Complete,
+    Ended,
+    Endpoints,
+    Event,
+    Fail,
+    FindFailed,
+    Refused,
+    SessionDropped,
+    SessionLost,
+    SessionOpened,
+    StreamBroken,
+    StreamDraining,
+    StreamOpened,
+    Submitted,
+    Tick,
+)
+from eais_client.call_state import Call, Link, LinkState, Session, State
+from eais_client.dispatch import dispatch, reopen
+
+
+def on_event(state: State, event: Event, now: float) -> list[Action]:
+    """Take `event` at `now` (seconds, monotonic) into `state`; what to do about it."""
+    actions: list[Action] = []
+    _HANDLERS[type(event)](state, event, now, actions)
+    dispatch(state, now, actions)
+    return actions
+
+
+def _submitted(state: State, event: Submitted, now: float, do: list[Action]) -> None:
+    if state.ended is not None:
+        do.append(Fail(event.call, state.ended))
+        return
+    if event.session not in state.sessions:
+        do.append(Fail(event.call, closed(state.instance)))
+        return
+    call = Call(event.session, event.size, event.deadline_at, event.watched, since=now)
+    state.calls[event.call] = state.waiting[event.call] = call
+    if not event.watched:
+        state.unwatched[event.call] = call
+
+
+def _answered(state: State, event: Answered, now: float, do: list[Action]) -> None:
+    if event.call in state.calls:
+        _forget(state, event.call, do)
+        state.budget.answered()
+        state.find_failures, state.find_error = 0, None
+        do.append(Complete(event.call))
+
+
+def _refused(state: State, event: Refused, now: float, do: list[Action]) -> None:
+    call = state.calls.get(event.call)
+    if call is None or call.link is None or call.link.stream != event.stream:
+        return  # from a stream that the call has left
+    link, error = call.link, event.error
+    if error.reason == "DRAINING":
+        link.state = LinkState.DRAINING
+        _wait_again(state, event.call, error, now, do, counted=False)
+    elif error.reason == "STALE_EPOCH":
+        call.newer_than, call.finds_before = link.epoch, state.finds
+        _wait_again(state, event.call, error, now, do, counted=False)
+    elif error.reason == "SESSION_UNKNOWN":
+        _session_unknown(state, event.call, error, now, do)
+    elif _may_retry(state, call, error, now):
+        delay_s = state.limits.backoff.delay_s(call.attempts, state.rng)
+        call.not_before = now + max(delay_s, event.push_back_s)
+        _wait_again(state, event.call, error, now, do)
+    else:
+        _fail(state, event.call, error, do)
+
+
+def _session_unknown(
+    state: State, number: int, error: EaisError, now: float, do: list[Action]
+) -> None:
+    """Open the session again, once a call."""
+    call = state.calls[number]
+    if call.reopened:
+        _fail(state, number, error, do)
+        return
+    call.reopened = True
+    reopen(state, call.session, do)
+    _wait_again(state, number, error, now, do, counted=False)
+
+
+def _may_retry(state: State, call: Call, error: EaisError, now: float) -> bool:
+    if not error.retryable or call.attempts >= state.limits.max_attempts:
+        return False
+    return state.ended is None and state.budget.take(now)
+
+
+def _abandoned(state: State, event: Abandoned, now: float, do: list[Action]) -> None:
+    if event.call in state.calls:
+        _withdraw(state, event.call, do)
+
+
+def _stream_opened(state: State, event: StreamOpened, now: float, do: list[Action]) -> None:
+    link = state.link_of(event.stream)
+    if link is not None and link.state is LinkState.CONNECTING:
+        link.state, link.failures = LinkState.OPEN, 0
+
+
+def _stream_draining(state: State, event: StreamDraining, now: float, do: list[Action]) -> None:
+    link = state.link_of(event.stream)
+    if link is not None and link.state is LinkState.OPEN:
+        link.state = LinkState.DRAINING
+
+
+def _stream_broken(state: State, event: StreamBroken, now: float, do: list[Action]) -> None:
+    link = state.link_of(event.stream)
+    if link is None:
+        return
+    lost, draining = sorted(link.calls), link.state is LinkState.DRAINING
+    link.state, link.stream, link.failures = LinkState.DOWN, 0, link.failures + 1
+    link.retry_at = now + state.limits.backoff.delay_s(link.failures, state.rng)
+    if draining:
+        link.retired = True  # until an endpoint set names it again
+    state.find_error = event.error
+    may_retry = bool(lost) and event.error.retryable and state.budget.take(now)
+    for number in lost:
+        _broken_under(state, number, event.error, may_retry, now, do)
+    if not event.error.retryable and not state.has_usable_link():
+        _fail_waiting(state, event.error, do)
+
+
+def _broken_under(
+    state: State, number: int, behind: EaisError, may_retry: bool, now: float, do: list[Action]
+) -> None:
+    """What becomes of a call whose stream broke."""
+    call = state.calls[number]
+    error = behind
+    if behind.retryable:
+        error = make_error(
+            "WORKER_DIED",
+            f"the worker of {state.instance} went away during the call",
+            metadata={"instance": state.instance, "attempts": str(call.attempts)},
+        )
+    if may_retry and call.attempts < state.limits.max_attempts:
+        call.not_before = now + state.limits.backoff.delay_s(call.attempts, state.rng)
+        _wait_again(state, number, error, now, do)
+    else:
+        _fail(state, number, state.ended or error, do)
+
+
+def _endpoints(state: State, event: Endpoints, now: float, do: list[Action]) -> None:
+    if event.found:
+        state.finding, state.find_failures = False, state.find_failures + 1
+        state.find_at = now + state.limits.backoff.delay_s(state.find_failures, state.rng)
+    known = event.epoch == state.epoch
+    if event.epoch < state.epoch or (known and event.found and state.ended is not None):
+        return  # the Watch knew better
+    if not known:
+        state.epoch = event.epoch
+        for session in state.sessions:
+            reopen(state, session, do)
+    state.ended = None
+    _take_workers(state, event, now, do)
+    _fail_stale(state, event, do)
+
+
+def _take_workers(state: State, event: Endpoints, now: float, do: list[Action]) -> None:
+    known = {(link.epoch, link.worker.n, link.worker.address): link for link in state.links}
+    named = set()
+    for worker in event.workers:
+        key = (event.epoch, worker.n, worker.address)
+        named.add(key)
+        link = known.get(key)
+        if link is None:
+            state.links.append(Link(worker, event.epoch))
+            continue
+        # The Watch tells of a change, an answer to Find may be as it was.
+        news = not event.found or worker.incarnation != link.worker.incarnation
+        if link.state is LinkState.DOWN and news:
+            link.retry_at, link.failures = now, 0
+        if link.state is not LinkState.DRAINING:
+            link.retired = False
+        link.worker = worker
+    for key, link in known.items():
+        link.retired = link.retired or key not in named
+
+
+def _fail_stale(state: State, event: Endpoints, do: list[Action]) -> None:
+    """End the calls that were refused as too old, when nobody knows a newer epoch."""
+    if not event.found:
+        return
+    for number, call in list(state.waiting.items()):
+        asked_since = call.finds_before < state.finds
+        if call.newer_than >= state.epoch and asked_since and call.last_error is not None:
+            _fail(state, number, call.last_error, do)
+
+
+def _find_failed(state: State, event: FindFailed, now: float, do: list[Action]) -> None:
+    state.finding, state.find_failures = False, state.find_failures + 1
+    state.find_at = now + state.limits.backoff.delay_s(state.find_failures, state.rng)
+    state.find_error = event.error
+    if not event.error.retryable and not state.has_usable_link():
+        _fail_waiting(state, event.error, do)
+
+
+def _ended(state: State, event: Ended, now: float, do: list[Action]) -> None:
+    state.ended = event.error
+    _fail_waiting(state, event.error, do)
+    for link in state.links:
+        # What was sent is finished by a worker that drains; its stream's end says if not.
+        link.retired = True
+
+
+def _session_opened(state: State, event: SessionOpened, now: float, do: list[Action]) -> None:
+    session = state.sessions.setdefault(event.session, Session(event.epoch))
+    session.epoch, session.opening = max(session.epoch, event.epoch), False
+    if session.epoch < state.epoch:
+        reopen(state, event.session, do)
+    elif session.epoch > state.epoch:
+        state.epoch = session.epoch
+        for other, held in state.sessions.items():
+            if held.epoch < state.epoch:
+                reopen(state, other, do)
+
+
+def _session_lost(state: State, event: SessionLost, now: float, do: list[Action]) -> None:
+    if event.session in state.sessions:
+        state.sessions[event.session].opening = False
+        # The next call on it tries anew.
+        state.sessions[event.session].epoch = -1
+        _fail_waiting(state, event.error, do, session=event.session)
+
+
+def _session_dropped(state: State, event: SessionDropped, now: float, do: list[Action]) -> None:
+    state.sessions.pop(event.session, None)
+    for number, call in list(state.calls.items()):
+        if call.session == event.session:
+            _withdraw(state, number, do)
+            do.append(Fail(number, closed(state.instance)))
+
+
+def _tick(state: State, event: Tick, now: float, do: list[Action]) -> None:
+    state.wake_at = inf
+    for number, call in list(state.calls.items()):
+        if call.deadline_at <= now and not call.watched:
+            _withdraw(state, number, do)
+            do.append(Fail(number, late()))
+        elif number in state.waiting and now >= call.since + state.limits.unavailable_timeout_s:
+            _fail(state, number, _unanswered(state, call), do)
+
+
+_HANDLERS: dict[type[Event], Callable[..., None]] = {
+    Submitted: _submitted,
+    Answered: _answered,
+    Refused: _refused,
+    Abandoned: _abandoned,
+    StreamOpened: _stream_opened,
+    StreamBroken: _stream_broken,
+    StreamDraining: _stream_draining,
+    Endpoints: _endpoints,
+    FindFailed: _find_failed,
+    Ended: _ended,
+    SessionOpened: _session_opened,
+    SessionLost: _session_lost,
+    SessionDropped: _session_dropped,
+    Tick: _tick,
+}
+
+
+def closed(instance: str) -> EaisError:
+    """The error of a call on a session that its user closed."""
+    return make_error("SESSION_CLOSED", "the session was closed", metadata={"instance": instance})
+
+
+def late() -> EaisError:
+    """The error of a call whose caller's deadline passed."""
+    return make_error("DEADLINE_EXCEEDED", "the caller's deadline passed before the answer came")
+
+
+def _unanswered(state: State, call: Call) -> EaisError:
+    patience_s = state.limits.unavailable_timeout_s
+    behind = call.last_error or state.find_error
+    why = f" ({behind.reason}: {behind.message})" if behind else ""
+    return make_error(
+        "NO_WORKER",
+        f"no worker of {state.instance} could be reached for {patience_s:g} s{why}",
+        metadata={"instance": state.instance, "attempts": str(call.attempts)},
+    )
+
+
+def _leave_link(state: State, number: int, call: Call) -> Link | None:
+    link, call.link = call.link, None
+    if link is not None:
+        link.calls.discard(number)
+        state.in_flight_bytes -= call.size
+    return link
+
+
+def _forget(state: State, number: int, do: list[Action]) -> Link | None:
+    call = state.calls.pop(number)
+    state.waiting.pop(number, None)
+    state.unwatched.pop(number, None)
+    return _leave_link(state, number, call)
+
+
+def _fail(state: State, number: int, error: EaisError, do: list[Action]) -> None:
+    _forget(state, number, do)
+    do.append(Fail(number, error))
+
+
+def _fail_waiting(
+    state: State, error: EaisError, do: list[Action], session: str | None = None
+) -> None:
+    for number, call in list(state.waiting.items()):
+        if session in (None, call.session):
+            _fail(state, number, error, do)
+
+
+def _withdraw(state: State, number: int, do: list[Action]) -> None:
+    """Forget a call that may be running, and tell its worker."""
+    link = _forget(state, number, do)
+    if link is not None and link.stream:
+        do.append(Cancel(number, link.stream))
+
+
+def _wait_again(
+    state: State,
+    number: int,
+    error: EaisError,
+    now: float,
+    do: list[Action],
+    *,
+    counted: bool = True,
+) -> None:
+    """Back to WAIT, if the instance still serves; `counted`: the attempt was one."""
+    if state.ended is not None:
+        _fail(state, number, state.ended, do)
+        return
+    call = state.calls[number]
+    call.avoid = _leave_link(state, number, call)
+    call.attempts -= 0 if counted else 1
+    call.last_error, call.since = error, now
+    state.waiting[number] = call

@@ -1,0 +1,132 @@
+"""A data stream over gRPC: one bidirectional stream, and one thread that reads it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from typing import Any, cast
+
+import grpc
+
+from eais.errors import EaisError, Unavailable, make_error
+from eais.rpc import client, verbs
+from eais.rpc.hello import check_version
+from eais.rpc.status import DETAILS_KEY, error_of_message, error_of_rpc
+from eais.rpc.v1 import worker_pb2
+from eais.value import Deferred
+from eais_client.dialer import SOFTWARE
+from eais_client.outbox import Outbox
+from eais_client.pieces import Assembly
+from eais_client.wire import Incoming, StreamEvents
+
+JOIN_S = 2.0
+
+
+class GrpcDataStream:
+    """A `DataStream`; takes the channel as its own and closes it at the end."""
+
+    def __init__(
+        self, number: int, channel: grpc.Channel, holds: Iterable[str], events: StreamEvents
+    ) -> None:
+        self._number = number
+        self._channel = channel
+        self._events = events
+        self._outbox = Outbox(SOFTWARE, holds)
+        self._partial: dict[int, Assembly] = {}
+        self._opened = self._closed = False
+        self._call: Any = client.stream(channel, verbs.WORKER_STREAM, self._outbox.messages())
+        self._reader = threading.Thread(
+            target=self._read, name=f"eais-stream-{number}", daemon=True
+        )
+        self._reader.start()
+
+    def send(self, run: worker_pb2.Run, deferred: Deferred) -> None:
+        """See `DataStream`."""
+        self._outbox.put(run, deferred)
+
+    def cancel(self, call: int) -> None:
+        """See `DataStream`."""
+        self._outbox.cancel(call)
+
+    def hold(self, session: str) -> None:
+        """See `DataStream`."""
+        self._outbox.hold(session)
+
+    def release(self, session: str) -> None:
+        """See `DataStream`."""
+        self._outbox.release(session)
+
+    def close(self) -> None:
+        """See `DataStream`."""
+        self._closed = True
+        self._outbox.close()
+        self._call.cancel()
+        if threading.current_thread() is not self._reader:
+            self._reader.join(JOIN_S)
+            self._channel.close()
+
+    def _read(self) -> None:
+        error = self._read_all()
+        self._outbox.close()
+        if not self._closed:
+            self._events.broken(self._number, error)
+        self._channel.close()
+
+    def _read_all(self) -> EaisError:
+        """Read to the end; why it ended."""
+        try:
+            for message in self._call:
+                self._take(message)
+        except grpc.RpcError as error:
+            return self._why(error)
+        except EaisError as error:
+            self._call.cancel()  # the worker speaks another protocol than ours
+            return error
+        return Unavailable("WORKER_DIED", "the worker ended the stream")
+
+    def _why(self, error: grpc.RpcError) -> EaisError:
+        """A refusal of the worker's own words, else a connection that broke or never was."""
+        if _has_details(error):
+            return error_of_rpc(error, "HOST_UNREACHABLE")
+        reason = "WORKER_DIED" if self._opened else "HOST_UNREACHABLE"
+        return Unavailable(reason, f"no answer ({(error.details() or '')[:160]})")
+
+    def _take(self, message: worker_pb2.ToClient) -> None:
+        if message.HasField("hello"):
+            check_version(message.hello)
+            self._opened = True
+            self._events.opened(self._number)
+        for answer in message.answers:
+            self._take_answer(answer)
+        for piece in message.pieces:
+            self._take_piece(piece)
+        if message.draining:
+            self._events.draining(self._number)
+
+    def _take_answer(self, answer: worker_pb2.Answer) -> None:
+        if answer.HasField("error"):
+            push_back_s = answer.error.push_back_ms / 1000
+            error = error_of_message(answer.error)
+            self._events.refused(self._number, answer.call_id, error, push_back_s)
+            return
+        assembly = Assembly(answer)
+        self._partial[answer.call_id] = assembly
+        self._finish(answer.call_id, assembly)
+
+    def _take_piece(self, piece: worker_pb2.Piece) -> None:
+        assembly = self._partial.get(piece.call_id)
+        if assembly is None:
+            raise make_error("MALFORMED_MESSAGE", "a piece of an answer that isn't there")
+        assembly.add(piece)
+        self._finish(piece.call_id, assembly)
+
+    def _finish(self, call: int, assembly: Assembly) -> None:
+        answer: Incoming | None = assembly.whole()
+        if answer is not None:
+            del self._partial[call]
+            self._events.answered(call, answer)
+
+
+def _has_details(error: grpc.RpcError) -> bool:
+    trailers = cast("Iterable[tuple[str, Any]]", error.trailing_metadata() or ())
+    return any(key == DETAILS_KEY for key, _value in trailers)

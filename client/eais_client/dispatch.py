@@ -1,0 +1,119 @@
+"""Which call goes to which worker, and what it takes to reach one. (Brain)
+
+A call goes to the open link with the fewest calls on it, to another one than its last
+where there are several. Calls wait in order of arrival when the bytes in flight are at
+their bound. While one waits, workers are connected to; when none can be, they are asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from math import inf
+
+from eais_client.call_events import Action, Connect, Disconnect, Find, Reopen, Send, WakeAt
+from eais_client.call_state import Call, LinkState, State
+
+
+def dispatch(state: State, now: float, do: list[Action]) -> None:
+    """Send what can be sent; else see to it that it can be; end streams not needed."""
+    if state.waiting:
+        _send_waiting(state, now, do)
+    if state.waiting:
+        _seek_workers(state, now, do)
+    _tidy_links(state, do)
+    if state.waiting or state.unwatched:
+        _set_wake(state, now, do)
+
+
+def _send_waiting(state: State, now: float, do: list[Action]) -> None:
+    usable = [link for link in state.links if link.usable and link.epoch == state.epoch]
+    for number, call in list(state.waiting.items()):
+        if not usable or not _has_room(state, call):
+            return
+        if call.not_before > now or call.newer_than >= state.epoch:
+            continue
+        if not _session_ready(state, call, do):
+            continue
+        link = min(usable, key=lambda link: (link is call.avoid, len(link.calls), link.worker.n))
+        del state.waiting[number]
+        call.link, call.attempts = link, call.attempts + 1
+        link.calls.add(number)
+        state.in_flight_bytes += call.size
+        do.append(Send(number, link.stream, state.epoch))
+
+
+def _has_room(state: State, call: Call) -> bool:
+    # One call may always go, however large.
+    total = state.in_flight_bytes + call.size
+    return not state.in_flight_bytes or total <= state.limits.max_in_flight_bytes
+
+
+def _session_ready(state: State, call: Call, do: list[Action]) -> bool:
+    session = state.sessions[call.session]
+    if session.epoch < state.epoch:
+        reopen(state, call.session, do)
+    return not session.opening
+
+
+def _seek_workers(state: State, now: float, do: list[Action]) -> None:
+    for link in state.links:
+        due = link.state is LinkState.DOWN and link.retry_at <= now
+        if due and link.worker.serving and not link.retired and link.epoch == state.epoch:
+            state.streams += 1
+            link.state, link.stream = LinkState.CONNECTING, state.streams
+            do.append(Connect(link.stream, link.worker))
+    if not state.finding and state.find_at <= now and _needs_finding(state):
+        state.finding = True
+        state.finds += 1
+        do.append(Find())
+
+
+def _needs_finding(state: State) -> bool:
+    stale = any(call.newer_than >= state.epoch for call in state.waiting.values())
+    # A first connection under way is no reason to ask: it has not failed yet.
+    hopeful = any(
+        link.usable or (link.state is LinkState.CONNECTING and not link.failures)
+        for link in state.links
+        if not link.retired
+    )
+    return stale or not hopeful
+
+
+def _tidy_links(state: State, do: list[Action]) -> None:
+    keep = []
+    for link in state.links:
+        done = link.retired or link.state is LinkState.DRAINING
+        if done and not link.calls and link.stream:
+            do.append(Disconnect(link.stream))
+            link.state, link.stream, link.retired = LinkState.DOWN, 0, True
+        if link.stream or link.calls or not link.retired:
+            keep.append(link)
+    state.links[:] = keep
+
+
+def _set_wake(state: State, now: float, do: list[Action]) -> None:
+    wake_at = min(_wake_times(state, now), default=inf)
+    if wake_at < state.wake_at:
+        state.wake_at = wake_at
+        do.append(WakeAt(wake_at))
+
+
+def _wake_times(state: State, now: float) -> Iterable[float]:
+    for call in state.waiting.values():
+        yield call.since + state.limits.unavailable_timeout_s
+        if call.not_before > now:
+            yield call.not_before
+    if state.waiting:
+        yield from (link.retry_at for link in state.links if link.retry_at > now)
+        if state.find_at > now:
+            yield state.find_at
+    for call in state.unwatched.values():
+        yield call.deadline_at
+
+
+def reopen(state: State, name: str, do: list[Action]) -> None:
+    """Have the session opened again, unless that is under way."""
+    session = state.sessions[name]
+    if not session.opening:
+        session.opening = True
+        do.append(Reopen(name))

@@ -1,0 +1,189 @@
+"""This process as one front-end: its wire, its Watch, and what it has attached.
+
+One for each context in a process, shared by all sessions, made when it is first needed.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import random
+import threading
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+from eais.deadline import Deadline
+from eais.errors import EaisError
+from eais.tls import LeafFile
+from eais_client.attachment import Attachment, Tools
+from eais_client.background import Callbacks, ThreadAlarm, spawn_thread
+from eais_client.backoff import Backoff
+from eais_client.choose import check_usable, choose
+from eais_client.config import ClientConfig
+from eais_client.context import Context, ContextStore
+from eais_client.dialer import Dialer, check_process
+from eais_client.grpc_wire import GrpcWire
+from eais_client.instances import Instance
+from eais_client.wire import Load, Timeout, Watch, Wire
+
+T = TypeVar("T")
+
+# How long a new session waits for a manager that is being restarted.
+MANAGER_PATIENCE_S = 5.0
+
+
+class FrontEnd:
+    """Chooses instances and holds their attachments; safe from any thread."""
+
+    def __init__(self, wire: Wire, config: ClientConfig, tools: Tools) -> None:
+        self._wire = wire
+        self._config = config
+        self._tools = tools
+        self._lock = threading.Lock()
+        self._known: dict[str, Instance] = {}
+        self._attachments: dict[str, Attachment] = {}
+        self._watch: Watch | None = None
+        self._pid = os.getpid()
+        self.callbacks = Callbacks()
+        self.clock = tools.clock
+
+    def select(self, name: str, deadline: Deadline) -> Instance:
+        """The instance called `name`, or the only one attached here; usable now.
+
+        Raises NOT_ATTACHED, INSTANCE_AMBIGUOUS, INSTANCE_STOPPED, INSTANCE_FAILED,
+        NOT_FOUND, `IdentityError`, POOL_UNREACHABLE.
+        """
+        frontend = self._wire.frontend()
+        if name:
+            known = self._known.get(name)
+            found = self._ask(deadline, lambda s: self._wire.describe(name, s), known)
+            return check_usable(found, frontend)
+        listed = tuple(self._known.values())
+        return choose(self._ask(deadline, self._wire.list, listed or None), frontend)
+
+    def attachment(self, instance: Instance) -> Attachment:
+        """The attachment of `instance`, made if this process has none yet."""
+        frontend = self._wire.frontend()
+        with self._lock:
+            if self._watch is None:
+                self._watch = self._wire.watch(self)
+                self.callbacks.start()
+            found = self._attachments.get(instance.id)
+            if found is None:
+                limits = self._config.limits()
+                found = Attachment(instance, frontend, self._wire, limits, self._tools, self._want)
+                self._attachments[instance.id] = found
+                return found
+        found.on_instance(instance)
+        return found
+
+    def check_process(self) -> None:
+        """Raise `UsageError` FORKED in a child of the process that this belongs to."""
+        if os.getpid() != self._pid:
+            check_process()
+
+    def close(self) -> None:
+        """End the Watch, all attachments and all channels."""
+        if os.getpid() != self._pid:
+            return  # they are the parent's
+        with self._lock:
+            watch, self._watch = self._watch, None
+            attachments = list(self._attachments.values())
+            self._attachments.clear()
+        if watch is not None:
+            watch.close()
+        for attachment in attachments:
+            attachment.close()
+        self._wire.close()
+
+    def instance(self, instance: Instance) -> None:
+        """See `WatchEvents`."""
+        with self._lock:
+            self._known[instance.id] = instance
+            attachment = self._attachments.get(instance.id)
+        if attachment is not None:
+            attachment.on_instance(instance)
+
+    def loads(self) -> list[Load]:
+        """See `WatchEvents`."""
+        with self._lock:
+            attachments = list(self._attachments.values())
+        return [attachment.load() for attachment in attachments]
+
+    def _want(self, instance: str) -> None:
+        watch = self._watch
+        if watch is not None:
+            watch.want(instance)
+
+    def _ask(self, deadline: Deadline, ask: Callable[[Timeout], T], known: T | None) -> T:
+        """Ask the pool; while it is away use what is `known`, else wait for it a little."""
+        clock, failures = self._tools.clock, 0
+        until = deadline.earlier(Deadline.after(MANAGER_PATIENCE_S, clock()))
+        while True:
+            deadline.check(clock())
+            left_s = min(deadline.left_s(clock()), self._config.control_timeout_s)
+            try:
+                return ask(left_s)
+            except EaisError as error:
+                if error.reason != "POOL_UNREACHABLE":
+                    raise
+                if known is not None:
+                    return known
+                failures += 1
+                wait_s = Backoff().delay_s(failures, self._tools.rng)
+                if until.passed(clock() + wait_s):
+                    raise
+            self._tools.sleep(wait_s)
+
+
+_Key = tuple[str, Context]
+_lock = threading.Lock()
+_frontends: dict[_Key, FrontEnd] = {}
+
+
+def frontend_of(environ: Mapping[str, str]) -> FrontEnd:
+    """This process's front-end for the context in force; made when first asked for.
+
+    Raises `UsageError` NOT_ATTACHED if no pool is known, `ConfigError`, FORKED.
+    """
+    check_process()
+    store = ContextStore.of_environ(environ)
+    context = store.current(environ)
+    key = (str(store.directory), context)
+    with _lock:
+        if key not in _frontends:
+            config = ClientConfig.of_environ(environ, store.file)
+            dialer = Dialer(LeafFile(store.frontend_file(context.name)))
+            _frontends[key] = FrontEnd(GrpcWire(dialer, context), config, real_tools(config))
+        return _frontends[key]
+
+
+def real_tools(config: ClientConfig) -> Tools:
+    """Threads, the monotonic clock and real randomness."""
+    tools = Tools(
+        spawn=spawn_thread,
+        alarm=lambda ring: ThreadAlarm(tools.clock, ring),
+        rng=random.random,
+        control_timeout_s=config.control_timeout_s,
+    )
+    return tools
+
+
+def close_all() -> None:
+    """End every front-end of this process; sessions made later begin anew."""
+    with _lock:
+        frontends = list(_frontends.values())
+        _frontends.clear()
+    for frontend in frontends:
+        frontend.close()
+
+
+def _after_fork() -> None:
+    # Another thread may have held the lock when this process was forked.
+    global _lock
+    _lock = threading.Lock()
+    _frontends.clear()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+atexit.register(close_all)

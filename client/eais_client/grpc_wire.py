@@ -1,0 +1,92 @@
+"""The real `Wire`: gRPC over mutual TLS, with the identity of one context."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Iterable
+
+from eais.errors import UsageError
+from eais.identity import Role
+from eais.rpc import verbs
+from eais.rpc.v1 import listener_pb2, pool_pb2
+from eais_client.context import Context
+from eais_client.data_stream import GrpcDataStream
+from eais_client.dialer import Dialer, Peer
+from eais_client.instances import Address, Instance, Worker, workers_of
+from eais_client.pool_client import pool_peer
+from eais_client.watch import GrpcWatch
+from eais_client.wire import StreamEvents, Timeout, WatchEvents
+
+
+class GrpcWire:
+    """A `Wire`; channels are made when they are first needed."""
+
+    def __init__(self, dialer: Dialer, context: Context) -> None:
+        self._dialer = dialer
+        self._pool = pool_peer(dialer, context)
+        self._lock = threading.Lock()
+        self._listeners: dict[Address, Peer] = {}
+
+    def frontend(self) -> str:
+        """See `Wire`."""
+        identity = self._dialer.bundle().identity
+        if identity.role is not Role.FRONTEND:
+            raise UsageError("ARGUMENT", f"the identity is a {identity.role}'s, not a front-end's")
+        return identity.name
+
+    def describe(self, instance: str, timeout_s: Timeout) -> Instance:
+        """See `Wire`."""
+        request = pool_pb2.DescribeRequest(instance=instance)
+        reply = self._pool.call(verbs.POOL_DESCRIBE, request, timeout_s)
+        return Instance.of_message(reply.instance)
+
+    def list(self, timeout_s: Timeout) -> tuple[Instance, ...]:
+        """See `Wire`."""
+        reply = self._pool.call(verbs.POOL_LIST, pool_pb2.ListRequest(), timeout_s)
+        return tuple(Instance.of_message(message) for message in reply.instances)
+
+    def watch(self, events: WatchEvents) -> GrpcWatch:
+        """See `Wire`."""
+        return GrpcWatch(self._pool, events, random.random)
+
+    def open(
+        self, listener: Address, request: listener_pb2.OpenRequest, timeout_s: Timeout
+    ) -> listener_pb2.OpenReply:
+        """See `Wire`."""
+        return self._listener(listener).call(verbs.LISTENER_OPEN, request, timeout_s)
+
+    def push(
+        self, listener: Address, chunks: Iterable[listener_pb2.PushChunk], timeout_s: Timeout
+    ) -> None:
+        """See `Wire`."""
+        self._listener(listener).upload(verbs.LISTENER_PUSH, chunks, timeout_s)
+
+    def locate(
+        self, listener: Address, instance: str, epoch: int, timeout_s: Timeout
+    ) -> tuple[Worker, ...]:
+        """See `Wire`."""
+        request = listener_pb2.LocateRequest(instance=instance, epoch=epoch)
+        reply = self._listener(listener).call(verbs.LISTENER_LOCATE, request, timeout_s)
+        return workers_of(reply.workers)
+
+    def stream(
+        self, number: int, worker: Address, holds: Iterable[str], events: StreamEvents
+    ) -> GrpcDataStream:
+        """See `Wire`."""
+        return GrpcDataStream(number, self._dialer.dial(worker), holds, events)
+
+    def close(self) -> None:
+        """See `Wire`."""
+        with self._lock:
+            listeners, self._listeners = list(self._listeners.values()), {}
+        for peer in [self._pool, *listeners]:
+            peer.close()
+
+    def _listener(self, address: Address) -> Peer:
+        with self._lock:
+            if address not in self._listeners:
+                self._listeners[address] = Peer(
+                    self._dialer, address, verbs.LISTENER_GREET, "HOST_UNREACHABLE"
+                )
+            return self._listeners[address]

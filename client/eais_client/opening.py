@@ -1,0 +1,197 @@
+"""Opening a session at the listener: hash first, send only what is missing, go on from there.
+
+Also used to open a session again, when a newer epoch moved the instance to another
+listener or a worker doesn't know it any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+
+from eais.deadline import Deadline
+from eais.errors import EaisError, make_error
+from eais.instance import InstanceState
+from eais.rpc.v1 import listener_pb2
+from eais_client.backoff import Backoff, Rng
+from eais_client.instances import Address, Instance, Worker, workers_of
+from eais_client.model_source import ModelSource, SourceFile
+from eais_client.ort_errors import worded
+from eais_client.signature import Signature
+from eais_client.wire import Wire
+
+#: Called with the bytes sent and the bytes to send, as an upload goes on.
+Progress = Callable[[int, int], None]
+
+MAX_ATTEMPTS = 3
+
+_progress: ContextVar[Progress | None] = ContextVar("eais_upload_progress", default=None)
+
+
+@contextmanager
+def on_upload(progress: Progress) -> Iterator[None]:
+    """Call `progress(done_bytes, total_bytes)` while sessions made in the block send models."""
+    token = _progress.set(progress)
+    try:
+        yield
+    finally:
+        _progress.reset(token)
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """What a session is made from: the caller's model, and the spec that travels."""
+
+    source: ModelSource
+    spec: listener_pb2.SessionSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A session that the listener opened."""
+
+    id: str
+    epoch: int
+    signature: Signature
+    workers: tuple[Worker, ...]
+
+
+@dataclass(slots=True)
+class Patience:
+    """How long an opening may go on: the caller's deadline, and a bound without progress."""
+
+    deadline: Deadline
+    unavailable_timeout_s: float
+    clock: Callable[[], float]
+    sleep: Callable[[float], None]
+    rng: Rng
+    backoff: Backoff = field(default_factory=Backoff)
+    failures: int = 0
+    refusals: int = 0
+    since: float = -1.0
+
+    def timeout_s(self) -> float | None:
+        """Seconds left for one step; raises `DeadlineExceeded`."""
+        self.deadline.check(self.clock())
+        return self.deadline.left_or_none(self.clock())
+
+    def progressed(self) -> None:
+        """Something was done: patience begins anew."""
+        self.failures, self.since = 0, -1.0
+
+    def wait(self, error: EaisError) -> None:
+        """Wait before another try; raises `error` if there is to be none."""
+        now = self.clock()
+        self.since = now if self.since < 0 else self.since
+        self.failures += 1
+        self.refusals += error.reason != "HOST_UNREACHABLE"
+        out_of_patience = now >= self.since + self.unavailable_timeout_s
+        if not error.retryable or out_of_patience or self.refusals >= MAX_ATTEMPTS:
+            raise error
+        wait_s = self.backoff.delay_s(self.failures, self.rng)
+        self.sleep(min(wait_s, self.deadline.left_s(now)))
+        self.deadline.check(self.clock())
+
+
+def open_session(
+    wire: Wire,
+    model: Model,
+    find: Callable[[bool], Instance],
+    patience: Patience,
+) -> Opened:
+    """Open a session, sending what the listener lacks.
+
+    `find(fresh)` gives the instance; with `fresh` it must ask the pool. Raises the
+    listener's refusals, as onnxruntime's exceptions where they are; `Unavailable` when
+    nobody answered for too long; `DeadlineExceeded`.
+    """
+    fresh = False
+    while True:
+        instance = find(fresh)
+        try:
+            opened = _try_open(wire, model, instance, patience)
+        except EaisError as error:
+            newest = instance if error.reason != "STALE_EPOCH" else find(True)
+            if newest.epoch <= instance.epoch:
+                patience.wait(worded(error, model.source.path))
+            fresh = True
+            continue
+        if opened is not None:
+            return opened
+        patience.progressed()
+
+
+def _try_open(wire: Wire, model: Model, instance: Instance, patience: Patience) -> Opened | None:
+    """One Open; None if files were missing, which were sent."""
+    listener = listener_of(instance)
+    request = listener_pb2.OpenRequest(instance=instance.id, epoch=instance.epoch, spec=model.spec)
+    reply = wire.open(listener, request, patience.timeout_s())
+    if reply.missing:
+        _push_all(wire, model, instance, listener, reply, patience)
+        return None
+    return Opened(
+        reply.session.id,
+        instance.epoch,
+        Signature.of_message(reply.session.signature),
+        workers_of(reply.session.workers),
+    )
+
+
+def listener_of(instance: Instance) -> Address:
+    """Where the instance's listener is; `Unavailable` NO_WORKER if it has none now."""
+    if instance.listener is None or instance.state is not InstanceState.IN_USE:
+        text = f"{instance.id} has no listener now: it is {instance.state.value}"
+        raise make_error("NO_WORKER", text, metadata={"instance": instance.id})
+    return instance.listener
+
+
+def _push_all(
+    wire: Wire,
+    model: Model,
+    instance: Instance,
+    listener: Address,
+    reply: listener_pb2.OpenReply,
+    patience: Patience,
+) -> None:
+    total = sum(missing.size - missing.offset for missing in reply.missing)
+    told = _Told(_progress.get(), total)
+    told.add(0)
+    for missing in reply.missing:
+        file = model.source.file(missing.sha256)
+        if file is None:
+            text = "the listener asks for a file that is none of the model's"
+            raise make_error("MALFORMED_MESSAGE", text)
+        chunks = _chunks(file, instance, missing.offset, told)
+        wire.push(listener, chunks, patience.timeout_s())
+        patience.progressed()
+
+
+class _Told:
+    """Counts what was sent and tells whoever wants to know."""
+
+    def __init__(self, progress: Progress | None, total: int) -> None:
+        self._progress = progress
+        self._total = total
+        self._done = 0
+
+    def add(self, count: int) -> None:
+        self._done += count
+        if self._progress is not None:
+            self._progress(self._done, self._total)
+
+
+def _chunks(
+    file: SourceFile, instance: Instance, offset: int, told: _Told
+) -> Iterator[listener_pb2.PushChunk]:
+    """The file from `offset`; the first chunk names it."""
+    first = True
+    for start, data in file.pieces(offset):
+        chunk = listener_pb2.PushChunk(offset=start, data=data)
+        if first:
+            chunk.instance, chunk.epoch = instance.id, instance.epoch
+            chunk.sha256, chunk.size = file.sha256, file.size
+            first = False
+        yield chunk
+        told.add(len(data))

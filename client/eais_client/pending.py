@@ -1,0 +1,45 @@
+"""One call between the thread that waits for it and the thread that brings its answer."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from eais.deadline import Deadline
+from eais.errors import EaisError
+from eais_client.wire import Incoming, Outgoing
+
+Done = Callable[["PendingCall"], None]
+
+
+class PendingCall:
+    """A call under way; done once, with an answer or an error.
+
+    `on_done` is called by the thread that brings the end; without it somebody waits.
+    """
+
+    __slots__ = ("_event", "_on_done", "answer", "deadline", "error", "outgoing")
+
+    def __init__(self, outgoing: Outgoing, deadline: Deadline, on_done: Done | None = None) -> None:
+        self.outgoing = outgoing
+        self.deadline = deadline
+        self.answer: Incoming | None = None
+        self.error: EaisError | None = None
+        self._on_done = on_done
+        self._event = threading.Event()
+
+    @property
+    def watched(self) -> bool:
+        """Whether a thread waits, and sees to the deadline itself."""
+        return self._on_done is None
+
+    def finish(self, error: EaisError | None = None) -> None:
+        """The call is over: with `error`, or with the answer put here before."""
+        self.error = error
+        self._event.set()
+        if self._on_done is not None:
+            self._on_done(self)
+
+    def wait(self, timeout_s: float | None) -> bool:
+        """Wait for the end; False if `timeout_s` passed first."""
+        return self._event.wait(timeout_s)

@@ -1,0 +1,133 @@
+"""The drop-in: `eais.InferenceSession` where a program had onnxruntime's.
+
+The model runs on the accelerator that is attached; the program keeps its code, the
+exceptions it catches and the answers it gets. This file is all that `import eais` and
+naming the class load; `eais_client.remote_session` has the work, and numpy and gRPC.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from eais_client.session_options import SessionOptions, session_options_of
+from eais_client.signature import ModelMetadata, NodeArg
+
+if TYPE_CHECKING:
+    from eais_client.frontend import FrontEnd
+
+
+class InferenceSession:
+    """A model loaded on an attached instance; onnxruntime's `InferenceSession`.
+
+    Args:
+        path_or_bytes: the model's path (external data is found beside it), or its bytes.
+        sess_options: ours or onnxruntime's `SessionOptions`.
+        providers: as onnxruntime takes them; names that the instance lacks are warned of.
+        provider_options: as onnxruntime takes them; also one dict. Our own keys are
+            `instance` ("ei-...": which one) and `timeout_s` (how long each call may take).
+        frontend: for tests; the one of the context in force is used otherwise.
+
+    Raises what onnxruntime raises for the same mistake (`NoSuchFile`, `InvalidProtobuf`,
+    `InvalidGraph`, `Fail`, TypeError, ...), each also an `eais.errors.EaisError`; and
+    NOT_ATTACHED, INSTANCE_AMBIGUOUS, INSTANCE_STOPPED, `Unavailable`, `IdentityError`,
+    `DeadlineExceeded`.
+
+    Thread-safe. Calls run side by side; `close` ends it, as does the end of a `with`.
+    """
+
+    def __init__(
+        self,
+        path_or_bytes: str | bytes | os.PathLike[str],
+        sess_options: object = None,
+        providers: Sequence[str | tuple[str, dict[Any, Any]]] | None = None,
+        provider_options: Sequence[dict[Any, Any]] | Mapping[str, Any] | None = None,
+        *,
+        frontend: FrontEnd | None = None,
+        **_ignored: object,
+    ) -> None:
+        from eais_client.remote_session import RemoteSession
+
+        self._options = session_options_of(sess_options)
+        self._remote = RemoteSession(
+            path_or_bytes, self._options, providers, provider_options, frontend
+        )
+
+    def run(
+        self,
+        output_names: Sequence[str] | None,
+        input_feed: Mapping[str, Any],
+        run_options: object = None,
+    ) -> list[Any]:
+        """Run the model and wait for the answer.
+
+        `output_names` None or empty: all, in the model's order. Inputs are arrays, lists
+        (made arrays of the declared type), or what sequence and map inputs take. Answers
+        are arrays (writable, their own memory), lists and dicts.
+
+        Raises what onnxruntime raises; and DEADLINE_EXCEEDED, INSTANCE_STOPPED, DETACHED,
+        SESSION_CLOSED, NO_WORKER, WORKER_DIED, FORKED.
+        """
+        return self._remote.run(output_names, input_feed, run_options)
+
+    def run_async(
+        self,
+        output_names: Sequence[str] | None,
+        input_feed: Mapping[str, Any],
+        callback: Callable[[list[Any], Any, str], object],
+        user_data: Any,
+        run_options: object = None,
+    ) -> None:
+        """Begin a run; `callback(results, user_data, error)` is called on another thread.
+
+        On success `error` is "", else `results` is [] and `error` is onnxruntime's text.
+        What is wrong with the inputs' names is raised here, as onnxruntime does.
+        """
+        self._remote.run_async(output_names, input_feed, callback, user_data, run_options)
+
+    def get_inputs(self) -> list[NodeArg]:
+        """The model's inputs, with `.name`, `.shape` and `.type`."""
+        return list(self._remote.signature.inputs)
+
+    def get_outputs(self) -> list[NodeArg]:
+        """The model's outputs."""
+        return list(self._remote.signature.outputs)
+
+    def get_overridable_initializers(self) -> list[NodeArg]:
+        """The initializers that a feed may override."""
+        return list(self._remote.signature.overridable_initializers)
+
+    def get_modelmeta(self) -> ModelMetadata:
+        """What the model's maker wrote into it."""
+        return self._remote.signature.metadata
+
+    def get_providers(self) -> list[str]:
+        """The execution providers in use at the worker."""
+        return list(self._remote.signature.providers)
+
+    def get_provider_options(self) -> dict[str, dict[str, str]]:
+        """Options of each provider in use: none are set by callers."""
+        return {name: {} for name in self._remote.signature.providers}
+
+    def get_session_options(self) -> SessionOptions:
+        """The options that the session was made with."""
+        return self._options
+
+    def close(self) -> None:
+        """End the session; later calls fail with SESSION_CLOSED. May be called again."""
+        self._remote.close()
+
+    def __enter__(self) -> InferenceSession:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<eais.InferenceSession {self._remote!r}>"
+
+
+def get_available_providers() -> list[str]:
+    """The execution providers that attached instances may have."""
+    return ["CPUExecutionProvider"]

@@ -1,0 +1,192 @@
+"""What an attachment needs of the network: a constructor argument, with a fake shipped.
+
+`eais_client.grpc_wire.GrpcWire` is the real one, `eais_client.testing.FakeWire` the fake.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from eais.errors import EaisError
+from eais.rpc.v1 import listener_pb2, worker_pb2
+from eais.value import Deferred, Value, decode_value
+from eais_client.instances import Address, Instance, Worker
+
+
+@dataclass(slots=True)
+class Outgoing:
+    """A call's inputs, encoded once and sent as often as needed.
+
+    Attributes:
+        message: the Run without call id, epoch and time left.
+        deferred: bytes of large tensors, which follow it; the caller's own memory.
+        size: bytes of inputs.
+    """
+
+    message: worker_pb2.Run
+    deferred: Deferred
+    size: int
+
+    def run(self, call: int, epoch: int, timeout_us: int) -> worker_pb2.Run:
+        """The message for one attempt."""
+        run = worker_pb2.Run(call_id=call, epoch=epoch, timeout_us=timeout_us)
+        run.MergeFrom(self.message)
+        return run
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """A whole answer: its message, and the bytes of its large tensors."""
+
+    message: worker_pb2.Answer
+    buffers: list[bytearray] = field(default_factory=list)
+
+    def values(self) -> list[Value]:
+        """The outputs in the order asked for; the arrays own their memory."""
+        buffers = iter(self.buffers)
+        return [decode_value(value, buffers) for value in self.message.outputs]
+
+
+class StreamEvents(Protocol):
+    """What a data stream tells its attachment, from the thread that reads it."""
+
+    def opened(self, stream: int) -> None:
+        """The worker said hello."""
+        ...
+
+    def answered(self, call: int, answer: Incoming) -> None:
+        """A call's outputs are all there."""
+        ...
+
+    def refused(self, stream: int, call: int, error: EaisError, push_back_s: float) -> None:
+        """A call failed at the worker."""
+        ...
+
+    def draining(self, stream: int) -> None:
+        """The worker takes no new calls."""
+        ...
+
+    def broken(self, stream: int, error: EaisError) -> None:
+        """The stream ended. Said once, and last, unless it was closed from here."""
+        ...
+
+
+class DataStream(Protocol):
+    """One connection to a worker. No method blocks; all may be called from any thread.
+
+    Another transport may let the thread that waits for an answer do the reading; what it
+    tells `StreamEvents` is the same.
+    """
+
+    def send(self, run: worker_pb2.Run, deferred: Deferred) -> None:
+        """Send a call, together with what else waits; nothing on an ended stream."""
+        ...
+
+    def cancel(self, call: int) -> None:
+        """Tell the worker that nobody waits for the call; stop sending its tensors."""
+        ...
+
+    def hold(self, session: str) -> None:
+        """Say that this process uses the session."""
+        ...
+
+    def release(self, session: str) -> None:
+        """Say that it doesn't any more."""
+        ...
+
+    def close(self) -> None:
+        """End the stream; `StreamEvents` hears no more of it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Calls of an attachment: those that wait, and those answered so far."""
+
+    instance: str
+    waiting: int
+    answered: int
+
+
+class WatchEvents(Protocol):
+    """What the Watch tells and asks, from its own threads."""
+
+    def instance(self, instance: Instance) -> None:
+        """The instance as it is now."""
+        ...
+
+    def loads(self) -> Sequence[Load]:
+        """What is told up: the load of each attachment."""
+        ...
+
+
+class Watch(Protocol):
+    """The Watch that keeps a process told of its instances."""
+
+    def want(self, instance: str) -> None:
+        """Say that a call finds no worker of the instance."""
+        ...
+
+    def close(self) -> None:
+        """End it."""
+        ...
+
+
+Timeout = float | None
+
+
+class Wire(Protocol):
+    """The pool, its listeners and workers, as one front-end reaches them.
+
+    Every failure is an `EaisError`. `timeout_s` None means as long as the peer is alive.
+    """
+
+    def frontend(self) -> str:
+        """This front-end's id, as its certificate says; `IdentityError` if it won't do."""
+        ...
+
+    def describe(self, instance: str, timeout_s: Timeout) -> Instance:
+        """The instance as the manager sees it."""
+        ...
+
+    def list(self, timeout_s: Timeout) -> tuple[Instance, ...]:
+        """The tenant's instances."""
+        ...
+
+    def watch(self, events: WatchEvents) -> Watch:
+        """Keep `events` told of this front-end's instances, from now on."""
+        ...
+
+    def open(
+        self, listener: Address, request: listener_pb2.OpenRequest, timeout_s: Timeout
+    ) -> listener_pb2.OpenReply:
+        """Open a session, or hear which files are missing."""
+        ...
+
+    def push(
+        self, listener: Address, chunks: Iterable[listener_pb2.PushChunk], timeout_s: Timeout
+    ) -> None:
+        """Send one file."""
+        ...
+
+    def locate(
+        self, listener: Address, instance: str, epoch: int, timeout_s: Timeout
+    ) -> tuple[Worker, ...]:
+        """The instance's workers as the listener sees them."""
+        ...
+
+    def stream(
+        self, number: int, worker: Address, holds: Iterable[str], events: StreamEvents
+    ) -> DataStream:
+        """Connect to a worker; `events` hears how it goes, also when it can't be."""
+        ...
+
+    def close(self) -> None:
+        """End everything."""
+        ...
+
+
+#: Runs a function in the background: on a thread in life, when asked to in tests.
+Spawn = Callable[[str, Callable[[], Any]], None]
