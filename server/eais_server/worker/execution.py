@@ -65,7 +65,8 @@ def execute(
         answer, deferred = _refusal(
             make_error("RUN_MEMORY", "the inputs or outputs don't fit the worker's memory")
         )
-    except Exception:  # noqa: BLE001 - the edge of the thread: its text stays in the log
+    except Exception:
+        # The edge of the thread: what it says stays in the log.
         log.exception("BUG: a call raised")
         answer, deferred = _refusal(make_error("BUG", "the worker failed on this call"))
     answer.call_id = run.call_id
