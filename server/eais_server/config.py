@@ -1,0 +1,99 @@
+"""The listener's settings: flag > `EAIS_*` variable > file's `[listener]` table > default."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from eais_server.supervision import Limits
+
+_GIB = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class ListenerConfig:
+    """All that can be set of a listener; ValueError names what can't be.
+
+    Attributes:
+        bind: the address of both planes; "": beside an embedded pool's manager.
+        store_limit_bytes: of the model store, uploads included.
+        model_max_bytes: of one model with its external data.
+        sessions_max: of one instance.
+        session_idle_s: after which a session that nobody holds is dropped.
+        spares: workers that wait to be adopted.
+        spawn_timeout_s, adopt_timeout_s, load_timeout_s, heartbeat_timeout_s: after which
+            a worker that starts, binds, loads or serves in silence is killed.
+        drain_grace_s: for calls in flight when the listener is told to end.
+        first_message_timeout_s: for the first chunk of a push.
+        chunk_timeout_s: for each later one.
+        cpu_cores: how many to offer; 0: all that the listener may run on.
+        isolation: the level that workers must have, 1 or 2; 0: the highest that this host gives.
+        worker_memory_bytes: of each worker; 0: no limit.
+    """
+
+    bind: str = ""
+    store_limit_bytes: int = 20 * _GIB
+    model_max_bytes: int = 8 * _GIB
+    sessions_max: int = 256
+    session_idle_s: float = 600.0
+    spares: int = 1
+    spawn_timeout_s: float = 60.0
+    adopt_timeout_s: float = 10.0
+    load_timeout_s: float = 120.0
+    heartbeat_timeout_s: float = 30.0
+    drain_grace_s: float = 2.0
+    first_message_timeout_s: float = 5.0
+    chunk_timeout_s: float = 45.0
+    cpu_cores: int = 0
+    isolation: int = 0
+    worker_memory_bytes: int = 0
+
+    def __post_init__(self) -> None:
+        for name in _ABOVE_ZERO:
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} = {getattr(self, name)}: must be above 0")
+        for name in ("spares", "cpu_cores", "worker_memory_bytes", "drain_grace_s"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name} = {getattr(self, name)}: must not be below 0")
+        if self.isolation not in (0, 1, 2):
+            raise ValueError(f"isolation = {self.isolation}: must be 0, 1 or 2")
+
+    @classmethod
+    def for_test(cls) -> ListenerConfig:
+        """Small bounds, so that a test meets them."""
+        return cls(
+            store_limit_bytes=64 << 20,
+            model_max_bytes=16 << 20,
+            sessions_max=8,
+            cpu_cores=4,
+            drain_grace_s=0.5,
+        )
+
+    def level(self, probed: Literal[1, 2]) -> int:
+        """The level that workers get on a host that can give `probed` at most."""
+        return self.isolation or probed
+
+    @property
+    def limits(self) -> Limits:
+        """What supervision goes by."""
+        return Limits(
+            spares=self.spares,
+            spawn_timeout_s=self.spawn_timeout_s,
+            adopt_timeout_s=self.adopt_timeout_s,
+            load_timeout_s=self.load_timeout_s,
+            heartbeat_timeout_s=self.heartbeat_timeout_s,
+        )
+
+
+_ABOVE_ZERO = (
+    "store_limit_bytes",
+    "model_max_bytes",
+    "sessions_max",
+    "session_idle_s",
+    "spawn_timeout_s",
+    "adopt_timeout_s",
+    "load_timeout_s",
+    "heartbeat_timeout_s",
+    "first_message_timeout_s",
+    "chunk_timeout_s",
+)

@@ -1,0 +1,70 @@
+"""What supervision needs of the rest of the listener, each part where it belongs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from pathlib import Path
+
+from eais.rpc.v1 import listener_pb2, supervision_pb2
+from eais_server.grants import Grants
+from eais_server.host import Host
+from eais_server.openings import Openings
+from eais_server.supervision import actions as do
+from eais_server.usage import Counters
+from eais_server.workers import Outcome
+
+
+class ListenerDeeds:
+    """The `Deeds` of a listener. `all_gone` is set when a shutdown has seen every exit."""
+
+    def __init__(self, host: Host, grants: Grants, openings: Openings) -> None:
+        self._host = host
+        self._grants = grants
+        self._openings = openings
+        self.all_gone = asyncio.Event()
+
+    async def adoption(self, action: do.Adopt) -> supervision_pb2.Adopt:
+        """As `Deeds`."""
+        return await self._grants.adoption(action)
+
+    async def record_port(self, action: do.RecordPort) -> None:
+        """As `Deeds`."""
+        await self._grants.record_port(action)
+
+    async def place(
+        self, instance: str, session: str, folder: Path
+    ) -> listener_pb2.SessionSpec | None:
+        """As `Deeds`."""
+        return await self._openings.place(instance, session, folder)
+
+    async def outcome(self, action: Outcome) -> None:
+        """As `Deeds`."""
+        match action:
+            case do.KeepSession():
+                await self._openings.keep(action)
+            case do.RefuseSession():
+                await self._openings.refuse(action)
+            case do.ForgetSession():
+                await self._openings.forget(action)
+            case do.AnswerGranted():
+                await self._grants.answer_granted(action)
+            case do.Publish():
+                self._grants.publish(action)
+            case do.Release():
+                await self._grants.release(action)
+            case do.AllGone():
+                self.all_gone.set()
+
+    def beat(self, instance: str, worker: int, counted: Counters) -> None:
+        """As `Deeds`."""
+        self._host.meter.beat(instance, worker, counted)
+
+    def holds(self, instance: str, n: int, sessions: Iterable[str]) -> None:
+        """As `Deeds`."""
+        self._host.book.holds(instance, n, sessions, self._host.clock())
+
+    def gone(self, instance: str, n: int, worker: int) -> None:
+        """As `Deeds`."""
+        self._host.book.gone(instance, n, self._host.clock())
+        self._host.meter.ended(instance, worker)

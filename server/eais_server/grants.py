@@ -1,0 +1,296 @@
+"""Leases come, are kept and go: what the pool's grants and revocations do here.
+
+A grant is prepared (devices, vNIC, keys and leaves), written down, and only
+then handed to the supervision; it is answered when all of its workers have
+served. One instance's grants and revocations are done one after the other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+from eais import tls
+from eais.errors import AttachmentLost, EaisError, make_error
+from eais.rpc.status import error_to_message
+from eais.rpc.v1 import hosts_pb2, supervision_pb2
+from eais_server import messages
+from eais_server.host import Host
+from eais_server.lease import Lease
+from eais_server.supervision import actions as do
+from eais_server.supervision import events as on
+from eais_server.usage import Counters
+from eais_server.vnic import VnicDriver, VnicPlan
+
+log = logging.getLogger(__name__)
+
+Signer = Callable[[hosts_pb2.SignWorkerRequest], Awaitable[hosts_pb2.SignWorkerReply]]
+"""Asks the pool for a worker's leaf; raises EaisError."""
+
+
+@dataclass(slots=True)
+class _Preparation:
+    """A grant that isn't durable yet. `wanted` until the pool thinks otherwise."""
+
+    lease: Lease
+    done: asyncio.Event
+    wanted: bool = True
+
+
+class Grants:
+    """The leases of one listener, and the keys and leaves of their workers."""
+
+    def __init__(self, host: Host, sign: Signer) -> None:
+        self._host = host
+        self._sign = sign
+        self._preparing: dict[str, _Preparation] = {}
+        self._gone: dict[str, asyncio.Event] = {}
+        self.leaves: dict[tuple[str, int], tls.Bundle] = {}
+
+    # what the pool asks for
+
+    async def grant(self, message: hosts_pb2.Grant) -> None:
+        """Hold the lease that is granted; says Granted or GrantFailed when that is known."""
+        try:
+            lease = messages.lease_of(message, self._host.boot_id)
+            if not self._is_known(lease):
+                await self._begin(lease)
+        except EaisError as error:
+            self._refuse(message, error)
+        except OSError as error:
+            log.error("the grant of %s can't be written down: %s", message.instance, error)
+            self._refuse(message, make_error("STORE_UNAVAILABLE", "this host's disk failed"))
+
+    async def revoke(self, message: hosts_pb2.Revoke) -> None:
+        """End the lease; says Released when its workers are gone, at once if it isn't here."""
+        preparation = self._preparing.get(message.instance)
+        if preparation and preparation.lease.epoch <= message.epoch:
+            preparation.wanted = False
+            await preparation.done.wait()
+        held = self._host.admission.leases.get(message.instance)
+        if held is None:
+            self._say_released(message.instance, message.epoch)
+        elif held.epoch <= message.epoch:
+            grace_s = message.drain_grace_ms / 1000
+            self._host.tell(on.LeaseRevoked(message.instance, grace_s))
+
+    def _is_known(self, lease: Lease) -> bool:
+        """Whether this very grant was taken before; if it was answered, it is again."""
+        preparation = self._preparing.get(lease.instance)
+        if preparation and preparation.wanted and preparation.lease.epoch == lease.epoch:
+            return True
+        held = self._host.admission.leases.get(lease.instance)
+        if held is None or held.epoch != lease.epoch:
+            return False
+        if held.granted:
+            self._say_granted(held)
+        return True
+
+    async def _begin(self, lease: Lease) -> None:
+        preparing = frozenset(p.lease.tenant for p in self._preparing.values())
+        self._host.admission.check_grant(lease.instance, lease.tenant, lease.epoch, preparing)
+        await self._await_turn(lease)
+        preparation = _Preparation(lease, asyncio.Event())
+        self._preparing[lease.instance] = preparation
+        try:
+            await self._end_older(lease)
+            leaves = await self._prepare(preparation)
+            self._take(lease, leaves)
+        finally:
+            del self._preparing[lease.instance]
+            preparation.done.set()
+
+    async def _await_turn(self, lease: Lease) -> None:
+        while other := self._preparing.get(lease.instance):
+            if other.lease.epoch >= lease.epoch:
+                raise _superseded()
+            other.wanted = False
+            await other.done.wait()
+
+    async def _end_older(self, lease: Lease) -> None:
+        if lease.instance in self._host.admission.leases:
+            gone = self._gone.setdefault(lease.instance, asyncio.Event())
+            self._host.tell(on.LeaseRevoked(lease.instance, 0.0))
+            await gone.wait()
+
+    async def _prepare(self, preparation: _Preparation) -> dict[int, tls.Bundle]:
+        """Devices, address, keys and leaves; all of them durable, or none there."""
+        lease, host = preparation.lease, self._host
+        try:
+            host.inventory.reserve(lease)
+            plan = VnicPlan(lease.instance, lease.tenant, lease.address)
+            await host.durable(self._vnic(lease).create, plan)
+            numbers = [share.n for share in lease.shares]
+            bundles = await asyncio.gather(*(self.new_leaf(lease, n) for n in numbers))
+            leaves = dict(zip(numbers, bundles, strict=True))
+            for n, bundle in leaves.items():
+                await host.durable(host.files.save_leaf, lease.instance, n, bundle)
+            await host.durable(host.files.save_lease, lease)
+            if not preparation.wanted:
+                raise _superseded()
+        except BaseException:
+            await asyncio.shield(self._undo(lease))
+            raise
+        return leaves
+
+    async def _undo(self, lease: Lease) -> None:
+        """Nothing is left of the lease. A disk that fails here is no reason to keep it."""
+        host = self._host
+        try:
+            await host.durable(host.files.remove_lease, lease.instance)
+        except OSError as error:
+            log.error("the lease of %s can't be removed: %s", lease.instance, error)
+        with suppress(EaisError):
+            await host.durable(self._vnic(lease).destroy, lease.instance)
+        host.inventory.free(lease.instance)
+
+    def _take(self, lease: Lease, leaves: dict[int, tls.Bundle]) -> None:
+        host = self._host
+        known = host.files.usage(lease.instance)
+        base = known.counters if known and known.epoch == lease.epoch else Counters()
+        host.admission.leases[lease.instance] = lease
+        self.leaves.update({(lease.instance, n): bundle for n, bundle in leaves.items()})
+        host.meter.open(lease.instance, lease.epoch, base)
+        slots = tuple(on.SlotAsked(s.n, s.port, s.incarnation) for s in lease.shares)
+        sessions = tuple(session.id for session in host.book.of(lease.instance))
+        taken = on.LeaseTaken(lease.instance, lease.epoch, slots, sessions, lease.granted)
+        host.tell(taken)
+
+    def restore(self) -> None:
+        """Take the leases up again that the last listener of this host had."""
+        for lease, leaves in list(self._host.files.leases()):
+            try:
+                self._host.inventory.reserve(lease)
+                plan = VnicPlan(lease.instance, lease.tenant, lease.address)
+                self._vnic(lease).create(plan)
+            except EaisError as error:
+                log.error("the lease of %s can't be held any more: %s", lease.instance, error)
+                self._host.inventory.free(lease.instance)
+                self._host.files.remove_lease(lease.instance)
+                continue
+            self._take(lease, leaves)
+
+    # what the supervision asks for
+
+    async def adoption(self, action: do.Adopt) -> supervision_pb2.Adopt:
+        """All that a worker is told once, after its incarnation is durable; OSError."""
+        lease = self._host.admission.leases[action.instance]
+        share = replace(lease.share(action.n), incarnation=action.incarnation)
+        await self._change(lease, lease.with_share(share))
+        reservation = self._host.inventory.reservation(action.instance, action.n)
+        return supervision_pb2.Adopt(
+            pool=self._host.pool,
+            instance=lease.instance,
+            tenant=lease.tenant,
+            epoch=lease.epoch,
+            n=action.n,
+            incarnation=action.incarnation,
+            address=lease.address,
+            port=action.port,
+            threads=reservation.threads,
+            run_timeout_s=lease.run_timeout_s,
+            leaf=leaf_message(self.leaves[action.instance, action.n]),
+            kind=self._host.inventory.info(share.device).kind,
+            cores=reservation.cores,
+        )
+
+    async def record_port(self, action: do.RecordPort) -> None:
+        """Make a worker's port part of the durable lease; OSError."""
+        lease = self._host.admission.leases[action.instance]
+        share = replace(lease.share(action.n), port=action.port)
+        await self._change(lease, lease.with_share(share))
+
+    async def _change(self, old: Lease, new: Lease) -> None:
+        if new != old:
+            self._host.admission.leases[new.instance] = new
+            await self._host.durable(self._host.files.save_lease, new)
+
+    async def answer_granted(self, action: do.AnswerGranted) -> None:
+        """All workers have served: write that down, then answer."""
+        lease = self._host.admission.leases[action.instance]
+        try:
+            await self._change(lease, replace(lease, granted=True))
+        except OSError as error:
+            # Harmless: after a restart it would only be answered once more.
+            log.error("%s can't be written down as granted: %s", action.instance, error)
+        self._say_granted(self._host.admission.leases[action.instance])
+
+    def publish(self, action: do.Publish) -> None:
+        """Tell the pool of the workers as they are now."""
+        lease = self._host.admission.leases.get(action.instance)
+        if lease:
+            changed = hosts_pb2.WorkersChanged(
+                instance=lease.instance, epoch=lease.epoch, workers=self._host.endpoints(lease)
+            )
+            self._host.report(hosts_pb2.HostReport(workers=changed))
+
+    async def release(self, action: do.Release) -> None:
+        """No process is left: forget the lease, durably, then say so."""
+        host = self._host
+        lease = host.admission.leases.pop(action.instance)
+        if total := host.meter.total(action.instance):
+            host.report(hosts_pb2.HostReport(usage=messages.usage(action.instance, total)))
+        host.meter.close(action.instance)
+        await self._undo(lease)
+        self.leaves = {key: b for key, b in self.leaves.items() if key[0] != action.instance}
+        if action.failure:
+            self._say_failed(lease.instance, lease.epoch, messages.error_of(action.failure))
+        else:
+            self._say_released(lease.instance, lease.epoch)
+        if waiting := self._gone.pop(action.instance, None):
+            waiting.set()
+
+    # keys and leaves
+
+    async def new_leaf(self, lease: Lease, n: int) -> tls.Bundle:
+        """A new key for worker `n`, with the leaf that the pool gives for it.
+
+        Raises:
+            EaisError: the pool can't be reached, or refuses.
+        """
+        key = tls.new_key()
+        request = hosts_pb2.SignWorkerRequest(
+            instance=lease.instance, epoch=lease.epoch, n=n, csr_pem=tls.make_csr(key)
+        )
+        reply = await self._sign(request)
+        source = f"the leaf of worker {n}"
+        return tls.make_bundle(tls.key_to_pem(key), reply.leaf_pem, reply.ca_pem, source)
+
+    def _vnic(self, lease: Lease) -> VnicDriver:
+        driver = self._host.vnics.get(lease.vnic_driver)
+        if driver is None:
+            raise make_error("ARGUMENT", f"no vNIC driver {lease.vnic_driver[:32]!r} here")
+        return driver
+
+    # what is said to the pool
+
+    def _say_granted(self, lease: Lease) -> None:
+        self._host.report(hosts_pb2.HostReport(granted=self._host.granted(lease)))
+
+    def _say_released(self, instance: str, epoch: int) -> None:
+        released = hosts_pb2.Released(instance=instance, epoch=epoch)
+        self._host.report(hosts_pb2.HostReport(released=released))
+
+    def _refuse(self, message: hosts_pb2.Grant, error: EaisError) -> None:
+        log.warning("the grant of %s is refused: %s", message.instance, error)
+        self._say_failed(message.instance, message.epoch, error)
+
+    def _say_failed(self, instance: str, epoch: int, error: EaisError) -> None:
+        failed = hosts_pb2.GrantFailed(
+            instance=instance, epoch=epoch, error=error_to_message(error)
+        )
+        self._host.report(hosts_pb2.HostReport(grant_failed=failed))
+
+
+def leaf_message(bundle: tls.Bundle) -> supervision_pb2.Leaf:
+    """A worker's key and leaf, as it is given them."""
+    return supervision_pb2.Leaf(
+        key_pem=bundle.key_pem, leaf_pem=bundle.leaf_pem, ca_pem=bundle.ca_pem
+    )
+
+
+def _superseded() -> AttachmentLost:
+    return AttachmentLost("STALE_EPOCH", "the pool has changed its mind about this lease")

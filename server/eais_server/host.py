@@ -1,0 +1,94 @@
+"""What the parts of one listener share: its name, its memory, its disk, its way to the pool."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import ParamSpec, TypeVar
+
+from eais.rpc.v1 import hosts_pb2, pool_pb2
+from eais_server import messages
+from eais_server.admission import Admission
+from eais_server.config import ListenerConfig
+from eais_server.inventory import Inventory
+from eais_server.lease import Lease
+from eais_server.leases import ListenerFiles
+from eais_server.sessions import SessionBook
+from eais_server.store import ModelStore
+from eais_server.supervision import State
+from eais_server.supervision.events import Event
+from eais_server.usage import UsageMeter
+from eais_server.vnic import VnicDriver
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _to_nobody(report: hosts_pb2.HostReport) -> None:
+    """While the pool can't be reached: the next Join tells all that matters."""
+
+
+def _unheard(event: Event) -> None:
+    raise RuntimeError(f"nobody supervises workers yet: {event}")
+
+
+@dataclass(slots=True)
+class Host:
+    """One listener's memory and its parts.
+
+    Attributes:
+        pool: the trust domain.
+        name: of this host, as its certificate says.
+        boot_id: of this boot of the host.
+        clock: seconds, monotonic.
+        state: the supervision's, to be read.
+        tell: hands an event to the supervision of workers. Set once that is there.
+        report: hands a report to the pool, if that can be reached; never waits. Set once
+            there is a link.
+    """
+
+    pool: str
+    name: str
+    boot_id: str
+    config: ListenerConfig
+    clock: Callable[[], float]
+    files: ListenerFiles
+    store: ModelStore
+    inventory: Inventory
+    vnics: Mapping[str, VnicDriver]
+    admission: Admission
+    book: SessionBook
+    meter: UsageMeter
+    state: State
+    tell: Callable[[Event], None] = _unheard
+    report: Callable[[hosts_pb2.HostReport], None] = _to_nobody
+    _disk: ThreadPoolExecutor = field(
+        default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="durable")
+    )
+
+    async def durable(self, write: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Do a write to the listener's files off the loop; writes keep their order."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._disk, lambda: write(*args, **kwargs))
+
+    def endpoints(self, lease: Lease) -> list[pool_pb2.WorkerEndpoint]:
+        """The workers of a lease, as they are now; none while it begins or ends."""
+        held = self.state.leases.get(lease.instance)
+        seats = self.state.seats(lease.instance) if held and held.epoch == lease.epoch else ()
+        return messages.endpoints(self.pool, lease, seats, self.inventory)
+
+    def granted(self, lease: Lease) -> hosts_pb2.Granted:
+        """A lease that is held here, with its workers."""
+        return messages.granted(lease, self.endpoints(lease))
+
+    def sessions(self, lease: Lease) -> hosts_pb2.SessionsChanged:
+        """The sessions of a lease's instance."""
+        specs = [messages.spec_of(session) for session in self.book.of(lease.instance)]
+        return hosts_pb2.SessionsChanged(instance=lease.instance, epoch=lease.epoch, specs=specs)
+
+    def close(self) -> None:
+        """Wait for the writes that were begun, and give the store back."""
+        self._disk.shutdown()
+        self.store.close()

@@ -1,0 +1,53 @@
+"""A lease as its host holds it: the right of an instance to its device shares here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """One device share, and the worker on it.
+
+    Attributes:
+        n: the worker's number within the instance, from 1.
+        device: such as "cpu0".
+        milli: in milli-devices.
+        port: where the worker was bound first; 0 before that.
+        incarnation: of the worker that was last adopted for it; 0 before the first.
+    """
+
+    n: int
+    device: str
+    milli: int
+    port: int = 0
+    incarnation: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """What was granted. `address` is the instance's vNIC address.
+
+    `boot_id` is the boot of this host in which it was granted; `granted` is whether the
+    grant was answered: all of its workers had served once.
+    """
+
+    instance: str
+    tenant: str
+    epoch: int
+    shares: tuple[Share, ...]
+    address: str
+    vnic_driver: str
+    run_timeout_s: int
+    tolerance: str
+    boot_id: str = ""
+    granted: bool = False
+
+    def share(self, n: int) -> Share:
+        """The share of worker `n`; KeyError if there is none."""
+        return {share.n: share for share in self.shares}[n]
+
+    def with_share(self, changed: Share) -> Lease:
+        """The lease with the share of the same number replaced."""
+        shares = tuple(changed if share.n == changed.n else share for share in self.shares)
+        return replace(self, shares=shares)

@@ -1,0 +1,243 @@
+"""The listener: the back-end's daemon. It owns this host's devices and their workers.
+
+`python -m eais_server.listener --state-dir D --pool-file F [--config FILE] [--bind ADDRESS]`:
+
+All of D is the listener's own; `D/identity.pem` is put there by who made it a
+member of the pool. F is what the manager writes when it serves. One asyncio
+loop on the main thread: workers are tied to the thread that starts them. Never
+in this process: numpy, onnxruntime, a model's bytes in memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from setproctitle import setproctitle
+
+from eais import tls
+from eais.errors import EaisError, make_error
+from eais.identity import Role
+from eais.parent import end_with_parent
+from eais.report import error_line, exit_code
+from eais.rpc.v1 import common_pb2, hosts_pb2
+from eais_server import messages
+from eais_server.admin import AdminPlane
+from eais_server.admission import Admission
+from eais_server.deeds import ListenerDeeds
+from eais_server.grants import Grants
+from eais_server.host import Host
+from eais_server.leases import ListenerFiles
+from eais_server.link import Link, ManagerPlace
+from eais_server.openings import Openings
+from eais_server.planes import Planes
+from eais_server.sessions import SessionBook
+from eais_server.store import ModelStore
+from eais_server.supervision import State
+from eais_server.supervision import events as on
+from eais_server.surroundings import Surroundings, add_arguments, hold_lock, surroundings
+from eais_server.upkeep import Upkeep
+from eais_server.usage import UsageMeter
+from eais_server.user_plane import UserPlane
+from eais_server.vnic import LoopbackDriver, VnicCounters
+from eais_server.workers import Workers
+
+log = logging.getLogger(__name__)
+
+# Of the three seconds that a listener has to end: the drain, then kills, then the files.
+LONGEST_DRAIN_S = 2.0
+ENDS_WITHIN_S = 2.75
+
+
+class Listener:
+    """One listener, made within the running loop. `run` is its life."""
+
+    def __init__(self, world: Surroundings) -> None:
+        """Raises EaisError or OSError when the directory or an identity can't be used."""
+        self._world = world
+        self._leaf = tls.LeafFile(world.directory / "identity.pem")
+        self.host = host = _host(world, self._leaf.current())
+        self.link = Link(self._manager, self._leaf.current, self._first_reports)
+        self.grants = Grants(host, self.link.sign)
+        self.openings = Openings(host)
+        self._deeds = ListenerDeeds(host, self.grants, self.openings)
+        self.workers = Workers(
+            host.state, world.spawner, self._deeds, clock=world.clock, level=world.level
+        )
+        self.upkeep = Upkeep(host, self.grants, self.openings, self.workers, world.now)
+        host.tell, host.report = self.workers.tell, self.link.report
+        self.planes = Planes.bind(
+            world.directory / "place.json",
+            world.address,
+            host.pool,
+            self._leaf.current,
+            UserPlane(host, self.openings).bindings(),
+            AdminPlane(host).bindings(),
+        )
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Serve until `stop` is set, then drain; leases stay on disk for the next listener.
+
+        Raises what one of its parts failed of: the process is to end and be started again.
+        """
+        self.openings.restore()
+        self.grants.restore()
+        self.workers.tell(on.Tick())
+        parts = [
+            asyncio.create_task(self.workers.run(), name="workers"),
+            asyncio.create_task(self.link.run(self.grants), name="link"),
+            asyncio.create_task(self.upkeep.run(), name="upkeep"),
+        ]
+        await self.planes.start()
+        stopped = asyncio.create_task(stop.wait())
+        try:
+            await asyncio.wait([stopped, *parts], return_when=asyncio.FIRST_COMPLETED)
+            await self._drain(parts)
+        finally:
+            await _cancel([stopped, *parts])
+            await self.link.close()
+            await asyncio.to_thread(self.host.close)
+        _raise_failed(parts)
+
+    async def _drain(self, parts: list[asyncio.Task[None]]) -> None:
+        if any(part.done() for part in parts):
+            return  # a bug: there may be nobody left to drain
+        grace_s = min(self._world.config.drain_grace_s, LONGEST_DRAIN_S)
+        self.workers.tell(on.ShutdownAsked(grace_s))
+        ending = asyncio.gather(self.planes.stop(grace_s), self._deeds.all_gone.wait())
+        try:
+            await asyncio.wait_for(ending, ENDS_WITHIN_S)
+        except TimeoutError:
+            log.warning("some workers haven't exited yet; they end with this process")
+
+    def _manager(self) -> ManagerPlace:
+        place = ManagerPlace.read(self._world.pool_file)
+        if place.pool != self.host.pool:
+            raise make_error("CONFIG", f"the pool there is {place.pool}, not {self.host.pool}")
+        return place
+
+    def _first_reports(self) -> list[hosts_pb2.HostReport]:
+        """All that the manager doesn't know of this host."""
+        leases = self.host.admission.leases.values()
+        self.host.meter.forget_told()
+        return [
+            hosts_pb2.HostReport(join=self._join()),
+            *(hosts_pb2.HostReport(sessions=self.host.sessions(lease)) for lease in leases),
+        ]
+
+    def _join(self) -> hosts_pb2.Join:
+        host, place, probe = self.host, self.planes.place, self._world.isolation
+        name = self._leaf.current().identity.dns_name
+        return hosts_pb2.Join(
+            host=host.name,
+            boot_id=host.boot_id,
+            devices=[messages.device(info) for info in host.inventory.devices],
+            leases=[host.granted(lease) for lease in host.admission.leases.values()],
+            user_plane=common_pb2.Endpoint(
+                address=place.address, port=place.user_port, server_name=name
+            ),
+            isolation=self._world.level,
+            isolation_reason=probe.reason,
+        )
+
+
+def _host(world: Surroundings, bundle: tls.Bundle) -> Host:
+    if bundle.identity.role is not Role.LISTENER:
+        raise make_error("CERT_IDENTITY", f"{bundle.identity.uri} isn't a listener's identity")
+    config, meter = world.config, UsageMeter()
+    return Host(
+        pool=bundle.identity.pool,
+        name=bundle.identity.name,
+        boot_id=world.boot_id,
+        config=config,
+        clock=world.clock,
+        files=ListenerFiles(world.directory),
+        store=ModelStore(
+            world.directory / "store", limit_bytes=config.store_limit_bytes, clock=world.clock
+        ),
+        inventory=world.inventory,
+        vnics={LoopbackDriver.name: LoopbackDriver(lambda name: _bytes(meter, name))},
+        admission=Admission(world.level),
+        book=SessionBook(config.session_idle_s),
+        meter=meter,
+        state=State(config.limits),
+    )
+
+
+def _bytes(meter: UsageMeter, instance: str) -> VnicCounters:
+    record = meter.total(instance)
+    return (
+        VnicCounters(record.counters.bytes_in, record.counters.bytes_out)
+        if record
+        else (VnicCounters())
+    )
+
+
+async def _cancel(tasks: list[asyncio.Task[Any]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _raise_failed(parts: list[asyncio.Task[None]]) -> None:
+    for part in parts:
+        if not part.cancelled() and (error := part.exception()):
+            raise error
+
+
+async def _live(world: Surroundings) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await Listener(world).run(stop)
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+def _log_to_stderr() -> None:
+    logging.Formatter.converter = time.gmtime
+    logging.basicConfig(
+        level=logging.INFO,
+        format="%(asctime)s.%(msecs)03dZ eais-listener %(levelname)s %(name)s: %(message)s",
+        datefmt="%Y-%m-%dT%H:%M:%S",
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a listener until SIGTERM or SIGINT; the exit code is that of `eais.report`."""
+    setproctitle("eais-listener")
+    parser = argparse.ArgumentParser(prog="eais-listener")
+    add_arguments(parser)
+    given = parser.parse_args(argv)
+    if given.parent_pid and not end_with_parent(given.parent_pid, signal.SIGTERM):
+        return 0
+    _log_to_stderr()
+    try:
+        with hold_lock(given.state_dir), asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(_live(surroundings(given, os.environ)))
+    except EaisError as error:
+        sys.stderr.write(error_line(error) + "\n")
+        return exit_code(error)
+    except OSError as error:
+        failed = make_error("STATE_DIR", f"{given.state_dir}: {error.strerror or error}")
+        sys.stderr.write(error_line(failed) + "\n")
+        return exit_code(failed)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,171 @@
+"""What the listener knows, as it is written on the wire, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from eais.errors import EaisError, make_error
+from eais.identity import Identity
+from eais.rpc.status import MAX_ONNXRUNTIME_TEXT, ONNXRUNTIME_CLASS, clip
+from eais.rpc.v1 import common_pb2, hosts_pb2, listener_pb2, pool_pb2, supervision_pb2
+from eais_server.devices.driver import DeviceInfo
+from eais_server.inventory import Inventory
+from eais_server.lease import Lease, Share
+from eais_server.leases import check_instance
+from eais_server.process import Exit
+from eais_server.sessions import KeptSession
+from eais_server.store import ManifestFile, Missing
+from eais_server.supervision import SeatView
+from eais_server.supervision.events import Failure, WorkerExited
+from eais_server.usage import Counters, UsageRecord
+
+_MAX_PORT = 65535
+
+
+def endpoints(
+    pool: str, lease: Lease, seats: Iterable[SeatView], inventory: Inventory
+) -> list[pool_pb2.WorkerEndpoint]:
+    """The workers of a lease, as clients and the pool see them."""
+    return [_endpoint(pool, lease, seat, inventory.info(_device(lease, seat))) for seat in seats]
+
+
+def _device(lease: Lease, seat: SeatView) -> str:
+    return lease.share(seat.n).device
+
+
+def _endpoint(pool: str, lease: Lease, seat: SeatView, info: DeviceInfo) -> pool_pb2.WorkerEndpoint:
+    name = Identity.worker(pool, lease.instance, seat.n).dns_name
+    return pool_pb2.WorkerEndpoint(
+        n=seat.n,
+        endpoint=common_pb2.Endpoint(address=lease.address, port=seat.port, server_name=name),
+        kind=info.kind,
+        device=info.id,
+        share_milli=lease.share(seat.n).milli,
+        simulated=info.simulated,
+        isolation=seat.level,
+        enforcement=info.enforcement,
+        serving=seat.serving,
+        incarnation=seat.incarnation,
+    )
+
+
+def granted(lease: Lease, workers: list[pool_pb2.WorkerEndpoint]) -> hosts_pb2.Granted:
+    """A lease that is held here."""
+    return hosts_pb2.Granted(
+        instance=lease.instance,
+        epoch=lease.epoch,
+        tenant=lease.tenant,
+        workers=workers,
+        address=lease.address,
+    )
+
+
+def device(info: DeviceInfo) -> hosts_pb2.Device:
+    """A device as its host tells of it."""
+    return hosts_pb2.Device(
+        id=info.id,
+        kind=info.kind,
+        model=info.model,
+        memory_bytes=info.memory_bytes,
+        capacity_milli=info.capacity_milli,
+        granularity_milli=info.granularity_milli,
+        simulated=info.simulated,
+        enforcement=info.enforcement,
+        share_limit_milli=info.share_limit_milli,
+    )
+
+
+def lease_of(grant: hosts_pb2.Grant, boot_id: str) -> Lease:
+    """The lease that a grant asks for.
+
+    Raises:
+        UsageError: NAME or ARGUMENT, it asks for something that can't be.
+    """
+    numbers = [share.n for share in grant.shares]
+    if not numbers or len(set(numbers)) != len(numbers) or not all(numbers):
+        raise make_error("ARGUMENT", "a grant needs shares, numbered from 1, each once")
+    if grant.epoch < 1:
+        raise make_error("ARGUMENT", "epochs are counted from 1")
+    return Lease(
+        instance=check_instance(grant.instance),
+        tenant=grant.tenant,
+        epoch=grant.epoch,
+        shares=tuple(Share(s.n, s.device, s.milli) for s in grant.shares),
+        address=grant.address,
+        vnic_driver=grant.vnic_driver,
+        run_timeout_s=grant.run_timeout_s,
+        tolerance=grant.tolerance,
+        boot_id=boot_id,
+    )
+
+
+def usage(instance: str, record: UsageRecord) -> hosts_pb2.Usage:
+    """A lease's counters."""
+    counted = record.counters
+    return hosts_pb2.Usage(
+        instance=instance,
+        epoch=record.epoch,
+        requests=counted.requests,
+        bytes_in=counted.bytes_in,
+        bytes_out=counted.bytes_out,
+        busy_ns=counted.busy_ns,
+    )
+
+
+def counters(beat: supervision_pb2.Heartbeat) -> Counters:
+    """What a worker counted."""
+    return Counters(beat.requests, beat.bytes_in, beat.bytes_out, beat.busy_ns)
+
+
+def spec_bytes(spec: listener_pb2.SessionSpec) -> bytes:
+    """A spec in the one way to write it: equal specs, equal bytes."""
+    return spec.SerializeToString(deterministic=True)
+
+
+def spec_of(session: KeptSession) -> listener_pb2.SessionSpec:
+    """The spec of a kept session."""
+    return listener_pb2.SessionSpec.FromString(session.spec)
+
+
+def manifest(spec: listener_pb2.SessionSpec) -> list[ManifestFile]:
+    """The files of a spec, unchecked."""
+    return [ManifestFile(file.location, file.sha256, file.size) for file in spec.files]
+
+
+def missing(files: Iterable[Missing]) -> list[listener_pb2.MissingFile]:
+    """What the store lacks."""
+    return [
+        listener_pb2.MissingFile(sha256=file.sha256, size=file.size, offset=file.offset)
+        for file in files
+    ]
+
+
+def failure_of(error: common_pb2.Error) -> Failure:
+    """What a worker says went wrong. Its words are a stranger's: they are cut to size."""
+    metadata = {clip(key, 64): clip(value, 128) for key, value in list(error.metadata.items())[:8]}
+    metadata.pop(ONNXRUNTIME_CLASS, None)
+    if not error.onnxruntime_class:
+        return Failure(clip(error.reason, 64) or "BUG", clip(error.message), metadata)
+    metadata[ONNXRUNTIME_CLASS] = clip(error.onnxruntime_class, 64)
+    text = clip(error.message, MAX_ONNXRUNTIME_TEXT)
+    return Failure(clip(error.reason, 64) or "BUG", text, metadata)
+
+
+def failure(error: EaisError) -> Failure:
+    """An error of ours, for the supervision."""
+    return Failure(error.reason, error.message, error.metadata)
+
+
+def error_of(failed: Failure) -> EaisError:
+    """The error that a failure is answered with."""
+    return make_error(failed.reason, failed.message, metadata=failed.metadata)
+
+
+def exited(worker: int, how: Exit) -> WorkerExited:
+    """A worker's exit, for the supervision."""
+    return WorkerExited(worker, signal=how.signal or 0, code=how.code or 0)
+
+
+def is_port(port: int) -> bool:
+    """Whether a socket can be bound to it."""
+    return 0 < port <= _MAX_PORT

@@ -1,0 +1,155 @@
+"""What the supervision of workers asks for. (Brain)
+
+The shell does them in the order in which they were given, each before the next.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from eais_server.supervision.events import Failure
+
+
+@dataclass(frozen=True, slots=True)
+class Spawn:
+    """Start a process that becomes a spare."""
+
+    worker: int
+
+
+@dataclass(frozen=True, slots=True)
+class Adopt:
+    """Give the spare to worker `n` of the instance, after its incarnation is durable."""
+
+    worker: int
+    instance: str
+    n: int
+    incarnation: int
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class RecordPort:
+    """Make the port that worker `n` has bound part of the durable lease."""
+
+    worker: int
+    instance: str
+    n: int
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Link the session's files where the worker sees them, and tell it to load them."""
+
+    worker: int
+    instance: str
+    session: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unload:
+    """Tell the worker to forget the session, and take the files away."""
+
+    worker: int
+    session: str
+
+
+@dataclass(frozen=True, slots=True)
+class Serve:
+    """Tell the worker to answer calls."""
+
+    worker: int
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """Tell the worker to finish within `grace_s`, then exit."""
+
+    worker: int
+    grace_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """End the process; its exit is still to be seen. `why` is for the log."""
+
+    worker: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeepSession:
+    """The opened session is loaded: make its spec durable, then answer who asked."""
+
+    instance: str
+    session: str
+    signature: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RefuseSession:
+    """The session can't be opened: answer who asked. Its spec isn't kept."""
+
+    instance: str
+    session: str
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetSession:
+    """A kept session can't be loaded again: its spec goes."""
+
+    instance: str
+    session: str
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerGranted:
+    """All workers of the lease serve for the first time: the grant is done."""
+
+    instance: str
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """The instance's workers aren't what was last published."""
+
+    instance: str
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """The lease has no process any more: remove it, then say so.
+
+    `failure` is set when it was never granted: that is what to say instead.
+    """
+
+    instance: str
+    epoch: int
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AllGone:
+    """The shutdown is done: no process is left."""
+
+
+Action = (
+    Spawn
+    | Adopt
+    | RecordPort
+    | Load
+    | Unload
+    | Serve
+    | Drain
+    | Kill
+    | KeepSession
+    | RefuseSession
+    | ForgetSession
+    | AnswerGranted
+    | Publish
+    | Release
+    | AllGone
+)

@@ -1,0 +1,118 @@
+"""What follows from the state, whatever happened last. (Brain)"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from eais_server.supervision import actions as do
+from eais_server.supervision.life import WORKER_TABLE, WorkerEvent, WorkerState
+from eais_server.supervision.state import NEVER, Held, Slot, State, Worker
+
+LOADS = (WorkerState.LOADING, WorkerState.SERVING)
+"""The states in which a worker may be given sessions."""
+
+
+def advance(state: State, now: float) -> list[do.Action]:
+    """Seat spares, load, serve, tell, release and spawn, in that order."""
+    found: list[do.Action] = []
+    for held in list(state.leases.values()):
+        found += _seat_spares(state, held, now)
+        found += _feed(state, held, now)
+        found += _keep_loaded(state, held)
+        found += _tell(state, held)
+        found += _release(state, held)
+    return [*found, *_spawn(state, now), *_finish(state)]
+
+
+def _needy(state: State, held: Held, now: float) -> list[Slot]:
+    if held.releasing or state.stopping:
+        return []
+    return [s for s in held.slots.values() if not s.worker and now >= s.retry_at]
+
+
+def _seat_spares(state: State, held: Held, now: float) -> Iterator[do.Action]:
+    spares = (w for w in list(state.workers.values()) if w.state is WorkerState.SPARE)
+    for slot, worker in zip(_needy(state, held, now), spares, strict=False):
+        worker.state = WORKER_TABLE.after(worker.state, WorkerEvent.ADOPT)
+        slot.worker, slot.incarnation = worker.id, slot.incarnation + 1
+        slot.level = worker.level
+        worker.seat, worker.incarnation = (held.instance, slot.n), slot.incarnation
+        worker.since, worker.deadline = now, now + state.limits.adopt_timeout_s
+        yield do.Adopt(worker.id, held.instance, slot.n, slot.incarnation, slot.port)
+
+
+def _feed(state: State, held: Held, now: float) -> Iterator[do.Action]:
+    """Give each worker its next session; have it serve once it has all that are kept."""
+    for worker in state.of(held):
+        if worker.state not in LOADS or worker.loading:
+            continue
+        wanted = [s for s in held.sessions.values() if s.id not in worker.loaded]
+        kept = [s for s in wanted if s.kept]
+        if worker.state is WorkerState.LOADING and not kept:
+            worker.state = WORKER_TABLE.after(worker.state, WorkerEvent.SERVE)
+            yield do.Serve(worker.id)
+        for session in [*kept, *wanted][:1]:
+            worker.loading = session.id
+            worker.deadline = now + state.limits.load_timeout_s
+            yield do.Load(worker.id, held.instance, session.id)
+
+
+def _keep_loaded(state: State, held: Held) -> Iterator[do.Action]:
+    """A session is open when all workers that serve have it; those that come load it first."""
+    serving = [w for w in state.of(held) if w.state is WorkerState.SERVING]
+    for session in held.sessions.values():
+        if not session.kept and serving and all(session.id in w.loaded for w in serving):
+            session.kept = True
+            yield do.KeepSession(held.instance, session.id, session.signature)
+
+
+def _tell(state: State, held: Held) -> Iterator[do.Action]:
+    seats = state.seats(held.instance)
+    if not held.granted and not held.releasing and all(seat.serving for seat in seats):
+        held.granted, held.published = True, seats
+        yield do.AnswerGranted(held.instance)
+    elif held.granted and seats != held.published:
+        held.published = seats
+        yield do.Publish(held.instance)
+
+
+def _release(state: State, held: Held) -> Iterator[do.Action]:
+    if held.releasing and not any(slot.worker for slot in held.slots.values()):
+        del state.leases[held.instance]
+        yield do.Release(held.instance, held.epoch, held.failure)
+
+
+def _spawn(state: State, now: float) -> Iterator[do.Action]:
+    """A process for each slot that waits for one, and the spares: start or end some."""
+    if state.stopping:
+        return
+    spares = [w for w in state.workers.values() if w.state is WorkerState.SPARE]
+    starting = sum(w.state is WorkerState.SPAWNING for w in state.workers.values())
+    needy = sum(len(_needy(state, held, now)) for held in state.leases.values())
+    wanted = needy + state.limits.spares
+    for worker in spares[wanted:]:
+        yield kill(worker, "there are more spares than are wanted")
+    if now >= state.spawn_at:
+        for _ in range(wanted - len(spares) - starting):
+            yield _start(state, now)
+
+
+def _start(state: State, now: float) -> do.Action:
+    state.last_worker += 1
+    deadline = now + state.limits.spawn_timeout_s
+    state.workers[state.last_worker] = Worker(state.last_worker, now, deadline)
+    return do.Spawn(state.last_worker)
+
+
+def kill(worker: Worker, why: str) -> do.Action:
+    """End a worker that isn't being killed yet; its exit is still to be seen."""
+    if worker.state is not WorkerState.DRAINING:
+        worker.state = WORKER_TABLE.after(worker.state, WorkerEvent.DRAIN)
+    worker.killed, worker.deadline = why, NEVER
+    return do.Kill(worker.id, why)
+
+
+def _finish(state: State) -> Iterator[do.Action]:
+    if state.stopping and not state.workers and not state.stopped:
+        state.stopped = True
+        yield do.AllGone()

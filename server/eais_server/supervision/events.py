@@ -1,0 +1,177 @@
+"""What the supervision of workers is told. (Brain)
+
+`worker` is the listener's own number of a process, from 1, never used twice.
+Times are seconds of the caller's monotonic clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a load or a grant failed: a word of `eais.errors.REASONS` and its text."""
+
+    reason: str
+    message: str
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SlotAsked:
+    """One worker that a lease wants: its number, and where it was bound before.
+
+    `port` is 0 when it never was; `incarnation` is that of its last worker, 0 for none.
+    """
+
+    n: int
+    port: int = 0
+    incarnation: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseTaken:
+    """A lease is held here (and durable), with the sessions that its workers must load.
+
+    `granted` is whether that was answered before (a listener that came back).
+    """
+
+    instance: str
+    epoch: int
+    slots: tuple[SlotAsked, ...]
+    sessions: tuple[str, ...] = ()
+    granted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseRevoked:
+    """The lease is to end: calls in flight have `grace_s` to finish."""
+
+    instance: str
+    grace_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class LoadAsked:
+    """Somebody opens a session that the instance doesn't have yet."""
+
+    instance: str
+    session: str
+
+
+@dataclass(frozen=True, slots=True)
+class SessionDropped:
+    """The session is held by nobody: its spec is gone, workers are to forget it."""
+
+    instance: str
+    session: str
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerReady:
+    """The worker is confined to `level`, has its libraries, and waits to be adopted."""
+
+    worker: int
+    level: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerBound:
+    """The adopted worker has its port."""
+
+    worker: int
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class BindFailed:
+    """The adopted worker couldn't have the port (or the address) that it was given."""
+
+    worker: int
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True)
+class SessionLoaded:
+    """The worker has the session; `signature` is as it came, not looked into."""
+
+    worker: int
+    session: str
+    signature: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class LoadRefused:
+    """The worker (or the store, before it) can't load the session, and lives on."""
+
+    worker: int
+    session: str
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """The worker is alive."""
+
+    worker: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerStuck:
+    """A call of the worker's doesn't end, whatever it was told."""
+
+    worker: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerAstray:
+    """The worker said what it may not say, or its socket broke."""
+
+    worker: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerExited:
+    """The worker's exit was seen: `signal` that ended it (0: none), else its exit code.
+
+    `why` says, for the log, what is known beyond that.
+    """
+
+    worker: int
+    signal: int = 0
+    code: int = 0
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ShutdownAsked:
+    """The listener ends: everything drains, nothing is started any more."""
+
+    grace_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time has passed."""
+
+
+Event = (
+    LeaseTaken
+    | LeaseRevoked
+    | LoadAsked
+    | SessionDropped
+    | WorkerReady
+    | WorkerBound
+    | BindFailed
+    | SessionLoaded
+    | LoadRefused
+    | Beat
+    | WorkerStuck
+    | WorkerAstray
+    | WorkerExited
+    | ShutdownAsked
+    | Tick
+)

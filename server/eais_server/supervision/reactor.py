@@ -1,0 +1,293 @@
+"""How workers live, die and come back. (Brain)
+
+A handler notes what happened; `advance` then derives everything that follows
+from the state alone: which slot takes which spare, what is loaded next, who
+serves, what is published, which lease is gone, how many processes to start.
+
+Rules that hold at every step:
+- A slot has at most one process; the next is adopted after the last one's exit was seen.
+- A worker is adopted once. Whatever it did for one instance, no other one gets it.
+- A worker serves when all kept sessions of its instance are loaded, never before.
+- It loads one session at a time, so that its death says which one was being loaded.
+- A slot keeps its port. Only when that can't be bound any more it takes a new one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from eais_server.supervision import actions as do
+from eais_server.supervision import events as on
+from eais_server.supervision.advance import LOADS, advance, kill
+from eais_server.supervision.blame import LOAD_TIMEOUT, how_it_ended, verdict
+from eais_server.supervision.life import WORKER_TABLE, WorkerEvent, WorkerState
+from eais_server.supervision.state import NEVER, Held, Session, Slot, State, Worker
+
+
+def on_event(state: State, event: on.Event, now: float) -> list[do.Action]:
+    """Note `event` at `now` (seconds, monotonic); what to do about it, in order."""
+    noted = _HANDLERS[type(event)](state, event, now)
+    return [*noted, *advance(state, now)]
+
+
+# Leases and sessions
+
+
+def _lease_taken(state: State, event: on.LeaseTaken, now: float) -> list[do.Action]:
+    if event.instance in state.leases:
+        raise ValueError(f"{event.instance} is held already")
+    slots = {s.n: Slot(s.n, s.port, s.incarnation) for s in event.slots}
+    sessions = {name: Session(name, kept=True) for name in event.sessions}
+    held = Held(event.instance, event.epoch, slots, sessions, event.granted)
+    state.leases[event.instance] = held
+    held.published = state.seats(event.instance)
+    return []
+
+
+def _lease_revoked(state: State, event: on.LeaseRevoked, now: float) -> list[do.Action]:
+    held = state.leases.get(event.instance)
+    if held is None or held.releasing:
+        return []
+    return _end_lease(state, held, event.grace_s, now)
+
+
+def _end_lease(state: State, held: Held, grace_s: float, now: float) -> list[do.Action]:
+    held.releasing = True
+    leaving = on.Failure("DRAINING", "the instance is leaving this host")
+    return [
+        *_refuse_pending(held, leaving),
+        *(a for worker in state.of(held) for a in _leave(state, worker, grace_s, now)),
+    ]
+
+
+def _refuse_pending(held: Held, failure: on.Failure) -> Iterator[do.Action]:
+    for session in [s for s in held.sessions.values() if not s.kept]:
+        del held.sessions[session.id]
+        yield do.RefuseSession(held.instance, session.id, failure)
+
+
+def _load_asked(state: State, event: on.LoadAsked, now: float) -> list[do.Action]:
+    held = state.leases.get(event.instance)
+    if held is None or held.releasing or state.stopping:
+        gone = on.Failure("DRAINING", "the instance is leaving this host")
+        return [do.RefuseSession(event.instance, event.session, gone)]
+    held.sessions.setdefault(event.session, Session(event.session, kept=False))
+    return []
+
+
+def _session_dropped(state: State, event: on.SessionDropped, now: float) -> list[do.Action]:
+    held = state.leases.get(event.instance)
+    if held is None or not held.sessions.pop(event.session, None):
+        return []
+    return _unload(state, held, event.session)
+
+
+def _unload(state: State, held: Held, session: str) -> list[do.Action]:
+    having = [worker for worker in state.of(held) if session in worker.loaded]
+    for worker in having:
+        worker.loaded.discard(session)
+    return [do.Unload(w.id, session) for w in having if w.state in LOADS]
+
+
+# What workers say
+
+
+def _ready(state: State, event: on.WorkerReady, now: float) -> list[do.Action]:
+    worker = state.workers.get(event.worker)
+    if not worker or not _moved(worker, WorkerEvent.READY):
+        return _astray(state, worker, "it was ready at the wrong time", now)
+    worker.level, worker.deadline = event.level, NEVER
+    return []
+
+
+def _bound(state: State, event: on.WorkerBound, now: float) -> list[do.Action]:
+    worker = state.workers.get(event.worker)
+    if not worker or not _moved(worker, WorkerEvent.BOUND):
+        return _astray(state, worker, "it bound a port at the wrong time", now)
+    held, slot = _place(state, worker)
+    worker.deadline = now + state.limits.heartbeat_timeout_s
+    if slot.port == event.port:
+        return []
+    slot.port = event.port
+    return [do.RecordPort(worker.id, held.instance, slot.n, event.port)]
+
+
+def _bind_failed(state: State, event: on.BindFailed, now: float) -> list[do.Action]:
+    worker = state.workers.get(event.worker)
+    if not worker or worker.state is not WorkerState.ADOPTING:
+        return _astray(state, worker, "it failed to bind at the wrong time", now)
+    _, slot = _place(state, worker)
+    slot.port = 0
+    return [kill(worker, f"it can't bind: {event.failure.message}")]
+
+
+def _loaded(state: State, event: on.SessionLoaded, now: float) -> list[do.Action]:
+    worker = state.workers.get(event.worker)
+    if not worker or not _load_ended(state, worker, event.session, now):
+        return _astray(state, worker, "it loaded what nobody asked for", now)
+    held, _ = _place(state, worker)
+    session = held.sessions.get(event.session)
+    if session is None:  # dropped meanwhile
+        return [do.Unload(worker.id, event.session)]
+    worker.loaded.add(session.id)
+    session.deaths, session.signature = 0, event.signature
+    return []
+
+
+def _load_refused(state: State, event: on.LoadRefused, now: float) -> list[do.Action]:
+    worker = state.workers.get(event.worker)
+    if not worker or not _load_ended(state, worker, event.session, now):
+        return _astray(state, worker, "it refused what nobody asked for", now)
+    held, _ = _place(state, worker)
+    session = held.sessions.get(event.session)
+    clean = do.Unload(worker.id, event.session)
+    return [clean, *(_give_up(state, held, session, event.failure) if session else [])]
+
+
+def _load_ended(state: State, worker: Worker, session: str, now: float) -> bool:
+    """Whether `worker` was loading `session`; if so, it isn't any more."""
+    if worker.state not in LOADS or worker.loading != session or not session:
+        return False
+    worker.loading = ""
+    worker.deadline = now + state.limits.heartbeat_timeout_s
+    return True
+
+
+def _beat(state: State, event: on.Beat, now: float) -> list[do.Action]:
+    worker = state.workers.get(event.worker)
+    if worker and worker.state in LOADS and not worker.loading:
+        worker.deadline = now + state.limits.heartbeat_timeout_s
+    return []
+
+
+def _stuck(state: State, event: on.WorkerStuck, now: float) -> list[do.Action]:
+    worker = state.workers.get(event.worker)
+    return _astray(state, worker, "a call of it doesn't end", now)
+
+
+def _gone_astray(state: State, event: on.WorkerAstray, now: float) -> list[do.Action]:
+    return _astray(state, state.workers.get(event.worker), event.why, now)
+
+
+def _astray(state: State, worker: Worker | None, why: str, now: float) -> list[do.Action]:
+    """End a worker that breaks the protocol: it runs strangers' models, so it isn't trusted.
+
+    What one says that is on its way out is of no interest any more.
+    """
+    if worker is None or worker.state is WorkerState.DRAINING:
+        return []
+    return [kill(worker, why)]
+
+
+# Ends
+
+
+def _exited(state: State, event: on.WorkerExited, now: float) -> list[do.Action]:
+    worker = state.workers.pop(event.worker, None)
+    if worker is None:
+        return []
+    worker.state = WORKER_TABLE.after(worker.state, WorkerEvent.EXIT)
+    lived_s = now - worker.since
+    if worker.seat is None:
+        state.spawning = state.spawning.after(lived_s)
+        state.spawn_at = now + state.spawning.wait_s
+        return []
+    held, slot = _place(state, worker)
+    slot.worker, slot.backoff = 0, slot.backoff.after(lived_s)
+    slot.retry_at = now + slot.backoff.wait_s
+    found = _blame(state, held, worker, event)
+    return [*found, *_give_up_grant(state, held, slot, event, now)]
+
+
+def _blame(state: State, held: Held, worker: Worker, event: on.WorkerExited) -> list[do.Action]:
+    session = held.sessions.get(worker.loading)
+    if session is None:
+        return []
+    found = verdict(session, worker, event, state.limits.load_timeout_s)
+    return _give_up(state, held, session, found) if found else []
+
+
+def _give_up_grant(
+    state: State, held: Held, slot: Slot, event: on.WorkerExited, now: float
+) -> list[do.Action]:
+    held.attempts += 1
+    if held.granted or held.releasing or held.attempts < state.limits.grant_attempts:
+        return []
+    text = f"{held.attempts} workers ended before they served, the last one was number {slot.n}"
+    held.failure = on.Failure("PROCESS_FAILED", text, how_it_ended(event))
+    return _end_lease(state, held, 0.0, now)
+
+
+def _give_up(state: State, held: Held, session: Session, failure: on.Failure) -> list[do.Action]:
+    del held.sessions[session.id]
+    kind = do.ForgetSession if session.kept else do.RefuseSession
+    return [*_unload(state, held, session.id), kind(held.instance, session.id, failure)]
+
+
+def _shutdown(state: State, event: on.ShutdownAsked, now: float) -> list[do.Action]:
+    state.stopping = True
+    leaving = on.Failure("DRAINING", "the listener is going down")
+    refused = [a for held in state.leases.values() for a in _refuse_pending(held, leaving)]
+    workers = list(state.workers.values())
+    return refused + [a for w in workers for a in _leave(state, w, event.grace_s, now)]
+
+
+def _leave(state: State, worker: Worker, grace_s: float, now: float) -> list[do.Action]:
+    """Ask a worker that serves to finish; end any other at once."""
+    if worker.state is not WorkerState.SERVING or grace_s <= 0:
+        return [] if worker.killed else [kill(worker, "it isn't needed any more")]
+    worker.state = WORKER_TABLE.after(worker.state, WorkerEvent.DRAIN)
+    worker.deadline = now + grace_s + state.limits.exit_margin_s
+    worker.killed = "it was asked to finish"
+    return [do.Drain(worker.id, grace_s)]
+
+
+def _tick(state: State, event: on.Tick, now: float) -> list[do.Action]:
+    late = [worker for worker in state.workers.values() if now >= worker.deadline]
+    return [kill(worker, _lateness(worker)) for worker in late]
+
+
+def _lateness(worker: Worker) -> str:
+    if worker.loading and worker.state is not WorkerState.DRAINING:
+        return LOAD_TIMEOUT
+    return {
+        WorkerState.SPAWNING: "it took too long to start",
+        WorkerState.ADOPTING: "it took too long to bind its port",
+        WorkerState.DRAINING: "its grace is over",
+    }.get(worker.state, "its heartbeat stopped")
+
+
+# Helpers of the handlers
+
+
+def _place(state: State, worker: Worker) -> tuple[Held, Slot]:
+    assert worker.seat is not None
+    held = state.leases[worker.seat[0]]
+    return held, held.slots[worker.seat[1]]
+
+
+def _moved(worker: Worker, event: WorkerEvent) -> bool:
+    if not WORKER_TABLE.allows(worker.state, event):
+        return False
+    worker.state = WORKER_TABLE.after(worker.state, event)
+    return True
+
+
+_HANDLERS: dict[type, Callable[[State, Any, float], list[do.Action]]] = {
+    on.LeaseTaken: _lease_taken,
+    on.LeaseRevoked: _lease_revoked,
+    on.LoadAsked: _load_asked,
+    on.SessionDropped: _session_dropped,
+    on.WorkerReady: _ready,
+    on.WorkerBound: _bound,
+    on.BindFailed: _bind_failed,
+    on.SessionLoaded: _loaded,
+    on.LoadRefused: _load_refused,
+    on.Beat: _beat,
+    on.WorkerStuck: _stuck,
+    on.WorkerAstray: _gone_astray,
+    on.WorkerExited: _exited,
+    on.ShutdownAsked: _shutdown,
+    on.Tick: _tick,
+}

@@ -1,0 +1,159 @@
+"""What the supervision of workers knows. (Brain)"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from eais_server.backoff import Backoff
+from eais_server.supervision.events import Failure
+from eais_server.supervision.life import WorkerState
+
+NEVER = math.inf
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How many spares, and how long each step of a worker's life may take (seconds)."""
+
+    spares: int = 1
+    spawn_timeout_s: float = 60.0
+    adopt_timeout_s: float = 10.0
+    load_timeout_s: float = 120.0
+    heartbeat_timeout_s: float = 30.0
+    # Workers that may end before a grant that was never answered is given up.
+    grant_attempts: int = 5
+    # Beyond its grace, for the exit itself.
+    exit_margin_s: float = 0.25
+
+
+@dataclass(slots=True)
+class Worker:
+    """One process. `seat` is (instance, n) once it is adopted; at `deadline` it is killed.
+
+    `since` it was spawned or, later, adopted. `killed` says why it is to go; "" if it isn't.
+    """
+
+    id: int
+    since: float
+    deadline: float
+    state: WorkerState = WorkerState.SPAWNING
+    seat: tuple[str, int] | None = None
+    level: int = 0
+    incarnation: int = 0
+    killed: str = ""
+    loading: str = ""
+    loaded: set[str] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class Slot:
+    """A lease's place for one worker. `port` is 0 until one was bound.
+
+    `incarnation` and `level` are those of the worker that was adopted last.
+    """
+
+    n: int
+    port: int = 0
+    incarnation: int = 0
+    level: int = 0
+    worker: int = 0
+    backoff: Backoff = field(default_factory=Backoff)
+    retry_at: float = 0.0
+
+
+@dataclass(slots=True)
+class Session:
+    """A session of an instance; `kept` once it was loaded and its spec is (made) durable.
+
+    `deaths` of workers that were loading it, without a load in between.
+    """
+
+    id: str
+    kept: bool
+    signature: bytes = b""
+    deaths: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SeatView:
+    """What is published of a worker."""
+
+    n: int
+    port: int
+    incarnation: int
+    level: int
+    serving: bool
+
+
+@dataclass(slots=True)
+class Held:
+    """A lease that is held here. `attempts`: workers that ended before it was granted."""
+
+    instance: str
+    epoch: int
+    slots: dict[int, Slot]
+    sessions: dict[str, Session]
+    granted: bool
+    attempts: int = 0
+    releasing: bool = False
+    failure: Failure | None = None
+    published: tuple[SeatView, ...] = ()
+
+
+@dataclass(slots=True)
+class State:
+    """All leases and all processes."""
+
+    limits: Limits = Limits()
+    leases: dict[str, Held] = field(default_factory=dict)
+    workers: dict[int, Worker] = field(default_factory=dict)
+    last_worker: int = 0
+    spawning: Backoff = field(default_factory=Backoff)
+    spawn_at: float = 0.0
+    stopping: bool = False
+    stopped: bool = False
+
+    def seats(self, instance: str) -> tuple[SeatView, ...]:
+        """The instance's workers, by number."""
+        held = self.leases[instance]
+        return tuple(self._seat(slot) for _, slot in sorted(held.slots.items()))
+
+    def _seat(self, slot: Slot) -> SeatView:
+        worker = self.workers.get(slot.worker)
+        serving = worker is not None and worker.state is WorkerState.SERVING
+        return SeatView(slot.n, slot.port, slot.incarnation, slot.level, serving)
+
+    def of(self, held: Held) -> Iterator[Worker]:
+        """The processes of a lease, whatever they do."""
+        return (self.workers[s.worker] for s in held.slots.values() if s.worker)
+
+    def spares(self) -> int:
+        """How many workers wait to be adopted."""
+        return sum(worker.state is WorkerState.SPARE for worker in self.workers.values())
+
+    def next_wake(self, now: float) -> float:
+        """When a Tick has something to do, by the caller's clock; `inf` for never."""
+        starts = [s.retry_at for h in self.leases.values() for s in h.slots.values()]
+        later = [at for at in (self.spawn_at, *starts) if at > now and not self.stopping]
+        return min((*later, *(w.deadline for w in self.workers.values())), default=NEVER)
+
+    def validate(self) -> None:
+        """Raise AssertionError when the parts contradict each other."""
+        seats = [worker.seat for worker in self.workers.values() if worker.seat]
+        assert len(seats) == len(set(seats)), "two live workers in one seat"
+        for held in self.leases.values():
+            self._validate_lease(held)
+        for worker in self.workers.values():
+            assert worker.state is not WorkerState.EXITED, "an exited worker is remembered"
+            if worker.seat:
+                instance, n = worker.seat
+                assert self.leases[instance].slots[n].worker == worker.id, "a seat isn't its slot's"
+
+    def _validate_lease(self, held: Held) -> None:
+        kept = {session.id for session in held.sessions.values() if session.kept}
+        for worker in self.of(held):
+            assert worker.seat is not None, "a slot's worker has no seat"
+            if worker.state is WorkerState.SERVING:
+                assert kept <= worker.loaded, "a serving worker lacks a session"

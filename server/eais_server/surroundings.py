@@ -1,0 +1,177 @@
+"""What a listener finds when it starts: its directory, its place, its settings, its host."""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import ipaddress
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from eais import config, files
+from eais.errors import EaisError, make_error
+from eais_server.config import ListenerConfig
+from eais_server.inventory import Inventory, find_drivers
+from eais_server.isolation import IsolationProbe, probe_level
+from eais_server.link import ManagerPlace
+from eais_server.place import load_place
+from eais_server.process import ExecSpawner, Spawner, clean_up
+
+log = logging.getLogger(__name__)
+
+_LOOK_AGAIN_S: Final = 0.05
+_BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
+_LOOPBACK_PLAN: Final = ipaddress.ip_network("127.64.0.0/10")
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a listener is made of that isn't its own.
+
+    Attributes:
+        directory: the listener's own.
+        pool_file: where the manager says where it is.
+        address: of both planes.
+        isolation: what this host can give.
+        level: the isolation level of workers.
+        clock: seconds, monotonic.
+        now: the time of day, aware.
+    """
+
+    directory: Path
+    pool_file: Path
+    address: str
+    config: ListenerConfig
+    inventory: Inventory
+    spawner: Spawner
+    isolation: IsolationProbe
+    level: int
+    boot_id: str
+    clock: Callable[[], float] = time.monotonic
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags of the listener's command line."""
+    parser.add_argument("--state-dir", type=Path, required=True, metavar="D")
+    parser.add_argument("--pool-file", type=Path, required=True, metavar="F")
+    parser.add_argument("--config", type=Path, metavar="FILE")
+    parser.add_argument("--bind", metavar="ADDRESS", help="of both planes")
+    parser.add_argument("--parent-pid", type=int, metavar="PID", help="end when this process does")
+
+
+@contextmanager
+def hold_lock(directory: Path) -> Iterator[None]:
+    """Be the one listener of `directory`.
+
+    Raises:
+        ConfigError: LOCKED, another one is; STATE_DIR, it can't be used.
+    """
+    try:
+        files.private_dir(directory)
+        lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise make_error("STATE_DIR", f"{directory}: {error.strerror or error}") from None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise make_error("LOCKED", f"another listener uses {directory}") from None
+    finally:
+        os.close(lock)
+
+
+def surroundings(given: argparse.Namespace, environ: Mapping[str, str]) -> Surroundings:
+    """What the flags name, waiting for an identity and a manager if there never was one.
+
+    Raises:
+        EaisError: CONFIG, ISOLATION_UNAVAILABLE, STATE_DIR.
+    """
+    directory: Path = given.state_dir.absolute()
+    settings = config.load(
+        ListenerConfig,
+        table="listener",
+        flags={"bind": given.bind},
+        environ=environ,
+        file=given.config,
+    )
+    _await_file(directory / "identity.pem")
+    probe = probe_level()
+    level = _level(settings, probe)
+    clean_up(directory / "workers")
+    return Surroundings(
+        directory=directory,
+        pool_file=given.pool_file.absolute(),
+        address=settings.bind or _address(directory, given.pool_file),
+        config=settings,
+        inventory=Inventory(find_drivers(settings.cpu_cores)),
+        spawner=ExecSpawner(
+            directory / "workers",
+            level=level,
+            secret_root=secret_root(directory, given.pool_file.absolute()),
+            environ=environ,
+            data_limit_bytes=settings.worker_memory_bytes or None,
+        ),
+        isolation=probe,
+        level=level,
+        boot_id=_BOOT_ID.read_text().strip(),
+    )
+
+
+def secret_root(directory: Path, pool_file: Path) -> Path:
+    """What workers must not read: an embedded pool's whole state, else the listener's own."""
+    pool = pool_file.parent
+    return pool if directory.is_relative_to(pool) else directory
+
+
+def _level(settings: ListenerConfig, probe: IsolationProbe) -> int:
+    level = settings.level(probe.level)
+    if level > probe.level:
+        text = f"isolation = {level}, but this host gives {probe.level}: {probe.reason}"
+        raise make_error("ISOLATION_UNAVAILABLE", text)
+    if level < 2:
+        log.warning("workers are isolated at level %s: %s", level, probe.reason or "as set")
+    return level
+
+
+def _await_file(path: Path) -> None:
+    """Wait for a file that another process is about to write, at the first start."""
+    if not path.exists():
+        log.info("waiting for %s", path)
+    while not path.exists():
+        time.sleep(_LOOK_AGAIN_S)
+
+
+def _address(directory: Path, pool_file: Path) -> str:
+    """Where to serve when nobody said: where it was before, else beside the manager."""
+    kept = load_place(directory / "place.json", "").address
+    return kept or beside(_await_manager(pool_file))
+
+
+def _await_manager(pool_file: Path) -> str:
+    while True:
+        try:
+            return ManagerPlace.read(pool_file).address
+        except EaisError as error:
+            if error.reason != "POOL_NOT_RUNNING":
+                raise
+        time.sleep(_LOOK_AGAIN_S)
+
+
+def beside(manager: str) -> str:
+    """The address after the manager's, in an embedded pool's loopback plan.
+
+    Raises:
+        ConfigError: CONFIG, the manager isn't in one: `bind` must be said.
+    """
+    address = ipaddress.ip_address(manager)
+    if address not in _LOOPBACK_PLAN:
+        raise make_error("CONFIG", f"the manager is at {manager}: say the address to --bind")
+    return str(address + 1)

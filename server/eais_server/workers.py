@@ -1,0 +1,373 @@
+"""The shell around the supervision: processes, their sockets, the timer.
+
+`tell` hands an event to the brain at once; what it asks for is done by one task
+(`run`), each action before the next, so that what must be durable is durable
+before anything follows from it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import shutil
+import signal
+from collections.abc import Callable, Coroutine, Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from eais.errors import EaisError
+from eais.rpc.v1 import listener_pb2, supervision_pb2
+from eais_server import messages
+from eais_server.control import AsyncControl, ControlBroken
+from eais_server.process import Exit, Spawner, WorkerProcess
+from eais_server.supervision import State, on_event
+from eais_server.supervision import actions as do
+from eais_server.supervision import events as on
+from eais_server.usage import Counters
+
+log = logging.getLogger(__name__)
+
+# Between the end of a worker's socket and its exit; longer than that, it lives without one.
+_EXIT_FOLLOWS_S = 1.0
+# A timer that comes later than this says that this process was stopped, not the workers.
+_STALL_S = 1.0
+
+Outcome = (
+    do.KeepSession
+    | do.RefuseSession
+    | do.ForgetSession
+    | do.AnswerGranted
+    | do.Publish
+    | do.Release
+    | do.AllGone
+)
+
+
+class Deeds(Protocol):
+    """What supervision needs of the rest of the listener."""
+
+    async def adoption(self, action: do.Adopt) -> supervision_pb2.Adopt:
+        """Make the incarnation durable; all that the worker is told. OSError, EaisError."""
+        ...
+
+    async def record_port(self, action: do.RecordPort) -> None:
+        """Make the port durable. OSError."""
+        ...
+
+    async def place(
+        self, instance: str, session: str, folder: Path
+    ) -> listener_pb2.SessionSpec | None:
+        """Link the session's files into `folder`; its spec, None if nobody wants it any more.
+
+        Raises:
+            EaisError: what the store refuses.
+        """
+        ...
+
+    async def outcome(self, action: Outcome) -> None:
+        """Something came to an end: record it, answer who waits, tell the pool."""
+        ...
+
+    def beat(self, instance: str, worker: int, counted: Counters) -> None:
+        """What a worker has counted so far."""
+        ...
+
+    def holds(self, instance: str, n: int, sessions: Iterable[str]) -> None:
+        """Which sessions the clients of worker `n` hold."""
+        ...
+
+    def gone(self, instance: str, n: int, worker: int) -> None:
+        """Worker `n` has exited; it was process number `worker`."""
+        ...
+
+
+@dataclass(slots=True)
+class _Live:
+    """A process, its socket once that is open, and the folders of its loads."""
+
+    process: WorkerProcess
+    exit: asyncio.Future[Exit]
+    control: AsyncControl | None = None
+    folders: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _NewLeaf:
+    """Goes the same way as the brain's actions, so that it follows the worker's adoption."""
+
+    instance: str
+    n: int
+    leaf: supervision_pb2.Leaf
+
+
+class Workers:
+    """All worker processes of this listener.
+
+    Args:
+        state: the supervision's; only `tell` changes it.
+        spawner: starts and kills them.
+        clock: seconds, monotonic.
+        level: the isolation level that they must have.
+    """
+
+    def __init__(
+        self,
+        state: State,
+        spawner: Spawner,
+        deeds: Deeds,
+        *,
+        clock: Callable[[], float],
+        level: int,
+    ) -> None:
+        self.state = state
+        self._spawner = spawner
+        self._deeds = deeds
+        self._clock = clock
+        self._level = level
+        self._live: dict[int, _Live] = {}
+        self._todo: asyncio.Queue[do.Action | _NewLeaf] = asyncio.Queue()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._loads = 0
+
+    def tell(self, event: on.Event) -> None:
+        """Something happened; what follows is done soon, in order."""
+        now = self._clock()
+        for action in on_event(self.state, event, now):
+            self._todo.put_nowait(action)
+        self._set_timer(now)
+
+    async def run(self) -> None:
+        """Do what is asked for, until cancelled."""
+        try:
+            while True:
+                await self._do(await self._todo.get())
+                self._todo.task_done()
+        finally:
+            self._close()
+
+    async def settled(self) -> None:
+        """Wait until nothing is left to be done; for tests."""
+        await self._todo.join()
+
+    def _close(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+        for task in self._tasks:
+            task.cancel()
+
+    # the timer
+
+    def _set_timer(self, now: float) -> None:
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+        wake = self.state.next_wake(now)
+        if wake != float("inf"):
+            delay = max(0.0, wake - now)
+            self._timer = asyncio.get_running_loop().call_later(delay, self._wake, now + delay)
+
+    def _wake(self, due: float) -> None:
+        """Time has passed. After a stall of our own, let what workers said meanwhile go first."""
+        self._timer = None
+        now = self._clock()
+        if now - due > _STALL_S:
+            log.warning("this process was stopped for %.1f s", now - due)
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(_STALL_S, self._wake, now + _STALL_S)
+        else:
+            self.tell(on.Tick())
+
+    # actions
+
+    async def _do(self, action: do.Action | _NewLeaf) -> None:
+        match action:
+            case _NewLeaf():
+                self._send_leaf(action)
+            case do.Spawn(worker):
+                self._spawn(worker)
+            case do.Adopt() | do.RecordPort() | do.Load() | do.Unload() | do.Serve() | do.Drain():
+                await self._with(action)
+            case do.Kill(worker, why):
+                self._kill(worker, why)
+            case _:
+                await self._deeds.outcome(action)
+
+    async def _with(
+        self, action: do.Adopt | do.RecordPort | do.Load | do.Unload | do.Serve | do.Drain
+    ) -> None:
+        """Do something with a worker; if that fails, the worker is at an end."""
+        live = self._live.get(action.worker)
+        if live is None or live.control is None:
+            return  # it exited meanwhile, which the brain is told
+        try:
+            with suppress(ControlBroken):  # `_attend` waits for its exit
+                await self._say(live, live.control, action)
+        except (OSError, EaisError) as error:
+            self.tell(on.WorkerAstray(action.worker, f"the listener failed it: {error}"))
+
+    async def _say(self, live: _Live, control: AsyncControl, action: do.Action) -> None:
+        to = supervision_pb2.ToWorkerProcess
+        match action:
+            case do.Adopt():
+                control.send(to(adopt=await self._deeds.adoption(action)))
+            case do.RecordPort():
+                await self._deeds.record_port(action)
+            case do.Load():
+                self._task(self._load(live, control, action))
+            case do.Unload():
+                control.send(to(unload=supervision_pb2.Unload(session=action.session)))
+                self._task(self._clear(live, action.session))
+            case do.Serve():
+                control.send(to(serve=supervision_pb2.Serve()))
+            case do.Drain():
+                grace = supervision_pb2.Drain(grace_ms=round(action.grace_s * 1000))
+                control.send(to(drain=grace))
+
+    def renew(self, instance: str, n: int, leaf: supervision_pb2.Leaf) -> None:
+        """Give the worker in that seat, if there is one, its new key and leaf."""
+        self._todo.put_nowait(_NewLeaf(instance, n, leaf))
+
+    def _send_leaf(self, action: _NewLeaf) -> None:
+        held = self.state.leases.get(action.instance)
+        slot = held.slots.get(action.n) if held else None
+        live = self._live.get(slot.worker) if slot else None
+        if live and live.control:
+            with suppress(ControlBroken):  # it is at its end, and `_attend` sees to that
+                live.control.send(supervision_pb2.ToWorkerProcess(leaf=action.leaf))
+
+    async def _load(self, live: _Live, control: AsyncControl, action: do.Load) -> None:
+        self._loads += 1
+        name = f"{action.session[:8]}-{self._loads}"
+        live.folders[action.session] = name
+        try:
+            folder = live.process.directory / name
+            spec = await self._deeds.place(action.instance, action.session, folder)
+            if spec is None:
+                raise EaisError("SESSION_UNKNOWN", "nobody wants the session any more")
+            load = supervision_pb2.Load(session=action.session, spec=spec, folder=name)
+            control.send(supervision_pb2.ToWorkerProcess(load=load))
+        except ControlBroken:
+            log.info("worker %s ended before its load began", action.worker)
+        except EaisError as error:
+            refused = on.LoadRefused(action.worker, action.session, messages.failure(error))
+            self.tell(refused)
+        except ValueError as error:
+            failed = on.Failure("MALFORMED_MESSAGE", f"the session spec is too large: {error}")
+            self.tell(on.LoadRefused(action.worker, action.session, failed))
+
+    async def _clear(self, live: _Live, session: str) -> None:
+        """Take a session's links away; what the worker has open stays its own."""
+        name = live.folders.pop(session, "")
+        if name:
+            folder = live.process.directory / name
+            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+
+    # processes
+
+    def _spawn(self, worker: int) -> None:
+        exited: asyncio.Future[Exit] = asyncio.get_running_loop().create_future()
+        try:
+            process = self._spawner.spawn(worker, lambda how: _settle(exited, how))
+        except EaisError as error:
+            log.error("no worker can be started: %s", error)
+            self.tell(on.WorkerExited(worker, code=1, why=str(error)))
+            return
+        log.info("worker %s started, pid %s", worker, process.pid)
+        self._live[worker] = live = _Live(process, exited)
+        self._task(self._attend(worker, live))
+
+    def _kill(self, worker: int, why: str) -> None:
+        live = self._live.get(worker)
+        if live and not live.exit.done():
+            log.warning("worker %s is killed: %s", worker, why)
+            self._spawner.kill(live.process, signal.SIGKILL)
+
+    async def _attend(self, worker: int, live: _Live) -> None:
+        """From its start to its exit: all that the worker said comes before the exit."""
+        live.control = await AsyncControl.open(live.process.control)
+        heard = asyncio.create_task(self._listen(worker, live.control))
+        both: set[asyncio.Future[Any]] = {heard, live.exit}
+        _, other = await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        if other:
+            await asyncio.wait(other, timeout=_EXIT_FOLLOWS_S)
+        if not live.exit.done():
+            self.tell(on.WorkerAstray(worker, "its socket ended"))
+        how = await live.exit
+        heard.cancel()
+        live.control.close()
+        self._bury(worker, live, how)
+
+    def _bury(self, worker: int, live: _Live, how: Exit) -> None:
+        log.info("worker %s exited: %s", worker, how)
+        del self._live[worker]
+        seated = self.state.workers.get(worker)
+        self.tell(messages.exited(worker, how))
+        if seated and seated.seat:
+            self._deeds.gone(*seated.seat, worker)
+
+    async def _listen(self, worker: int, control: AsyncControl) -> None:
+        try:
+            while message := await control.receive():
+                self._hear(worker, message)
+        except ControlBroken as error:
+            log.warning("worker %s: %s", worker, error)
+
+    def _hear(self, worker: int, message: supervision_pb2.FromWorkerProcess) -> None:
+        match message.WhichOneof("kind"):
+            case "heartbeat":
+                self._on_beat(worker, message.heartbeat)
+            case "held":
+                self._on_held(worker, message.held)
+            case _:
+                self.tell(_event(worker, message, self._level))
+
+    def _on_beat(self, worker: int, beat: supervision_pb2.Heartbeat) -> None:
+        known = self.state.workers.get(worker)
+        if known and known.seat:
+            self._deeds.beat(known.seat[0], worker, messages.counters(beat))
+        self.tell(on.Beat(worker))
+
+    def _on_held(self, worker: int, held: supervision_pb2.Held) -> None:
+        known = self.state.workers.get(worker)
+        if known and known.seat:
+            self._deeds.holds(*known.seat, held.sessions)
+
+    def _task(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception():
+            log.error("BUG: supervision", exc_info=task.exception())
+
+
+def _settle(future: asyncio.Future[Exit], how: Exit) -> None:
+    if not future.done():
+        future.set_result(how)
+
+
+def _event(worker: int, message: supervision_pb2.FromWorkerProcess, level: int) -> on.Event:
+    """What a worker says, as an event; it isn't trusted."""
+    match message.WhichOneof("kind"):
+        case "spare" if message.spare.isolation >= level:
+            return on.WorkerReady(worker, message.spare.isolation)
+        case "spare":
+            return on.WorkerAstray(worker, f"it is confined to level {message.spare.isolation}")
+        case "adopted" if message.adopted.HasField("error"):
+            return on.BindFailed(worker, messages.failure_of(message.adopted.error))
+        case "adopted" if messages.is_port(message.adopted.port):
+            return on.WorkerBound(worker, message.adopted.port)
+        case "loaded":
+            signature = message.loaded.signature.SerializeToString()
+            return on.SessionLoaded(worker, message.loaded.session, signature)
+        case "load_failed":
+            failed = messages.failure_of(message.load_failed.error)
+            return on.LoadRefused(worker, message.load_failed.session, failed)
+        case "stuck":
+            return on.WorkerStuck(worker)
+    return on.WorkerAstray(worker, "it said what makes no sense")

@@ -1,0 +1,19 @@
+from __future__ import annotations
+
+from eais_server.backoff import Backoff
+
+
+def waits(*lives: float) -> list[float]:
+    found, backoff = [], Backoff()
+    for lived_s in lives:
+        backoff = backoff.after(lived_s)
+        found.append(backoff.wait_s)
+    return found
+
+
+def test_the_first_is_followed_at_once_then_the_wait_doubles_to_five_seconds() -> None:
+    assert waits(*[0.1] * 10) == [0, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0]
+
+
+def test_two_seconds_of_life_begin_anew() -> None:
+    assert waits(0.1, 0.1, 0.1, 2.0, 0.1) == [0, 0.05, 0.1, 0, 0.05]

@@ -1,0 +1,261 @@
+"""Any order of events: a world of processes that do what they may, and what must never happen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from eais_server.supervision import Limits, State, on_event
+from eais_server.supervision import actions as do
+from eais_server.supervision import events as on
+
+INSTANCES = ("ei-1", "ei-2")
+SESSIONS = ("a", "b", "c")
+pick = st.randoms(use_true_random=False)
+
+
+@dataclass
+class Process:
+    """A worker as the world sees it."""
+
+    ready: bool = False
+    seat: tuple[str, int] | None = None
+    port: int = -1
+    bound: bool = False
+    loading: str = ""
+    loaded: set[str] = field(default_factory=set)
+    told: set[type] = field(default_factory=set)
+
+
+class World(RuleBasedStateMachine):
+    """Does what the brain asks for, and checks each action when it is asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.state = State(Limits())
+        self.now = 100.0
+        self.live: dict[int, Process] = {}
+        self.used: set[int] = set()
+        self.adopted: set[int] = set()
+        self.ports: dict[tuple[str, int], int] = {}
+        self.epochs: dict[str, int] = {}
+        self.held: dict[str, bool] = {}
+        self.kept: dict[str, set[str]] = {name: set() for name in INSTANCES}
+        self.asked: dict[str, set[str]] = {name: set() for name in INSTANCES}
+        self.stopping = self.gone = False
+        self.tell(on.Tick())
+
+    def tell(self, event: on.Event) -> None:
+        for action in on_event(self.state, event, self.now):
+            self.obey(action)
+
+    # what the brain asks for
+
+    def obey(self, action: do.Action) -> None:
+        late = (do.RefuseSession, do.Release)
+        assert not self.gone or isinstance(action, late), f"{action} after the end"
+        match action:
+            case do.Spawn(worker):
+                assert worker not in self.used, "a number is used twice"
+                assert not self.stopping, "a process is started by who goes down"
+                self.used.add(worker)
+                self.live[worker] = Process()
+            case do.Adopt():
+                self.adopt(action)
+            case do.RecordPort(worker, instance, n, port):
+                assert self.live[worker].seat == (instance, n)
+                assert self.live[worker].port == port
+                self.ports[instance, n] = port
+            case do.Load(worker, instance, session):
+                self.load(worker, instance, session)
+            case do.Unload(worker, session):
+                self.live[worker].loaded.discard(session)
+            case do.Serve(worker):
+                self.serve(worker)
+            case do.Drain(worker):
+                assert do.Serve in self.live[worker].told, "nothing to drain"
+                self.live[worker].told.add(do.Drain)
+            case do.Kill(worker):
+                assert do.Kill not in self.live[worker].told, "killed twice"
+                self.live[worker].told.add(do.Kill)
+            case _:
+                self.conclude(action)
+
+    def adopt(self, action: do.Adopt) -> None:
+        process, seat = self.live[action.worker], (action.instance, action.n)
+        assert process.ready, "adopted before it was ready"
+        assert do.Kill not in process.told
+        assert action.worker not in self.adopted, "adopted twice"
+        assert seat not in [other.seat for other in self.live.values()], "two in one seat"
+        assert action.port == self.ports.get(seat, 0), "its port is another one's"
+        assert self.held[action.instance], "adopted for a lease that leaves"
+        self.adopted.add(action.worker)
+        process.seat, process.port = seat, action.port
+
+    def load(self, worker: int, instance: str, session: str) -> None:
+        process = self.live[worker]
+        assert process.bound, "loads before it is bound"
+        assert process.seat is not None
+        assert process.seat[0] == instance
+        assert not process.loading, "two loads at once"
+        assert session not in process.loaded, "loaded twice"
+        assert session in self.kept[instance] | self.asked[instance], "nobody wants it"
+        process.loading = session
+
+    def serve(self, worker: int) -> None:
+        process = self.live[worker]
+        assert process.bound
+        assert process.seat is not None
+        assert self.kept[process.seat[0]] <= process.loaded, "serves before all is loaded"
+        assert not process.told & {do.Serve, do.Kill, do.Drain}
+        process.told.add(do.Serve)
+
+    def conclude(self, action: do.Action) -> None:
+        match action:
+            case do.KeepSession(instance, session):
+                self.asked[instance].remove(session)
+                self.kept[instance].add(session)
+            case do.RefuseSession(instance, session):
+                self.asked[instance].remove(session)
+            case do.ForgetSession(instance, session):
+                self.kept[instance].remove(session)
+            case do.AnswerGranted(instance):
+                assert all(do.Serve in process.told for process in self.of(instance))
+            case do.Release(instance, epoch):
+                assert not self.of(instance), "released before the exits were seen"
+                assert epoch == self.epochs[instance]
+                assert not self.asked[instance], "somebody still waits for a load"
+                del self.held[instance]
+            case do.AllGone():
+                assert self.stopping
+                assert not self.live
+                self.gone = True
+            case do.Publish(instance):
+                assert instance in self.state.leases
+
+    def of(self, instance: str) -> list[Process]:
+        return [p for p in self.live.values() if p.seat and p.seat[0] == instance]
+
+    # what happens
+
+    @rule(instance=st.sampled_from(INSTANCES), slots=st.integers(1, 2), granted=st.booleans())
+    def lease(self, instance: str, slots: int, granted: bool) -> None:
+        if instance in self.held or self.stopping:
+            return
+        self.epochs[instance] = self.epochs.get(instance, 0) + 1
+        self.held[instance] = True
+        asked = tuple(
+            on.SlotAsked(n, self.ports.get((instance, n), 0)) for n in range(1, slots + 1)
+        )
+        sessions = tuple(sorted(self.kept[instance]))
+        self.tell(on.LeaseTaken(instance, self.epochs[instance], asked, sessions, granted))
+
+    @rule(instance=st.sampled_from(INSTANCES), grace_s=st.sampled_from([0.0, 1.0]))
+    def revoke(self, instance: str, grace_s: float) -> None:
+        if instance in self.held:
+            self.held[instance] = False
+        self.tell(on.LeaseRevoked(instance, grace_s))
+
+    @rule(instance=st.sampled_from(INSTANCES), session=st.sampled_from(SESSIONS))
+    def open(self, instance: str, session: str) -> None:
+        if session not in self.kept[instance] | self.asked[instance]:
+            self.asked[instance].add(session)
+            self.tell(on.LoadAsked(instance, session))
+
+    @rule(instance=st.sampled_from(INSTANCES), session=st.sampled_from(SESSIONS))
+    def drop(self, instance: str, session: str) -> None:
+        if session in self.kept[instance]:
+            self.kept[instance].discard(session)
+            self.tell(on.SessionDropped(instance, session))
+
+    @rule(seconds=st.sampled_from([0.0, 0.05, 1.0, 5.0, 31.0, 121.0]))
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+        self.tell(on.Tick())
+
+    @precondition(lambda self: self.live)
+    @rule(random=pick, works=st.sampled_from([True, True, True, False]))
+    def work(self, random: st.DataObject, works: bool) -> None:
+        self.step(random.choice(sorted(self.live)), works)  # type: ignore[attr-defined]
+
+    def step(self, worker: int, works: bool) -> None:
+        """The worker does the next thing that it was told to do, or fails at it."""
+        process = self.live[worker]
+        failure = on.Failure("MODEL_INVALID", "no")
+        if not process.ready:
+            process.ready = True
+            self.tell(on.WorkerReady(worker, 2))
+        elif process.seat and not process.bound:
+            self.bind(worker, process, works)
+        elif process.loading:
+            session, process.loading = process.loading, ""
+            if works:
+                process.loaded.add(session)
+                self.tell(on.SessionLoaded(worker, session, b""))
+            else:
+                self.tell(on.LoadRefused(worker, session, failure))
+        else:
+            self.tell(on.Beat(worker))
+
+    def bind(self, worker: int, process: Process, works: bool) -> None:
+        assert process.seat is not None
+        process.bound = works
+        if not works:
+            if do.Kill not in process.told:
+                self.ports[process.seat] = 0
+            self.tell(on.BindFailed(worker, on.Failure("PORT", "taken")))
+            return
+        process.port = process.port or 5000 + worker
+        self.tell(on.WorkerBound(worker, process.port))
+
+    @precondition(lambda self: self.live)
+    @rule(random=pick, signal=st.sampled_from([0, 9, 11]))
+    def die(self, random: st.DataObject, signal: int) -> None:
+        self.end(random.choice(sorted(self.live)), signal)  # type: ignore[attr-defined]
+
+    def end(self, worker: int, signal: int) -> None:
+        del self.live[worker]
+        self.tell(on.WorkerExited(worker, signal))
+
+    @precondition(lambda self: self.live)
+    @rule(random=pick)
+    def stick(self, random: st.DataObject) -> None:
+        self.tell(on.WorkerStuck(random.choice(sorted(self.live))))  # type: ignore[attr-defined]
+
+    @rule(often=st.integers(0, 19))
+    def shut_down(self, often: int) -> None:
+        if often == 0 and not self.stopping:
+            self.stopping = True
+            self.tell(on.ShutdownAsked(1.0))
+
+    @invariant()
+    def the_state_holds_together(self) -> None:
+        self.state.validate()
+        assert set(self.state.workers) == set(self.live)
+        assert set(self.state.leases) == set(self.held)
+
+    def teardown(self) -> None:
+        """When nothing fails any more, everything comes to its end."""
+        for _ in range(200):
+            for worker, process in sorted(self.live.items()):
+                if process.told & {do.Kill, do.Drain}:
+                    self.end(worker, 9)
+                else:
+                    self.step(worker, works=True)
+            self.now += 0.5
+            self.tell(on.Tick())
+        assert not any(self.asked.values()), "an Open was never answered"
+        if self.stopping:
+            assert self.gone
+            return
+        assert all(self.held.values()), "a revoked lease was never released"
+        for instance in self.held:
+            assert all(seat.serving for seat in self.state.seats(instance)), "it never served"
+        assert self.state.spares() == 1
+
+
+World.TestCase.settings = settings(max_examples=80, stateful_step_count=50, deadline=None)
+TestWorld = World.TestCase
