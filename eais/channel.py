@@ -47,7 +47,8 @@ def client_options(server_name: str) -> Options:
         ("grpc.enable_retries", 0),
         ("grpc.use_local_subchannel_pool", 1),
         ("grpc.initial_reconnect_backoff_ms", 50),
-        ("grpc.min_reconnect_backoff_ms", 50),
+        # How long one connection attempt may take, TLS handshake included: not a wait.
+        ("grpc.min_reconnect_backoff_ms", HANDSHAKE_TIMEOUT_MS),
         ("grpc.max_reconnect_backoff_ms", 1_000),
         ("grpc.enable_http_proxy", 0),
     ]
