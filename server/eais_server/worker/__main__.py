@@ -14,7 +14,7 @@ from pathlib import Path
 
 import setproctitle
 
-import eais
+import eais.errors
 from eais_server.isolation import (
     IsolationLevel,
     IsolationUnavailable,
@@ -30,7 +30,7 @@ __all__ = ["main"]
 log = logging.getLogger("eais_server.worker")
 # Loaded while its folder can still be listed: where the project is installed in place, the
 # folder above it is closed to a confined worker.
-assert eais.__version__
+assert eais.errors
 
 
 def main(argv: list[str]) -> int:

@@ -7,7 +7,6 @@ large one, so that nobody waits behind a large answer.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
 from typing import Final
 
 from eais.rpc.v1 import common_pb2, worker_pb2
@@ -29,7 +28,7 @@ class Outbox:
         self._hello: common_pb2.HelloReply | None = None
         self._draining = False
         self._answers: deque[tuple[worker_pb2.Answer, int, Deferred]] = deque()
-        self._pieces: deque[tuple[int, Iterator[tuple[int, int, memoryview]]]] = deque()
+        self._pieces: deque[tuple[int, int, int, memoryview]] = deque()
         self._bytes = 0
 
     @property
@@ -79,14 +78,10 @@ class Outbox:
             message.answers.append(answer)
             size += own
             self._bytes -= own
-            if deferred.buffers:
-                self._pieces.append((answer.call_id, deferred.pieces()))
+            self._pieces.extend((answer.call_id, *piece) for piece in deferred.pieces())
 
     def _add_piece(self, message: worker_pb2.ToClient) -> None:
-        while self._pieces:
-            call_id, pieces = self._pieces[0]
-            for tensor, offset, data in pieces:
-                self._bytes -= len(data)
-                message.pieces.add(call_id=call_id, tensor=tensor, offset=offset, data=bytes(data))
-                return
-            self._pieces.popleft()
+        if self._pieces:
+            call_id, tensor, offset, data = self._pieces.popleft()
+            self._bytes -= len(data)
+            message.pieces.add(call_id=call_id, tensor=tensor, offset=offset, data=bytes(data))

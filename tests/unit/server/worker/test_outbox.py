@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import numpy as np
+
+from eais.channel import MAX_MESSAGE_BYTES, PIECE_BYTES
+from eais.rpc.v1 import common_pb2, worker_pb2
+from eais.value import Deferred, encode_value
+from eais_server.worker.execution import MAX_ANSWER_BYTES
+from eais_server.worker.outbox import FUSED_BYTES, Outbox
+
+
+def add(outbox: Outbox, call_id: int, *sizes: int) -> int:
+    """An answer with outputs of so many bytes."""
+    deferred = Deferred()
+    outputs = [encode_value(np.zeros(size, np.uint8), deferred) for size in sizes]
+    return outbox.add(worker_pb2.Answer(call_id=call_id, outputs=outputs), deferred)
+
+
+def sent(outbox: Outbox) -> list[tuple[list[int], list[tuple[int, int, int]]]]:
+    """All messages: call ids of the answers, (call, tensor, offset) of the pieces."""
+    found = []
+    while (message := outbox.next()) is not None:
+        assert message.ByteSize() < MAX_MESSAGE_BYTES
+        pieces = [(p.call_id, p.tensor, p.offset) for p in message.pieces]
+        found.append(([a.call_id for a in message.answers], pieces))
+    assert outbox._bytes == 0
+    return found
+
+
+def test_nothing_waits_at_first() -> None:
+    outbox = Outbox(100)
+    assert not outbox.waiting
+    assert outbox.next() is None
+
+
+def test_hello_goes_first_and_alone() -> None:
+    outbox = Outbox(100)
+    add(outbox, 1, 3)
+    outbox.drain()
+    outbox.hello(common_pb2.HelloReply(version=1))
+    first, second = outbox.next(), outbox.next()
+    assert first is not None
+    assert second is not None
+    assert [f.name for f, _ in first.ListFields()] == ["hello"]
+    assert second.draining
+    assert [a.call_id for a in second.answers] == [1]
+    assert outbox.next() is None
+
+
+def test_small_answers_that_wait_share_a_message() -> None:
+    outbox = Outbox(100)
+    for call_id in (1, 2, 3):
+        add(outbox, call_id, 8)
+    assert sent(outbox) == [([1, 2, 3], [])]
+
+
+def test_fused_messages_are_bounded() -> None:
+    outbox = Outbox(100)
+    for call_id in range(6):
+        add(outbox, call_id, FUSED_BYTES // 5)
+    assert [calls for calls, _ in sent(outbox)] == [[0, 1, 2, 3], [4, 5]]
+
+
+def test_a_large_answer_comes_in_pieces_and_others_pass_it() -> None:
+    outbox = Outbox(100)
+    add(outbox, 1, 2 * PIECE_BYTES + 1, 8, PIECE_BYTES)
+    first = outbox.next()
+    assert first is not None
+    assert [(p.tensor, p.offset, len(p.data)) for p in first.pieces] == [(0, 0, PIECE_BYTES)]
+    add(outbox, 2, 8)
+    assert sent(outbox) == [
+        ([2], [(1, 0, PIECE_BYTES)]),
+        ([], [(1, 0, 2 * PIECE_BYTES)]),
+        ([], [(1, 1, 0)]),
+    ]
+
+
+def test_large_answers_follow_each_other() -> None:
+    outbox = Outbox(100)
+    add(outbox, 1, PIECE_BYTES)
+    add(outbox, 2, PIECE_BYTES)
+    assert sent(outbox) == [([1, 2], [(1, 0, 0)]), ([], [(2, 0, 0)])]
+
+
+def test_room_is_counted_in_bytes_that_wait() -> None:
+    outbox = Outbox(PIECE_BYTES)
+    assert add(outbox, 1, 2 * PIECE_BYTES) > 2 * PIECE_BYTES
+    room = []
+    while outbox.next() is not None:
+        room.append(outbox.has_room)
+    assert room == [False, True]
+
+
+def test_the_largest_answer_fits_a_message_beside_a_piece() -> None:
+    outbox = Outbox(100)
+    add(outbox, 1, PIECE_BYTES)
+    strings = np.array(["x" * (MAX_ANSWER_BYTES - 100)], dtype=object)
+    answer = worker_pb2.Answer(call_id=2, outputs=[encode_value(strings, Deferred())])
+    outbox.add(answer, Deferred())
+    assert sent(outbox) == [([1], [(1, 0, 0)]), ([2], [])]
+    add(outbox, 1, 2 * PIECE_BYTES)
+    outbox.next()
+    outbox.add(answer, Deferred())
+    assert sent(outbox) == [([2], [(1, 0, PIECE_BYTES)])]

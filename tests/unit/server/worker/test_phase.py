@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+import pytest
+
+from eais.rpc.v1 import supervision_pb2
+from eais.transition import IllegalMove
+from eais_server.worker.phase import PHASE_TABLE, Phase, PhaseEvent
+
+
+def test_each_message_of_the_listener_is_an_event() -> None:
+    kinds = supervision_pb2.ToWorkerProcess.DESCRIPTOR.oneofs_by_name["kind"].fields
+    assert {field.name for field in kinds} == {event.value for event in PhaseEvent}
+
+
+@pytest.mark.parametrize("phase", [phase for phase in Phase if phase is not Phase.SPARE])
+def test_a_worker_is_adopted_once(phase: Phase) -> None:
+    with pytest.raises(IllegalMove):
+        PHASE_TABLE.after(phase, PhaseEvent.ADOPT)
+
+
+@pytest.mark.parametrize(
+    "event", [PhaseEvent.LOAD, PhaseEvent.UNLOAD, PhaseEvent.LEAF, PhaseEvent.SERVE]
+)
+def test_a_spare_has_nothing_to_load_or_serve(event: PhaseEvent) -> None:
+    with pytest.raises(IllegalMove):
+        PHASE_TABLE.after(Phase.SPARE, event)
+
+
+@pytest.mark.parametrize("event", [e for e in PhaseEvent if e is not PhaseEvent.ADOPT])
+def test_whatever_crossed_a_drain_changes_nothing(event: PhaseEvent) -> None:
+    assert PHASE_TABLE.after(Phase.DRAINING, event) is Phase.DRAINING
+
+
+def test_every_phase_can_be_drained() -> None:
+    assert all(PHASE_TABLE.after(phase, PhaseEvent.DRAIN) is Phase.DRAINING for phase in Phase)
