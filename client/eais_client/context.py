@@ -168,8 +168,12 @@ class ContextStore:
 
     @contextlib.contextmanager
     def _changing(self) -> Iterator[ContextList]:
-        """The list, which no other process changes meanwhile."""
-        files.private_dir(self.directory)
+        """The list, which no other process changes meanwhile.
+
+        The directory may be the user's own and readable; only the identities'
+        folders below it must not be.
+        """
+        self.directory.mkdir(mode=files.PRIVATE_DIR, parents=True, exist_ok=True)
         with (self.directory / ".config.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield self.read()

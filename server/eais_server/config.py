@@ -33,7 +33,7 @@ class ListenerConfig:
 
     bind: str = ""
     store_limit_bytes: int = 20 * _GIB
-    model_max_bytes: int = 8 * _GIB
+    model_max_bytes: int = 2 * _GIB
     sessions_max: int = 256
     session_idle_s: float = 600.0
     spares: int = 1

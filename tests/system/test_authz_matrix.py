@@ -72,11 +72,12 @@ class Scene:
 
 
 def listener_management(stack: Stack) -> common_pb2.Endpoint:
-    place = json.loads((stack.state / "listener" / "place.json").read_text())
+    _seal, text = (stack.state / "listener" / "place.json").read_text().split("\n", 1)
+    place = json.loads(text)
     return common_pb2.Endpoint(
-        address=place["management"]["address"],
-        port=place["management"]["port"],
-        server_name=f"local.listener.{stack.pool}.internal",
+        address=place["address"],
+        port=place["management_port"],
+        server_name=Identity.listener(stack.pool, "local").dns_name or "",
     )
 
 
