@@ -24,6 +24,7 @@ _LOAD: Final[Mapping[str, str]] = {
     "Unsupported model IR version": "OPSET_UNSUPPORTED",
     "only *guarantees* support for models stamped": "OPSET_UNSUPPORTED",
     "is not a registered function/op": "OP_REFUSED",
+    "No Op registered for": "OP_REFUSED",
     "Could not find an implementation": "OP_REFUSED",
     "EPContext node": "OP_REFUSED",
     "Failed to allocate memory": "MODEL_MEMORY",

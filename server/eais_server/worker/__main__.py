@@ -30,7 +30,7 @@ __all__ = ["main"]
 log = logging.getLogger("eais_server.worker")
 # Loaded while its folder can still be listed: where the project is installed in place, the
 # folder above it is closed to a confined worker.
-assert eais.errors
+PRELOADED = (eais.errors,)
 
 
 def main(argv: list[str]) -> int:

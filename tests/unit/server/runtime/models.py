@@ -1,0 +1,89 @@
+"""Small models made on the spot, and the wheel's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import onnx
+import onnxruntime as ort
+from onnx import TensorProto, helper
+
+DATASETS = Path(ort.__file__).parent / "datasets"
+LIGHT = Path(onnx.__file__).parent / "backend/test/data/light"
+
+
+def dataset(name: str) -> bytes:
+    """A model of onnxruntime's wheel."""
+    return (DATASETS / f"{name}.onnx").read_bytes()
+
+
+def model(
+    *nodes: onnx.NodeProto,
+    inputs: list[Any],
+    outputs: list[Any],
+    opset: int = 17,
+    ir: int = 8,
+    domains: tuple[str, ...] = (),
+    initializers: tuple[onnx.TensorProto, ...] = (),
+) -> bytes:
+    """A serialised model of these nodes; inputs and outputs as `info` makes them."""
+    graph = helper.make_graph(list(nodes), "g", inputs, outputs, initializer=list(initializers))
+    imports = [helper.make_opsetid("", opset), *(helper.make_opsetid(d, 1) for d in domains)]
+    made = helper.make_model(graph, opset_imports=imports)
+    made.ir_version = ir
+    return made.SerializeToString()
+
+
+def info(name: str, kind: int = TensorProto.FLOAT, dims: Any = (2,)) -> Any:
+    """An input or output."""
+    return helper.make_tensor_value_info(name, kind, dims)
+
+
+def one_op(op: str, domain: str = "", **attributes: Any) -> bytes:
+    """x -> op -> y, both float[2]."""
+    node = helper.make_node(op, ["x"], ["y"], domain=domain, **attributes)
+    domains = (domain,) if domain else ()
+    return model(node, inputs=[info("x")], outputs=[info("y")], domains=domains)
+
+
+def relu(opset: int = 17, ir: int = 8) -> bytes:
+    """y = max(x, 0), stamped as asked."""
+    node = helper.make_node("Relu", ["x"], ["y"])
+    return model(node, inputs=[info("x")], outputs=[info("y")], opset=opset, ir=ir)
+
+
+def external(location: str, **entries: str) -> bytes:
+    """y = x + w, with w's eight bytes in another file."""
+    w = onnx.TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[2])
+    w.data_location = TensorProto.EXTERNAL
+    for key, value in ({"location": location} | entries).items():
+        w.external_data.add(key=key, value=value)
+    node = helper.make_node("Add", ["x", "w"], ["y"])
+    return model(node, inputs=[info("x")], outputs=[info("y")], initializers=(w,))
+
+
+def endless() -> bytes:
+    """A Loop that goes on for 2^62 trips; takes x, gives y."""
+    body = helper.make_graph(
+        [helper.make_node("Identity", ["on"], ["go"]), helper.make_node("Add", ["v", "v"], ["w"])],
+        "body",
+        [info("i", TensorProto.INT64, []), info("on", TensorProto.BOOL, []), info("v")],
+        [info("go", TensorProto.BOOL, []), info("w")],
+    )
+    trips = helper.make_tensor("trips", TensorProto.INT64, [], [1 << 62])
+    on = helper.make_tensor("on0", TensorProto.BOOL, [], [True])
+    loop = helper.make_node("Loop", ["trips", "on0", "x"], ["y"], body=body)
+    return model(loop, inputs=[info("x")], outputs=[info("y")], initializers=(trips, on))
+
+
+def bomb() -> bytes:
+    """Allocates as many floats as the input says."""
+    node = helper.make_node("ConstantOfShape", ["n"], ["y"])
+    return model(node, inputs=[info("n", TensorProto.INT64, [1])], outputs=[info("y", dims=["n"])])
+
+
+def depth_to_space_2_32() -> bytes:
+    """Kills with SIGFPE whoever loads it."""
+    node = helper.make_node("DepthToSpace", ["x"], ["y"], blocksize=1 << 32)
+    return model(node, inputs=[info("x", dims=[1, 4, 2, 2])], outputs=[info("y", dims=None)])
