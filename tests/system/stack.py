@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,6 +28,11 @@ from eais_pool.authority import Authority
 
 T = TypeVar("T")
 WAIT_S = 30.0
+
+
+def op() -> str:
+    """A new op_id."""
+    return str(uuid.uuid4())
 
 
 def eventually(question: Callable[[], T | None], what: str, within_s: float = WAIT_S) -> T:
@@ -145,7 +151,7 @@ def embedded_pool(root: Path, config: str = "[listener]\ncpu_cores = 4\n") -> It
     state, config_dir = root / "state", root / "config"
     owner = config_dir / "contexts" / "local"
     for folder in (state, owner):
-        folder.mkdir(mode=0o700, parents=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     file = root / "pool.toml"
     file.write_text(config)
     places = ["--state-dir", str(state), "--owner-dir", str(owner), "--config", str(file)]

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import datetime
 import json
-import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +26,7 @@ from eais.rpc.hello import hello
 from eais.rpc.status import error_of_rpc
 from eais.rpc.v1 import common_pb2, hosts_pb2, listener_pb2, pool_pb2, supervision_pb2, worker_pb2
 from eais_pool.authority import Authority
-from tests.system.stack import Stack
+from tests.system.stack import Stack, op
 
 FILES = [pool_pb2, listener_pb2, worker_pb2, hosts_pb2, common_pb2, supervision_pb2]
 ABSENT = "ei-0000000000000000"
@@ -92,10 +91,6 @@ class Row:
     where: str
     request: Callable[[Scene, str], Any]
     allowed: dict[str, set[str]]
-
-
-def op() -> str:
-    return str(uuid.uuid4())
 
 
 def of_instance(scene: Scene, ident: str) -> pool_pb2.InstanceRequest:

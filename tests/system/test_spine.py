@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,14 +21,10 @@ from eais.rpc import client, verbs
 from eais.rpc.hello import hello
 from eais.rpc.status import error_of_message
 from eais.rpc.v1 import listener_pb2, pool_pb2, worker_pb2
-from tests.system.stack import Stack, eventually
+from tests.system.stack import Stack, eventually, op
 
 LIGHT = Path(onnx.__file__).parent / "backend/test/data/light"
 OWN = Path(onnxruntime.__file__).parent / "datasets"
-
-
-def op() -> str:
-    return str(uuid.uuid4())
 
 
 @pytest.fixture
