@@ -23,6 +23,7 @@ from typing import IO
 from setproctitle import setproctitle
 
 from eais.errors import ConfigError, EaisError
+from eais.parent import end_with_parent
 from eais.report import error_line, exit_code
 from eais_pool import restarts
 
@@ -157,8 +158,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--owner-dir", type=Path, required=True)
     parser.add_argument("--config", type=Path)
     parser.add_argument("--no-listener", action="store_true")
+    parser.add_argument("--parent-pid", type=int, help="end when this process does")
     given = parser.parse_args(argv)
     setproctitle("eais-supervisor")
+    if given.parent_pid and not end_with_parent(given.parent_pid, signal.SIGTERM):
+        return 0
     try:
         with take_lock(given.state_dir):
             plan = SupervisorPlan(

@@ -65,3 +65,11 @@ def test_nothing_is_left_when_it_is_ended(
     assert (process.returncode, out, err) == (code, "", "")
     assert still_running(held) == 0
     assert untouched(user)
+
+
+def test_no_process_outlives_a_demo_that_is_killed(user: Terminal) -> None:
+    process = user.start("demo")
+    held = family_when(user, process, "eais-demo-*/state/pools/demo/listener/leases/*")
+    process.kill()
+    process.communicate(timeout=60)
+    eventually(lambda: still_running(held) == 0 or None, "every process has ended")

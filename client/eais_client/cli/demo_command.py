@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -33,6 +34,8 @@ def demo(call: Call, keep: KeepOption = False) -> None:
     pools and contexts are not touched.
     """
     _check_installed()
+    # Before it is imported: it would leave an id and a database in the user's home.
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     from eais_client.demo.run import Demo
 
     with call.progress("starting") as progress:

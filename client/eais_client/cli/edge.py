@@ -6,8 +6,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import sys
 import traceback
 from collections.abc import Callable, Sequence
 from typing import TextIO
@@ -34,8 +34,10 @@ def run(app: Callable[..., object], argv: Sequence[str], outside: Outside) -> in
         return _silence(outside.stdout)
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
-    except SystemExit as error:  # typer's, after completion and for a closed pipe
-        return error.code if isinstance(error.code, int) else 0
+    except SystemExit as error:
+        # 0: typer's, after completion; 1: typer's, for a closed pipe; others: our own.
+        code = error.code if isinstance(error.code, int) else 0
+        return _silence(outside.stdout) if code == 1 else code
     except Exception as error:  # noqa: BLE001 - the edge: nothing may leave as a traceback
         return _tell(error, outside.stderr, debug)
     return result if isinstance(result, int) else 0
@@ -73,6 +75,6 @@ def _tell(error: Exception, stderr: TextIO, debug: bool) -> int:
 
 def _silence(stdout: TextIO) -> int:
     """Nobody reads on: what is still buffered must not fail at exit."""
-    if stdout is sys.stdout:
+    with contextlib.suppress(OSError):  # a stream without a descriptor has no buffer to lose
         os.dup2(os.open(os.devnull, os.O_WRONLY), stdout.fileno())
     return 0

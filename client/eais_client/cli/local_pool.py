@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import re
 import sys
 from collections.abc import Mapping
@@ -70,12 +71,12 @@ class PoolPlace:
 
 @dataclass(frozen=True, slots=True)
 class UpOptions:
-    """How to bring a pool up."""
+    """How to bring a pool up; `bound`: it ends when this process does, however that ends."""
 
     listener: bool = True
     config: Path | None = None
     cpu_cores: int | None = None
-    detached: bool = True
+    bound: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,12 +174,11 @@ class LocalPool:
         command += ["--owner-dir", str(place.store.folder(place.name).absolute())]
         command += ["--config", str(options.config.absolute())] if options.config else []
         command += [] if options.listener else ["--no-listener"]
+        command += ["--parent-pid", str(os.getpid())] if options.bound else []
         environ = dict(self._environ)
         if options.cpu_cores is not None:
             environ["EAIS_CPU_CORES"] = str(options.cpu_cores)
-        return self._processes.spawn(
-            command, place.log("supervisor"), environ, detached=options.detached
-        )
+        return self._processes.spawn(command, place.log("supervisor"), environ)
 
     def _come_up(
         self, process: Process, log: _LogMark, options: UpOptions, progress: Progress

@@ -88,13 +88,13 @@ def up(
     """
     from eais_client.cli.local_pool import UpOptions
 
-    options = UpOptions(not no_listener, config, cpu_cores, detached=not foreground)
+    options = UpOptions(not no_listener, config, cpu_cores, bound=foreground)
     pool = _local(call, name, state_dir)
     with call.progress("starting") as progress:
         running = pool.up(options, progress)
     _tell_up(call, running)
     if foreground:
-        _stay(pool, running)
+        _stay(running)
 
 
 def down(call: Call, name: NameOption = "local", state_dir: StateDirOption = None) -> None:
@@ -165,14 +165,10 @@ def _tell_up(call: Call, running: RunningPool) -> None:
     call.printer.answer(data, lines)
 
 
-def _stay(pool: LocalPool, running: RunningPool) -> None:
+def _stay(running: RunningPool) -> None:
     """Wait until the pool ends; end it when this command is told to."""
-    import signal
+    from eais_client.cli.signals import told_by_signals
 
-    def stop(number: int, frame: object) -> None:
-        running.process.terminate()
-
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, stop)
-    while not running.process.wait(3600.0):
-        pass
+    with told_by_signals(running.process.terminate):
+        while not running.process.wait(3600.0):
+            pass

@@ -47,10 +47,8 @@ class Processes(Protocol):
         """The supervisor that holds the lock of the pool at `state_dir`, if one does."""
         ...
 
-    def spawn(
-        self, command: Sequence[str], log: Path, environ: Mapping[str, str], *, detached: bool
-    ) -> Process:
-        """Start `command` with its output appended to `log`; detached: in its own session."""
+    def spawn(self, command: Sequence[str], log: Path, environ: Mapping[str, str]) -> Process:
+        """Start `command` in a session of its own, with its output appended to `log`."""
         ...
 
 
@@ -101,9 +99,7 @@ class LocalProcesses:
         # Asked after the pidfd was opened: the pid can't have passed on since.
         return process if holds_flock(process.pid, lock) else None
 
-    def spawn(
-        self, command: Sequence[str], log: Path, environ: Mapping[str, str], *, detached: bool
-    ) -> Process:
+    def spawn(self, command: Sequence[str], log: Path, environ: Mapping[str, str]) -> Process:
         """Start `command`; `ConfigError` STATE_DIR if its log can't be written."""
         try:
             log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -115,7 +111,7 @@ class LocalProcesses:
                     stderr=output,
                     cwd="/",
                     env=dict(environ),
-                    start_new_session=detached,
+                    start_new_session=True,
                 )
         except OSError as error:
             raise ConfigError("STATE_DIR", f"{error.filename}: {error.strerror}") from None

@@ -28,6 +28,20 @@ class Silent:
         """Say nothing."""
 
 
+class Part:
+    """One step of a longer way, with steps of its own."""
+
+    def __init__(self, whole: Progress, done: float, total: float) -> None:
+        self._whole = whole
+        self._done = done
+        self._total = total
+
+    def step(self, text: str, done: float = 0.0, total: float | None = None) -> None:
+        """Now at `text`; the whole is as far as this step has come within its part."""
+        within = min(1.0, done / total) if total else 0.0
+        self._whole.step(text, self._done + within, self._total)
+
+
 class _Bar:
     def __init__(self, rich: RichProgress, task: TaskID) -> None:
         self._rich = rich

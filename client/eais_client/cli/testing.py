@@ -162,10 +162,13 @@ class FakeProcess:
         self.pid = pid
         self.stubborn = stubborn
         self.ended = False
+        self.ends_after_waits = -1
         self.signals: list[str] = []
 
     def wait(self, timeout_s: float) -> bool:
         """Whether it has ended; no time passes."""
+        self.ends_after_waits -= 1
+        self.ended = self.ended or self.ends_after_waits == 0
         return self.ended
 
     def terminate(self) -> None:
@@ -195,9 +198,7 @@ class FakeProcesses:
         found = self.supervisor
         return found if found is not None and not found.ended else None
 
-    def spawn(
-        self, command: Sequence[str], log: Path, environ: Mapping[str, str], *, detached: bool
-    ) -> Process:
+    def spawn(self, command: Sequence[str], log: Path, environ: Mapping[str, str]) -> Process:
         """Note the command; the pool's supervisor runs from now on."""
         log.parent.mkdir(parents=True, exist_ok=True)
         self.spawned.append((list(command), environ))

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import FrameType
 
 from eais_client.cli.local_pool import LocalPool, PoolPlace, RunningPool, UpOptions
 from eais_client.cli.outside import Outside
 from eais_client.cli.processes import Process
 from eais_client.cli.progress import Progress
+from eais_client.cli.signals import ended_by_signals, undisturbed
 from eais_client.demo.leftovers import family, files_under, still_running
 from eais_client.demo.result import LeftBehind
 
 NAME = "demo"
-_ENDING = (signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass
@@ -45,7 +43,7 @@ def environ_in(folder: Path, environ: Mapping[str, str]) -> dict[str, str]:
     """`environ` with all that EAIS keeps in `folder`, and no setting of the user's own pools."""
     foreign = {name: value for name, value in environ.items() if not name.startswith("EAIS_")}
     own = {"EAIS_CONFIG_DIR": str(folder / "config"), "EAIS_STATE_DIR": str(folder / "state")}
-    return foreign | own
+    return foreign | own | {"ORT_DISABLE_TELEMETRY": "1"}
 
 
 @contextmanager
@@ -58,7 +56,7 @@ def own_pool(outside: Outside, progress: Progress, *, keep: bool) -> Iterator[Ow
     kept = False
     try:
         with ended_by_signals():
-            found = OwnPool(folder, environ, pool.up(UpOptions(), progress))
+            found = OwnPool(folder, environ, pool.up(UpOptions(bound=not keep), progress))
             yield found
             found.remember_processes()
             kept = keep
@@ -67,24 +65,6 @@ def own_pool(outside: Outside, progress: Progress, *, keep: bool) -> Iterator[Ow
             with undisturbed():
                 pool.down()
                 shutil.rmtree(folder)
-
-
-@contextmanager
-def ended_by_signals() -> Iterator[None]:
-    """SIGTERM and SIGHUP raise SystemExit in the block, so that what it made is taken down."""
-
-    def end(number: int, frame: FrameType | None) -> None:
-        raise SystemExit(128 + number)
-
-    with _handlers(_ENDING, end):
-        yield
-
-
-@contextmanager
-def undisturbed() -> Iterator[None]:
-    """No signal that people send interrupts the block: taking down takes a moment."""
-    with _handlers((signal.SIGINT, *_ENDING), signal.SIG_IGN):
-        yield
 
 
 @contextmanager
@@ -101,16 +81,3 @@ def own_environ(environ: Mapping[str, str]) -> Iterator[None]:
 def _put(environ: Mapping[str, str]) -> None:
     os.environ.clear()
     os.environ.update(environ)
-
-
-_Handler = Callable[[int, FrameType | None], None] | signal.Handlers
-
-
-@contextmanager
-def _handlers(numbers: tuple[signal.Signals, ...], handler: _Handler) -> Iterator[None]:
-    before = [(number, signal.signal(number, handler)) for number in numbers]
-    try:
-        yield
-    finally:
-        for number, old in before:
-            signal.signal(number, old)

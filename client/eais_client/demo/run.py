@@ -13,7 +13,7 @@ import onnxruntime
 
 import eais
 from eais_client.cli.outside import Outside
-from eais_client.cli.progress import Progress
+from eais_client.cli.progress import Part, Progress
 from eais_client.context import ContextStore
 from eais_client.demo import file_types, resnet
 from eais_client.demo.compare import SideBySide, same_bits, side_by_side
@@ -23,7 +23,7 @@ from eais_client.instances import Instance
 
 TYPE = "cpu.1"
 PICTURES = 8
-LARGE_ROUNDS, SMALL_ROUNDS = 40, 300
+LARGE_ROUNDS, SMALL_ROUNDS = 30, 200
 _STEPS = 8
 T = TypeVar("T")
 Feeds = dict[str, Any]
@@ -65,8 +65,8 @@ class Demo:
     def run(self) -> tuple[DemoResult, OwnPool]:
         """Do it all; the result, and the pool, which has ended unless it was to be kept."""
         began = self._clock()
-        self._step("starting a pool of its own")
-        with own_pool(self._outside, self._progress, keep=self._keep) as pool:
+        part = self._step("starting a pool of its own")
+        with own_pool(self._outside, part, keep=self._keep) as pool:
             up_ms = (self._clock() - began) * 1000
             with own_environ(pool.environ):
                 stay = self._stay(pool)
@@ -90,10 +90,13 @@ class Demo:
     def _with_sessions(self, instance: Instance, model: Path) -> Checks:
         files = (model, file_types.model_file())
         with ExitStack() as stack:
-            self._step("uploading the models")
-            remotes, upload_ms = self._timed(
-                lambda: [stack.enter_context(_remote(file, instance)) for file in files]
-            )
+            part = self._step("uploading the models")
+            with eais.on_upload(
+                lambda done, total: part.step(_upload_text(done, total), done, total)
+            ):
+                remotes, upload_ms = self._timed(
+                    lambda: [stack.enter_context(_remote(file, instance)) for file in files]
+                )
             large = self._check_large(Twin("resnet50", files[0], _local(files[0]), remotes[0]))
             twin = Twin("magika", files[1], _local(files[1]), remotes[1])
             small, identified = self._check_program(twin)
@@ -124,13 +127,19 @@ class Demo:
         result = call()
         return result, (self._clock() - began) * 1000
 
-    def _step(self, text: str) -> None:
-        self._progress.step(text, self._done, _STEPS)
+    def _step(self, text: str) -> Progress:
+        part = Part(self._progress, self._done, _STEPS)
+        part.step(text)
         self._done += 1
+        return part
 
 
 def _same_answers(there: Sequence[Sequence[Any]], here: Sequence[Sequence[Any]]) -> bool:
     return len(there) == len(here) and all(map(same_bits, there, here))
+
+
+def _upload_text(done: int, total: int) -> str:
+    return f"uploading the models: {done / 1e6:.0f} of {total / 1e6:.0f} MB"
 
 
 def _local(model: Path) -> file_types.Session:

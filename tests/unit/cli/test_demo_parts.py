@@ -11,16 +11,11 @@ import pytest
 from numpy.typing import NDArray
 
 from eais_client.cli.progress import Silent
+from eais_client.cli.signals import ended_by_signals, told_by_signals, undisturbed
 from eais_client.cli.testing import FakeClock, FakeOutside
 from eais_client.demo import file_types, resnet
 from eais_client.demo.compare import SideBySide, same_bits, side_by_side
-from eais_client.demo.own_pool import (
-    ended_by_signals,
-    environ_in,
-    own_environ,
-    own_pool,
-    undisturbed,
-)
+from eais_client.demo.own_pool import environ_in, own_environ, own_pool
 from eais_client.demo.result import Checks, DemoResult, LeftBehind, ModelCheck, Stay
 
 
@@ -84,6 +79,7 @@ def test_the_demo_sees_nothing_of_the_users_own(tmp_path: Path) -> None:
         "PATH": "/bin",
         "EAIS_CONFIG_DIR": str(tmp_path / "config"),
         "EAIS_STATE_DIR": str(tmp_path / "state"),
+        "ORT_DISABLE_TELEMETRY": "1",
     }
 
 
@@ -99,6 +95,14 @@ def test_being_told_to_end_unwinds() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
     assert ended.value.code == 128 + signal.SIGTERM
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_being_told_to_stop_calls_back() -> None:
+    told: list[bool] = []
+    with told_by_signals(lambda: told.append(True)):
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGHUP)
+    assert told == [True, True]
 
 
 def test_taking_down_is_not_disturbed() -> None:

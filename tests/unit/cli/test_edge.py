@@ -89,11 +89,12 @@ def test_a_full_disk_names_the_file() -> None:
     assert str(told) == "STATE_DIR: /x/config.toml: No space left on device"
 
 
-def test_a_config_folder_open_to_others_is_said(eais: FakeOutside) -> None:
-    eais.store.directory.chmod(0o777)
+def test_a_config_folder_that_is_none_is_said(eais: FakeOutside) -> None:
+    eais.environ["EAIS_CONFIG_DIR"] = str(eais.store.file / "below")
     said = eais.run("context", "use", "local")
     assert said.code == 2
-    assert "is open to other users" in said.err
+    assert said.err.count("\n") == 1
+    assert "Not a directory" in said.err
 
 
 @pytest.mark.parametrize("words", SUBCOMMANDS)

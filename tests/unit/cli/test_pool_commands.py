@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -88,6 +89,17 @@ def test_up_passes_its_flags_on(nowhere: FakeOutside) -> None:
     [(command, environ)] = nowhere.processes.spawned
     assert command[-3:] == ["--config", str(config), "--no-listener"]
     assert environ["EAIS_CPU_CORES"] == "2"
+
+
+def test_in_the_foreground_the_pool_is_bound_to_the_command(nowhere: FakeOutside) -> None:
+    def end_later(process: FakeProcess) -> None:
+        be_ready(nowhere)
+        process.ends_after_waits = 3
+
+    nowhere.processes.on_spawn = end_later
+    assert nowhere.run("pool", "up", "--foreground").code == 0
+    [(command, _)] = nowhere.processes.spawned
+    assert command[-2:] == ["--parent-pid", str(os.getpid())]
 
 
 def test_up_in_a_state_dir_is_found_again_by_name(nowhere: FakeOutside) -> None:

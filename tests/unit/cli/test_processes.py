@@ -25,7 +25,7 @@ signal.pause()
 
 def start_holder(folder: Path) -> PidfdProcess:
     command = [sys.executable, "-c", HOLDER, str(folder / "supervisor.lock")]
-    process = LocalProcesses().spawn(command, folder / "out.log", os.environ, detached=True)
+    process = LocalProcesses().spawn(command, folder / "out.log", os.environ)
     while "held" not in (folder / "out.log").read_text() and not process.wait(0.01):
         pass
     assert isinstance(process, PidfdProcess)
@@ -73,7 +73,7 @@ def test_a_lock_on_another_file_is_not_this_one(tmp_path: Path) -> None:
 def test_a_log_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="STATE_DIR"):
-        LocalProcesses().spawn(["true"], tmp_path / "file" / "log", os.environ, detached=True)
+        LocalProcesses().spawn(["true"], tmp_path / "file" / "log", os.environ)
 
 
 def test_a_detached_process_is_in_a_session_of_its_own(tmp_path: Path) -> None:
