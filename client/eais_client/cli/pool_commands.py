@@ -92,9 +92,10 @@ def up(
     pool = _local(call, name, state_dir)
     with call.progress("starting") as progress:
         running = pool.up(options, progress)
-    _tell_up(call, running)
     if foreground:
-        _stay(running)
+        _stay(call, running)
+    else:
+        _tell_up(call, running)
 
 
 def down(call: Call, name: NameOption = "local", state_dir: StateDirOption = None) -> None:
@@ -165,10 +166,11 @@ def _tell_up(call: Call, running: RunningPool) -> None:
     call.printer.answer(data, lines)
 
 
-def _stay(running: RunningPool) -> None:
+def _stay(call: Call, running: RunningPool) -> None:
     """Wait until the pool ends; end it when this command is told to."""
     from eais_client.cli.signals import told_by_signals
 
     with told_by_signals(running.process.terminate):
+        _tell_up(call, running)
         while not running.process.wait(3600.0):
             pass
