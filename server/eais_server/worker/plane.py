@@ -18,7 +18,7 @@ from eais_server.worker.calls import NOT_HERE, Budget, CallLimits, Service, Stre
 from eais_server.worker.connection import Connection, Hub
 from eais_server.worker.counters import Counters, Reporter
 from eais_server.worker.holds import Holds
-from eais_server.worker.runner import Runner
+from eais_server.worker.runner import CANCEL_GRACE_S, Runner
 
 SOFTWARE: Final = "eais-worker"
 MAX_STREAMS: Final = 256
@@ -30,11 +30,13 @@ class PlaneSettings:
 
     Attributes:
         first_message_timeout_s: for a stream's Hello.
+        cancel_grace_s: for a run to stop after it was told to.
         run_timeout_s: for any call, waiting included.
     """
 
     run_timeout_s: float
     first_message_timeout_s: float = 5.0
+    cancel_grace_s: float = CANCEL_GRACE_S
     calls: CallLimits = field(default_factory=CallLimits)
 
 
@@ -72,7 +74,12 @@ class DataPlane:
         self._hub = Hub(
             sessions=sessions,
             runner=Runner(
-                threads, settings.calls.waiting, _has_room, self._stuck, self._check_quiet
+                threads,
+                settings.calls.waiting,
+                may_run=_has_room,
+                stuck=self._stuck,
+                idle=self._check_quiet,
+                grace_s=settings.cancel_grace_s,
             ),
             holds=Holds(),
             counters=counters,
