@@ -7,7 +7,7 @@ UV_COMPILE := env -u UV_EXTRA_INDEX_URL -u UV_FIND_LINKS $(BIN)/uv pip compile -
 	--no-config --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow check proto bench lock clean
+.PHONY: help install demo test test-slow check proto docs bench lock clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' Makefile | column -t -s '|' 2>/dev/null \
@@ -37,17 +37,21 @@ test: install ## the tests, under six minutes on two cores
 test-slow: install ## the tests that take long or need the package index
 	$(BIN)/python -m pytest -m slow $(ARGS)
 
-check: install ## format, lint, types, import floors, generated code, wheel contents
+check: install ## format, lint, types, import floors, generated code and docs, wheel
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright
 	$(BIN)/lint-imports
 	$(BIN)/python tools/gen_proto.py --check
+	$(BIN)/python tools/gen_docs.py --check
 	$(BIN)/python tools/check_wheel.py
 
 proto: install ## make eais/rpc/v1 from proto/
 	$(BIN)/python tools/gen_proto.py
+
+docs: install ## make the parts of docs/ that are the code's own words
+	$(BIN)/python tools/gen_docs.py
 
 bench: install ## the benchmarks, one JSON object on one line each
 	@for file in benchmarks/*.py; do echo "== $$file" && $(BIN)/python $$file --json $(ARGS) || exit 1; done
