@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -28,7 +28,7 @@ from eais.value import (
 
 T = value_pb2.ElementType
 NATIVE = ["f2", "f4", "f8", "u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8", "?", "c8", "c16"]
-ORDERS = ["<", ">", "="]
+ORDERS: list[Literal["<", ">", "="]] = ["<", ">", "="]
 
 
 def through_wire(value: Any, inline_limit: int = 1 << 20) -> Any:

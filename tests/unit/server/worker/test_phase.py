@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from eais.rpc.v1 import supervision_pb2
@@ -33,3 +35,9 @@ def test_whatever_crossed_a_drain_changes_nothing(event: PhaseEvent) -> None:
 
 def test_every_phase_can_be_drained() -> None:
     assert all(PHASE_TABLE.after(phase, PhaseEvent.DRAIN) is Phase.DRAINING for phase in Phase)
+
+
+def test_the_diagram_in_the_docs_is_the_table() -> None:
+    text = (Path(__file__).parents[4] / "docs/worker.md").read_text()
+    drawn = text.split("<!-- generated: worker process -->\n```mermaid\n")[1].split("\n```")[0]
+    assert drawn == PHASE_TABLE.mermaid()
