@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,6 +11,7 @@ from eais_client.cli.command import Call, Group, outside_of
 
 if TYPE_CHECKING:
     from eais_client.instances import Instance
+    from eais_client.pool_client import PoolClient
 
 
 def instance_ids(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
@@ -61,8 +63,7 @@ def create(
     type: Annotated[str, typer.Argument(metavar="TYPE", help=f"What it asks for: {_TYPES}.")],
 ) -> None:
     """Create an instance: BINDABLE, holding nothing yet."""
-    with call.pool() as pool:
-        _answer(call, pool.create(type))
+    _do(call, f"creating {type}", lambda pool: pool.create(type))
 
 
 def attach(
@@ -84,32 +85,31 @@ def attach(
     type the first bindable one is taken. `eais detach` undoes all that this did.
     """
     what = instance or type or "the first bindable instance"
-    with call.pool() as pool, call.progress(f"attaching {what}"):
-        _answer(call, pool.attach(instance=instance, type=type, start=not no_start))
+    _do(
+        call,
+        f"attaching {what}",
+        lambda pool: pool.attach(instance=instance, type=type, start=not no_start),
+    )
 
 
 def start(call: Call, instance: InstanceArgument) -> None:
     """Start a bound instance: a lease, under a new epoch."""
-    with call.pool() as pool, call.progress(f"starting {instance}"):
-        _answer(call, pool.start(instance))
+    _do(call, f"starting {instance}", lambda pool: pool.start(instance))
 
 
 def stop(call: Call, instance: InstanceArgument) -> None:
     """Stop an instance: gives its shares back, keeps its models."""
-    with call.pool() as pool, call.progress(f"stopping {instance}"):
-        _answer(call, pool.stop(instance))
+    _do(call, f"stopping {instance}", lambda pool: pool.stop(instance))
 
 
 def detach(call: Call, instance: InstanceArgument) -> None:
     """Undo attach: stop, unbind, delete what attach had created."""
-    with call.pool() as pool, call.progress(f"detaching {instance}"):
-        _answer(call, pool.detach(instance))
+    _do(call, f"detaching {instance}", lambda pool: pool.detach(instance))
 
 
 def delete(call: Call, instance: InstanceArgument) -> None:
     """Delete an instance that is bound to nobody."""
-    with call.pool() as pool:
-        _answer(call, pool.delete(instance))
+    _do(call, f"deleting {instance}", lambda pool: pool.delete(instance))
 
 
 def describe(call: Call, instance: InstanceArgument) -> None:
@@ -131,7 +131,15 @@ def list_(call: Call) -> None:
     call.printer.answer({"instances": [instance_data(one) for one in found]}, lines)
 
 
-def _answer(call: Call, instance: Instance) -> None:
+def _do(call: Call, text: str, verb: Callable[[PoolClient], Instance]) -> None:
+    """Ask the pool, show how it goes, and print what became of the instance."""
     from eais_client.cli.instance_view import instance_data, line
+    from eais_client.cli.states import shown_states
 
+    with (
+        call.pool() as pool,
+        call.progress(text) as progress,
+        shown_states(pool, progress, text),
+    ):
+        instance = verb(pool)
     call.printer.answer(instance_data(instance), [line(instance, call.printer)])

@@ -10,7 +10,7 @@ from eais_client.cli.printer import Printer
 from eais_client.cli.table import pairs, table
 from eais_client.pool_status import DeviceUse, HostUse, PoolStatus
 
-_HEADINGS = ("HOST", "DEVICE", "KIND", "MODEL", "MEMORY", "FREE", "USED", "SHARES ARE", "MADE OF")
+_HEADINGS = ("HOST", "DEVICE", "KIND", "MODEL", "MEMORY", "FREE", "USED", "SHARES", "REAL")
 _WIDE = ("REACHABLE", "STEP", "LARGEST", "HELD BY")
 _GIB = 1 << 30
 
@@ -47,7 +47,7 @@ def device_table(devices: Sequence[DeviceUse], printer: Printer) -> list[str]:
 def _device_row(device: DeviceUse, wide: bool) -> list[str]:
     row = [device.host, device.id, device.kind, device.model, _memory(device.memory_bytes)]
     row += [devices_text(device.free_milli), devices_text(_used(device))]
-    row += [device.enforcement, "simulated" if device.simulated else "real"]
+    row += [device.enforcement, "simulated" if device.simulated else "yes"]
     if wide:
         row += ["yes" if device.reachable else "no"]
         row += [devices_text(device.granularity_milli), devices_text(device.share_limit_milli)]

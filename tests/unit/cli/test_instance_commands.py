@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from eais.errors import IdentityError, RemoteError, Unavailable
 from eais.rpc.v1 import pool_pb2
+from eais_client.cli.states import shown_states
 from eais_client.cli.testing import FakeOutside
+from eais_client.pool_client import PoolClient
 
 LINE = "ei-0001  IN_USE  cpu.1   tolerance exact   isolation L2   127.64.16.18:40117\n"
 
@@ -133,3 +137,26 @@ def test_without_a_context_it_says_what_to_do(nowhere: FakeOutside) -> None:
     assert said.code == 2
     assert said.err.startswith("error: NOT_ATTACHED: no pool is known here (")
     assert "eais pool up" in said.err
+
+
+class Heard:
+    """Keeps what is said of the progress."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+        self.told = threading.Event()
+
+    def step(self, text: str, done: float = 0.0, total: float | None = None) -> None:
+        self.texts.append(text)
+        self.told.set()
+
+
+def test_states_are_shown_while_the_pool_is_waited_for(eais: FakeOutside) -> None:
+    heard = Heard()
+    pool = PoolClient(eais.pool, patience_s=0.001)
+    pool.create("cpu.1")
+    with shown_states(pool, heard, "attaching cpu.2"):
+        pool.attach(type="cpu.2", start=False)
+        assert heard.told.wait(10)
+    assert set(heard.texts) == {"attaching cpu.2: ei-0002 BOUND"}
+    assert "eais-states" not in {thread.name for thread in threading.enumerate()}

@@ -243,13 +243,13 @@ def test_status(nowhere: FakeOutside) -> None:
         "HOST    REACHABLE   ISOLATION",
         "local   yes         L2",
         "",
-        "HOST    DEVICE   KIND   MODEL   MEMORY    FREE   USED   SHARES ARE    MADE OF",
-        "local   cpu0     cpu    Xeon    8.0 GiB   1      1      cooperative   real",
+        "HOST    DEVICE   KIND   MODEL   MEMORY    FREE   USED   SHARES        REAL",
+        "local   cpu0     cpu    Xeon    8.0 GiB   1      1      cooperative   yes",
     ]
 
 
 def test_devices(eais: FakeOutside) -> None:
-    assert "SHARES ARE" in eais.run("devices").out
+    assert "SHARES" in eais.run("devices").out
     assert "ei-7f3a 1 GRANTED" in eais.run("devices", "-o", "wide").out
     device = eais.run("devices", "-o", "json").data["devices"][0]  # type: ignore[index]
     assert (device["free_milli"], device["used_milli"], device["simulated"]) == (1000, 1000, False)
