@@ -10,7 +10,7 @@ from collections.abc import AsyncIterable, Iterable
 from typing import Any, TypeVar, cast
 
 import grpc
-from grpc import aio
+import grpc.aio
 from google.protobuf.message import Message
 
 from eais.rpc.status import error_of_rpc
@@ -63,7 +63,7 @@ def stream(channel: grpc.Channel, verb: Verb[Req, Rep], requests: Iterable[Req])
 
 
 async def acall(
-    channel: aio.Channel,
+    channel: grpc.aio.Channel,
     verb: Verb[Req, Rep],
     request: Req,
     *,
@@ -78,7 +78,7 @@ async def acall(
         raise error_of_rpc(error, unreachable) from None
 
 
-def astream(channel: aio.Channel, verb: Verb[Req, Rep], requests: AsyncIterable[Req]) -> Any:
+def astream(channel: grpc.aio.Channel, verb: Verb[Req, Rep], requests: AsyncIterable[Req]) -> Any:
     """Like `stream`, on an asyncio channel."""
     stub = channel.stream_stream(verb.path, _serialize, verb.reply.FromString)
     return stub(requests.__aiter__())
