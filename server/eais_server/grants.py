@@ -158,6 +158,7 @@ class Grants:
         sessions = tuple(session.id for session in host.book.of(lease.instance))
         taken = on.LeaseTaken(lease.instance, lease.epoch, slots, sessions, lease.granted)
         host.tell(taken)
+        log.info("lease of %s, epoch %s: held", lease.instance, lease.epoch)
 
     def restore(self) -> None:
         """Take the leases up again that the last listener of this host had."""
@@ -216,6 +217,7 @@ class Grants:
         except OSError as error:
             # Harmless: after a restart it would only be answered once more.
             log.error("%s can't be written down as granted: %s", action.instance, error)
+        log.info("lease of %s, epoch %s: granted", lease.instance, lease.epoch)
         self._say_granted(self._host.admission.leases[action.instance])
 
     def publish(self, action: do.Publish) -> None:
@@ -236,6 +238,7 @@ class Grants:
         host.meter.close(action.instance)
         await self._undo(lease)
         self.leaves = {key: b for key, b in self.leaves.items() if key[0] != action.instance}
+        log.info("lease of %s, epoch %s: released", lease.instance, lease.epoch)
         if action.failure:
             self._say_failed(lease.instance, lease.epoch, messages.error_of(action.failure))
         else:

@@ -159,6 +159,7 @@ class Openings:
             text = "this host's disk failed; the session isn't kept"
             opening.opened.set_exception(make_error("STORE_UNAVAILABLE", text))
             return
+        log.info("session %s of %s is open", action.session, action.instance)
         self._say(action.instance)
         opening.opened.set_result(kept)
 

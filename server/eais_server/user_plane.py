@@ -16,6 +16,7 @@ from eais_server.link import SOFTWARE
 from eais_server.openings import Openings
 from eais_server.sessions import KeptSession
 from eais_server.store import Upload
+from eais_server.store.manifest import SHA256_BYTES
 
 Chunks = AsyncIterator[listener_pb2.PushChunk]
 
@@ -68,10 +69,7 @@ class UserPlane:
         config = self._host.config
         first = await _next(chunks, config.first_message_timeout_s, "FIRST_MESSAGE_TIMEOUT")
         lease = self._admit(caller, first.instance, first.epoch)
-        if len(first.sha256) != 32 or first.size > config.model_max_bytes:
-            limit = config.model_max_bytes
-            text = f"a push names a SHA-256 (32 bytes) and a size of at most {limit} bytes"
-            raise make_error("MALFORMED_MESSAGE", text, metadata={"limit": str(limit)})
+        _check_first(first, config.model_max_bytes)
         store = self._host.store
         coming = await asyncio.to_thread(store.begin, lease.tenant, first.sha256, first.size)
         try:
@@ -94,6 +92,15 @@ class UserPlane:
                 return
             timeout_s = self._host.config.chunk_timeout_s
             chunk = await _next(chunks, timeout_s, "DEADLINE_EXCEEDED")
+
+
+def _check_first(first: listener_pb2.PushChunk, limit: int) -> None:
+    if len(first.sha256) != SHA256_BYTES:
+        raise make_error("MALFORMED_MESSAGE", "a push names its file by SHA-256, 32 bytes")
+    if first.size > limit:
+        text = f"the file has {first.size} bytes, the limit is {limit}"
+        metadata = {"limit": str(limit), "got": str(first.size)}
+        raise make_error("MODEL_TOO_LARGE", text, metadata=metadata)
 
 
 async def _next(chunks: Chunks, timeout_s: float, reason: str) -> listener_pb2.PushChunk:

@@ -282,7 +282,8 @@ class Workers:
     def _kill(self, worker: int, why: str) -> None:
         live = self._live.get(worker)
         if live and not live.exit.done():
-            log.warning("worker %s is killed: %s", worker, why)
+            level = logging.INFO if self.state.stopping else logging.WARNING
+            log.log(level, "worker %s is killed: %s", worker, why)
             self._spawner.kill(live.process, signal.SIGKILL)
 
     async def _attend(self, worker: int, live: _Live) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
@@ -86,6 +87,12 @@ def test_an_illegal_move_raises() -> None:
 def test_every_state_but_the_last_ends_in_an_exit() -> None:
     ends = {state for state in WorkerState if WORKER_TABLE.allows(state, WorkerEvent.EXIT)}
     assert ends == set(WorkerState) - {WorkerState.EXITED}
+
+
+def test_the_diagram_in_the_docs_is_the_table() -> None:
+    page = Path(__file__).resolve().parents[3] / "docs" / "listener.md"
+    drawn = page.read_text().split("<!-- generated: worker -->\n```mermaid\n")[1]
+    assert drawn.split("\n```")[0] == WORKER_TABLE.mermaid()
 
 
 # From nothing to serving

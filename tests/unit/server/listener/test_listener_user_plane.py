@@ -303,7 +303,7 @@ def test_a_push_that_stalls_is_ended_and_can_be_resumed(bench: ListenerBench, ru
     ("chunks", "reason"),
     [
         ([first_chunk(sha256=b"short")], "MALFORMED_MESSAGE"),
-        ([first_chunk(size=1 << 40)], "MALFORMED_MESSAGE"),
+        ([first_chunk(size=1 << 40)], "MODEL_TOO_LARGE"),
         ([first_chunk(offset=4, data=b"x")], "CHUNK_GAP"),
         ([first_chunk(instance="ei-2")], "NOT_FOUND"),
         ([first_chunk(epoch=4)], "STALE_EPOCH"),
