@@ -242,21 +242,22 @@ class Attachment:
             pending.finish(error)
 
     def _connect(self, action: events.Connect) -> None:
-        with self._lock:
-            holds = list(self._held)
         try:
-            stream = self._wire.stream(action.stream, action.worker.address, holds, self)
+            stream = self._wire.stream(action.stream, action.worker.address, self)
         except EaisError as error:
             self._post(events.StreamBroken(action.stream, error))
             return
         with self._lock:
+            # What is held from now on is told to each stream that is listed here.
             self._streams[action.stream] = stream
-            late = [session for session in self._held if session not in holds]
-            gone = self._state.link_of(action.stream) is None
-        for session in late:
-            stream.hold(session)
-        if gone:
+            holds = list(self._held)
+            wanted = self._state.link_of(action.stream) is not None
+        if not wanted:  # the brain gave it up meanwhile
             self._disconnect(action.stream)
+            return
+        for session in holds:
+            stream.hold(session)
+        stream.start()
 
     def _disconnect(self, number: int) -> None:
         with self._lock:

@@ -25,19 +25,23 @@ JOIN_S = 2.0
 class GrpcDataStream:
     """A `DataStream`; takes the channel as its own and closes it at the end."""
 
-    def __init__(
-        self, number: int, channel: grpc.Channel, holds: Iterable[str], events: StreamEvents
-    ) -> None:
+    def __init__(self, number: int, channel: grpc.Channel, events: StreamEvents) -> None:
         self._number = number
         self._channel = channel
         self._events = events
-        self._outbox = Outbox(SOFTWARE, holds)
+        self._outbox = Outbox(SOFTWARE)
         self._partial: dict[int, Assembly] = {}
+        # Cancelled before an answer began: what comes of it still is not kept.
+        self._dropped: set[int] = set()
         self._opened = self._closed = False
-        self._call: Any = client.stream(channel, verbs.WORKER_STREAM, self._outbox.messages())
+        self._call: Any = None
         self._reader = threading.Thread(
             target=self._read, name=f"eais-stream-{number}", daemon=True
         )
+
+    def start(self) -> None:
+        """See `DataStream`."""
+        self._call = client.stream(self._channel, verbs.WORKER_STREAM, self._outbox.messages())
         self._reader.start()
 
     def send(self, run: worker_pb2.Run, deferred: Deferred) -> None:
@@ -46,6 +50,8 @@ class GrpcDataStream:
 
     def cancel(self, call: int) -> None:
         """See `DataStream`."""
+        if self._partial.pop(call, None) is None:
+            self._dropped.add(call)
         self._outbox.cancel(call)
 
     def hold(self, session: str) -> None:
@@ -60,17 +66,23 @@ class GrpcDataStream:
         """See `DataStream`."""
         self._closed = True
         self._outbox.close()
+        if self._call is None:
+            self._channel.close()
+            return
         self._call.cancel()
         if threading.current_thread() is not self._reader:
             self._reader.join(JOIN_S)
             self._channel.close()
 
     def _read(self) -> None:
-        error = self._read_all()
-        self._outbox.close()
-        if not self._closed:
-            self._events.broken(self._number, error)
-        self._channel.close()
+        error = make_error("BUG", "the reader of the data stream failed")
+        try:
+            error = self._read_all()
+        finally:
+            self._outbox.close()
+            if not self._closed:
+                self._events.broken(self._number, error)
+            self._channel.close()
 
     def _read_all(self) -> EaisError:
         """Read to the end; why it ended."""
@@ -104,6 +116,9 @@ class GrpcDataStream:
             self._events.draining(self._number)
 
     def _take_answer(self, answer: worker_pb2.Answer) -> None:
+        if answer.call_id in self._dropped:
+            self._dropped.discard(answer.call_id)
+            return
         if answer.HasField("error"):
             push_back_s = answer.error.push_back_ms / 1000
             error = error_of_message(answer.error)
@@ -115,15 +130,14 @@ class GrpcDataStream:
 
     def _take_piece(self, piece: worker_pb2.Piece) -> None:
         assembly = self._partial.get(piece.call_id)
-        if assembly is None:
-            raise make_error("MALFORMED_MESSAGE", "a piece of an answer that isn't there")
-        assembly.add(piece)
-        self._finish(piece.call_id, assembly)
+        if assembly is not None:  # else of a call that was cancelled
+            assembly.add(piece)
+            self._finish(piece.call_id, assembly)
 
     def _finish(self, call: int, assembly: Assembly) -> None:
         answer: Incoming | None = assembly.whole()
         if answer is not None:
-            del self._partial[call]
+            self._partial.pop(call, None)
             self._events.answered(call, answer)
 
 

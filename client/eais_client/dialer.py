@@ -71,12 +71,17 @@ _dialled_by: list[int] = []
 def check_process() -> None:
     """Raise `UsageError` FORKED in a child forked from a process that had used the network."""
     if _dialled_by and _dialled_by[0] != os.getpid():
-        raise UsageError(
-            "FORKED",
-            "this process was forked from one that used EAIS, which gRPC doesn't survive",
-            hint='start it by multiprocessing\'s "spawn" or "forkserver", or fork before the '
-            "first session",
-        )
+        raise forked()
+
+
+def forked() -> UsageError:
+    """The error of a process that uses what it inherited from the one it was forked from."""
+    return UsageError(
+        "FORKED",
+        "this process was forked from one that used EAIS, which gRPC doesn't survive",
+        hint='start it by multiprocessing\'s "spawn" or "forkserver", or fork before the '
+        "first session",
+    )
 
 
 def _dial(address: Address, bundle: Bundle) -> grpc.Channel:

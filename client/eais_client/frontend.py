@@ -21,7 +21,7 @@ from eais_client.backoff import Backoff
 from eais_client.choose import check_usable, choose
 from eais_client.config import ClientConfig
 from eais_client.context import Context, ContextStore
-from eais_client.dialer import Dialer, check_process
+from eais_client.dialer import Dialer, check_process, forked
 from eais_client.grpc_wire import GrpcWire
 from eais_client.instances import Instance
 from eais_client.wire import Load, Timeout, Watch, Wire
@@ -80,7 +80,7 @@ class FrontEnd:
     def check_process(self) -> None:
         """Raise `UsageError` FORKED in a child of the process that this belongs to."""
         if os.getpid() != self._pid:
-            check_process()
+            raise forked()
 
     def close(self) -> None:
         """End the Watch, all attachments and all channels."""

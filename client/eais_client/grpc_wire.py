@@ -70,11 +70,9 @@ class GrpcWire:
         reply = self._listener(listener).call(verbs.LISTENER_LOCATE, request, timeout_s)
         return workers_of(reply.workers)
 
-    def stream(
-        self, number: int, worker: Address, holds: Iterable[str], events: StreamEvents
-    ) -> GrpcDataStream:
+    def stream(self, number: int, worker: Address, events: StreamEvents) -> GrpcDataStream:
         """See `Wire`."""
-        return GrpcDataStream(number, self._dialer.dial(worker), holds, events)
+        return GrpcDataStream(number, self._dialer.dial(worker), events)
 
     def close(self) -> None:
         """See `Wire`."""

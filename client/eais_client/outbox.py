@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from eais.channel import PIECE_BYTES
 from eais.rpc.hello import hello
@@ -24,11 +24,11 @@ Pieces = Iterator[tuple[int, int, memoryview]]
 class Outbox:
     """A queue with one reader (the stream) and any number of writers."""
 
-    def __init__(self, software: str, holds: Iterable[str]) -> None:
+    def __init__(self, software: str) -> None:
         self._hello = hello(software)
         self._more = threading.Condition()
         self._closed = False
-        self._holds = list(holds)
+        self._holds: list[str] = []
         self._releases: list[str] = []
         self._cancels: list[int] = []
         self._runs: deque[worker_pb2.Run] = deque()

@@ -131,6 +131,8 @@ class RemoteSession:
             raise closed(self._attachment.instance)
         check_names(self.signature.inputs, list(input_feed.keys()))
         options = run_options_of(run_options)
+        if options is not None and options.terminate:
+            raise _terminated()
         message = worker_pb2.Run(
             instance=self._attachment.instance,
             session=self._id,
@@ -167,7 +169,7 @@ class RemoteSession:
             raise
 
     def _terminate(self, number: int) -> None:
-        self._attachment.abandon(number, ort_error("CANCELLED", "Fail", _TERMINATED))
+        self._attachment.abandon(number, _terminated())
 
     def _warn_of_providers(self) -> None:
         available = self.signature.providers
@@ -204,6 +206,10 @@ def _spec(source: ModelSource, options: SessionOptions, choice: Choice) -> liste
         providers=choice.providers,
         from_path=source.path is not None,
     )
+
+
+def _terminated() -> EaisError:
+    return ort_error("CANCELLED", "Fail", _TERMINATED)
 
 
 def _outgoing(message: worker_pb2.Run, deferred: Deferred) -> Outgoing:

@@ -186,7 +186,7 @@ class RunOptions:
 
     @contextmanager
     def ending(self, end: Callable[[], None]) -> Iterator[None]:
-        """Call `end` if `terminate` is set inside the block, or was before it."""
+        """Call `end` if `terminate` is set inside the block."""
         with self._lock:
             self._runs.append(end)
             terminated = self._terminate

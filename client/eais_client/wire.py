@@ -80,6 +80,10 @@ class DataStream(Protocol):
     tells `StreamEvents` is the same.
     """
 
+    def start(self) -> None:
+        """Connect; `StreamEvents` hears how it goes. Once, before anything but `hold`."""
+        ...
+
     def send(self, run: worker_pb2.Run, deferred: Deferred) -> None:
         """Send a call, together with what else waits; nothing on an ended stream."""
         ...
@@ -177,10 +181,8 @@ class Wire(Protocol):
         """The instance's workers as the listener sees them."""
         ...
 
-    def stream(
-        self, number: int, worker: Address, holds: Iterable[str], events: StreamEvents
-    ) -> DataStream:
-        """Connect to a worker; `events` hears how it goes, also when it can't be."""
+    def stream(self, number: int, worker: Address, events: StreamEvents) -> DataStream:
+        """A stream to a worker, to be started."""
         ...
 
     def close(self) -> None:

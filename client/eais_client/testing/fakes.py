@@ -1,0 +1,426 @@
+"""A pool, a listener and workers in memory: a `Wire` without a network.
+
+Everything happens at once, in the thread that asks for it. Faults are made by name
+(`fail_next`), answers can be held back (`holding`, `release`), streams can be broken.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from math import inf
+from typing import Any, Protocol
+
+from eais.errors import EaisError, make_error
+from eais.instance import InstanceState
+from eais.rpc.status import error_of_message
+from eais.rpc.v1 import common_pb2, listener_pb2, pool_pb2, worker_pb2
+from eais.value import Deferred, Value, decode_value, encode_value
+from eais_client.attachment import Tools
+from eais_client.config import ClientConfig
+from eais_client.frontend import FrontEnd
+from eais_client.instances import Address, Instance, Worker
+from eais_client.wire import Incoming, Load, StreamEvents, Timeout, WatchEvents
+
+FRONTEND = "owner"
+LISTENER = Address("127.64.16.2", 7000, "local.listener.pool.internal")
+
+
+class FakeClock:
+    """A clock that moves when told to, and when something sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.slept: list[float] = []
+
+    def __call__(self) -> float:
+        """The time in seconds."""
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        """Move on by `seconds`."""
+        self.slept.append(seconds)
+        self.now += seconds
+
+
+class FakeAlarm:
+    """An alarm that `ring` sets off; with `jump` time jumps to it, so that nothing waits."""
+
+    def __init__(self, clock: FakeClock, ring: Callable[[], None]) -> None:
+        self.at = inf
+        self.jump = False
+        self._clock = clock
+        self._ring = ring
+
+    def wake_at(self, at: float) -> None:
+        """See `Alarm`."""
+        self.at = min(self.at, at)
+        if self.jump:
+            self._clock.now = max(self._clock.now, self.at)
+            self.ring()
+
+    def close(self) -> None:
+        """See `Alarm`."""
+        self.at = inf
+
+    def ring(self) -> None:
+        """Say that it is time."""
+        self.at = inf
+        self._ring()
+
+
+class FakeHost(Protocol):
+    """What loads and runs models behind a `FakeWire`."""
+
+    def load(
+        self, files: Mapping[str, bytes], spec: listener_pb2.SessionSpec
+    ) -> listener_pb2.Signature:
+        """Load a model given by its files; raises `EaisError` as a listener answers."""
+        ...
+
+    def run(
+        self, files: Mapping[str, bytes], inputs: Mapping[str, Value], run: worker_pb2.Run
+    ) -> list[Value]:
+        """Run it; raises `EaisError` as a worker answers."""
+        ...
+
+
+class FakeStream:
+    """A `DataStream` to a fake worker, which answers in the sender's thread."""
+
+    def __init__(self, wire: FakeWire, number: int, worker: Address, events: StreamEvents) -> None:
+        self.number = number
+        self.worker = worker
+        self.sent: list[worker_pb2.Run] = []
+        self.cancelled: list[int] = []
+        self.held: list[str] = []
+        self.released: list[str] = []
+        self.open = False
+        self._wire = wire
+        self._events = events
+        self._waiting: deque[Callable[[], None]] = deque()
+
+    def start(self) -> None:
+        """See `DataStream`."""
+        error = self._wire.next_fault("stream")
+        if error is not None:
+            self._events.broken(self.number, error)
+            return
+        self.open = True
+        self._events.opened(self.number)
+
+    def send(self, run: worker_pb2.Run, deferred: Deferred) -> None:
+        """See `DataStream`."""
+        if not self.open:
+            return
+        self.sent.append(run)
+        data = iter([bytearray(buffer) for buffer in deferred.buffers])
+        inputs = {value.name: decode_value(value.value, data) for value in run.inputs}
+        self._waiting.append(lambda: self._answer(run, inputs))
+        if not self._wire.holding:
+            self.release_all()
+
+    def cancel(self, call: int) -> None:
+        """See `DataStream`."""
+        self.cancelled.append(call)
+
+    def hold(self, session: str) -> None:
+        """See `DataStream`."""
+        self.held.append(session)
+
+    def release(self, session: str) -> None:
+        """See `DataStream`."""
+        self.released.append(session)
+
+    def close(self) -> None:
+        """See `DataStream`."""
+        self.open = False
+
+    def release_all(self) -> None:
+        """Answer what was sent so far."""
+        while self._waiting:
+            self._waiting.popleft()()
+
+    def broke(self, error: EaisError | None = None) -> None:
+        """The stream ends from the far side, without the answers that it owes."""
+        self.open = False
+        self._waiting.clear()
+        self._events.broken(self.number, error or make_error("WORKER_DIED", "gone"))
+
+    def drain(self) -> None:
+        """The worker takes no new calls."""
+        self._events.draining(self.number)
+
+    def _answer(self, run: worker_pb2.Run, inputs: dict[str, Value]) -> None:
+        try:
+            error = self._wire.next_fault("run")
+            if error is not None:
+                raise error
+            values = self._wire.run(run, inputs)
+        except EaisError as refusal:
+            self._events.refused(self.number, run.call_id, refusal, 0.0)
+            return
+        deferred = Deferred()
+        message = worker_pb2.Answer(
+            call_id=run.call_id, outputs=[encode_value(value, deferred) for value in values]
+        )
+        buffers = [bytearray(buffer) for buffer in deferred.buffers]
+        self._events.answered(run.call_id, Incoming(message, buffers))
+
+
+class FakeWatch:
+    """A `Watch` that tells what the test says."""
+
+    def __init__(self, events: WatchEvents) -> None:
+        self.wanted: list[str] = []
+        self.closed = False
+        self._events = events
+
+    def want(self, instance: str) -> None:
+        """See `Watch`."""
+        self.wanted.append(instance)
+
+    def close(self) -> None:
+        """See `Watch`."""
+        self.closed = True
+
+    def loads(self) -> list[Load]:
+        """What the Watch would send up now."""
+        return list(self._events.loads())
+
+    def tell(self, instance: Instance) -> None:
+        """The pool says how the instance stands."""
+        self._events.instance(instance)
+
+
+class FakeWire:
+    """A `Wire` in memory.
+
+    Attributes:
+        instances: what the pool knows, by id.
+        store: what the listener has, by SHA-256.
+        sessions: what was opened, by session id.
+        streams: all streams there were, in order.
+        said: what was asked of pool and listener, in order.
+        holding: whether workers keep their answers back.
+    """
+
+    def __init__(self, host: FakeHost, *instances: Instance) -> None:
+        self.instances = {instance.id: instance for instance in instances}
+        self.store: dict[bytes, bytearray] = {}
+        self.sessions: dict[str, listener_pb2.SessionSpec] = {}
+        self.streams: list[FakeStream] = []
+        self.said: list[str] = []
+        self.holding = False
+        self.watches: list[FakeWatch] = []
+        self._host = host
+        self._faults: dict[str, deque[EaisError]] = defaultdict(deque)
+
+    def fail_next(self, what: str, *errors: EaisError) -> None:
+        """Fail the next calls of `what` ("describe", "open", "push", "stream", "run", ...)."""
+        self._faults[what].extend(errors)
+
+    def next_fault(self, what: str) -> EaisError | None:
+        """The fault that comes next, taken off the list."""
+        return self._faults[what].popleft() if self._faults[what] else None
+
+    def change(self, name: str, **changes: Any) -> Instance:
+        """Change an instance, and tell it over the Watch."""
+        changed = replace(self.instances[name], **changes)
+        self.instances[name] = changed
+        for watch in self.watches:
+            watch.tell(changed)
+        return changed
+
+    def run(self, run: worker_pb2.Run, inputs: Mapping[str, Value]) -> list[Value]:
+        """Run a call as its worker would."""
+        if run.session not in self.sessions:
+            raise make_error("SESSION_UNKNOWN", "no such session")
+        return self._host.run(self._files(self.sessions[run.session]), inputs, run)
+
+    def frontend(self) -> str:
+        """See `Wire`."""
+        self._say("frontend", quiet=True)
+        return FRONTEND
+
+    def describe(self, instance: str, timeout_s: Timeout) -> Instance:
+        """See `Wire`."""
+        self._say("describe")
+        if instance not in self.instances:
+            raise make_error("NOT_FOUND", f"there is no instance {instance}")
+        return self.instances[instance]
+
+    def list(self, timeout_s: Timeout) -> tuple[Instance, ...]:
+        """See `Wire`."""
+        self._say("list")
+        return tuple(self.instances.values())
+
+    def watch(self, events: WatchEvents) -> FakeWatch:
+        """See `Wire`."""
+        self.watches.append(FakeWatch(events))
+        return self.watches[-1]
+
+    def open(
+        self, listener: Address, request: listener_pb2.OpenRequest, timeout_s: Timeout
+    ) -> listener_pb2.OpenReply:
+        """See `Wire`."""
+        self._say("open")
+        if request.epoch < self.instances[request.instance].epoch:
+            raise make_error("STALE_EPOCH", "an older epoch")
+        missing = [file for file in request.spec.files if self._lacks(file)]
+        if missing:
+            return listener_pb2.OpenReply(missing=[self._missing(file) for file in missing])
+        signature = self._host.load(self._files(request.spec), request.spec)
+        spec = request.spec.SerializeToString(deterministic=True)
+        name = hashlib.sha256(request.instance.encode() + spec).hexdigest()[:32]
+        self.sessions[name] = request.spec
+        return listener_pb2.OpenReply(
+            session=listener_pb2.OpenedSession(id=name, signature=signature)
+        )
+
+    def push(
+        self, listener: Address, chunks: Iterable[listener_pb2.PushChunk], timeout_s: Timeout
+    ) -> None:
+        """See `Wire`; a fault strikes after the first chunk."""
+        self._say("push", quiet=True)
+        stored = bytearray()
+        for number, chunk in enumerate(chunks):
+            if number == 0:
+                stored = self.store.setdefault(chunk.sha256, bytearray())
+                self.said.append(f"push from {chunk.offset}")
+            if chunk.offset != len(stored):
+                raise make_error("CHUNK_GAP", f"{chunk.offset} is not {len(stored)}")
+            stored += chunk.data
+            error = self.next_fault("chunk")
+            if error is not None:
+                raise error
+
+    def locate(
+        self, listener: Address, instance: str, epoch: int, timeout_s: Timeout
+    ) -> tuple[Worker, ...]:
+        """See `Wire`."""
+        self._say("locate")
+        if epoch < self.instances[instance].epoch:
+            raise make_error("STALE_EPOCH", "an older epoch")
+        return self.instances[instance].workers
+
+    def stream(self, number: int, worker: Address, events: StreamEvents) -> FakeStream:
+        """See `Wire`."""
+        self.streams.append(FakeStream(self, number, worker, events))
+        return self.streams[-1]
+
+    def close(self) -> None:
+        """See `Wire`."""
+        self.said.append("close")
+
+    def _say(self, what: str, *, quiet: bool = False) -> None:
+        if not quiet:
+            self.said.append(what)
+        error = self.next_fault(what)
+        if error is not None:
+            raise error
+
+    def _lacks(self, file: listener_pb2.ModelFile) -> bool:
+        return len(self.store.get(file.sha256, b"")) < file.size or file.sha256 not in self.store
+
+    def _missing(self, file: listener_pb2.ModelFile) -> listener_pb2.MissingFile:
+        offset = len(self.store.get(file.sha256, b""))
+        return listener_pb2.MissingFile(sha256=file.sha256, size=file.size, offset=offset)
+
+    def _files(self, spec: listener_pb2.SessionSpec) -> dict[str, bytes]:
+        return {file.location: bytes(self.store[file.sha256]) for file in spec.files}
+
+
+def fake_instance(name: str = "ei-1", *, workers: int = 1, **changes: Any) -> Instance:
+    """An instance in use by this front-end, with that many workers."""
+    addresses = [
+        Address("127.64.16.9", 7000 + n, f"{n}.{name}.pool") for n in range(1, workers + 1)
+    ]
+    instance = Instance(
+        id=name,
+        state=InstanceState.IN_USE,
+        type="cpu",
+        tenant="default",
+        frontend=FRONTEND,
+        epoch=1,
+        listener=LISTENER,
+        workers=tuple(Worker(n, address) for n, address in enumerate(addresses, start=1)),
+    )
+    return replace(instance, **changes)
+
+
+class FakeTools:
+    """What a fake front-end works with: a fake clock, its alarms, background jobs run at once."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.alarms: list[FakeAlarm] = []
+
+    def tools(self) -> Tools:
+        """The tools, for `FrontEnd` and `Attachment`."""
+        return Tools(
+            spawn=lambda _name, job: job(),
+            alarm=self._alarm,
+            rng=lambda: 0.5,
+            clock=self.clock,
+            sleep=self.clock.sleep,
+        )
+
+    def jump(self) -> None:
+        """From now on time jumps to whatever is waited for."""
+        for alarm in self.alarms:
+            alarm.jump = True
+
+    def pass_time(self, seconds: float) -> None:
+        """Let time pass, and ring the alarms that are due."""
+        self.clock.now += seconds
+        for alarm in self.alarms:
+            if alarm.at <= self.clock.now:
+                alarm.ring()
+
+    def _alarm(self, ring: Callable[[], None]) -> FakeAlarm:
+        self.alarms.append(FakeAlarm(self.clock, ring))
+        return self.alarms[-1]
+
+
+def fake_frontend(wire: FakeWire, fakes: FakeTools | None = None) -> FrontEnd:
+    """A front-end over `wire`, for `InferenceSession(..., frontend=...)`."""
+    return FrontEnd(wire, ClientConfig.for_test(), (fakes or FakeTools()).tools())
+
+
+def refusal(reason: str, message: str, onnxruntime_class: str = "") -> EaisError:
+    """An error as a worker sends it, with onnxruntime's class for it."""
+    return error_of_message(
+        common_pb2.Error(reason=reason, message=message, onnxruntime_class=onnxruntime_class)
+    )
+
+
+def instance_message(instance: Instance) -> pool_pb2.Instance:
+    """`instance` as the pool sends it."""
+    message = pool_pb2.Instance(
+        id=instance.id,
+        type=instance.type,
+        tenant=instance.tenant,
+        state=pool_pb2.InstanceState.Value(instance.state.value),  # type: ignore[arg-type]
+        frontend=instance.frontend,
+        epoch=instance.epoch,
+    )
+    if instance.listener is not None:
+        message.listener.CopyFrom(endpoint_message(instance.listener))
+    for worker in instance.workers:
+        message.workers.add(
+            n=worker.n,
+            endpoint=endpoint_message(worker.address),
+            serving=worker.serving,
+            incarnation=worker.incarnation,
+        )
+    return message
+
+
+def endpoint_message(address: Address) -> common_pb2.Endpoint:
+    """`address` as the wire writes it."""
+    return common_pb2.Endpoint(
+        address=address.address, port=address.port, server_name=address.server_name
+    )
