@@ -38,7 +38,19 @@ _PLACES = {
     "get_available_providers": "eais_client.session",
     "on_upload": "eais_client.opening",
 }
-__all__ = [*sorted(_PLACES), "deadline", "errors"]
+__all__ = [
+    "ExecutionMode",
+    "GraphOptimizationLevel",
+    "InferenceSession",
+    "ModelMetadata",
+    "NodeArg",
+    "RunOptions",
+    "SessionOptions",
+    "deadline",
+    "errors",
+    "get_available_providers",
+    "on_upload",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -159,7 +159,8 @@ def _new_class(name: str, bases: tuple[type[Exception], ...]) -> type[EaisError]
         "__module__": __name__,
         "__str__": _message,
     }
-    return type(name, bases, body)
+    made: type[Any] = type(name, bases, body)
+    return made
 
 
 def _message(self: EaisError) -> str:

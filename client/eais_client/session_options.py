@@ -248,7 +248,7 @@ _SHARED_FIELDS: Final = (
 )
 
 
-def session_options_of(given: object) -> SessionOptions:
+def session_options_of(given: Any) -> SessionOptions:
     """`given` as our options: ours, onnxruntime's own (its fields are read), or None.
 
     Entries of onnxruntime's object are found only under `KNOWN_SESSION_KEYS`, free
@@ -272,7 +272,7 @@ def session_options_of(given: object) -> SessionOptions:
     return made
 
 
-def run_options_of(given: object) -> RunOptions | None:
+def run_options_of(given: Any) -> RunOptions | None:
     """`given` as our options: ours, onnxruntime's own, or None; TypeError for anything else."""
     if given is None or isinstance(given, RunOptions):
         return given

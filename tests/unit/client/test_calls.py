@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from math import inf
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -41,8 +41,8 @@ class Brain:
         self.state.validate()
         return self.said
 
-    def submit(self, call: int, **more: float | int | bool | str) -> list[ev.Action]:
-        return self.tell(replace(ev.Submitted(call, "s"), **more))
+    def submit(self, call: int, **more: Any) -> list[ev.Action]:
+        return self.tell(ev.Submitted(call, "s", **more))
 
     def later(self, seconds: float) -> list[ev.Action]:
         self.now += seconds
@@ -148,7 +148,8 @@ def test_an_empty_budget_ends_retries() -> None:
 def test_a_call_that_finds_no_worker_waits_for_the_unavailable_time_out() -> None:
     brain = Brain()
     brain.submit(1)
-    assert brain.of(ev.Find) and brain.of(ev.WakeAt) == [ev.WakeAt(130.0)]
+    assert brain.of(ev.Find)
+    assert brain.of(ev.WakeAt) == [ev.WakeAt(130.0)]
     brain.tell(ev.FindFailed(REFUSED))
     brain.later(29.0)
     assert not brain.failures()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import importlib
 import threading
 import warnings
 from collections.abc import Iterator
@@ -12,7 +13,6 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pytest
-from onnxruntime.capi import onnxruntime_pybind11_state as state
 
 import eais
 from eais.errors import DeadlineExceeded, EaisError, InputRejected, UsageError, make_error
@@ -23,6 +23,7 @@ from eais_client.testing.conformance import own_models
 from eais_client.testing.fakes import FakeTools
 from tests.unit.client.ort_host import OrtHost
 
+state: Any = importlib.import_module("onnxruntime.capi.onnxruntime_pybind11_state")
 MUL = own_models()["mul_1"]
 ONES = np.ones((3, 2), np.float32)
 
