@@ -22,7 +22,8 @@ from eais.errors import ModelRejected
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
-MAX_DEPTH: Final = 64
+# Protobuf's own limit: what nests deeper is read by no parser either.
+MAX_DEPTH: Final = 100
 MAX_REFERENCES: Final = 1 << 20
 MAX_NAME: Final = 256
 _INT64_MAX: Final = (1 << 63) - 1
@@ -104,8 +105,8 @@ def scan_model(data: Buffer) -> ModelScan:
     """Walk a serialised ModelProto.
 
     Raises:
-        ModelRejected: MODEL_PARSE when it isn't one; MODEL_INVALID when it nests deeper than
-            `MAX_DEPTH` or has more than `MAX_REFERENCES` external tensors.
+        ModelRejected: MODEL_PARSE when it isn't one; MODEL_INVALID when its messages nest
+            deeper than `MAX_DEPTH`; MODEL_TOO_LARGE above `MAX_REFERENCES` external tensors.
     """
     walk = _Walk(data)
     # Depth first by hand: the depth is the model's to choose.
@@ -193,7 +194,9 @@ class _Walk:
         # Entries alone count too: merged with another piece of the same field, they'd be read.
         if external or entries:
             if len(self.references) == MAX_REFERENCES:
-                raise ModelRejected("MODEL_INVALID", "too many external tensors")
+                raise ModelRejected(
+                    "MODEL_TOO_LARGE", f"more than {MAX_REFERENCES} external tensors"
+                )
             self.references.append(_reference(name, entries))
 
     def _entry(self, start: int, end: int) -> tuple[str, str]:

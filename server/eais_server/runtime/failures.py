@@ -64,13 +64,13 @@ def run_failure(error: Exception) -> EaisError:
     return _failure(error, str(error), _RUN, fallback)
 
 
-def unreadable_model(from_path: bool) -> EaisError:
+def unreadable_model(reason: str, from_path: bool) -> EaisError:
     """What onnxruntime says of a model that is no protobuf, without asking it."""
     how = (
         f"Load model from {MODEL_PLACE} failed:P" if from_path else "Failed to load model because p"
     )
     text = f"[ONNXRuntimeError] : 7 : INVALID_PROTOBUF : {how}rotobuf parsing failed."
-    return make_error("MODEL_PARSE", text, metadata={ONNXRUNTIME_CLASS: "InvalidProtobuf"})
+    return make_error(reason, text, metadata={ONNXRUNTIME_CLASS: "InvalidProtobuf"})
 
 
 def _failure(error: Exception, text: str, words: Mapping[str, str], fallback: str) -> EaisError:

@@ -34,6 +34,8 @@ ort.disable_telemetry_events()
 _PROVIDERS: Final = ["CPUExecutionProvider"]
 # Ops that carry code or another program's blobs -> what onnxruntime raises for them.
 _REFUSED_OPS: Final[Mapping[str, str]] = {"EPContext": "NotImplemented", "PyOp": "Fail"}
+# What no protobuf parser reads: onnxruntime would say so, and is not asked.
+_UNREADABLE: Final = frozenset({"MODEL_PARSE", "MODEL_INVALID"})
 _ORT_FORMAT: Final = b"ORTM"
 
 # Types that numpy lacks: onnxruntime's word -> (number in TensorProto.DataType, bits).
@@ -78,9 +80,9 @@ def check_model(model: ModelSource) -> None:
         try:
             scan = scan_model(data)
         except ModelRejected as error:
-            if error.reason != "MODEL_PARSE":
+            if error.reason not in _UNREADABLE:
                 raise
-            raise unreadable_model(model.from_path) from None
+            raise unreadable_model(error.reason, model.from_path) from None
     check_references(scan.references, model.manifest)
     _check_ops(scan)
 

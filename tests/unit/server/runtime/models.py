@@ -87,3 +87,44 @@ def depth_to_space_2_32() -> bytes:
     """Kills with SIGFPE whoever loads it."""
     node = helper.make_node("DepthToSpace", ["x"], ["y"], blocksize=1 << 32)
     return model(node, inputs=[info("x", dims=[1, 4, 2, 2])], outputs=[info("y", dims=None)])
+
+
+def nested(depth: int) -> bytes:
+    """An If in an If, `depth` of them; takes x and on, gives x. Written by hand: onnx can't."""
+    graph = identity_graph("y0")
+    for level in range(1, depth + 1):
+        branches = branch(b"then_branch", graph) + branch(
+            b"else_branch", identity_graph(f"e{level}")
+        )
+        name = f"y{level}"
+        node = field(1, b"on") + field(2, name.encode()) + field(4, b"If") + branches
+        graph = field(1, node) + field(2, b"g") + field(12, info(name).SerializeToString())
+    inputs = (info("x"), info("on", TensorProto.BOOL, []))
+    graph += b"".join(field(11, i.SerializeToString()) for i in inputs)
+    opset = helper.make_opsetid("", 17).SerializeToString()
+    return b"\x08\x08" + field(7, graph) + field(8, opset)
+
+
+def identity_graph(output: str) -> bytes:
+    """A serialised graph that gives the outer x."""
+    node = helper.make_node("Identity", ["x"], [output])
+    return helper.make_graph([node], "g", [], [info(output)]).SerializeToString()
+
+
+def branch(name: bytes, graph: bytes) -> bytes:
+    """An attribute that holds a graph, as a field of its node."""
+    return field(5, field(1, name) + field(6, graph) + b"\xa0\x01\x05")
+
+
+def field(number: int, data: bytes) -> bytes:
+    """One length-delimited protobuf field."""
+    return varint(number << 3 | 2) + varint(len(data)) + data
+
+
+def varint(value: int) -> bytes:
+    """A number as protobuf writes it."""
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*out, value])

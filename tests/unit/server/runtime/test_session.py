@@ -51,6 +51,7 @@ NO_PROTOBUF = {
     "cut early": models.dataset("logreg_iris")[:40],
     "empty": b"",
     "text": b"<html></html>",
+    "nested": models.nested(50),
 }
 
 
@@ -63,7 +64,7 @@ def test_what_is_no_model_gets_onnxruntimes_words(
     error = refusal(tmp_path, data, from_path=from_path)
     path = str(tmp_path / "model.onnx")
     want = in_process(path if from_path else data)
-    assert error.reason == "MODEL_PARSE"
+    assert error.reason == ("MODEL_INVALID" if name == "nested" else "MODEL_PARSE")
     assert error.message.replace("{model}", path) == str(want)
     assert error.metadata["onnxruntime_class"] == type(want).__name__
 
@@ -102,6 +103,13 @@ def test_ops_that_carry_code_never_reach_onnxruntime(tmp_path: Path, op: str, do
 def test_onnxruntimes_own_format_is_refused(tmp_path: Path) -> None:
     data = b"\x18\x00\x00\x00ORTM" + bytes(100)
     assert refusal(tmp_path, data).reason == "OP_REFUSED"
+
+
+def test_whatever_nests_as_deep_as_onnxruntime_reads_is_read(tmp_path: Path) -> None:
+    session = opened(tmp_path, models.nested(31))
+    feed = {"x": np.ones(2, np.float32), "on": np.array(True)}
+    assert session.prepare(RunSettings()).execute([], feed)[0].tolist() == [1, 1]
+    assert in_process(models.nested(32))
 
 
 def test_external_data_of_the_manifest_is_read_for_paths_and_bytes(tmp_path: Path) -> None:
