@@ -9,11 +9,12 @@ is named, exit 1.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import inspect
+import io
 import os
 import re
-import subprocess
 import sys
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
@@ -23,6 +24,8 @@ from eais.errors import REASONS, EaisError, ReasonSpec, make_error
 from eais.instance import INSTANCE_TABLE
 from eais.report import exit_code
 from eais.share import SHARE_TABLE
+from eais_client.cli.main import main as main_of_eais
+from eais_client.cli.outside import Outside
 from eais_client.config import ClientConfig
 from eais_pool.config import ManagerConfig
 from eais_server.config import ListenerConfig
@@ -127,12 +130,13 @@ def _section(words: tuple[str, ...]) -> str:
 
 def help_text(words: tuple[str, ...]) -> str:
     """What `eais WORDS --help` prints."""
-    program = Path(sys.executable).parent / "eais"
-    environ = {**os.environ, "COLUMNS": "80", "NO_COLOR": "1", "TERM": "dumb"}
-    done = subprocess.run(
-        [program, *words, "--help"], capture_output=True, text=True, env=environ, check=True
-    )
-    return done.stdout
+    os.environ.update(COLUMNS="80", NO_COLOR="1", TERM="dumb")
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        code = main_of_eais([*words, "--help"], Outside())
+    if code != 0:
+        raise DocsError(f"eais {' '.join(words)} --help ended with {code}")
+    return out.getvalue()
 
 
 def diagram(mermaid: str) -> str:

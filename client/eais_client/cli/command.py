@@ -72,12 +72,19 @@ class Call:
     @contextmanager
     def pool(self) -> Iterator[PoolClient]:
         """The context's pool, as its front-end."""
-        with self.outside.connect(self.store(), self.context()) as client:
+        with self.outside.connect(self.store(), self._running_context()) as client:
             yield client
 
     def pool_status(self) -> PoolStatus:
         """The context's pool, as its operator sees it."""
-        return self.outside.ask_status(self.store(), self.context())
+        return self.outside.ask_status(self.store(), self._running_context())
+
+    def _running_context(self) -> Context:
+        from eais_client.cli.local_pool import check_runs
+
+        context = self.context()
+        check_runs(context, self.outside.processes())
+        return context
 
     @contextmanager
     def progress(self, text: str) -> Iterator[Progress]:

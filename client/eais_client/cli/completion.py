@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from eais.deadline import deadline
 from eais.errors import EaisError
+from eais_client.cli.local_pool import check_runs
 from eais_client.cli.outside import Outside
 from eais_client.context import ContextStore
 
@@ -17,6 +18,7 @@ def complete_instances(outside: Outside, context: str, incomplete: str) -> list[
     try:
         with deadline(PATIENCE_S):
             chosen = store.current(outside.environ, context or None)
+            check_runs(chosen, outside.processes())
             with outside.connect(store, chosen) as pool:
                 found = pool.list()
     except EaisError:

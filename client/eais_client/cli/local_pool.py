@@ -19,7 +19,7 @@ from pathlib import Path
 from eais.errors import ConfigError, EaisError, RemoteError, Unavailable, make_error
 from eais.paths import state_dir as state_root
 from eais_client.cli.outside import Outside
-from eais_client.cli.processes import Process
+from eais_client.cli.processes import Process, Processes
 from eais_client.cli.progress import Progress
 from eais_client.context import Context, ContextStore
 from eais_client.pool_status import PoolStatus
@@ -78,6 +78,15 @@ class UpOptions:
     cpu_cores: int | None = None
     bound: bool = False
 
+    def flags(self) -> list[str]:
+        """The flags that were given, as the command line calls them."""
+        given = {
+            "--no-listener": not self.listener,
+            "--config": self.config is not None,
+            "--cpu-cores": self.cpu_cores is not None,
+        }
+        return [flag for flag, is_given in given.items() if is_given]
+
 
 @dataclass(frozen=True, slots=True)
 class RunningPool:
@@ -120,11 +129,7 @@ class LocalPool:
         """The pool's supervisor; `Unavailable` POOL_NOT_RUNNING if there is none."""
         found = self.running()
         if found is None:
-            raise Unavailable(
-                "POOL_NOT_RUNNING",
-                f"pool {self.place.name!r} isn't running on this machine",
-                hint=f"eais pool up{_name_flag(self.place.name)}",
-            )
+            raise _not_running(self.place.name)
         return found
 
     def up(self, options: UpOptions, progress: Progress) -> RunningPool:
@@ -252,6 +257,24 @@ class LocalPool:
         if not process.wait(DOWN_WITHIN_S):
             process.kill()
             process.wait(DOWN_WITHIN_S)
+
+
+def check_runs(context: Context, processes: Processes) -> None:
+    """`Unavailable` POOL_NOT_RUNNING if the context's pool is this machine's and isn't up.
+
+    Nobody would answer, which takes long to find out by asking.
+    """
+    here = context.state_dir
+    if here and processes.supervisor_of(Path(here)) is None:
+        raise _not_running(context.name)
+
+
+def _not_running(name: str) -> Unavailable:
+    return Unavailable(
+        "POOL_NOT_RUNNING",
+        f"pool {name!r} isn't running on this machine",
+        hint=f"eais pool up{_name_flag(name)}",
+    )
 
 
 def read_ready(file: Path, name: str, state_dir: Path) -> Context:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from typing import Annotated
 
 import typer
 
@@ -35,7 +36,20 @@ def make_app() -> typer.Typer:
     root.command("version", context=False, examples=["eais version", "eais version -o json"])(
         version
     )
+    root.app.callback(invoke_without_command=True)(_alone)
     return root.app
+
+
+def _alone(
+    ctx: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", help="As `eais version`.", show_default=False)
+    ] = False,
+) -> None:
+    if version:
+        typer.echo(f"eais {__version__}")
+    elif ctx.invoked_subcommand is None:
+        typer.echo(ctx.get_help())
 
 
 def version(call: Call) -> None:

@@ -92,6 +92,9 @@ def up(
     pool = _local(call, name, state_dir)
     with call.progress("starting") as progress:
         running = pool.up(options, progress)
+    if not running.started and options.flags():
+        flags = ", ".join(options.flags())
+        call.printer.note(f"note: the pool was up already; no effect: {flags}")
     if foreground:
         _stay(call, running)
     else:

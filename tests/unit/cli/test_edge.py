@@ -118,6 +118,13 @@ def test_a_group_alone_prints_its_help(
     assert "..." not in text.split("Commands:")[1]
 
 
+def test_version_by_the_flag_that_people_try(
+    eais: FakeOutside, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert eais.run("--version").code == 0
+    assert capsys.readouterr().out == "eais 0.1.0\n"
+
+
 def test_version(eais: FakeOutside) -> None:
     assert eais.run("version", "-o", "json").data == {"version": "0.1.0", "wire": 1}
     assert eais.run("version").out == "eais 0.1.0 (wire version 1)\n"

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from eais.errors import Unavailable
+from eais_client.cli.completion import complete_instances
 from eais_client.cli.local_pool import check_installed, read_ready
 from eais_client.cli.testing import CONTEXT, STATUS, FakeOutside, FakeProcess
 
@@ -70,6 +71,27 @@ def test_up_again_is_harmless(nowhere: FakeOutside) -> None:
     said = nowhere.run("pool", "up", "-o", "json")
     assert (said.code, said.data["started"]) == (0, False)
     assert len(nowhere.processes.spawned) == 1
+
+
+def test_flags_that_come_too_late_are_said(nowhere: FakeOutside) -> None:
+    that_comes_up(nowhere).run("pool", "up")
+    said = nowhere.run("pool", "up", "--cpu-cores", "2", "-o", "json")
+    assert said.err == "note: the pool was up already; no effect: --cpu-cores\n"
+    assert said.data["started"] is False
+
+
+@pytest.mark.parametrize("verb", [("list",), ("attach", "--type", "cpu"), ("devices",)])
+def test_a_pool_of_this_machine_that_is_down_is_not_asked(
+    nowhere: FakeOutside, verb: tuple[str, ...]
+) -> None:
+    that_comes_up(nowhere).run("pool", "up")
+    nowhere.run("pool", "down")
+    said = nowhere.run(*verb)
+    assert said.code == 4
+    assert said.err == (
+        "error: POOL_NOT_RUNNING: pool 'local' isn't running on this machine (eais pool up)\n"
+    )
+    assert complete_instances(nowhere.outside(), "", "") == []
 
 
 def test_up_does_not_take_the_current_context_away(eais: FakeOutside) -> None:
