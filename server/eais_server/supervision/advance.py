@@ -83,17 +83,21 @@ def _release(state: State, held: Held) -> Iterator[do.Action]:
 
 
 def _spawn(state: State, now: float) -> Iterator[do.Action]:
-    """A process for each slot that waits for one, and the spares: start or end some."""
+    """A process for each slot that waits for one, and the spares: start or end some.
+
+    Spares come second: a process that starts takes a core or two from those that are waited for.
+    """
     if state.stopping:
         return
-    spares = [w for w in state.workers.values() if w.state is WorkerState.SPARE]
-    starting = sum(w.state is WorkerState.SPAWNING for w in state.workers.values())
+    states = [worker.state for worker in state.workers.values()]
     needy = sum(len(_needy(state, held, now)) for held in state.leases.values())
-    wanted = needy + state.limits.spares
-    for worker in spares[wanted:]:
+    in_a_hurry = needy or WorkerState.ADOPTING in states
+    wanted = needy + state.limits.spares * (not in_a_hurry)
+    spares = [w for w in state.workers.values() if w.state is WorkerState.SPARE]
+    for worker in spares[needy + state.limits.spares :]:
         yield kill(worker, "there are more spares than are wanted")
     if now >= state.spawn_at:
-        for _ in range(wanted - len(spares) - starting):
+        for _ in range(wanted - len(spares) - states.count(WorkerState.SPAWNING)):
             yield _start(state, now)
 
 

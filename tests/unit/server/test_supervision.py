@@ -116,17 +116,32 @@ def test_without_spares_a_worker_is_spawned_for_the_lease() -> None:
 def test_a_grant_adopts_the_spare_and_is_answered_when_it_serves(bench: Bench) -> None:
     bench.tell(on.Tick(), on.WorkerReady(1, 2))
     taken = bench.tell(on.LeaseTaken(EI, 7, (on.SlotAsked(1),)))
-    assert taken == [do.Adopt(1, EI, 1, 1, 0), do.Spawn(2)]
+    assert taken == [do.Adopt(1, EI, 1, 1, 0)]
     bound = bench.tell(on.WorkerBound(1, 4001))
-    assert bound == [do.RecordPort(1, EI, 1, 4001), do.Serve(1), do.AnswerGranted(EI)]
+    assert bound == [
+        do.RecordPort(1, EI, 1, 4001),
+        do.Serve(1),
+        do.AnswerGranted(EI),
+        do.Spawn(2),
+    ]
+
+
+def test_a_new_spare_waits_for_the_workers_that_are_waited_for(bench: Bench) -> None:
+    assert bench.tell(on.LeaseTaken(EI, 7, (on.SlotAsked(1), on.SlotAsked(2)))) == [
+        do.Spawn(1),
+        do.Spawn(2),
+    ]
+    bench.tell(on.WorkerReady(1, 2), on.WorkerReady(2, 2), on.WorkerBound(1, 4001))
+    assert kinds(bench.said).count(do.Spawn) == 2
+    assert bench.tell(on.WorkerBound(2, 4002))[-1] == do.Spawn(3)
 
 
 def test_sessions_are_loaded_one_by_one_before_it_serves(bench: Bench) -> None:
     bench.tell(on.Tick(), on.WorkerReady(1, 2))
     slot = on.SlotAsked(1, port=4001, incarnation=3)
     taken = bench.tell(on.LeaseTaken(EI, 7, (slot,), ("a", "b"), granted=True))
-    assert taken == [do.Adopt(1, EI, 1, 4, 4001), do.Publish(EI), do.Spawn(2)]
-    assert bench.tell(on.WorkerBound(1, 4001))[:1] == [do.Load(1, EI, "a")]
+    assert taken == [do.Adopt(1, EI, 1, 4, 4001), do.Publish(EI)]
+    assert bench.tell(on.WorkerBound(1, 4001)) == [do.Load(1, EI, "a"), do.Spawn(2)]
     assert bench.tell(on.SessionLoaded(1, "a", b"")) == [do.Load(1, EI, "b")]
     assert bench.tell(on.SessionLoaded(1, "b", b"")) == [do.Serve(1), do.Publish(EI)]
 
@@ -134,7 +149,7 @@ def test_sessions_are_loaded_one_by_one_before_it_serves(bench: Bench) -> None:
 def test_a_lease_with_two_slots_is_granted_when_both_serve(bench: Bench) -> None:
     bench.serving(slots=(1, 2))
     assert kinds(bench.said).count(do.AnswerGranted) == 1
-    assert isinstance(bench.said[-1], do.AnswerGranted)
+    assert kinds(bench.said)[-2:] == [do.AnswerGranted, do.Spawn]
     assert [seat.n for seat in bench.state.seats(EI) if seat.serving] == [1, 2]
 
 
@@ -212,8 +227,9 @@ def test_a_dead_worker_comes_back_at_once_at_its_port(bench: Bench) -> None:
     spare = bench.spare()
     gone = bench.tell(on.WorkerExited(worker, KILL))
     port = 4000 + worker
-    assert gone == [do.Adopt(spare, EI, 1, 2, port), do.Publish(EI), do.Spawn(spare + 1)]
-    assert bench.tell(on.WorkerBound(spare, port)) == [do.Load(spare, EI, "a")]
+    assert gone == [do.Adopt(spare, EI, 1, 2, port), do.Publish(EI)]
+    bound = bench.tell(on.WorkerBound(spare, port))
+    assert bound == [do.Load(spare, EI, "a"), do.Spawn(spare + 1)]
     back = bench.tell(on.SessionLoaded(spare, "a", b""))
     assert back == [do.Serve(spare), do.Publish(EI)]
 
@@ -402,9 +418,9 @@ def test_a_grant_that_never_serves_is_given_up(bench: Bench) -> None:
     bench.tell(on.LeaseTaken(EI, 7, (on.SlotAsked(1),)))
     for _ in range(5):
         worker = next(w.id for w in bench.state.workers.values() if w.seat)
-        bench.spare()
         bench.tell(on.WorkerExited(worker, code=3))
         bench.after(5.0)
+        bench.spare()
     release = bench.last(do.Release)
     assert isinstance(release, do.Release)
     assert release.failure is not None
@@ -445,7 +461,8 @@ def test_a_drain_that_doesnt_end_is_killed(bench: Bench) -> None:
 
 def test_a_worker_that_doesnt_serve_yet_has_nothing_to_drain(bench: Bench) -> None:
     bench.tell(on.Tick(), on.WorkerReady(1, 2), on.LeaseTaken(EI, 7, (on.SlotAsked(1),)))
-    assert bench.tell(on.LeaseRevoked(EI, 2.0)) == [do.Kill(1, "it isn't needed any more")]
+    revoked = bench.tell(on.LeaseRevoked(EI, 2.0))
+    assert revoked == [do.Kill(1, "it isn't needed any more"), do.Spawn(2)]
 
 
 def test_a_lease_without_a_process_is_released_at_once(bench: Bench) -> None:
