@@ -175,7 +175,7 @@ class WorkerChild:
 
 
 @contextlib.contextmanager
-def worker_child(root: Path) -> Iterator[WorkerChild]:
+def worker_child(root: Path, *flags: str) -> Iterator[WorkerChild]:
     """Start a worker at the highest level that this host gives, and end it afterwards."""
     work = root / "work"
     work.mkdir()
@@ -190,6 +190,7 @@ def worker_child(root: Path) -> Iterator[WorkerChild]:
                 f"--dir={work}",
                 f"--level={probe_level().level}",
                 f"--secret-root={root}",
+                *flags,
             ],
             cwd=work,
             env=worker_environment({}),

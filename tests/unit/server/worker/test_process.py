@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -47,9 +48,9 @@ def local_run(data: bytes, feed: dict[str, Any]) -> list[Any]:
 
 
 @contextlib.contextmanager
-def serving(root: Path, **adoption: Any) -> Iterator[WorkerChild]:
+def serving(root: Path, *flags: str, **adoption: Any) -> Iterator[WorkerChild]:
     """A worker that serves."""
-    with worker_child(root) as child:
+    with worker_child(root, *flags) as child:
         child.heard("spare")
         assert not child.adopt(**adoption).HasField("error")
         child.serve()
@@ -465,6 +466,39 @@ def test_a_model_that_crashes_kills_this_worker_alone(tmp_path: Path, worker: Wo
     with worker.stream() as stream:
         stream.greet()
         assert stream.run(worker.load(models.relu()), ONES)[0].tolist() == [1, 1]
+
+
+def test_a_models_appetite_is_refused_and_the_worker_goes_on(tmp_path: Path) -> None:
+    """Four GiB, as an input asks for and as a constant of the model does."""
+    with serving(tmp_path, f"--data-limit={3 << 30}") as child, child.stream() as stream:
+        stream.greet()
+        session = child.load(models.bomb())
+        gib = np.array([1 << 30], np.int64)
+        assert stream.failure(session, {"n": gib}).reason == "RUN_MEMORY"
+        n = helper.make_tensor("n", TensorProto.INT64, [1], [1 << 30])
+        node = helper.make_node("ConstantOfShape", ["n"], ["y"])
+        fixed = models.model(
+            node, inputs=[], outputs=[models.info("y", dims=["n"])], initializers=(n,)
+        )
+        assert stream.failure(child.load(fixed), {}).reason == "RUN_MEMORY"
+        assert stream.run(child.load(models.relu()), ONES)[0].tolist() == [1, 1]
+
+
+def test_the_command_line_says_whose_it_is(tmp_path: Path) -> None:
+    with worker_child(tmp_path) as child:
+        command = Path(f"/proc/{child.process.pid}/cmdline")
+        child.heard("spare")
+        assert command.read_bytes().startswith(b"eais-worker (spare)")
+        child.adopt()
+        assert command.read_bytes().startswith(f"eais-worker {INSTANCE}".encode())
+
+
+def test_a_share_runs_on_its_cores(tmp_path: Path) -> None:
+    core = max(os.sched_getaffinity(0))
+    with worker_child(tmp_path) as child:
+        child.heard("spare")
+        child.adopt(cores=[core])
+        assert os.sched_getaffinity(child.process.pid) == {core}
 
 
 def test_a_drain_finishes_what_runs_refuses_the_rest_and_exits(tmp_path: Path) -> None:
