@@ -128,15 +128,7 @@ class Attachment:
 
     def on_instance(self, instance: Instance) -> None:
         """The pool says how the instance stands."""
-        with self._lock:
-            if instance.epoch < self._instance.epoch:
-                return
-            self._instance = instance
-        error = self._ending(instance)
-        if error is not None:
-            self._post(events.Ended(error))
-        else:
-            self._post(events.Endpoints(instance.epoch, instance.workers))
+        self._learn(instance, found=False)
 
     def load(self) -> Load:
         """How many calls wait for an endpoint or an answer, and how many had one."""
@@ -285,12 +277,22 @@ class Attachment:
             instance = self._describe()
         except EaisError as error:
             self._post(events.FindFailed(error))
-            return
-        self.on_instance(instance)
-        if self._ending(instance) is None:
-            self._post(events.Endpoints(instance.epoch, instance.workers, found=True))
         else:
-            self._post(events.FindFailed(make_error("NO_WORKER", "the instance has no worker")))
+            self._learn(instance, found=True)
+
+    def _learn(self, instance: Instance, *, found: bool) -> None:
+        """Take what the pool says; `found`: it was asked, else the Watch told."""
+        with self._lock:
+            newest = instance.epoch >= self._instance.epoch
+            self._instance = instance if newest else self._instance
+        error = self._ending(instance) if newest else None
+        if error is not None:
+            self._post(events.Ended(error, found))
+            return
+        if newest:
+            self._post(events.Endpoints(instance.epoch, instance.workers))
+        if found:
+            self._post(events.Endpoints(instance.epoch, instance.workers, found=True))
 
     def _reopen(self, session: str) -> None:
         with self._lock:

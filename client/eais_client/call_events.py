@@ -92,9 +92,13 @@ class FindFailed:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The instance serves no calls any more: stopped, detached or failed."""
+    """The instance serves no calls any more: stopped, detached or failed.
+
+    `found`: the answer to `Find`, so it was so after that was asked.
+    """
 
     error: EaisError
+    found: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,11 +18,16 @@ from eais_client.retry_budget import RetryBudget
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What bounds a call's patience and an attachment's memory."""
+    """What bounds a call's patience and an attachment's memory.
+
+    `trust_ended_s`: for so long the pool is not asked again whether an instance that it
+    says is stopped still is.
+    """
 
     max_attempts: int = 3
     unavailable_timeout_s: float = 30.0
     max_in_flight_bytes: int = 256 << 20
+    trust_ended_s: float = 0.05
     backoff: Backoff = field(default_factory=Backoff)
 
 
@@ -71,7 +76,9 @@ class Call:
     reopened: bool = False
     #: Refused as too old: it waits for an epoch above this one.
     newer_than: int = -1
-    #: How many times `Find` had been asked when it was refused as too old.
+    #: Made while the instance was said to have ended: it waits to hear it again.
+    doubts: bool = False
+    #: How many times `Find` had been asked when it began to doubt, or was refused as too old.
     finds_before: int = 0
 
 
@@ -98,6 +105,7 @@ class State:
     unwatched: dict[int, Call] = field(default_factory=dict)
     sessions: dict[str, Session] = field(default_factory=dict)
     ended: EaisError | None = None
+    ended_until: float = 0.0
     in_flight_bytes: int = 0
     streams: int = 0
     finding: bool = False

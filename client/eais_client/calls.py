@@ -53,13 +53,15 @@ def on_event(state: State, event: Event, now: float) -> list[Action]:
 
 
 def _submitted(state: State, event: Submitted, now: float, do: list[Action]) -> None:
-    if state.ended is not None:
+    if state.ended is not None and now < state.ended_until:
         do.append(Fail(event.call, state.ended))
         return
     if event.session not in state.sessions:
         do.append(Fail(event.call, closed(state.instance)))
         return
     call = Call(event.session, event.size, event.deadline_at, event.watched, since=now)
+    # It may have been started again, which the Watch has yet to tell.
+    call.doubts, call.finds_before = state.ended is not None, state.finds
     state.calls[event.call] = state.waiting[event.call] = call
     if not event.watched:
         state.unwatched[event.call] = call
@@ -177,7 +179,9 @@ def _endpoints(state: State, event: Endpoints, now: float, do: list[Action]) -> 
         state.epoch = event.epoch
         for session in state.sessions:
             reopen(state, session, do)
-    state.ended = None
+    state.ended, state.ended_until = None, 0.0
+    for call in state.waiting.values():
+        call.doubts = False
     _take_workers(state, event, now, do)
     _fail_stale(state, event, do)
 
@@ -217,13 +221,20 @@ def _find_failed(state: State, event: FindFailed, now: float, do: list[Action]) 
     state.finding, state.find_failures = False, state.find_failures + 1
     state.find_at = now + state.limits.backoff.delay_s(state.find_failures, state.rng)
     state.find_error = event.error
-    if not event.error.retryable and not state.has_usable_link():
+    if state.ended is not None:
+        _fail_waiting(state, state.ended, do)
+    elif not event.error.retryable and not state.has_usable_link():
         _fail_waiting(state, event.error, do)
 
 
 def _ended(state: State, event: Ended, now: float, do: list[Action]) -> None:
     state.ended = event.error
-    _fail_waiting(state, event.error, do)
+    if event.found:
+        state.finding, state.find_failures, state.find_at = False, 0, now
+        state.ended_until = now + state.limits.trust_ended_s
+    for number, call in list(state.waiting.items()):
+        if not call.doubts or (event.found and call.finds_before < state.finds):
+            _fail(state, number, event.error, do)
     for link in state.links:
         # What was sent is finished by a worker that drains; its stream's end says if not.
         link.retired = True

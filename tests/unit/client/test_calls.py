@@ -229,13 +229,56 @@ def test_a_stopped_instance_fails_what_waits_and_finishes_what_runs() -> None:
     brain.tell(ev.StreamBroken(1, DIED))
     brain.later(0.1)
     brain.tell(ev.StreamOpened(2))
-    assert 1 in brain.state.calls
+    brain.tell(ev.Endpoints(1, (worker(1),), found=True))
     stopped = make_error("INSTANCE_STOPPED", "stopped")
     brain.tell(ev.Ended(stopped))
     assert not brain.failures()
-    brain.submit(2)
+    brain.now += 0.1
+    assert brain.submit(2)[0] == ev.Find()
+    brain.tell(ev.Ended(stopped, found=True))
     assert brain.failures() == {2: "INSTANCE_STOPPED"}
     assert brain.tell(ev.Answered(1)) == [ev.Complete(1), ev.Disconnect(2)]
+
+
+def test_a_call_on_a_stopped_instance_hears_it_from_the_pool_anew() -> None:
+    brain = Brain(1)
+    stopped = make_error("INSTANCE_STOPPED", "stopped")
+    brain.tell(ev.Ended(stopped))
+    brain.submit(1)
+    brain.tell(ev.Ended(stopped))  # the Watch tells an older story
+    assert not brain.failures()
+    assert ev.Reopen("s") in brain.tell(ev.Endpoints(2, (worker(1),)))
+    brain.tell(ev.SessionOpened("s", 2))
+    brain.tell(ev.StreamOpened(1))
+    assert brain.of(ev.Send) == [ev.Send(1, 1, 2)]
+
+
+def test_what_was_asked_before_the_call_does_not_end_it() -> None:
+    brain = Brain(1)
+    stopped = make_error("INSTANCE_STOPPED", "stopped")
+    brain.tell(ev.Ended(stopped))
+    brain.submit(1)
+    brain.submit(2)
+    brain.tell(ev.Ended(stopped, found=True))
+    assert brain.failures() == {1: "INSTANCE_STOPPED"}
+    assert brain.of(ev.Find) == [ev.Find()]
+
+
+def test_a_stop_that_was_just_confirmed_is_not_asked_again() -> None:
+    brain = Brain(1)
+    brain.tell(ev.Ended(make_error("INSTANCE_STOPPED", "stopped"), found=True))
+    brain.submit(1)
+    assert brain.failures() == {1: "INSTANCE_STOPPED"}
+    brain.now += 0.06
+    assert brain.submit(2)[0] == ev.Find()
+
+
+def test_a_stop_holds_while_the_pool_is_away() -> None:
+    brain = Brain(1)
+    brain.tell(ev.Ended(make_error("INSTANCE_STOPPED", "stopped")))
+    brain.submit(1)
+    brain.tell(ev.FindFailed(make_error("POOL_UNREACHABLE", "away")))
+    assert brain.failures() == {1: "INSTANCE_STOPPED"}
 
 
 def test_what_a_stop_cuts_off_fails_as_stopped() -> None:
@@ -260,8 +303,7 @@ def test_locating_does_not_undo_what_the_pool_said() -> None:
     brain = Brain(1)
     brain.tell(ev.Ended(make_error("INSTANCE_STOPPED", "stopped")))
     brain.tell(ev.Endpoints(1, (worker(1),), found=True))
-    brain.submit(1)
-    assert brain.failures() == {1: "INSTANCE_STOPPED"}
+    assert brain.state.ended is not None
 
 
 def test_a_newer_epoch_takes_new_calls_and_lets_the_old_finish() -> None:
@@ -458,9 +500,9 @@ class AnyOrder(RuleBasedStateMachine):
     def find_fails(self, error: EaisError) -> None:
         self.tell(ev.FindFailed(error))
 
-    @rule()
-    def end(self) -> None:
-        self.tell(ev.Ended(make_error("INSTANCE_STOPPED", "stopped")))
+    @rule(found=st.booleans())
+    def end(self, found: bool) -> None:
+        self.tell(ev.Ended(make_error("INSTANCE_STOPPED", "stopped"), found))
 
     @rule(lag=st.integers(0, 1))
     def session_opened(self, lag: int) -> None:
