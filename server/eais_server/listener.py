@@ -34,6 +34,7 @@ from eais_server.admission import Admission
 from eais_server.deeds import ListenerDeeds
 from eais_server.grants import Grants
 from eais_server.host import Host
+from eais_server.isolation import IsolationProbe
 from eais_server.leases import ListenerFiles
 from eais_server.link import Link, ManagerPlace
 from eais_server.openings import Openings
@@ -144,7 +145,7 @@ class Listener:
                 address=place.address, port=place.user_port, server_name=name
             ),
             isolation=self._world.level,
-            isolation_reason=probe.reason,
+            isolation_reason=_why_not_more(probe, self._world.level),
         )
 
 
@@ -169,6 +170,10 @@ def _host(world: Surroundings, bundle: tls.Bundle) -> Host:
         meter=meter,
         state=State(config.limits),
     )
+
+
+def _why_not_more(probe: IsolationProbe, level: int) -> str:
+    return probe.reason or ("the operator's setting" if level < probe.level else "")
 
 
 def _bytes(meter: UsageMeter, instance: str) -> VnicCounters:

@@ -80,12 +80,17 @@ def hold_lock(directory: Path) -> Iterator[None]:
     except OSError as error:
         raise make_error("STATE_DIR", f"{directory}: {error.strerror or error}") from None
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _take(lock, directory)
         yield
-    except BlockingIOError:
-        raise make_error("LOCKED", f"another listener uses {directory}") from None
     finally:
         os.close(lock)
+
+
+def _take(lock: int, directory: Path) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise make_error("LOCKED", f"another listener uses {directory}") from None
 
 
 def surroundings(given: argparse.Namespace, environ: Mapping[str, str]) -> Surroundings:

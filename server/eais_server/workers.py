@@ -33,6 +33,8 @@ log = logging.getLogger(__name__)
 _EXIT_FOLLOWS_S = 1.0
 # A timer that comes later than this says that this process was stopped, not the workers.
 _STALL_S = 1.0
+# A worker refuses a model with a longer one; the listener keeps what it is told.
+_SIGNATURE_BYTES = 8 << 20
 
 Outcome = (
     do.KeepSession
@@ -363,7 +365,7 @@ def _event(worker: int, message: supervision_pb2.FromWorkerProcess, level: int) 
             return on.BindFailed(worker, messages.failure_of(message.adopted.error))
         case "adopted" if messages.is_port(message.adopted.port):
             return on.WorkerBound(worker, message.adopted.port)
-        case "loaded":
+        case "loaded" if message.loaded.ByteSize() <= _SIGNATURE_BYTES:
             signature = message.loaded.signature.SerializeToString()
             return on.SessionLoaded(worker, message.loaded.session, signature)
         case "load_failed":

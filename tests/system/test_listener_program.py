@@ -194,7 +194,8 @@ def test_its_life_with_real_workers(site: Site) -> None:
 
 def _titles(listener: ListenerProcess, count: int) -> list[str]:
     found = sorted(children(listener.process.pid).values())
-    return found if len(found) == count and all("eais" in title for title in found) else []
+    named = [title for title in found if title.startswith("eais-worker")]
+    return named if len(named) == count else []
 
 
 def _worker(listener: ListenerProcess) -> int:

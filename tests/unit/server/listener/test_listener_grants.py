@@ -400,3 +400,58 @@ def test_another_identity_is_no_listeners(bench: ListenerBench, run: Run) -> Non
                 Listener(bench.world())
 
     run(test())
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"adopted": {"port": 4000}},
+        {"spare": {"isolation": 2}},
+        {"loaded": {"session": "nobody's"}},
+        {"load_failed": {"session": "nobody's"}},
+        {"stuck": {"session": "a"}},
+        {"loaded": {"session": "x" * (9 << 20)}},
+    ],
+)
+def test_a_worker_that_says_what_it_may_not_is_replaced(
+    bench: ListenerBench, run: Run, said: dict[str, Any]
+) -> None:
+    async def test() -> None:
+        async with bench.granted():
+            (worker,) = bench.spawner.of(EI)
+            worker.say(**said)
+            await bench.until(lambda: worker.fake.ended)
+            assert worker.fake.signals == [9]
+            await bench.until(lambda: [w.said for w in bench.spawner.of(EI)] == [_COMES_UP])
+
+    run(test())
+
+
+_COMES_UP = ["adopt", "serve"]
+
+
+def test_a_worker_that_talks_nonsense_is_replaced(bench: ListenerBench, run: Run) -> None:
+    async def test() -> None:
+        async with bench.granted():
+            (worker,) = bench.spawner.of(EI)
+            assert worker.writer is not None
+            worker.writer.write(b"\xff" * 64)
+            await bench.until(lambda: worker.fake.ended)
+            await bench.until(lambda: [w.said for w in bench.spawner.of(EI)] == [_COMES_UP])
+
+    run(test())
+
+
+def test_one_workers_words_reach_no_other_instance(bench: ListenerBench, run: Run) -> None:
+    async def test() -> None:
+        async with bench.granted() as listener:
+            bench.grant("ei-2", 1, tenant="other", address="127.64.9.17")
+            await bench.manager.heard("granted")
+            (mine,) = bench.spawner.of(EI)
+            mine.say(heartbeat={"requests": 7})
+            await bench.until(lambda: listener.host.meter.changed())
+            other = listener.host.meter.total("ei-2")
+            assert other is not None
+            assert other.counters.requests == 0
+
+    run(test())
