@@ -91,6 +91,7 @@ class Supervisor:
         graces = {"manager": 3.0, "listener": 6.0}
         self._state = restarts.new_state({name: graces[name] for name in self._commands}, clock())
         self._running = True
+        self._stop_asked = False
 
     def run(self) -> None:
         """Serve until told to stop; returns when every program has ended."""
@@ -105,7 +106,8 @@ class Supervisor:
         (self._plan.state_dir / READY_NAME).unlink(missing_ok=True)
 
     def _on_signal(self, number: int, frame: object) -> None:
-        self._feed(restarts.StopAsked())
+        # Only noted: it may come while a child is being started that isn't yet known.
+        self._stop_asked = True
 
     def _wait(self) -> None:
         wake = restarts.next_wake(self._state)
@@ -115,6 +117,8 @@ class Supervisor:
                 os.read(key.fd, 4096)
             else:
                 self._reap(key.data, key.fd)
+        if self._stop_asked:
+            self._feed(restarts.StopAsked())
         self._feed(restarts.Tick())
 
     def _reap(self, name: str, pidfd: int) -> None:
