@@ -21,6 +21,7 @@ from eais.paths import state_dir as state_root
 from eais_client.cli.outside import Outside
 from eais_client.cli.processes import Process, Processes
 from eais_client.cli.progress import Progress
+from eais_client.cli.signals import held_back
 from eais_client.context import Context, ContextStore
 from eais_client.pool_status import PoolStatus
 
@@ -142,11 +143,14 @@ class LocalPool:
             return self._join(found, progress)
         check_installed("manager", *(["listener"] * options.listener))
         log = _LogMark(self.place)
-        process = self._spawn(options)
+        process: Process | None = None
         try:
+            with held_back():
+                process = self._spawn(options)
             return self._come_up(process, log, options, progress)
         except BaseException as error:
-            self._end(process)
+            if process is not None:
+                self._end(process)
             other = self.running() if _is_locked(error) else None
             if other is None:
                 raise

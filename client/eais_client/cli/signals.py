@@ -42,6 +42,20 @@ def undisturbed() -> Iterator[None]:
 
 
 @contextmanager
+def held_back() -> Iterator[None]:
+    """Signals that come in the block are felt at its end: what it makes is known by then."""
+    noted: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        noted.append(number)
+
+    with handled((signal.SIGINT, *_ENDING), note):
+        yield
+    for number in noted[:1]:
+        signal.raise_signal(number)
+
+
+@contextmanager
 def told_by_signals(stop: Callable[[], None]) -> Iterator[None]:
     """SIGINT, SIGTERM and SIGHUP call `stop` in the block, and do nothing else."""
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -228,6 +229,14 @@ def test_ctrl_c_while_coming_up_stops_what_was_started(nowhere: FakeOutside) -> 
     assert (said.code, said.err) == (130, "")
     assert nowhere.processes.supervisor is not None
     assert nowhere.processes.supervisor.ended
+
+
+def test_ctrl_c_while_the_supervisor_is_started_stops_it(nowhere: FakeOutside) -> None:
+    nowhere.processes.on_spawn = lambda process: signal.raise_signal(signal.SIGINT)
+    said = nowhere.run("pool", "up")
+    assert (said.code, said.err) == (130, "")
+    assert nowhere.processes.supervisor is not None
+    assert nowhere.processes.supervisor.signals == ["TERM"]
 
 
 def test_down(nowhere: FakeOutside) -> None:
