@@ -92,6 +92,7 @@ class ControlSocket:
         self._frames = Frames()
         self._waiting: deque[bytes] = deque()
         self._sending = threading.Lock()
+        self._closed = False
 
     @classmethod
     def from_fd(cls, fd: int) -> ControlSocket:
@@ -99,19 +100,29 @@ class ControlSocket:
         return cls(socket.socket(fileno=fd))
 
     def receive(self) -> ToWorkerProcess | None:
-        """The next message, waiting for it; None when the listener has closed the socket.
+        """The next message, waiting for it; None when either end has closed the socket.
 
         Raises:
             ControlBroken: what came is none, or the socket ended amid one.
             OSError: the socket failed.
         """
         while not self._waiting:
-            data = self._socket.recv(_READ_BYTES)
+            data = self._read()
+            if self._closed:
+                return None
             if not data:
                 self._frames.finish()
                 return None
             self._waiting.extend(self._frames.feed(data))
         return _parse(ToWorkerProcess, self._waiting.popleft())
+
+    def _read(self) -> bytes:
+        try:
+            return self._socket.recv(_READ_BYTES)
+        except OSError:
+            if self._closed:  # by our own `close`, before or while we waited
+                return b""
+            raise
 
     def send(self, message: FromWorkerProcess) -> None:
         """Send, waiting while the listener doesn't read.
@@ -126,6 +137,7 @@ class ControlSocket:
 
     def close(self) -> None:
         """Close the socket; a `receive` that waits elsewhere ends with None."""
+        self._closed = True
         with contextlib.suppress(OSError):  # the far end may have gone first
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
