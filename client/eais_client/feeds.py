@@ -72,11 +72,19 @@ def convert(name: str, value: object, declared: NodeArg | None) -> Value:
         return value
     if _is_ort_value(value):
         return _array(value.numpy())  # type: ignore[attr-defined]
-    if isinstance(value, Iterable) and not isinstance(value, np.generic | memoryview):
+    if _can_be_walked(value):
         raise _rejected(
             f"Input must be a list of dictionaries or a single numpy array for input '{name}'."
         )
     raise _rejected(f"Unable to handle object of type {type(value)}")
+
+
+def _can_be_walked(value: Any) -> bool:
+    try:
+        iter(value)
+    except (TypeError, NotImplementedError):
+        return False
+    return True
 
 
 def _of_list(name: str, value: list[Any], declared: NodeArg | None) -> Value:

@@ -50,7 +50,7 @@ class Worker:
 
     n: int
     address: Address
-    kind: str = "cpu"
+    kind: str = ""
     device: str = ""
     share_milli: int = 0
     simulated: bool = False

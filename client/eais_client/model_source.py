@@ -105,7 +105,7 @@ def _of_path(path: str | bytes, check: Check) -> ModelSource:
 
 def _unreadable(path: str, error: OSError) -> EaisError:
     begin = f"Load model from {path} failed:"
-    if isinstance(error, FileNotFoundError | NotADirectoryError):
+    if isinstance(error, FileNotFoundError):
         text = f"{begin}Load model {path} failed. File doesn't exist"
         return ort_error("NOT_FOUND", "NoSuchFile", text)
     if isinstance(error, IsADirectoryError):
