@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import importlib
 import json
+import pkgutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,13 +24,13 @@ from eais import tls
 from eais.errors import EaisError, UsageError
 from eais.identity import Identity
 from eais.rpc import client, verbs
+from eais.rpc import v1 as rpc_v1
 from eais.rpc.hello import hello
 from eais.rpc.status import error_of_rpc
-from eais.rpc.v1 import common_pb2, hosts_pb2, listener_pb2, pool_pb2, supervision_pb2, worker_pb2
+from eais.rpc.v1 import common_pb2, hosts_pb2, listener_pb2, pool_pb2, worker_pb2
 from eais_pool.authority import Authority
 from tests.system.stack import Stack, op
 
-FILES = [pool_pb2, listener_pb2, worker_pb2, hosts_pb2, common_pb2, supervision_pb2]
 ABSENT = "ei-0000000000000000"
 OK = "OK"
 
@@ -209,8 +211,9 @@ NAMES_AN_INSTANCE = sorted(
 
 
 def methods() -> Iterator[str]:
-    for file in FILES:
-        for service in file.DESCRIPTOR.services_by_name.values():
+    for module in pkgutil.iter_modules(rpc_v1.__path__, "eais.rpc.v1."):
+        file = importlib.import_module(module.name).DESCRIPTOR
+        for service in file.services_by_name.values():
             for method in service.methods:
                 yield f"/{service.full_name}/{method.name}"
 
