@@ -25,8 +25,6 @@ from eais_server.isolation import (
     confine,
 )
 
-__all__ = ["main"]
-
 log = logging.getLogger("eais_server.worker")
 # Loaded while its folder can still be listed: where the project is installed in place, the
 # folder above it is closed to a confined worker.
