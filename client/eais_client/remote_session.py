@@ -11,7 +11,7 @@ from typing import Any
 
 from eais.channel import MAX_MESSAGE_BYTES
 from eais.deadline import Deadline, current
-from eais.errors import EaisError, InputRejected, UsageError
+from eais.errors import EaisError, InputRejected, UsageError, make_error
 from eais.rpc.v1 import listener_pb2, value_pb2, worker_pb2
 from eais.value import Deferred, Value, encode_value
 from eais_client.calls import closed, late
@@ -225,7 +225,10 @@ def _answer(pending: PendingCall) -> list[Value]:
     if pending.error is not None:
         raise worded(pending.error, None)
     assert pending.answer is not None
-    return pending.answer.values()
+    try:
+        return pending.answer.values()
+    except UsageError as error:
+        raise make_error("BUG", f"the worker's answer can't be read: {error.message}") from None
 
 
 def _call_back(pending: PendingCall, callback: Callback, user_data: Any) -> None:

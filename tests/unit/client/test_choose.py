@@ -32,7 +32,7 @@ def test_the_nearest_word_counts(
 
 
 def test_providers_are_named_once_in_order() -> None:
-    asked = ["B", ("A", {}), "B"]
+    asked: list[Any] = ["B", ("A", {}), "B"]
     assert read_choice(asked, None, {}).providers == ("B", "A")
 
 

@@ -74,12 +74,13 @@ def test_config_entries_speak_as_onnxruntimes(key: str) -> None:
 
 def test_what_cannot_travel_is_refused_clearly() -> None:
     options = eais.SessionOptions()
-    for refuse, reason in [
+    refusals: list[tuple[Any, str]] = [
         (lambda: options.add_initializer("w", None), "UNIMPLEMENTED"),
         (lambda: options.add_external_initializers([], []), "UNIMPLEMENTED"),
         (lambda: setattr(options, "enable_profiling", True), "UNIMPLEMENTED"),
         (lambda: options.register_custom_ops_library("/x.so"), "OPTION_REFUSED"),
-    ]:
+    ]
+    for refuse, reason in refusals:
         with pytest.raises(EaisError) as caught:
             refuse()
         assert caught.value.reason == reason

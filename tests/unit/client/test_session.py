@@ -367,6 +367,21 @@ def test_a_provider_that_is_not_there_is_warned_of(make: Maker) -> None:
         make(MUL, providers=[("CPUExecutionProvider", {"instance": "ei-1"})])
 
 
+class LyingHost(OrtHost):
+    """Answers what can't be an answer."""
+
+    def run(self, files: Any, inputs: Any, run: Any) -> list[Any]:
+        return [[[[[[[[[[["too deep"]]]]]]]]]]]
+
+
+def test_an_answer_that_cannot_be_read_is_not_the_callers_fault(
+    fakes: FakeTools, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("EAIS_INSTANCE", raising=False)
+    session = Maker(FakeWire(LyingHost(), fake_instance()), fakes)(MUL)
+    assert failed(lambda: session.run(None, {"X": ONES})).reason == "BUG"
+
+
 def test_wrong_arguments_are_type_errors(make: Maker) -> None:
     session = make(MUL)
     for wrong in ("Y", [1], 5):

@@ -1,0 +1,176 @@
+"""gRPC servers over real mTLS in a thread, for a client that is synchronous."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime
+import queue
+import threading
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import grpc.aio
+
+from eais import channel, tls
+from eais.errors import EaisError
+from eais.identity import Identity
+from eais.rpc import server
+from eais.rpc.hello import hello_reply
+from eais.rpc.v1 import worker_pb2
+from eais_client.dialer import Dialer
+from eais_client.instances import Address
+from eais_client.wire import Incoming
+from eais_pool.authority import Authority
+
+T = TypeVar("T")
+POOL = "test-0001"
+WAIT_S = 20.0
+
+
+@dataclass
+class Rig:
+    """A CA, a loop in a thread, and what is served on it."""
+
+    folder: Path
+    authority: Authority
+    loop: asyncio.AbstractEventLoop
+    servers: list[Any] = field(default_factory=list)
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """The result of `work`, done on the servers' loop."""
+        future: Future[T] = asyncio.run_coroutine_threadsafe(work, self.loop)
+        return future.result(WAIT_S)
+
+    def serve(self, identity: Identity, *bindings: server.Binding, port: int = 0) -> Address:
+        """Serve `bindings` as `identity`; where that is."""
+        return self.run(self._serve(identity, bindings, port))
+
+    async def _serve(
+        self, identity: Identity, bindings: tuple[server.Binding, ...], port: int
+    ) -> Address:
+        own = self.authority.bundle(identity, now())
+        served = grpc.aio.server(options=channel.server_options())
+        served.add_generic_rpc_handlers(server.generic_handlers(POOL, bindings))
+        bound = served.add_secure_port(f"127.0.0.1:{port}", tls.server_credentials(lambda: own))
+        await served.start()
+        self.servers.append(served)
+        return Address("127.0.0.1", bound, str(identity.dns_name))
+
+    def stop(self) -> None:
+        """Stop what is served, at once."""
+        servers, self.servers = self.servers, []
+        for served in servers:
+            self.run(served.stop(None))
+
+    def leaf(self, identity: Identity, authority: Authority | None = None) -> tls.LeafFile:
+        """A file with a fresh leaf for `identity`."""
+        path = self.folder / "identity" / "leaf.pem"
+        tls.save_bundle(path, (authority or self.authority).bundle(identity, now()))
+        return tls.LeafFile(path)
+
+    def dialer(self) -> Dialer:
+        """A front-end's dialer."""
+        return Dialer(self.leaf(Identity.frontend(POOL, "default", "owner")))
+
+
+def now() -> datetime.datetime:
+    """The wall clock."""
+    return datetime.datetime.now(datetime.UTC)
+
+
+@contextlib.contextmanager
+def rig(folder: Path) -> Iterator[Rig]:
+    """A loop in a thread, and a CA below `folder`."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    made = Rig(folder, Authority.create(folder / "ca", POOL, now()), loop)
+    try:
+        yield made
+    finally:
+        made.stop()
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(WAIT_S)
+        loop.close()
+
+
+class ScriptedWorker:
+    """A worker that keeps what it hears and says what the test says."""
+
+    def __init__(self, rig: Rig) -> None:
+        self.heard: queue.SimpleQueue[worker_pb2.ToWorker] = queue.SimpleQueue()
+        self.greets = True
+        self._rig = rig
+        self._out: asyncio.Queue[worker_pb2.ToClient | EaisError | None] = rig.run(_queue())
+
+    def say(self, *messages: worker_pb2.ToClient | EaisError | None) -> None:
+        """Send messages; an error refuses the stream, None ends it."""
+        for message in messages:
+            self._rig.loop.call_soon_threadsafe(self._out.put_nowait, message)
+
+    def next(self) -> worker_pb2.ToWorker:
+        """What was heard next."""
+        return self.heard.get(timeout=WAIT_S)
+
+    async def stream(
+        self, requests: AsyncIterator[worker_pb2.ToWorker], caller: server.Caller
+    ) -> AsyncIterator[worker_pb2.ToClient]:
+        """The handler of Worker.Stream."""
+        self.heard.put(await anext(requests))
+        if self.greets:
+            yield worker_pb2.ToClient(hello=hello_reply("eais-worker", 1))
+        reader = asyncio.ensure_future(self._hear(requests))
+        try:
+            while (message := await self._out.get()) is not None:
+                if isinstance(message, EaisError):
+                    raise message
+                yield message
+        finally:
+            reader.cancel()
+
+    async def _hear(self, requests: AsyncIterator[worker_pb2.ToWorker]) -> None:
+        async for message in requests:
+            self.heard.put(message)
+
+
+async def _queue() -> asyncio.Queue[Any]:
+    return asyncio.Queue()
+
+
+class Heard:
+    """`StreamEvents` that a test reads one after the other."""
+
+    def __init__(self) -> None:
+        self._events: queue.SimpleQueue[tuple[Any, ...]] = queue.SimpleQueue()
+
+    def next(self) -> tuple[Any, ...]:
+        """What was told next."""
+        return self._events.get(timeout=WAIT_S)
+
+    def silent(self) -> bool:
+        """Whether nothing more was told so far."""
+        return self._events.empty()
+
+    def opened(self, stream: int) -> None:
+        """See `StreamEvents`."""
+        self._events.put(("opened", stream))
+
+    def answered(self, call: int, answer: Incoming) -> None:
+        """See `StreamEvents`."""
+        self._events.put(("answered", call, answer))
+
+    def refused(self, stream: int, call: int, error: EaisError, push_back_s: float) -> None:
+        """See `StreamEvents`."""
+        self._events.put(("refused", stream, call, error, push_back_s))
+
+    def draining(self, stream: int) -> None:
+        """See `StreamEvents`."""
+        self._events.put(("draining", stream))
+
+    def broken(self, stream: int, error: EaisError) -> None:
+        """See `StreamEvents`."""
+        self._events.put(("broken", stream, error))

@@ -1,0 +1,206 @@
+"""The data stream over real mTLS: what goes out, what comes back, how it ends."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from eais.errors import UsageError, make_error
+from eais.identity import Identity
+from eais.rpc import server, verbs
+from eais.rpc.status import error_to_message
+from eais.rpc.v1 import common_pb2, worker_pb2
+from eais.value import Deferred, encode_value
+from eais_client.data_stream import GrpcDataStream
+from tests.unit.client.served import POOL, WAIT_S, Heard, Rig, ScriptedWorker, rig
+
+WORKER = Identity.worker(POOL, "ei-1", 1)
+
+
+class Line:
+    """A stream between a test and a scripted worker."""
+
+    def __init__(self, served: Rig) -> None:
+        self.rig = served
+        self.worker = ScriptedWorker(served)
+        self.address = served.serve(WORKER, server.stream(verbs.WORKER_STREAM, self.worker.stream))
+        self.heard = Heard()
+        self.stream = GrpcDataStream(7, served.dialer().dial(self.address), self.heard)
+
+    def open(self) -> None:
+        self.stream.start()
+        assert self.worker.next().HasField("hello")
+        assert self.heard.next() == ("opened", 7)
+
+    def send(self, call: int, array: Any = None) -> None:
+        deferred = Deferred()
+        run = worker_pb2.Run(call_id=call)
+        run.inputs.add(name="x").value.CopyFrom(encode_value(array, deferred))
+        self.stream.send(run, deferred)
+
+
+@pytest.fixture
+def line(tmp_path: Path) -> Iterator[Line]:
+    with rig(tmp_path) as served:
+        made = Line(served)
+        yield made
+        made.stream.close()
+
+
+def answer(call: int, array: Any) -> tuple[worker_pb2.Answer, Deferred]:
+    deferred = Deferred()
+    return worker_pb2.Answer(call_id=call, outputs=[encode_value(array, deferred)]), deferred
+
+
+def test_a_call_goes_out_and_its_answer_comes_back(line: Line) -> None:
+    line.stream.hold("s")
+    line.open()
+    line.send(1, np.arange(3))
+    heard = line.worker.next()
+    runs = list(heard.runs) or list(line.worker.next().runs)
+    assert [run.call_id for run in runs] == [1]
+    line.worker.say(worker_pb2.ToClient(answers=[answer(1, np.arange(4))[0]]))
+    kind, call, incoming = line.heard.next()
+    assert (kind, call) == ("answered", 1)
+    np.testing.assert_array_equal(incoming.values()[0], np.arange(4))
+
+
+def test_large_tensors_travel_in_pieces_both_ways(line: Line) -> None:
+    line.open()
+    array = np.arange(700_000, dtype=np.float32)
+    line.send(1, array)
+    got = bytearray()
+    while len(got) < array.nbytes:
+        for piece in line.worker.next().pieces:
+            assert piece.offset == len(got)
+            got += piece.data
+    assert got == array.tobytes()
+    message, deferred = answer(1, array)
+    line.worker.say(worker_pb2.ToClient(answers=[message]))
+    for tensor, offset, data in deferred.pieces():
+        piece = worker_pb2.Piece(call_id=1, tensor=tensor, offset=offset, data=bytes(data))
+        line.worker.say(worker_pb2.ToClient(pieces=[piece]))
+    _kind, _call, incoming = line.heard.next()
+    np.testing.assert_array_equal(incoming.values()[0], array)
+
+
+def test_answers_come_in_any_order_and_refusals_keep_their_reason(line: Line) -> None:
+    line.open()
+    error = make_error("BUSY", "later", metadata={"push_back_ms": "250"})
+    refusal = worker_pb2.Answer(call_id=2, error=error_to_message(error))
+    line.worker.say(worker_pb2.ToClient(answers=[refusal, answer(1, np.array(5))[0]]))
+    kind, stream, call, told, push_back_s = line.heard.next()
+    assert (kind, stream, call, told.reason, push_back_s) == ("refused", 7, 2, "BUSY", 0.25)
+    assert line.heard.next()[:2] == ("answered", 1)
+
+
+def test_a_worker_that_drains_says_so(line: Line) -> None:
+    line.open()
+    line.worker.say(worker_pb2.ToClient(draining=True))
+    assert line.heard.next() == ("draining", 7)
+
+
+def test_nothing_of_a_cancelled_call_is_kept(line: Line) -> None:
+    line.open()
+    message, deferred = answer(1, np.zeros(700_000, np.float32))
+    (first, *_rest) = deferred.pieces()
+    piece = worker_pb2.Piece(call_id=1, tensor=0, offset=0, data=bytes(first[2]))
+    line.worker.say(worker_pb2.ToClient(answers=[message], pieces=[piece]))
+    line.worker.say(worker_pb2.ToClient(draining=True))
+    assert line.heard.next() == ("draining", 7)
+    line.stream.cancel(1)
+    line.stream.cancel(2)
+    assert sorted(c.call_id for c in _cancels(line, 2)) == [1, 2]
+    late = worker_pb2.Piece(call_id=1, tensor=0, offset=len(piece.data), data=b"1234")
+    line.worker.say(worker_pb2.ToClient(pieces=[late], answers=[answer(2, np.array(1))[0]]))
+    line.worker.say(worker_pb2.ToClient(answers=[answer(3, np.array(1))[0]]))
+    assert line.heard.next()[:2] == ("answered", 3)
+    assert not line.stream._partial
+    assert not line.stream._dropped
+
+
+def _cancels(line: Line, count: int) -> list[worker_pb2.Cancel]:
+    found: list[worker_pb2.Cancel] = []
+    while len(found) < count:
+        found += line.worker.next().cancels
+    return found
+
+
+def test_a_worker_that_goes_away_breaks_the_stream_once(line: Line) -> None:
+    line.open()
+    line.rig.stop()
+    kind, stream, error = line.heard.next()
+    assert (kind, stream, error.reason, error.retryable) == ("broken", 7, "WORKER_DIED", True)
+    line.send(1, np.arange(3))  # nothing happens
+    line.stream.close()
+    assert line.heard.silent()
+
+
+def test_a_stream_that_ends_well_is_broken_too(line: Line) -> None:
+    line.open()
+    line.worker.say(None)
+    assert line.heard.next()[2].reason == "WORKER_DIED"
+
+
+def test_nobody_there_is_unreachable_not_dead(line: Line) -> None:
+    line.rig.stop()
+    line.stream.start()
+    kind, _stream, error = line.heard.next()
+    assert (kind, error.reason, error.retryable) == ("broken", "HOST_UNREACHABLE", True)
+
+
+def test_a_refused_stream_says_why(line: Line) -> None:
+    line.open()
+    line.worker.say(make_error("STALE_EPOCH", "an older epoch"))
+    assert line.heard.next()[2].reason == "STALE_EPOCH"
+
+
+def test_a_server_with_another_name_is_not_spoken_to(line: Line) -> None:
+    other = replace(line.address, server_name="2.ei-1.test-0001.internal")
+    stream = GrpcDataStream(8, line.rig.dialer().dial(other), line.heard)
+    stream.start()
+    assert line.heard.next()[2].reason == "HOST_UNREACHABLE"
+    stream.close()
+    assert line.worker.heard.empty()
+
+
+def lie() -> worker_pb2.Answer:
+    message, _deferred = answer(1, np.zeros(700_000, np.float32))
+    message.outputs[0].tensor.dims[0] = 5
+    return message
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        worker_pb2.ToClient(hello=common_pb2.HelloReply(version=99)),
+        worker_pb2.ToClient(answers=[lie()]),
+    ],
+    ids=["version", "size"],
+)
+def test_a_worker_that_speaks_nonsense_is_left(line: Line, message: worker_pb2.ToClient) -> None:
+    line.open()
+    line.worker.say(message)
+    kind, _stream, error = line.heard.next()
+    assert kind == "broken"
+    assert isinstance(error, UsageError)
+    assert not error.retryable
+
+
+def test_a_closed_stream_leaves_no_thread_and_says_nothing(line: Line) -> None:
+    line.open()
+    line.stream.close()
+    assert not [t for t in threading.enumerate() if t.name == "eais-stream-7"]
+    assert line.heard.silent()
+
+
+def test_a_stream_may_be_closed_before_it_began(line: Line) -> None:
+    line.stream.close()
+    assert line.heard.silent()
+    assert WAIT_S > 0
