@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import importlib
+import signal
 import threading
 import warnings
 from collections.abc import Iterator
@@ -268,6 +269,24 @@ def test_the_deadline_ends_the_call_and_tells_the_worker(make: Maker, wire: Fake
     stream = wire.streams[0]
     assert stream.cancelled == [stream.sent[0].call_id]
     assert 0 < stream.sent[0].timeout_us <= 50_000
+
+
+def test_ctrl_c_ends_the_call_and_tells_the_worker(make: Maker, wire: FakeWire) -> None:
+    session = make(MUL)
+    wire.holding = True
+
+    def interrupt(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, 0.05)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            session.run(None, {"X": ONES})
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    stream = wire.streams[0]
+    assert stream.cancelled == [stream.sent[0].call_id]
 
 
 def test_the_option_timeout_s_is_a_deadline_for_each_call(make: Maker, wire: FakeWire) -> None:

@@ -1,0 +1,66 @@
+"""Alarm and callbacks: real threads, fake times."""
+
+from __future__ import annotations
+
+import threading
+from math import inf
+
+import pytest
+
+from eais_client.background import Callbacks, ThreadAlarm
+from eais_client.backoff import Backoff
+from eais_client.testing import FakeClock
+
+WAIT_S = 20.0
+
+
+def test_an_alarm_rings_when_it_is_time_and_again() -> None:
+    clock, rung = FakeClock(), threading.Event()
+    alarm = ThreadAlarm(clock, rung.set)
+    for _ in range(2):
+        alarm.wake_at(clock.now + 1000)
+        clock.now += 1000
+        alarm.wake_at(inf)  # wakes the thread, which sees that it is time
+        assert rung.wait(WAIT_S)
+        rung.clear()
+    alarm.close()
+
+
+def test_an_earlier_alarm_goes_first() -> None:
+    clock, rung = FakeClock(), threading.Event()
+    alarm = ThreadAlarm(clock, rung.set)
+    alarm.wake_at(clock.now + 1e6)
+    alarm.wake_at(clock.now)
+    assert rung.wait(WAIT_S)
+    alarm.close()
+
+
+def test_a_closed_alarm_never_rings() -> None:
+    clock, rung = FakeClock(), threading.Event()
+    alarm = ThreadAlarm(clock, rung.set)
+    alarm.close()
+    alarm.wake_at(clock.now)
+    assert not alarm._started
+    assert not rung.is_set()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_callback_that_raises_ends_no_other() -> None:
+    callbacks, done = Callbacks(), threading.Event()
+    callbacks.start()
+    callbacks.put(lambda: 1 / 0)
+    callbacks.put(done.set)
+    assert done.wait(WAIT_S)
+
+
+def test_backoff_doubles_to_its_cap_and_jitters_fully() -> None:
+    backoff = Backoff()
+    assert [backoff.delay_s(n, lambda: 1.0) for n in (1, 2, 3, 6, 7, 2000)] == [
+        0.025,
+        0.05,
+        0.1,
+        0.8,
+        1.0,
+        1.0,
+    ]
+    assert backoff.delay_s(5, lambda: 0.0) == 0.0
