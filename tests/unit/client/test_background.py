@@ -44,13 +44,16 @@ def test_a_closed_alarm_never_rings() -> None:
     assert not rung.is_set()
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_a_callback_that_raises_ends_no_other() -> None:
-    callbacks, done = Callbacks(), threading.Event()
+def test_a_callback_that_raises_is_shown_and_ends_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    callbacks, done, shown = Callbacks(), threading.Event(), threading.Event()
+    monkeypatch.setattr(threading, "excepthook", lambda _args: shown.set())
     callbacks.start()
     callbacks.put(lambda: 1 / 0)
     callbacks.put(done.set)
     assert done.wait(WAIT_S)
+    assert shown.wait(WAIT_S)
 
 
 def test_backoff_doubles_to_its_cap_and_jitters_fully() -> None:
