@@ -1,0 +1,107 @@
+"""What the tests of the pool's brains share."""
+
+from __future__ import annotations
+
+import itertools
+import uuid
+from collections.abc import Iterator
+
+from eais_pool.actions import Publish, Refuse, Reply
+from eais_pool.address_plan import AddressPlan
+from eais_pool.events import ManagerStarted, OpRequested
+from eais_pool.policy.first_fit import FirstFit
+from eais_pool.reactor import Reactor
+from eais_pool.records import Failure, InstanceRecord, InstanceView, OpVerb
+from eais_pool.settings import Settings
+from eais_pool.testing import FakeHost, FakeShell
+
+SETTINGS = Settings(AddressPlan("127.64.16.0/20"))
+VERBS = {verb.value: verb for verb in OpVerb}
+
+
+def op_id(n: int) -> str:
+    """The nth op_id of a test."""
+    return str(uuid.UUID(int=n))
+
+
+def ids() -> Iterator[str]:
+    """Instance ids, in order."""
+    return (f"ei-{n:016x}" for n in itertools.count(1))
+
+
+class Pool:
+    """A pool's brains with hosts, and front-ends' requests in one line each."""
+
+    def __init__(self, *hosts: FakeHost, settings: Settings = SETTINGS) -> None:
+        made = ids()
+        self.shell = FakeShell(Reactor(settings, FirstFit(), lambda: next(made)))
+        self.hosts = {host.name: host for host in hosts}
+        self.shell.feed(ManagerStarted("boot-1"))
+        for host in hosts:
+            self.shell.feed(host.join())
+        self._op_ids = (op_id(n) for n in itertools.count(1))
+
+    def ask(
+        self,
+        verb: str,
+        instance: str = "",
+        *,
+        type: str = "",
+        no_start: bool = False,
+        tenant: str = "acme",
+        frontend: str = "box",
+        op: str | None = None,
+    ) -> str:
+        """Ask for a verb; the op_id."""
+        made = op or next(self._op_ids)
+        event = OpRequested(VERBS[verb], tenant, frontend, made, instance, type, no_start)
+        self.shell.feed(event)
+        return made
+
+    def deliver(self) -> None:
+        """Let every host do what it was told."""
+        while any(self.shell.deliver(host) for host in self.hosts.values()):
+            pass
+
+    def answer(self) -> InstanceView | Failure:
+        """The one answer that was given."""
+        (reply,) = self.shell.said_of(Reply)
+        found = reply.answer.view or reply.answer.failure
+        assert found is not None
+        return found
+
+    def view(self) -> InstanceView:
+        """The one answer, which must be an instance."""
+        found = self.answer()
+        assert isinstance(found, InstanceView)
+        return found
+
+    def failure(self) -> Failure:
+        """The one answer, which must be a failure, stored or not."""
+        refused = self.shell.said_of(Refuse)
+        if refused:
+            (refusal,) = refused
+            return refusal.failure
+        found = self.answer()
+        assert isinstance(found, Failure)
+        return found
+
+    def published(self) -> list[tuple[str, str]]:
+        """What watchers were shown: (instance, state), in order."""
+        return [(p.view.id, p.view.state.value) for p in self.shell.said_of(Publish)]
+
+    def instance(self, instance: str) -> InstanceRecord:
+        """The record of an instance."""
+        return self.shell.state.instances[instance]
+
+    def attached(self, type: str = "cpu.1") -> InstanceView:
+        """An instance made by Attach, IN_USE; nothing is left to be read."""
+        self.ask("attach", type=type)
+        self.deliver()
+        view = self.view()
+        self.published()
+        return view
+
+    def end(self) -> None:
+        """Nothing else was said, and replay gives the same state."""
+        self.shell.assert_empty()
