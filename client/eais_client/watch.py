@@ -35,6 +35,7 @@ class GrpcWatch:
         self._events = events
         self._rng = rng
         self._closed = threading.Event()
+        # Of the present stream; None ends it.
         self._wants: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._call: Any = None
         self._thread = threading.Thread(target=self._run, name="eais-watch", daemon=True)
@@ -61,14 +62,19 @@ class GrpcWatch:
     def _watch_once(self) -> bool:
         """Watch until the stream breaks; whether it had begun."""
         begun = False
+        wants = self._wants = queue.SimpleQueue()
         try:
-            call = client.stream(self._peer.channel(), verbs.POOL_WATCH, self._up())
+            call = client.stream(self._peer.channel(), verbs.POOL_WATCH, self._up(wants))
             self._call = call
+            if self._closed.is_set():
+                call.cancel()
             for message in call:
                 begun = True
                 self._take(message)
         except (grpc.RpcError, EaisError):
             pass  # nobody waits for the Watch; who needs the pool asks it and hears why
+        finally:
+            wants.put(None)
         return begun
 
     def _take(self, message: pool_pb2.WatchDown) -> None:
@@ -77,17 +83,18 @@ class GrpcWatch:
         elif message.HasField("instance"):
             self._events.instance(Instance.of_message(message.instance))
 
-    def _up(self) -> Iterator[pool_pb2.WatchUp]:
+    def _up(self, wants: queue.SimpleQueue[str | None]) -> Iterator[pool_pb2.WatchUp]:
         yield pool_pb2.WatchUp(hello=hello(SOFTWARE))
         told: dict[str, Load] = {}
-        while not self._closed.is_set():
+        while True:
             try:
-                instance = self._wants.get(timeout=REPORT_S)
+                instance = wants.get(timeout=REPORT_S)
             except queue.Empty:
                 yield from self._reports(told)
-            else:
-                if instance is not None:
-                    yield pool_pb2.WatchUp(want=pool_pb2.Want(instance=instance))
+                continue
+            if instance is None:
+                return
+            yield pool_pb2.WatchUp(want=pool_pb2.Want(instance=instance))
 
     def _reports(self, told: dict[str, Load]) -> Iterator[pool_pb2.WatchUp]:
         """The load of each attachment that had calls since it was last told."""
