@@ -66,6 +66,8 @@ class Attachment:
         self._tools = tools
         self._want = want
         self._lock = threading.Lock()
+        # Users of a session are counted, and the worker and the brain told, in one order.
+        self._holding = threading.Lock()
         self._state = State(instance.id, tools.rng, limits)
         self._pending: dict[int, PendingCall] = {}
         self._streams: dict[int, DataStream] = {}
@@ -85,31 +87,31 @@ class Attachment:
     def open(self, model: Model, deadline: Deadline) -> Opened:
         """Open a session for one more user; raises as `open_session`."""
         opened = self._open(model, deadline)
-        with self._lock:
-            held = self._held.setdefault(opened.id, _Held(model))
-            held.users += 1
-            first = held.users == 1
-            streams = list(self._streams.values()) if first else []
-        for stream in streams:
-            stream.hold(opened.id)
-        self._post(events.SessionOpened(opened.id, opened.epoch))
+        with self._holding:
+            with self._lock:
+                held = self._held.setdefault(opened.id, _Held(model))
+                held.users += 1
+                streams = list(self._streams.values()) if held.users == 1 else []
+            for stream in streams:
+                stream.hold(opened.id)
+            self._post(events.SessionOpened(opened.id, opened.epoch))
         return opened
 
     def close_session(self, session: str) -> None:
         """End one user's use of the session."""
-        with self._lock:
-            held = self._held.get(session)
-            if held is None:
-                return
-            held.users -= 1
-            last = held.users == 0
-            if last:
+        with self._holding:
+            with self._lock:
+                held = self._held.get(session)
+                if held is None:
+                    return
+                held.users -= 1
+                if held.users:
+                    return
                 del self._held[session]
-            streams = list(self._streams.values()) if last else []
-        if last:
+                streams = list(self._streams.values())
             self._post(events.SessionDropped(session))
-        for stream in streams:
-            stream.release(session)
+            for stream in streams:
+                stream.release(session)
 
     def submit(self, session: str, pending: PendingCall) -> int:
         """Begin a call; its number, by which it can be abandoned."""
