@@ -28,7 +28,7 @@ from eais_client.cli.main import main as main_of_eais
 from eais_client.cli.outside import Outside
 from eais_client.config import ClientConfig
 from eais_pool.config import ManagerConfig
-from eais_server.config import ListenerConfig
+from eais_server.listener.config import ListenerConfig
 
 ROOT = Path(__file__).resolve().parent.parent
 MEANINGS = ROOT / "tools" / "error_meanings.toml"

@@ -10,11 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
-FIRST_BACKOFF_S: Final = 0.05
-LAST_BACKOFF_S: Final = 5.0
-SETTLED_AFTER_S: Final = 2.0
+from eais.backoff import RESTART, SETTLED_AFTER_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +23,7 @@ class Program:
     stop_grace_s: float
     pid: int = 0
     started_s: float = 0.0
-    backoff_s: float = 0.0
+    failures: int = 0
     start_at_s: float | None = None
     kill_at_s: float | None = None
 
@@ -129,9 +127,8 @@ def _on_ended(state: SupervisorState, name: str, now: float) -> list[Action]:
     if state.stopping:
         return _stop_next(state, now)
     settled = now - program.started_s >= SETTLED_AFTER_S
-    doubled = min(max(program.backoff_s * 2, FIRST_BACKOFF_S), LAST_BACKOFF_S)
-    backoff = FIRST_BACKOFF_S if settled else doubled
-    _put(state, name, backoff_s=backoff, start_at_s=now + backoff)
+    failures = 1 if settled else program.failures + 1
+    _put(state, name, failures=failures, start_at_s=now + RESTART.wait_s(failures))
     return []
 
 

@@ -294,7 +294,7 @@ def _is_dead(pid: int) -> bool:
 
 def test_the_listener_never_imports_a_runtime() -> None:
     program = (
-        "import sys, eais_server.listener, eais_server.surroundings;"
+        "import sys, eais_server.listener, eais_server.listener.surroundings;"
         "print([m for m in ('numpy', 'onnxruntime', 'onnx') if m in sys.modules])"
     )
     done = subprocess.run(

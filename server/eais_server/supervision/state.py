@@ -6,9 +6,9 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from eais_server.backoff import Backoff
 from eais_server.supervision.events import Failure
 from eais_server.supervision.life import WorkerState
+from eais_server.supervision.restart_count import RestartCount
 
 NEVER = math.inf
 
@@ -59,7 +59,7 @@ class Slot:
     incarnation: int = 0
     level: int = 0
     worker: int = 0
-    backoff: Backoff = field(default_factory=Backoff)
+    backoff: RestartCount = field(default_factory=RestartCount)
     retry_at: float = 0.0
 
 
@@ -110,7 +110,7 @@ class State:
     leases: dict[str, Held] = field(default_factory=dict)
     workers: dict[int, Worker] = field(default_factory=dict)
     last_worker: int = 0
-    spawning: Backoff = field(default_factory=Backoff)
+    spawning: RestartCount = field(default_factory=RestartCount)
     spawn_at: float = 0.0
     stopping: bool = False
     stopped: bool = False

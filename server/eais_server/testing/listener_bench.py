@@ -19,12 +19,12 @@ from eais.identity import Identity
 from eais.rpc.client import acall
 from eais.rpc.v1 import hosts_pb2, listener_pb2
 from eais.rpc.verbs import LISTENER_OPEN, LISTENER_PUSH, Verb
-from eais_server.config import ListenerConfig
 from eais_server.devices.cpu import CpuDriver
-from eais_server.inventory import Inventory
 from eais_server.isolation import probe_level
-from eais_server.listener import Listener
-from eais_server.surroundings import Surroundings
+from eais_server.listener.config import ListenerConfig
+from eais_server.listener.daemon import Listener
+from eais_server.listener.inventory import Inventory
+from eais_server.listener.surroundings import Surroundings
 from eais_server.testing.listener import FakeManager, Obedience
 
 POOL = "pool-0a0b0c0d"

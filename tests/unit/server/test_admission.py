@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from eais.errors import EaisError, Unavailable
-from eais_server.admission import Admission
-from eais_server.lease import Lease, Share
+from eais_server.listener.admission import Admission
+from eais_server.listener.lease import Lease, Share
 
 NOBODY: frozenset[str] = frozenset()
 

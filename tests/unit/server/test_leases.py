@@ -10,12 +10,12 @@ from eais import tls
 from eais.errors import EaisError
 from eais.identity import Identity
 from eais_pool.authority import Authority
-from eais_server.lease import Lease, Share
-from eais_server.leases import ListenerFiles, check_instance
-from eais_server.place import Place, load_place, save_place
-from eais_server.sealed import Damaged, seal, unseal
-from eais_server.sessions import KeptSession
-from eais_server.usage import Counters, UsageRecord
+from eais_server.listener.lease import Lease, Share
+from eais_server.listener.leases import ListenerFiles, check_instance
+from eais_server.listener.place import Place, load_place, save_place
+from eais_server.listener.sealed import Damaged, seal, unseal
+from eais_server.listener.sessions import KeptSession
+from eais_server.listener.usage import Counters, UsageRecord
 
 NOW = datetime.now(UTC)
 SHARES = (Share(1, "cpu0", 1000, 4001, 2), Share(2, "cpu0", 2000))

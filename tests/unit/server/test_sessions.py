@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from eais_server.sessions import KeptSession, SessionBook, session_id
+from eais_server.listener.sessions import KeptSession, SessionBook, session_id
 
 A, B = KeptSession("a", "acme", b"spec a", b""), KeptSession("b", "acme", b"spec b", b"")
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eais_server.usage import Counters, UsageMeter, UsageRecord
+from eais_server.listener.usage import Counters, UsageMeter, UsageRecord
 
 
 def meter(base: Counters = Counters()) -> UsageMeter:  # noqa: B008

@@ -10,7 +10,7 @@ from eais import tls
 from eais.errors import EaisError, make_error
 from eais.identity import Identity
 from eais.rpc.v1 import hosts_pb2
-from eais_server.listener import Listener
+from eais_server.listener.daemon import Listener
 from eais_server.process import Exit
 from eais_server.testing.listener import Obedience
 from eais_server.testing.listener_bench import ADDRESS, EI, POOL, ListenerBench

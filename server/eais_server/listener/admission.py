@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from eais.errors import EaisError, make_error
-from eais_server.lease import Lease
+from eais_server.listener.lease import Lease
 
 _SHARED_LEVEL = 2
 

@@ -28,27 +28,27 @@ from eais.identity import Role
 from eais.parent import end_with_parent
 from eais.report import error_line, exit_code
 from eais.rpc.v1 import common_pb2, hosts_pb2
-from eais_server import messages
-from eais_server.admin import AdminPlane
-from eais_server.admission import Admission
-from eais_server.deeds import ListenerDeeds
-from eais_server.grants import Grants
-from eais_server.host import Host
 from eais_server.isolation import IsolationProbe
-from eais_server.leases import ListenerFiles
-from eais_server.link import Link, ManagerPlace
-from eais_server.openings import Openings
-from eais_server.planes import Planes
-from eais_server.sessions import SessionBook
+from eais_server.listener import messages
+from eais_server.listener.admin import AdminPlane
+from eais_server.listener.admission import Admission
+from eais_server.listener.deeds import ListenerDeeds
+from eais_server.listener.grants import Grants
+from eais_server.listener.host import Host
+from eais_server.listener.leases import ListenerFiles
+from eais_server.listener.link import Link, ManagerPlace
+from eais_server.listener.openings import Openings
+from eais_server.listener.planes import Planes
+from eais_server.listener.sessions import SessionBook
+from eais_server.listener.surroundings import Surroundings, add_arguments, hold_lock, surroundings
+from eais_server.listener.upkeep import Upkeep
+from eais_server.listener.usage import UsageMeter
+from eais_server.listener.user_plane import UserPlane
+from eais_server.listener.workers import Workers
 from eais_server.store import ModelStore
 from eais_server.supervision import State
 from eais_server.supervision import events as on
-from eais_server.surroundings import Surroundings, add_arguments, hold_lock, surroundings
-from eais_server.upkeep import Upkeep
-from eais_server.usage import UsageMeter
-from eais_server.user_plane import UserPlane
 from eais_server.vnic import LoopbackDriver, VnicCounters
-from eais_server.workers import Workers
 
 log = logging.getLogger(__name__)
 
@@ -242,7 +242,3 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write(error_line(failed) + "\n")
         return exit_code(failed)
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

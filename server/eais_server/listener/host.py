@@ -9,17 +9,17 @@ from dataclasses import dataclass, field
 from typing import ParamSpec, TypeVar
 
 from eais.rpc.v1 import hosts_pb2, pool_pb2
-from eais_server import messages
-from eais_server.admission import Admission
-from eais_server.config import ListenerConfig
-from eais_server.inventory import Inventory
-from eais_server.lease import Lease
-from eais_server.leases import ListenerFiles
-from eais_server.sessions import SessionBook
+from eais_server.listener import messages
+from eais_server.listener.admission import Admission
+from eais_server.listener.config import ListenerConfig
+from eais_server.listener.inventory import Inventory
+from eais_server.listener.lease import Lease
+from eais_server.listener.leases import ListenerFiles
+from eais_server.listener.sessions import SessionBook
+from eais_server.listener.usage import UsageMeter
 from eais_server.store import ModelStore
 from eais_server.supervision import State
 from eais_server.supervision.events import Event
-from eais_server.usage import UsageMeter
 from eais_server.vnic import VnicDriver
 
 P = ParamSpec("P")

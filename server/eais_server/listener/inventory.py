@@ -13,7 +13,7 @@ from importlib.metadata import entry_points
 from eais.errors import make_error
 from eais_server.devices.cpu import CpuDriver
 from eais_server.devices.driver import DeviceDriver, DeviceInfo, Reservation
-from eais_server.lease import Lease
+from eais_server.listener.lease import Lease
 
 log = logging.getLogger(__name__)
 

@@ -7,12 +7,12 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from eais.rpc.v1 import listener_pb2, supervision_pb2
-from eais_server.grants import Grants
-from eais_server.host import Host
-from eais_server.openings import Openings
+from eais_server.listener.grants import Grants
+from eais_server.listener.host import Host
+from eais_server.listener.openings import Openings
+from eais_server.listener.usage import Counters
+from eais_server.listener.workers import Outcome
 from eais_server.supervision import actions as do
-from eais_server.usage import Counters
-from eais_server.workers import Outcome
 
 
 class ListenerDeeds:

@@ -19,13 +19,13 @@ from typing import Any, Protocol
 
 from eais.errors import EaisError
 from eais.rpc.v1 import listener_pb2, supervision_pb2
-from eais_server import messages
 from eais_server.control import AsyncControl, ControlBroken
+from eais_server.listener import messages
+from eais_server.listener.usage import Counters
 from eais_server.process import Exit, Spawner, WorkerProcess
 from eais_server.supervision import State, on_event
 from eais_server.supervision import actions as do
 from eais_server.supervision import events as on
-from eais_server.usage import Counters
 
 log = logging.getLogger(__name__)
 

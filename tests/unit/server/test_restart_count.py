@@ -1,10 +1,10 @@
 from __future__ import annotations
 
-from eais_server.backoff import Backoff
+from eais_server.supervision.restart_count import RestartCount
 
 
 def waits(*lives: float) -> list[float]:
-    found, backoff = [], Backoff()
+    found, backoff = [], RestartCount()
     for lived_s in lives:
         backoff = backoff.after(lived_s)
         found.append(backoff.wait_s)

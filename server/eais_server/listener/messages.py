@@ -9,15 +9,15 @@ from eais.identity import Identity
 from eais.rpc.status import MAX_ONNXRUNTIME_TEXT, ONNXRUNTIME_CLASS, clip
 from eais.rpc.v1 import common_pb2, hosts_pb2, listener_pb2, pool_pb2, supervision_pb2
 from eais_server.devices.driver import DeviceInfo
-from eais_server.inventory import Inventory
-from eais_server.lease import Lease, Share
-from eais_server.leases import check_instance
+from eais_server.listener.inventory import Inventory
+from eais_server.listener.lease import Lease, Share
+from eais_server.listener.leases import check_instance
+from eais_server.listener.sessions import KeptSession
+from eais_server.listener.usage import Counters, UsageRecord
 from eais_server.process import Exit
-from eais_server.sessions import KeptSession
 from eais_server.store import ManifestFile, Missing
 from eais_server.supervision import SeatView
 from eais_server.supervision.events import Failure, WorkerExited
-from eais_server.usage import Counters, UsageRecord
 
 _MAX_PORT = 65535
 

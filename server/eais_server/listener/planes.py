@@ -12,7 +12,7 @@ import grpc.aio
 from eais import channel, tls
 from eais.errors import make_error
 from eais.rpc.server import Binding, generic_handlers
-from eais_server.place import Place, load_place, save_place
+from eais_server.listener.place import Place, load_place, save_place
 
 log = logging.getLogger(__name__)
 

@@ -9,12 +9,12 @@ from eais.errors import make_error
 from eais.rpc.server import Binding, Caller, greet, unary, upload
 from eais.rpc.v1 import listener_pb2
 from eais.rpc.verbs import LISTENER_GREET, LISTENER_LOCATE, LISTENER_OPEN, LISTENER_PUSH
-from eais_server import messages
-from eais_server.host import Host
-from eais_server.lease import Lease
-from eais_server.link import SOFTWARE
-from eais_server.openings import Openings
-from eais_server.sessions import KeptSession
+from eais_server.listener import messages
+from eais_server.listener.host import Host
+from eais_server.listener.lease import Lease
+from eais_server.listener.link import SOFTWARE
+from eais_server.listener.openings import Openings
+from eais_server.listener.sessions import KeptSession
 from eais_server.store import Upload
 from eais_server.store.manifest import SHA256_BYTES
 

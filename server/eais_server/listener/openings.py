@@ -14,10 +14,10 @@ from pathlib import Path
 
 from eais.errors import EaisError, make_error
 from eais.rpc.v1 import hosts_pb2, listener_pb2
-from eais_server import messages
-from eais_server.host import Host
-from eais_server.lease import Lease
-from eais_server.sessions import KeptSession, session_id
+from eais_server.listener import messages
+from eais_server.listener.host import Host
+from eais_server.listener.lease import Lease
+from eais_server.listener.sessions import KeptSession, session_id
 from eais_server.store import ManifestFile, ManifestLimits, Missing, check_manifest
 from eais_server.supervision import actions as do
 from eais_server.supervision import events as on

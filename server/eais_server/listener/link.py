@@ -20,13 +20,13 @@ import grpc
 import grpc.aio
 
 from eais import channel, tls
+from eais.backoff import RESTART
 from eais.errors import EaisError, make_error
 from eais.rpc.client import acall, astream
 from eais.rpc.hello import check_version, hello
 from eais.rpc.status import error_of_rpc
 from eais.rpc.v1 import hosts_pb2
 from eais.rpc.verbs import HOSTS_LINK, HOSTS_SIGN_WORKER
-from eais_server.backoff import FIRST_S, LAST_S
 
 log = logging.getLogger(__name__)
 
@@ -128,7 +128,7 @@ class Link:
 
     async def run(self, commands: Commands) -> None:
         """Dial, serve the line until it ends, dial again; until cancelled."""
-        wait_s, said = FIRST_S, ""
+        failures, said = 0, ""
         while True:
             try:
                 await self._serve(commands)
@@ -136,9 +136,9 @@ class Link:
                 if self.joined.is_set() or str(error) != said:
                     log.warning("no line to the manager: %s", error)
                 said = str(error)
-            wait_s = FIRST_S if self.joined.is_set() else min(LAST_S, wait_s * 2)
+            failures = 1 if self.joined.is_set() else failures + 1
             self.joined.clear()
-            await asyncio.sleep(random.uniform(0, wait_s))
+            await asyncio.sleep(RESTART.delay_s(failures, random.random))
 
     async def _serve(self, commands: Commands) -> None:
         place, bundle = self._place(), self._identity()

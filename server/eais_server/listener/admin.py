@@ -7,8 +7,8 @@ import asyncio
 from eais.rpc.server import Binding, Caller, greet, unary
 from eais.rpc.v1 import hosts_pb2
 from eais.rpc.verbs import LISTENER_ADMIN_GREET, LISTENER_ADMIN_STATUS
-from eais_server.host import Host
-from eais_server.link import SOFTWARE
+from eais_server.listener.host import Host
+from eais_server.listener.link import SOFTWARE
 
 
 class AdminPlane:

@@ -10,11 +10,11 @@ from typing import Final
 
 from eais.errors import EaisError
 from eais.rpc.v1 import hosts_pb2
-from eais_server import messages
-from eais_server.grants import Grants, leaf_message
-from eais_server.host import Host
-from eais_server.openings import Openings
-from eais_server.workers import Workers
+from eais_server.listener import messages
+from eais_server.listener.grants import Grants, leaf_message
+from eais_server.listener.host import Host
+from eais_server.listener.openings import Openings
+from eais_server.listener.workers import Workers
 
 log = logging.getLogger(__name__)
 

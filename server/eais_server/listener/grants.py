@@ -17,12 +17,12 @@ from eais import tls
 from eais.errors import AttachmentLost, EaisError, make_error
 from eais.rpc.status import error_to_message
 from eais.rpc.v1 import hosts_pb2, supervision_pb2
-from eais_server import messages
-from eais_server.host import Host
-from eais_server.lease import Lease
+from eais_server.listener import messages
+from eais_server.listener.host import Host
+from eais_server.listener.lease import Lease
+from eais_server.listener.usage import Counters
 from eais_server.supervision import actions as do
 from eais_server.supervision import events as on
-from eais_server.usage import Counters
 from eais_server.vnic import VnicDriver, VnicPlan
 
 log = logging.getLogger(__name__)

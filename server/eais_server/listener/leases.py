@@ -25,10 +25,10 @@ from typing import Any, TypeVar
 
 from eais import files, tls
 from eais.errors import IdentityError, UsageError
-from eais_server.lease import Lease, Share
-from eais_server.sealed import Damaged, seal, unseal
-from eais_server.sessions import KeptSession
-from eais_server.usage import Counters, UsageRecord
+from eais_server.listener.lease import Lease, Share
+from eais_server.listener.sealed import Damaged, seal, unseal
+from eais_server.listener.sessions import KeptSession
+from eais_server.listener.usage import Counters, UsageRecord
 
 log = logging.getLogger(__name__)
 R = TypeVar("R")

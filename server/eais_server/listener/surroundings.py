@@ -17,11 +17,11 @@ from typing import Final
 
 from eais import config, files
 from eais.errors import EaisError, make_error
-from eais_server.config import ListenerConfig
-from eais_server.inventory import Inventory, find_drivers
 from eais_server.isolation import IsolationProbe, probe_level
-from eais_server.link import ManagerPlace
-from eais_server.place import load_place
+from eais_server.listener.config import ListenerConfig
+from eais_server.listener.inventory import Inventory, find_drivers
+from eais_server.listener.link import ManagerPlace
+from eais_server.listener.place import load_place
 from eais_server.process import ExecSpawner, Spawner, clean_up
 
 log = logging.getLogger(__name__)
