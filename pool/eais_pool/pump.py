@@ -120,14 +120,18 @@ class Pump:
                 bug = make_error("BUG", "the manager failed on this; its log says how")
                 _set_error(item.done, bug)
 
-    def close(self) -> None:
-        """Refuse all who wait, and end the writer's thread and the journal."""
+    def refuse(self) -> None:
+        """Take no more events, and refuse all who wait: the manager is stopping."""
         self._closed = True
         waiting = [done for waiters in self._waiters.values() for done in waiters]
         while not self._queue.empty():
             waiting.append(self._queue.get_nowait().done)
         for done in waiting:
             _set_error(done, _stopping())
+
+    def close(self) -> None:
+        """End the writer's thread and the journal; `run` must have been cancelled."""
+        self.refuse()
         self._writer.shutdown(wait=True)
         self._store.close()
 

@@ -120,6 +120,7 @@ class Manager:
         self._links = Links()
         self._watchers = Watchers()
         self._held = ExitStack()
+        self._opened = False
         self._servers: list[aio.Server] = []
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -138,6 +139,8 @@ class Manager:
 
     async def stop(self) -> None:
         """End streams, servers and tasks within two seconds; what was decided stays decided."""
+        if self._opened:
+            self.pump.refuse()
         self._links.close()
         self._watchers.close()
         await asyncio.gather(*(server.stop(STOP_GRACE_S) for server in self._servers))
@@ -206,6 +209,7 @@ class Manager:
             reach=self._reach,
         )
         self._held.callback(pump.close)
+        self._opened = True
         return pump
 
     def _user_bindings(self) -> list[Binding]:

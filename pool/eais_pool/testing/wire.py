@@ -29,6 +29,14 @@ from eais_pool.testing.brains import FakeHost
 from eais_pool.wire import device_message
 
 
+def dial(ready_file: Path, plane: str, bundle: tls.Bundle) -> aio.Channel:
+    """A channel to the "user" or "management" plane of the manager that wrote `ready_file`."""
+    endpoint = json.loads(ready_file.read_text())[plane]
+    target = f"{endpoint['address']}:{endpoint['port']}"
+    options = client_options(endpoint["server_name"])
+    return aio.secure_channel(target, tls.client_credentials(bundle), options)
+
+
 class WireHost:
     """A `FakeHost` behind a real link: it dials, joins, obeys, and dials again.
 
@@ -53,11 +61,8 @@ class WireHost:
             await pause()
 
     async def _serve(self) -> None:
-        endpoint = json.loads(self._ready_file.read_text())["management"]
-        credentials = tls.client_credentials(tls.load_bundle(self._identity_file))
-        options = client_options(endpoint["server_name"])
-        target = f"{endpoint['address']}:{endpoint['port']}"
-        async with aio.secure_channel(target, credentials, options) as channel:
+        bundle = tls.load_bundle(self._identity_file)
+        async with dial(self._ready_file, "management", bundle) as channel:
             reports: asyncio.Queue[hosts_pb2.HostReport] = asyncio.Queue()
             reports.put_nowait(hosts_pb2.HostReport(hello=hello("fake-listener")))
             reports.put_nowait(hosts_pb2.HostReport(join=self._join()))
@@ -204,10 +209,7 @@ class RunningManager:
 
     def channel(self, plane: str, bundle: tls.Bundle) -> aio.Channel:
         """A channel to its "user" or "management" plane."""
-        endpoint = json.loads(self.ready_file.read_text())[plane]
-        target = f"{endpoint['address']}:{endpoint['port']}"
-        options = client_options(endpoint["server_name"])
-        return aio.secure_channel(target, tls.client_credentials(bundle), options)
+        return dial(self.ready_file, plane, bundle)
 
     def wire_host(self, host: FakeHost) -> WireHost:
         """A listener of that host, with a leaf of its own."""

@@ -1,0 +1,215 @@
+"""kill -9 of the manager at each step of attach and detach.
+
+A real manager process dies at each point of `eais_pool.failpoints` in turn and is
+started again. Retried verbs get the stored answer, and there is one instance with
+one lease, or none. The listener is a stand-in on the real wire, so that what it
+holds can be counted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import subprocess
+import sys
+import uuid
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from eais import tls
+from eais.errors import Unavailable
+from eais.rpc import verbs
+from eais.rpc.client import acall
+from eais.rpc.v1 import hosts_pb2, pool_pb2
+from eais.rpc.verbs import Verb
+from eais_pool.failpoints import ATTACH_POINTS, DETACH_POINTS, points
+from eais_pool.testing import FakeHost, WireHost
+from eais_pool.testing.wire import dial
+
+LIMIT_S = 120
+REJOIN_POINTS = points("manager_started", "host_joined")
+
+
+@dataclass
+class Pool:
+    """A manager's process, the stand-in listener, and the owner who calls."""
+
+    root: Path
+    host: FakeHost
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def state_dir(self) -> Path:
+        return self.root / "pool"
+
+    @property
+    def points(self) -> Path:
+        return self.root / "point"
+
+    def start(self) -> None:
+        places = ["--state-dir", str(self.state_dir), "--owner-dir", str(self.root / "owner")]
+        command = [sys.executable, "-m", "eais_pool.manager", *places]
+        command += ["--test-failpoints", str(self.points)]
+        with (self.root / "manager.log").open("ab") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log)
+
+    def die_at(self, point: str) -> None:
+        self.points.write_text(point)
+
+    async def died(self) -> None:
+        """The manager has killed itself; start it again, and let it live."""
+        assert self.process is not None
+        assert await asyncio.to_thread(self.process.wait, LIMIT_S) == -signal.SIGKILL
+        self.die_at("")
+        self.start()
+
+    async def ask(self, verb: Verb[Any, Any], request: Any, plane: str = "user") -> Any:
+        """Call as the owner; Unavailable POOL_UNREACHABLE when the manager dies of it."""
+        name = "frontend.pem" if plane == "user" else "operator.pem"
+        bundle = tls.load_bundle(self.root / "owner" / name)
+        async with dial(self.state_dir / "ready.json", plane, bundle) as channel:
+            return await acall(
+                channel, verb, request, timeout_s=LIMIT_S, unreachable="POOL_UNREACHABLE"
+            )
+
+    async def retry(self, verb: Verb[Any, Any], request: Any, plane: str = "user") -> Any:
+        """The answer, however often it takes: as the client library does."""
+        while True:
+            try:
+                return await self.ask(verb, request, plane)
+            except Unavailable:
+                await asyncio.sleep(0.02)
+
+    async def dies_of(self, verb: Verb[Any, Any], request: Any) -> None:
+        with pytest.raises(Unavailable) as error:
+            await self.ask(verb, request)
+        assert error.value.reason == "POOL_UNREACHABLE"
+        await self.died()
+
+    async def instances(self) -> list[pool_pb2.Instance]:
+        reply = await self.retry(verbs.POOL_LIST, pool_pb2.ListRequest())
+        return list(reply.instances)
+
+    async def shares(self) -> list[tuple[str, str]]:
+        request = hosts_pb2.PoolStatusRequest()
+        status = await self.retry(verbs.POOL_ADMIN_STATUS, request, "management")
+        return [(use.instance, use.state) for device in status.devices for use in device.shares]
+
+    async def settled(self) -> None:
+        """The host is back and nothing of it is LOST or on its way."""
+        while any(state != "GRANTED" for _, state in await self.shares()):  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+
+
+@contextlib.asynccontextmanager
+async def running(root: Path) -> AsyncIterator[Pool]:
+    pool = Pool(root, FakeHost("local"))
+    pool.die_at("")
+    pool.start()
+    ready, leaf = pool.state_dir / "ready.json", pool.state_dir / "listener" / "identity.pem"
+    wire = WireHost(pool.host, ready, leaf)
+    serving = asyncio.create_task(wire.run(lambda: asyncio.sleep(0.02)))
+    try:
+        async with asyncio.timeout(LIMIT_S):
+            while not ready.exists():  # noqa: ASYNC110 - it comes from another process
+                await asyncio.sleep(0.02)
+            yield pool
+    finally:
+        serving.cancel()
+        await asyncio.gather(serving, return_exceptions=True)
+        assert pool.process is not None
+        pool.process.terminate()
+        await asyncio.to_thread(pool.process.wait, LIMIT_S)
+
+
+def attach() -> pool_pb2.AttachRequest:
+    return pool_pb2.AttachRequest(op_id=str(uuid.uuid4()), type="cpu.4")
+
+
+def detach(instance: pool_pb2.Instance) -> pool_pb2.InstanceRequest:
+    return pool_pb2.InstanceRequest(op_id=str(uuid.uuid4()), instance=instance.id)
+
+
+async def attached_once(pool: Pool, request: pool_pb2.AttachRequest) -> pool_pb2.Instance:
+    """The attach's answer, and that there is exactly what it says."""
+    made: pool_pb2.Instance = (await pool.retry(verbs.POOL_ATTACH, request)).instance
+    assert made.state == pool_pb2.IN_USE
+    assert made.epoch == 1
+    assert (await pool.retry(verbs.POOL_ATTACH, request)).instance == made
+    assert [each.id for each in await pool.instances()] == [made.id]
+    await pool.settled()
+    assert await pool.shares() == [(made.id, "GRANTED")]
+    assert list(pool.host.leases) == [(made.id, 1)]
+    return made
+
+
+async def detached(pool: Pool, request: pool_pb2.InstanceRequest) -> None:
+    """The detach's answer, and that nothing is left."""
+    gone = (await pool.retry(verbs.POOL_DETACH, request)).instance
+    assert (gone.id, gone.state) == (request.instance, pool_pb2.DELETED)
+    assert (await pool.retry(verbs.POOL_DETACH, request)).instance == gone
+    assert await pool.instances() == []
+    await pool.settled()
+    assert await pool.shares() == []
+    assert pool.host.leases == {}
+
+
+async def joined(pool: Pool) -> None:
+    """The device is there: cpu.4 takes all of it, so nothing can be placed twice."""
+    request = hosts_pb2.PoolStatusRequest()
+    while True:
+        status = await pool.retry(verbs.POOL_ADMIN_STATUS, request, "management")
+        if any(host.reachable for host in status.hosts):
+            return
+        await asyncio.sleep(0.02)
+
+
+def test_attach_survives_a_death_at_each_of_its_steps(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with running(tmp_path) as pool:
+            for point in ATTACH_POINTS:
+                await joined(pool)
+                request = attach()
+                pool.die_at(point)
+                await pool.dies_of(verbs.POOL_ATTACH, request)
+                made = await attached_once(pool, request)
+                await detached(pool, detach(made))
+
+    asyncio.run(run())
+
+
+def test_detach_survives_a_death_at_each_of_its_steps(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with running(tmp_path) as pool:
+            for point in DETACH_POINTS:
+                await joined(pool)
+                made = await attached_once(pool, attach())
+                request = detach(made)
+                pool.die_at(point)
+                await pool.dies_of(verbs.POOL_DETACH, request)
+                await detached(pool, request)
+
+    asyncio.run(run())
+
+
+def test_a_death_while_it_restarts_or_after_it_answered_changes_nothing(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with running(tmp_path) as pool:
+            await joined(pool)
+            request = attach()
+            made = await attached_once(pool, request)
+            assert pool.process is not None
+            for point in REJOIN_POINTS:
+                pool.die_at(point)
+                pool.process.kill()
+                await asyncio.to_thread(pool.process.wait, LIMIT_S)
+                pool.start()
+                await pool.died()
+                assert await attached_once(pool, request) == made
+
+    asyncio.run(run())
