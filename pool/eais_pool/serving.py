@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from grpc import aio
+import grpc.aio as aio
 
 from eais import files, tls
 from eais.channel import server_options

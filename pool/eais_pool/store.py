@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import sqlalchemy as sa
+from sqlalchemy import event
 from sqlalchemy.exc import SQLAlchemyError
 
 from eais.errors import ConfigError, Unavailable
@@ -133,7 +134,7 @@ class Store:
             poolclass=sa.StaticPool,
             connect_args={"check_same_thread": False, "timeout": 1},
         )
-        sa.event.listen(self._engine, "connect", _configure)
+        event.listen(self._engine, "connect", _configure)
         self._seq = 0
         self._since_snapshot = 0
 

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from grpc import aio
+import grpc.aio as aio
 
 from eais import tls
 from eais.channel import client_options

@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import grpc.aio as aio
 import pytest
-from grpc import aio
 
 from eais import tls
 from eais.errors import EaisError

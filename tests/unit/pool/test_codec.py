@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import given, settings
+
+from eais_pool.codec import from_json, to_json
+from eais_pool.facts import FACTS, Fact, InstanceCreated, LeaseUsage
+from eais_pool.records import LeaseRecord
+
+
+@pytest.mark.parametrize("kind", FACTS.values(), ids=FACTS)
+def test_each_kind_of_fact_comes_back(kind: type[Fact]) -> None:
+    @settings(max_examples=15, deadline=None)
+    @given(st.from_type(kind))
+    def check(fact: Fact) -> None:
+        # Compared as text: a NaN isn't equal to itself.
+        assert to_json(from_json(kind, to_json(fact))) == to_json(fact)
+
+    check()
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.from_type(LeaseRecord))
+def test_records_come_back(lease: LeaseRecord) -> None:
+    assert from_json(LeaseRecord, to_json(lease)) == lease
+
+
+def test_a_field_that_was_added_takes_its_default() -> None:
+    text = '{"host":"h","instance":"i","epoch":1,"usage":{"requests":2}}'
+    assert from_json(LeaseUsage, text).usage.bytes_in == 0
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "null",
+        "{}",
+        '{"instance":1}',
+        '{"instance":"i","tenant":"t","type":"x","tolerance":"exact","ephemeral":1}',
+        '{"instance":"i","tenant":"t","type":"x","tolerance":"exact","ephemeral":true,"more":1}',
+        '{"instance":"i","tenant":"t","type":"x","tolerance":"exact"}',
+    ],
+)
+def test_anything_else_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        from_json(InstanceCreated, text)

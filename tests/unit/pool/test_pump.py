@@ -1,0 +1,211 @@
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from eais.errors import EaisError, Unavailable
+from eais_pool.actions import Action, Grant, Revoke
+from eais_pool.events import Event, HostLost, ManagerStarted, OpRequested, Tick
+from eais_pool.facts import Fact
+from eais_pool.failpoints import points
+from eais_pool.policy.first_fit import FirstFit
+from eais_pool.pump import Pump
+from eais_pool.reactor import Reactor
+from eais_pool.records import Answer, InstanceView, OpVerb
+from eais_pool.state import PoolState
+from eais_pool.store import Store
+from eais_pool.testing import FakeHost
+from tests.unit.pool.rig import SETTINGS, ids, op_id
+
+
+class Mouth:
+    def __init__(self) -> None:
+        self.sent: list[Grant | Revoke] = []
+        self.shown: list[str] = []
+
+    def send(self, host: str, command: Grant | Revoke) -> None:
+        self.sent.append(command)
+
+    def publish(self, tenant: str, frontend: str, view: InstanceView) -> None:
+        self.shown.append(view.state.value)
+
+
+class FailingStore(Store):
+    """A store whose disk can be full."""
+
+    full = False
+
+    def append(self, facts: Sequence[Fact], at: float, boot_id: str, what: str) -> None:
+        if self.full:
+            raise Unavailable("JOURNAL_UNAVAILABLE", "full")
+        super().append(facts, at, boot_id, what)
+
+
+class Rig:
+    def __init__(self, path: Path, reactor: Reactor | None = None) -> None:
+        made = ids()
+        self.reached: list[str] = []
+        self.store = FailingStore(path, compact_rows=4, reach=self.reached.append)
+        self.mouth = Mouth()
+        self.pump = Pump(
+            reactor or Reactor(SETTINGS, FirstFit(), lambda: next(made)),
+            self.store,
+            self.mouth,
+            clock=lambda: 7.0,
+            boot_id="boot",
+            reach=self.reached.append,
+        )
+
+
+def on_pump(path: Path, test: Callable[[Rig], Awaitable[None]]) -> Rig:
+    async def run() -> Rig:
+        rig = Rig(path / "journal.sqlite")
+        running = asyncio.create_task(rig.pump.run())
+        try:
+            async with asyncio.timeout(30):
+                await rig.pump.submit(ManagerStarted("boot"))
+                await test(rig)
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+            rig.pump.close()
+        return rig
+
+    return asyncio.run(run())
+
+
+def attach(n: int = 1) -> OpRequested:
+    return OpRequested(OpVerb.ATTACH, "acme", "box", op_id(n), type="cpu.1")
+
+
+def test_all_who_ask_for_one_operation_get_its_answer(tmp_path: Path) -> None:
+    host = FakeHost()
+
+    async def test(rig: Rig) -> None:
+        await rig.pump.submit(host.join())
+        asking = [asyncio.create_task(rig.pump.request(attach())) for _ in range(3)]
+        hung_up = asyncio.create_task(rig.pump.request(attach()))
+        while not rig.mouth.sent:  # noqa: ASYNC110 - the pump is another task of this loop
+            await asyncio.sleep(0)
+        await rig.pump.submit(Tick(frozenset({"h1"})))
+        hung_up.cancel()
+        await asyncio.gather(hung_up, return_exceptions=True)
+        await rig.pump.submit(host.obey(rig.mouth.sent[0]))
+        first, *rest = await asyncio.gather(*asking)
+        assert rest == [first, first]
+        assert first.view is not None
+        assert await rig.pump.request(attach()) == first
+        assert rig.mouth.shown == ["BOUND", "IN_USE"]
+
+    on_pump(tmp_path, test)
+
+
+def test_steps_come_in_their_order(tmp_path: Path) -> None:
+    async def test(rig: Rig) -> None:
+        rig.reached.clear()
+        await rig.pump.submit(FakeHost().join())
+        assert rig.reached == list(points("host_joined"))
+
+    on_pump(tmp_path, test)
+
+
+def test_without_a_journal_nothing_is_done_and_afterwards_all_is_well(tmp_path: Path) -> None:
+    host = FakeHost()
+
+    async def test(rig: Rig) -> None:
+        await rig.pump.submit(host.join())
+        before = rig.pump.state.copy()
+        rig.store.full = True
+        for event in (attach(), HostLost("h1")):
+            with pytest.raises(Unavailable) as error:
+                await (
+                    rig.pump.request(event)
+                    if isinstance(event, OpRequested)
+                    else rig.pump.submit(event)
+                )
+            assert error.value.reason == "JOURNAL_UNAVAILABLE"
+        assert rig.pump.state == before
+        assert (rig.mouth.sent, rig.mouth.shown) == ([], [])
+        rig.store.full = False
+        asking = asyncio.create_task(rig.pump.request(attach()))
+        while not rig.mouth.sent:  # noqa: ASYNC110 - the pump is another task of this loop
+            await asyncio.sleep(0)
+        await rig.pump.submit(host.obey(rig.mouth.sent[0]))
+        assert (await asking).view is not None
+        rig.store.full = True
+        # What is stored needs no journal.
+        assert (await rig.pump.request(attach())).view is not None
+        rig.store.full = False
+
+    on_pump(tmp_path, test)
+
+
+def test_a_refusal_reaches_the_one_who_asked(tmp_path: Path) -> None:
+    async def test(rig: Rig) -> None:
+        with pytest.raises(Unavailable) as error:
+            await rig.pump.request(attach())
+        assert error.value.reason == "NO_DEVICE"
+
+    on_pump(tmp_path, test)
+
+
+def test_the_state_is_that_of_the_journal_snapshots_included(tmp_path: Path) -> None:
+    async def test(rig: Rig) -> None:
+        for n in range(1, 8):
+            create = OpRequested(OpVerb.CREATE, "acme", "box", op_id(n), type="cpu.1")
+            await rig.pump.request(create)
+
+    state = on_pump(tmp_path, test).pump.state
+    store = Store(tmp_path / "journal.sqlite")
+    assert store.replay() == state
+    assert not store.crowded
+    store.close()
+
+
+def test_who_waits_when_it_stops_is_told(tmp_path: Path) -> None:
+    async def test(rig: Rig) -> None:
+        await rig.pump.submit(FakeHost().join())
+        asking = asyncio.create_task(rig.pump.request(attach()))
+        while not rig.mouth.sent:  # noqa: ASYNC110 - the pump is another task of this loop
+            await asyncio.sleep(0)
+        rig.pump.refuse()
+        for waiting in (asking, rig.pump.request(attach(2))):
+            with pytest.raises(EaisError) as error:
+                await waiting
+            assert error.value.reason == "POOL_UNREACHABLE"
+
+    on_pump(tmp_path, test)
+
+
+class BrokenReactor(Reactor):
+    """A reactor with a bug."""
+
+    def on_event(self, state: PoolState, event: Event, now: float) -> list[Action]:
+        if isinstance(event, HostLost):
+            raise KeyError("a bug")
+        return super().on_event(state, event, now)
+
+
+def test_a_bug_ends_one_event_and_not_the_pool(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def run() -> Answer:
+        rig = Rig(tmp_path / "journal.sqlite", BrokenReactor(SETTINGS, FirstFit(), lambda: "ei-1"))
+        running = asyncio.create_task(rig.pump.run())
+        with pytest.raises(EaisError) as error:
+            await rig.pump.submit(HostLost("h1"))
+        assert error.value.reason == "BUG"
+        create = OpRequested(OpVerb.CREATE, "acme", "box", op_id(1), type="cpu.1")
+        answer = await rig.pump.request(create)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        rig.pump.close()
+        return answer
+
+    with caplog.at_level(logging.ERROR):
+        assert asyncio.run(run()).view is not None
+    assert "BUG: host_lost" in caplog.text
