@@ -10,6 +10,7 @@ import os
 import random
 import threading
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TypeVar
 
 from eais.deadline import Deadline
@@ -18,7 +19,7 @@ from eais.tls import LeafFile
 from eais_client.attachment import Attachment, Tools
 from eais_client.background import Callbacks, ThreadAlarm, spawn_thread
 from eais_client.backoff import Backoff
-from eais_client.choose import check_usable, choose
+from eais_client.choose import check_usable, choose, ending
 from eais_client.config import ClientConfig
 from eais_client.context import Context, ContextStore
 from eais_client.dialer import Dialer, check_process, forked
@@ -54,12 +55,13 @@ class FrontEnd:
         NOT_FOUND, `IdentityError`, POOL_UNREACHABLE.
         """
         frontend = self._wire.frontend()
+        # What the Watch told stands in for a manager that is away, if it helps.
+        known = {i.id: i for i in list(self._known.values()) if ending(i, frontend) is None}
         if name:
-            known = self._known.get(name)
-            found = self._ask(deadline, lambda s: self._wire.describe(name, s), known)
-            return check_usable(found, frontend)
-        listed = tuple(self._known.values())
-        return choose(self._ask(deadline, self._wire.list, listed or None), frontend)
+            describe = partial(self._wire.describe, name)
+            return check_usable(self._ask(deadline, describe, known.get(name)), frontend)
+        listed = self._ask(deadline, self._wire.list, tuple(known.values()) or None)
+        return choose(listed, frontend)
 
     def attachment(self, instance: Instance) -> Attachment:
         """The attachment of `instance`, made if this process has none yet."""

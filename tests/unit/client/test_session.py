@@ -336,6 +336,18 @@ def test_a_manager_that_is_away_stops_no_new_session(make: Maker, wire: FakeWire
     assert make(MUL).run(None, {"X": ONES})
 
 
+def test_what_is_known_stands_in_for_the_manager_only_if_it_helps(
+    make: Maker, wire: FakeWire
+) -> None:
+    make(MUL)
+    wire.change("ei-1", state=InstanceState.BINDABLE, frontend="", listener=None)
+    for what in ("list", "describe"):
+        wire.fail_next(what, *[make_error("POOL_UNREACHABLE", "away")] * 1000)
+    for options in (None, {"instance": "ei-1"}):
+        error = failed(lambda options=options: make(MUL, provider_options=options))
+        assert error.reason == "POOL_UNREACHABLE"
+
+
 def test_a_manager_that_is_away_for_too_long_is_named(
     make: Maker, wire: FakeWire, fakes: FakeTools
 ) -> None:
