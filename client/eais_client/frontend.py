@@ -134,6 +134,7 @@ class FrontEnd:
                 failures += 1
                 wait_s = Backoff().delay_s(failures, self._tools.rng)
                 if until.passed(clock() + wait_s):
+                    error.hint = error.hint or "`eais pool status` says whether it runs"
                     raise
             self._tools.sleep(wait_s)
 
