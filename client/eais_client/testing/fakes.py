@@ -15,8 +15,7 @@ from typing import Any, Protocol
 
 from eais.errors import EaisError, make_error
 from eais.instance import InstanceState
-from eais.rpc.status import error_of_message
-from eais.rpc.v1 import common_pb2, listener_pb2, pool_pb2, worker_pb2
+from eais.rpc.v1 import listener_pb2, worker_pb2
 from eais.value import Deferred, Value, decode_value, encode_value
 from eais_client.attachment import Tools
 from eais_client.config import ClientConfig
@@ -388,39 +387,3 @@ class FakeTools:
 def fake_frontend(wire: FakeWire, fakes: FakeTools | None = None) -> FrontEnd:
     """A front-end over `wire`, for `InferenceSession(..., frontend=...)`."""
     return FrontEnd(wire, ClientConfig.for_test(), (fakes or FakeTools()).tools())
-
-
-def refusal(reason: str, message: str, onnxruntime_class: str = "") -> EaisError:
-    """An error as a worker sends it, with onnxruntime's class for it."""
-    return error_of_message(
-        common_pb2.Error(reason=reason, message=message, onnxruntime_class=onnxruntime_class)
-    )
-
-
-def instance_message(instance: Instance) -> pool_pb2.Instance:
-    """`instance` as the pool sends it."""
-    message = pool_pb2.Instance(
-        id=instance.id,
-        type=instance.type,
-        tenant=instance.tenant,
-        state=pool_pb2.InstanceState.Value(instance.state.value),  # type: ignore[arg-type]
-        frontend=instance.frontend,
-        epoch=instance.epoch,
-    )
-    if instance.listener is not None:
-        message.listener.CopyFrom(endpoint_message(instance.listener))
-    for worker in instance.workers:
-        message.workers.add(
-            n=worker.n,
-            endpoint=endpoint_message(worker.address),
-            serving=worker.serving,
-            incarnation=worker.incarnation,
-        )
-    return message
-
-
-def endpoint_message(address: Address) -> common_pb2.Endpoint:
-    """`address` as the wire writes it."""
-    return common_pb2.Endpoint(
-        address=address.address, port=address.port, server_name=address.server_name
-    )

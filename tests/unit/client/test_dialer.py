@@ -19,7 +19,7 @@ from eais.rpc.v1 import common_pb2, pool_pb2
 from eais_client.dialer import Dialer, Peer
 from eais_client.instances import Address, Instance
 from eais_client.testing import fake_instance
-from eais_client.testing.fakes import instance_message
+from eais_client.testing.messages import instance_message
 from eais_client.watch import GrpcWatch, cpu_load
 from eais_client.wire import Load
 from eais_pool.authority import Authority

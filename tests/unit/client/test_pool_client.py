@@ -13,7 +13,7 @@ from eais.rpc import verbs
 from eais.rpc.v1 import hosts_pb2, pool_pb2
 from eais_client.pool_client import OperatorClient, PoolClient
 from eais_client.testing import FakeClock, fake_instance
-from eais_client.testing.fakes import instance_message
+from eais_client.testing.messages import instance_message
 
 
 class FakePeer:
