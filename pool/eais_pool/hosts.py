@@ -92,9 +92,10 @@ class Links:
             link.send(command_message(command))
 
     def close(self) -> None:
-        """End all links."""
+        """End all links, of which nobody is to hear that they did."""
         stopping = Unavailable("POOL_UNREACHABLE", "the manager is stopping")
-        for link in list(self._links.values()):
+        ending, self._links = self._links, {}
+        for link in ending.values():
             link.end(stopping)
 
 

@@ -29,6 +29,7 @@ from eais_pool.failpoints import die_at_named_in, nowhere
 from eais_pool.serving import Manager
 
 TITLE = "eais-manager"
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class _OneLine(logging.Formatter):
@@ -64,7 +65,7 @@ async def serve(manager: Manager) -> int:
     """Run until told to stop; the exit code."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in _STOP_SIGNALS:
         loop.add_signal_handler(number, stop.set)
     await manager.start()
     failed = asyncio.create_task(manager.failed())
@@ -93,7 +94,11 @@ def _run(given: argparse.Namespace) -> int:
     reach = die_at_named_in(given.test_failpoints) if given.test_failpoints else nowhere
     manager = Manager(given.state_dir, given.owner_dir, settings, reach=reach)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        return runner.run(serve(manager))
+        code = runner.run(serve(manager))
+    # Told twice, by a supervisor and a terminal, it has still ended as it was told.
+    for number in _STOP_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    return code
 
 
 def main(argv: Sequence[str] | None = None) -> int:

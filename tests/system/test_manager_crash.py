@@ -1,15 +1,16 @@
 """kill -9 of the manager at each step of attach and detach.
 
 A real manager process dies at each point of `eais_pool.failpoints` in turn and is
-started again. Retried verbs get the stored answer, and there is one instance with
-one lease, or none. The listener is a stand-in on the real wire, so that what it
-holds can be counted.
+started again, while a real listener lives on. Retried verbs get the stored answer,
+and there is one instance with one lease, or none: in the pool and on the listener.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
+import os
 import signal
 import subprocess
 import sys
@@ -19,63 +20,100 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import grpc.aio as aio
 import pytest
 
 from eais import tls
+from eais.channel import client_options
 from eais.errors import Unavailable
 from eais.rpc import verbs
 from eais.rpc.client import acall
 from eais.rpc.v1 import hosts_pb2, pool_pb2
 from eais.rpc.verbs import Verb
 from eais_pool.failpoints import ATTACH_POINTS, DETACH_POINTS, points
-from eais_pool.testing import FakeHost, WireHost
 from eais_pool.testing.wire import dial
 
 LIMIT_S = 120
-REJOIN_POINTS = points("manager_started", "host_joined")
+REJOIN_POINTS = ("manager_started.committed", *points("host_joined"))
 
 
 @dataclass
 class Pool:
-    """A manager's process, the stand-in listener, and the owner who calls."""
+    """A manager's process, a listener's, and the owner who calls."""
 
     root: Path
-    host: FakeHost
-    process: subprocess.Popen[bytes] | None = None
+    manager: subprocess.Popen[bytes] | None = None
 
     @property
     def state_dir(self) -> Path:
         return self.root / "pool"
 
     @property
+    def ready_file(self) -> Path:
+        return self.state_dir / "ready.json"
+
+    @property
     def points(self) -> Path:
         return self.root / "point"
 
+    def run(self, module: str, *arguments: str) -> subprocess.Popen[bytes]:
+        environ = {name: text for name, text in os.environ.items() if not name.startswith("EAIS_")}
+        with (self.root / f"{module}.log").open("ab") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", module, *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={**environ, "EAIS_CPU_CORES": "4"},
+            )
+
     def start(self) -> None:
         places = ["--state-dir", str(self.state_dir), "--owner-dir", str(self.root / "owner")]
-        command = [sys.executable, "-m", "eais_pool.manager", *places]
-        command += ["--test-failpoints", str(self.points)]
-        with (self.root / "manager.log").open("ab") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log)
+        failpoints = ["--test-failpoints", str(self.points)]
+        self.manager = self.run("eais_pool.manager", *places, *failpoints)
+
+    def start_listener(self) -> subprocess.Popen[bytes]:
+        places = ["--state-dir", str(self.state_dir / "listener")]
+        return self.run("eais_server.listener", *places, "--pool-file", str(self.ready_file))
 
     def die_at(self, point: str) -> None:
         self.points.write_text(point)
 
     async def died(self) -> None:
         """The manager has killed itself; start it again, and let it live."""
-        assert self.process is not None
-        assert await asyncio.to_thread(self.process.wait, LIMIT_S) == -signal.SIGKILL
+        assert self.manager is not None
+        assert await asyncio.to_thread(self.manager.wait, LIMIT_S) == -signal.SIGKILL
         self.die_at("")
         self.start()
 
     async def ask(self, verb: Verb[Any, Any], request: Any, plane: str = "user") -> Any:
         """Call as the owner; Unavailable POOL_UNREACHABLE when the manager dies of it."""
-        name = "frontend.pem" if plane == "user" else "operator.pem"
-        bundle = tls.load_bundle(self.root / "owner" / name)
-        async with dial(self.state_dir / "ready.json", plane, bundle) as channel:
+        bundle = self.owner("frontend.pem" if plane == "user" else "operator.pem")
+        async with dial(self.ready_file, plane, bundle) as channel:
             return await acall(
                 channel, verb, request, timeout_s=LIMIT_S, unreachable="POOL_UNREACHABLE"
             )
+
+    def owner(self, name: str) -> tls.Bundle:
+        return tls.load_bundle(self.root / "owner" / name)
+
+    async def held(self) -> list[tuple[str, int]]:
+        """What the listener has on its disk: (instance, epoch)."""
+        _seal, place_text = (self.state_dir / "listener/place.json").read_text().split("\n", 1)
+        place = json.loads(place_text)
+        pool = json.loads(self.ready_file.read_text())["pool"]
+        options = client_options(f"local.listener.{pool}.internal")
+        credentials = tls.client_credentials(self.owner("operator.pem"))
+        target = f"{place['address']}:{place['management_port']}"
+        async with aio.secure_channel(target, credentials, options) as channel:
+            status = await acall(
+                channel,
+                verbs.LISTENER_ADMIN_STATUS,
+                hosts_pb2.ListenerStatusRequest(),
+                timeout_s=LIMIT_S,
+                unreachable="HOST_UNREACHABLE",
+            )
+        return [(lease.instance, lease.epoch) for lease in status.leases]
 
     async def retry(self, verb: Verb[Any, Any], request: Any, plane: str = "user") -> Any:
         """The answer, however often it takes: as the client library does."""
@@ -108,23 +146,20 @@ class Pool:
 
 @contextlib.asynccontextmanager
 async def running(root: Path) -> AsyncIterator[Pool]:
-    pool = Pool(root, FakeHost("local"))
+    pool = Pool(root)
     pool.die_at("")
     pool.start()
-    ready, leaf = pool.state_dir / "ready.json", pool.state_dir / "listener" / "identity.pem"
-    wire = WireHost(pool.host, ready, leaf)
-    serving = asyncio.create_task(wire.run(lambda: asyncio.sleep(0.02)))
+    listener = pool.start_listener()
     try:
         async with asyncio.timeout(LIMIT_S):
-            while not ready.exists():  # noqa: ASYNC110 - it comes from another process
+            while not pool.ready_file.exists():  # noqa: ASYNC110 - another process makes it
                 await asyncio.sleep(0.02)
             yield pool
     finally:
-        serving.cancel()
-        await asyncio.gather(serving, return_exceptions=True)
-        assert pool.process is not None
-        pool.process.terminate()
-        await asyncio.to_thread(pool.process.wait, LIMIT_S)
+        assert pool.manager is not None
+        for process in (listener, pool.manager):
+            process.terminate()
+            await asyncio.to_thread(process.wait, LIMIT_S)
 
 
 def attach() -> pool_pb2.AttachRequest:
@@ -144,7 +179,7 @@ async def attached_once(pool: Pool, request: pool_pb2.AttachRequest) -> pool_pb2
     assert [each.id for each in await pool.instances()] == [made.id]
     await pool.settled()
     assert await pool.shares() == [(made.id, "GRANTED")]
-    assert list(pool.host.leases) == [(made.id, 1)]
+    assert await pool.held() == [(made.id, 1)]
     return made
 
 
@@ -156,7 +191,7 @@ async def detached(pool: Pool, request: pool_pb2.InstanceRequest) -> None:
     assert await pool.instances() == []
     await pool.settled()
     assert await pool.shares() == []
-    assert pool.host.leases == {}
+    assert await pool.held() == []
 
 
 async def joined(pool: Pool) -> None:
@@ -203,11 +238,11 @@ def test_a_death_while_it_restarts_or_after_it_answered_changes_nothing(tmp_path
             await joined(pool)
             request = attach()
             made = await attached_once(pool, request)
-            assert pool.process is not None
+            assert pool.manager is not None
             for point in REJOIN_POINTS:
                 pool.die_at(point)
-                pool.process.kill()
-                await asyncio.to_thread(pool.process.wait, LIMIT_S)
+                pool.manager.kill()
+                await asyncio.to_thread(pool.manager.wait, LIMIT_S)
                 pool.start()
                 await pool.died()
                 assert await attached_once(pool, request) == made
