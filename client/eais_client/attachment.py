@@ -10,15 +10,15 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from eais.backoff import Rng
 from eais.deadline import Deadline
 from eais.errors import EaisError, make_error
 from eais.instance import InstanceState
-from eais_client import call_events as events
 from eais_client.background import Alarm
-from eais_client.backoff import Rng
-from eais_client.call_state import Limits, State
-from eais_client.calls import on_event
-from eais_client.choose import ending
+from eais_client.brain import call_events as events
+from eais_client.brain.call_state import Limits, State
+from eais_client.brain.calls import on_event
+from eais_client.brain.choose import ending
 from eais_client.instances import Instance
 from eais_client.opening import Model, Opened, Patience, listener_of, open_session
 from eais_client.pending import PendingCall

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from eais.config import load
-from eais_client.call_state import Limits
+from eais_client.brain.call_state import Limits
 
 
 @dataclass(frozen=True, slots=True)

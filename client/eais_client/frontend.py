@@ -13,13 +13,13 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TypeVar
 
+from eais.backoff import RETRY
 from eais.deadline import Deadline
 from eais.errors import EaisError
 from eais.tls import LeafFile
 from eais_client.attachment import Attachment, Tools
 from eais_client.background import Callbacks, ThreadAlarm, spawn_thread
-from eais_client.backoff import Backoff
-from eais_client.choose import check_usable, choose, ending
+from eais_client.brain.choose import check_usable, choose, ending
 from eais_client.config import ClientConfig
 from eais_client.context import Context, ContextStore
 from eais_client.dialer import Dialer, check_process, forked
@@ -132,7 +132,7 @@ class FrontEnd:
                 if known is not None:
                     return known
                 failures += 1
-                wait_s = Backoff().delay_s(failures, self._tools.rng)
+                wait_s = RETRY.delay_s(failures, self._tools.rng)
                 if until.passed(clock() + wait_s):
                     error.hint = error.hint or "`eais pool status` says whether it runs"
                     raise

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+from eais.backoff import RETRY, Backoff, Rng
 from eais.deadline import Deadline
 from eais.errors import EaisError, make_error
 from eais.instance import InstanceState
 from eais.rpc.v1 import listener_pb2
-from eais_client.backoff import Backoff, Rng
 from eais_client.instances import Address, Instance, Worker, workers_of
 from eais_client.model_source import ModelSource, SourceFile
 from eais_client.ort_errors import worded
@@ -67,7 +67,7 @@ class Patience:
     clock: Callable[[], float]
     sleep: Callable[[float], None]
     rng: Rng
-    backoff: Backoff = field(default_factory=Backoff)
+    backoff: Backoff = RETRY
     failures: int = 0
     refusals: int = 0
     since: float = -1.0

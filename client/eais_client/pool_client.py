@@ -15,13 +15,13 @@ from typing import Protocol, TypeVar
 
 from google.protobuf.message import Message
 
+from eais.backoff import RETRY, Rng
 from eais.deadline import Deadline, current
 from eais.errors import EaisError
 from eais.rpc import verbs
 from eais.rpc.v1 import hosts_pb2, pool_pb2
 from eais.rpc.verbs import Verb
 from eais.tls import LeafFile
-from eais_client.backoff import Backoff, Rng
 from eais_client.context import Context, ContextStore
 from eais_client.dialer import Dialer, Peer
 from eais_client.instances import Instance
@@ -75,7 +75,7 @@ class _Patient:
                 return self.peer.call(verb, request, caller.left_or_none(self._clock()))
             except EaisError as error:
                 failures += 1
-                wait_s = Backoff().delay_s(failures, self._rng)
+                wait_s = RETRY.delay_s(failures, self._rng)
                 until = patience.earlier(caller)
                 if error.reason not in _AGAIN or until.passed(self._clock() + wait_s):
                     raise

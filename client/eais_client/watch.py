@@ -14,17 +14,16 @@ from typing import Any
 
 import grpc
 
+from eais.backoff import RESTART, Rng
 from eais.errors import EaisError
 from eais.rpc import client, verbs
 from eais.rpc.hello import check_version, hello
 from eais.rpc.v1 import pool_pb2
-from eais_client.backoff import Backoff, Rng
 from eais_client.dialer import SOFTWARE, Peer
 from eais_client.instances import Instance
 from eais_client.wire import Load, WatchEvents
 
 REPORT_S = 1.0
-AGAIN = Backoff(first_s=0.05, cap_s=5.0)
 
 
 class GrpcWatch:
@@ -57,7 +56,7 @@ class GrpcWatch:
         failures = 0
         while not self._closed.is_set():
             failures = 0 if self._watch_once() else failures + 1
-            self._closed.wait(AGAIN.delay_s(max(1, failures), self._rng))
+            self._closed.wait(RESTART.delay_s(max(1, failures), self._rng))
 
     def _watch_once(self) -> bool:
         """Watch until the stream breaks; whether it had begun."""

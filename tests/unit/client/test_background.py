@@ -7,8 +7,8 @@ from math import inf
 
 import pytest
 
+from eais.backoff import RETRY
 from eais_client.background import Callbacks, ThreadAlarm
-from eais_client.backoff import Backoff
 from eais_client.testing import FakeClock
 
 WAIT_S = 20.0
@@ -57,7 +57,7 @@ def test_a_callback_that_raises_is_shown_and_ends_no_other(
 
 
 def test_backoff_doubles_to_its_cap_and_jitters_fully() -> None:
-    backoff = Backoff()
+    backoff = RETRY
     assert [backoff.delay_s(n, lambda: 1.0) for n in (1, 2, 3, 6, 7, 2000)] == [
         0.025,
         0.05,

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from eais.errors import EaisError, make_error
-from eais_client import call_events as ev
-from eais_client.call_state import Limits, State
-from eais_client.calls import on_event
+from eais_client.brain import call_events as ev
+from eais_client.brain.call_state import Limits, State
+from eais_client.brain.calls import on_event
+from eais_client.brain.retry_budget import RetryBudget
 from eais_client.instances import Address, Worker
-from eais_client.retry_budget import RetryBudget
 
 DIED = make_error("WORKER_DIED", "gone")
 REFUSED = make_error("HOST_UNREACHABLE", "no answer")

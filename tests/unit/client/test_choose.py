@@ -10,7 +10,7 @@ import pytest
 
 from eais.errors import EaisError
 from eais.instance import InstanceState
-from eais_client.choose import check_usable, choose, ending, provider_fault, read_choice
+from eais_client.brain.choose import check_usable, choose, ending, provider_fault, read_choice
 from eais_client.testing import fake_instance
 
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from math import inf
 
+from eais.backoff import RETRY, Backoff, Rng
 from eais.errors import EaisError
-from eais_client.backoff import Backoff, Rng
+from eais_client.brain.retry_budget import RetryBudget
 from eais_client.instances import Worker
-from eais_client.retry_budget import RetryBudget
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Limits:
     unavailable_timeout_s: float = 30.0
     max_in_flight_bytes: int = 256 << 20
     trust_ended_s: float = 0.05
-    backoff: Backoff = field(default_factory=Backoff)
+    backoff: Backoff = RETRY
 
 
 class LinkState(Enum):

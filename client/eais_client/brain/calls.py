@@ -19,7 +19,7 @@ from collections.abc import Callable
 from math import inf
 
 from eais.errors import EaisError, make_error
-from eais_client.call_events import (
+from eais_client.brain.call_events import (
     Abandoned,
     Action,
     Answered,
@@ -40,8 +40,8 @@ from eais_client.call_events import (
     Submitted,
     Tick,
 )
-from eais_client.call_state import Call, Link, LinkState, Session, State
-from eais_client.dispatch import dispatch, reopen
+from eais_client.brain.call_state import Call, Link, LinkState, Session, State
+from eais_client.brain.dispatch import dispatch, reopen
 
 
 def on_event(state: State, event: Event, now: float) -> list[Action]:

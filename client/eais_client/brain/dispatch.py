@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from math import inf
 
-from eais_client.call_events import Action, Connect, Disconnect, Find, Reopen, Send, WakeAt
-from eais_client.call_state import Call, LinkState, State
+from eais_client.brain.call_events import Action, Connect, Disconnect, Find, Reopen, Send, WakeAt
+from eais_client.brain.call_state import Call, LinkState, State
 
 
 def dispatch(state: State, now: float, do: list[Action]) -> None:

@@ -1,6 +1,6 @@
 """What can happen to the calls of an attachment, and what can be done about it. (Brain)
 
-Events go into `eais_client.calls.on_event`, actions come out. Times are seconds on the
+Events go into `eais_client.brain.calls.on_event`, actions come out. Times are seconds on the
 caller's monotonic clock; calls and streams are known by numbers of their own.
 """
 
