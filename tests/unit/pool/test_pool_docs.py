@@ -1,0 +1,35 @@
+"""docs/pool.md names what there is."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from pathlib import Path
+
+from eais_pool.config import ManagerConfig
+from eais_pool.facts import LEDGER_KINDS
+
+ROOT = Path(__file__).resolve().parents[3]
+TEXT = (ROOT / "docs" / "pool.md").read_text()
+
+
+def rows(heading: str) -> list[list[str]]:
+    section = TEXT.split(f"## {heading}\n")[1].split("\n## ")[0]
+    lines = [line for line in section.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+
+
+def test_the_settings_are_these_with_these_defaults() -> None:
+    said = {name.strip("`"): float(default) for name, default, _ in rows("Settings")}
+    assert said == {field.name: field.default for field in dataclasses.fields(ManagerConfig)}
+
+
+def test_the_parts_are_modules() -> None:
+    named = [name for row in rows("Parts") for name in re.findall(r"`(\w+)`", row[0])]
+    package = ROOT / "pool" / "eais_pool"
+    lacking = [n for n in named if not (package / f"{n}.py").exists() | (package / n).is_dir()]
+    assert lacking == []
+
+
+def test_the_rows_that_stay_are_these() -> None:
+    assert all(f"`{kind}`" in TEXT for kind in LEDGER_KINDS)
