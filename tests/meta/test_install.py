@@ -62,7 +62,8 @@ IMPORT_ALL = """
 import importlib, pkgutil, eais, eais_client
 for package in (eais, eais_client):
     for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
-        if not module.name.endswith("__main__"):
+        # The demo is a program of its own: it says which extra it needs.
+        if not module.name.endswith("__main__") and ".demo" not in module.name:
             importlib.import_module(module.name)
             print(module.name)
 """
