@@ -83,7 +83,9 @@ class Reactor:
             case HostJoined():
                 on_host_joined(draft, event, self.settings)
             case HostLost():
-                if draft.state.hosts[event.host].reachable:
+                # Unknown: its Join was never decided, since the journal was away.
+                host = draft.state.hosts.get(event.host)
+                if host is not None and host.reachable:
                     lose_host(draft, event.host)
             case Tick():
                 _lose_unlinked(draft, event.linked)

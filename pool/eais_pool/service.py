@@ -17,7 +17,7 @@ from eais.rpc.server import Binding, Caller, greet, stream, unary
 from eais.rpc.v1 import pool_pb2
 from eais_pool.events import OpRequested
 from eais_pool.pump import Pump
-from eais_pool.records import InstanceView, OpVerb
+from eais_pool.records import InstanceRecord, InstanceView, OpVerb
 from eais_pool.verbs import not_found
 from eais_pool.views import view_of
 from eais_pool.watchers import FrontEnd, Watcher, Watchers
@@ -104,10 +104,10 @@ class PoolService:
     ) -> pool_pb2.InstanceReply:
         """See `Pool.Describe`."""
         tenant, _ = _frontend(caller)
-        own = {view.id: view for view in self._views(tenant)}
-        if request.instance not in own:
+        instance = self._pump.state.instances.get(request.instance)
+        if instance is None or not _visible(instance, tenant):
             raise not_found(request.instance)
-        return self._reply(own[request.instance])
+        return self._reply(view_of(self._pump.state, instance, self._vnic_driver))
 
     async def list_instances(
         self, request: pool_pb2.ListRequest, caller: Caller
@@ -160,8 +160,12 @@ class PoolService:
         return [
             view_of(state, instance, self._vnic_driver)
             for instance in state.instances.values()
-            if instance.tenant == tenant and instance.state is not InstanceState.DELETED
+            if _visible(instance, tenant)
         ]
+
+
+def _visible(instance: InstanceRecord, tenant: str) -> bool:
+    return instance.tenant == tenant and instance.state is not InstanceState.DELETED
 
 
 def _frontend(caller: Caller) -> FrontEnd:

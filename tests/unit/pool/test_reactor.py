@@ -505,6 +505,16 @@ def test_an_instance_in_use_stays_so_while_its_host_is_away() -> None:
     pool.end()
 
 
+def test_losing_a_host_that_never_joined_or_is_lost_already_is_nothing() -> None:
+    pool = Pool(FakeHost())
+    pool.shell.feed(HostLost("h1"))
+    written = list(pool.shell.journal)
+    for name in ("h1", "h9"):
+        pool.shell.feed(HostLost(name))
+    assert pool.shell.journal == written
+    pool.end()
+
+
 @pytest.mark.parametrize("verb", ["stop", "detach"])
 def test_stop_and_detach_do_not_wait_for_a_lost_host(verb: str) -> None:
     host = FakeHost()
