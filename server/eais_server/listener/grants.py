@@ -47,6 +47,7 @@ class Grants:
         self._host = host
         self._sign = sign
         self._preparing: dict[str, _Preparation] = {}
+        # Set once nothing is left of the instance's older lease, on the disk neither.
         self._gone: dict[str, asyncio.Event] = {}
         self.leaves: dict[tuple[str, int], tls.Bundle] = {}
 
@@ -83,16 +84,20 @@ class Grants:
         if preparation and preparation.wanted and preparation.lease.epoch == lease.epoch:
             return True
         held = self._host.admission.leases.get(lease.instance)
-        if held is None or held.epoch != lease.epoch:
+        if held is None or held.epoch != lease.epoch or self._is_ending(held):
             return False
         if held.granted:
             self._say_granted(held)
         return True
 
+    def _is_ending(self, lease: Lease) -> bool:
+        held = self._host.state.leases.get(lease.instance)
+        return held is None or held.releasing
+
     async def _begin(self, lease: Lease) -> None:
-        preparing = frozenset(p.lease.tenant for p in self._preparing.values())
-        self._host.admission.check_grant(lease.instance, lease.tenant, lease.epoch, preparing)
+        self._check(lease)
         await self._await_turn(lease)
+        self._check(lease)  # others came and went meanwhile
         preparation = _Preparation(lease, asyncio.Event())
         self._preparing[lease.instance] = preparation
         try:
@@ -103,6 +108,10 @@ class Grants:
             del self._preparing[lease.instance]
             preparation.done.set()
 
+    def _check(self, lease: Lease) -> None:
+        preparing = frozenset(p.lease.tenant for p in self._preparing.values())
+        self._host.admission.check_grant(lease.instance, lease.tenant, lease.epoch, preparing)
+
     async def _await_turn(self, lease: Lease) -> None:
         while other := self._preparing.get(lease.instance):
             if other.lease.epoch >= lease.epoch:
@@ -112,8 +121,9 @@ class Grants:
 
     async def _end_older(self, lease: Lease) -> None:
         if lease.instance in self._host.admission.leases:
-            gone = self._gone.setdefault(lease.instance, asyncio.Event())
+            self._gone.setdefault(lease.instance, asyncio.Event())
             self._host.tell(on.LeaseRevoked(lease.instance, 0.0))
+        if gone := self._gone.get(lease.instance):
             await gone.wait()
 
     async def _prepare(self, preparation: _Preparation) -> dict[int, tls.Bundle]:
@@ -164,6 +174,7 @@ class Grants:
         """Take the leases up again that the last listener of this host had."""
         for lease, leaves in list(self._host.files.leases()):
             try:
+                self._check(lease)
                 self._host.inventory.reserve(lease)
                 plan = VnicPlan(lease.instance, lease.tenant, lease.address)
                 self._vnic(lease).create(plan)
@@ -232,6 +243,7 @@ class Grants:
     async def release(self, action: do.Release) -> None:
         """No process is left: forget the lease, durably, then say so."""
         host = self._host
+        gone = self._gone.setdefault(action.instance, asyncio.Event())
         lease = host.admission.leases.pop(action.instance)
         if total := host.meter.total(action.instance):
             host.report(hosts_pb2.HostReport(usage=messages.usage(action.instance, total)))
@@ -243,8 +255,8 @@ class Grants:
             self._say_failed(lease.instance, lease.epoch, messages.error_of(action.failure))
         else:
             self._say_released(lease.instance, lease.epoch)
-        if waiting := self._gone.pop(action.instance, None):
-            waiting.set()
+        del self._gone[action.instance]
+        gone.set()
 
     # keys and leaves
 

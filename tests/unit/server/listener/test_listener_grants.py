@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import Callable, Coroutine
 from datetime import timedelta
 from typing import Any
@@ -453,5 +455,49 @@ def test_one_workers_words_reach_no_other_instance(bench: ListenerBench, run: Ru
             other = listener.host.meter.total("ei-2")
             assert other is not None
             assert other.counters.requests == 0
+
+    run(test())
+
+
+def test_leases_of_two_tenants_arent_both_taken_up_below_level_2(
+    bench: ListenerBench, run: Run
+) -> None:
+    """A host whose level fell between two lives of its listener."""
+
+    async def test() -> None:
+        async with bench.pool():
+            async with bench.running():
+                bench.grant()
+                await bench.manager.heard("granted")
+                bench.grant("ei-2", 1, tenant="other", address="127.64.9.17")
+                await bench.manager.heard("granted")
+            bench.level = 1
+            async with bench.running():
+                (lease,) = bench.manager.joins[-1].leases
+                assert lease.tenant == "acme"
+                assert on_disk(bench) == ["ei-1.1.pem", "ei-1.json"]
+
+    run(test())
+
+
+def test_a_grant_while_the_old_lease_is_being_removed_waits_for_that(
+    bench: ListenerBench, run: Run
+) -> None:
+    async def test() -> None:
+        async with bench.granted() as listener:
+            slow = threading.Event()
+            disk = asyncio.create_task(listener.host.durable(slow.wait))
+            bench.revoke()
+            await bench.until(lambda: EI not in listener.host.admission.leases)
+            bench.grant(epoch=6)
+            bench.revoke("ei-9", epoch=1)
+            # Commands are begun in their order, so the grant was.
+            assert (await bench.manager.heard("released")).instance == "ei-9"
+            slow.set()
+            await disk
+            assert (await bench.manager.heard("released")).epoch == 5
+            assert (await bench.manager.heard("granted")).epoch == 6
+            assert on_disk(bench) == ["ei-1.1.pem", "ei-1.json"]
+            assert listener.host.inventory.reservation(EI, 1).milli == 1000
 
     run(test())
