@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
-from eais.errors import EaisError
+from eais.errors import DeadlineExceeded, EaisError, Unavailable
 from eais.rpc.v1 import hosts_pb2
 from eais_server.listener import messages
 from eais_server.listener.grants import Grants, leaf_message
@@ -72,14 +72,16 @@ class Upkeep:
                 await self._renew(instance, n)
             except (EaisError, OSError) as error:
                 log.warning("the leaf of worker %s of %s isn't renewed: %s", n, instance, error)
-                return
+                if isinstance(error, Unavailable | DeadlineExceeded):
+                    return  # the others would wait for the same pool
 
     async def _renew(self, instance: str, n: int) -> None:
         lease = self._host.admission.leases.get(instance)
         if lease is None:
             return
         bundle = await self._grants.new_leaf(lease, n)
-        if self._host.admission.leases.get(instance) is None:  # released meanwhile
+        now = self._host.admission.leases.get(instance)
+        if now is None or now.epoch != lease.epoch:  # released meanwhile
             return
         await self._host.durable(self._host.files.save_leaf, instance, n, bundle)
         self._grants.leaves[instance, n] = bundle

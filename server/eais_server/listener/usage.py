@@ -8,11 +8,17 @@ added on top.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final
+
+_MOST: Final = (1 << 64) - 1
 
 
 @dataclass(frozen=True, slots=True)
 class Counters:
-    """Requests answered, bytes of tensors in and out, and time of computing."""
+    """Requests answered, bytes of tensors in and out, and time of computing.
+
+    They stay at what the wire can carry: a worker may claim anything.
+    """
 
     requests: int = 0
     bytes_in: int = 0
@@ -21,10 +27,10 @@ class Counters:
 
     def __add__(self, other: Counters) -> Counters:
         return Counters(
-            self.requests + other.requests,
-            self.bytes_in + other.bytes_in,
-            self.bytes_out + other.bytes_out,
-            self.busy_ns + other.busy_ns,
+            min(_MOST, self.requests + other.requests),
+            min(_MOST, self.bytes_in + other.bytes_in),
+            min(_MOST, self.bytes_out + other.bytes_out),
+            min(_MOST, self.busy_ns + other.busy_ns),
         )
 
     def at_least(self, other: Counters) -> Counters:

@@ -172,7 +172,8 @@ class FakeManager:
         self._commands: asyncio.Queue[hosts_pb2.HostCommand | None] = asyncio.Queue()
         self._reports: asyncio.Queue[hosts_pb2.HostReport] = asyncio.Queue()
         self.joins: list[hosts_pb2.Join] = []
-        self.refuse_to_sign: Exception | None = None
+        # Instance -> what SignWorker raises for it.
+        self.refuse_to_sign: dict[str, Exception] = {}
 
     async def start(self, pool_file: Path) -> None:
         """Serve, and say where in `pool_file`."""
@@ -234,8 +235,8 @@ class FakeManager:
     async def _sign_worker(
         self, request: hosts_pb2.SignWorkerRequest, caller: Caller
     ) -> hosts_pb2.SignWorkerReply:
-        if self.refuse_to_sign:
-            raise self.refuse_to_sign
+        if request.instance in self.refuse_to_sign:
+            raise self.refuse_to_sign[request.instance]
         identity = Identity.worker(self._pool, request.instance, request.n)
         leaf = self._sign(identity, request.csr_pem)
         return hosts_pb2.SignWorkerReply(leaf_pem=leaf, ca_pem=self._identity.ca_pem)

@@ -13,6 +13,7 @@ from eais.errors import EaisError, make_error
 from eais.identity import Identity
 from eais.rpc.v1 import hosts_pb2
 from eais_server.listener.daemon import Listener
+from eais_server.listener.usage import Counters
 from eais_server.process import Exit
 from eais_server.testing.listener import Obedience
 from eais_server.testing.listener_bench import ADDRESS, EI, POOL, ListenerBench
@@ -26,6 +27,12 @@ def two_shares() -> list[hosts_pb2.ShareGrant]:
 
 def on_disk(bench: ListenerBench) -> list[str]:
     return sorted(path.name for path in (bench.directory / "leases").iterdir())
+
+
+def counted(listener: Listener) -> Counters:
+    record = listener.host.meter.total(EI)
+    assert record is not None
+    return record.counters
 
 
 def test_it_joins_with_what_it_has(bench: ListenerBench, run: Run) -> None:
@@ -132,7 +139,7 @@ def test_a_grant_that_cant_be_held_leaves_nothing(
 def test_a_grant_without_a_leaf_fails(bench: ListenerBench, run: Run) -> None:
     async def test() -> None:
         async with bench.pool(), bench.running():
-            bench.manager.refuse_to_sign = make_error("CSR_REFUSED", "no")
+            bench.manager.refuse_to_sign[EI] = make_error("CSR_REFUSED", "no")
             bench.grant()
             failed = await bench.manager.heard("grant_failed")
             assert failed.error.reason == "CSR_REFUSED"
@@ -351,6 +358,23 @@ def test_a_leaf_past_half_of_its_life_is_renewed(bench: ListenerBench, run: Run)
     run(test())
 
 
+def test_a_leaf_that_is_refused_keeps_no_other_from_being_renewed(
+    bench: ListenerBench, run: Run
+) -> None:
+    async def test() -> None:
+        async with bench.granted() as listener:
+            bench.grant("ei-2", address="127.64.9.17")
+            await bench.manager.heard("granted")
+            (worker,) = bench.spawner.of("ei-2")
+            bench.manager.refuse_to_sign[EI] = make_error("NOT_FOUND", "no such worker")
+            bench.today += timedelta(minutes=45)
+            await listener.upkeep.once()
+            await listener.workers.settled()
+            await bench.until(lambda: worker.leaves)
+
+    run(test())
+
+
 def test_what_was_used_is_told_and_outlives_workers_and_listeners(
     bench: ListenerBench, run: Run
 ) -> None:
@@ -371,6 +395,26 @@ def test_what_was_used_is_told_and_outlives_workers_and_listeners(
                 bench.revoke()
                 usage = await bench.manager.heard("usage")
                 assert usage.requests == 3
+
+    run(test())
+
+
+def test_a_worker_that_lies_of_what_it_counted_costs_nobody_the_listener(
+    bench: ListenerBench, run: Run
+) -> None:
+    async def test() -> None:
+        most = (1 << 64) - 1
+        async with bench.granted() as listener:
+            for n in (1, 2):
+                await bench.until(lambda: bench.spawner.of(EI))
+                (worker,) = bench.spawner.of(EI)
+                worker.say(heartbeat={"requests": most, "bytes_in": 1})
+                await bench.until(lambda n=n: counted(listener).bytes_in == n)
+                bench.spawner.end(worker.fake.process.k, Exit(None, 9))
+            await listener.upkeep.once()
+            assert counted(listener).requests == most
+            bench.revoke()
+            assert (await bench.manager.heard("released")).epoch == 5
 
     run(test())
 
