@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from eais.errors import ConfigError
-from eais_pool.address_plan import AddressPlan
+from eais_pool.brain.address_plan import AddressPlan
 
 CLAIM_PORT = 7443
 MANAGER_OFFSET = 1

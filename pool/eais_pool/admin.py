@@ -7,10 +7,10 @@ from eais.instance import InstanceState
 from eais.rpc import verbs
 from eais.rpc.server import Binding, Caller, greet, unary
 from eais.rpc.v1 import hosts_pb2
+from eais_pool.brain.records import DeviceRecord, HostRecord
+from eais_pool.brain.state import PoolState
 from eais_pool.pump import Pump
-from eais_pool.records import DeviceRecord, HostRecord
 from eais_pool.service import SOFTWARE
-from eais_pool.state import PoolState
 from eais_pool.wire import device_message
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
-from eais_pool.address_plan import AddressPlan
-from eais_pool.settings import Settings
+from eais_pool.brain.address_plan import AddressPlan
+from eais_pool.brain.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from eais_pool.events import Event, OpRequested
+from eais_pool.brain.events import Event, OpRequested
 
 Reach = Callable[[str], None]
 

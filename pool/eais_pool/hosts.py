@@ -17,11 +17,11 @@ from eais.rpc import verbs
 from eais.rpc.hello import check_version, hello_reply
 from eais.rpc.server import Binding, Caller, greet, stream, unary
 from eais.rpc.v1 import hosts_pb2
-from eais_pool.actions import Grant, Revoke
 from eais_pool.authority import Authority
-from eais_pool.events import HostJoined, HostLost
+from eais_pool.brain.actions import Grant, Revoke
+from eais_pool.brain.events import HostJoined, HostLost
+from eais_pool.brain.records import LeaseKey, LeasePhase
 from eais_pool.pump import Pump
-from eais_pool.records import LeaseKey, LeasePhase
 from eais_pool.service import FIRST_MESSAGE_S, SOFTWARE
 from eais_pool.wire import command_message, joined, reported
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from eais import files
 from eais.errors import ConfigError
 from eais.identity import Identity
-from eais_pool.address_plan import AddressPlan
+from eais_pool.brain.address_plan import AddressPlan
 
 _FILE = "place.json"
 _LOCK = "lock"

@@ -16,13 +16,13 @@ from functools import partial
 from typing import Protocol
 
 from eais.errors import EaisError, Unavailable, make_error
-from eais_pool.actions import Action, Grant, Journal, Publish, Refuse, Reply, Revoke, Send
-from eais_pool.events import Event, OpRequested
-from eais_pool.facts import Fact
+from eais_pool.brain.actions import Action, Grant, Journal, Publish, Refuse, Reply, Revoke, Send
+from eais_pool.brain.events import Event, OpRequested
+from eais_pool.brain.facts import Fact
+from eais_pool.brain.reactor import Reactor
+from eais_pool.brain.records import Answer, InstanceView
+from eais_pool.brain.state import OpKey, PoolState
 from eais_pool.failpoints import Reach, name_of, nowhere
-from eais_pool.reactor import Reactor
-from eais_pool.records import Answer, InstanceView
-from eais_pool.state import OpKey, PoolState
 from eais_pool.store import Store
 
 log = logging.getLogger(__name__)

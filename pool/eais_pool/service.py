@@ -15,11 +15,11 @@ from eais.rpc import verbs
 from eais.rpc.hello import check_version, hello_reply
 from eais.rpc.server import Binding, Caller, greet, stream, unary
 from eais.rpc.v1 import pool_pb2
-from eais_pool.events import OpRequested
+from eais_pool.brain.events import OpRequested
+from eais_pool.brain.records import InstanceRecord, InstanceView, OpVerb
+from eais_pool.brain.verbs import not_found
+from eais_pool.brain.views import view_of
 from eais_pool.pump import Pump
-from eais_pool.records import InstanceRecord, InstanceView, OpVerb
-from eais_pool.verbs import not_found
-from eais_pool.views import view_of
 from eais_pool.watchers import FrontEnd, Watcher, Watchers
 from eais_pool.wire import instance_message
 

@@ -21,21 +21,21 @@ from eais.channel import server_options
 from eais.errors import ConfigError, Unavailable
 from eais.identity import Identity
 from eais.rpc.server import Binding, generic_handlers
-from eais_pool.actions import Grant, Revoke
-from eais_pool.address_plan import AddressPlan
 from eais_pool.addresses import MANAGER_OFFSET, claim
 from eais_pool.admin import AdminService
 from eais_pool.authority import Authority
+from eais_pool.brain.actions import Grant, Revoke
+from eais_pool.brain.address_plan import AddressPlan
+from eais_pool.brain.events import ManagerStarted, Tick
+from eais_pool.brain.reactor import Reactor
+from eais_pool.brain.records import Endpoint, InstanceView
 from eais_pool.config import ManagerConfig
-from eais_pool.events import ManagerStarted, Tick
 from eais_pool.failpoints import Reach, nowhere
 from eais_pool.hosts import HostsService, Links
 from eais_pool.owner import Keeper, embedded_identities
 from eais_pool.place import Place, load_place, lock, new_pool_name, save_place
 from eais_pool.policy.first_fit import FirstFit
 from eais_pool.pump import Pump
-from eais_pool.reactor import Reactor
-from eais_pool.records import Endpoint, InstanceView
 from eais_pool.service import PoolService
 from eais_pool.store import Store
 from eais_pool.watchers import Watchers

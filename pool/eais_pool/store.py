@@ -24,11 +24,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from eais.errors import ConfigError, Unavailable
 from eais.transition import IllegalMove
-from eais_pool.codec import from_json, to_json
-from eais_pool.facts import FACTS, LEDGER_KINDS, Fact
+from eais_pool.brain.codec import from_json, to_json
+from eais_pool.brain.facts import FACTS, LEDGER_KINDS, Fact
+from eais_pool.brain.records import HostRecord, InstanceRecord, LeaseRecord, OpRecord
+from eais_pool.brain.state import PoolState
 from eais_pool.failpoints import Reach, nowhere
-from eais_pool.records import HostRecord, InstanceRecord, LeaseRecord, OpRecord
-from eais_pool.state import PoolState
 
 SCHEMA: Final = 1
 COMPACT_ROWS: Final = 20_000

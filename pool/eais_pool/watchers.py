@@ -9,7 +9,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncIterator
 
-from eais_pool.records import InstanceView
+from eais_pool.brain.records import InstanceView
 
 FrontEnd = tuple[str, str]
 

@@ -16,8 +16,8 @@ from eais.errors import UsageError
 from eais.identity import Identity
 from eais.rpc.status import clip, error_of_message
 from eais.rpc.v1 import common_pb2, hosts_pb2, pool_pb2
-from eais_pool.actions import Grant, Revoke
-from eais_pool.events import (
+from eais_pool.brain.actions import Grant, Revoke
+from eais_pool.brain.events import (
     Event,
     GrantAccepted,
     GrantFailed,
@@ -27,7 +27,7 @@ from eais_pool.events import (
     UsageReported,
     WorkersChanged,
 )
-from eais_pool.records import (
+from eais_pool.brain.records import (
     DeviceRecord,
     Endpoint,
     Failure,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from eais.device_type import DeviceType
-from eais_pool.records import SharePick
+from eais_pool.brain.records import SharePick
 
 
 @dataclass(frozen=True, slots=True)

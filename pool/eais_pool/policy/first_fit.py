@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from eais.device_type import WHOLE_MILLI, DeviceKind
+from eais_pool.brain.records import SharePick
 from eais_pool.policy import Ask, DeviceView, HostView, Placement, Refusal
-from eais_pool.records import SharePick
 
 #: Below this level workers of two tenants on one host aren't kept apart.
 SHARED_HOST_ISOLATION = 2

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeVar
 
-from eais_pool.actions import Action, Grant, Journal, Revoke, Send
-from eais_pool.codec import from_json, to_json
-from eais_pool.events import Event, GrantAccepted, GrantFailed, HostJoined, Released
-from eais_pool.facts import FACTS
-from eais_pool.invariants import validate
-from eais_pool.reactor import Reactor
-from eais_pool.records import (
+from eais_pool.brain.actions import Action, Grant, Journal, Revoke, Send
+from eais_pool.brain.codec import from_json, to_json
+from eais_pool.brain.events import Event, GrantAccepted, GrantFailed, HostJoined, Released
+from eais_pool.brain.facts import FACTS
+from eais_pool.brain.invariants import validate
+from eais_pool.brain.reactor import Reactor
+from eais_pool.brain.records import (
     DeviceRecord,
     Endpoint,
     Failure,
@@ -20,7 +20,7 @@ from eais_pool.records import (
     SharePick,
     WorkerRecord,
 )
-from eais_pool.state import PoolState
+from eais_pool.brain.state import PoolState
 
 A = TypeVar("A")
 

@@ -19,11 +19,11 @@ from eais.rpc import verbs
 from eais.rpc.client import acall, astream
 from eais.rpc.hello import hello
 from eais.rpc.v1 import common_pb2, hosts_pb2, pool_pb2
-from eais_pool.actions import Grant, Revoke
 from eais_pool.authority import Authority
+from eais_pool.brain.actions import Grant, Revoke
+from eais_pool.brain.events import Event, GrantAccepted, GrantFailed, Released
+from eais_pool.brain.records import HeldLease, SharePick
 from eais_pool.config import ManagerConfig
-from eais_pool.events import Event, GrantAccepted, GrantFailed, Released
-from eais_pool.records import HeldLease, SharePick
 from eais_pool.serving import READY_FILE, Manager
 from eais_pool.testing.brains import FakeHost
 from eais_pool.wire import device_message

@@ -6,13 +6,13 @@ import itertools
 import uuid
 from collections.abc import Iterator
 
-from eais_pool.actions import Publish, Refuse, Reply
-from eais_pool.address_plan import AddressPlan
-from eais_pool.events import ManagerStarted, OpRequested
+from eais_pool.brain.actions import Publish, Refuse, Reply
+from eais_pool.brain.address_plan import AddressPlan
+from eais_pool.brain.events import ManagerStarted, OpRequested
+from eais_pool.brain.reactor import Reactor
+from eais_pool.brain.records import Failure, InstanceRecord, InstanceView, OpVerb
+from eais_pool.brain.settings import Settings
 from eais_pool.policy.first_fit import FirstFit
-from eais_pool.reactor import Reactor
-from eais_pool.records import Failure, InstanceRecord, InstanceView, OpVerb
-from eais_pool.settings import Settings
 from eais_pool.testing import FakeHost, FakeShell
 
 SETTINGS = Settings(AddressPlan("127.64.16.0/20"))

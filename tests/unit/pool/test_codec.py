@@ -4,9 +4,9 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
 
-from eais_pool.codec import from_json, to_json
-from eais_pool.facts import FACTS, Fact, InstanceCreated, LeaseUsage
-from eais_pool.records import LeaseRecord
+from eais_pool.brain.codec import from_json, to_json
+from eais_pool.brain.facts import FACTS, Fact, InstanceCreated, LeaseUsage
+from eais_pool.brain.records import LeaseRecord
 
 
 @pytest.mark.parametrize("kind", FACTS.values(), ids=FACTS)

@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from eais.device_type import DeviceType
+from eais_pool.brain.records import SharePick
 from eais_pool.policy import Ask, DeviceView, HostView, Placement, Refusal
 from eais_pool.policy.first_fit import FirstFit
-from eais_pool.records import SharePick
 
 
 def cpu(cores: int, free: int | None = None, grain: int = 125) -> DeviceView:

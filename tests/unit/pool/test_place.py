@@ -14,9 +14,9 @@ import pytest
 from eais import tls
 from eais.errors import ConfigError, EaisError, RemoteError
 from eais.identity import Identity, Role
-from eais_pool.address_plan import AddressPlan
 from eais_pool.addresses import CLAIM_PORT, claim, networks
 from eais_pool.authority import Authority
+from eais_pool.brain.address_plan import AddressPlan
 from eais_pool.config import ManagerConfig
 from eais_pool.owner import Keeper, embedded_identities
 from eais_pool.place import Place, load_place, lock, new_pool_name, save_place

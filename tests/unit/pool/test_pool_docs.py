@@ -6,8 +6,8 @@ import dataclasses
 import re
 from pathlib import Path
 
+from eais_pool.brain.facts import LEDGER_KINDS
 from eais_pool.config import ManagerConfig
-from eais_pool.facts import LEDGER_KINDS
 
 ROOT = Path(__file__).resolve().parents[3]
 TEXT = (ROOT / "docs" / "pool.md").read_text()
@@ -25,7 +25,7 @@ def test_the_settings_are_these_with_these_defaults() -> None:
 
 
 def test_the_parts_are_modules() -> None:
-    named = [name for row in rows("Parts") for name in re.findall(r"`(\w+)`", row[0])]
+    named = [name for row in rows("Parts") for name in re.findall(r"`([\w/]+)`", row[0])]
     package = ROOT / "pool" / "eais_pool"
     lacking = [n for n in named if not (package / f"{n}.py").exists() | (package / n).is_dir()]
     assert lacking == []

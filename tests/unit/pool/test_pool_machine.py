@@ -15,8 +15,8 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from eais.instance import InstanceState
-from eais_pool.actions import Grant, Publish, Refuse, Reply, Revoke, Send
-from eais_pool.events import (
+from eais_pool.brain.actions import Grant, Publish, Refuse, Reply, Revoke, Send
+from eais_pool.brain.events import (
     Event,
     HostLost,
     ManagerStarted,
@@ -25,9 +25,9 @@ from eais_pool.events import (
     UsageReported,
     WorkersChanged,
 )
+from eais_pool.brain.reactor import Reactor
+from eais_pool.brain.records import Answer, Failure, OpVerb, UsageRecord
 from eais_pool.policy.first_fit import FirstFit
-from eais_pool.reactor import Reactor
-from eais_pool.records import Answer, Failure, OpVerb, UsageRecord
 from eais_pool.testing import FakeHost, FakeShell, device
 from tests.unit.pool.rig import SETTINGS, ids, op_id
 

@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 
 from eais.errors import EaisError, Unavailable
-from eais_pool.actions import Action, Grant, Revoke
-from eais_pool.events import Event, HostLost, ManagerStarted, OpRequested, Tick
-from eais_pool.facts import Fact
+from eais_pool.brain.actions import Action, Grant, Revoke
+from eais_pool.brain.events import Event, HostLost, ManagerStarted, OpRequested, Tick
+from eais_pool.brain.facts import Fact
+from eais_pool.brain.reactor import Reactor
+from eais_pool.brain.records import Answer, InstanceView, OpVerb
+from eais_pool.brain.state import PoolState
 from eais_pool.failpoints import points
 from eais_pool.policy.first_fit import FirstFit
 from eais_pool.pump import Pump
-from eais_pool.reactor import Reactor
-from eais_pool.records import Answer, InstanceView, OpVerb
-from eais_pool.state import PoolState
 from eais_pool.store import Store
 from eais_pool.testing import FakeHost
 from tests.unit.pool.rig import SETTINGS, ids, op_id

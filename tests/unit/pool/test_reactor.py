@@ -7,8 +7,8 @@ import pytest
 from eais.errors import REASONS
 from eais.instance import InstanceState
 from eais.share import ShareState
-from eais_pool.actions import Grant, Journal, Refuse, Reply, Revoke, Send
-from eais_pool.events import (
+from eais_pool.brain.actions import Grant, Journal, Refuse, Reply, Revoke, Send
+from eais_pool.brain.events import (
     GrantAccepted,
     GrantFailed,
     HostLost,
@@ -20,7 +20,7 @@ from eais_pool.events import (
     UsageReported,
     WorkersChanged,
 )
-from eais_pool.records import (
+from eais_pool.brain.records import (
     Endpoint,
     Failure,
     HeldLease,

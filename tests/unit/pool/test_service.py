@@ -21,7 +21,7 @@ from eais.rpc.hello import hello
 from eais.rpc.status import error_of_rpc
 from eais.rpc.v1 import common_pb2, hosts_pb2, pool_pb2
 from eais.rpc.verbs import Verb
-from eais_pool.records import Failure
+from eais_pool.brain.records import Failure
 from eais_pool.testing import (
     FakeHost,
     RunningManager,

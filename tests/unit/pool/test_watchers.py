@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import replace
 
 from eais.instance import InstanceState
-from eais_pool.records import InstanceView
+from eais_pool.brain.records import InstanceView
 from eais_pool.watchers import Watchers
 
 FRONTEND = ("acme", "box")

@@ -13,9 +13,9 @@ from typing import Any, Final
 
 from eais.instance import INSTANCE_TABLE, InstanceEvent, InstanceState
 from eais.share import SHARE_TABLE, ShareEvent, ShareState
-from eais_pool import facts
-from eais_pool.facts import Fact
-from eais_pool.records import (
+from eais_pool.brain import facts
+from eais_pool.brain.facts import Fact
+from eais_pool.brain.records import (
     HostRecord,
     InstanceRecord,
     LeaseKey,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from eais_pool.records import (
+from eais_pool.brain.records import (
     Failure,
     HeldLease,
     HostRecord,

@@ -12,10 +12,10 @@ from collections.abc import Callable
 
 from eais.errors import EaisError
 from eais.instance import InstanceState
-from eais_pool import facts
-from eais_pool.actions import Action, Refuse
-from eais_pool.draft import Draft
-from eais_pool.events import (
+from eais_pool.brain import facts
+from eais_pool.brain.actions import Action, Refuse
+from eais_pool.brain.draft import Draft
+from eais_pool.brain.events import (
     Event,
     GrantAccepted,
     GrantFailed,
@@ -29,7 +29,7 @@ from eais_pool.events import (
     UsageReported,
     WorkersChanged,
 )
-from eais_pool.grants import (
+from eais_pool.brain.grants import (
     close,
     lose_host,
     on_grant_accepted,
@@ -37,12 +37,12 @@ from eais_pool.grants import (
     on_released,
     roll_back,
 )
+from eais_pool.brain.reconcile import on_host_joined
+from eais_pool.brain.records import Failure, InstanceRecord, LeasePhase
+from eais_pool.brain.settings import Settings
+from eais_pool.brain.state import OpKey, PoolState
+from eais_pool.brain.verbs import Verbs
 from eais_pool.policy import Policy
-from eais_pool.reconcile import on_host_joined
-from eais_pool.records import Failure, InstanceRecord, LeasePhase
-from eais_pool.settings import Settings
-from eais_pool.state import OpKey, PoolState
-from eais_pool.verbs import Verbs
 
 
 class Reactor:

@@ -7,10 +7,10 @@ whatever worked under it has exited; held and not wanted is revoked.
 
 from __future__ import annotations
 
-from eais_pool import facts
-from eais_pool.draft import Draft
-from eais_pool.events import HostJoined
-from eais_pool.grants import (
+from eais_pool.brain import facts
+from eais_pool.brain.draft import Draft
+from eais_pool.brain.events import HostJoined
+from eais_pool.brain.grants import (
     abandon,
     close,
     closed,
@@ -19,8 +19,15 @@ from eais_pool.grants import (
     opened,
     send_grant,
 )
-from eais_pool.records import Failure, HeldLease, HostRecord, LeaseKey, LeasePhase, LeaseRecord
-from eais_pool.settings import Settings
+from eais_pool.brain.records import (
+    Failure,
+    HeldLease,
+    HostRecord,
+    LeaseKey,
+    LeasePhase,
+    LeaseRecord,
+)
+from eais_pool.brain.settings import Settings
 
 
 def on_host_joined(draft: Draft, event: HostJoined, settings: Settings) -> None:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from eais_pool.facts import Fact
-from eais_pool.records import Answer, Failure, InstanceView, SharePick
+from eais_pool.brain.facts import Fact
+from eais_pool.brain.records import Answer, Failure, InstanceView, SharePick
 
 
 @dataclass(frozen=True, slots=True)

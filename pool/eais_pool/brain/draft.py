@@ -6,11 +6,11 @@ sees them; the state itself changes when the journal has them.
 
 from __future__ import annotations
 
-from eais_pool.actions import Action, Grant, Journal, Publish, Reply, Revoke, Send
-from eais_pool.facts import Fact, OpAnswered
-from eais_pool.records import Answer, InstanceRecord
-from eais_pool.state import PoolState
-from eais_pool.views import changed, view_of
+from eais_pool.brain.actions import Action, Grant, Journal, Publish, Reply, Revoke, Send
+from eais_pool.brain.facts import Fact, OpAnswered
+from eais_pool.brain.records import Answer, InstanceRecord
+from eais_pool.brain.state import PoolState
+from eais_pool.brain.views import changed, view_of
 
 
 class Draft:

@@ -6,8 +6,8 @@ from collections import Counter
 
 from eais.instance import InstanceState
 from eais.share import ShareState
-from eais_pool.records import InstanceRecord, LeasePhase, LeaseRecord
-from eais_pool.state import PoolState
+from eais_pool.brain.records import InstanceRecord, LeasePhase, LeaseRecord
+from eais_pool.brain.state import PoolState
 
 _HOLDS_FRONTEND = (InstanceState.BOUND, InstanceState.IN_USE, InstanceState.DRAINING)
 _HOLDS_NOTHING = (InstanceState.BINDABLE, InstanceState.DELETED)

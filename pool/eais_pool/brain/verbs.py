@@ -12,14 +12,14 @@ from collections.abc import Callable, Mapping
 from eais.device_type import DeviceType
 from eais.errors import Unavailable, UsageError
 from eais.instance import InstanceState
-from eais_pool import facts
-from eais_pool.draft import Draft
-from eais_pool.events import OpRequested
-from eais_pool.grants import close, send_grant, unbind, wind_up
-from eais_pool.placing import reserve
+from eais_pool.brain import facts
+from eais_pool.brain.draft import Draft
+from eais_pool.brain.events import OpRequested
+from eais_pool.brain.grants import close, send_grant, unbind, wind_up
+from eais_pool.brain.placing import reserve
+from eais_pool.brain.records import InstanceRecord, OpRecord, OpVerb, Undo
+from eais_pool.brain.settings import Settings
 from eais_pool.policy import Policy
-from eais_pool.records import InstanceRecord, OpRecord, OpVerb, Undo
-from eais_pool.settings import Settings
 
 _ATTACHED = (InstanceState.BOUND, InstanceState.IN_USE, InstanceState.DRAINING)
 _ID_LIMIT = 64

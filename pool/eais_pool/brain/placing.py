@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from eais.device_type import DeviceType
 from eais.errors import make_error
-from eais_pool import facts
-from eais_pool.draft import Draft
+from eais_pool.brain import facts
+from eais_pool.brain.draft import Draft
+from eais_pool.brain.records import HostRecord, InstanceRecord
+from eais_pool.brain.settings import Settings
+from eais_pool.brain.state import PoolState
 from eais_pool.policy import Ask, DeviceView, HostView, Policy, Refusal
-from eais_pool.records import HostRecord, InstanceRecord
-from eais_pool.settings import Settings
-from eais_pool.state import PoolState
 
 
 def reserve(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from eais.instance import InstanceState
-from eais_pool.records import (
+from eais_pool.brain.records import (
     InstanceRecord,
     InstanceView,
     LeasePhase,
@@ -11,7 +11,7 @@ from eais_pool.records import (
     WorkerRecord,
     WorkerView,
 )
-from eais_pool.state import PoolState
+from eais_pool.brain.state import PoolState
 
 _SHOWS_FRONTEND = (InstanceState.BOUND, InstanceState.IN_USE, InstanceState.DRAINING)
 

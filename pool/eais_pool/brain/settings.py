@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from eais_pool.address_plan import AddressPlan
+from eais_pool.brain.address_plan import AddressPlan
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from eais_pool.records import (
+from eais_pool.brain.records import (
     Answer,
     HostRecord,
     LeaseKey,

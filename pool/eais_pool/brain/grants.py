@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from eais.instance import InstanceState
 from eais.share import ShareState
-from eais_pool import facts
-from eais_pool.actions import Grant, Revoke
-from eais_pool.draft import Draft
-from eais_pool.events import GrantAccepted, GrantFailed, Released
-from eais_pool.records import (
+from eais_pool.brain import facts
+from eais_pool.brain.actions import Grant, Revoke
+from eais_pool.brain.draft import Draft
+from eais_pool.brain.events import GrantAccepted, GrantFailed, Released
+from eais_pool.brain.records import (
     Answer,
     Failure,
     HeldLease,
@@ -24,7 +24,7 @@ from eais_pool.records import (
     Undo,
     WorkerRecord,
 )
-from eais_pool.settings import Settings
+from eais_pool.brain.settings import Settings
 
 
 def picks_of(lease: LeaseRecord) -> tuple[SharePick, ...]:
