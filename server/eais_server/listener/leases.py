@@ -54,6 +54,14 @@ class ListenerFiles:
         self._usage = files.private_dir(root / "usage")
         for directory in (self._leases, self._specs, self._usage):
             files.remove_leftovers(directory)
+        self._remove_orphans()
+
+    def _remove_orphans(self) -> None:
+        """Remove the keys and counters of leases that are gone, or never came to be."""
+        known = {path.name.partition(".json")[0] for path in self._leases.glob("*.json*")}
+        for path in (*self._leases.glob("*.pem"), *self._usage.glob("*.json")):
+            if path.name.partition(".")[0] not in known:
+                path.unlink(missing_ok=True)
 
     # leases
 

@@ -79,6 +79,22 @@ def test_a_lease_that_was_removed_is_gone_with_its_keys(root: Path, leaf: tls.Bu
     assert [path for path in root.rglob("*") if path.is_file()] == []
 
 
+def test_keys_and_counters_without_a_lease_go_at_the_next_start(
+    root: Path, leaf: tls.Bundle
+) -> None:
+    """What a death leaves behind amid a grant or a release."""
+    files = saved(root, leaf)
+    files.save_usage("ei-1", UsageRecord(7, Counters(1)))
+    for gone in ("ei-2", "ei-11"):
+        files.save_leaf(gone, 1, leaf)
+        files.save_usage(gone, UsageRecord(7, Counters(1)))
+    again = ListenerFiles(root)
+    assert sorted(path.name for path in root.rglob("*.*")) == [
+        *("ei-1.1.pem", "ei-1.2.pem", "ei-1.json", "ei-1.json")
+    ]
+    assert again.usage("ei-1") == UsageRecord(7, Counters(1))
+
+
 def test_everything_is_its_owners_alone(root: Path, leaf: tls.Bundle) -> None:
     files = saved(root, leaf)
     files.save_usage("ei-1", UsageRecord(7, Counters()))
