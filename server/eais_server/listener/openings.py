@@ -11,7 +11,9 @@ import asyncio
 import logging
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
+from eais.channel import MAX_MESSAGE_BYTES
 from eais.errors import EaisError, make_error
 from eais.rpc.v1 import hosts_pb2, listener_pb2
 from eais_server.listener import messages
@@ -23,6 +25,9 @@ from eais_server.supervision import actions as do
 from eais_server.supervision import events as on
 
 log = logging.getLogger(__name__)
+
+SESSIONS_BYTES: Final = MAX_MESSAGE_BYTES * 3 // 4
+"""Of all specs and signatures of an instance: they are told to the pool in one message."""
 
 
 @dataclass(slots=True)
@@ -70,15 +75,16 @@ class Openings:
         if kept:
             self._host.book.touch(*key, self._host.clock())
             return kept
-        missing = await self._look(lease, key, files)
+        missing = await self._look(lease, key, files, len(wire))
         return missing or await self._load(lease, key, wire, timeout_s)
 
     async def _look(
-        self, lease: Lease, key: tuple[str, str], files: list[ManifestFile]
+        self, lease: Lease, key: tuple[str, str], files: list[ManifestFile], size: int
     ) -> list[Missing]:
         if key in self._openings:
             return []
         self._check_quota(key)
+        self._check_room(key[0], size)
         self._asked[key] = self._host.clock()
         await asyncio.to_thread(self._host.store.pin, key[1], lease.tenant, files)
         return await asyncio.to_thread(self._host.store.missing, lease.tenant, files)
@@ -89,6 +95,14 @@ class Openings:
         if len(self._host.book.of(key[0])) + len(begun - {key}) >= limit:
             text = f"an instance has at most {limit} sessions here; close some"
             raise make_error("QUOTA", text, metadata={"limit": str(limit)})
+
+    def _check_room(self, instance: str, size: int) -> None:
+        kept = sum(len(s.spec) + len(s.signature) for s in self._host.book.of(instance))
+        opening = sum(len(o.spec) for key, o in self._openings.items() if key[0] == instance)
+        if kept + opening + size > SESSIONS_BYTES:
+            text = "the sessions of an instance have at most {} bytes of files' names, options, "
+            text = text.format(SESSIONS_BYTES) + "inputs, outputs and metadata here; close some"
+            raise make_error("QUOTA", text, metadata={"limit": str(SESSIONS_BYTES)})
 
     async def _load(
         self, lease: Lease, key: tuple[str, str], wire: bytes, timeout_s: float | None
@@ -147,21 +161,28 @@ class Openings:
         key = (action.instance, action.session)
         opening = self._openings.pop(key)
         kept = KeptSession(action.session, opening.tenant, opening.spec, action.signature)
-        self._host.book.keep(action.instance, kept, self._host.clock())
         self._asked.pop(key, None)
         try:
-            await self._save(action.instance)
-        except OSError as error:
-            log.error("the specs of %s can't be written: %s", action.instance, error)
+            await self._keep(action.instance, kept)
+        except EaisError as error:
             self._host.book.drop(*key)
             self._host.tell(on.SessionDropped(*key))
             await asyncio.to_thread(self._host.store.unpin, action.session)
-            text = "this host's disk failed; the session isn't kept"
-            opening.opened.set_exception(make_error("STORE_UNAVAILABLE", text))
+            opening.opened.set_exception(error)
             return
         log.info("session %s of %s is open", action.session, action.instance)
         self._say(action.instance)
         opening.opened.set_result(kept)
+
+    async def _keep(self, instance: str, kept: KeptSession) -> None:
+        self._check_room(instance, len(kept.spec) + len(kept.signature))
+        self._host.book.keep(instance, kept, self._host.clock())
+        try:
+            await self._save(instance)
+        except OSError as error:
+            log.error("the specs of %s can't be written: %s", instance, error)
+            text = "this host's disk failed; the session isn't kept"
+            raise make_error("STORE_UNAVAILABLE", text) from None
 
     async def refuse(self, action: do.RefuseSession) -> None:
         """The session can't be opened: nothing of it is kept; answer who waits."""

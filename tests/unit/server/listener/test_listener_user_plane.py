@@ -226,6 +226,53 @@ def test_an_instance_has_only_so_many_sessions(bench: ListenerBench, run: Run) -
     run(test())
 
 
+def wide(model: bytes, size: int) -> listener_pb2.OpenRequest:
+    """An Open whose spec has so many bytes, by its options."""
+    wanted = spec(model)
+    wanted.options.config_entries["session.x"] = "v" * size
+    return listener_pb2.OpenRequest(instance=EI, epoch=5, spec=wanted)
+
+
+def test_sessions_stay_small_enough_to_be_told_to_the_pool(bench: ListenerBench, run: Run) -> None:
+    async def test() -> None:
+        async with bench.granted():
+            await bench.opened(MODEL)
+            for part in (b"a", b"b"):
+                await bench.open(part)
+                await bench.push(part)
+            assert (await bench.call(LISTENER_OPEN, wide(b"a", 10 << 20))).session.id
+            error = await refusal(bench.call(LISTENER_OPEN, wide(b"b", 10 << 20)))
+            assert error.reason == "QUOTA"
+            specs = 0
+            while specs < 2:
+                specs = len((await bench.manager.heard("sessions")).specs)
+            assert len(bench.manager.joins) == 1
+            assert (await bench.open(b"b")).session.id
+
+    run(test())
+
+
+def test_signatures_count_as_they_come(bench: ListenerBench, run: Run) -> None:
+    async def test() -> None:
+        big = b"s" * (7 << 20)  # the fake worker's signature is the model
+        async with bench.granted() as listener:
+            await bench.open(big)
+            await bench.push(big, chunk=1 << 20)
+            assert (await bench.open(big)).session.id
+            error = await refusal(bench.call(LISTENER_OPEN, another(big)))
+            assert error.reason == "QUOTA"
+            (worker,) = bench.spawner.of(EI)
+            await bench.until(lambda: len(worker.loaded) == 1)
+            assert listener.host.book.count() == 1
+
+    run(test())
+
+
+def another(model: bytes) -> listener_pb2.OpenRequest:
+    """An Open of the same model with another option."""
+    return wide(model, 1)
+
+
 def test_external_data_lies_where_the_model_names_it(bench: ListenerBench, run: Run) -> None:
     async def test() -> None:
         async with bench.granted():
@@ -488,6 +535,25 @@ def test_a_session_outlives_its_lease_for_a_while(bench: ListenerBench, run: Run
             (worker,) = bench.spawner.of(EI)
             assert worker.said == ["adopt", "load", "serve"]
             assert worker.loaded == [session.id]
+
+    run(test())
+
+
+def test_nothing_of_a_session_is_left_a_while_after_its_lease(
+    bench: ListenerBench, run: Run
+) -> None:
+    async def test() -> None:
+        async with bench.granted() as listener:
+            await bench.opened(MODEL)
+            bench.revoke()
+            await bench.manager.heard("released")
+            specs = bench.directory / "specs"
+            await listener.upkeep.once()
+            assert [path.name for path in specs.iterdir()] == ["ei-1.json"]
+            bench.clock.ahead_s += 601
+            await listener.upkeep.once()
+            assert list(specs.iterdir()) == []
+            assert listener.host.book.count() == 0
 
     run(test())
 
