@@ -70,14 +70,22 @@ class UserPlane:
         first = await _next(chunks, config.first_message_timeout_s, "FIRST_MESSAGE_TIMEOUT")
         lease = self._admit(caller, first.instance, first.epoch)
         _check_first(first, config.model_max_bytes)
-        store = self._host.store
-        coming = await asyncio.to_thread(store.begin, lease.tenant, first.sha256, first.size)
+        coming = await self._begun(lease.tenant, first)
         try:
             await self._write(coming, first, chunks, lease.instance)
             await asyncio.to_thread(coming.finish)
         finally:
             await asyncio.shield(asyncio.to_thread(coming.abort))
         return listener_pb2.PushReply(size=coming.size)
+
+    async def _begun(self, tenant: str, first: listener_pb2.PushChunk) -> Upload:
+        loop, store = asyncio.get_running_loop(), self._host.store
+        begun = loop.run_in_executor(None, store.begin, tenant, first.sha256, first.size)
+        try:
+            return await asyncio.shield(begun)
+        except asyncio.CancelledError:
+            begun.add_done_callback(_abandon)  # the thread goes on, and there is nobody to send
+            raise
 
     async def _write(
         self, coming: Upload, first: listener_pb2.PushChunk, chunks: Chunks, instance: str
@@ -92,6 +100,11 @@ class UserPlane:
                 return
             timeout_s = self._host.config.chunk_timeout_s
             chunk = await _next(chunks, timeout_s, "DEADLINE_EXCEEDED")
+
+
+def _abandon(begun: asyncio.Future[Upload]) -> None:
+    if not begun.cancelled() and not begun.exception():
+        begun.result().abort()
 
 
 def _check_first(first: listener_pb2.PushChunk, limit: int) -> None:

@@ -41,7 +41,7 @@ class Holdings:
 
 
 class Upload:
-    """Made by `ModelStore.begin`; used by one thread at a time.
+    """Made by `ModelStore.begin`; `write`, `finish` and `abort` wait for each other.
 
     Attributes:
         size: of the whole file, in bytes.
@@ -61,6 +61,9 @@ class Upload:
         # Another upload of the same file has another entry, so this tells ours.
         self._entry: Entry | None = holdings.index.get(key)
         self._fd: int | None = None
+        # A caller that is cancelled aborts while its last write still goes on in a thread; the
+        # descriptor must not be another file's by then.
+        self._turn = threading.Lock()
 
     def open(self) -> None:
         """Take up what an earlier upload left; called once, by the store.
@@ -88,15 +91,16 @@ class Upload:
             RemoteError: QUOTA, far more chunks than the size needs; STORE_FULL, the disk is.
             Unavailable: STORE_UNAVAILABLE, the disk failed, or the upload lay idle too long.
         """
-        if self.stored:
-            return
-        self._check_place(offset)
-        self._check_chunk(len(data))
-        fd = self._touch(FileState.UPLOADING)
-        with self._dropped_on_error():
-            self._holdings.disk.write(fd, data, offset)
-        self._hash.update(data)
-        self.offset += len(data)
+        with self._turn:
+            if self.stored:
+                return
+            self._check_place(offset)
+            self._check_chunk(len(data))
+            fd = self._touch(FileState.UPLOADING)
+            with self._dropped_on_error():
+                self._holdings.disk.write(fd, data, offset)
+            self._hash.update(data)
+            self.offset += len(data)
 
     def finish(self) -> None:
         """Make the file the store's, durably; nothing if `stored`.
@@ -107,34 +111,38 @@ class Upload:
                 STORE_FULL.
             Unavailable: STORE_UNAVAILABLE.
         """
-        if self.stored:
-            return
-        self._check_place(self.size)
-        fd = self._touch(FileState.FINISHING)
-        if self._hash.digest() != self._sha256:
-            raise self._dropped("DIGEST_MISMATCH", "what came has another SHA-256 than was named")
-        with self._dropped_on_error():
-            self._holdings.disk.keep(fd, self._key)
-        with self._holdings.lock:
-            self._holdings.index.store(self._key, self._holdings.clock())
-        self._close()
-        self.stored = True
+        with self._turn:
+            if self.stored:
+                return
+            self._check_place(self.size)
+            fd = self._touch(FileState.FINISHING)
+            if self._hash.digest() != self._sha256:
+                raise self._dropped(
+                    "DIGEST_MISMATCH", "what came has another SHA-256 than was named"
+                )
+            with self._dropped_on_error():
+                self._holdings.disk.keep(fd, self._key)
+            with self._holdings.lock:
+                self._holdings.index.store(self._key, self._holdings.clock())
+            self._close()
+            self.stored = True
 
     def abort(self) -> None:
         """End without finishing; what came is kept for a while to go on from. Idempotent.
 
         Does nothing after `finish`, so a `finally` may call it always.
         """
-        if self._fd is None:
-            return
-        self._close()
-        with self._holdings.lock:
-            if not self._live():
+        with self._turn:
+            if self._fd is None:
                 return
-            if self.offset == 0:
-                self._holdings.remove(self._key)
-            else:
-                self._holdings.index.park(self._key, self.offset, self._holdings.clock())
+            self._close()
+            with self._holdings.lock:
+                if not self._live():
+                    return
+                if self.offset == 0:
+                    self._holdings.remove(self._key)
+                else:
+                    self._holdings.index.park(self._key, self.offset, self._holdings.clock())
 
     def _check_place(self, offset: int) -> None:
         reason = "CHUNK_GAP" if offset > self.offset else "CHUNK_OVERLAP"

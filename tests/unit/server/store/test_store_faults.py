@@ -7,7 +7,9 @@ import errno
 import hashlib
 import os
 import resource
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import pytest
@@ -51,6 +53,35 @@ def refusal(attempt: Callable[[], object], root: Path) -> EaisError:
         attempt()
     assert str(root) not in str(caught.value)
     return caught.value
+
+
+class HaltingDisk(FaultyDisk):
+    """Each write waits until it may go on."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.writing, self.go_on = threading.Event(), threading.Event()
+
+    def write(self, fd: int, data: bytes | memoryview, offset: int) -> None:
+        self.writing.set()
+        self.go_on.wait()
+        super().write(fd, data, offset)
+
+
+def test_an_abort_waits_for_the_write_that_goes_on(tmp_path: Path) -> None:
+    """Else the write's descriptor could be another file's by then."""
+    disk = HaltingDisk(tmp_path / "store")
+    store = opened(tmp_path / "store", disk)
+    upload = store.begin("a", FILE.sha256, FILE.size)
+    with ThreadPoolExecutor(2) as pool:
+        write = pool.submit(upload.write, 0, CONTENT[:100])
+        disk.writing.wait()
+        abort = pool.submit(upload.abort)
+        wait([abort], timeout=0.1)
+        disk.go_on.set()
+        write.result()
+        abort.result()
+    assert [missing.offset for missing in store.missing("a", [FILE])] == [100]
 
 
 @pytest.mark.parametrize(("number", "reason"), FAULTS)
