@@ -177,14 +177,16 @@ def checked_size(tensor: value_pb2.Tensor) -> tuple[tuple[int, ...], int]:
     """Shape and element count of an incoming tensor, before anything is allocated.
 
     Raises `InputRejected` INPUT_SIZE for negative dims, more than `MAX_DIMS` of
-    them, products above `MAX_ELEMENTS`, byte counts that don't fit, and elements given twice.
+    them, products above `MAX_ELEMENTS` (dims of 0 left out), byte counts that don't fit, and
+    elements given twice.
     """
     dims = tuple(tensor.dims)
     if len(dims) > MAX_DIMS or any(dim < 0 for dim in dims):
         raise InputRejected("INPUT_SIZE", f"at most {MAX_DIMS} dims, each >= 0, not {dims[:8]}")
-    count = math.prod(dims)
-    if count > MAX_ELEMENTS:
+    # Without the zeros, since no array of such a shape can be made even if it is empty.
+    if math.prod(dim for dim in dims if dim) > MAX_ELEMENTS:
         raise InputRejected("INPUT_SIZE", "the product of the dims is too large")
+    count = math.prod(dims)
     if tensor.type == _T.STRING:
         got, want, other = len(tensor.strings), count, tensor.deferred_bytes or len(tensor.raw)
     elif tensor.type in _DTYPES:
@@ -257,7 +259,7 @@ def decode_tensor(tensor: value_pb2.Tensor, buffers: Iterator[bytearray]) -> Arr
     if tensor.type == _T.STRING:
         return _decode_strings(tensor.strings, dims)
     data = next(buffers) if tensor.deferred_bytes else bytearray(tensor.raw)
-    return np.frombuffer(data, dtype=_DTYPES[tensor.type]).reshape(dims)
+    return _shaped(np.frombuffer(data, dtype=_DTYPES[tensor.type]), dims)
 
 
 def _decode_strings(strings: Sequence[bytes], dims: tuple[int, ...]) -> Array:
@@ -266,4 +268,11 @@ def _decode_strings(strings: Sequence[bytes], dims: tuple[int, ...]) -> Array:
         array[:] = [item.decode() for item in strings]
     except UnicodeDecodeError:
         raise InputRejected("INPUT_REJECTED", "a string element is not UTF-8") from None
-    return array.reshape(dims)
+    return _shaped(array, dims)
+
+
+def _shaped(array: Array, dims: tuple[int, ...]) -> Array:
+    try:
+        return array.reshape(dims)
+    except ValueError:  # numpy before 2 has at most 32 dims
+        raise InputRejected("INPUT_SIZE", f"no array has {len(dims)} dims here") from None

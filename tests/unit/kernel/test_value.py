@@ -225,6 +225,8 @@ def tensor(**fields: Any) -> value_pb2.Tensor:
         tensor(type=T.FLOAT, dims=[-2, -2], raw=bytes(16)),
         tensor(type=T.FLOAT, dims=[1 << 62, 4]),
         tensor(type=T.FLOAT, dims=[0, 1 << 62, 1 << 62], raw=bytes(4)),
+        tensor(type=T.FLOAT, dims=[0, 1 << 62, 1 << 62]),
+        tensor(type=T.STRING, dims=[1 << 62, 0]),
         tensor(type=T.FLOAT, dims=[1] * (MAX_DIMS + 1), raw=bytes(4)),
         tensor(type=T.FLOAT, dims=[2], deferred_bytes=7),
         tensor(type=T.FLOAT, dims=[2], raw=bytes(8), deferred_bytes=8),
