@@ -142,7 +142,19 @@ class Worker:
 
     def _open(self, adopted: Adoption, message: supervision_pb2.Load) -> RuntimeSession:
         source = model_source(message.spec, self._directory / message.folder)
-        return adopted.driver.open(adopted.share, source, session_settings(message.spec.options))
+        settings = session_settings(message.spec.options)
+        try:
+            return adopted.driver.open(adopted.share, source, settings)
+        except EaisError:
+            raise
+        except MemoryError:
+            text = "the model doesn't fit the worker's memory"
+            raise make_error("MODEL_MEMORY", text) from None
+        except Exception:
+            # The edge of the thread: what it says stays in the log. Unsaid, the listener would
+            # wait for the load's time-out.
+            log.exception("BUG: a load raised")
+            raise make_error("BUG", "the worker failed on this model") from None
 
     async def _drain(self, grace_s: float) -> None:
         if self._adoption is not None:

@@ -402,6 +402,17 @@ def test_a_foreign_file_and_a_refused_option_are_refused(worker: WorkerChild) ->
     assert caught.value.reason == "OPTION_REFUSED"
 
 
+def test_a_load_that_raises_what_it_may_not_is_said_at_once_without_a_path(
+    worker: WorkerChild,
+) -> None:
+    """Here its folder is gone."""
+    load = supervision_pb2.Load(session="lost", spec=listener_pb2.SessionSpec(), folder="nowhere")
+    worker.tell(load=load)
+    failed = worker.heard("load_failed")
+    assert (failed.session, failed.error.reason) == ("lost", "BUG")
+    assert "nowhere" not in failed.error.message
+
+
 def test_an_unloaded_session_is_unknown(worker: WorkerChild, client: ClientStream) -> None:
     session = worker.load(models.relu())
     worker.tell(unload=supervision_pb2.Unload(session=session))
