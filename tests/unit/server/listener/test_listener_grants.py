@@ -35,6 +35,10 @@ def counted(listener: Listener) -> Counters:
     return record.counters
 
 
+def counts(listener: Listener, bytes_in: int) -> Callable[[], bool]:
+    return lambda: counted(listener).bytes_in == bytes_in
+
+
 def test_it_joins_with_what_it_has(bench: ListenerBench, run: Run) -> None:
     async def test() -> None:
         async with bench.pool(), bench.running():
@@ -409,7 +413,7 @@ def test_a_worker_that_lies_of_what_it_counted_costs_nobody_the_listener(
                 await bench.until(lambda: bench.spawner.of(EI))
                 (worker,) = bench.spawner.of(EI)
                 worker.say(heartbeat={"requests": most, "bytes_in": 1})
-                await bench.until(lambda n=n: counted(listener).bytes_in == n)
+                await bench.until(counts(listener, bytes_in=n))
                 bench.spawner.end(worker.fake.process.k, Exit(None, 9))
             await listener.upkeep.once()
             assert counted(listener).requests == most

@@ -369,7 +369,12 @@ def test_a_push_that_is_cancelled_as_it_begins_leaves_no_upload(
         async with bench.granted() as listener, bench.channel() as line:
             await bench.open(MODEL)
             clock.armed = True
-            push = line.stream_unary(LISTENER_PUSH.path, listener_pb2.PushChunk.SerializeToString)()
+            stub: Any = line.stream_unary(
+                LISTENER_PUSH.path,
+                listener_pb2.PushChunk.SerializeToString,
+                listener_pb2.PushReply.FromString,
+            )
+            push = stub()
             await push.write(first_chunk(data=MODEL[:4]))
             await asyncio.to_thread(clock.reached.wait)
             push.cancel()
