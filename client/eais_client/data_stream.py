@@ -30,9 +30,9 @@ class GrpcDataStream:
         self._channel = channel
         self._events = events
         self._outbox = Outbox(SOFTWARE)
+        # Sent and not over: of any other call nothing is kept, whatever the worker says.
+        self._awaited: set[int] = set()
         self._partial: dict[int, Assembly] = {}
-        # Cancelled before an answer began: what comes of it still is not kept.
-        self._dropped: set[int] = set()
         self._opened = self._closed = False
         self._call: Any = None
         self._reader = threading.Thread(
@@ -46,12 +46,12 @@ class GrpcDataStream:
 
     def send(self, run: worker_pb2.Run, deferred: Deferred) -> None:
         """See `DataStream`."""
+        self._awaited.add(run.call_id)
         self._outbox.put(run, deferred)
 
     def cancel(self, call: int) -> None:
         """See `DataStream`."""
-        if self._partial.pop(call, None) is None:
-            self._dropped.add(call)
+        self._forget(call)
         self._outbox.cancel(call)
 
     def hold(self, session: str) -> None:
@@ -116,17 +116,19 @@ class GrpcDataStream:
             self._events.draining(self._number)
 
     def _take_answer(self, answer: worker_pb2.Answer) -> None:
-        if answer.call_id in self._dropped:
-            self._dropped.discard(answer.call_id)
+        if answer.call_id not in self._awaited:
             return
         if answer.HasField("error"):
+            self._forget(answer.call_id)
             push_back_s = answer.error.push_back_ms / 1000
             error = error_of_message(answer.error)
             self._events.refused(self._number, answer.call_id, error, push_back_s)
             return
-        assembly = Assembly(answer)
-        self._partial[answer.call_id] = assembly
+        assembly = self._partial[answer.call_id] = Assembly(answer)
         self._finish(answer.call_id, assembly)
+        # `cancel` may have come between the two.
+        if answer.call_id not in self._awaited:
+            self._partial.pop(answer.call_id, None)
 
     def _take_piece(self, piece: worker_pb2.Piece) -> None:
         assembly = self._partial.get(piece.call_id)
@@ -137,8 +139,12 @@ class GrpcDataStream:
     def _finish(self, call: int, assembly: Assembly) -> None:
         answer: Incoming | None = assembly.whole()
         if answer is not None:
-            self._partial.pop(call, None)
+            self._forget(call)
             self._events.answered(call, answer)
+
+    def _forget(self, call: int) -> None:
+        self._awaited.discard(call)
+        self._partial.pop(call, None)
 
 
 def _has_details(error: grpc.RpcError) -> bool:

@@ -44,6 +44,14 @@ class Line:
         run.inputs.add(name="x").value.CopyFrom(encode_value(array, deferred))
         self.stream.send(run, deferred)
 
+    def ask(self, *calls: int) -> None:
+        """Send calls, until the worker has heard them all."""
+        for call in calls:
+            self.send(call)
+        heard = 0
+        while heard < len(calls):
+            heard += len(self.worker.next().runs)
+
 
 @pytest.fixture
 def line(tmp_path: Path) -> Iterator[Line]:
@@ -92,6 +100,7 @@ def test_large_tensors_travel_in_pieces_both_ways(line: Line) -> None:
 
 def test_answers_come_in_any_order_and_refusals_keep_their_reason(line: Line) -> None:
     line.open()
+    line.ask(1, 2)
     error = make_error("BUSY", "later", metadata={"push_back_ms": "250"})
     refusal = worker_pb2.Answer(call_id=2, error=error_to_message(error))
     line.worker.say(worker_pb2.ToClient(answers=[refusal, answer(1, np.array(5))[0]]))
@@ -108,6 +117,7 @@ def test_a_worker_that_drains_says_so(line: Line) -> None:
 
 def test_nothing_of_a_cancelled_call_is_kept(line: Line) -> None:
     line.open()
+    line.ask(1, 2, 3)
     message, deferred = answer(1, np.zeros(700_000, np.float32))
     (first, *_rest) = deferred.pieces()
     piece = worker_pb2.Piece(call_id=1, tensor=0, offset=0, data=bytes(first[2]))
@@ -122,7 +132,28 @@ def test_nothing_of_a_cancelled_call_is_kept(line: Line) -> None:
     line.worker.say(worker_pb2.ToClient(answers=[answer(3, np.array(1))[0]]))
     assert line.heard.next()[:2] == ("answered", 3)
     assert not line.stream._partial
-    assert not line.stream._dropped
+    assert not line.stream._awaited
+
+
+def test_cancels_that_no_answer_follows_leave_nothing(line: Line) -> None:
+    for call in (1, 2, 3):  # before it is open, so that nothing of them is sent
+        line.send(call)
+        line.stream.cancel(call)
+    line.open()
+    line.ask(4)
+    line.worker.say(worker_pb2.ToClient(answers=[answer(4, np.array(1))[0]]))
+    assert line.heard.next()[:2] == ("answered", 4)
+    line.stream.cancel(4)  # it crossed the answer
+    kept = {name: held for name, held in vars(line.stream).items() if isinstance(held, set | dict)}
+    assert kept == {"_awaited": set(), "_partial": {}}
+
+
+def test_an_answer_to_what_was_never_asked_is_not_kept(line: Line) -> None:
+    line.open()
+    message, _deferred = answer(9, np.zeros(700_000, np.float32))
+    line.worker.say(worker_pb2.ToClient(answers=[message]), worker_pb2.ToClient(draining=True))
+    assert line.heard.next() == ("draining", 7)
+    assert not line.stream._partial
 
 
 def _cancels(line: Line, count: int) -> list[worker_pb2.Cancel]:
@@ -186,6 +217,7 @@ def lie() -> worker_pb2.Answer:
 )
 def test_a_worker_that_speaks_nonsense_is_left(line: Line, message: worker_pb2.ToClient) -> None:
     line.open()
+    line.ask(1)
     line.worker.say(message)
     kind, _stream, error = line.heard.next()
     assert kind == "broken"
