@@ -1,10 +1,11 @@
 """A child process that tries to get out: run by test_isolation_escape.py, never imported.
 
-    python -I isolation_probes.py '{"level": 2, "own": "/...", ...}'
+    python -I isolation_probes.py '{"confined": true, "key": "/...", ...}' FLAGS...
 
-Confines itself first (level 0: not at all, the control), says so on a line, waits for a line,
-tries every probe on its oldest thread and then on a later one, and prints two JSON objects:
-probe -> "done" or the name of the errno.
+The flags are those that the spawner gives to a worker. Confines itself first, by the worker's
+own rule (or not at all, the control), says so on a line of the control socket, waits for a
+line, tries every probe on its oldest thread and then on a later one, and answers with two JSON
+objects: probe -> "done" or the name of the errno.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from eais_server.isolation import WorkerConfinement, confine
+from eais_server.isolation import confine
+from eais_server.worker.arguments import parse_arguments
 
 libc = ctypes.CDLL(None, use_errno=True)
 MSG_FASTOPEN = 0x20000000
@@ -38,7 +40,7 @@ IPC_CREAT, IPC_RMID = 0o1000, 0
 class Targets:
     """What is out there, put there by the test."""
 
-    level: int
+    confined: bool
     parent: int
     sibling: int
     root: str
@@ -163,7 +165,7 @@ def link_key(t: Targets) -> None:
 def open_from_own_folder(t: Targets) -> None:
     folder = os.open(t.own, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        os.close(os.open("../" + os.path.basename(t.key), os.O_RDONLY, dir_fd=folder))
+        os.close(os.open(os.path.relpath(t.key, t.own), os.O_RDONLY, dir_fd=folder))
     finally:
         os.close(folder)
 
@@ -266,24 +268,16 @@ def try_all_on_a_later_thread(targets: Targets) -> dict[str, str]:
     return found[0]
 
 
-def confine_to(targets: Targets) -> int:
-    if targets.level == 0:
-        return 0
-    spec = WorkerConfinement(
-        work_dir=Path(targets.own),
-        parent_pid=targets.parent,
-        level=2 if targets.level == 2 else 1,
-        secret_roots=(Path(targets.root),),
-    )
-    return confine(spec)
-
-
 def main() -> None:
-    targets = Targets(**json.loads(sys.argv[1]))
-    print(confine_to(targets), flush=True)
-    sys.stdin.readline()
-    print(json.dumps(try_all(targets)), flush=True)
-    print(json.dumps(try_all_on_a_later_thread(targets)), flush=True)
+    given = parse_arguments(sys.argv[2:])
+    told = json.loads(sys.argv[1])
+    targets = Targets(parent=given.parent_pid, own=str(given.directory), **told)
+    level = confine(given.confinement) if targets.confined else 0
+    with socket.socket(fileno=given.control_fd).makefile("rw") as control:
+        print(level, file=control, flush=True)
+        control.readline()
+        print(json.dumps(try_all(targets)), file=control, flush=True)
+        print(json.dumps(try_all_on_a_later_thread(targets)), file=control, flush=True)
 
 
 main()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import socket
@@ -16,9 +17,9 @@ from typing import Any
 import pytest
 
 from eais_server.isolation import probe_level
+from eais_server.process import ExecSpawner, Exit
 
 PROBES = Path(__file__).with_name("isolation_probes.py")
-ENVIRONMENT = {"LANG": "C.UTF-8"}
 REFUSALS = {"EACCES", "EPERM"}
 
 # What a host, or the container around the tests, may refuse to anybody.
@@ -46,25 +47,32 @@ class Outside:
     """The world that a worker must not reach: files, sockets and a sibling process."""
 
     root: Path
-    own: Path
     sibling: subprocess.Popen[bytes]
     listeners: dict[str, socket.socket]
 
-    def arguments(self, level: int) -> str:
+    def told(self, confined: bool) -> str:
         ports = {name: self.listeners[name].getsockname()[1] for name in ("tcp4", "tcp6", "udp")}
         given: dict[str, Any] = {
-            "level": level,
-            "parent": os.getpid(),
+            "confined": confined,
             "sibling": self.sibling.pid,
             "root": str(self.root),
-            "own": str(self.own),
             "key": str(self.root / "ca.key"),
-            "other": str(self.root / "w2" / "model"),
+            "other": str(self.root / "workers" / "2" / "model"),
             "unix_stream": str(self.root / "stream.sock"),
             "unix_datagram": str(self.root / "datagram.sock"),
             "abstract": f"eais-test-{os.getpid()}",
         }
         return json.dumps(given | ports)
+
+    def spawner(self, confined: bool) -> ExecSpawner:
+        """The one that starts workers, but for the program that it runs."""
+        return ExecSpawner(
+            self.root / "workers",
+            level=2 if confined else 1,
+            secret_root=self.root,
+            environ=os.environ,
+            program=(sys.executable, "-I", str(PROBES), self.told(confined)),
+        )
 
     def nobody_came(self) -> bool:
         return not any(heard(listener) for listener in self.listeners.values())
@@ -113,46 +121,48 @@ def has_ipv6() -> bool:
     return True
 
 
-def furnish(root: Path) -> Path:
-    """A pool's state folder with a key, another worker's model, and an empty folder."""
+def furnish(root: Path) -> None:
+    """A pool's state folder with a key, and another worker's model."""
     (root / "ca.key").write_text("secret")
-    own, other = root / "w1", root / "w2"
-    for folder in (own, other):
-        folder.mkdir()
+    other = root / "workers" / "2"
+    for folder in (other.parent, other):
+        folder.mkdir(mode=0o700)
     (other / "model").write_text("not yours")
-    return own
 
 
 @pytest.fixture
 def outside(tmp_path: Path) -> Iterator[Outside]:
     with ExitStack() as stack:
-        own = furnish(tmp_path)
+        furnish(tmp_path)
         sibling = stack.enter_context(
             subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
         )
         stack.callback(sibling.kill)
-        yield Outside(tmp_path, own, sibling, listen_everywhere(stack, tmp_path))
+        yield Outside(tmp_path, sibling, listen_everywhere(stack, tmp_path))
 
 
-def escape_attempts(outside: Outside, level: int) -> list[dict[str, str]]:
-    """What the oldest and a later thread of a child at `level` could do."""
-    command = [sys.executable, "-I", str(PROBES), outside.arguments(level)]
-    pipe = subprocess.PIPE
-    child = subprocess.Popen(command, stdin=pipe, stdout=pipe, env=ENVIRONMENT, text=True)
-    with child:
-        assert child.stdin is not None
-        assert child.stdout is not None
-        assert child.stdout.readline() == f"{level}\n"
-        (outside.own / "model").write_text("mine")
-        (outside.own / "symlink").symlink_to("../ca.key")
-        child.stdin.write("go\n")
-        child.stdin.flush()
-        return [json.loads(child.stdout.readline()) for _ in range(2)]
+def escape_attempts(outside: Outside, *, confined: bool) -> list[dict[str, str]]:
+    """What the oldest and a later thread of a process could do that was started as workers are."""
+    return asyncio.run(_attempts(outside, confined))
+
+
+async def _attempts(outside: Outside, confined: bool) -> list[dict[str, str]]:
+    exited = asyncio.get_running_loop().create_future()
+    process = outside.spawner(confined).spawn(1, exited.set_result)
+    reader, writer = await asyncio.open_unix_connection(sock=process.control)
+    assert await reader.readline() == (b"2\n" if confined else b"0\n")
+    (process.directory / "model").write_text("mine")
+    (process.directory / "symlink").symlink_to("../../ca.key")
+    writer.write(b"go\n")
+    found = [json.loads(await reader.readline()) for _ in range(2)]
+    assert await exited == Exit(0)
+    writer.close()
+    return found
 
 
 @needs_level_2
 def test_nothing_gets_out_of_level_2(outside: Outside) -> None:
-    oldest, later = escape_attempts(outside, 2)
+    oldest, later = escape_attempts(outside, confined=True)
     assert {name: how for name, how in oldest.items() if how not in REFUSALS} == {}
     assert {name: how for name, how in later.items() if how not in REFUSALS} == {}
     assert outside.nobody_came()
@@ -160,7 +170,7 @@ def test_nothing_gets_out_of_level_2(outside: Outside) -> None:
 
 
 def test_the_same_attempts_succeed_unconfined(outside: Outside) -> None:
-    oldest, later = escape_attempts(outside, 0)
+    oldest, later = escape_attempts(outside, confined=False)
     for found in (oldest, later):
         refused = {name: how for name, how in found.items() if how != "done"}
         assert refused.keys() <= HOST_MAY_REFUSE, refused

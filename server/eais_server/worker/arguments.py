@@ -1,0 +1,67 @@
+"""The worker's command line, and the confinement that it asks for.
+
+`eais_server.process.ExecSpawner` writes it. Whoever confines a process as workers are, also
+the tests that try to get out, takes the confinement from here.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from eais_server.isolation import IsolationLevel, WorkerConfinement, WorkerLimits
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerArguments:
+    """What the listener tells a worker when it starts it.
+
+    Attributes:
+        control_fd: the inherited control socket.
+        parent_pid: the listener.
+        directory: the worker's own, empty.
+        level: the isolation level to have.
+        secret_roots: what it must not be able to read.
+        data_limit_bytes: of memory; None: no limit.
+    """
+
+    control_fd: int
+    parent_pid: int
+    directory: Path
+    level: IsolationLevel
+    secret_roots: tuple[Path, ...] = ()
+    data_limit_bytes: int | None = None
+
+    @property
+    def confinement(self) -> WorkerConfinement:
+        """How the worker is confined."""
+        return WorkerConfinement(
+            work_dir=self.directory,
+            parent_pid=self.parent_pid,
+            level=self.level,
+            keep_fds=(self.control_fd,),
+            secret_roots=self.secret_roots,
+            limits=WorkerLimits(data_bytes=self.data_limit_bytes),
+        )
+
+
+def parse_arguments(argv: Sequence[str]) -> WorkerArguments:
+    """The flags that follow the program; SystemExit when they aren't a worker's."""
+    parser = argparse.ArgumentParser(prog="eais-worker")
+    parser.add_argument("--control-fd", type=int, required=True, help="the control socket")
+    parser.add_argument("--parent-pid", type=int, required=True, help="the listener")
+    parser.add_argument("--dir", type=Path, required=True, help="the worker's own directory")
+    parser.add_argument("--level", type=int, choices=(1, 2), required=True, help="isolation")
+    parser.add_argument("--secret-root", type=Path, action="append", default=[], help="unreadable")
+    parser.add_argument("--data-limit", type=int, default=None, help="bytes of memory")
+    given = parser.parse_args(argv)
+    return WorkerArguments(
+        control_fd=given.control_fd,
+        parent_pid=given.parent_pid,
+        directory=given.dir,
+        level=given.level,
+        secret_roots=tuple(given.secret_root),
+        data_limit_bytes=given.data_limit,
+    )
