@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import atexit
 import os
-import random
 import threading
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TypeVar
 
-from eais.backoff import RETRY
+from eais.backoff import JITTER, RETRY
 from eais.deadline import Deadline
 from eais.errors import EaisError
 from eais.tls import LeafFile
@@ -166,7 +165,7 @@ def real_tools(config: ClientConfig) -> Tools:
     tools = Tools(
         spawn=spawn_thread,
         alarm=lambda ring: ThreadAlarm(tools.clock, ring),
-        rng=random.random,
+        rng=JITTER,
         control_timeout_s=config.control_timeout_s,
     )
     return tools

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import random
 import threading
 from collections.abc import Iterable
 
+from eais.backoff import JITTER
 from eais.errors import UsageError
 from eais.identity import Role
 from eais.rpc import verbs
@@ -48,7 +48,7 @@ class GrpcWire:
 
     def watch(self, events: WatchEvents) -> GrpcWatch:
         """See `Wire`."""
-        return GrpcWatch(self._pool, events, random.random)
+        return GrpcWatch(self._pool, events, JITTER)
 
     def open(
         self, listener: Address, request: listener_pb2.OpenRequest, timeout_s: Timeout

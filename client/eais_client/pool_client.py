@@ -7,7 +7,6 @@ answers (POOL_UNREACHABLE, JOURNAL_UNAVAILABLE), until the caller's deadline or 
 
 from __future__ import annotations
 
-import random
 import time
 import uuid
 from collections.abc import Callable, Iterable
@@ -15,7 +14,7 @@ from typing import Protocol, TypeVar
 
 from google.protobuf.message import Message
 
-from eais.backoff import RETRY, Rng
+from eais.backoff import JITTER, RETRY, Rng
 from eais.deadline import Deadline, current
 from eais.errors import EaisError
 from eais.rpc import verbs
@@ -56,7 +55,7 @@ class _Patient:
         patience_s: float = PATIENCE_S,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
-        rng: Rng = random.random,
+        rng: Rng = JITTER,
     ) -> None:
         self.peer = peer
         self._patience_s = patience_s
@@ -100,7 +99,7 @@ class PoolClient:
         patience_s: float = PATIENCE_S,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
-        rng: Rng = random.random,
+        rng: Rng = JITTER,
     ) -> None:
         self._calls = _Patient(peer, patience_s=patience_s, clock=clock, sleep=sleep, rng=rng)
 
@@ -174,7 +173,7 @@ class OperatorClient:
         patience_s: float = PATIENCE_S,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
-        rng: Rng = random.random,
+        rng: Rng = JITTER,
     ) -> None:
         self._calls = _Patient(peer, patience_s=patience_s, clock=clock, sleep=sleep, rng=rng)
 

@@ -24,6 +24,7 @@ from eais.identity import Identity
 from eais.rpc import client, verbs
 from eais.rpc.v1 import common_pb2, hosts_pb2, pool_pb2
 from eais_client.context import Context, ContextStore
+from eais_client.frontend import close_all
 from eais_pool.authority import Authority
 
 T = TypeVar("T")
@@ -172,5 +173,6 @@ def embedded_pool(root: Path, config: str = "[listener]\ncpu_cores = 4\n") -> It
         stack.write_context()
         yield stack
     finally:
+        close_all()
         process.terminate()
         process.wait(20)

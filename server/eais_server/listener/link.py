@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ import grpc
 import grpc.aio
 
 from eais import channel, tls
-from eais.backoff import RESTART
+from eais.backoff import JITTER, RESTART
 from eais.errors import EaisError, make_error
 from eais.rpc.client import acall, astream
 from eais.rpc.hello import check_version, hello
@@ -138,7 +137,7 @@ class Link:
                 said = str(error)
             failures = 1 if self.joined.is_set() else failures + 1
             self.joined.clear()
-            await asyncio.sleep(RESTART.delay_s(failures, random.random))
+            await asyncio.sleep(RESTART.delay_s(failures, JITTER))
 
     async def _serve(self, commands: Commands) -> None:
         place, bundle = self._place(), self._identity()

@@ -26,7 +26,9 @@ def two_shares() -> list[hosts_pb2.ShareGrant]:
 
 
 def on_disk(bench: ListenerBench) -> list[str]:
-    return sorted(path.name for path in (bench.directory / "leases").iterdir())
+    # A name with a dot in front is a file that is being replaced right now.
+    names = (path.name for path in (bench.directory / "leases").iterdir())
+    return sorted(name for name in names if not name.startswith("."))
 
 
 def counted(listener: Listener) -> Counters:
