@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -21,5 +23,15 @@ def _place(environ: Mapping[str, str], own: str, xdg: str, fallback: str) -> Pat
         return Path(environ[own]).absolute()
     base = environ.get(xdg, "")
     # The XDG specification: a relative path is invalid and ignored.
-    root = Path(base) if base.startswith("/") else Path(environ.get("HOME", "/")) / fallback
+    root = Path(base) if base.startswith("/") else _home(environ) / fallback
     return root / "eais"
+
+
+def _home(environ: Mapping[str, str]) -> Path:
+    """`$HOME`, else what the system's list of users says: a service may have no `HOME`."""
+    if environ.get("HOME"):
+        return Path(environ["HOME"])
+    try:
+        return Path(pwd.getpwuid(os.getuid()).pw_dir)
+    except KeyError:
+        return Path("/")

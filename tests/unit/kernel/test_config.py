@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,3 +83,10 @@ def test_xdg() -> None:
     assert config_dir({"HOME": "/h", "XDG_CONFIG_HOME": "/c"}) == Path("/c/eais")
     assert state_dir({"HOME": "/h", "XDG_STATE_HOME": "relative"}) == Path("/h/.local/state/eais")
     assert state_dir({"HOME": "/h", "EAIS_STATE_DIR": "/s"}) == Path("/s")
+
+
+@pytest.mark.parametrize("environ", [{}, {"HOME": ""}])
+def test_without_home_places_are_the_users_all_the_same(environ: dict[str, str]) -> None:
+    home = Path(pwd.getpwuid(os.getuid()).pw_dir)
+    assert config_dir(environ) == home / ".config/eais"
+    assert state_dir(environ) == home / ".local/state/eais"
