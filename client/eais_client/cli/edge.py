@@ -66,10 +66,12 @@ def _usage(error: Exception) -> UsageError:
 
 
 def _tell(error: Exception, stderr: TextIO, debug: bool) -> int:
-    if debug:
-        traceback.print_exception(error, file=stderr)
     told = as_eais_error(error)
-    stderr.write(error_line(told) + "\n")
+    with contextlib.suppress(OSError):  # where nothing can be said the exit code still says it
+        if debug:
+            traceback.print_exception(error, file=stderr)
+        stderr.write(error_line(told) + "\n")
+        stderr.flush()
     return exit_code(told)
 
 

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
@@ -45,13 +46,18 @@ def replace_process(command: list[str]) -> None:
     os.execv(command[0], command)
 
 
+def or_nowhere(stream: TextIO | None) -> TextIO:
+    """`stream`, or one that keeps nothing: Python has none for a descriptor that was closed."""
+    return stream if stream is not None else Path(os.devnull).open("w")
+
+
 @dataclass(frozen=True, slots=True)
 class Outside:
     """The seams of the command line; tests give fakes."""
 
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
-    stdout: TextIO = field(default_factory=lambda: sys.stdout)
-    stderr: TextIO = field(default_factory=lambda: sys.stderr)
+    stdout: TextIO = field(default_factory=lambda: or_nowhere(sys.stdout))
+    stderr: TextIO = field(default_factory=lambda: or_nowhere(sys.stderr))
     connect: Callable[[ContextStore, Context], PoolClient] = connect
     ask_status: Callable[[ContextStore, Context], PoolStatus] = ask_status
     processes: Callable[[], Processes] = local_processes

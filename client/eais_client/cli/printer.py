@@ -36,11 +36,6 @@ class Printer:
     environ: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def for_machines(self) -> bool:
-        """Whether a program reads the answer."""
-        return self.format in (Format.JSON, Format.YAML)
-
-    @property
     def wide(self) -> bool:
         """Whether all columns are wanted."""
         return self.format is Format.WIDE
@@ -54,14 +49,12 @@ class Printer:
                 text = to_yaml(data)
             case _:
                 text = "".join(f"{line}\n" for line in lines)
-        self.stdout.write(text)
-        self.stdout.flush()
-
-    def say(self, text: str) -> None:
-        """Words for people: on standard output, or on standard error when that is a program's."""
-        stream = self.stderr if self.for_machines else self.stdout
-        stream.write(f"{text}\n")
-        stream.flush()
+        try:
+            self.stdout.write(text)
+            self.stdout.flush()
+        except OSError as error:
+            error.filename = error.filename or "standard output"
+            raise
 
     def note(self, text: str) -> None:
         """Words beside the answer, always on standard error."""

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import errno
 import io
+import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +11,8 @@ import pytest
 
 from eais.errors import REASONS, ConfigError, EaisError
 from eais_client.cli.edge import as_eais_error, run
+from eais_client.cli.main import main
+from eais_client.cli.outside import or_nowhere
 from eais_client.cli.testing import FakeOutside, Said
 
 SUBCOMMANDS = [
@@ -142,3 +146,27 @@ def test_a_broken_context_file_names_its_place(eais: FakeOutside) -> None:
     assert said.code == 2
     assert said.err.startswith("error: CONFIG: ")
     assert "config.toml:1:1" in said.err
+
+
+class Full(io.StringIO):
+    """A stream on a full disk."""
+
+    def flush(self) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_an_answer_that_cannot_be_written_is_said(eais: FakeOutside) -> None:
+    err = io.StringIO()
+    assert main(["version"], eais.outside(Full(), err)) == 2
+    assert err.getvalue() == "error: STATE_DIR: standard output: No space left on device\n"
+
+
+def test_where_nothing_can_be_said_the_code_says_it(eais: FakeOutside) -> None:
+    assert main(["describe", "ei-none"], eais.outside(err=Full())) == 2
+
+
+def test_a_stream_that_was_closed_keeps_nothing() -> None:
+    with or_nowhere(None) as stream:
+        print("words", file=stream, flush=True)
+        assert stream.name == os.devnull
+    assert or_nowhere(sys.stdout) is sys.stdout
