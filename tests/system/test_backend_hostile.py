@@ -38,7 +38,12 @@ def add(w: TensorProto) -> bytes:
 
 def lying(**fields: Any) -> bytes:
     """A model whose initializer says what isn't so."""
-    given = {"name": "w", "data_type": TensorProto.FLOAT, "dims": [2], "raw_data": W} | fields
+    given: dict[str, Any] = {
+        "name": "w",
+        "data_type": TensorProto.FLOAT,
+        "dims": [2],
+        "raw_data": W,
+    } | fields
     return add(TensorProto(**given))
 
 
@@ -270,7 +275,7 @@ T = value_pb2.ElementType
 
 
 def tensor(**fields: Any) -> value_pb2.Value:
-    given = {"type": T.FLOAT, "dims": [3, 2], "raw": bytes(24)} | fields
+    given: dict[str, Any] = {"type": T.FLOAT, "dims": [3, 2], "raw": bytes(24)} | fields
     return value_pb2.Value(tensor=value_pb2.Tensor(**given))
 
 
