@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from eais.backoff import Rng
@@ -137,9 +137,16 @@ class Attachment:
         with self._lock:
             return Load(self._instance.id, len(self._pending), self._answered)
 
-    def close(self) -> None:
-        """End all streams; calls under way fail with SESSION_CLOSED."""
-        for session in list(self._held):
+    @property
+    def over(self) -> bool:
+        """Whether nobody can use it any more: its instance is gone, its sessions are closed."""
+        with self._lock:
+            deleted = self._instance.state is InstanceState.DELETED
+            return deleted and not self._held and not self._pending
+
+    def close(self, *, exiting: bool = False) -> None:
+        """End all streams; calls under way fail with SESSION_CLOSED, unless it is `exiting`."""
+        for session in [] if exiting else list(self._held):
             self._post(events.SessionDropped(session))
         self._alarm.close()
         with self._lock:
@@ -187,8 +194,16 @@ class Attachment:
     def _post(self, event: events.Event) -> None:
         with self._lock:
             actions = on_event(self._state, event, self._tools.clock())
-        for action in actions:
-            self._act(action)
+        self._act_all(iter(actions))
+
+    def _act_all(self, actions: Iterator[events.Action]) -> None:
+        try:
+            for action in actions:
+                self._act(action)
+        except BaseException:
+            # Ctrl-C in a caller's thread: what was decided is done all the same.
+            self._tools.spawn("eais-act", lambda: self._act_all(actions))
+            raise
 
     def _act(self, action: events.Action) -> None:
         match action:
@@ -209,7 +224,8 @@ class Attachment:
     def _act_on_streams(self, action: events.Action) -> None:
         match action:
             case events.Connect():
-                self._connect(action)
+                # Never in a caller's thread, where Ctrl-C could leave it half done.
+                self._tools.spawn("eais-connect", lambda: self._connect(action))
             case events.Disconnect(stream):
                 self._disconnect(stream)
             case events.Find():

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import TypeVar
@@ -17,6 +18,7 @@ import grpc
 from google.protobuf.message import Message
 
 from eais import channel as tuning
+from eais.deadline import NEVER, Deadline
 from eais.errors import IdentityError, UsageError
 from eais.rpc import client
 from eais.rpc.hello import check_version, hello
@@ -95,30 +97,38 @@ def _dial(address: Address, bundle: Bundle) -> grpc.Channel:
 class Peer:
     """A server whose unary and upload verbs are called; safe from any thread.
 
-    The service's Greet is the first call on each channel.
+    The service's Greet is the first call on each channel; `timeout_s` is for both.
     """
 
-    def __init__(self, dialer: Dialer, address: Address, greet: Greet, unreachable: str) -> None:
+    def __init__(
+        self,
+        dialer: Dialer,
+        address: Address,
+        greet: Greet,
+        unreachable: str,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._clock = clock
         self._dialer = dialer
         self.address = address
         self._greet = greet
-        self._unreachable = unreachable
+        self.unreachable = unreachable
         self._lock = threading.Lock()
         self._held: tuple[Bundle, grpc.Channel] | None = None
         self._greeted: grpc.Channel | None = None
 
     def call(self, verb: Verb[Req, Rep], request: Req, timeout_s: float | None) -> Rep:
         """Call a unary verb; every failure is an `EaisError`."""
-        channel = self._ready(timeout_s)
-        return client.call(
-            channel, verb, request, timeout_s=timeout_s, unreachable=self._unreachable
-        )
+        until = self._until(timeout_s)
+        channel, left_s = self._ready(until), self._left_s(until)
+        return client.call(channel, verb, request, timeout_s=left_s, unreachable=self.unreachable)
 
     def upload(self, verb: Verb[Req, Rep], requests: Iterable[Req], timeout_s: float | None) -> Rep:
         """Call an upload verb; every failure is an `EaisError`."""
-        channel = self._ready(timeout_s)
+        until = self._until(timeout_s)
+        channel, left_s = self._ready(until), self._left_s(until)
         return client.upload(
-            channel, verb, requests, timeout_s=timeout_s, unreachable=self._unreachable
+            channel, verb, requests, timeout_s=left_s, unreachable=self.unreachable
         )
 
     def channel(self) -> grpc.Channel:
@@ -137,15 +147,21 @@ class Peer:
         if held is not None:
             held[1].close()
 
-    def _ready(self, timeout_s: float | None) -> grpc.Channel:
+    def _until(self, timeout_s: float | None) -> Deadline:
+        return NEVER if timeout_s is None else Deadline(self._clock() + timeout_s)
+
+    def _left_s(self, until: Deadline) -> float | None:
+        return until.left_or_none(self._clock())
+
+    def _ready(self, until: Deadline) -> grpc.Channel:
         channel = self.channel()
         if self._greeted is not channel:
             reply = client.call(
                 channel,
                 self._greet,
                 hello(SOFTWARE),
-                timeout_s=timeout_s,
-                unreachable=self._unreachable,
+                timeout_s=self._left_s(until),
+                unreachable=self.unreachable,
             )
             check_version(reply)
             self._greeted = channel

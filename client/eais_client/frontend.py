@@ -15,6 +15,7 @@ from typing import TypeVar
 from eais.backoff import JITTER, RETRY
 from eais.deadline import Deadline
 from eais.errors import EaisError
+from eais.instance import InstanceState
 from eais.tls import LeafFile
 from eais_client.attachment import Attachment, Tools
 from eais_client.background import Callbacks, ThreadAlarm, spawn_thread
@@ -70,11 +71,17 @@ class FrontEnd:
                 self._watch = self._wire.watch(self)
                 self.callbacks.start()
             found = self._attachments.get(instance.id)
+            over = [] if found else [each for each in self._attachments.values() if each.over]
+            for each in over:
+                del self._attachments[each.instance]
             if found is None:
                 limits = self._config.limits()
-                found = Attachment(instance, frontend, self._wire, limits, self._tools, self._want)
-                self._attachments[instance.id] = found
-                return found
+                made = Attachment(instance, frontend, self._wire, limits, self._tools, self._want)
+                self._attachments[instance.id] = made
+        for each in over:
+            each.close()
+        if found is None:
+            return made
         found.on_instance(instance)
         return found
 
@@ -83,8 +90,11 @@ class FrontEnd:
         if os.getpid() != self._pid:
             raise forked()
 
-    def close(self) -> None:
-        """End the Watch, all attachments and all channels."""
+    def close(self, *, exiting: bool = False) -> None:
+        """End the Watch, all attachments and all channels.
+
+        `exiting`: the interpreter ends. Only daemons wait for answers then, and end with it.
+        """
         if os.getpid() != self._pid:
             return  # they are the parent's
         with self._lock:
@@ -94,13 +104,15 @@ class FrontEnd:
         if watch is not None:
             watch.close()
         for attachment in attachments:
-            attachment.close()
+            attachment.close(exiting=exiting)
         self._wire.close()
 
     def instance(self, instance: Instance) -> None:
         """See `WatchEvents`."""
         with self._lock:
             self._known[instance.id] = instance
+            if instance.state is InstanceState.DELETED:
+                del self._known[instance.id]
             attachment = self._attachments.get(instance.id)
         if attachment is not None:
             attachment.on_instance(instance)
@@ -133,6 +145,7 @@ class FrontEnd:
                 failures += 1
                 wait_s = RETRY.delay_s(failures, self._tools.rng)
                 if until.passed(clock() + wait_s):
+                    deadline.check(clock())
                     error.hint = error.hint or "`eais pool status` says whether it runs"
                     raise
             self._tools.sleep(wait_s)
@@ -171,13 +184,13 @@ def real_tools(config: ClientConfig) -> Tools:
     return tools
 
 
-def close_all() -> None:
+def close_all(*, exiting: bool = False) -> None:
     """End every front-end of this process; sessions made later begin anew."""
     with _lock:
         frontends = list(_frontends.values())
         _frontends.clear()
     for frontend in frontends:
-        frontend.close()
+        frontend.close(exiting=exiting)
 
 
 def _after_fork() -> None:
@@ -188,4 +201,4 @@ def _after_fork() -> None:
 
 
 os.register_at_fork(after_in_child=_after_fork)
-atexit.register(close_all)
+atexit.register(close_all, exiting=True)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
+from typing import TypeVar
+
+from google.protobuf.message import Message
 
 from eais.backoff import JITTER
-from eais.errors import UsageError
+from eais.errors import DeadlineExceeded, Unavailable, UsageError
 from eais.identity import Role
 from eais.rpc import verbs
 from eais.rpc.v1 import listener_pb2, pool_pb2
+from eais.rpc.verbs import Verb
 from eais_client.context import Context
 from eais_client.data_stream import GrpcDataStream
 from eais_client.dialer import Dialer, Peer
@@ -17,6 +21,9 @@ from eais_client.instances import Address, Instance, Worker, workers_of
 from eais_client.pool_client import pool_peer
 from eais_client.watch import GrpcWatch
 from eais_client.wire import StreamEvents, Timeout, WatchEvents
+
+Req = TypeVar("Req", bound=Message)
+Rep = TypeVar("Rep", bound=Message)
 
 
 class GrpcWire:
@@ -38,12 +45,12 @@ class GrpcWire:
     def describe(self, instance: str, timeout_s: Timeout) -> Instance:
         """See `Wire`."""
         request = pool_pb2.DescribeRequest(instance=instance)
-        reply = self._pool.call(verbs.POOL_DESCRIBE, request, timeout_s)
+        reply = _asked(self._pool, verbs.POOL_DESCRIBE, request, timeout_s)
         return Instance.of_message(reply.instance)
 
     def list(self, timeout_s: Timeout) -> tuple[Instance, ...]:
         """See `Wire`."""
-        reply = self._pool.call(verbs.POOL_LIST, pool_pb2.ListRequest(), timeout_s)
+        reply = _asked(self._pool, verbs.POOL_LIST, pool_pb2.ListRequest(), timeout_s)
         return tuple(Instance.of_message(message) for message in reply.instances)
 
     def watch(self, events: WatchEvents) -> GrpcWatch:
@@ -67,7 +74,7 @@ class GrpcWire:
     ) -> tuple[Worker, ...]:
         """See `Wire`."""
         request = listener_pb2.LocateRequest(instance=instance, epoch=epoch)
-        reply = self._listener(listener).call(verbs.LISTENER_LOCATE, request, timeout_s)
+        reply = _asked(self._listener(listener), verbs.LISTENER_LOCATE, request, timeout_s)
         return workers_of(reply.workers)
 
     def stream(self, number: int, worker: Address, events: StreamEvents) -> GrpcDataStream:
@@ -88,3 +95,11 @@ class GrpcWire:
                     self._dialer, address, verbs.LISTENER_GREET, "HOST_UNREACHABLE"
                 )
             return self._listeners[address]
+
+
+def _asked(peer: Peer, verb: Verb[Req, Rep], request: Req, timeout_s: Timeout) -> Rep:
+    """The answer to a question; a peer that keeps silent is away: it is no caller's deadline."""
+    try:
+        return peer.call(verb, request, timeout_s)
+    except DeadlineExceeded:
+        raise Unavailable(peer.unreachable, f"no answer in {timeout_s or 0:.3g} s") from None

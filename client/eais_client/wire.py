@@ -145,6 +145,7 @@ class Wire(Protocol):
     """The pool, its listeners and workers, as one front-end reaches them.
 
     Every failure is an `EaisError`. `timeout_s` None means as long as the peer is alive.
+    A peer that doesn't answer a question (describe, list, locate) in time is unreachable.
     """
 
     def frontend(self) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
+import queue
 import subprocess
 import sys
 import threading
@@ -16,9 +18,12 @@ from eais.errors import EaisError, IdentityError
 from eais.identity import Identity
 from eais.rpc import server, verbs
 from eais.rpc.v1 import common_pb2, pool_pb2
+from eais_client.context import Context
 from eais_client.dialer import Dialer, Peer
+from eais_client.grpc_wire import GrpcWire
 from eais_client.instances import Address, Instance
 from eais_client.testing import fake_instance
+from eais_client.testing.fakes import FakeClock
 from eais_client.testing.messages import instance_message
 from eais_client.watch import GrpcWatch, cpu_load
 from eais_client.wire import Load
@@ -119,6 +124,45 @@ def test_nobody_there_is_told_by_its_own_reason(served: Rig) -> None:
     made.close()
 
 
+def test_a_silent_pool_is_away_and_no_deadline_of_a_caller(served: Rig) -> None:
+    async def silent(request: pool_pb2.ListRequest, caller: server.Caller) -> pool_pb2.ListReply:
+        never: asyncio.Future[pool_pb2.ListReply] = asyncio.get_running_loop().create_future()
+        return await never
+
+    greet = server.greet(verbs.POOL_GREET, "eais-manager")
+    address = served.serve(Identity.manager(POOL), greet, server.unary(verbs.POOL_LIST, silent))
+    wire = GrpcWire(served.dialer(), Context("c", POOL, str(address)))
+    with pytest.raises(EaisError) as caught:
+        wire.list(0.1)
+    assert (caught.value.reason, caught.value.retryable) == ("POOL_UNREACHABLE", True)
+    wire.close()
+
+
+def test_hello_takes_of_the_calls_own_time(served: Rig) -> None:
+    clock = FakeClock()
+    left: list[float | None] = []
+
+    async def greet(request: common_pb2.Hello, caller: server.Caller) -> common_pb2.HelloReply:
+        clock.sleep(6.0)
+        return common_pb2.HelloReply(version=1)
+
+    async def listed(request: pool_pb2.ListRequest, caller: server.Caller) -> pool_pb2.ListReply:
+        left.append(caller.timeout_s)
+        return pool_pb2.ListReply()
+
+    address = served.serve(
+        Identity.manager(POOL),
+        server.unary(verbs.POOL_GREET, greet),
+        server.unary(verbs.POOL_LIST, listed),
+    )
+    made = Peer(served.dialer(), address, verbs.POOL_GREET, "POOL_UNREACHABLE", clock)
+    ask(made)
+    (seconds,) = left
+    assert seconds is not None
+    assert seconds < 5.0
+    made.close()
+
+
 def refused(dialer: Dialer) -> IdentityError:
     with pytest.raises(IdentityError) as caught:
         dialer.dial(Address("127.0.0.1", 1, "x"))
@@ -187,6 +231,31 @@ def test_the_watch_tells_and_is_told_and_begins_again(served: Rig) -> None:
     watch._thread.join(WAIT_S)
     assert not watch._thread.is_alive()
     assert next(up for up in pool.heard if up.HasField("want")).want.instance == "ei-1"
+    made.close()
+
+
+def test_a_watch_that_begins_again_does_so_with_the_newest_leaf(served: Rig) -> None:
+    pool, callers = Pool(), queue.SimpleQueue[str]()
+
+    async def watch(
+        requests: AsyncIterator[pool_pb2.WatchUp], caller: server.Caller
+    ) -> AsyncIterator[pool_pb2.WatchDown]:
+        callers.put(caller.identity.name)
+        yield pool_pb2.WatchDown(hello=common_pb2.HelloReply(version=1))
+        async for _ in requests:
+            pass
+
+    bindings = (*pool.bindings()[:2], server.stream(verbs.POOL_WATCH, watch))
+    dialer = served.dialer()
+    address = served.serve(Identity.manager(POOL), *bindings)
+    made = Peer(dialer, address, verbs.POOL_GREET, "POOL_UNREACHABLE")
+    watching = GrpcWatch(made, Told(), lambda: 0.0)
+    assert callers.get(timeout=WAIT_S) == "owner"
+    served.leaf(Identity.frontend(POOL, "default", "renewed"))  # the same file
+    served.stop()
+    served.serve(Identity.manager(POOL), *bindings, port=address.port)
+    assert callers.get(timeout=WAIT_S) == "renewed"
+    watching.close()
     made.close()
 
 
