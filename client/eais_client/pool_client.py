@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Iterable
-from typing import Protocol, TypeVar
+from typing import Protocol, Self, TypeVar
 
 from google.protobuf.message import Message
 
@@ -45,8 +45,8 @@ class Caller(Protocol):
         ...
 
 
-class _Patient:
-    """Calls that are sent again while the manager doesn't answer."""
+class _ManagerClient:
+    """Calls to the manager, which are sent again while it doesn't answer."""
 
     def __init__(
         self,
@@ -57,13 +57,23 @@ class _Patient:
         sleep: Callable[[float], None] = time.sleep,
         rng: Rng = JITTER,
     ) -> None:
-        self.peer = peer
+        self._peer = peer
         self._patience_s = patience_s
         self._clock = clock
         self._sleep = sleep
         self._rng = rng
 
-    def call(self, verb: Verb[Req, Rep], request: Req) -> Rep:
+    def close(self) -> None:
+        """End the connection."""
+        self._peer.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def _call(self, verb: Verb[Req, Rep], request: Req) -> Rep:
         """Call until answered, refused, or out of patience or time."""
         patience = Deadline.after(self._patience_s, self._clock())
         caller = current()
@@ -71,7 +81,7 @@ class _Patient:
         while True:
             try:
                 caller.check(self._clock())
-                return self.peer.call(verb, request, caller.left_or_none(self._clock()))
+                return self._peer.call(verb, request, caller.left_or_none(self._clock()))
             except EaisError as error:
                 failures += 1
                 wait_s = RETRY.delay_s(failures, self._rng)
@@ -80,28 +90,13 @@ class _Patient:
                     raise
             self._sleep(wait_s)
 
-    def close(self) -> None:
-        """End the connection."""
-        self.peer.close()
 
-
-class PoolClient:
+class PoolClient(_ManagerClient):
     """The verbs of a front-end; `with deadline(...)` bounds each call. Thread-safe.
 
     Every failure is an `EaisError`: POOL_UNREACHABLE, NOT_FOUND (also for what is another
     tenant's), WRONG_STATE, NO_DEVICE, TYPE_UNKNOWN, QUOTA, CERT_..., ...
     """
-
-    def __init__(
-        self,
-        peer: Caller,
-        *,
-        patience_s: float = PATIENCE_S,
-        clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
-        rng: Rng = JITTER,
-    ) -> None:
-        self._calls = _Patient(peer, patience_s=patience_s, clock=clock, sleep=sleep, rng=rng)
 
     @classmethod
     def of_context(
@@ -146,36 +141,15 @@ class PoolClient:
 
     def list(self) -> tuple[Instance, ...]:
         """All instances of the caller's tenant that aren't DELETED."""
-        reply = self._calls.call(verbs.POOL_LIST, pool_pb2.ListRequest())
+        reply = self._call(verbs.POOL_LIST, pool_pb2.ListRequest())
         return _instances(reply.instances)
 
-    def close(self) -> None:
-        """End the connection."""
-        self._calls.close()
-
-    def __enter__(self) -> PoolClient:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
-
     def _instance(self, verb: Verb[Req, pool_pb2.InstanceReply], request: Req) -> Instance:
-        return Instance.of_message(self._calls.call(verb, request).instance)
+        return Instance.of_message(self._call(verb, request).instance)
 
 
-class OperatorClient:
+class OperatorClient(_ManagerClient):
     """The pool's management plane, as the context's operator. Thread-safe."""
-
-    def __init__(
-        self,
-        peer: Caller,
-        *,
-        patience_s: float = PATIENCE_S,
-        clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
-        rng: Rng = JITTER,
-    ) -> None:
-        self._calls = _Patient(peer, patience_s=patience_s, clock=clock, sleep=sleep, rng=rng)
 
     @classmethod
     def of_context(
@@ -190,18 +164,8 @@ class OperatorClient:
 
     def status(self) -> PoolStatus:
         """Hosts, devices and shares as they are now."""
-        reply = self._calls.call(verbs.POOL_ADMIN_STATUS, hosts_pb2.PoolStatusRequest())
+        reply = self._call(verbs.POOL_ADMIN_STATUS, hosts_pb2.PoolStatusRequest())
         return PoolStatus.of_message(reply)
-
-    def close(self) -> None:
-        """End the connection."""
-        self._calls.close()
-
-    def __enter__(self) -> OperatorClient:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
 
 
 def pool_peer(dialer: Dialer, context: Context) -> Peer:
