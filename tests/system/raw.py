@@ -41,20 +41,20 @@ def open_session(
         if reply.missing:
             by_digest = {sha256(data).digest(): data for data in (model, *files.values())}
             for missing in reply.missing:
-                push(line, at, by_digest[missing.sha256])
+                push(line, at, by_digest[missing.sha256], missing.offset)
             reply = client.call(line, verbs.LISTENER_OPEN, request, timeout_s=60, unreachable="X")
     return reply.session
 
 
-def push(line: Any, at: pool_pb2.Instance, data: bytes) -> None:
-    """Send one file."""
+def push(line: Any, at: pool_pb2.Instance, data: bytes, start: int) -> None:
+    """Send one file, from where the listener's copy of it ends."""
     first = listener_pb2.PushChunk(
         instance=at.id, epoch=at.epoch, sha256=sha256(data).digest(), size=len(data)
     )
     chunks = [
         listener_pb2.PushChunk(offset=offset, data=data[offset : offset + CHUNK])
-        for offset in range(0, len(data), CHUNK)
-    ] or [listener_pb2.PushChunk()]
+        for offset in range(start, len(data), CHUNK)
+    ] or [listener_pb2.PushChunk(offset=start)]
     chunks[0].MergeFrom(first)
     client.upload(line, verbs.LISTENER_PUSH, chunks, timeout_s=60, unreachable="X")
 
