@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import fcntl
 import os
 import selectors
@@ -141,18 +142,28 @@ class Supervisor:
                     self._running = False
 
     def _start(self, name: str) -> None:
-        with (self._plan.state_dir / f"{name}.log").open("ab") as log:
-            child = subprocess.Popen(
-                self._commands[name], stdin=subprocess.DEVNULL, stdout=log, stderr=log
-            )
+        try:
+            child = self._spawn(name)
+        except OSError as error:  # no memory, no descriptors, no log: as if it had ended at once
+            self._log(f"{name} can't be started: {error}")
+            self._feed(restarts.Started(name, 0))
+            self._feed(restarts.Ended(name))
+            return
         self._children[name] = child
         self._selector.register(os.pidfd_open(child.pid), selectors.EVENT_READ, name)
         self._feed(restarts.Started(name, child.pid))
 
+    def _spawn(self, name: str) -> subprocess.Popen[bytes]:
+        with (self._plan.state_dir / f"{name}.log").open("ab") as log:
+            return subprocess.Popen(
+                self._commands[name], stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+
     def _log(self, text: str) -> None:
         stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        sys.stderr.write(f"{stamp} eais-supervisor {text}\n")
-        sys.stderr.flush()
+        with contextlib.suppress(OSError):  # a full disk is no reason to end the pool
+            sys.stderr.write(f"{stamp} eais-supervisor {text}\n")
+            sys.stderr.flush()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
