@@ -113,7 +113,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _run(given)
     except OSError as error:
         where = error.filename or given.state_dir
-        failure: EaisError = ConfigError("STATE_DIR", f"{where}: {error.strerror or error}")
+        text = f"{where}: {error.strerror}" if error.strerror else str(error)
+        failure: EaisError = ConfigError("STATE_DIR", text)
     except EaisError as error:
         failure = error
     sys.stderr.write(error_line(failure) + "\n")

@@ -270,6 +270,7 @@ def test_what_keeps_it_from_serving_is_one_line(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1].startswith("error: STATE_DIR: ")
+    assert done.stderr.count(str(state_dir)) == 1
     assert "Traceback" not in done.stderr
 
 
