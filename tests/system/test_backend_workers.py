@@ -58,7 +58,9 @@ def workers_of(stack: Stack) -> dict[int, str]:
 
 
 def worker_of(stack: Stack, title: str) -> int | None:
-    return next((pid for pid, found in workers_of(stack).items() if found == title), None)
+    """One that has threads: before it is confined it starts none."""
+    found = (pid for pid, its in workers_of(stack).items() if its == title)
+    return next((pid for pid in found if len(os.listdir(f"/proc/{pid}/task")) > 1), None)
 
 
 def pid_of(stack: Stack, title: str) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from eais.errors import make_error
 from eais.rpc.server import Binding, Caller, greet, unary, upload
@@ -27,6 +28,8 @@ class UserPlane:
     def __init__(self, host: Host, openings: Openings) -> None:
         self._host = host
         self._openings = openings
+        # The files that are being sent, by tenant and SHA-256; set when that ends.
+        self._sending: dict[tuple[str, bytes], asyncio.Event] = {}
 
     def bindings(self) -> list[Binding]:
         """All verbs of the plane."""
@@ -70,13 +73,27 @@ class UserPlane:
         first = await _next(chunks, config.first_message_timeout_s, "FIRST_MESSAGE_TIMEOUT")
         lease = self._admit(caller, first.instance, first.epoch)
         _check_first(first, config.model_max_bytes)
-        coming = await self._begun(lease.tenant, first)
-        try:
-            await self._write(coming, first, chunks, lease.instance)
-            await asyncio.to_thread(coming.finish)
-        finally:
-            await asyncio.shield(asyncio.to_thread(coming.abort))
+        async with self._turn(lease.tenant, first.sha256):
+            coming = await self._begun(lease.tenant, first)
+            try:
+                await self._write(coming, first, chunks, lease.instance)
+                await asyncio.to_thread(coming.finish)
+            finally:
+                await asyncio.shield(asyncio.to_thread(coming.abort))
         return listener_pb2.PushReply(size=coming.size)
+
+    @asynccontextmanager
+    async def _turn(self, tenant: str, sha256: bytes) -> AsyncIterator[None]:
+        """Wait while another call sends the same file: then there is nothing left to send."""
+        file = (tenant, sha256)
+        while other := self._sending.get(file):
+            await other.wait()
+        ended = self._sending[file] = asyncio.Event()
+        try:
+            yield
+        finally:
+            del self._sending[file]
+            ended.set()
 
     async def _begun(self, tenant: str, first: listener_pb2.PushChunk) -> Upload:
         loop, store = asyncio.get_running_loop(), self._host.store

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import suppress
 from hashlib import sha256
 from typing import Any
 
@@ -343,6 +344,28 @@ def test_a_push_that_stalls_is_ended_and_can_be_resumed(bench: ListenerBench, ru
             assert (await pushed(bench, first_chunk(data=MODEL[:8]))).reason == "DEADLINE_EXCEEDED"
             (missing,) = (await bench.open(MODEL)).missing
             assert missing.offset == 8
+
+    run(test())
+
+
+def test_a_push_of_what_another_sends_waits_for_that(bench: ListenerBench, run: Run) -> None:
+    async def test() -> None:
+        async with bench.granted(), bench.channel() as line:
+            await bench.open(MODEL)
+            stub: Any = line.stream_unary(
+                LISTENER_PUSH.path,
+                listener_pb2.PushChunk.SerializeToString,
+                listener_pb2.PushReply.FromString,
+            )
+            calls = [stub() for _ in range(3)]
+            for call in calls:
+                await call.write(first_chunk(data=MODEL[:4]))
+                # On the same connection, so it was begun.
+                await acall(line, LISTENER_LOCATE, locate(), timeout_s=20, unreachable="X")
+            for call in calls:
+                with suppress(asyncio.InvalidStateError):  # it was answered already
+                    await call.write(listener_pb2.PushChunk(offset=4, data=MODEL[4:]))
+            assert [(await call).size for call in calls] == [len(MODEL)] * 3
 
     run(test())
 
