@@ -58,7 +58,8 @@ class RemoteSession:
         self._choice = read_choice(providers, provider_options, os.environ)
         self._closed = False
         frontend = self._frontend = frontend or _usable_frontend(path_or_bytes)
-        deadline = self._deadline()
+        deadline = current()
+        deadline.check(frontend.clock())
         source = read_model(path_or_bytes, lambda: deadline.check(frontend.clock()))
         instance = frontend.select(self._choice.instance, deadline)
         self._attachment = frontend.attachment(instance)

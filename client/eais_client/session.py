@@ -26,7 +26,8 @@ class InferenceSession:
         sess_options: ours or onnxruntime's `SessionOptions`.
         providers: as onnxruntime takes them; names that the instance lacks are warned of.
         provider_options: as onnxruntime takes them; also one dict. Our own keys are
-            `instance` ("ei-...": which one) and `timeout_s` (how long each call may take).
+            `instance` ("ei-...": which one) and `timeout_s` (how long each `run` may take;
+            the making of the session is bounded by `eais.deadline` alone).
         frontend: for tests; the one of the context in force is used otherwise.
 
     Raises what onnxruntime raises for the same mistake (`NoSuchFile`, `InvalidProtobuf`,

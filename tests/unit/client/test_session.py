@@ -289,6 +289,14 @@ def test_ctrl_c_ends_the_call_and_tells_the_worker(make: Maker, wire: FakeWire) 
     assert stream.cancelled == [stream.sent[0].call_id]
 
 
+def test_the_option_timeout_s_does_not_bound_the_upload(
+    make: Maker, wire: FakeWire, fakes: FakeTools
+) -> None:
+    with eais.on_upload(lambda done, total: fakes.clock.sleep(1.0)):
+        session = make(MUL, provider_options={"timeout_s": 0.05})
+    session.run(None, {"X": ONES})
+
+
 def test_the_option_timeout_s_is_a_deadline_for_each_call(make: Maker, wire: FakeWire) -> None:
     session = make(MUL, provider_options={"timeout_s": 0.05})
     session.run(None, {"X": ONES})
