@@ -296,11 +296,6 @@ def client_credentials(bundle: Bundle) -> grpc.ChannelCredentials:
     return grpc.ssl_channel_credentials(bundle.ca_pem, bundle.key_pem, bundle.leaf_pem)
 
 
-def channel_options(expected_dns: str) -> list[tuple[str, str]]:
-    """The channel option by which the server must be `expected_dns`, whatever its address."""
-    return [("grpc.ssl_target_name_override", expected_dns)]
-
-
 def server_credentials(
     fetch: Callable[[], Bundle], refused: Callable[[IdentityError], None] | None = None
 ) -> grpc.ServerCredentials:

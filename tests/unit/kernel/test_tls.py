@@ -15,6 +15,7 @@ import pytest
 from grpc.experimental import session_cache  # type: ignore[attr-defined]  # not in the stubs
 
 from eais import tls
+from eais.channel import client_options
 from eais.errors import IdentityError
 from eais.identity import Identity, identity_of_peer
 from eais_pool.authority import Authority
@@ -172,11 +173,7 @@ def ask(
     port: int, bundle: tls.Bundle, expected: str, *options: tuple[str, object]
 ) -> tuple[str, str]:
     """(uri or reason, "") as the server sees us, or ("", why) when the channel won't open."""
-    channel_options = [
-        *tls.channel_options(expected),
-        ("grpc.use_local_subchannel_pool", 1),  # else a channel reuses another's connection
-        *options,
-    ]
+    channel_options = [*client_options(expected), *options]
     credentials = tls.client_credentials(bundle)
     with grpc.secure_channel(f"127.0.0.1:{port}", credentials, channel_options) as channel:
         try:
@@ -253,7 +250,7 @@ def test_a_client_without_a_leaf_is_refused(authority: Authority) -> None:
     manager = authority.bundle(MANAGER, NOW)
     bare = grpc.ssl_channel_credentials(authority.ca_pem)
     with sync_server(tls.server_credentials(lambda: manager)) as port:
-        options = tls.channel_options(name_of(MANAGER))
+        options = client_options(name_of(MANAGER))
         with grpc.secure_channel(f"127.0.0.1:{port}", bare, options) as channel:
             with pytest.raises(grpc.RpcError) as error:
                 unary(channel)(b"", timeout=20)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from pathlib import Path
 
 from eais_pool.brain.facts import LEDGER_KINDS
-from eais_pool.config import ManagerConfig
 
 ROOT = Path(__file__).resolve().parents[3]
 TEXT = (ROOT / "docs" / "pool.md").read_text()
@@ -17,11 +15,6 @@ def rows(heading: str) -> list[list[str]]:
     section = TEXT.split(f"## {heading}\n")[1].split("\n## ")[0]
     lines = [line for line in section.splitlines() if line.startswith("|")]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
-
-
-def test_the_settings_are_these_with_these_defaults() -> None:
-    said = {name.strip("`"): float(default) for name, default, _ in rows("Settings")}
-    assert said == {field.name: field.default for field in dataclasses.fields(ManagerConfig)}
 
 
 def test_the_parts_are_modules() -> None:
