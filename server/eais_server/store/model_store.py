@@ -160,12 +160,6 @@ class ModelStore:
             for key, file in zip(keys, files, strict=True):
                 place.link_at(self._held.disk, key, fd, file.location or MODEL_FILE_NAME)
 
-    def link(self, tenant: str, file: ManifestFile, target: Path) -> None:
-        """Hard-link one file to `target`, checked and raising as `place` does."""
-        key = self._usable(tenant, file)
-        with as_store_error():
-            place.link_file(self._held.disk, key, target)
-
     def sweep(self) -> int:
         """Reclaim uploads untouched for `partial_keep_s`, open ones too; how many bytes.
 

@@ -20,12 +20,6 @@ from eais_server.store.index import Key
 _DIR: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-def link_file(disk: Disk, key: Key, target: Path) -> None:
-    """Hard-link one file to `target`. Raises OSError."""
-    with _opened(os.open(target.parent, _DIR)) as fd:
-        disk.link(key, fd, target.name)
-
-
 @contextlib.contextmanager
 def new_folder(folder: Path) -> Iterator[int]:
     """A descriptor of the new directory `folder`, which goes again if the block raises.

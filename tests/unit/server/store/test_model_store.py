@@ -385,7 +385,7 @@ def test_a_file_that_vanished_under_the_store_is_asked_for_again(
 ) -> None:
     bench.put(CONTENT)
     bench.files()[0].unlink()
-    error = refusal(lambda: bench.store.link("a", FILE, tmp_path / "m"))
+    error = refusal(lambda: bench.store.place("a", [FILE], tmp_path / "m"))
     assert error.reason == "STORE_UNAVAILABLE"
     assert bench.offsets(FILE) == [0]
 
@@ -412,10 +412,10 @@ def test_placing_takes_a_new_folder_and_follows_no_link(bench: Bench, tmp_path: 
 def test_a_placed_file_outlives_its_eviction(bench: Bench, tmp_path: Path) -> None:
     bench.reopen(limit=len(CONTENT))
     bench.put(CONTENT)
-    bench.store.link("a", FILE, tmp_path / "m")
+    bench.store.place("a", [FILE], tmp_path / "m")
     bench.put(b"x")
     assert bench.offsets(FILE) == [0]
-    assert (tmp_path / "m").read_bytes() == CONTENT
+    assert (tmp_path / "m" / "model.onnx").read_bytes() == CONTENT
 
 
 def test_calls_of_many_threads_keep_the_accounts_true(bench: Bench) -> None:
