@@ -315,6 +315,9 @@ class Workers:
         try:
             while message := await control.receive():
                 self._hear(worker, message)
+                # What came together is received without a wait: one worker that says much must
+                # not keep the loop from all others.
+                await asyncio.sleep(0)
         except ControlBroken as error:
             log.warning("worker %s: %s", worker, error)
 

@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Coroutine
 from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -421,6 +422,23 @@ def test_a_worker_that_lies_of_what_it_counted_costs_nobody_the_listener(
             assert counted(listener).requests == most
             bench.revoke()
             assert (await bench.manager.heard("released")).epoch == 5
+
+    run(test())
+
+
+def test_a_worker_that_says_much_doesnt_keep_the_loop_to_itself(
+    bench: ListenerBench, run: Run
+) -> None:
+    async def test() -> None:
+        async with bench.granted() as listener:
+            (worker,) = bench.spawner.of(EI)
+            for n in range(1, 2001):
+                worker.say(heartbeat={"requests": n})
+            heard = [0]
+            while heard[-1] < 2000:
+                await asyncio.sleep(0)
+                heard.append(counted(listener).requests)
+            assert max(after - before for before, after in pairwise(heard)) <= 2
 
     run(test())
 
