@@ -151,6 +151,8 @@ class Attachment:
         self._alarm.close()
         with self._lock:
             streams, self._streams = list(self._streams.values()), {}
+            if exiting:
+                self._pending.clear()  # so that no failure that comes now reaches anybody
         for stream in streams:
             stream.close()
 

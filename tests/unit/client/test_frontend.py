@@ -98,6 +98,7 @@ def test_at_the_interpreters_end_nobody_is_told_anything(wire: Dialled, fakes: F
     pending = PendingCall(Outgoing(worker_pb2.Run(), Deferred(), 0), NEVER, told.append)
     frontend.attachment(wire.instances["ei-1"]).submit(next(iter(wire.sessions)), pending)
     frontend.close(exiting=True)
+    wire.streams[0].broke(make_error("CANCELLED", "the channel was closed"))
     assert told == []
     assert not wire.streams[0].open
     assert wire.said[-1] == "close"
