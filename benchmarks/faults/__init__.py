@@ -1,0 +1,1 @@
+"""Kills and freezes while calls go on: nothing may be lost or wrong."""
