@@ -21,8 +21,10 @@ class ListenerConfig:
         sessions_max: of one instance.
         session_idle_s: after which a session that nobody holds is dropped.
         spares: workers that wait to be adopted.
-        spawn_timeout_s, adopt_timeout_s, load_timeout_s, heartbeat_timeout_s: after which
-            a worker that starts, binds, loads or serves in silence is killed.
+        spawn_timeout_s, adopt_timeout_s, load_timeout_s: after which a worker that starts,
+            binds or loads is killed.
+        heartbeat_timeout_s: of silence, after which a worker that serves is looked at once
+            more, 0.4 s later, and killed; it speaks every 0.25 s.
         drain_grace_s: for calls in flight when the listener is told to end.
         first_message_timeout_s: for the first chunk of a push.
         chunk_timeout_s: for each later one.
@@ -40,7 +42,7 @@ class ListenerConfig:
     spawn_timeout_s: float = 60.0
     adopt_timeout_s: float = 10.0
     load_timeout_s: float = 120.0
-    heartbeat_timeout_s: float = 30.0
+    heartbeat_timeout_s: float = 1.25
     drain_grace_s: float = 2.0
     first_message_timeout_s: float = 5.0
     chunk_timeout_s: float = 45.0

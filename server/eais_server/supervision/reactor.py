@@ -106,7 +106,7 @@ def _bound(state: State, event: on.WorkerBound, now: float) -> list[do.Action]:
     if not worker or not _moved(worker, WorkerEvent.BOUND):
         return _astray(state, worker, "it bound a port at the wrong time", now)
     held, slot = _place(state, worker)
-    worker.deadline = now + state.limits.heartbeat_timeout_s
+    _heard(state, worker, now)
     if slot.port == event.port:
         return []
     slot.port = event.port
@@ -150,14 +150,14 @@ def _load_ended(state: State, worker: Worker, session: str, now: float) -> bool:
     if worker.state not in LOADS or worker.loading != session or not session:
         return False
     worker.loading = ""
-    worker.deadline = now + state.limits.heartbeat_timeout_s
+    _heard(state, worker, now)
     return True
 
 
 def _beat(state: State, event: on.Beat, now: float) -> list[do.Action]:
     worker = state.workers.get(event.worker)
     if worker and worker.state in LOADS and not worker.loading:
-        worker.deadline = now + state.limits.heartbeat_timeout_s
+        _heard(state, worker, now)
     return []
 
 
@@ -245,7 +245,20 @@ def _leave(state: State, worker: Worker, grace_s: float, now: float) -> list[do.
 
 def _tick(state: State, event: on.Tick, now: float) -> list[do.Action]:
     late = [worker for worker in state.workers.values() if now >= worker.deadline]
-    return [kill(worker, _lateness(worker)) for worker in late]
+    over = [worker for worker in late if not _doubted(state, worker, now)]
+    return [kill(worker, _lateness(worker)) for worker in over]
+
+
+def _doubted(state: State, worker: Worker, now: float) -> bool:
+    """Whether a silent worker gets a second look.
+
+    This process or the machine may have stood still: then what the worker said waits to be
+    read, or it had no chance to speak.
+    """
+    if worker.state not in LOADS or worker.loading or worker.doubted:
+        return False
+    worker.doubted, worker.deadline = True, now + state.limits.second_look_s
+    return True
 
 
 def _lateness(worker: Worker) -> str:
@@ -265,6 +278,10 @@ def _place(state: State, worker: Worker) -> tuple[Held, Slot]:
     assert worker.seat is not None
     held = state.leases[worker.seat[0]]
     return held, held.slots[worker.seat[1]]
+
+
+def _heard(state: State, worker: Worker, now: float) -> None:
+    worker.doubted, worker.deadline = False, now + state.limits.heartbeat_timeout_s
 
 
 def _moved(worker: Worker, event: WorkerEvent) -> bool:

@@ -21,7 +21,9 @@ class Limits:
     spawn_timeout_s: float = 60.0
     adopt_timeout_s: float = 10.0
     load_timeout_s: float = 120.0
-    heartbeat_timeout_s: float = 30.0
+    # Silence of a worker that serves; then it is looked at once more before it is killed.
+    heartbeat_timeout_s: float = 1.25
+    second_look_s: float = 0.4
     # Workers that may end before a grant that was never answered is given up.
     grant_attempts: int = 5
     # Beyond its grace, for the exit itself.
@@ -33,6 +35,7 @@ class Worker:
     """One process. `seat` is (instance, n) once it is adopted; at `deadline` it is killed.
 
     `since` it was spawned or, later, adopted. `killed` says why it is to go; "" if it isn't.
+    `doubted`: it was silent for too long, and is looked at once more at `deadline`.
     """
 
     id: int
@@ -44,6 +47,7 @@ class Worker:
     incarnation: int = 0
     killed: str = ""
     loading: str = ""
+    doubted: bool = False
     loaded: set[str] = field(default_factory=set)
 
 

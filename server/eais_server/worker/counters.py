@@ -10,7 +10,7 @@ from typing import Final, Protocol
 
 from eais.rpc.v1 import supervision_pb2
 
-HEARTBEAT_S: Final = 1.0
+HEARTBEAT_S: Final = 0.25
 
 
 @dataclass(slots=True)
