@@ -17,8 +17,9 @@ INLINE_BYTES: Final = 4 << 20
 # One Piece of a larger tensor, and one chunk of a model file.
 PIECE_BYTES: Final = 1 << 20
 
-KEEPALIVE_TIME_MS: Final = 5_000
-KEEPALIVE_TIMEOUT_MS: Final = 5_000
+KEEPALIVE_MS: Final = 5_000
+# Between manager and listener, where little is sent that an answer would have to wait behind.
+LINE_KEEPALIVE_MS: Final = 800
 HANDSHAKE_TIMEOUT_MS: Final = 5_000
 MAX_STREAMS_PER_CONNECTION: Final = 1_024
 
@@ -27,15 +28,21 @@ Options = list[tuple[str, str | int]]
 _COMMON: Options = [
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-    ("grpc.keepalive_time_ms", KEEPALIVE_TIME_MS),
-    ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
-    ("grpc.http2.ping_timeout_ms", KEEPALIVE_TIMEOUT_MS),
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.keepalive_permit_without_calls", 1),
 ]
 
 
-def client_options(server_name: str) -> Options:
+def _keepalive(every_ms: int) -> Options:
+    """A silent peer is asked after `every_ms`, and given up after as long again."""
+    return [
+        ("grpc.keepalive_time_ms", every_ms),
+        ("grpc.keepalive_timeout_ms", every_ms),
+        ("grpc.http2.ping_timeout_ms", every_ms),
+    ]
+
+
+def client_options(server_name: str, keepalive_ms: int = KEEPALIVE_MS) -> Options:
     """Options of a channel to the server whose certificate carries `server_name`.
 
     Retries belong to the client library, so gRPC's own are off; a channel
@@ -43,6 +50,7 @@ def client_options(server_name: str) -> Options:
     """
     return [
         *_COMMON,
+        *_keepalive(keepalive_ms),
         ("grpc.ssl_target_name_override", server_name),
         ("grpc.enable_retries", 0),
         ("grpc.use_local_subchannel_pool", 1),
@@ -54,13 +62,14 @@ def client_options(server_name: str) -> Options:
     ]
 
 
-def server_options() -> Options:
+def server_options(keepalive_ms: int = KEEPALIVE_MS) -> Options:
     """Options of every server; ports are never shared with another process."""
     return [
         *_COMMON,
+        *_keepalive(keepalive_ms),
         ("grpc.so_reuseport", 0),
         ("grpc.server_handshake_timeout_ms", HANDSHAKE_TIMEOUT_MS),
         ("grpc.max_concurrent_streams", MAX_STREAMS_PER_CONNECTION),
-        ("grpc.http2.min_ping_interval_without_data_ms", KEEPALIVE_TIME_MS // 2),
+        ("grpc.http2.min_ping_interval_without_data_ms", keepalive_ms // 2),
         ("grpc.http2.max_ping_strikes", 3),
     ]

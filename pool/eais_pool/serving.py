@@ -17,7 +17,7 @@ from pathlib import Path
 import grpc.aio as aio
 
 from eais import files, tls
-from eais.channel import server_options
+from eais.channel import KEEPALIVE_MS, LINE_KEEPALIVE_MS, server_options
 from eais.errors import ConfigError, Unavailable
 from eais.identity import Identity
 from eais.rpc.server import Binding, generic_handlers
@@ -163,9 +163,9 @@ class Manager:
         self._spawn("pump", self.pump.run())
         await self.pump.submit(ManagerStarted(self._world.boot_id))
         address = plan.host(MANAGER_OFFSET)
-        user = await self._serve(self._user_bindings(), address, self.place.user_port)
+        user = await self._serve(self._user_bindings(), address, self.place.user_port, KEEPALIVE_MS)
         management = await self._serve(
-            self._management_bindings(), address, self.place.management_port
+            self._management_bindings(), address, self.place.management_port, LINE_KEEPALIVE_MS
         )
         self.place = replace(self.place, user_port=user.port, management_port=management.port)
         save_place(self._own_dir, self.place)
@@ -221,10 +221,12 @@ class Manager:
         )
         return [*hosts.bindings(), *AdminService(self.place.pool, self.pump).bindings()]
 
-    async def _serve(self, bindings: Iterable[Binding], address: str, port: int) -> Endpoint:
+    async def _serve(
+        self, bindings: Iterable[Binding], address: str, port: int, keepalive_ms: int
+    ) -> Endpoint:
         """A server at `address`; on `port` if it is free, else on one that the kernel chooses."""
         for wanted in dict.fromkeys((port, 0)):
-            server = aio.server(options=server_options())
+            server = aio.server(options=server_options(keepalive_ms))
             server.add_generic_rpc_handlers(generic_handlers(self.place.pool, bindings))
             leaf = tls.LeafFile(self._own_dir / "identity.pem")
             try:
