@@ -181,7 +181,7 @@ class FakeManager:
             stream(HOSTS_LINK, self._link),
             unary(HOSTS_SIGN_WORKER, self._sign_worker),
         ]
-        self._server = grpc.aio.server(options=channel.server_options())
+        self._server = grpc.aio.server(options=channel.server_options(channel.LINE_KEEPALIVE_MS))
         self._server.add_generic_rpc_handlers(generic_handlers(self._pool, bindings))
         credentials = tls.server_credentials(lambda: self._identity)
         port = self._server.add_secure_port("127.0.0.1:0", credentials)
