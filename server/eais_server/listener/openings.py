@@ -167,7 +167,7 @@ class Openings:
         except EaisError as error:
             self._host.book.drop(*key)
             self._host.tell(on.SessionDropped(*key))
-            await asyncio.to_thread(self._host.store.unpin, action.session)
+            await self._unpin(key)
             opening.opened.set_exception(error)
             return
         log.info("session %s of %s is open", action.session, action.instance)
@@ -189,7 +189,7 @@ class Openings:
         key = (action.instance, action.session)
         opening = self._openings.pop(key, None)
         self._asked.pop(key, None)
-        await asyncio.to_thread(self._host.store.unpin, action.session)
+        await self._unpin(key)
         if opening:
             opening.opened.set_exception(messages.error_of(action.failure))
 
@@ -209,7 +209,7 @@ class Openings:
         for key in [key for key, at in self._asked.items() if at <= late]:
             if key not in self._openings:
                 del self._asked[key]
-                await asyncio.to_thread(self._host.store.unpin, key[1])
+                await self._unpin(key)
 
     async def _drop(self, instance: str, session: str) -> None:
         self._host.book.drop(instance, session)
@@ -220,8 +220,14 @@ class Openings:
         except OSError as error:
             # It would be back after a restart, and be dropped again.
             log.error("the specs of %s can't be written: %s", instance, error)
-        await asyncio.to_thread(self._host.store.unpin, session)
+        await self._unpin((instance, session))
         self._say(instance)
+
+    async def _unpin(self, key: tuple[str, str]) -> None:
+        """Let the session's files go, unless it was asked for again meanwhile."""
+        wanted = key in self._asked or key in self._openings or self._host.book.get(*key)
+        if not wanted:
+            await asyncio.to_thread(self._host.store.unpin, key[1])
 
     async def _save(self, instance: str) -> None:
         sessions = self._host.book.of(instance)

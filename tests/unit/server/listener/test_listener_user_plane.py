@@ -594,6 +594,28 @@ def test_a_session_outlives_its_lease_for_a_while(bench: ListenerBench, run: Run
     run(test())
 
 
+def test_a_session_opened_again_while_it_is_dropped_keeps_its_files(
+    bench: ListenerBench, run: Run
+) -> None:
+    async def test() -> None:
+        bench.set(store_limit_bytes=40, heartbeat_timeout_s=1e6)
+        async with bench.granted() as listener:
+            await bench.opened(MODEL)
+            slow = threading.Event()
+            disk = asyncio.create_task(listener.host.durable(slow.wait))
+            bench.clock.ahead_s += 601
+            dropping = asyncio.create_task(listener.openings.drop_idle())
+            await bench.until(lambda: listener.host.book.count() == 0)
+            opening = asyncio.create_task(bench.opened(MODEL))
+            await bench.until(lambda: listener.host.book.count() == 1)
+            slow.set()
+            await asyncio.gather(disk, dropping, opening)
+            big = first_chunk(sha256=sha256(bytes(30)).digest(), size=30, data=bytes(30))
+            assert (await pushed(bench, big)).reason == "STORE_FULL"
+
+    run(test())
+
+
 def test_nothing_of_a_session_is_left_a_while_after_its_lease(
     bench: ListenerBench, run: Run
 ) -> None:
