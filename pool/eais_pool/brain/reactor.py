@@ -36,6 +36,7 @@ from eais_pool.brain.grants import (
     on_grant_failed,
     on_released,
     roll_back,
+    wind_up,
 )
 from eais_pool.brain.reconcile import on_host_joined
 from eais_pool.brain.records import Failure, InstanceRecord, LeasePhase
@@ -90,6 +91,7 @@ class Reactor:
             case Tick():
                 _lose_unlinked(draft, event.linked)
                 self._give_up_grants(draft)
+                self._give_up_drains(draft)
                 self._forget(draft)
 
     def _on_report(
@@ -117,14 +119,22 @@ class Reactor:
             lease = draft.state.live_lease(instance.id) if instance.op_id else None
             if lease is None or lease.phase is not LeasePhase.OPENING:
                 continue
-            if self._overdue(draft, instance):
+            if self._overdue(draft, instance, self.settings.grant_timeout_s):
                 close(draft, lease, self.settings)
                 text = f"the back-end did not grant in {self.settings.grant_timeout_s:g} s"
                 roll_back(draft, instance, Failure("HOST_UNREACHABLE", text))
 
-    def _overdue(self, draft: Draft, instance: InstanceRecord) -> bool:
+    def _give_up_drains(self, draft: Draft) -> None:
+        """Let a stop or detach end though its host is silent; the shares wait for the host."""
+        within_s = self.settings.drain_grace_ms / 1000 + self.settings.grant_timeout_s
+        for instance in list(draft.state.instances.values()):
+            draining = instance.state is InstanceState.DRAINING
+            if draining and self._overdue(draft, instance, within_s):
+                wind_up(draft, instance)
+
+    def _overdue(self, draft: Draft, instance: InstanceRecord, within_s: float) -> bool:
         op = draft.state.ops[instance.tenant, instance.op_id]
-        return draft.now - op.since >= self.settings.grant_timeout_s
+        return draft.now - op.since >= within_s
 
     def _forget(self, draft: Draft) -> None:
         before = draft.now - self.settings.answer_kept_s

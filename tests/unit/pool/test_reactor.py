@@ -548,6 +548,26 @@ def test_stop_and_detach_end_when_their_host_is_lost_meanwhile(verb: str) -> Non
     pool.end()
 
 
+@pytest.mark.parametrize("verb", ["stop", "detach"])
+def test_stop_and_detach_do_not_wait_for_ever_for_a_host_that_releases_nothing(verb: str) -> None:
+    host = FakeHost()
+    pool = Pool(host)
+    made = pool.attached()
+    pool.ask(verb, made.id)
+    pool.shell.said_of(Send)
+    pool.shell.now += 34.9
+    pool.shell.feed(Tick(linked(pool)))
+    assert pool.shell.said_of(Reply) == []
+    pool.shell.now += 0.2
+    pool.shell.feed(Tick(linked(pool)))
+    assert pool.view().state in (InstanceState.BOUND, InstanceState.DELETED)
+    assert pool.shell.state.used_milli("h1") == {"cpu0": 1000}  # its workers may live yet
+    pool.published()
+    pool.shell.feed(Released("h1", made.id, 1))
+    assert pool.shell.state.leases == {}
+    pool.end()
+
+
 def test_a_host_takes_no_second_lease_of_an_instance_whose_first_it_may_still_have() -> None:
     hosts = FakeHost("h1"), FakeHost("h2")
     pool = Pool(*hosts)
