@@ -56,7 +56,7 @@ class Grants:
     async def grant(self, message: hosts_pb2.Grant) -> None:
         """Hold the lease that is granted; says Granted or GrantFailed when that is known."""
         try:
-            lease = messages.lease_of(message, self._host.boot_id)
+            lease = messages.lease_of(message)
             if not self._is_known(lease):
                 await self._begin(lease)
         except EaisError as error:

@@ -28,8 +28,7 @@ class Share:
 class Lease:
     """What was granted. `address` is the instance's vNIC address.
 
-    `boot_id` is the boot of this host in which it was granted; `granted` is whether the
-    grant was answered: all of its workers had served once.
+    `granted` is whether the grant was answered: all of its workers had served once.
     """
 
     instance: str
@@ -40,7 +39,6 @@ class Lease:
     vnic_driver: str
     run_timeout_s: int
     tolerance: str
-    boot_id: str = ""
     granted: bool = False
 
     def share(self, n: int) -> Share:

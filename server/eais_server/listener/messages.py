@@ -75,7 +75,7 @@ def device(info: DeviceInfo) -> hosts_pb2.Device:
     )
 
 
-def lease_of(grant: hosts_pb2.Grant, boot_id: str) -> Lease:
+def lease_of(grant: hosts_pb2.Grant) -> Lease:
     """The lease that a grant asks for.
 
     Raises:
@@ -95,7 +95,6 @@ def lease_of(grant: hosts_pb2.Grant, boot_id: str) -> Lease:
         vnic_driver=grant.vnic_driver,
         run_timeout_s=grant.run_timeout_s,
         tolerance=grant.tolerance,
-        boot_id=boot_id,
     )
 
 

@@ -19,7 +19,7 @@ from eais_server.listener.usage import Counters, UsageRecord
 
 NOW = datetime.now(UTC)
 SHARES = (Share(1, "cpu0", 1000, 4001, 2), Share(2, "cpu0", 2000))
-LEASE = Lease("ei-1", "acme", 7, SHARES, "127.64.0.16", "loopback", 600, "exact", "boot", True)
+LEASE = Lease("ei-1", "acme", 7, SHARES, "127.64.0.16", "loopback", 600, "exact", True)
 
 
 @pytest.fixture(scope="module")
