@@ -71,19 +71,13 @@ class FrontEnd:
                 self._watch = self._wire.watch(self)
                 self.callbacks.start()
             found = self._attachments.get(instance.id)
-            over = [] if found else [each for each in self._attachments.values() if each.over]
-            for each in over:
-                del self._attachments[each.instance]
-            if found is None:
-                limits = self._config.limits()
-                made = Attachment(instance, frontend, self._wire, limits, self._tools, self._want)
-                self._attachments[instance.id] = made
+            over = [] if found else self._without_use()
+            kept = found or self._attached(instance, frontend)
         for each in over:
             each.close()
-        if found is None:
-            return made
-        found.on_instance(instance)
-        return found
+        if found is not None:
+            found.on_instance(instance)
+        return kept
 
     def check_process(self) -> None:
         """Raise `UsageError` FORKED in a child of the process that this belongs to."""
@@ -122,6 +116,19 @@ class FrontEnd:
         with self._lock:
             attachments = list(self._attachments.values())
         return [attachment.load() for attachment in attachments]
+
+    def _attached(self, instance: Instance, frontend: str) -> Attachment:
+        limits = self._config.limits()
+        made = Attachment(instance, frontend, self._wire, limits, self._tools, self._want)
+        self._attachments[instance.id] = made
+        return made
+
+    def _without_use(self) -> list[Attachment]:
+        """Attachments that are over, taken out."""
+        over = [each for each in self._attachments.values() if each.over]
+        for each in over:
+            del self._attachments[each.instance]
+        return over
 
     def _want(self, instance: str) -> None:
         watch = self._watch
