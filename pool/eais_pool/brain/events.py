@@ -9,6 +9,7 @@ from eais_pool.brain.records import (
     HeldLease,
     HostRecord,
     LeaseKey,
+    OfLease,
     OpVerb,
     UsageRecord,
     WorkerRecord,
@@ -70,45 +71,33 @@ class GrantAccepted:
 
 
 @dataclass(frozen=True, slots=True)
-class _OfLease:
-    host: str
-    instance: str
-    epoch: int
-
-    @property
-    def key(self) -> LeaseKey:
-        """The lease that it is about."""
-        return LeaseKey(self.host, self.instance, self.epoch)
-
-
-@dataclass(frozen=True, slots=True)
-class GrantFailed(_OfLease):
+class GrantFailed(OfLease):
     """A host couldn't grant; nothing of the lease is left there."""
 
     failure: Failure
 
 
 @dataclass(frozen=True, slots=True)
-class Released(_OfLease):
+class Released(OfLease):
     """A host has seen the exit of the lease's workers."""
 
 
 @dataclass(frozen=True, slots=True)
-class WorkersChanged(_OfLease):
+class WorkersChanged(OfLease):
     """The workers of a lease are others now."""
 
     workers: tuple[WorkerRecord, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class SessionsChanged(_OfLease):
+class SessionsChanged(OfLease):
     """The session specs on a lease, base64 of each one's wire form."""
 
     sessions: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class UsageReported(_OfLease):
+class UsageReported(OfLease):
     """Cumulative counters of a lease."""
 
     usage: UsageRecord

@@ -13,7 +13,7 @@ from typing import Final
 from eais_pool.brain.records import (
     Answer,
     HostRecord,
-    LeaseKey,
+    OfLease,
     OpRecord,
     SharePick,
     UsageRecord,
@@ -102,19 +102,7 @@ class InstanceFailed:
 
 
 @dataclass(frozen=True, slots=True)
-class _OfLease:
-    host: str
-    instance: str
-    epoch: int
-
-    @property
-    def key(self) -> LeaseKey:
-        """The lease that it is about."""
-        return LeaseKey(self.host, self.instance, self.epoch)
-
-
-@dataclass(frozen=True, slots=True)
-class LeaseReserved(_OfLease):
+class LeaseReserved(OfLease):
     """Shares RESERVED for an instance, under a new epoch."""
 
     tenant: str
@@ -124,12 +112,12 @@ class LeaseReserved(_OfLease):
 
 
 @dataclass(frozen=True, slots=True)
-class LeaseReservedAgain(_OfLease):
+class LeaseReservedAgain(OfLease):
     """The host came back without the lease: LOST shares are RESERVED, same epoch."""
 
 
 @dataclass(frozen=True, slots=True)
-class LeaseOpened(_OfLease):
+class LeaseOpened(OfLease):
     """The OPEN line: shares GRANTED, instance IN_USE."""
 
     tenant: str
@@ -138,19 +126,19 @@ class LeaseOpened(_OfLease):
 
 
 @dataclass(frozen=True, slots=True)
-class LeaseHeld(_OfLease):
+class LeaseHeld(OfLease):
     """An open lease is held by its host as before, or again."""
 
     workers: tuple[WorkerRecord, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class LeaseClosing(_OfLease):
+class LeaseClosing(OfLease):
     """The pool wants the lease gone; DRAINING where the host can be told so."""
 
 
 @dataclass(frozen=True, slots=True)
-class LeaseClosed(_OfLease):
+class LeaseClosed(OfLease):
     """The host has seen the workers' exit: shares FREE. The CLOSE line of an opened lease."""
 
     tenant: str
@@ -159,7 +147,7 @@ class LeaseClosed(_OfLease):
 
 
 @dataclass(frozen=True, slots=True)
-class LeaseFound(_OfLease):
+class LeaseFound(OfLease):
     """A host holds a lease that the pool never gave, or no longer knows: to be gone."""
 
     tenant: str
@@ -168,21 +156,21 @@ class LeaseFound(_OfLease):
 
 
 @dataclass(frozen=True, slots=True)
-class LeaseWorkers(_OfLease):
+class LeaseWorkers(OfLease):
     """The workers of an open lease are others now."""
 
     workers: tuple[WorkerRecord, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class LeaseSessions(_OfLease):
+class LeaseSessions(OfLease):
     """The session specs of an open lease, base64 of each one's wire form."""
 
     sessions: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class LeaseUsage(_OfLease):
+class LeaseUsage(OfLease):
     """The cumulative counters of a lease."""
 
     usage: UsageRecord

@@ -24,6 +24,20 @@ class LeaseKey(NamedTuple):
     epoch: int
 
 
+@dataclass(frozen=True, slots=True)
+class OfLease:
+    """What a fact or an event about one lease begins with."""
+
+    host: str
+    instance: str
+    epoch: int
+
+    @property
+    def key(self) -> LeaseKey:
+        """The lease that it is about."""
+        return LeaseKey(self.host, self.instance, self.epoch)
+
+
 class LeasePhase(StrEnum):
     """What the pool wants of a lease, whatever its host does now.
 
