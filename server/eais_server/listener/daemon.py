@@ -40,7 +40,13 @@ from eais_server.listener.link import Link, ManagerPlace
 from eais_server.listener.openings import Openings
 from eais_server.listener.planes import Planes
 from eais_server.listener.sessions import SessionBook
-from eais_server.listener.surroundings import Surroundings, add_arguments, hold_lock, surroundings
+from eais_server.listener.surroundings import (
+    Surroundings,
+    add_arguments,
+    hold_lock,
+    surroundings,
+    unusable,
+)
 from eais_server.listener.upkeep import Upkeep
 from eais_server.listener.usage import UsageMeter
 from eais_server.listener.user_plane import UserPlane
@@ -238,7 +244,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write(error_line(error) + "\n")
         return exit_code(error)
     except OSError as error:
-        failed = make_error("STATE_DIR", f"{given.state_dir}: {error.strerror or error}")
+        failed = unusable(given.state_dir, error)
         sys.stderr.write(error_line(failed) + "\n")
         return exit_code(failed)
     return 0

@@ -78,12 +78,18 @@ def hold_lock(directory: Path) -> Iterator[None]:
         files.private_dir(directory)
         lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise make_error("STATE_DIR", f"{directory}: {error.strerror or error}") from None
+        raise unusable(directory, error) from None
     try:
         _take(lock, directory)
         yield
     finally:
         os.close(lock)
+
+
+def unusable(directory: Path, error: OSError) -> EaisError:
+    """STATE_DIR, naming the place once: our own errors name it themselves."""
+    text = f"{directory}: {error.strerror}" if error.strerror else str(error)
+    return make_error("STATE_DIR", text)
 
 
 def _take(lock: int, directory: Path) -> None:
