@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 
 import grpc
 import grpc.aio
@@ -35,6 +35,9 @@ _HELLO_TIMEOUT_S: Final = 5.0
 _SIGN_TIMEOUT_S: Final = 5.0
 # A manager that doesn't read what it is told is dialled again rather than waited for.
 _UNREAD_REPORTS: Final = 10_000
+
+#: Reports to be sent; None ends the sending.
+_Unsent: TypeAlias = asyncio.Queue[hosts_pb2.HostReport | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +97,7 @@ class Link:
         self._identity = identity
         self._first = first
         self._channel: grpc.aio.Channel | None = None
-        self._unsent: asyncio.Queue[hosts_pb2.HostReport] | None = None
+        self._unsent: _Unsent | None = None
         self._jobs: set[asyncio.Task[None]] = set()
         self.joined = asyncio.Event()
 
@@ -159,7 +162,7 @@ class Link:
             await line.close(None)
 
     async def _talk(self, line: grpc.aio.Channel, commands: Commands) -> None:
-        unsent: asyncio.Queue[hosts_pb2.HostReport] = asyncio.Queue(_UNREAD_REPORTS)
+        unsent: _Unsent = asyncio.Queue(_UNREAD_REPORTS)
         greeted = asyncio.Event()
         call = astream(line, HOSTS_LINK, self._reports(unsent, greeted))
         try:
@@ -180,6 +183,8 @@ class Link:
             raise
         finally:
             call.cancel()
+            _end(unsent)
+            greeted.set()
         raise make_error(_UNREACHABLE, "the manager ended the line")
 
     async def _greet(self, replies: AsyncIterator[hosts_pb2.HostCommand]) -> None:
@@ -191,12 +196,12 @@ class Link:
 
     @staticmethod
     async def _reports(
-        unsent: asyncio.Queue[hosts_pb2.HostReport], greeted: asyncio.Event
+        unsent: _Unsent, greeted: asyncio.Event
     ) -> AsyncIterator[hosts_pb2.HostReport]:
         yield hosts_pb2.HostReport(hello=hello(SOFTWARE))
         await greeted.wait()
-        while True:
-            yield await unsent.get()
+        while (message := await unsent.get()) is not None:
+            yield message
 
     def _take(self, command: hosts_pb2.HostCommand, commands: Commands) -> None:
         match command.WhichOneof("kind"):
@@ -225,6 +230,13 @@ class Link:
             job.cancel()
         with suppress(asyncio.CancelledError):
             await asyncio.gather(*self._jobs, return_exceptions=True)
+
+
+def _end(unsent: _Unsent) -> None:
+    """Have what sends end: gRPC goes on waiting for it when it was the peer that ended a call."""
+    while not unsent.empty():
+        unsent.get_nowait()
+    unsent.put_nowait(None)
 
 
 def _is_cancelled() -> bool:

@@ -345,6 +345,24 @@ def test_a_line_that_ends_is_dialled_again(bench: ListenerBench, run: Run) -> No
     run(test())
 
 
+def senders() -> list[str]:
+    """gRPC's tasks that wait for something to send up a line."""
+    names = [getattr(task.get_coro(), "__name__", "") for task in asyncio.all_tasks()]
+    return [name for name in names if name == "_consume_request_iterator"]
+
+
+def test_nothing_goes_on_sending_up_a_line_that_ended(bench: ListenerBench, run: Run) -> None:
+    async def test() -> None:
+        async with bench.granted():
+            assert len(senders()) == 1
+            for _ in range(3):
+                bench.manager.hang_up()
+                await bench.manager.heard("join")
+            await bench.until(lambda: len(senders()) == 1)
+
+    run(test())
+
+
 def test_a_leaf_past_half_of_its_life_is_renewed(bench: ListenerBench, run: Run) -> None:
     async def test() -> None:
         async with bench.granted() as listener:
