@@ -42,7 +42,7 @@ class ListenerConfig:
     spawn_timeout_s: float = 60.0
     adopt_timeout_s: float = 10.0
     load_timeout_s: float = 120.0
-    heartbeat_timeout_s: float = 1.25
+    heartbeat_timeout_s: float = 1.0
     drain_grace_s: float = 2.0
     first_message_timeout_s: float = 5.0
     chunk_timeout_s: float = 45.0

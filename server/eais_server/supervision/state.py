@@ -22,7 +22,7 @@ class Limits:
     adopt_timeout_s: float = 10.0
     load_timeout_s: float = 120.0
     # Silence of a worker that serves; then it is looked at once more before it is killed.
-    heartbeat_timeout_s: float = 1.25
+    heartbeat_timeout_s: float = 1.0
     second_look_s: float = 0.4
     # Workers that may end before a grant that was never answered is given up.
     grant_attempts: int = 5
