@@ -11,6 +11,9 @@ from collections.abc import Callable
 from math import inf
 from typing import Any, Protocol
 
+#: The thread that waits for callbacks for as long as the process is.
+CALLBACKS_NAME = "eais-callbacks"
+
 
 def spawn_thread(name: str, job: Callable[[], Any]) -> None:
     """Run `job` on a thread of its own."""
@@ -78,7 +81,7 @@ class Callbacks:
 
     def start(self) -> None:
         """Start the thread; once."""
-        spawn_thread("eais-callbacks", self._work)
+        spawn_thread(CALLBACKS_NAME, self._work)
 
     def put(self, job: Callable[[], Any]) -> None:
         """Run `job` soon. Takes no lock, so that a finalizer may call it anywhere."""

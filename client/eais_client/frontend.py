@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import atexit
 import os
+import re
 import threading
+import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TypeVar
@@ -18,7 +20,7 @@ from eais.errors import EaisError
 from eais.instance import InstanceState
 from eais.tls import LeafFile
 from eais_client.attachment import Attachment, Tools
-from eais_client.background import Callbacks, ThreadAlarm, spawn_thread
+from eais_client.background import CALLBACKS_NAME, Callbacks, ThreadAlarm, spawn_thread
 from eais_client.brain.choose import check_usable, choose, ending
 from eais_client.config import ClientConfig
 from eais_client.context import Context, ContextStore
@@ -158,6 +160,9 @@ class FrontEnd:
             self._tools.sleep(wait_s)
 
 
+_EXIT_WAIT_S = 0.5
+# Ours, and those that gRPC starts for a call or a channel.
+_ENDING = re.compile(r"eais-|\(_run\)|managed_target|consume_request_iterator|channel_spin")
 _Key = tuple[str, Context]
 _lock = threading.Lock()
 _frontends: dict[_Key, FrontEnd] = {}
@@ -200,6 +205,19 @@ def close_all(*, exiting: bool = False) -> None:
         frontend.close(exiting=exiting)
 
 
+def _at_exit() -> None:
+    """End all front-ends, then wait a moment for the threads that end by that.
+
+    A daemon thread that the interpreter ends while it takes a lock keeps that lock, and
+    gRPC's calls take theirs when they're deleted: the program would then never end.
+    """
+    close_all(exiting=True)
+    until = time.monotonic() + _EXIT_WAIT_S
+    for thread in threading.enumerate():
+        if thread.daemon and thread.name != CALLBACKS_NAME and _ENDING.search(thread.name):
+            thread.join(max(0.0, until - time.monotonic()))
+
+
 def _after_fork() -> None:
     # Another thread may have held the lock when this process was forked.
     global _lock
@@ -208,4 +226,4 @@ def _after_fork() -> None:
 
 
 os.register_at_fork(after_in_child=_after_fork)
-atexit.register(close_all, exiting=True)
+atexit.register(_at_exit)
