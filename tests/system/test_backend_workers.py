@@ -87,14 +87,24 @@ def check_confined(pid: int, level: int) -> None:
 
 def check_descriptors(pid: int, log: Path) -> None:
     """Nothing is open but its output, its sockets, and what event loops are made of."""
-    targets = {int(fd.name): str(fd.readlink()) for fd in Path(f"/proc/{pid}/fd").iterdir()}
+    # A spare that still imports has its libraries' files and folders open, for a moment.
+    targets = eventually(lambda: settled_descriptors(pid), "only descriptors that stay")
     assert targets[0] == "/dev/null"
     assert Path(targets[1]) == Path(targets[2]) == log
-    others = [target for fd, target in targets.items() if fd > 2 and target != "/dev/urandom"]
-    assert [t for t in others if not re.match(r"(socket|pipe|anon_inode):", t)] == []
-    sockets = {int(t[8:-1]) for t in others if t.startswith("socket:[")}
+    sockets = {int(t[8:-1]) for t in targets.values() if t.startswith("socket:[")}
     udp = {line.split()[9] for line in Path(f"/proc/{pid}/net/udp").read_text().splitlines()[1:]}
     assert not sockets & set(map(int, udp))
+
+
+def settled_descriptors(pid: int) -> dict[int, str] | None:
+    """What each descriptor is; None while there is one that shouldn't stay."""
+    try:
+        targets = {int(fd.name): str(fd.readlink()) for fd in Path(f"/proc/{pid}/fd").iterdir()}
+    except FileNotFoundError:  # closed between the listing and the look
+        return None
+    others = [target for fd, target in targets.items() if fd > 2 and target != "/dev/urandom"]
+    strange = [t for t in others if not re.match(r"(socket|pipe|anon_inode):", t)]
+    return None if strange else targets
 
 
 def check_environment(pid: int) -> None:
