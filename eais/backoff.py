@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 #: Uniform in [0, 1).
 Rng = Callable[[], float]
-#: Jitter of this process. Not the module's own functions: their state is the program's, which
-#: may have seeded it; and a fork must not repeat its parent's.
-JITTER: Final[Rng] = random.SystemRandom().random
 
 #: A program that lived this long (seconds) is settled: its next end counts as the first.
 SETTLED_AFTER_S: Final = 2.0

@@ -14,10 +14,11 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TypeVar
 
-from eais.backoff import JITTER, RETRY
+from eais.backoff import RETRY
 from eais.deadline import Deadline
 from eais.errors import EaisError
 from eais.instance import InstanceState
+from eais.jitter import JITTER
 from eais.tls import LeafFile
 from eais_client.attachment import Attachment, Tools
 from eais_client.background import CALLBACKS_NAME, Callbacks, ThreadAlarm, spawn_thread

@@ -8,9 +8,9 @@ from typing import TypeVar
 
 from google.protobuf.message import Message
 
-from eais.backoff import JITTER
 from eais.errors import DeadlineExceeded, Unavailable, UsageError
 from eais.identity import Role
+from eais.jitter import JITTER
 from eais.rpc import verbs
 from eais.rpc.v1 import listener_pb2, pool_pb2
 from eais.rpc.verbs import Verb

@@ -14,9 +14,10 @@ from typing import Protocol, Self, TypeVar
 
 from google.protobuf.message import Message
 
-from eais.backoff import JITTER, RETRY, Rng
+from eais.backoff import RETRY, Rng
 from eais.deadline import Deadline, current
 from eais.errors import EaisError
+from eais.jitter import JITTER
 from eais.rpc import verbs
 from eais.rpc.v1 import hosts_pb2, pool_pb2
 from eais.rpc.verbs import Verb

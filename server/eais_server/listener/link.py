@@ -19,8 +19,9 @@ import grpc
 import grpc.aio
 
 from eais import channel, tls
-from eais.backoff import JITTER, RESTART
+from eais.backoff import RESTART
 from eais.errors import EaisError, make_error
+from eais.jitter import JITTER
 from eais.rpc.client import acall, astream
 from eais.rpc.hello import check_version, hello
 from eais.rpc.status import error_of_rpc
