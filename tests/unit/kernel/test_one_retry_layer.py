@@ -16,8 +16,8 @@ from eais.rpc.v1 import common_pb2, pool_pb2, worker_pb2
 from eais.rpc.verbs import POOL_GREET, POOL_LIST, WORKER_STREAM
 
 
-class Refuser(grpc.GenericRpcHandler):
-    """Answers UNAVAILABLE to everything, and counts."""
+class Refuser:
+    """Handles every method: answers UNAVAILABLE, and counts."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
@@ -42,7 +42,8 @@ def refuser() -> Refuser:
 @pytest.fixture
 def line(refuser: Refuser) -> Iterator[grpc.Channel]:
     with ThreadPoolExecutor(4) as threads:
-        server = grpc.server(threads, handlers=(refuser,), options=channel.server_options())
+        handlers: Any = [refuser]
+        server = grpc.server(threads, handlers=handlers, options=channel.server_options())
         port = server.add_insecure_port("127.0.0.1:0")
         server.start()
         options = channel.client_options("manager.p.internal")
