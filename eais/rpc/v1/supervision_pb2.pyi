@@ -138,18 +138,20 @@ class LoadFailed(_message.Message):
     def __init__(self, session: _Optional[str] = ..., error: _Optional[_Union[_common_pb2.Error, _Mapping]] = ...) -> None: ...
 
 class Heartbeat(_message.Message):
-    __slots__ = ("requests", "bytes_in", "bytes_out", "busy_ns", "in_flight")
+    __slots__ = ("requests", "bytes_in", "bytes_out", "busy_ns", "in_flight", "turns")
     REQUESTS_FIELD_NUMBER: _ClassVar[int]
     BYTES_IN_FIELD_NUMBER: _ClassVar[int]
     BYTES_OUT_FIELD_NUMBER: _ClassVar[int]
     BUSY_NS_FIELD_NUMBER: _ClassVar[int]
     IN_FLIGHT_FIELD_NUMBER: _ClassVar[int]
+    TURNS_FIELD_NUMBER: _ClassVar[int]
     requests: int
     bytes_in: int
     bytes_out: int
     busy_ns: int
     in_flight: int
-    def __init__(self, requests: _Optional[int] = ..., bytes_in: _Optional[int] = ..., bytes_out: _Optional[int] = ..., busy_ns: _Optional[int] = ..., in_flight: _Optional[int] = ...) -> None: ...
+    turns: int
+    def __init__(self, requests: _Optional[int] = ..., bytes_in: _Optional[int] = ..., bytes_out: _Optional[int] = ..., busy_ns: _Optional[int] = ..., in_flight: _Optional[int] = ..., turns: _Optional[int] = ...) -> None: ...
 
 class Stuck(_message.Message):
     __slots__ = ("session",)

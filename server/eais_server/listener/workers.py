@@ -334,7 +334,7 @@ class Workers:
         known = self.state.workers.get(worker)
         if known and known.seat:
             self._deeds.beat(known.seat[0], worker, messages.counters(beat))
-        self.tell(on.Beat(worker))
+        self.tell(on.Beat(worker, beat.turns))
 
     def _on_held(self, worker: int, held: supervision_pb2.Held) -> None:
         known = self.state.workers.get(worker)

@@ -113,9 +113,10 @@ class LoadRefused:
 
 @dataclass(frozen=True, slots=True)
 class Beat:
-    """The worker is alive."""
+    """The worker speaks; its event loop came round `turns` times so far."""
 
     worker: int
+    turns: int
 
 
 @dataclass(frozen=True, slots=True)

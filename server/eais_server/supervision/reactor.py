@@ -156,7 +156,11 @@ def _load_ended(state: State, worker: Worker, session: str, now: float) -> bool:
 
 def _beat(state: State, event: on.Beat, now: float) -> list[do.Action]:
     worker = state.workers.get(event.worker)
-    if worker and worker.state in LOADS and not worker.loading:
+    if worker is None:
+        return []
+    # A beat alone proves nothing: it comes from a thread that nothing stops.
+    worker.stands, worker.turns = event.turns == worker.turns, event.turns
+    if worker.state in LOADS and not worker.loading and not worker.stands:
         _heard(state, worker, now)
     return []
 
@@ -264,11 +268,12 @@ def _doubted(state: State, worker: Worker, now: float) -> bool:
 def _lateness(worker: Worker) -> str:
     if worker.loading and worker.state is not WorkerState.DRAINING:
         return LOAD_TIMEOUT
+    silent = "its event loop stands still" if worker.stands else "its heartbeat stopped"
     return {
         WorkerState.SPAWNING: "it took too long to start",
         WorkerState.ADOPTING: "it took too long to bind its port",
         WorkerState.DRAINING: "its grace is over",
-    }.get(worker.state, "its heartbeat stopped")
+    }.get(worker.state, silent)
 
 
 # Helpers of the handlers

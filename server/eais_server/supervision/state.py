@@ -36,6 +36,7 @@ class Worker:
 
     `since` it was spawned or, later, adopted. `killed` says why it is to go; "" if it isn't.
     `doubted`: it was silent for too long, and is looked at once more at `deadline`.
+    `turns` of its event loop that it told of last; `stands`: it told of no more since.
     """
 
     id: int
@@ -48,6 +49,8 @@ class Worker:
     killed: str = ""
     loading: str = ""
     doubted: bool = False
+    turns: int = -1
+    stands: bool = False
     loaded: set[str] = field(default_factory=set)
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -22,6 +24,7 @@ class Counters:
         bytes_in, bytes_out: of their inputs and outputs, as on the wire.
         busy_ns: time that the runtime ran, of failed and abandoned calls too.
         in_flight: calls that wait or run now.
+        turns: how often the event loop came round.
     """
 
     requests: int = 0
@@ -29,6 +32,7 @@ class Counters:
     bytes_out: int = 0
     busy_ns: int = 0
     in_flight: int = 0
+    turns: int = 0
 
     def heartbeat(self) -> supervision_pb2.FromWorkerProcess:
         """The counters as the listener is told them."""
@@ -39,6 +43,7 @@ class Counters:
                 bytes_out=self.bytes_out,
                 busy_ns=self.busy_ns,
                 in_flight=self.in_flight,
+                turns=self.turns,
             )
         )
 
@@ -52,9 +57,10 @@ class Control(Protocol):
 
 
 class Reporter:
-    """Sends messages in order on a thread of its own, a heartbeat whenever none was due for long.
+    """Sends messages in order on a thread of its own, and a heartbeat every `interval_s`.
 
-    Nothing that blocks elsewhere, neither a run nor the event loop, stops it.
+    Nothing that blocks elsewhere, neither a run nor the event loop, stops it; that the loop
+    turns is said by `Counters.turns`.
 
     Args:
         gone: called once, on this thread, when the listener can't be told any more.
@@ -66,6 +72,7 @@ class Reporter:
         counters: Counters,
         gone: Callable[[], None],
         interval_s: float = HEARTBEAT_S,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._control = control
         self._counters = counters
@@ -74,10 +81,13 @@ class Reporter:
         self._waiting: queue.SimpleQueue[supervision_pb2.FromWorkerProcess | None] = (
             queue.SimpleQueue()
         )
+        self._clock = clock
+        self._beat_at = 0.0
         self._thread = threading.Thread(target=self._work, name="reporter", daemon=True)
 
     def start(self) -> None:
         """Begin to send."""
+        self._beat_at = self._clock() + self._interval_s
         self._thread.start()
 
     def say(self, **kind: object) -> None:
@@ -98,7 +108,10 @@ class Reporter:
             self._gone()
 
     def _next(self) -> supervision_pb2.FromWorkerProcess | None:
-        try:
-            return self._waiting.get(timeout=self._interval_s)
-        except queue.Empty:
-            return self._counters.heartbeat()
+        # However much there is to say: the listener takes a worker for dead that doesn't beat.
+        wait_s = self._beat_at - self._clock()
+        if wait_s > 0:
+            with suppress(queue.Empty):
+                return self._waiting.get(timeout=wait_s)
+        self._beat_at = self._clock() + self._interval_s
+        return self._counters.heartbeat()

@@ -18,7 +18,7 @@ from eais.rpc.v1 import supervision_pb2
 from eais_server.control import ControlBroken, ControlSocket
 from eais_server.devices.driver import RuntimeSession
 from eais_server.worker.adoption import Adoption, Drivers, adopt
-from eais_server.worker.counters import Counters, Reporter
+from eais_server.worker.counters import HEARTBEAT_S, Counters, Reporter
 from eais_server.worker.messages import model_source, session_settings, signature_message
 from eais_server.worker.phase import PHASE_TABLE, Phase, PhaseEvent
 
@@ -61,12 +61,17 @@ class Worker:
         Raises:
             IllegalMove, ValueError: the listener broke the order of messages; a bug.
         """
+        self._turn()
         self._reporter.start()
         self._reporter.say(spare=supervision_pb2.Spare(isolation=self._isolation))
         threading.Thread(target=self._listen, name="control", daemon=True).start()
         while (message := await self._inbox.get()) is not None:
             await self._on_message(message)
         self._reporter.close()
+
+    def _turn(self) -> None:
+        self._counters.turns += 1
+        self._loop.call_later(HEARTBEAT_S / 2, self._turn)
 
     def _listen(self) -> None:
         """Hand messages to the event loop; on a thread, since the socket blocks."""

@@ -365,19 +365,30 @@ def test_a_heartbeat_that_stops_is_the_end(bench: Bench) -> None:
     (worker,) = bench.serving()
     bench.spare()
     bench.now += 0.9
-    bench.tell(on.Beat(worker))
+    bench.tell(on.Beat(worker, 1))
     assert bench.after(0.9) == []
     assert bench.after(0.2) == []
     assert bench.after(0.3) == []
     assert bench.after(0.2)[:1] == [do.Kill(worker, "its heartbeat stopped")]
 
 
+def test_a_heartbeat_without_a_turn_of_the_loop_is_none(bench: Bench) -> None:
+    (worker,) = bench.serving()
+    bench.spare()
+    bench.tell(on.Beat(worker, 5))
+    for _ in range(5):
+        bench.now += 0.25
+        bench.tell(on.Beat(worker, 5))
+    assert bench.after(0.0)[:1] == []
+    assert bench.after(0.5)[:1] == [do.Kill(worker, "its event loop stands still")]
+
+
 def test_a_heartbeat_that_was_only_late_is_forgiven(bench: Bench) -> None:
     (worker,) = bench.serving()
     bench.spare()
-    for _ in range(3):
+    for turns in range(3):
         assert bench.after(60.0) == []
-        bench.tell(on.Beat(worker))
+        bench.tell(on.Beat(worker, turns))
         assert bench.after(0.9) == []
 
 
@@ -417,7 +428,9 @@ def test_a_worker_that_says_what_it_may_not_is_killed(bench: Bench, event: on.Ev
 def test_events_of_a_worker_that_is_gone_are_nothing(bench: Bench) -> None:
     (worker,) = bench.serving()
     bench.tell(on.WorkerExited(worker, KILL))
-    assert bench.tell(on.WorkerExited(worker, KILL), on.Beat(worker), on.WorkerStuck(worker)) == []
+    assert (
+        bench.tell(on.WorkerExited(worker, KILL), on.Beat(worker, 1), on.WorkerStuck(worker)) == []
+    )
 
 
 # Grants that fail, ends

@@ -37,6 +37,7 @@ class World(RuleBasedStateMachine):
         super().__init__()
         self.state = State(Limits())
         self.now = 100.0
+        self.turns = 0
         self.live: dict[int, Process] = {}
         self.used: set[int] = set()
         self.adopted: set[int] = set()
@@ -198,7 +199,8 @@ class World(RuleBasedStateMachine):
             else:
                 self.tell(on.LoadRefused(worker, session, failure))
         else:
-            self.tell(on.Beat(worker))
+            self.turns += 1
+            self.tell(on.Beat(worker, self.turns))
 
     def bind(self, worker: int, process: Process, works: bool) -> None:
         assert process.seat is not None

@@ -1,10 +1,18 @@
 from __future__ import annotations
 
+import asyncio
+import itertools
 import queue
+import socket
 import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
 
 from eais.rpc.v1 import supervision_pb2
+from eais_server.control import ControlSocket, Frames
 from eais_server.worker.counters import Counters, Reporter
+from eais_server.worker.process import Worker
 
 WAIT_S = 30.0
 
@@ -57,3 +65,65 @@ def test_a_listener_that_is_gone_is_noticed_once() -> None:
     assert gone.acquire(timeout=WAIT_S)
     reporter.close()
     assert not gone.acquire(blocking=False)
+
+
+def test_a_worker_with_much_to_say_still_beats() -> None:
+    socket, counters = Socket(), Counters()
+    reporter = Reporter(socket, counters, lambda: None, interval_s=0.001)
+    enough = threading.Event()
+
+    def talk() -> None:
+        while not enough.is_set():
+            reporter.say(held=supervision_pb2.Held())
+            time.sleep(0)
+
+    talker = threading.Thread(target=talk)
+    reporter.start()
+    talker.start()
+    try:
+        kinds = [socket.next().WhichOneof("kind") for _ in range(5_000)]
+    finally:
+        enough.set()
+        talker.join()
+        reporter.close()
+    assert kinds.count("heartbeat") > 1
+    assert kinds.count("held") > 1000
+
+
+def test_a_worker_whose_event_loop_stands_still_says_so(tmp_path: Path) -> None:
+    near, far = socket.socketpair()
+    near.settimeout(WAIT_S)
+    go_on, loops = threading.Event(), queue.SimpleQueue[asyncio.AbstractEventLoop]()
+
+    async def work() -> None:
+        loops.put(asyncio.get_running_loop())
+        await Worker(ControlSocket(far), tmp_path, 0, {}).run()
+
+    thread = threading.Thread(target=asyncio.run, args=(work(),))
+    thread.start()
+    turns = _turns(near)
+    try:
+        first = next(turns)
+        assert any(now > first for now in turns)
+        loops.get(timeout=WAIT_S).call_soon_threadsafe(go_on.wait)
+        assert any(now == before for before, now in itertools.pairwise(turns))
+        assert next(turns) == next(turns)
+        go_on.set()
+        stood = next(turns)
+        assert any(now > stood for now in turns)
+    finally:
+        go_on.set()
+        near.close()
+        thread.join(WAIT_S)
+        far.close()
+
+
+def _turns(near: socket.socket) -> Iterator[int]:
+    """What each of the next hundred heartbeats says of the event loop."""
+    frames, beats = Frames(), 0
+    while beats < 100:
+        for frame in frames.feed(near.recv(1 << 16)):
+            message = supervision_pb2.FromWorkerProcess.FromString(frame)
+            if message.WhichOneof("kind") == "heartbeat":
+                beats += 1
+                yield message.heartbeat.turns
