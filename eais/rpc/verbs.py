@@ -63,6 +63,7 @@ _LISTENER = frozenset({Role.LISTENER})
 _OPERATOR = frozenset({Role.OPERATOR})
 _OPERATOR_OR_MANAGER = frozenset({Role.OPERATOR, Role.MANAGER})
 _Hello, _HelloReply = common_pb2.Hello, common_pb2.HelloReply
+_Renew, _RenewReply = common_pb2.RenewRequest, common_pb2.RenewReply
 _Instance, _InstanceReply = pool_pb2.InstanceRequest, pool_pb2.InstanceReply
 _USER, _MANAGEMENT = Plane.USER, Plane.MANAGEMENT
 
@@ -78,6 +79,7 @@ POOL_LIST = Verb("Pool", "List", pool_pb2.ListRequest, pool_pb2.ListReply, _USER
 POOL_WATCH = Verb(
     "Pool", "Watch", pool_pb2.WatchUp, pool_pb2.WatchDown, _USER, _FRONTEND, Shape.STREAM
 )
+POOL_RENEW = Verb("Pool", "Renew", _Renew, _RenewReply, _USER, _FRONTEND)
 
 LISTENER_GREET = Verb("Listener", "Greet", _Hello, _HelloReply, _USER, _FRONTEND)
 LISTENER_OPEN = Verb(
@@ -118,6 +120,7 @@ HOSTS_SIGN_WORKER = Verb(
     _MANAGEMENT,
     _LISTENER,
 )
+HOSTS_RENEW = Verb("Hosts", "Renew", _Renew, _RenewReply, _MANAGEMENT, _LISTENER)
 
 POOL_ADMIN_GREET = Verb("PoolAdmin", "Greet", _Hello, _HelloReply, _MANAGEMENT, _OPERATOR)
 POOL_ADMIN_STATUS = Verb(
@@ -125,6 +128,15 @@ POOL_ADMIN_STATUS = Verb(
     "Status",
     hosts_pb2.PoolStatusRequest,
     hosts_pb2.PoolStatusReply,
+    _MANAGEMENT,
+    _OPERATOR,
+)
+POOL_ADMIN_RENEW = Verb("PoolAdmin", "Renew", _Renew, _RenewReply, _MANAGEMENT, _OPERATOR)
+POOL_ADMIN_ROLL_CA = Verb(
+    "PoolAdmin",
+    "RollCa",
+    hosts_pb2.RollCaRequest,
+    hosts_pb2.RollCaReply,
     _MANAGEMENT,
     _OPERATOR,
 )

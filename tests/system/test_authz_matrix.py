@@ -158,6 +158,10 @@ def sign(scene: Scene, ident: str) -> hosts_pb2.SignWorkerRequest:
     return hosts_pb2.SignWorkerRequest(instance=ident, epoch=scene.used.epoch, n=1, csr_pem=csr)
 
 
+def renew(scene: Scene, ident: str) -> common_pb2.RenewRequest:
+    return common_pb2.RenewRequest(csr_pem=tls.make_csr(tls.new_key()))
+
+
 ROWS = {
     P + "Greet": Row("manager user", greeting, FRONTENDS),
     P + "Create": Row(
@@ -171,6 +175,7 @@ ROWS = {
     P + "Describe": Row("manager user", describe, OWNED),
     P + "List": Row("manager user", lambda s, i: pool_pb2.ListRequest(), FRONTENDS),
     P + "Watch": Row("manager user", watch, FRONTENDS),
+    P + "Renew": Row("manager user", renew, FRONTENDS),
     L + "Greet": Row("listener user", greeting, FRONTENDS),
     L + "Open": Row("listener user", open_session, OWNED),
     L + "Push": Row(
@@ -183,8 +188,11 @@ ROWS = {
     H + "SignWorker": Row(
         "manager management", sign, {"listener": {OK}, "other listener": {"NOT_FOUND"}}
     ),
+    H + "Renew": Row("manager management", renew, LISTENERS),
     PA + "Greet": Row("manager management", greeting, OPERATORS),
     PA + "Status": Row("manager management", lambda s, i: hosts_pb2.PoolStatusRequest(), OPERATORS),
+    PA + "Renew": Row("manager management", renew, OPERATORS),
+    PA + "RollCa": Row("manager management", lambda s, i: hosts_pb2.RollCaRequest(), OPERATORS),
     LA + "Greet": Row("listener management", greeting, ADMINS),
     LA + "Status": Row(
         "listener management", lambda s, i: hosts_pb2.ListenerStatusRequest(), ADMINS

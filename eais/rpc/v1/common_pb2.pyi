@@ -57,3 +57,17 @@ class Endpoint(_message.Message):
     port: int
     server_name: str
     def __init__(self, address: _Optional[str] = ..., port: _Optional[int] = ..., server_name: _Optional[str] = ...) -> None: ...
+
+class RenewRequest(_message.Message):
+    __slots__ = ("csr_pem",)
+    CSR_PEM_FIELD_NUMBER: _ClassVar[int]
+    csr_pem: bytes
+    def __init__(self, csr_pem: _Optional[bytes] = ...) -> None: ...
+
+class RenewReply(_message.Message):
+    __slots__ = ("leaf_pem", "ca_pem")
+    LEAF_PEM_FIELD_NUMBER: _ClassVar[int]
+    CA_PEM_FIELD_NUMBER: _ClassVar[int]
+    leaf_pem: bytes
+    ca_pem: bytes
+    def __init__(self, leaf_pem: _Optional[bytes] = ..., ca_pem: _Optional[bytes] = ...) -> None: ...

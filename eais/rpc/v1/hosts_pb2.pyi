@@ -9,7 +9,7 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class HostReport(_message.Message):
-    __slots__ = ("hello", "join", "granted", "grant_failed", "released", "workers", "sessions", "usage")
+    __slots__ = ("hello", "join", "granted", "grant_failed", "released", "workers", "sessions", "usage", "moving")
     HELLO_FIELD_NUMBER: _ClassVar[int]
     JOIN_FIELD_NUMBER: _ClassVar[int]
     GRANTED_FIELD_NUMBER: _ClassVar[int]
@@ -18,6 +18,7 @@ class HostReport(_message.Message):
     WORKERS_FIELD_NUMBER: _ClassVar[int]
     SESSIONS_FIELD_NUMBER: _ClassVar[int]
     USAGE_FIELD_NUMBER: _ClassVar[int]
+    MOVING_FIELD_NUMBER: _ClassVar[int]
     hello: _common_pb2.Hello
     join: Join
     granted: Granted
@@ -26,7 +27,8 @@ class HostReport(_message.Message):
     workers: WorkersChanged
     sessions: SessionsChanged
     usage: Usage
-    def __init__(self, hello: _Optional[_Union[_common_pb2.Hello, _Mapping]] = ..., join: _Optional[_Union[Join, _Mapping]] = ..., granted: _Optional[_Union[Granted, _Mapping]] = ..., grant_failed: _Optional[_Union[GrantFailed, _Mapping]] = ..., released: _Optional[_Union[Released, _Mapping]] = ..., workers: _Optional[_Union[WorkersChanged, _Mapping]] = ..., sessions: _Optional[_Union[SessionsChanged, _Mapping]] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ...) -> None: ...
+    moving: Moving
+    def __init__(self, hello: _Optional[_Union[_common_pb2.Hello, _Mapping]] = ..., join: _Optional[_Union[Join, _Mapping]] = ..., granted: _Optional[_Union[Granted, _Mapping]] = ..., grant_failed: _Optional[_Union[GrantFailed, _Mapping]] = ..., released: _Optional[_Union[Released, _Mapping]] = ..., workers: _Optional[_Union[WorkersChanged, _Mapping]] = ..., sessions: _Optional[_Union[SessionsChanged, _Mapping]] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., moving: _Optional[_Union[Moving, _Mapping]] = ...) -> None: ...
 
 class HostCommand(_message.Message):
     __slots__ = ("hello", "grant", "revoke")
@@ -77,6 +79,10 @@ class Join(_message.Message):
     isolation: int
     isolation_reason: str
     def __init__(self, host: _Optional[str] = ..., boot_id: _Optional[str] = ..., devices: _Optional[_Iterable[_Union[Device, _Mapping]]] = ..., leases: _Optional[_Iterable[_Union[Granted, _Mapping]]] = ..., user_plane: _Optional[_Union[_common_pb2.Endpoint, _Mapping]] = ..., isolation: _Optional[int] = ..., isolation_reason: _Optional[str] = ...) -> None: ...
+
+class Moving(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
 
 class ShareGrant(_message.Message):
     __slots__ = ("n", "device", "milli")
@@ -235,18 +241,48 @@ class ShareUse(_message.Message):
     def __init__(self, instance: _Optional[str] = ..., milli: _Optional[int] = ..., state: _Optional[str] = ...) -> None: ...
 
 class PoolStatusReply(_message.Message):
-    __slots__ = ("pool", "software", "devices", "instances", "hosts")
+    __slots__ = ("pool", "software", "devices", "instances", "hosts", "ca")
     POOL_FIELD_NUMBER: _ClassVar[int]
     SOFTWARE_FIELD_NUMBER: _ClassVar[int]
     DEVICES_FIELD_NUMBER: _ClassVar[int]
     INSTANCES_FIELD_NUMBER: _ClassVar[int]
     HOSTS_FIELD_NUMBER: _ClassVar[int]
+    CA_FIELD_NUMBER: _ClassVar[int]
     pool: str
     software: str
     devices: _containers.RepeatedCompositeFieldContainer[DeviceUse]
     instances: int
     hosts: _containers.RepeatedCompositeFieldContainer[HostUse]
-    def __init__(self, pool: _Optional[str] = ..., software: _Optional[str] = ..., devices: _Optional[_Iterable[_Union[DeviceUse, _Mapping]]] = ..., instances: _Optional[int] = ..., hosts: _Optional[_Iterable[_Union[HostUse, _Mapping]]] = ...) -> None: ...
+    ca: CaState
+    def __init__(self, pool: _Optional[str] = ..., software: _Optional[str] = ..., devices: _Optional[_Iterable[_Union[DeviceUse, _Mapping]]] = ..., instances: _Optional[int] = ..., hosts: _Optional[_Iterable[_Union[HostUse, _Mapping]]] = ..., ca: _Optional[_Union[CaState, _Mapping]] = ...) -> None: ...
+
+class RollCaRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class RollCaReply(_message.Message):
+    __slots__ = ("ca", "begun")
+    CA_FIELD_NUMBER: _ClassVar[int]
+    BEGUN_FIELD_NUMBER: _ClassVar[int]
+    ca: CaState
+    begun: bool
+    def __init__(self, ca: _Optional[_Union[CaState, _Mapping]] = ..., begun: bool = ...) -> None: ...
+
+class CaState(_message.Message):
+    __slots__ = ("phase", "phase_left_s", "roll_left_s", "ca_left_s", "ca_ends_unix_s", "ca_sha256")
+    PHASE_FIELD_NUMBER: _ClassVar[int]
+    PHASE_LEFT_S_FIELD_NUMBER: _ClassVar[int]
+    ROLL_LEFT_S_FIELD_NUMBER: _ClassVar[int]
+    CA_LEFT_S_FIELD_NUMBER: _ClassVar[int]
+    CA_ENDS_UNIX_S_FIELD_NUMBER: _ClassVar[int]
+    CA_SHA256_FIELD_NUMBER: _ClassVar[int]
+    phase: str
+    phase_left_s: int
+    roll_left_s: int
+    ca_left_s: int
+    ca_ends_unix_s: int
+    ca_sha256: bytes
+    def __init__(self, phase: _Optional[str] = ..., phase_left_s: _Optional[int] = ..., roll_left_s: _Optional[int] = ..., ca_left_s: _Optional[int] = ..., ca_ends_unix_s: _Optional[int] = ..., ca_sha256: _Optional[bytes] = ...) -> None: ...
 
 class HostUse(_message.Message):
     __slots__ = ("host", "reachable", "isolation", "isolation_reason")
