@@ -43,7 +43,8 @@ Every error of EAIS has a reason: one word, the same in exceptions (`error.reaso
 wire (`google.rpc.ErrorInfo.reason`, domain `eais`), in logs and in the command line's one
 line `error: REASON: text (hint)`. The class says whose fault it is and what to do next; the
 tree is in `eais/errors.py`. *Again* means that sending the same call again may succeed; the
-client library does so by itself where that is safe.
+client library does so by itself where that is safe. Which bad input gets which reason is the
+catalogue of [hostile inputs](hostile-inputs.md).
 
 | exit code | what it says |
 |---|---|
