@@ -132,6 +132,15 @@ class Attachment:
         """The pool says how the instance stands."""
         self._learn(instance, found=False)
 
+    def renewed(self) -> None:
+        """The identity was renewed: streams are made anew with it, and no call is lost."""
+        self._post(events.Renewed())
+
+    @property
+    def replaced(self) -> int:
+        """How many streams took the place of an older one."""
+        return self._state.replaced
+
     def load(self) -> Load:
         """How many calls wait for an endpoint or an answer, and how many had one."""
         with self._lock:
@@ -263,7 +272,7 @@ class Attachment:
             # What is held from now on is told to each stream that is listed here.
             self._streams[action.stream] = stream
             holds = list(self._held)
-            wanted = self._state.link_of(action.stream) is not None
+            wanted = self._state.expects(action.stream)
         if not wanted:  # the brain gave it up meanwhile
             self._disconnect(action.stream)
             return

@@ -125,6 +125,11 @@ class SessionDropped:
 
 
 @dataclass(frozen=True, slots=True)
+class Renewed:
+    """This front-end's identity was renewed: each stream is to be replaced by one made with it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     """Time has passed."""
 
@@ -143,6 +148,7 @@ Event: TypeAlias = (
     | SessionOpened
     | SessionLost
     | SessionDropped
+    | Renewed
     | Tick
 )
 

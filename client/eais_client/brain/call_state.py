@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from math import inf
 
-from eais.backoff import RETRY, Backoff, Rng
+from eais.backoff import RESTART, RETRY, Backoff, Rng
 from eais.errors import EaisError
 from eais_client.brain.retry_budget import RetryBudget
 from eais_client.instances import Worker
@@ -29,6 +29,7 @@ class Limits:
     max_in_flight_bytes: int = 256 << 20
     trust_ended_s: float = 0.05
     backoff: Backoff = RETRY
+    replace_backoff: Backoff = RESTART
 
 
 class LinkState(Enum):
@@ -38,11 +39,24 @@ class LinkState(Enum):
     CONNECTING = auto()
     OPEN = auto()
     DRAINING = auto()
+    #: Replaced by another stream to the worker: what is on it is finished there.
+    LEAVING = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Successor:
+    """A stream that is being opened to take the place of an open one."""
+
+    stream: int
+    generation: int
 
 
 @dataclass(slots=True)
 class Link:
-    """A worker and the connection to it; `retired`: no longer in the endpoint set."""
+    """A worker and the connection to it; `retired`: no longer in the endpoint set.
+
+    `generation` is that of the identity which its stream was dialled with.
+    """
 
     worker: Worker
     epoch: int
@@ -52,6 +66,10 @@ class Link:
     retry_at: float = 0.0
     retired: bool = False
     calls: set[int] = field(default_factory=set)
+    generation: int = 0
+    successor: Successor | None = None
+    replace_at: float = 0.0
+    replace_failures: int = 0
 
     @property
     def usable(self) -> bool:
@@ -114,10 +132,21 @@ class State:
     find_at: float = 0.0
     find_error: EaisError | None = None
     wake_at: float = inf
+    #: Counts the renewals of the identity; `replacing` while streams of an older one are left.
+    generation: int = 0
+    replacing: bool = False
+    replaced: int = 0
 
     def link_of(self, stream: int) -> Link | None:
         """The link whose present stream this is."""
         return next((link for link in self.links if link.stream == stream), None)
+
+    def expects(self, stream: int) -> bool:
+        """Whether the stream is wanted: a link's own, or its successor."""
+        successors = (link.successor for link in self.links)
+        return self.link_of(stream) is not None or any(
+            each is not None and each.stream == stream for each in successors
+        )
 
     def has_usable_link(self) -> bool:
         """Whether a call could be sent now."""
@@ -134,5 +163,15 @@ class State:
         assert all(sent[number].link is link for number, link in on_links)
         assert self.unwatched.items() <= self.calls.items()
         assert all(link.stream for link in self.links if link.state is not LinkState.DOWN)
+        streams = [link.stream for link in self.links if link.stream]
+        streams += [link.successor.stream for link in self.links if link.successor]
+        assert len(streams) == len(set(streams))
+        workers = [
+            (link.epoch, link.worker.n, link.worker.address)
+            for link in self.links
+            if link.state is not LinkState.LEAVING
+        ]
+        assert len(workers) == len(set(workers))
+        assert all(link.usable for link in self.links if link.successor is not None)
         assert all(call.attempts <= self.limits.max_attempts for call in self.calls.values())
         assert 0 <= self.budget.tokens <= self.budget.capacity

@@ -19,6 +19,7 @@ from collections.abc import Callable
 from math import inf
 
 from eais.errors import EaisError, make_error
+from eais_client.brain import replacing
 from eais_client.brain.call_events import (
     Abandoned,
     Action,
@@ -31,6 +32,7 @@ from eais_client.brain.call_events import (
     Fail,
     FindFailed,
     Refused,
+    Renewed,
     SessionDropped,
     SessionLost,
     SessionOpened,
@@ -81,7 +83,8 @@ def _refused(state: State, event: Refused, now: float, do: list[Action]) -> None
         return  # from a stream that the call has left
     link, error = call.link, event.error
     if error.reason == "DRAINING":
-        link.state = LinkState.DRAINING
+        if link.state is LinkState.OPEN:
+            link.state = LinkState.DRAINING
         _wait_again(state, event.call, error, now, do, counted=False)
     elif error.reason == "STALE_EPOCH":
         call.newer_than, call.finds_before = link.epoch, state.finds
@@ -122,7 +125,9 @@ def _abandoned(state: State, event: Abandoned, now: float, do: list[Action]) -> 
 
 def _stream_opened(state: State, event: StreamOpened, now: float, do: list[Action]) -> None:
     link = state.link_of(event.stream)
-    if link is not None and link.state is LinkState.CONNECTING:
+    if link is None:
+        replacing.opened(state, event.stream)
+    elif link.state is LinkState.CONNECTING:
         link.state, link.failures = LinkState.OPEN, 0
 
 
@@ -135,11 +140,13 @@ def _stream_draining(state: State, event: StreamDraining, now: float, do: list[A
 def _stream_broken(state: State, event: StreamBroken, now: float, do: list[Action]) -> None:
     link = state.link_of(event.stream)
     if link is None:
+        replacing.broken(state, event.stream, now)
         return
-    lost, draining = sorted(link.calls), link.state is LinkState.DRAINING
-    link.state, link.stream, link.failures = LinkState.DOWN, 0, link.failures + 1
-    link.retry_at = now + state.limits.backoff.delay_s(link.failures, state.rng)
-    if draining:
+    lost, ends = sorted(link.calls), link.state in (LinkState.DRAINING, LinkState.LEAVING)
+    if not replacing.took_over(link):
+        link.state, link.stream, link.failures = LinkState.DOWN, 0, link.failures + 1
+        link.retry_at = now + state.limits.backoff.delay_s(link.failures, state.rng)
+    if ends:
         link.retired = True  # until an endpoint set names it again
     state.find_error = event.error
     may_retry = bool(lost) and event.error.retryable and state.budget.take(now)
@@ -187,7 +194,11 @@ def _endpoints(state: State, event: Endpoints, now: float, do: list[Action]) -> 
 
 
 def _take_workers(state: State, event: Endpoints, now: float, do: list[Action]) -> None:
-    known = {(link.epoch, link.worker.n, link.worker.address): link for link in state.links}
+    known = {
+        (link.epoch, link.worker.n, link.worker.address): link
+        for link in state.links
+        if link.state is not LinkState.LEAVING
+    }
     named = set()
     for worker in event.workers:
         key = (event.epoch, worker.n, worker.address)
@@ -268,6 +279,10 @@ def _session_dropped(state: State, event: SessionDropped, now: float, do: list[A
             do.append(Fail(number, closed(state.instance)))
 
 
+def _renewed(state: State, event: Renewed, now: float, do: list[Action]) -> None:
+    replacing.begin(state)
+
+
 def _tick(state: State, event: Tick, now: float, do: list[Action]) -> None:
     state.wake_at = inf
     for number, call in list(state.calls.items()):
@@ -292,6 +307,7 @@ _HANDLERS: dict[type[Event], Callable[..., None]] = {
     SessionOpened: _session_opened,
     SessionLost: _session_lost,
     SessionDropped: _session_dropped,
+    Renewed: _renewed,
     Tick: _tick,
 }
 

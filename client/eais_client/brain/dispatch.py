@@ -12,6 +12,7 @@ from math import inf
 
 from eais_client.brain.call_events import Action, Connect, Disconnect, Find, Reopen, Send, WakeAt
 from eais_client.brain.call_state import Call, LinkState, State
+from eais_client.brain.replacing import connect_successors, wake_times
 
 
 def dispatch(state: State, now: float, do: list[Action]) -> None:
@@ -20,8 +21,10 @@ def dispatch(state: State, now: float, do: list[Action]) -> None:
         _send_waiting(state, now, do)
     if state.waiting:
         _seek_workers(state, now, do)
+    if state.replacing:
+        connect_successors(state, now, do)
     _tidy_links(state, do)
-    if state.waiting or state.unwatched:
+    if state.waiting or state.unwatched or state.replacing:
         _set_wake(state, now, do)
 
 
@@ -61,6 +64,7 @@ def _seek_workers(state: State, now: float, do: list[Action]) -> None:
         if due and link.worker.serving and not link.retired and link.epoch == state.epoch:
             state.streams += 1
             link.state, link.stream = LinkState.CONNECTING, state.streams
+            link.generation = state.generation
             do.append(Connect(link.stream, link.worker))
     if not state.finding and state.find_at <= now and _needs_finding(state):
         state.finding = True
@@ -82,7 +86,7 @@ def _needs_finding(state: State) -> bool:
 def _tidy_links(state: State, do: list[Action]) -> None:
     keep = []
     for link in state.links:
-        done = link.retired or link.state is LinkState.DRAINING
+        done = link.retired or link.state in (LinkState.DRAINING, LinkState.LEAVING)
         if done and not link.calls and link.stream:
             do.append(Disconnect(link.stream))
             link.state, link.stream, link.retired = LinkState.DOWN, 0, True
@@ -109,6 +113,8 @@ def _wake_times(state: State, now: float) -> Iterable[float]:
             yield state.find_at
     for call in state.unwatched.values():
         yield call.deadline_at
+    if state.replacing:
+        yield from wake_times(state, now)
 
 
 def reopen(state: State, name: str, do: list[Action]) -> None:

@@ -509,6 +509,10 @@ class AnyOrder(RuleBasedStateMachine):
         self.tell(ev.SessionOpened("s", self.brain.state.epoch - lag))
 
     @rule()
+    def renewed(self) -> None:
+        self.tell(ev.Renewed())
+
+    @rule()
     def session_lost(self) -> None:
         self.tell(ev.SessionLost("s", REFUSED))
 
