@@ -127,6 +127,7 @@ REASONS: Mapping[str, ReasonSpec] = {
     "CERT_UNTRUSTED": ReasonSpec(IdentityError, "UNAUTHENTICATED"),
     "CERT_IDENTITY": ReasonSpec(IdentityError, "UNAUTHENTICATED"),
     "CERT_USAGE": ReasonSpec(IdentityError, "UNAUTHENTICATED"),
+    "SERVER_UNTRUSTED": ReasonSpec(IdentityError, "UNAUTHENTICATED"),
     "KEY_MODE": ReasonSpec(IdentityError, "UNAUTHENTICATED"),
     "CSR_REFUSED": ReasonSpec(IdentityError, _INVALID),
     # life of an instance
@@ -154,6 +155,8 @@ REASONS: Mapping[str, ReasonSpec] = {
     "OPTION_REFUSED": ReasonSpec(ModelRejected, _INVALID),
     "SESSION_UNKNOWN": ReasonSpec(Unavailable, _PRECONDITION, retryable=True),
     # upload and store
+    "MODEL_CHANGED": ReasonSpec(UsageError, _PRECONDITION),
+    "MODEL_LOST": ReasonSpec(Unavailable, "UNAVAILABLE", retryable=True),
     "CHUNK_GAP": ReasonSpec(UsageError, _INVALID),
     "CHUNK_OVERLAP": ReasonSpec(UsageError, _INVALID),
     "DIGEST_MISMATCH": ReasonSpec(RemoteError, "DATA_LOSS"),

@@ -1,47 +1,118 @@
 """The model as the caller gave it: a path with what belongs to it, or bytes.
 
-Read once to be named by its digest, and again only if the listener lacks it. The files
-are the user's own, so links are followed; what a *model* names must lie below its folder.
+Read once to be named by its digest, and again only if the listener lacks it. A file that is
+another by then is `MODEL_CHANGED`: files are read, never mapped, since a map of a file that
+gets shorter kills the program. The files are the user's own, so links are followed; what a
+*model* names must lie below its folder.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
-import mmap
 import os
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from eais.channel import PIECE_BYTES
-from eais.errors import EaisError
+from eais.errors import EaisError, make_error
 from eais.onnx_external import is_plain_location, scan_model
 from eais.rpc.v1 import listener_pb2
 from eais_client.ort_errors import builtin_error, ort_error
 
 HASH_BYTES = 8 << 20
+# No protobuf is larger: what is gets its refusal from the listener, unread here.
+_MAX_PROTO_BYTES = 1 << 31
 
 Check = Callable[[], None]
 
 
 @dataclass(frozen=True, slots=True)
+class Stamp:
+    """What changes when a file is replaced or written to."""
+
+    device: int
+    inode: int
+    size: int
+    mtime_ns: int
+    regular: bool
+
+    @classmethod
+    def of(cls, fd: int) -> Stamp:
+        """The stamp of an open file."""
+        info = os.fstat(fd)
+        regular = stat.S_ISREG(info.st_mode)
+        return cls(info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns, regular)
+
+
+@dataclass(frozen=True, slots=True)
 class SourceFile:
-    """One file of a model: where it is, its SHA-256 (32 bytes) and size in bytes."""
+    """One file of a model: where it is, its SHA-256 (32 bytes) and size in bytes.
+
+    Attributes:
+        location: "" for the model itself, else where its external data says it lies.
+        path: where it was read, None if it came as `data`.
+        stamp: of the file that was read; None if that can't be read twice (a pipe).
+    """
 
     location: str
     sha256: bytes
     size: int
     path: Path | None = None
     data: bytes = field(default=b"", repr=False)
+    stamp: Stamp | None = field(default=None, repr=False, compare=False)
 
     def pieces(self, offset: int) -> Iterator[tuple[int, bytes]]:
-        """(offset, bytes) from `offset` to the end; one empty piece for nothing left."""
-        with _opened(self.path, self.data) as view:
-            if offset >= len(view):
-                yield offset, b""
-            for start in range(offset, len(view), PIECE_BYTES):
-                yield start, bytes(view[start : start + PIECE_BYTES])
+        """(offset, bytes) from `offset` to the end; one empty piece for nothing left.
+
+        Raises:
+            UsageError: MODEL_CHANGED, the file isn't any more what was named by `sha256`.
+        """
+        if offset >= self.size:
+            yield offset, b""
+            return
+        starts = range(offset, self.size, PIECE_BYTES)
+        if self.path is None or self.stamp is None:
+            yield from ((start, self.data[start : start + PIECE_BYTES]) for start in starts)
+            return
+        try:
+            with _opened(self.path) as fd:
+                yield from self._read(fd, starts)
+        except OSError as error:
+            raise self._changed(error.strerror or "it can't be read") from None
+
+    def check_unchanged(self, fd: int) -> None:
+        """Raise MODEL_CHANGED if the open file was written to since its stamp was taken."""
+        if Stamp.of(fd) != self.stamp or self.size != self.stamp.size:
+            raise self._changed("it was written to while it was read")
+
+    def _read(self, fd: int, starts: range) -> Iterator[tuple[int, bytes]]:
+        stamp = self.stamp
+        for start in starts:
+            data = os.pread(fd, min(PIECE_BYTES, self.size - start), start)
+            now = Stamp.of(fd)
+            if now != stamp:  # written to, or only touched: what it holds says which
+                self._check_content(fd)
+                stamp = now
+                data = os.pread(fd, min(PIECE_BYTES, self.size - start), start)
+            if len(data) < min(PIECE_BYTES, self.size - start):
+                raise self._changed("it has become shorter")
+            yield start, data
+
+    def _check_content(self, fd: int) -> None:
+        if os.fstat(fd).st_size != self.size or _digest_of(fd, _no_check)[0] != self.sha256:
+            raise self._changed("its content is another")
+
+    def _changed(self, why: str) -> EaisError:
+        name = self.location or (self.path.name if self.path else "")
+        return make_error(
+            "MODEL_CHANGED",
+            f"the model's file {name!r} isn't any more what the session was made from: {why}",
+            hint="make a new session from the model as it is now",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,14 +164,40 @@ def _of_path(path: str | bytes, check: Check) -> ModelSource:
         text = f"__init__(): incompatible constructor arguments: {path!r} is no model's path"
         raise builtin_error("ARGUMENT", TypeError, text)
     try:
-        with _opened(Path(path), b"") as model:
-            first = SourceFile("", _digest(model, check), len(model), Path(path).absolute())
-            locations = _locations(model)
+        first, model = _model_at(path, check)
     except OSError as error:
         raise _unreadable(path, error) from None
+    locations = _locations(model)
+    del model  # not held while the external data is read
     folder = first.path.parent if first.path else Path()
     others = [_external(folder, *item, check) for item in locations.items()]
     return ModelSource(path, (first, *others))
+
+
+def _model_at(path: str, check: Check) -> tuple[SourceFile, bytes]:
+    """The model's own file, and its bytes: what is named is what its references are read from."""
+    place = Path(path).absolute()
+    with _opened(place) as fd:
+        stamp = Stamp.of(fd)
+        if stamp.regular and stamp.size > _MAX_PROTO_BYTES:
+            return _named("", place, fd, check), b""
+        with os.fdopen(os.dup(fd), "rb") as file:
+            model = file.read()
+        digest = _digest(memoryview(model), check)
+        if not stamp.regular:  # it can't be read twice
+            return SourceFile("", digest, len(model), place, data=model), model
+        first = SourceFile("", digest, len(model), place, stamp=stamp)
+        first.check_unchanged(fd)
+    return first, model
+
+
+def _named(location: str, path: Path, fd: int, check: Check) -> SourceFile:
+    """An open file by its digest, which is of one content: MODEL_CHANGED if it wasn't."""
+    stamp = Stamp.of(fd)
+    digest, size = _digest_of(fd, check)
+    file = SourceFile(location, digest, size, path, stamp=stamp)
+    file.check_unchanged(fd)
+    return file
 
 
 def _unreadable(path: str, error: OSError) -> EaisError:
@@ -130,8 +227,8 @@ def _external(folder: Path, location: str, tensor: str, check: Check) -> SourceF
         raise _refused(tensor, f"External data path {location!r} escapes model directory")
     path = folder.joinpath(*location.split("/"))
     try:
-        with _opened(path, b"") as data:
-            return SourceFile(location, _digest(data, check), len(data), path)
+        with _opened(path) as fd:
+            return _named(location, path, fd, check)
     except FileNotFoundError:
         raise _refused(tensor, f'External data path does not exist: "{path}"') from None
     except OSError as error:
@@ -152,19 +249,27 @@ def _digest(data: memoryview, check: Check) -> bytes:
     return digest.digest()
 
 
+def _digest_of(fd: int, check: Check) -> tuple[bytes, int]:
+    """SHA-256 and size of an open file, read from its start."""
+    digest, size = hashlib.sha256(), 0
+    while data := os.pread(fd, HASH_BYTES, size):
+        check()
+        digest.update(data)
+        size += len(data)
+    return digest.digest(), size
+
+
+def _no_check() -> None:
+    """Sending has its own deadline."""
+
+
 @contextmanager
-def _opened(path: Path | None, data: bytes) -> Iterator[memoryview]:
-    """The file's bytes without reading them all, or `data`."""
-    if path is None:
-        yield memoryview(data)
-        return
-    with path.open("rb") as file:
-        if not os.fstat(file.fileno()).st_size:
-            yield memoryview(file.read())  # an empty map can't be made, a pipe has no size
-            return
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-            view = memoryview(mapped)
-            try:
-                yield view
-            finally:
-                view.release()
+def _opened(path: Path) -> Iterator[int]:
+    """A descriptor of the file, to be read. Raises OSError, for a directory too."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if stat.S_ISDIR(os.fstat(fd).st_mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        yield fd
+    finally:
+        os.close(fd)

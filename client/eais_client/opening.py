@@ -163,8 +163,11 @@ def _push_all(
         if file is None:
             text = "the listener asks for a file that is none of the model's"
             raise make_error("MALFORMED_MESSAGE", text)
-        chunks = _chunks(file, instance, missing.offset, told)
-        wire.push(listener, chunks, patience.timeout_s())
+        chunks = _Chunks(file, instance, missing.offset, told)
+        try:
+            wire.push(listener, chunks, patience.timeout_s())
+        finally:
+            chunks.raise_failure()
         patience.progressed()
 
 
@@ -182,16 +185,38 @@ class _Told:
             self._progress(self._done, self._total)
 
 
-def _chunks(
-    file: SourceFile, instance: Instance, offset: int, told: _Told
-) -> Iterator[listener_pb2.PushChunk]:
-    """The file from `offset`; the first chunk names it."""
-    first = True
-    for start, data in file.pieces(offset):
+class _Chunks:
+    """The file from `offset`; the first chunk names it.
+
+    gRPC keeps what an iterator raises to itself. So one that can't read on ends early, which
+    the listener refuses, and says why when it is asked.
+    """
+
+    def __init__(self, file: SourceFile, instance: Instance, offset: int, told: _Told) -> None:
+        self._file = file
+        self._instance = instance
+        self._offset = offset
+        self._told = told
+        self._failure: EaisError | None = None
+
+    def raise_failure(self) -> None:
+        """Raise what ended the sending early, if something of ours did."""
+        if self._failure is not None:
+            raise self._failure from None
+
+    def __iter__(self) -> Iterator[listener_pb2.PushChunk]:
+        first = True
+        try:
+            for start, data in self._file.pieces(self._offset):
+                yield self._chunk(start, data, first)
+                first = False
+                self._told.add(len(data))
+        except EaisError as error:
+            self._failure = error
+
+    def _chunk(self, start: int, data: bytes, first: bool) -> listener_pb2.PushChunk:
         chunk = listener_pb2.PushChunk(offset=start, data=data)
         if first:
-            chunk.instance, chunk.epoch = instance.id, instance.epoch
-            chunk.sha256, chunk.size = file.sha256, file.size
-            first = False
-        yield chunk
-        told.add(len(data))
+            chunk.instance, chunk.epoch = self._instance.id, self._instance.epoch
+            chunk.sha256, chunk.size = self._file.sha256, self._file.size
+        return chunk
