@@ -9,16 +9,21 @@ that don't fit are `ConfigError` CONFIG and name the place.
 from __future__ import annotations
 
 import dataclasses
-import tomllib
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
 from eais.errors import ConfigError
+from eais.toml_file import TomlFile
 
 C = TypeVar("C")
 
+#: The tables of a pool's file; manager and listener read the same one.
+POOL_TABLES = ("manager", "listener", "supervisor", "quota")
+PORT_LIMIT = 1 << 16
 _WORDS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+_KINDS: tuple[type, ...] = (bool, int, float, Path, str)
 
 
 def load(
@@ -27,73 +32,131 @@ def load(
     table: str,
     flags: Mapping[str, object],
     environ: Mapping[str, str],
-    file: Path | None,
+    file: TomlFile | None,
 ) -> C:
     """Make a `cls` from all sources; a flag of None counts as not given.
 
-    Raises `ConfigError` CONFIG for an unknown key, a value of the wrong type,
-    a file that is no TOML, or what `cls.__post_init__` refuses by ValueError.
+    Raises `ConfigError` CONFIG for an unknown key, a value of the wrong type, or what
+    `cls.__post_init__` refuses by ValueError or by a `ConfigError` of its own.
     """
     hints = get_type_hints(cls)
     names = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
-    values = {**_of_file(file, table, names, hints), **_of_environ(environ, names, hints)}
-    values.update({name: value for name, value in flags.items() if value is not None})
+    in_file = _of_file(file, table, names, hints) if file else {}
+    in_environ = _of_environ(environ, names, hints)
+    in_flags = {name: value for name, value in flags.items() if value is not None}
+    by_file = in_file.keys() - in_environ.keys() - in_flags.keys()
     try:
-        return cls(**values)
+        return cls(**{**in_file, **in_environ, **in_flags})
     except ValueError as error:
-        raise ConfigError("CONFIG", f"[{table}] {error}") from None
+        refused = ConfigError("CONFIG", str(error))
+    except ConfigError as error:
+        refused = error
+    place = _place(file, table, by_file, refused.message)
+    raise ConfigError(refused.reason, f"{place}[{table}] {refused.message}", hint=refused.hint)
 
 
-def read_toml(file: Path) -> dict[str, Any]:
-    """The file as a dict, {} if there is none; `ConfigError` with line and column."""
-    try:
-        return tomllib.loads(file.read_text())
-    except FileNotFoundError:
-        return {}
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        raise ConfigError("CONFIG", f"{file}: {error}") from None
+def read_pool_file(file: Path | None) -> TomlFile | None:
+    """The pool's settings, for manager and listener alike; None if none are given.
+
+    Raises:
+        ConfigError: CONFIG, it isn't there or can't be read, or has a table of nobody's.
+    """
+    if file is None:
+        return None
+    found = TomlFile.read(file)
+    if not found.there:
+        raise ConfigError("CONFIG", f"{file}: there is no such file")
+    found.check_known((), POOL_TABLES)
+    return found
+
+
+def check_port(name: str, port: int) -> None:
+    """`ConfigError` PORT unless `port` is one, or 0, for one that the kernel chooses."""
+    if not 0 <= port < PORT_LIMIT:
+        raise ConfigError(
+            "PORT", f"{name} = {port}: must be 1 to {PORT_LIMIT - 1}, or 0: the kernel chooses"
+        )
+
+
+def _place(file: TomlFile | None, table: str, by_file: set[str], message: str) -> str:
+    """Where the file says what was refused: messages begin with the key."""
+    key = message.partition(" ")[0]
+    return f"{file.place(table, key)}: " if file and key in by_file else ""
 
 
 def _of_file(
-    file: Path | None, table: str, names: list[str], hints: Mapping[str, Any]
+    file: TomlFile, table: str, names: list[str], hints: Mapping[str, Any]
 ) -> dict[str, object]:
-    found = read_toml(file).get(table, {}) if file else {}
-    if not isinstance(found, dict):
-        raise ConfigError("CONFIG", f"{file}: [{table}] must be a table")
-    for name in found:
-        if name not in names:
-            known = ", ".join(names)
-            raise ConfigError("CONFIG", f"{file}: [{table}] has no {name!r}; known: {known}")
-    return {name: _fit(f"{file}: {name}", value, hints[name]) for name, value in found.items()}
+    file.check_known((table,), names)
+    found: dict[str, object] = {}
+    for name, value in file.table(table).items():
+        try:
+            found[name] = _fit(value, hints[name])
+        except ValueError as error:
+            place = file.place(table, name)
+            raise ConfigError("CONFIG", f"{place}: {name} = {error}") from None
+    return found
 
 
 def _of_environ(
     environ: Mapping[str, str], names: list[str], hints: Mapping[str, Any]
 ) -> dict[str, object]:
-    found = {name: f"EAIS_{name.upper()}" for name in names}
-    return {
-        name: _fit(variable, environ[variable], hints[name])
-        for name, variable in found.items()
-        if variable in environ
-    }
+    found: dict[str, object] = {}
+    for name in names:
+        variable = f"EAIS_{name.upper()}"
+        if variable in environ:
+            try:
+                found[name] = _fit(_word(environ[variable], hints[name]), hints[name])
+            except ValueError as error:
+                raise ConfigError("CONFIG", f"{variable} = {error}") from None
+    return found
 
 
-def _fit(place: str, value: object, hint: Any) -> object:
-    """`value` as the field's type: text from variables, TOML's own types from files."""
-    wanted = {kind for kind in (int, float, bool, str, Path) if kind in (hint, *_options(hint))}
-    try:
-        if bool in wanted:
-            return value if isinstance(value, bool) else _WORDS[str(value).lower()]
-        if isinstance(value, bool):
-            raise ValueError
-        for kind in (int, float, Path, str):
-            if kind in wanted:
-                return kind(value)  # type: ignore[arg-type,call-overload]
-    except (ValueError, KeyError, TypeError):
-        pass
+def _word(text: str, hint: Any) -> object:
+    """A variable's text as the field's type, if it is one's; else the text."""
+    for kind in _wanted(hint):
+        try:
+            return _WORDS[text.lower()] if kind is bool else kind(text)
+        except (ValueError, KeyError):
+            continue
+    return text
+
+
+def _fit(value: object, hint: Any) -> object:
+    """`value` if it is of the field's type; a whole number may stand for a fraction.
+
+    Raises ValueError, "VALUE is not TYPE".
+    """
+    wanted = _wanted(hint)
+    for kind in wanted:
+        found = _as(kind, value)
+        if found is not None:
+            return found
     names = " or ".join(sorted(kind.__name__ for kind in wanted))
-    raise ConfigError("CONFIG", f"{place} = {value!r} is not {names}")
+    raise ValueError(f"{_short(value)} is not {names}")
 
 
-def _options(hint: Any) -> tuple[Any, ...]:
-    return getattr(hint, "__args__", ())
+def _as(kind: type, value: object) -> object | None:
+    if kind is Path and isinstance(value, str | Path):
+        return Path(value)
+    if kind is float and type(value) in (int, float):
+        return _finite(value)
+    return value if type(value) is kind else None
+
+
+def _finite(value: Any) -> float | None:
+    try:
+        found = float(value)
+    except OverflowError:
+        return None
+    return found if math.isfinite(found) else None
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:80]}…"
+
+
+def _wanted(hint: Any) -> list[type]:
+    options = (hint, *getattr(hint, "__args__", ()))
+    return [kind for kind in _KINDS if kind in options]

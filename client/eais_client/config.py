@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from eais.config import load
+from eais.toml_file import TomlFile
 from eais_client.brain.call_state import Limits
 
 
@@ -32,7 +33,7 @@ class ClientConfig:
     @classmethod
     def of_environ(cls, environ: Mapping[str, str], file: Path) -> ClientConfig:
         """The settings in force; `ConfigError` CONFIG names what doesn't fit."""
-        return load(cls, table="client", flags={}, environ=environ, file=file)
+        return load(cls, table="client", flags={}, environ=environ, file=TomlFile.read(file))
 
     @classmethod
     def for_test(cls) -> ClientConfig:

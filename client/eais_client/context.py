@@ -23,10 +23,10 @@ from pathlib import Path
 from typing import Any
 
 from eais import files
-from eais.config import read_toml
 from eais.errors import ConfigError, UsageError
 from eais.identity import Identity
 from eais.paths import config_dir
+from eais.toml_file import TomlFile
 from eais_client.instances import Address
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
@@ -127,11 +127,12 @@ class ContextStore:
 
     def read(self) -> ContextList:
         """All contexts; `ConfigError` CONFIG names the line and column of a fault."""
-        found = read_toml(self.file)
+        found = TomlFile.read(self.file)
         try:
-            return _contexts_of(found)
+            return _contexts_of(found.data)
         except _Fault as fault:
-            raise ConfigError("CONFIG", f"{self._place(fault)}: {fault.text}") from None
+            text = f"{found.place(*fault.path)}: {fault.text}"
+            raise ConfigError(fault.reason, text) from None
 
     def current(self, environ: Mapping[str, str], flag: str | None = None) -> Context:
         """The context in force: `flag`, else `EAIS_CONTEXT`, else the file's current.
@@ -186,18 +187,6 @@ class ContextStore:
     def _text(self) -> str:
         return self.file.read_text() if self.file.exists() else ""
 
-    def _place(self, fault: _Fault) -> str:
-        """ "FILE:LINE:COLUMN" of the faulty table or key."""
-        within = not fault.table
-        for number, line in enumerate(self._text().splitlines(), start=1):
-            if _HEADER.match(line):
-                within = _names_table(line, fault.table)
-                if within and not fault.key:
-                    return f"{self.file}:{number}:1"
-            elif within and re.match(rf"\s*[\"']?{re.escape(fault.key)}[\"']?\s*=", line):
-                return f"{self.file}:{number}:{len(line) - len(line.lstrip()) + 1}"
-        return str(self.file)
-
 
 def check_name(name: str) -> str:
     """`name` if it can be a context's; `ConfigError` CONFIG if it can't."""
@@ -211,51 +200,48 @@ def check_name(name: str) -> str:
 class _Fault(Exception):
     """A value of the file that won't do, and where it stands."""
 
-    def __init__(self, text: str, table: str = "", key: str = "") -> None:
+    def __init__(self, text: str, *path: str, reason: str = "CONFIG") -> None:
         super().__init__(text)
-        self.text, self.table, self.key = text, table, key
+        self.text, self.path, self.reason = text, path, reason
 
 
 def _contexts_of(found: Mapping[str, Any]) -> ContextList:
     current, tables = found.get("current", ""), found.get("contexts", {})
     if not isinstance(current, str):
-        raise _Fault("current must be the name of a context", key="current")
+        raise _Fault("current must be the name of a context", "current")
     if not isinstance(tables, dict):
-        raise _Fault("contexts must be a table", key="contexts")
+        raise _Fault("contexts must be a table", "contexts")
     contexts = {name: _context_of(name, table) for name, table in tables.items()}
     if current and current not in contexts:
-        raise _Fault(f"current = {current!r}, but there is no [contexts.{current}]", key="current")
+        raise _Fault(f"current = {current!r}, but there is no [contexts.{current}]", "current")
     return ContextList(current, contexts)
 
 
 def _context_of(name: str, table: object) -> Context:
+    here = ("contexts", name)
     if not isinstance(table, dict):
-        raise _Fault(f"contexts.{name} must be a table", table=name)
+        raise _Fault(f"contexts.{name} must be a table", *here)
     known = [item.name for item in fields(Context) if item.name != "name"]
     for key, value in table.items():
         if key not in known:
-            raise _Fault(f"{key!r} is not known; known: {', '.join(known)}", name, key)
+            raise _Fault(f"{key!r} is not known; known: {', '.join(known)}", *here, key)
         if not isinstance(value, str):
-            raise _Fault(f"{key} must be a string", name, key)
+            raise _Fault(f"{key} must be a string", *here, key)
     for key in ("pool", "manager"):
         if key not in table:
-            raise _Fault(f"[contexts.{name}] needs {key}", name)
+            raise _Fault(f"[contexts.{name}] needs {key}", *here)
     try:
         return Context(name=name, **table)
     except ConfigError as error:
-        raise _Fault(error.message, name, error.message.partition(":")[0]) from None
+        key = error.message.partition(":")[0]
+        raise _Fault(error.message, *here, key, reason=error.reason) from None
 
 
 def _parse(field_name: str, text: str) -> None:
     try:
         Address.parse(text, "")
     except ConfigError as error:
-        raise ConfigError("CONFIG", f"{field_name}: {error.message}") from None
-
-
-def _names_table(line: str, name: str) -> bool:
-    quoted = re.escape(name)
-    return bool(re.match(rf"\s*\[\s*contexts\s*\.\s*[\"']?{quoted}[\"']?\s*\]", line))
+        raise ConfigError(error.reason, f"{field_name}: {error.message}") from None
 
 
 def _kept(text: str) -> tuple[str, str]:

@@ -8,9 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from eais.config import PORT_LIMIT
 from eais.errors import ConfigError
 from eais.instance import InstanceState
 from eais.rpc.v1 import common_pb2, pool_pb2
+
+_PORT_DIGITS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +31,16 @@ class Address:
 
     @classmethod
     def parse(cls, text: str, server_name: str) -> Address:
-        """Read "127.64.16.1:40117" or "[::1]:40117"; `ConfigError` CONFIG for anything else."""
+        """Read "127.64.16.1:40117" or "[::1]:40117".
+
+        Raises:
+            ConfigError: PORT, nobody can be reached at that port; CONFIG for anything else.
+        """
         host, colon, port = text.rpartition(":")
-        if not (colon and host and port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+        if not (colon and host and port.isascii() and port.isdigit()):
             raise ConfigError("CONFIG", f"{text!r} is not an address and a port, such as ADDR:7443")
+        if len(port) > _PORT_DIGITS or not 0 < int(port) < PORT_LIMIT:
+            raise ConfigError("PORT", f"{text!r}: a port is 1 to {PORT_LIMIT - 1}")
         return cls(host.removeprefix("[").removesuffix("]"), int(port), server_name)
 
     @property

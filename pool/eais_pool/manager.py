@@ -88,9 +88,8 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 def _run(given: argparse.Namespace) -> int:
-    settings = config.load(
-        ManagerConfig, table="manager", flags={}, environ=os.environ, file=given.config
-    )
+    file = config.read_pool_file(given.config)
+    settings = config.load(ManagerConfig, table="manager", flags={}, environ=os.environ, file=file)
     reach = die_at_named_in(given.test_failpoints) if given.test_failpoints else nowhere
     manager = Manager(given.state_dir, given.owner_dir, settings, reach=reach)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:

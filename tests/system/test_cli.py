@@ -135,7 +135,7 @@ def test_a_wrong_setting_is_said_and_nothing_is_left(stranger: Terminal) -> None
     config.write_text("[manager]\nno_such_key = 1\n")
     done = stranger.run("pool", "up", "--config", "pool.toml")
     assert done.returncode == 2
-    assert done.stderr.startswith(f"error: CONFIG: {config}: [manager] has no 'no_such_key'")
+    assert done.stderr.startswith(f"error: CONFIG: {config}:2:1: [manager] has no 'no_such_key'")
     assert nothing_runs(stranger)
 
 

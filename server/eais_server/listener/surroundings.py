@@ -111,7 +111,7 @@ def surroundings(given: argparse.Namespace, environ: Mapping[str, str]) -> Surro
         table="listener",
         flags={"bind": given.bind},
         environ=environ,
-        file=given.config,
+        file=config.read_pool_file(given.config),
     )
     _await_file(directory / "identity.pem")
     probe = probe_level()

@@ -84,7 +84,7 @@ FAULTS = {
     '[contexts.a]\npool = "p"\nmanager = "a:1"\ncolour = "red"': "4:1: 'colour' is not known",
     '[contexts."A B"]\npool = "p"\nmanager = "a:1"': "context 'A B': 1 to 64",
     "contexts = 3": "1:1: contexts must be a table",
-    "current = \n": "line 1, column 11",
+    "current = \n": "config.toml:1:11: Invalid value",
 }
 
 

@@ -12,6 +12,7 @@ import pytest
 from eais.config import load
 from eais.errors import ConfigError
 from eais.paths import config_dir, state_dir
+from eais.toml_file import TomlFile
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,9 @@ def make(
 ) -> Settings:
     file = tmp_path / "c.toml"
     file.write_text(text)
-    return load(Settings, table="listener", flags=flags, environ=environ or {}, file=file)
+    return load(
+        Settings, table="listener", flags=flags, environ=environ or {}, file=TomlFile.read(file)
+    )
 
 
 def test_defaults(tmp_path: Path) -> None:
@@ -57,12 +60,19 @@ def test_variables_are_read_by_the_fields_type(tmp_path: Path) -> None:
     ("text", "environ", "names"),
     [
         ("[listener]\nspare = 1", {}, "spare"),
-        ("[listener]\nspares = 'many'", {}, "spares = 'many' is not int"),
+        ("[listener]\nspares = 'many'", {}, "c.toml:2:1: spares = 'many' is not int"),
         ("[listener]\nspares = true", {}, "spares = True is not int"),
-        ("[listener\n", {}, "line 1, column 10"),
+        ("[listener]\nspares = 2.5", {}, "spares = 2.5 is not int"),
+        ("[listener]\ngrace_s = inf", {}, "grace_s = inf is not float"),
+        ("[listener]\ngrace_s = 1{}".format("0" * 400), {}, "is not float"),
+        ("[listener]\nbind = 7", {}, "bind = 7 is not str"),
+        ("[listener\n", {}, "c.toml:1:10: Expected"),
         ("listener = 3", {}, "must be a table"),
         ("", {"EAIS_GRACE_S": "soon"}, "EAIS_GRACE_S = 'soon' is not float"),
-        ("[listener]\nspares = -1", {}, "must be >= 0"),
+        ("", {"EAIS_GRACE_S": "nan"}, "EAIS_GRACE_S = nan is not float"),
+        ("", {"EAIS_WARM": "maybe"}, "EAIS_WARM = 'maybe' is not bool"),
+        ("[listener]\n\n  spares = -1", {}, "c.toml:3:3: [listener] spares = -1 must be >= 0"),
+        ("[listener]\nspares = 1", {"EAIS_SPARES": "-1"}, "[listener] spares = -1 must be >= 0"),
     ],
 )
 def test_mistakes_are_named(tmp_path: Path, text: str, environ: dict[str, str], names: str) -> None:
@@ -74,7 +84,7 @@ def test_mistakes_are_named(tmp_path: Path, text: str, environ: dict[str, str], 
 
 def test_no_file_is_no_mistake(tmp_path: Path) -> None:
     nowhere = tmp_path / "none.toml"
-    got = load(Settings, table="listener", flags={}, environ={}, file=nowhere)
+    got = load(Settings, table="listener", flags={}, environ={}, file=TomlFile.read(nowhere))
     assert got == Settings()
 
 
