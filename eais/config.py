@@ -19,8 +19,8 @@ from eais.toml_file import TomlFile
 
 C = TypeVar("C")
 
-#: The tables of a pool's file; manager and listener read the same one.
-POOL_TABLES = ("manager", "listener", "supervisor", "quota")
+#: The tables of a pool's file: all of its processes read the same one.
+POOL_TABLES = ("supervisor", "manager", "listener", "quota")
 PORT_LIMIT = 1 << 16
 _WORDS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 _KINDS: tuple[type, ...] = (bool, int, float, Path, str)

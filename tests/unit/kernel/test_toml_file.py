@@ -119,7 +119,7 @@ def test_a_pools_file_must_be_there_and_have_nobodys_table(tmp_path: Path) -> No
     with pytest.raises(ConfigError, match="no such file"):
         read_pool_file(file)
     file.write_text("[manager]\n[listner]\nspares = 1\n")
-    with pytest.raises(ConfigError, match=r"pool.toml:2:1: the file has no 'listner'; known: man"):
+    with pytest.raises(ConfigError, match=r"pool.toml:2:1: the file has no 'listner'; known: sup"):
         read_pool_file(file)
 
 
