@@ -8,13 +8,13 @@ answer on its way.
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections import Counter
+from collections.abc import Container, Hashable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from eais.errors import EaisError, make_error
 
-PUSH_BACK_MS = 50
 # The same text for what isn't there and for what isn't yours.
 NOT_HERE = "there is no such instance"
 
@@ -37,28 +37,39 @@ class CallLimits:
         held_bytes: of the inputs of all calls, announced or here, not yet answered.
     """
 
-    calls: int = 4096
+    calls: int = 1024
     waiting: int = 1024
     held_bytes: int = 4 << 30
 
 
 @dataclass(eq=False, slots=True)
 class Budget:
-    """Bytes that the calls of all streams may hold together."""
+    """What all may hold together, such that nobody can hold it all.
+
+    Who holds something already gets no more than is left free: alone it comes to half of the
+    limit, and with others to as much as each of them (dynamic thresholds, Choudhury and Hahne
+    1998). Who holds nothing may take all that is free.
+    """
 
     limit: int
     held: int = 0
+    _by_owner: Counter[Hashable] = field(default_factory=Counter)
 
-    def take(self, size: int) -> bool:
-        """Book `size` bytes; False, and nothing booked, if that is too much."""
-        if self.held + size > self.limit:
+    def take(self, owner: Hashable, size: int) -> bool:
+        """Book `size` for `owner`; False, and nothing booked, if that is too much."""
+        own, free = self._by_owner[owner], self.limit - self.held
+        if size > free or (own and own + size > free):
             return False
         self.held += size
+        self._by_owner[owner] = own + size
         return True
 
-    def give(self, size: int) -> None:
-        """Give booked bytes back."""
+    def give(self, owner: Hashable, size: int) -> None:
+        """Give back what was booked."""
         self.held -= size
+        self._by_owner[owner] -= size
+        if not self._by_owner[owner]:
+            del self._by_owner[owner]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -68,6 +79,7 @@ class Asked:
     Attributes:
         inline_bytes: of the message itself.
         deferred: bytes of each tensor that follows in pieces.
+        timeout_s: that its caller waits; 0: as long as it takes.
         body: the shell's own; never looked at here.
     """
 
@@ -77,6 +89,7 @@ class Asked:
     session: str
     inline_bytes: int = 0
     deferred: tuple[int, ...] = ()
+    timeout_s: float = 0.0
     body: Any = None
 
     @property
@@ -111,6 +124,18 @@ class Stop:
 Action = Start | Refuse | Stop
 
 
+class Gate(Protocol):
+    """Says whether there will be time for a call; see `eais_server.worker.admission`."""
+
+    def refusal(self, asked: Asked, /) -> EaisError | None:
+        """BUSY if it can't be run in time."""
+        ...
+
+    def busy(self, asked: Asked, /) -> EaisError:
+        """BUSY, for there is no room: with the time to come back."""
+        ...
+
+
 @dataclass(eq=False, slots=True)
 class _Call:
     asked: Asked
@@ -125,12 +150,16 @@ class StreamCalls:
 
     Args:
         sessions: the sessions loaded here, as they are at each question.
+        budget: bytes, shared with the other streams.
+        frontend: whose stream it is.
     """
 
     service: Service
     sessions: Container[str]
     budget: Budget
     limits: CallLimits
+    frontend: Hashable
+    gate: Gate
     draining: bool = False
     _calls: dict[int, _Call] = field(default_factory=dict)
 
@@ -171,9 +200,12 @@ class StreamCalls:
             return make_error(
                 "INPUT_SIZE", f"{asked.size} bytes of inputs; at most {self.limits.held_bytes}"
             )
-        if len(self._calls) >= self.limits.calls or not self.budget.take(asked.size):
-            return busy()
-        return None
+        if len(self._calls) >= self.limits.calls:
+            return self.gate.busy(asked)
+        late = self.gate.refusal(asked)
+        if late is not None:
+            return late
+        return None if self.budget.take(self.frontend, asked.size) else self.gate.busy(asked)
 
     def on_piece(self, call_id: int, tensor: int, offset: int, data: bytes) -> list[Action]:
         """Bytes of a deferred tensor: in order, never more than were announced."""
@@ -221,14 +253,8 @@ class StreamCalls:
     def _forget(self, call_id: int) -> _Call | None:
         call = self._calls.pop(call_id, None)
         if call is not None:
-            self.budget.give(call.asked.size)
+            self.budget.give(self.frontend, call.asked.size)
         return call
-
-
-def busy() -> EaisError:
-    """The refusal of a call for which there is no room now."""
-    later = {"push_back_ms": str(PUSH_BACK_MS)}
-    return make_error("BUSY", "too many calls are waiting here", metadata=later)
 
 
 def _misplaced(call: _Call, tensor: int, offset: int, size: int) -> EaisError | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -13,12 +13,15 @@ from eais.rpc.status import error_to_message
 from eais.rpc.v1 import common_pb2, worker_pb2
 from eais.value import Deferred
 from eais_server.devices.driver import RunSettings, RuntimeSession
-from eais_server.worker.calls import Action, Asked, Refuse, Start, Stop, StreamCalls, busy
+from eais_server.worker.admission import Admission
+from eais_server.worker.calls import Action, Asked, Gate, Refuse, Start, Stop, StreamCalls
 from eais_server.worker.counters import Counters
-from eais_server.worker.execution import Result, announced, execute
+from eais_server.worker.execution import Result, announced, execute, late
+from eais_server.worker.gate import StreamGate
 from eais_server.worker.holds import Holds
 from eais_server.worker.outbox import Outbox
 from eais_server.worker.runner import Job, Runner
+from eais_server.worker.service_time import ServiceTimes
 
 OUTBOX_BYTES: Final = 64 << 20
 """Answers of one stream that may wait for its client; then nothing more is run or read for it."""
@@ -29,6 +32,8 @@ class _Pending:
     """What the shell keeps of a call until it is answered."""
 
     run: worker_pb2.Run
+    ends_ns: int | None = None
+    coming_s: float = 0.0
     timer: asyncio.TimerHandle | None = None
     job: Job | None = None
 
@@ -45,6 +50,8 @@ class Hub:
 
     sessions: Mapping[str, RuntimeSession]
     runner: Runner
+    times: ServiceTimes
+    admission: Admission
     holds: Holds
     counters: Counters
     clock: Callable[[], int]
@@ -53,11 +60,23 @@ class Hub:
 
 
 class Connection:
-    """One client stream, from its Hello to its end. All on the event loop."""
+    """One client stream, from its Hello to its end. All on the event loop.
 
-    def __init__(self, hub: Hub, calls: StreamCalls, hello: common_pb2.HelloReply) -> None:
+    Args:
+        frontend: whose stream it is.
+        calls: makes the brain of its calls, given what says whether there is time for one.
+    """
+
+    def __init__(
+        self,
+        hub: Hub,
+        frontend: Hashable,
+        calls: Callable[[Gate], StreamCalls],
+        hello: common_pb2.HelloReply,
+    ) -> None:
         self._hub = hub
-        self._calls = calls
+        self._gate = StreamGate(self, frontend, hub.runner, hub.times, hub.admission)
+        self._calls = calls(self._gate)
         self._outbox = Outbox(OUTBOX_BYTES)
         self._outbox.hello(hello)
         self._loop = asyncio.get_running_loop()
@@ -119,6 +138,7 @@ class Connection:
 
     def _close(self) -> None:
         self._apply(self._calls.on_closed())
+        self._hub.runner.forget(self)
         if self._hub.holds.drop(self):
             self._hub.held()
 
@@ -148,6 +168,7 @@ class Connection:
                 session=run.session,
                 inline_bytes=run.ByteSize(),
                 deferred=announced(run),
+                timeout_s=run.timeout_us / 1e6,
                 body=pending,
             )
         except EaisError as error:
@@ -155,14 +176,20 @@ class Connection:
             return
         actions = self._calls.on_run(asked)
         if not any(isinstance(action, Refuse) for action in actions):
-            pending.timer = self._timer(asked, run.timeout_us / 1e6)
+            self._taken(asked, pending)
         self._apply(actions)
 
-    def _timer(self, asked: Asked, timeout_s: float) -> asyncio.TimerHandle:
+    def _taken(self, asked: Asked, pending: _Pending) -> None:
+        if asked.timeout_s:
+            pending.ends_ns = self._hub.clock() + int(asked.timeout_s * 1e9)
+        pending.timer = self._timer(asked)
+        pending.coming_s = self._gate.cost_s(asked)
+        self._gate.coming_s += pending.coming_s
+
+    def _timer(self, asked: Asked) -> asyncio.TimerHandle:
         most = self._hub.run_timeout_s
-        if 0 < timeout_s <= most:
-            error = make_error("DEADLINE_EXCEEDED", "the caller's deadline has passed")
-            return self._loop.call_later(timeout_s, self._expire, asked, error)
+        if 0 < asked.timeout_s <= most:
+            return self._loop.call_later(asked.timeout_s, self._expire, asked, late())
         error = make_error(
             "RUN_TIMEOUT",
             f"the call took longer than {most:g} s",
@@ -180,47 +207,59 @@ class Connection:
                 case Start(asked, buffers):
                     self._start(asked, pending, buffers)
                 case Stop():
-                    job = _settle(pending)
+                    job = self._settle(pending)
                     if job is not None:
                         self._hub.runner.stop(job)
                 case Refuse(asked, error):
-                    _settle(pending)
+                    self._settle(pending)
                     answer = worker_pb2.Answer(call_id=asked.call_id, error=error_to_message(error))
                     self._answer(answer, Deferred())
         self._hub.counters.in_flight = self._hub.runner.in_flight
 
     def _start(self, asked: Asked, pending: _Pending, buffers: tuple[bytearray, ...]) -> None:
+        self._arrived(pending)
         try:
-            job = self._job(asked, pending.run, buffers)
+            job = self._job(asked, pending, buffers)
         except EaisError as error:
             self._apply(self._calls.on_end(asked.call_id, error))
             return
         pending.job = job
         if not self._hub.runner.submit(job):
-            self._apply(self._calls.on_end(asked.call_id, busy()))
+            self._crowded_out(asked)
 
-    def _job(self, asked: Asked, run: worker_pb2.Run, buffers: tuple[bytearray, ...]) -> Job:
+    def _crowded_out(self, asked: Asked) -> None:
+        self._apply(self._calls.on_end(asked.call_id, self._gate.busy(asked)))
+
+    def _job(self, asked: Asked, pending: _Pending, buffers: tuple[bytearray, ...]) -> Job:
         session = self._hub.sessions.get(asked.session)
         if session is None:
             raise make_error("SESSION_UNKNOWN", "the session isn't open here; open it again")
+        run, ends_ns = pending.run, pending.ends_ns
         entries = dict(run.options.config_entries)
         prepared = session.prepare(RunSettings(entries, run.options.tag))
         clock, ready = self._hub.clock, self._hub.clock()
         return Job(
             stream=self,
+            frontend=self._gate.frontend,
             session=asked.session,
-            work=lambda: execute(run, buffers, prepared, clock() - ready, clock),
+            cost_s=self._gate.cost_s(asked),
+            work=lambda: execute(run, buffers, prepared, clock() - ready, clock, ends_ns),
             terminate=prepared.terminate,
             finished=partial(self._finished, asked),
+            displaced=partial(self._crowded_out, asked),
         )
 
     def _finished(self, asked: Asked, result: Result) -> None:
         counters = self._hub.counters
+        job: Job | None = asked.body.job
+        if job is not None and not result.answer.HasField("error"):
+            took_s = self._hub.runner.now_s - job.began_s
+            self._hub.times.took(asked.session, asked.size, took_s)
         counters.busy_ns += result.compute_ns
         counters.in_flight = self._hub.runner.in_flight
         if not self._calls.on_answered(asked):
             return
-        _settle(asked.body)
+        self._settle(asked.body)
         size = self._answer(result.answer, result.deferred)
         if not result.answer.HasField("error"):
             counters.requests += 1
@@ -232,12 +271,17 @@ class Connection:
         self._changed.set()
         return size
 
+    def _settle(self, pending: _Pending) -> Job | None:
+        """Let go of what the call held; its job, if it had one."""
+        self._arrived(pending)
+        if pending.timer is not None:
+            pending.timer.cancel()
+            pending.timer = None
+        # The job refers to the call too: a cycle would keep tensors until the next collection.
+        job, pending.job = pending.job, None
+        return job
 
-def _settle(pending: _Pending) -> Job | None:
-    """Let go of what the call held; its job, if it had one."""
-    if pending.timer is not None:
-        pending.timer.cancel()
-        pending.timer = None
-    # The job refers to the call too: a cycle would keep tensors until the next collection.
-    job, pending.job = pending.job, None
-    return job
+    def _arrived(self, pending: _Pending) -> None:
+        """Nothing of the call is on its way any more."""
+        self._gate.coming_s = max(0.0, self._gate.coming_s - pending.coming_s)
+        pending.coming_s = 0.0

@@ -49,15 +49,19 @@ def execute(
     prepared: PreparedRun,
     queue_ns: int,
     clock: Callable[[], int],
+    ends_ns: int | None = None,
 ) -> Result:
     """Run a call whose tensors are all here; never raises.
 
     Args:
         queue_ns: how long it waited.
         clock: monotonic nanoseconds.
+        ends_ns: when nobody waits for it any more: from then on it isn't run.
     """
     cost = _Cost(clock)
     try:
+        if ends_ns is not None and clock() >= ends_ns:
+            raise late()
         answer, deferred = _answer(run, buffers, prepared, cost)
     except EaisError as error:
         answer, deferred = _refusal(error)
@@ -73,6 +77,11 @@ def execute(
     answer.account.queue_ns, answer.account.compute_ns = queue_ns, cost.compute_ns
     answer.account.batch_size = 1
     return Result(answer, deferred, cost.compute_ns)
+
+
+def late() -> EaisError:
+    """The error of a call whose caller's deadline came before its answer."""
+    return make_error("DEADLINE_EXCEEDED", "the caller's deadline has passed")
 
 
 def _refusal(error: EaisError) -> tuple[worker_pb2.Answer, Deferred]:

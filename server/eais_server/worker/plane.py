@@ -10,18 +10,23 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from eais.errors import UsageError, make_error
+from eais.identity import Identity
 from eais.rpc.hello import check_version, hello_reply
 from eais.rpc.server import Caller
 from eais.rpc.v1 import supervision_pb2, worker_pb2
 from eais_server.devices.driver import RuntimeSession
-from eais_server.worker.calls import NOT_HERE, Budget, CallLimits, Service, StreamCalls, busy
+from eais_server.worker.admission import Admission, busy
+from eais_server.worker.calls import NOT_HERE, Budget, CallLimits, Gate, Service, StreamCalls
 from eais_server.worker.connection import Connection, Hub
 from eais_server.worker.counters import Counters, Reporter
 from eais_server.worker.holds import Holds
 from eais_server.worker.runner import CANCEL_GRACE_S, Runner
+from eais_server.worker.service_time import ServiceTimes
 
 SOFTWARE: Final = "eais-worker"
 MAX_STREAMS: Final = 256
+_STREAM_PUSH_BACK_S: Final = 1.0
+DEFAULT_QUEUE_LIMIT_S: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +37,11 @@ class PlaneSettings:
         first_message_timeout_s: for a stream's Hello.
         cancel_grace_s: for a run to stop after it was told to.
         run_timeout_s: for any call, waiting included.
+        queue_limit_s: that a call may wait for a run thread, by estimate.
     """
 
     run_timeout_s: float
+    queue_limit_s: float = DEFAULT_QUEUE_LIMIT_S
     first_message_timeout_s: float = 5.0
     cancel_grace_s: float = CANCEL_GRACE_S
     calls: CallLimits = field(default_factory=CallLimits)
@@ -67,7 +74,7 @@ class DataPlane:
         self._settings = settings
         self._budget = Budget(settings.calls.held_bytes)
         self._connections: set[Connection] = set()
-        self._streams = 0
+        self._streams = Budget(MAX_STREAMS)
         self._ready = asyncio.Event()
         self._quiet = asyncio.Event()
         self._draining = False
@@ -81,6 +88,8 @@ class DataPlane:
                 idle=self._check_quiet,
                 grace_s=settings.cancel_grace_s,
             ),
+            times=ServiceTimes(),
+            admission=Admission(settings.queue_limit_s, threads),
             holds=Holds(),
             counters=counters,
             clock=time.monotonic_ns,
@@ -110,17 +119,17 @@ class DataPlane:
         """Serve `Worker.Stream`."""
         if caller.identity.tenant != self._tenant:
             raise UsageError("NOT_FOUND", NOT_HERE)
-        if self._streams >= MAX_STREAMS:
-            raise busy()
-        self._streams += 1
+        frontend = caller.identity
+        if not self._streams.take(frontend, 1):
+            raise busy(_STREAM_PUSH_BACK_S)
         try:
             await self._greeted(requests)
             await self._ready.wait()
-            async with aclosing(self._connected(requests)) as messages:
+            async with aclosing(self._connected(requests, frontend)) as messages:
                 async for message in messages:
                     yield message
         finally:
-            self._streams -= 1
+            self._streams.give(frontend, 1)
             self._check_quiet()
 
     async def _greeted(self, requests: AsyncIterator[worker_pb2.ToWorker]) -> None:
@@ -137,10 +146,13 @@ class DataPlane:
         check_version(first.hello)
 
     async def _connected(
-        self, requests: AsyncIterator[worker_pb2.ToWorker]
+        self, requests: AsyncIterator[worker_pb2.ToWorker], frontend: Identity
     ) -> AsyncGenerator[worker_pb2.ToClient, None]:
-        calls = StreamCalls(self._service, self._sessions, self._budget, self._settings.calls)
-        connection = Connection(self._hub, calls, self._hello)
+        def calls(gate: Gate) -> StreamCalls:
+            limits = self._settings.calls
+            return StreamCalls(self._service, self._sessions, self._budget, limits, frontend, gate)
+
+        connection = Connection(self._hub, frontend, calls, self._hello)
         self._connections.add(connection)
         if self._draining:
             connection.drain()
@@ -152,7 +164,7 @@ class DataPlane:
             self._connections.discard(connection)
 
     def _check_quiet(self) -> None:
-        if self._draining and not self._streams and not self._hub.runner.in_flight:
+        if self._draining and not self._streams.held and not self._hub.runner.in_flight:
             self._quiet.set()
 
     def _held(self) -> None:

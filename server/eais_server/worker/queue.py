@@ -1,21 +1,41 @@
-"""Calls that wait for a run thread: bounded, one turn a stream in order. (Brain)
+"""Calls that wait for a run thread: bounded, and fair between those who call. (Brain)
 
-A stream whose client doesn't read its answers gets no turn, so that no answers
-pile up for it; the others' calls go on.
+Start-time fair queueing (Goyal, Vin and Cheng 1996): each stream has a virtual time; the
+smallest goes next, and goes on by what its call costs. So run threads are shared by the time
+that calls take, and nobody gains by sending more calls or dearer ones. A front-end (by its
+certificate) gains nothing by more streams either: costs count as often as it has streams
+waiting. A stream's calls keep their order.
+
+A stream whose client doesn't read its answers gets no turn, so that no answers pile up for it;
+the others' calls go on.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import Counter, deque
 from collections.abc import Callable, Hashable
-from typing import Generic, TypeVar
+from dataclasses import dataclass, field
+from typing import Final, Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
 
+LEAST_COST_S: Final = 1e-4
+"""What a call counts at least: queueing and answering it."""
+
+
+@dataclass(eq=False, slots=True)
+class _Line(Generic[T]):
+    """The waiting calls of one stream, with their costs; `begins`: its virtual time."""
+
+    frontend: Hashable
+    begins: float
+    items: deque[tuple[T, float]] = field(default_factory=deque)
+    work_s: float = 0.0
+
 
 class RunQueue(Generic[K, T]):
-    """First come first served within a stream (`K`), streams in turn.
+    """Items in turn, a line for each stream (`K`).
 
     Args:
         limit: of all waiting calls together.
@@ -23,39 +43,106 @@ class RunQueue(Generic[K, T]):
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._waiting: OrderedDict[K, deque[T]] = OrderedDict()
+        self._lines: dict[K, _Line[T]] = {}
+        # Lines in which something waits, by front-end.
+        self._active: Counter[Hashable] = Counter()
+        self._virtual = 0.0
         self._count = 0
 
     def __len__(self) -> int:
         return self._count
 
-    def offer(self, key: K, item: T) -> bool:
-        """Put an item at the end of its stream's line; False if the queue is full."""
+    def offer(self, key: K, frontend: Hashable, item: T, cost_s: float = 0.0) -> bool:
+        """Put an item at the end of its stream's line; False if the queue is full.
+
+        Args:
+            cost_s: how long it is expected to run.
+        """
         if self._count >= self._limit:
             return False
-        self._waiting.setdefault(key, deque()).append(item)
+        line = self._lines.setdefault(key, _Line(frontend, self._virtual))
+        if not line.items:
+            line.begins = max(line.begins, self._virtual)
+            self._active[frontend] += 1
+        cost_s = max(cost_s, LEAST_COST_S)
+        line.items.append((item, cost_s))
+        line.work_s += cost_s
         self._count += 1
         return True
 
+    def make_room(self, key: K) -> T | None:
+        """Take out the newest item of the longest line, for one of the stream `key`.
+
+        None if no line is longer than that stream's own would be.
+        """
+        longest = max(self._lines, key=lambda k: len(self._lines[k].items), default=key)
+        own = self._lines.get(key)
+        if len(self._lines[longest].items) <= (len(own.items) if own else 0) + 1:
+            return None
+        item, cost_s = self._lines[longest].items.pop()
+        self._taken(longest, cost_s)
+        return item
+
     def take(self, may_run: Callable[[K], bool]) -> T | None:
-        """The next item of the next stream that may run; None if there is none."""
-        key = next((key for key in self._waiting if may_run(key)), None)
+        """The next item of the stream whose turn it is, of those that may run; None: none."""
+        ready = (key for key, line in self._lines.items() if line.items and may_run(key))
+        key = min(ready, key=lambda key: self._lines[key].begins, default=None)
         if key is None:
             return None
-        line = self._waiting.pop(key)
-        item = line.popleft()
-        self._count -= 1
-        if line:
-            self._waiting[key] = line
+        line = self._lines[key]
+        item, cost_s = line.items.popleft()
+        self._virtual = line.begins
+        line.begins += cost_s * self._active[line.frontend]
+        self._taken(key, cost_s)
         return item
 
     def discard(self, key: K, item: T) -> bool:
         """Take an item out of the line; whether it was there."""
-        line = self._waiting.get(key)
-        if line is None or item not in line:
+        line = self._lines.get(key)
+        entry = next((entry for entry in line.items if entry[0] is item), None) if line else None
+        if line is None or entry is None:
             return False
-        line.remove(item)
-        self._count -= 1
-        if not line:
-            del self._waiting[key]
+        line.items.remove(entry)
+        self._taken(key, entry[1])
         return True
+
+    def forget(self, key: K) -> None:
+        """The stream is gone, and nothing of it waits."""
+        if key in self._lines and not self._lines[key].items:
+            del self._lines[key]
+
+    def waiting(self, key: K) -> int:
+        """How many items of the stream wait."""
+        line = self._lines.get(key)
+        return len(line.items) if line else 0
+
+    def ahead_s(self, key: K, frontend: Hashable, cost_s: float) -> float:
+        """Run time before a new item of the stream, as it stands: its own, and others' turns.
+
+        While a stream is served for so long, another gets as much, times its weight, if so
+        much of it waits.
+        """
+        own = self._lines.get(key)
+        mine_s = own.work_s if own else 0.0
+        new = 0 if own and own.items else 1
+        turns_s = (mine_s + max(cost_s, LEAST_COST_S)) * (self._active[frontend] + new)
+        return mine_s + sum(
+            min(line.work_s, turns_s / self._active[line.frontend])
+            for line in self._lines.values()
+            if line.items and line is not own
+        )
+
+    def _taken(self, key: K, cost_s: float) -> None:
+        line = self._lines[key]
+        line.work_s -= cost_s
+        self._count -= 1
+        if line.items:
+            return
+        line.work_s = 0.0
+        self._active[line.frontend] -= 1
+        if not self._active[line.frontend]:
+            del self._active[line.frontend]
+        if not self._count:
+            # Nobody waits, so nobody is owed anything.
+            self._lines.clear()
+            self._virtual = 0.0

@@ -24,18 +24,26 @@ class Job:
 
     Attributes:
         stream: whose turn it takes.
+        frontend: whose stream that is.
         session: for the report, should it not stop.
+        cost_s: how long it is expected to take a run thread.
         work: runs it; on a run thread; doesn't raise.
         terminate: asks it to stop; any thread.
         finished: takes its result, on the event loop; not called for a job that was stopped
             while it waited.
+        displaced: called instead when it lost its place to a call of a stream that has fewer.
+        began_s: when it was given a run thread, on the event loop's clock.
     """
 
     stream: Hashable
+    frontend: Hashable
     session: str
+    cost_s: float
     work: Callable[[], Result]
     terminate: Callable[[], None]
     finished: Callable[[Result], None]
+    displaced: Callable[[], None]
+    began_s: float = field(default=0.0, init=False)
     running: bool = field(default=False, init=False)
     grace: asyncio.TimerHandle | None = field(default=None, init=False)
 
@@ -62,7 +70,7 @@ class Runner:
         self._loop = asyncio.get_running_loop()
         self._queue: RunQueue[Hashable, Job] = RunQueue(waiting_limit)
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="run")
-        self._running = 0
+        self._running: set[Job] = set()
         self._may_run = may_run
         self._stuck = stuck
         self._idle = idle
@@ -71,23 +79,49 @@ class Runner:
     @property
     def in_flight(self) -> int:
         """Jobs that wait or run."""
-        return len(self._queue) + self._running
+        return len(self._queue) + len(self._running)
+
+    @property
+    def now_s(self) -> float:
+        """The event loop's clock, seconds."""
+        return self._loop.time()
+
+    def waiting(self, stream: Hashable) -> int:
+        """Jobs of the stream that wait."""
+        return self._queue.waiting(stream)
+
+    def wait_s(self, stream: Hashable, frontend: Hashable, cost_s: float) -> float:
+        """How long a job of that stream and cost would wait, if it came now."""
+        now_s = self.now_s
+        left_s = sum(max(0.0, job.cost_s - (now_s - job.began_s)) for job in self._running)
+        return (left_s + self._queue.ahead_s(stream, frontend, cost_s)) / self._threads
 
     def submit(self, job: Job) -> bool:
-        """Queue a job; False if too many wait."""
-        if not self._queue.offer(job.stream, job):
-            return False
+        """Queue a job, in the place of another if need be; False if too many wait."""
+        if not self._offer(job):
+            loser = self._queue.make_room(job.stream)
+            if loser is None:
+                return False
+            self._offer(job)
+            loser.displaced()
         self.pump()
         return True
 
+    def _offer(self, job: Job) -> bool:
+        return self._queue.offer(job.stream, job.frontend, job, job.cost_s)
+
+    def forget(self, stream: Hashable) -> None:
+        """The stream is gone, and all of its jobs were stopped."""
+        self._queue.forget(stream)
+
     def pump(self) -> None:
         """Start what may start; call it when a stream may run that might not before."""
-        while self._running < self._threads:
+        while len(self._running) < self._threads:
             job = self._queue.take(self._may_run)
             if job is None:
                 return
-            self._running += 1
-            job.running = True
+            self._running.add(job)
+            job.running, job.began_s = True, self.now_s
             self._pool.submit(self._work, job)
 
     def stop(self, job: Job) -> None:
@@ -103,7 +137,7 @@ class Runner:
         self._loop.call_soon_threadsafe(self._done, job, result)
 
     def _done(self, job: Job, result: Result) -> None:
-        self._running -= 1
+        self._running.discard(job)
         job.running = False
         if job.grace is not None:
             job.grace.cancel()

@@ -8,9 +8,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from eais.errors import make_error
+from eais.errors import EaisError, make_error
+from eais_server.worker.admission import busy
 from eais_server.worker.calls import (
-    PUSH_BACK_MS,
     Action,
     Asked,
     Budget,
@@ -27,14 +27,32 @@ LIMITS = CallLimits(calls=4, held_bytes=100)
 
 
 @dataclass
+class Door:
+    """A gate that is closed when the test says so."""
+
+    closed: EaisError | None = None
+
+    def refusal(self, asked: Asked) -> EaisError | None:
+        return self.closed
+
+    def busy(self, asked: Asked) -> EaisError:
+        return busy(0.007)
+
+
+@dataclass
 class Bench:
     """One stream's calls under small limits."""
 
     sessions: set[str] = field(default_factory=lambda: {"s"})
     budget: Budget = field(default_factory=lambda: Budget(LIMITS.held_bytes))
+    frontend: str = "fe"
+    gate: Door = field(default_factory=Door)
 
     def __post_init__(self) -> None:
-        self.calls = StreamCalls(Service(EI, EPOCH), self.sessions, self.budget, LIMITS)
+        service = Service(EI, EPOCH)
+        self.calls = StreamCalls(
+            service, self.sessions, self.budget, LIMITS, self.frontend, self.gate
+        )
 
     def run(self, call_id: int = 1, **changes: Any) -> list[Action]:
         fields: dict[str, Any] = {"instance": EI, "epoch": EPOCH, "session": "s"}
@@ -118,7 +136,7 @@ def test_too_many_calls_and_too_many_bytes_are_pushed_back() -> None:
     (action,) = bench.run(9)
     assert isinstance(action, Refuse)
     assert action.error.reason == "BUSY"
-    assert action.error.metadata == {"push_back_ms": str(PUSH_BACK_MS)}
+    assert action.error.metadata == {"push_back_ms": "7"}
     bench = Bench()
     bench.run(1, deferred=(60,))
     assert reasons(bench.run(2, deferred=(60,))) == ["BUSY"]

@@ -17,7 +17,7 @@ def drain(queue: RunQueue[str, str]) -> list[str]:
 def filled(*items: str, limit: int = 10) -> RunQueue[str, str]:
     """Each item belongs to the stream of its first letter."""
     queue: RunQueue[str, str] = RunQueue(limit)
-    assert all(queue.offer(item[0], item) for item in items)
+    assert all(queue.offer(item[0], item[0], item) for item in items)
     return queue
 
 
@@ -35,10 +35,10 @@ def test_a_stream_that_may_not_run_is_passed_over_and_keeps_its_place() -> None:
 
 def test_a_full_queue_takes_no_more_until_one_is_gone() -> None:
     queue = filled("a1", "b1", limit=2)
-    assert not queue.offer("c", "c1")
+    assert not queue.offer("c", "c", "c1")
     assert len(queue) == 2
     queue.take(anyone)
-    assert queue.offer("c", "c1")
+    assert queue.offer("c", "c", "c1")
 
 
 def test_a_discarded_item_is_gone_once() -> None:

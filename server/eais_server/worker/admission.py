@@ -1,0 +1,74 @@
+"""Whether a call is taken now, or told at once to come later. (Brain)
+
+What is taken should be answered soon: a call that would wait longer than `queue_limit_s`, or
+past its caller's deadline, is refused before anything of it is kept, and told when there will
+be room. Who is told so gets a time of its own, one service time after the last who was, so that
+they don't all come back at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from eais.errors import EaisError, make_error
+
+LEAST_PUSH_BACK_S: Final = 0.002
+MOST_PUSH_BACK_S: Final = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Prospect:
+    """How a call would fare if it was taken now; seconds.
+
+    Attributes:
+        wait_s: before it runs, by estimate.
+        cost_s: of its run, by estimate.
+        left_s: before its caller's deadline; inf without one.
+        first: nothing of its stream waits: its turn is near whatever others do.
+        idle: nothing waits or runs at all.
+    """
+
+    wait_s: float
+    cost_s: float
+    left_s: float
+    first: bool
+    idle: bool
+
+
+class Admission:
+    """The one place where calls are refused for want of time.
+
+    Args:
+        queue_limit_s: how long a call may wait, by estimate; one of each stream always may.
+        threads: run threads.
+    """
+
+    def __init__(self, queue_limit_s: float, threads: int) -> None:
+        self._limit_s = queue_limit_s
+        self._threads = threads
+        self._promised_s = 0.0
+
+    def refusal(self, call: Prospect, now_s: float) -> EaisError | None:
+        """BUSY with a time to come back, if it isn't taken now."""
+        # Estimates can be wrong, and only a run corrects them.
+        if call.idle:
+            return None
+        limit_s = min(self._limit_s, call.left_s - call.cost_s)
+        over_s = call.wait_s - limit_s
+        if over_s <= 0 or (call.first and call.wait_s + call.cost_s <= call.left_s):
+            return None
+        return busy(self.push_back_s(over_s, call.cost_s, now_s))
+
+    def push_back_s(self, over_s: float, cost_s: float, now_s: float) -> float:
+        """When one that is refused may come again: after `over_s`, and after those before it."""
+        turn_s = max(cost_s, LEAST_PUSH_BACK_S) / self._threads
+        promised_s = min(self._promised_s + turn_s, now_s + MOST_PUSH_BACK_S)
+        self._promised_s = max(promised_s, now_s + min(max(over_s, turn_s), MOST_PUSH_BACK_S))
+        return self._promised_s - now_s
+
+
+def busy(push_back_s: float) -> EaisError:
+    """The refusal of a call for which there is no room now."""
+    later = {"push_back_ms": str(max(1, round(push_back_s * 1000)))}
+    return make_error("BUSY", "too many calls are waiting here", metadata=later)

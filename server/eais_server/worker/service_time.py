@@ -1,0 +1,52 @@
+"""How long calls take a run thread, as measured: what waiting is estimated from. (Brain)
+
+Calls of one session take about as long as others with inputs of about that size. Of the last
+few of such the mean counts, without the longest: the first run of a model, or one that the
+machine held up, says little of the next.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from typing import Final
+
+REMEMBERED: Final = 16
+"""Calls of one kind."""
+MAX_KINDS: Final = 1024
+"""Of (session, size); those that didn't run for longest are forgotten."""
+
+_Kind = tuple[str, int]
+
+
+class ServiceTimes:
+    """Seconds on a run thread, by session and size of inputs."""
+
+    def __init__(self) -> None:
+        self._kinds: OrderedDict[_Kind, deque[float]] = OrderedDict()
+        # The newest kind of each session stands in for those that haven't run yet.
+        self._newest: dict[str, _Kind] = {}
+
+    def took(self, session: str, size: int, seconds: float) -> None:
+        """A call of `session` with `size` bytes of inputs was on a run thread for so long."""
+        kind = _kind(session, size)
+        self._newest[session] = kind
+        self._kinds.setdefault(kind, deque(maxlen=REMEMBERED)).append(seconds)
+        self._kinds.move_to_end(kind)
+        if len(self._kinds) > MAX_KINDS:
+            oldest, _ = self._kinds.popitem(last=False)
+            if self._newest.get(oldest[0]) == oldest:
+                del self._newest[oldest[0]]
+
+    def expected_s(self, session: str, size: int) -> float:
+        """What the next such call will take; 0 while nothing is known of the session."""
+        kind = _kind(session, size)
+        if kind not in self._kinds:
+            kind = self._newest.get(session, kind)
+        seen = self._kinds.get(kind, ())
+        if len(seen) < 2:
+            return sum(seen)
+        return (sum(seen) - max(seen)) / (len(seen) - 1)
+
+
+def _kind(session: str, size: int) -> _Kind:
+    return session, size.bit_length()
