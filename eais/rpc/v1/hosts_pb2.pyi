@@ -301,17 +301,35 @@ class ListenerStatusRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class ListenerStatusReply(_message.Message):
-    __slots__ = ("host", "leases", "store_bytes", "store_limit_bytes", "spares", "sessions")
+    __slots__ = ("host", "leases", "store_bytes", "store_limit_bytes", "spares", "sessions", "quarantined")
     HOST_FIELD_NUMBER: _ClassVar[int]
     LEASES_FIELD_NUMBER: _ClassVar[int]
     STORE_BYTES_FIELD_NUMBER: _ClassVar[int]
     STORE_LIMIT_BYTES_FIELD_NUMBER: _ClassVar[int]
     SPARES_FIELD_NUMBER: _ClassVar[int]
     SESSIONS_FIELD_NUMBER: _ClassVar[int]
+    QUARANTINED_FIELD_NUMBER: _ClassVar[int]
     host: str
     leases: _containers.RepeatedCompositeFieldContainer[Granted]
     store_bytes: int
     store_limit_bytes: int
     spares: int
     sessions: int
-    def __init__(self, host: _Optional[str] = ..., leases: _Optional[_Iterable[_Union[Granted, _Mapping]]] = ..., store_bytes: _Optional[int] = ..., store_limit_bytes: _Optional[int] = ..., spares: _Optional[int] = ..., sessions: _Optional[int] = ...) -> None: ...
+    quarantined: _containers.RepeatedCompositeFieldContainer[QuarantinedModel]
+    def __init__(self, host: _Optional[str] = ..., leases: _Optional[_Iterable[_Union[Granted, _Mapping]]] = ..., store_bytes: _Optional[int] = ..., store_limit_bytes: _Optional[int] = ..., spares: _Optional[int] = ..., sessions: _Optional[int] = ..., quarantined: _Optional[_Iterable[_Union[QuarantinedModel, _Mapping]]] = ...) -> None: ...
+
+class QuarantinedModel(_message.Message):
+    __slots__ = ("tenant", "digest", "deaths", "stage", "signal", "ends_in_s")
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    DEATHS_FIELD_NUMBER: _ClassVar[int]
+    STAGE_FIELD_NUMBER: _ClassVar[int]
+    SIGNAL_FIELD_NUMBER: _ClassVar[int]
+    ENDS_IN_S_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    digest: bytes
+    deaths: int
+    stage: str
+    signal: str
+    ends_in_s: int
+    def __init__(self, tenant: _Optional[str] = ..., digest: _Optional[bytes] = ..., deaths: _Optional[int] = ..., stage: _Optional[str] = ..., signal: _Optional[str] = ..., ends_in_s: _Optional[int] = ...) -> None: ...

@@ -8,20 +8,22 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class ToWorkerProcess(_message.Message):
-    __slots__ = ("adopt", "load", "unload", "leaf", "drain", "serve")
+    __slots__ = ("adopt", "load", "unload", "leaf", "drain", "serve", "suspects")
     ADOPT_FIELD_NUMBER: _ClassVar[int]
     LOAD_FIELD_NUMBER: _ClassVar[int]
     UNLOAD_FIELD_NUMBER: _ClassVar[int]
     LEAF_FIELD_NUMBER: _ClassVar[int]
     DRAIN_FIELD_NUMBER: _ClassVar[int]
     SERVE_FIELD_NUMBER: _ClassVar[int]
+    SUSPECTS_FIELD_NUMBER: _ClassVar[int]
     adopt: Adopt
     load: Load
     unload: Unload
     leaf: Leaf
     drain: Drain
     serve: Serve
-    def __init__(self, adopt: _Optional[_Union[Adopt, _Mapping]] = ..., load: _Optional[_Union[Load, _Mapping]] = ..., unload: _Optional[_Union[Unload, _Mapping]] = ..., leaf: _Optional[_Union[Leaf, _Mapping]] = ..., drain: _Optional[_Union[Drain, _Mapping]] = ..., serve: _Optional[_Union[Serve, _Mapping]] = ...) -> None: ...
+    suspects: Suspects
+    def __init__(self, adopt: _Optional[_Union[Adopt, _Mapping]] = ..., load: _Optional[_Union[Load, _Mapping]] = ..., unload: _Optional[_Union[Unload, _Mapping]] = ..., leaf: _Optional[_Union[Leaf, _Mapping]] = ..., drain: _Optional[_Union[Drain, _Mapping]] = ..., serve: _Optional[_Union[Serve, _Mapping]] = ..., suspects: _Optional[_Union[Suspects, _Mapping]] = ...) -> None: ...
 
 class FromWorkerProcess(_message.Message):
     __slots__ = ("spare", "adopted", "loaded", "load_failed", "heartbeat", "stuck", "held")
@@ -92,10 +94,26 @@ class Load(_message.Message):
     def __init__(self, session: _Optional[str] = ..., spec: _Optional[_Union[_listener_pb2.SessionSpec, _Mapping]] = ..., folder: _Optional[str] = ...) -> None: ...
 
 class Unload(_message.Message):
-    __slots__ = ("session",)
+    __slots__ = ("session", "error")
     SESSION_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
     session: str
-    def __init__(self, session: _Optional[str] = ...) -> None: ...
+    error: _common_pb2.Error
+    def __init__(self, session: _Optional[str] = ..., error: _Optional[_Union[_common_pb2.Error, _Mapping]] = ...) -> None: ...
+
+class Suspects(_message.Message):
+    __slots__ = ("suspects",)
+    SUSPECTS_FIELD_NUMBER: _ClassVar[int]
+    suspects: _containers.RepeatedCompositeFieldContainer[Suspect]
+    def __init__(self, suspects: _Optional[_Iterable[_Union[Suspect, _Mapping]]] = ...) -> None: ...
+
+class Suspect(_message.Message):
+    __slots__ = ("session", "hold_ms")
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    HOLD_MS_FIELD_NUMBER: _ClassVar[int]
+    session: str
+    hold_ms: int
+    def __init__(self, session: _Optional[str] = ..., hold_ms: _Optional[int] = ...) -> None: ...
 
 class Drain(_message.Message):
     __slots__ = ("grace_ms",)
