@@ -145,6 +145,7 @@ REASONS: Mapping[str, ReasonSpec] = {
     "MODEL_PARSE": ReasonSpec(ModelRejected, _INVALID),
     "MODEL_INVALID": ReasonSpec(ModelRejected, _INVALID),
     "MODEL_CRASHED": ReasonSpec(ModelRejected, _INVALID),
+    "MODEL_QUARANTINED": ReasonSpec(ModelRejected, _PRECONDITION),
     "MODEL_MEMORY": ReasonSpec(ModelRejected, _EXHAUSTED),
     "MODEL_LOAD_TIMEOUT": ReasonSpec(ModelRejected, "DEADLINE_EXCEEDED"),
     "MODEL_TOO_LARGE": ReasonSpec(ModelRejected, _EXHAUSTED),

@@ -11,7 +11,7 @@ import grpc
 from eais.errors import EaisError, Unavailable, make_error
 from eais.rpc import client, verbs
 from eais.rpc.hello import check_version
-from eais.rpc.status import DETAILS_KEY, error_of_message, error_of_rpc
+from eais.rpc.status import DETAILS_KEY, error_of_message, error_of_rpc, no_connection
 from eais.rpc.v1 import worker_pb2
 from eais.value import Deferred
 from eais_client.dialer import SOFTWARE
@@ -101,7 +101,7 @@ class GrpcDataStream:
         if _has_details(error):
             return error_of_rpc(error, "HOST_UNREACHABLE")
         reason = "WORKER_DIED" if self._opened else "HOST_UNREACHABLE"
-        return Unavailable(reason, f"no answer ({(error.details() or '')[:160]})")
+        return no_connection(error.details() or "", reason)
 
     def _take(self, message: worker_pb2.ToClient) -> None:
         if message.HasField("hello"):

@@ -27,6 +27,9 @@ Progress = Callable[[int, int], None]
 
 MAX_ATTEMPTS = 3
 
+# The lease, or the listener itself, may be elsewhere by now.
+_POOL_KNOWS_BETTER = frozenset({"STALE_EPOCH", "SERVER_UNTRUSTED"})
+
 _progress: ContextVar[Progress | None] = ContextVar("eais_upload_progress", default=None)
 
 
@@ -113,8 +116,8 @@ def open_session(
         try:
             opened = _try_open(wire, model, instance, patience)
         except EaisError as error:
-            newest = instance if error.reason != "STALE_EPOCH" else find(True)
-            if newest.epoch <= instance.epoch:
+            newest = find(True) if error.reason in _POOL_KNOWS_BETTER else instance
+            if newest.epoch <= instance.epoch and newest.listener == instance.listener:
                 patience.wait(worded(error, model.source.path))
             fresh = True
             continue

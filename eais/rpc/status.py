@@ -33,6 +33,10 @@ MAX_ONNXRUNTIME_TEXT = 3072
 ONNXRUNTIME_CLASS = "onnxruntime_class"
 # Another key: milliseconds to wait before trying again.
 PUSH_BACK_MS = "push_back_ms"
+# What gRPC says of a handshake that this side ended; the name is judged after the CA.
+_NAME_REFUSED = "Hostname Verification Check failed"
+_CERTIFICATE_REFUSED = "CERTIFICATE_VERIFY_FAILED"
+_CERTIFICATE_TIMES = ("certificate has expired", "certificate is not yet valid")
 _CODES = {code.name: code for code in grpc.StatusCode}
 
 
@@ -95,7 +99,7 @@ def _plain(code: grpc.StatusCode, text: str, unreachable: str) -> EaisError:
     """An error for a status that the framework made, not a handler of ours."""
     match code:
         case grpc.StatusCode.UNAVAILABLE:
-            return Unavailable(unreachable, f"no answer ({clip(text, 160)})")
+            return no_connection(text, unreachable)
         case grpc.StatusCode.DEADLINE_EXCEEDED:
             return DeadlineExceeded("DEADLINE_EXCEEDED", "the deadline passed while waiting")
         case grpc.StatusCode.CANCELLED:
@@ -107,6 +111,29 @@ def _plain(code: grpc.StatusCode, text: str, unreachable: str) -> EaisError:
         case grpc.StatusCode.RESOURCE_EXHAUSTED:
             return make_error("BUSY", clip(text, 160))
     return make_error("BUG", f"unexpected status {code.name}")
+
+
+def no_connection(text: str, unreachable: str) -> EaisError:
+    """The error behind gRPC's `text` on a connection that broke or never was.
+
+    SERVER_UNTRUSTED if somebody answered, but not the server that was meant; else
+    `unreachable`. Of a refused client certificate gRPC says no more than of a dead server.
+    """
+    if _NAME_REFUSED in text:
+        return _untrusted("its certificate carries another name")
+    if _CERTIFICATE_REFUSED in text:
+        if any(wrong in text for wrong in _CERTIFICATE_TIMES):
+            return Unavailable(unreachable, "the server's certificate isn't valid at this time")
+        return _untrusted("its certificate is of no CA that is trusted here")
+    return Unavailable(unreachable, f"no answer ({clip(text, 160)})")
+
+
+def _untrusted(why: str) -> EaisError:
+    return IdentityError(
+        "SERVER_UNTRUSTED",
+        f"who answers there isn't the server that was meant: {why}",
+        hint="does the address belong to another pool now?",
+    )
 
 
 def error_to_message(error: EaisError) -> common_pb2.Error:

@@ -70,6 +70,9 @@ class Link:
     successor: Successor | None = None
     replace_at: float = 0.0
     replace_failures: int = 0
+    #: Another server answered at the address; how often `Find` had been asked by then.
+    mistrusted: EaisError | None = None
+    finds_before: int = 0
 
     @property
     def usable(self) -> bool:

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from math import inf
 
 from eais.errors import EaisError, make_error
-from eais_client.brain import replacing
+from eais_client.brain import mistrust, replacing
 from eais_client.brain.call_events import (
     Abandoned,
     Action,
@@ -152,7 +152,9 @@ def _stream_broken(state: State, event: StreamBroken, now: float, do: list[Actio
     may_retry = bool(lost) and event.error.retryable and state.budget.take(now)
     for number in lost:
         _broken_under(state, number, event.error, may_retry, now, do)
-    if not event.error.retryable and not state.has_usable_link():
+    if event.error.reason == mistrust.REASON:
+        mistrust.mistrust(state, link, event.error)
+    elif not event.error.retryable and not state.has_usable_link():
         _fail_waiting(state, event.error, do)
 
 
@@ -190,7 +192,7 @@ def _endpoints(state: State, event: Endpoints, now: float, do: list[Action]) -> 
     for call in state.waiting.values():
         call.doubts = False
     _take_workers(state, event, now, do)
-    _fail_stale(state, event, do)
+    _fail_hopeless(state, event, do)
 
 
 def _take_workers(state: State, event: Endpoints, now: float, do: list[Action]) -> None:
@@ -210,7 +212,7 @@ def _take_workers(state: State, event: Endpoints, now: float, do: list[Action]) 
         # The Watch tells of a change, an answer to Find may be as it was.
         news = not event.found or worker.incarnation != link.worker.incarnation
         if link.state is LinkState.DOWN and news:
-            link.retry_at, link.failures = now, 0
+            link.retry_at, link.failures, link.mistrusted = now, 0, None
         if link.state is not LinkState.DRAINING:
             link.retired = False
         link.worker = worker
@@ -218,14 +220,20 @@ def _take_workers(state: State, event: Endpoints, now: float, do: list[Action]) 
         link.retired = link.retired or key not in named
 
 
-def _fail_stale(state: State, event: Endpoints, do: list[Action]) -> None:
-    """End the calls that were refused as too old, when nobody knows a newer epoch."""
+def _fail_hopeless(state: State, event: Endpoints, do: list[Action]) -> None:
+    """End the calls that an answer to `Find` leaves with nowhere to go.
+
+    They were refused as too old, and nobody knows a newer epoch; or strangers answer at the
+    workers' addresses, and nobody knows others.
+    """
     if not event.found:
         return
     for number, call in list(state.waiting.items()):
         asked_since = call.finds_before < state.finds
         if call.newer_than >= state.epoch and asked_since and call.last_error is not None:
             _fail(state, number, call.last_error, do)
+    if (stranger := mistrust.confirmed(state)) is not None:
+        _fail_waiting(state, stranger, do)
 
 
 def _find_failed(state: State, event: FindFailed, now: float, do: list[Action]) -> None:

@@ -60,7 +60,7 @@ def _session_ready(state: State, call: Call, do: list[Action]) -> bool:
 
 def _seek_workers(state: State, now: float, do: list[Action]) -> None:
     for link in state.links:
-        due = link.state is LinkState.DOWN and link.retry_at <= now
+        due = link.state is LinkState.DOWN and link.retry_at <= now and not link.mistrusted
         if due and link.worker.serving and not link.retired and link.epoch == state.epoch:
             state.streams += 1
             link.state, link.stream = LinkState.CONNECTING, state.streams

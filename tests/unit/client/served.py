@@ -47,18 +47,21 @@ class Rig:
 
     def serve(self, identity: Identity, *bindings: server.Binding, port: int = 0) -> Address:
         """Serve `bindings` as `identity`; where that is."""
-        return self.run(self._serve(identity, bindings, port))
+        return self.serve_with(self.authority.bundle(identity, now()), *bindings, port=port)
+
+    def serve_with(self, own: tls.Bundle, *bindings: server.Binding, port: int = 0) -> Address:
+        """Serve `bindings` with that leaf; where that is, and the name in the leaf."""
+        return self.run(self._serve(own, bindings, port))
 
     async def _serve(
-        self, identity: Identity, bindings: tuple[server.Binding, ...], port: int
+        self, own: tls.Bundle, bindings: tuple[server.Binding, ...], port: int
     ) -> Address:
-        own = self.authority.bundle(identity, now())
         served = grpc.aio.server(options=channel.server_options())
         served.add_generic_rpc_handlers(server.generic_handlers(POOL, bindings))
         bound = served.add_secure_port(f"127.0.0.1:{port}", tls.server_credentials(lambda: own))
         await served.start()
         self.servers.append(served)
-        return Address("127.0.0.1", bound, str(identity.dns_name))
+        return Address("127.0.0.1", bound, str(own.identity.dns_name))
 
     def stop(self) -> None:
         """Stop what is served, at once."""

@@ -19,6 +19,7 @@ from eais_client.instances import Address, Worker
 
 DIED = make_error("WORKER_DIED", "gone")
 REFUSED = make_error("HOST_UNREACHABLE", "no answer")
+STRANGER = make_error("SERVER_UNTRUSTED", "another name")
 
 
 def worker(n: int, *, serving: bool = True, incarnation: int = 1) -> Worker:
@@ -458,7 +459,7 @@ class AnyOrder(RuleBasedStateMachine):
     ) -> None:
         self.tell(how(data.draw(st.sampled_from(sorted(self.streams)))))
 
-    @rule(data=st.data(), error=st.sampled_from([DIED, make_error("CERT_EXPIRED", "x")]))
+    @rule(data=st.data(), error=st.sampled_from([DIED, STRANGER, make_error("CERT_EXPIRED", "x")]))
     @precondition(lambda self: self.streams)
     def stream_breaks(self, data: st.DataObject, error: EaisError) -> None:
         stream = data.draw(st.sampled_from(sorted(self.streams)))

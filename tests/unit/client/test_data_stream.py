@@ -196,7 +196,7 @@ def test_a_server_with_another_name_is_not_spoken_to(line: Line) -> None:
     other = replace(line.address, server_name="2.ei-1.test-0001.internal")
     stream = GrpcDataStream(8, line.rig.dialer().dial(other), line.heard)
     stream.start()
-    assert line.heard.next()[2].reason == "HOST_UNREACHABLE"
+    assert line.heard.next()[2].reason == "SERVER_UNTRUSTED"
     stream.close()
     assert line.worker.heard.empty()
 

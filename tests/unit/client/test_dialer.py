@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -161,6 +162,40 @@ def test_hello_takes_of_the_calls_own_time(served: Rig) -> None:
     assert seconds is not None
     assert seconds < 5.0
     made.close()
+
+
+def answered_by(served: Rig, own: tls.Bundle, server_name: str) -> EaisError:
+    """What a client is told that means `server_name`, where a server with the leaf `own` is."""
+    greet = server.greet(verbs.POOL_GREET, "eais-manager")
+    address = replace(served.serve_with(own, greet), server_name=server_name)
+    made = Peer(served.dialer(), address, verbs.POOL_GREET, "POOL_UNREACHABLE")
+    with pytest.raises(EaisError) as caught:
+        ask(made)
+    made.close()
+    return caught.value
+
+
+def test_a_server_of_another_name_is_told_from_a_dead_one(served: Rig) -> None:
+    own = served.authority.bundle(Identity.listener(POOL, "local"), now())
+    error = answered_by(served, own, str(Identity.manager(POOL).dns_name))
+    assert (error.reason, error.retryable) == ("SERVER_UNTRUSTED", False)
+    assert "another name" in error.message
+
+
+def test_a_server_of_another_ca_is_told_from_a_dead_one(served: Rig, tmp_path: Path) -> None:
+    stranger = Authority.create(tmp_path / "other", POOL, now())
+    own = replace(stranger.bundle(Identity.manager(POOL), now()), ca_pem=served.authority.ca_pem)
+    error = answered_by(served, own, str(Identity.manager(POOL).dns_name))
+    assert (error.reason, error.retryable) == ("SERVER_UNTRUSTED", False)
+    assert "of no CA" in error.message
+
+
+def test_a_server_whose_leaf_has_ended_may_have_another_soon(served: Rig) -> None:
+    past = now() - datetime.timedelta(days=1)
+    own = served.authority.bundle(Identity.manager(POOL), past)
+    error = answered_by(served, own, str(own.identity.dns_name))
+    assert (error.reason, error.retryable) == ("POOL_UNREACHABLE", True)
+    assert "certificate" in error.message
 
 
 def refused(dialer: Dialer) -> IdentityError:

@@ -8,6 +8,7 @@ import signal
 import threading
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,13 @@ import pytest
 import eais
 from eais.errors import DeadlineExceeded, EaisError, InputRejected, UsageError, make_error
 from eais.instance import InstanceState
+from eais.rpc.v1 import listener_pb2
 from eais_client import ort_errors
+from eais_client.instances import Address
 from eais_client.testing import FakeWire, check_session, fake_frontend, fake_instance
 from eais_client.testing.conformance import own_models
-from eais_client.testing.fakes import FakeTools
+from eais_client.testing.fakes import LISTENER, FakeTools
+from eais_client.wire import Timeout
 from tests.unit.client.ort_host import OrtHost
 
 state: Any = importlib.import_module("onnxruntime.capi.onnxruntime_pybind11_state")
@@ -376,6 +380,32 @@ def test_a_newer_epoch_is_learned_from_a_refusal(make: Maker, wire: FakeWire) ->
     wire.instances["ei-1"] = fake_instance(epoch=3)
     assert make(MUL).run(None, {"X": ONES})
     assert session.run(None, {"X": ONES})
+
+
+def test_a_stranger_at_the_listeners_address_is_named(make: Maker, wire: FakeWire) -> None:
+    wire.fail_next("open", make_error("SERVER_UNTRUSTED", "another name"))
+    assert failed(lambda: make(MUL)).reason == "SERVER_UNTRUSTED"
+    assert wire.said.count("describe") == 1  # it might have been elsewhere by now
+
+
+class Moves(FakeWire):
+    """A wire whose listener has left its address to a stranger."""
+
+    def open(
+        self, listener: Address, request: listener_pb2.OpenRequest, timeout_s: Timeout
+    ) -> listener_pb2.OpenReply:
+        if listener == LISTENER:
+            moved = replace(LISTENER, port=LISTENER.port + 1)
+            self.instances["ei-1"] = fake_instance(listener=moved)
+            raise make_error("SERVER_UNTRUSTED", "another name")
+        return super().open(listener, request, timeout_s)
+
+
+def test_a_listener_that_moved_is_asked_where_it_is_now(host: OrtHost) -> None:
+    wire = Moves(host, fake_instance())
+    frontend = fake_frontend(wire)
+    assert eais.InferenceSession(MUL, frontend=frontend).run(None, {"X": ONES})
+    frontend.close()
 
 
 def test_the_watch_hears_of_load_and_wants(make: Maker, wire: FakeWire) -> None:
