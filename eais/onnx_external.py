@@ -13,6 +13,7 @@ memory linear in what it finds.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ Buffer: TypeAlias = bytes | bytearray | memoryview
 MAX_DEPTH: Final = 100
 MAX_REFERENCES: Final = 1 << 20
 MAX_NAME: Final = 256
+MAX_DIMS: Final = 64
 _INT64_MAX: Final = (1 << 63) - 1
 _MAX_LENGTH: Final = (1 << 31) - 1
 _NUMBER: Final = re.compile(r"[0-9]{1,19}")
@@ -49,8 +51,20 @@ _INSIDE: Final[Mapping[str, Mapping[int, str]]] = {
     },
     "SparseTensorProto": {1: "TensorProto", 2: "TensorProto"},
 }
-_OP_TYPE, _NODE_DOMAIN = 4, 7
+# What gives a node its op and domain, and a function its name and domain.
+_NAMING: Final[Mapping[str, tuple[int, int]]] = {"NodeProto": (4, 7), "FunctionProto": (1, 10)}
+_TENSOR_DIMS, _TENSOR_TYPE = 1, 2
 _TENSOR_NAME, _EXTERNAL_DATA, _DATA_LOCATION = 8, 13, 14
+# TensorProto.DataType -> bits of an element; strings can't lie in another file.
+_BITS: Final[Mapping[int, int]] = {
+    **dict.fromkeys((2, 3, 9, 17, 18, 19, 20, 24), 8),
+    **dict.fromkeys((4, 5, 10, 16), 16),
+    **dict.fromkeys((1, 6, 12), 32),
+    **dict.fromkeys((7, 11, 13, 14), 64),
+    15: 128,
+    **dict.fromkeys((21, 22, 23), 4),
+    **dict.fromkeys((25, 26), 2),
+}
 _ENTRY_KEY, _ENTRY_VALUE = 1, 2
 _EXTERNAL: Final = 1
 # An attribute's floats and ints are not packed: one field an element, millions in a tree
@@ -60,7 +74,8 @@ _NUMBERS: Final = re.compile(
 )
 # "checksum" is in onnx.proto and read by nobody.
 _KNOWN_KEYS: Final = frozenset({"location", "offset", "length", "checksum"})
-_MARKER: Final = "_ORT_MEM_ADDR_"
+# onnxruntime's own marks for "the data is at this address of the process".
+_MEMORY: Final = re.compile(r"_ORT_[A-Z_]*MEM_ADDR_")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +86,7 @@ class ExternalReference:
         tensor: its name, clipped to 256 characters; "" if it has none.
         location: the file, as the model writes it; "" if it names none.
         offset: in bytes, 0 if not given.
-        length: in bytes; None if not given: what the tensor's dims need.
+        length: in bytes; what the tensor's dims need if not given; None if they don't say.
         fault: what is wrong with the entries themselves, or "".
     """
 
@@ -90,10 +105,12 @@ class ModelScan:
         references: each EXTERNAL tensor of graphs, subgraphs, functions,
             attributes, sparse tensors and training information.
         ops: (domain, op type) of all nodes; "" is ONNX's own domain.
+        functions: (domain, name) of the model's own functions, which its nodes may call.
     """
 
     references: tuple[ExternalReference, ...]
     ops: frozenset[tuple[str, str]]
+    functions: frozenset[tuple[str, str]] = frozenset()
 
     @property
     def locations(self) -> tuple[str, ...]:
@@ -116,7 +133,10 @@ def scan_model(data: Buffer) -> ModelScan:
         if depth > MAX_DEPTH:
             raise ModelRejected("MODEL_INVALID", f"graphs nest deeper than {MAX_DEPTH} messages")
         walk.visit(kind, start, end, depth, pending)
-    return ModelScan(tuple(walk.references), frozenset(walk.ops))
+    named = walk.named
+    return ModelScan(
+        tuple(walk.references), frozenset(named["NodeProto"]), frozenset(named["FunctionProto"])
+    )
 
 
 def check_references(references: Iterable[ExternalReference], manifest: Mapping[str, int]) -> None:
@@ -145,8 +165,12 @@ def is_plain_location(location: str) -> bool:
     """Whether it names a file below the model's folder: relative, without "." or ".." parts."""
     if not location or len(location) > 4096 or "\0" in location or "\\" in location:
         return False
-    parts = location.split("/")
-    return not {"", ".", "..", _MARKER} & set(parts) and _MARKER not in location
+    return not {"", ".", ".."} & set(location.split("/")) and not names_memory(location)
+
+
+def names_memory(location: str) -> bool:
+    """Whether a runtime would take it for an address of its own process."""
+    return _MEMORY.search(location) is not None
 
 
 def _malformed(what: str) -> ModelRejected:
@@ -157,7 +181,9 @@ def _malformed(what: str) -> ModelRejected:
 class _Walk:
     data: Buffer
     references: list[ExternalReference] = field(default_factory=list)
-    ops: set[tuple[str, str]] = field(default_factory=set)
+    named: dict[str, set[tuple[str, str]]] = field(
+        default_factory=lambda: {kind: set() for kind in _NAMING}
+    )
 
     def visit(
         self, kind: str, start: int, end: int, depth: int, pending: list[tuple[str, int, int, int]]
@@ -166,8 +192,8 @@ class _Walk:
         if kind == "TensorProto":
             self._tensor(start, end)
             return
-        inside = _INSIDE[kind]
-        op_type = domain = ""
+        inside, naming = _INSIDE[kind], _NAMING.get(kind, ())
+        names = ["", ""]
         skipped = _NUMBERS if kind == "AttributeProto" else None
         for number, wire, value, length in self._fields(start, end, skipped):
             if wire != _BYTES:
@@ -175,15 +201,14 @@ class _Walk:
             child = inside.get(number)
             if child is not None:
                 pending.append((child, value, value + length, depth + 1))
-            elif kind == "NodeProto" and number == _OP_TYPE:
-                op_type = self._text(value, length)
-            elif kind == "NodeProto" and number == _NODE_DOMAIN:
-                domain = self._text(value, length)
-        if kind == "NodeProto":
-            self.ops.add((domain, op_type))
+            elif number in naming:
+                names[naming.index(number)] = self._text(value, length)
+        if naming:
+            self.named[kind].add((names[1], names[0]))
 
     def _tensor(self, start: int, end: int) -> None:
         name, entries, external = "", list[tuple[str, str]](), False
+        dims, element = list[int](), 0
         for number, wire, value, length in self._fields(start, end):
             if number == _DATA_LOCATION and wire == _VARINT:
                 external |= value == _EXTERNAL
@@ -191,13 +216,27 @@ class _Walk:
                 entries.append(self._entry(value, value + length))
             elif number == _TENSOR_NAME and wire == _BYTES:
                 name = self._text(value, min(length, MAX_NAME))
+            elif number == _TENSOR_TYPE and wire == _VARINT:
+                element = value
+            elif number == _TENSOR_DIMS:
+                dims += self._dims(wire, value, length)
         # Entries alone count too: merged with another piece of the same field, they'd be read.
         if external or entries:
             if len(self.references) == MAX_REFERENCES:
                 raise ModelRejected(
                     "MODEL_TOO_LARGE", f"more than {MAX_REFERENCES} external tensors"
                 )
-            self.references.append(_reference(name, entries))
+            self.references.append(_reference(name, entries, _needed(dims, element)))
+
+    def _dims(self, wire: int, value: int, length: int) -> list[int]:
+        """One dim, or all of them packed; those after `MAX_DIMS` are nobody's."""
+        if wire != _BYTES:
+            return [value]
+        found, end = list[int](), value + length
+        while value < end and len(found) <= MAX_DIMS:
+            dim, value = self._varint(value, end)
+            found.append(dim)
+        return found
 
     def _entry(self, start: int, end: int) -> tuple[str, str]:
         key = text = ""
@@ -258,13 +297,20 @@ class _Walk:
         raise _malformed("a number of more than ten bytes")
 
 
-def _reference(name: str, entries: list[tuple[str, str]]) -> ExternalReference:
+def _needed(dims: list[int], element: int) -> int | None:
+    """How many bytes such a tensor has; None if it can't be one."""
+    if element not in _BITS or len(dims) > MAX_DIMS or any(dim > _INT64_MAX for dim in dims):
+        return None
+    return -(-math.prod(dims) * _BITS[element] // 8)
+
+
+def _reference(name: str, entries: list[tuple[str, str]], needed: int | None) -> ExternalReference:
     given = dict(entries)
     location = given.get("location", "")
     fault = _fault(entries, given)
     if fault:
         return ExternalReference(name, location, fault=fault)
-    length = int(given["length"]) if "length" in given else None
+    length = int(given["length"]) if "length" in given else needed
     return ExternalReference(name, location, int(given.get("offset", "0")), length)
 
 

@@ -7,6 +7,7 @@ process, so the text stays whole. Only the model's path is replaced: by
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -16,6 +17,7 @@ from eais.rpc.status import ONNXRUNTIME_CLASS
 
 MODEL_PLACE: Final = "{model}"
 FOLDER_PLACE: Final = "{folder}"
+_SHOWN: Final = 64
 
 # Words of a message -> reason; the first that is found counts.
 _LOAD: Final[Mapping[str, str]] = {
@@ -45,6 +47,17 @@ _RUN: Final[Mapping[str, str]] = {
     "Failed to allocate memory": "RUN_MEMORY",
     "bad_alloc": "RUN_MEMORY",
 }
+# What a reason says besides: a key of its metadata, found in the text.
+_ABOUT: Final[Mapping[str, tuple[str, re.Pattern[str]]]] = {
+    "OP_REFUSED": (
+        "op",
+        re.compile(r"No Op registered for (\S+)|implementation for (\w+)\(|error: \S*?:(\S+?)\("),
+    ),
+    "OPSET_UNSUPPORTED": (
+        "max",
+        re.compile(r"is till opset (\d+)|max supported IR version: (\d+)"),
+    ),
+}
 # The caller's mistakes, where the words say no more: pybind raises these of inputs.
 _OF_INPUTS: Final = frozenset({"InvalidArgument", "RuntimeError", "TypeError", "ValueError"})
 
@@ -64,11 +77,14 @@ def run_failure(error: Exception) -> EaisError:
     return _failure(error, str(error), _RUN, fallback)
 
 
+def begin_of_text(from_path: bool) -> str:
+    """How onnxruntime begins what it says of a model that came as a path, or as bytes."""
+    return f"Load model from {MODEL_PLACE} failed:" if from_path else ""
+
+
 def unreadable_model(reason: str, from_path: bool) -> EaisError:
     """What onnxruntime says of a model that is no protobuf, without asking it."""
-    how = (
-        f"Load model from {MODEL_PLACE} failed:P" if from_path else "Failed to load model because p"
-    )
+    how = f"{begin_of_text(True)}P" if from_path else "Failed to load model because p"
     text = f"[ONNXRuntimeError] : 7 : INVALID_PROTOBUF : {how}rotobuf parsing failed."
     return make_error(reason, text, metadata={ONNXRUNTIME_CLASS: "InvalidProtobuf"})
 
@@ -76,4 +92,12 @@ def unreadable_model(reason: str, from_path: bool) -> EaisError:
 def _failure(error: Exception, text: str, words: Mapping[str, str], fallback: str) -> EaisError:
     reason = next((reason for word, reason in words.items() if word in text), fallback)
     kind = type(error).__name__
-    return make_error(reason, text or kind, metadata={ONNXRUNTIME_CLASS: kind})
+    return make_error(
+        reason, text or kind, metadata={ONNXRUNTIME_CLASS: kind, **_about(reason, text)}
+    )
+
+
+def _about(reason: str, text: str) -> dict[str, str]:
+    key, pattern = _ABOUT.get(reason, ("", None))
+    found = pattern.search(text) if pattern else None
+    return {key: next(filter(None, found.groups()))[:_SHOWN]} if found else {}

@@ -12,9 +12,8 @@ from typing import Any, Final
 import numpy as np
 import onnxruntime as ort
 
-from eais.errors import ModelRejected, make_error
-from eais.onnx_external import Buffer, ModelScan, check_references, scan_model
-from eais.rpc.status import ONNXRUNTIME_CLASS
+from eais.errors import ModelRejected
+from eais.onnx_external import Buffer, check_references, scan_model
 from eais_server.devices.driver import (
     ModelInfo,
     ModelSource,
@@ -24,7 +23,13 @@ from eais_server.devices.driver import (
     SessionSignature,
     ValueSpec,
 )
-from eais_server.runtime.failures import load_failure, run_failure, unreadable_model
+from eais_server.runtime.failures import (
+    begin_of_text,
+    load_failure,
+    run_failure,
+    unreadable_model,
+)
+from eais_server.runtime.operators import check_ops
 from eais_server.runtime.options import EXTERNAL_FOLDER, run_options, session_options
 
 # onnxruntime prints what it thinks of the host's devices when it starts.
@@ -32,8 +37,6 @@ ort.set_default_logger_severity(4)
 ort.disable_telemetry_events()
 
 _PROVIDERS: Final = ["CPUExecutionProvider"]
-# Ops that carry code or another program's blobs -> what onnxruntime raises for them.
-_REFUSED_OPS: Final[Mapping[str, str]] = {"EPContext": "NotImplemented", "PyOp": "Fail"}
 # What no protobuf parser reads: onnxruntime would say so, and is not asked.
 _UNREADABLE: Final = frozenset({"MODEL_PARSE", "MODEL_INVALID"})
 _ORT_FORMAT: Final = b"ORTM"
@@ -76,7 +79,11 @@ def check_model(model: ModelSource) -> None:
     """
     with _mapped(model.path) as data:
         if bytes(data[4:8]) == _ORT_FORMAT:
-            raise ModelRejected("OP_REFUSED", "an ONNX model is wanted, not one in ORT format")
+            raise ModelRejected(
+                "OP_REFUSED",
+                "an ONNX model is wanted, not one in ORT format",
+                metadata={"op": "ORT format"},
+            )
         try:
             scan = scan_model(data)
         except ModelRejected as error:
@@ -84,17 +91,7 @@ def check_model(model: ModelSource) -> None:
                 raise
             raise unreadable_model(error.reason, model.from_path) from None
     check_references(scan.references, model.manifest)
-    _check_ops(scan)
-
-
-def _check_ops(scan: ModelScan) -> None:
-    for domain, op in sorted(scan.ops):
-        if op in _REFUSED_OPS:
-            raise make_error(
-                "OP_REFUSED",
-                f"the op {op} of domain {domain[:64]!r} is not run here",
-                metadata={"op": op, ONNXRUNTIME_CLASS: _REFUSED_OPS[op]},
-            )
+    check_ops(scan, begin_of_text(model.from_path))
 
 
 @contextmanager

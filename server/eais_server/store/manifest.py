@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import Final
 
 from eais.errors import EaisError, make_error
+from eais.onnx_external import names_memory
 
 MODEL_FILE_NAME: Final = "model.onnx"
 """The model itself lies under this name beside its external data."""
@@ -17,8 +18,6 @@ SHA256_BYTES: Final = 32
 MAX_PART_BYTES: Final = 255
 MAX_LOCATION_BYTES: Final = 1024
 
-# onnxruntime's own mark for "the data is at this address of the process".
-_MEMORY_MARK: Final = "_ORT_MEM_ADDR_"
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\\]")
 _SHOWN: Final = 64
 
@@ -91,7 +90,7 @@ def check_location(location: str) -> None:
         ModelRejected: EXTERNAL_DATA_REFUSED.
     """
     shown = f"{location[:_SHOWN]!a}"
-    if _MEMORY_MARK in location:
+    if names_memory(location):
         raise make_error("EXTERNAL_DATA_REFUSED", f"location {shown} names memory, not a file")
     if location == MODEL_FILE_NAME or not _legal(location):
         raise make_error(

@@ -16,6 +16,8 @@ from onnx import TensorProto, helper
 
 from eais.errors import ModelRejected
 from eais.onnx_external import (
+    _BITS,
+    _INSIDE,
     MAX_DEPTH,
     ExternalReference,
     check_references,
@@ -111,7 +113,7 @@ PLACES: dict[str, Callable[[], onnx.ModelProto]] = {
 @pytest.mark.parametrize("place", PLACES)
 def test_a_reference_is_found_wherever_a_tensor_can_be(place: str) -> None:
     data = PLACES[place]().SerializeToString()
-    found = [ExternalReference("w", "w.bin")]
+    found = [ExternalReference("w", "w.bin", length=8)]
     assert list(scan_model(data).references) == found
     assert list(scan_model(memoryview(bytearray(data))).references) == found
 
@@ -129,8 +131,6 @@ def tensors(message: object) -> Iterator[onnx.TensorProto]:
 
 def test_every_message_that_can_hold_a_tensor_is_walked() -> None:
     """The table of fields is onnx's, from its descriptors: a new field in onnx fails here."""
-    from eais.onnx_external import _INSIDE
-
     want: dict[str, dict[int, str]] = {}
     kinds = {"TensorProto", *_INSIDE}
     for kind in _INSIDE:
@@ -182,6 +182,7 @@ BAD_LOCATIONS = [
     "a//secret",
     "secret.bin",
     "*/_ORT_MEM_ADDR_/*",
+    "*/_ORT_NATIVE_ENDIAN_MEM_ADDR_/*",
     "_ORT_MEM_ADDR_secret",
     "a\\secret",
     "secret\0",
@@ -211,6 +212,7 @@ def test_a_manifest_can_not_allow_a_location_that_leaves_the_folder(location: st
         {"length": "9"},
         {"offset": "1", "length": "8"},
         {"offset": "9"},
+        {"offset": "4"},
         {"offset": "0x1"},
         {"offset": " 1"},
         {"offset": "\u0661"},
@@ -226,8 +228,57 @@ def test_ranges_outside_the_file_and_unknown_keys_are_refused(entries: dict[str,
 def test_what_the_manifest_covers_is_let_through() -> None:
     tensors = [external("a", length="8"), external("b", offset="8"), external("c", location="d/e")]
     scan = scan_model(model(onnx.GraphProto(initializer=tensors)).SerializeToString())
-    check_references(scan.references, {"w.bin": 8, "d/e": 1})
+    check_references(scan.references, {"w.bin": 16, "d/e": 8})
     assert scan.locations == ("d/e", "w.bin")
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize(
+    ("kind", "dims", "length"),
+    [
+        (TensorProto.FLOAT, [3, 5], 60),
+        (TensorProto.FLOAT, [], 4),
+        (TensorProto.INT4, [3], 2),
+        (TensorProto.COMPLEX128, [2], 32),
+        (TensorProto.DOUBLE, [0, 7], 0),
+        (TensorProto.FLOAT, [1 << 62, 1 << 62], 1 << 126),
+        (TensorProto.FLOAT, [-1], None),
+        (TensorProto.STRING, [2], None),
+        (999, [2], None),
+        (TensorProto.FLOAT, [1] * 65, None),
+    ],
+)
+def test_without_a_length_dims_and_type_say_it(
+    kind: int, dims: list[int], length: int | None, packed: bool
+) -> None:
+    tensor = external()
+    tensor.data_type = kind
+    tensor.ClearField("dims")
+    if packed:
+        encoded = b"".join(_varint(dim & (1 << 64) - 1) for dim in dims)
+        data = tensor.SerializeToString() + b"\x0a" + _varint(len(encoded)) + encoded
+    else:
+        tensor.dims.extend(dims)
+        data = tensor.SerializeToString()
+    graph = b"\x2a" + _varint(len(data)) + data
+    (found,) = scan_model(b"\x3a" + _varint(len(graph)) + graph).references
+    assert found.length == length
+
+
+def test_the_width_of_each_type_is_onnxs() -> None:
+    narrow = {"UINT4": 4, "INT4": 4, "FLOAT4E2M1": 4, "UINT2": 2, "INT2": 2}
+    want = {
+        kind: narrow.get(name) or helper.tensor_dtype_to_np_dtype(kind).itemsize * 8
+        for name, kind in TensorProto.DataType.items()
+        if name not in ("UNDEFINED", "STRING")
+    }
+    assert want == _BITS
+
+
+def test_the_models_own_functions_are_named() -> None:
+    scan = scan_model(in_function().SerializeToString())
+    assert scan.functions == {("d", "f")}
+    assert scan.ops == {("d", "If")}
 
 
 def test_a_key_that_is_there_twice_is_refused() -> None:

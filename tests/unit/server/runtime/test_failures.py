@@ -6,6 +6,7 @@ import pytest
 
 from eais_server.runtime.failures import load_failure, run_failure
 
+OPSET = "OPSET_UNSUPPORTED"
 MODEL = Path("/state/workers/7/ab12/model.onnx")
 
 
@@ -14,20 +15,29 @@ class Fail(Exception):
 
 
 @pytest.mark.parametrize(
-    ("error", "reason"),
+    ("error", "reason", "about"),
     [
-        (Fail("No graph was found in the protobuf."), "MODEL_PARSE"),
-        (Fail("bfc_arena.cc:360 Failed to allocate memory for requested buffer"), "MODEL_MEMORY"),
-        (Fail("std::bad_alloc"), "MODEL_MEMORY"),
-        (MemoryError(), "MODEL_MEMORY"),
-        (Fail("Could not find an implementation for Add(6) node"), "OP_REFUSED"),
-        (Fail("something that nobody has seen yet"), "MODEL_INVALID"),
+        (Fail("No graph was found in the protobuf."), "MODEL_PARSE", {}),
+        (Fail("bfc_arena.cc:360 Failed to allocate memory for buffer"), "MODEL_MEMORY", {}),
+        (Fail("std::bad_alloc"), "MODEL_MEMORY", {}),
+        (MemoryError(), "MODEL_MEMORY", {}),
+        (Fail("Could not find an implementation for Add(6) node"), "OP_REFUSED", {"op": "Add"}),
+        (Fail("Error No Op registered for Ad with domain"), "OP_REFUSED", {"op": "Ad"}),
+        (Fail("error: d:F(-1) is not a registered function/op"), "OP_REFUSED", {"op": "F"}),
+        (Fail("No Op registered for " + "x" * 90), "OP_REFUSED", {"op": "x" * 64}),
+        (Fail("Unsupported model IR version: 9, max supported IR version: 8"), OPSET, {"max": "8"}),
+        (
+            Fail("only *guarantees* support for models stamped; ai.onnx is till opset 26."),
+            OPSET,
+            {"max": "26"},
+        ),
+        (Fail("something that nobody has seen yet"), "MODEL_INVALID", {}),
     ],
 )
-def test_why_a_model_was_not_loaded(error: Exception, reason: str) -> None:
+def test_why_a_model_was_not_loaded(error: Exception, reason: str, about: dict[str, str]) -> None:
     found = load_failure(error, MODEL)
     assert found.reason == reason
-    assert found.metadata == {"onnxruntime_class": type(error).__name__}
+    assert found.metadata == {"onnxruntime_class": type(error).__name__} | about
 
 
 @pytest.mark.parametrize(

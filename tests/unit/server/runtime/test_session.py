@@ -129,6 +129,7 @@ def test_external_data_of_the_manifest_is_read_for_paths_and_bytes(tmp_path: Pat
         ("/proc/self/environ", "EXTERNAL_DATA_REFUSED"),
         ("secret.bin", "EXTERNAL_DATA_REFUSED"),
         ("*/_ORT_MEM_ADDR_/*", "EXTERNAL_DATA_REFUSED"),
+        ("*/_ORT_NATIVE_ENDIAN_MEM_ADDR_/*", "EXTERNAL_DATA_REFUSED"),
     ],
 )
 def test_other_files_are_refused_before_onnxruntime_looks(
