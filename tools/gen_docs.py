@@ -27,7 +27,7 @@ from eais.share import SHARE_TABLE
 from eais_client.cli.main import main as main_of_eais
 from eais_client.cli.outside import Outside
 from eais_client.config import ClientConfig
-from eais_pool.config import ManagerConfig
+from eais_pool.config import ManagerConfig, SupervisorConfig
 from eais_server.listener.config import ListenerConfig
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -162,6 +162,7 @@ BLOCKS: Mapping[str, Mapping[str, Callable[[], str]]] = {
     "operations.md": {
         "manager": lambda: settings_table(ManagerConfig),
         "listener": lambda: settings_table(ListenerConfig),
+        "supervisor": lambda: settings_table(SupervisorConfig),
         "client": lambda: settings_table(ClientConfig),
     },
     "cli.md": {"commands": command_reference},

@@ -22,6 +22,7 @@ from setproctitle import setproctitle
 
 from eais import config
 from eais.errors import ConfigError, EaisError
+from eais.notify import Notifier
 from eais.parent import end_with_parent
 from eais.report import EXIT_FAILED, error_line, exit_code
 from eais_pool.config import ManagerConfig
@@ -61,18 +62,21 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-async def serve(manager: Manager) -> int:
-    """Run until told to stop; the exit code."""
+async def serve(manager: Manager, notifier: Notifier) -> int:
+    """Run until told to stop; the exit code. `notifier` is told that it serves and moves."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in _STOP_SIGNALS:
         loop.add_signal_handler(number, stop.set)
     await manager.start()
+    notifier.ready()
+    watched = asyncio.create_task(notifier.watch(manager.pump.moves))
     failed = asyncio.create_task(manager.failed())
     told = asyncio.create_task(stop.wait())
     await asyncio.wait((failed, told), return_when=asyncio.FIRST_COMPLETED)
     code = 0 if told.done() else EXIT_FAILED
-    for task in (failed, told):
+    notifier.stopping()
+    for task in (failed, told, watched):
         task.cancel()
     await manager.stop()
     return code
@@ -93,7 +97,8 @@ def _run(given: argparse.Namespace) -> int:
     reach = die_at_named_in(given.test_failpoints) if given.test_failpoints else nowhere
     manager = Manager(given.state_dir, given.owner_dir, settings, reach=reach)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        code = runner.run(serve(manager))
+        notifier = Notifier.from_environ(os.environ, os.getpid())
+        code = runner.run(serve(manager, notifier))
     # Told twice, by a supervisor and a terminal, it has still ended as it was told.
     for number in _STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)

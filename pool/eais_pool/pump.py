@@ -75,7 +75,9 @@ class Pump:
         self._clock = clock
         self._boot_id = boot_id
         self._reach = reach
-        self._queue: asyncio.Queue[_Item] = asyncio.Queue(_QUEUE_LIMIT)
+        # None: nothing is to be decided, only to be shown that it would be (`moves`).
+        self._queue: asyncio.Queue[_Item | None] = asyncio.Queue(_QUEUE_LIMIT)
+        self._stepped = asyncio.Event()
         self._waiters: dict[OpKey, list[asyncio.Future[Answer | None]]] = {}
         self._closed = False
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="journal")
@@ -106,26 +108,45 @@ class Pump:
         await self._queue.put(_Item(event, done))
         return await done
 
+    async def moves(self) -> None:
+        """Return when the next event has been decided, or could have been if there was none.
+
+        However many wait: it is asked whether they move, not when the last one is done. It says
+        the same of the thread that writes the journal.
+        """
+        self._stepped.clear()
+        if self._queue.empty():
+            self._queue.put_nowait(None)
+        await self._stepped.wait()
+
     async def run(self) -> None:
         """Decide events until cancelled."""
         while True:
             item = await self._queue.get()
-            try:
-                await self._step(item)
-            except EaisError as error:
-                _set_error(item.done, error)
-            except Exception:
-                # A bug of ours must not end the pool; nothing was applied.
-                log.exception("BUG: %s", name_of(item.event))
-                bug = make_error("BUG", "the manager failed on this; its log says how")
-                _set_error(item.done, bug)
+            if item is None:
+                await asyncio.get_running_loop().run_in_executor(self._writer, _nothing)
+            else:
+                await self._decide(item)
+            self._stepped.set()
+
+    async def _decide(self, item: _Item) -> None:
+        try:
+            await self._step(item)
+        except EaisError as error:
+            _set_error(item.done, error)
+        except Exception:
+            # A bug of ours must not end the pool; nothing was applied.
+            log.exception("BUG: %s", name_of(item.event))
+            bug = make_error("BUG", "the manager failed on this; its log says how")
+            _set_error(item.done, bug)
 
     def refuse(self) -> None:
         """Take no more events, and refuse all who wait: the manager is stopping."""
         self._closed = True
         waiting = [done for waiters in self._waiters.values() for done in waiters]
         while not self._queue.empty():
-            waiting.append(self._queue.get_nowait().done)
+            if item := self._queue.get_nowait():
+                waiting.append(item.done)
         for done in waiting:
             _set_error(done, _stopping())
 
@@ -186,6 +207,10 @@ class Pump:
                     pass
         if not isinstance(item.event, OpRequested):
             _set_result(item.done, None)
+
+
+def _nothing() -> None:
+    """What a thread does to show that it does what it is given."""
 
 
 def _set_result(done: asyncio.Future[Answer | None], answer: Answer | None) -> None:

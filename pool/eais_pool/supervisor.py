@@ -2,7 +2,8 @@
 
 `python -m eais_pool.supervisor --state-dir S --owner-dir O`. It holds
 `S/supervisor.lock` for its life, ends its programs when it is told to
-(SIGTERM, SIGINT), and they end with it if it is killed.
+(SIGTERM, SIGINT), and they end with it if it is killed. They tell it that they
+move, as they tell systemd where that runs them (`eais.notify`).
 """
 
 from __future__ import annotations
@@ -23,10 +24,13 @@ from typing import IO
 
 from setproctitle import setproctitle
 
+from eais import config
 from eais.errors import ConfigError, EaisError
 from eais.parent import end_with_parent
 from eais.report import error_line, exit_code
 from eais_pool import restarts
+from eais_pool.config import SupervisorConfig
+from eais_pool.notices import Notices
 
 LOCK_NAME = "supervisor.lock"
 READY_NAME = "ready.json"
@@ -40,6 +44,7 @@ class SupervisorPlan:
     owner_dir: Path
     config: Path | None
     listener: bool
+    patience: restarts.Patience
 
     def commands(self, pid: int) -> Mapping[str, list[str]]:
         """The programs' command lines; each ends when process `pid` does."""
@@ -81,7 +86,11 @@ def take_lock(state_dir: Path) -> IO[str]:
 
 
 class Supervisor:
-    """The shell around `restarts`: starts, signals and reaps child processes."""
+    """The shell around `restarts`: starts, signals and reaps child processes, hears what they say.
+
+    Raises:
+        OSError: they could not be heard.
+    """
 
     def __init__(self, plan: SupervisorPlan, clock: Callable[[], float] = time.monotonic) -> None:
         self._plan = plan
@@ -90,7 +99,10 @@ class Supervisor:
         self._selector = selectors.DefaultSelector()
         self._commands = plan.commands(os.getpid())
         graces = {"manager": 3.0, "listener": 6.0}
-        self._state = restarts.new_state({name: graces[name] for name in self._commands}, clock())
+        self._state = restarts.new_state(
+            {name: graces[name] for name in self._commands}, clock(), plan.patience
+        )
+        self._notices = Notices(plan.state_dir)
         self._running = True
         self._stop_asked = False
 
@@ -100,10 +112,12 @@ class Supervisor:
         signal.set_wakeup_fd(wake_write)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
-        self._selector.register(wake_read, selectors.EVENT_READ, None)
+        self._on_readable(wake_read, lambda: os.read(wake_read, 4096))
+        self._on_readable(self._notices.fileno(), self._hear)
         self._feed(restarts.Tick())
         while self._running:
             self._wait()
+        self._notices.close()
         (self._plan.state_dir / READY_NAME).unlink(missing_ok=True)
 
     def _on_signal(self, number: int, frame: object) -> None:
@@ -114,13 +128,23 @@ class Supervisor:
         wake = restarts.next_wake(self._state)
         wait = None if wake is None else max(0.0, wake - self._clock())
         for key, _mask in self._selector.select(wait):
-            if key.data is None:
-                os.read(key.fd, 4096)
-            else:
-                self._reap(key.data, key.fd)
+            key.data()
         if self._stop_asked:
             self._feed(restarts.StopAsked())
         self._feed(restarts.Tick())
+
+    def _on_readable(self, fd: int, do: Callable[[], object]) -> None:
+        self._selector.register(fd, selectors.EVENT_READ, do)
+
+    def _hear(self) -> None:
+        names = {child.pid: name for name, child in self._children.items()}
+        for pid, lines in self._notices.heard():
+            if pid not in names:
+                continue
+            if "STOPPING=1" in lines:
+                self._feed(restarts.Leaving(names[pid]))
+            elif lines & {"READY=1", "WATCHDOG=1"}:
+                self._feed(restarts.Alive(names[pid]))
 
     def _reap(self, name: str, pidfd: int) -> None:
         self._selector.unregister(pidfd)
@@ -136,7 +160,8 @@ class Supervisor:
                     self._start(name)
                 case restarts.Terminate(name):
                     self._children[name].terminate()
-                case restarts.Kill(name):
+                case restarts.Kill(name, why):
+                    self._log(f"{name} is killed: {why}")
                     self._children[name].kill()
                 case restarts.Exit():
                     self._running = False
@@ -150,14 +175,26 @@ class Supervisor:
             self._feed(restarts.Ended(name))
             return
         self._children[name] = child
-        self._selector.register(os.pidfd_open(child.pid), selectors.EVENT_READ, name)
+        pidfd = os.pidfd_open(child.pid)
+        self._on_readable(pidfd, lambda: self._reap(name, pidfd))
         self._feed(restarts.Started(name, child.pid))
 
     def _spawn(self, name: str) -> subprocess.Popen[bytes]:
         with (self._plan.state_dir / f"{name}.log").open("ab") as log:
             return subprocess.Popen(
-                self._commands[name], stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                self._commands[name],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=self._environ(),
             )
+
+    def _environ(self) -> dict[str, str]:
+        """Ours, but for who is to be told: what is in it of that was meant for this process."""
+        watchdog_us = round(self._plan.patience.watchdog_s * 1e6)
+        names = {"NOTIFY_SOCKET": self._notices.address, "WATCHDOG_USEC": str(watchdog_us)}
+        kept = {name: value for name, value in os.environ.items() if name != "WATCHDOG_PID"}
+        return {**kept, **names}
 
     def _log(self, text: str) -> None:
         stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
@@ -180,14 +217,29 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     try:
         with take_lock(given.state_dir):
-            plan = SupervisorPlan(
-                given.state_dir, given.owner_dir, given.config, not given.no_listener
-            )
-            Supervisor(plan).run()
+            Supervisor(_plan(given)).run()
+    except OSError as error:
+        failure: EaisError = ConfigError("STATE_DIR", f"{given.state_dir}: {error.strerror}")
     except EaisError as error:
-        sys.stderr.write(error_line(error) + "\n")
-        return exit_code(error)
-    return 0
+        failure = error
+    else:
+        return 0
+    sys.stderr.write(error_line(failure) + "\n")
+    return exit_code(failure)
+
+
+def _plan(given: argparse.Namespace) -> SupervisorPlan:
+    settings = config.load(
+        SupervisorConfig,
+        table="supervisor",
+        flags={},
+        environ=os.environ,
+        file=config.read_pool_file(given.config),
+    )
+    patience = restarts.Patience(watchdog_s=settings.watchdog_s)
+    return SupervisorPlan(
+        given.state_dir, given.owner_dir, given.config, not given.no_listener, patience
+    )
 
 
 if __name__ == "__main__":

@@ -22,10 +22,13 @@ class Pool:
         self.state.mkdir(mode=0o700)
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self, said: Path) -> None:
+    def start(self, said: Path, config: str = "") -> None:
         """Start it, with its words going to `said`."""
+        file = self.state.parent / "pool.toml"
+        file.write_text(config)
         command = [sys.executable, "-m", "eais_pool.supervisor", "--no-listener"]
         command += ["--state-dir", str(self.state), "--owner-dir", str(self.owner)]
+        command += ["--config", str(file)]
         with said.open("ab") as stderr:
             self.process = subprocess.Popen(command, stderr=stderr)
 
@@ -63,3 +66,21 @@ def test_a_full_disk_ends_no_pool(pool: Pool) -> None:
     (pool.state / "ready.json").unlink()
     os.kill(first, signal.SIGKILL)
     assert eventually(pool.manager, "it serves again") != first
+
+
+def test_a_manager_that_stands_still_is_ended_and_started_again(pool: Pool, tmp_path: Path) -> None:
+    said = tmp_path / "said"
+    pool.start(said, "[supervisor]\nwatchdog_s = 2.0\n")
+    first = eventually(pool.manager, "it serves")
+    (pool.state / "ready.json").unlink()
+    os.kill(first, signal.SIGSTOP)
+    assert eventually(pool.manager, "it serves again") != first
+    assert "manager is killed: it doesn't say that it moves" in said.read_text()
+
+
+def test_what_its_settings_cannot_be_is_said(tmp_path: Path) -> None:
+    pool = Pool(tmp_path)
+    pool.start(tmp_path / "said", "[supervisor]\nwatchdog_s = 0.1\n")
+    assert pool.process is not None
+    assert pool.process.wait(20) == 2
+    assert "watchdog_s = 0.1: must be 2 to 3600, or 0: never" in (tmp_path / "said").read_text()

@@ -25,6 +25,7 @@ from setproctitle import setproctitle
 from eais import tls
 from eais.errors import EaisError, make_error
 from eais.identity import Role
+from eais.notify import Notifier, turns
 from eais.parent import end_with_parent
 from eais.report import error_line, exit_code
 from eais.rpc.v1 import common_pb2, hosts_pb2
@@ -89,8 +90,11 @@ class Listener:
             AdminPlane(host).bindings(),
         )
 
-    async def run(self, stop: asyncio.Event) -> None:
+    async def run(self, stop: asyncio.Event, notifier: Notifier) -> None:
         """Serve until `stop` is set, then drain; leases stay on disk for the next listener.
+
+        `notifier` is told that it serves, and that its event loop moves. It isn't told of the
+        disk: a slow one is no reason to end workers that serve.
 
         Raises what one of its parts failed of: the process is to end and be started again.
         """
@@ -103,12 +107,15 @@ class Listener:
             asyncio.create_task(self.upkeep.run(), name="upkeep"),
         ]
         await self.planes.start()
+        notifier.ready()
+        watched = asyncio.create_task(notifier.watch(turns))
         stopped = asyncio.create_task(stop.wait())
         try:
             await asyncio.wait([stopped, *parts], return_when=asyncio.FIRST_COMPLETED)
+            notifier.stopping()
             await self._drain(parts)
         finally:
-            await _cancel([stopped, *parts])
+            await _cancel([stopped, watched, *parts])
             await self.link.close()
             await asyncio.to_thread(self.host.close)
         _raise_failed(parts)
@@ -208,7 +215,7 @@ async def _live(world: Surroundings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    await Listener(world).run(stop)
+    await Listener(world).run(stop, Notifier.from_environ(os.environ, os.getpid()))
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

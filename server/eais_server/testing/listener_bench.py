@@ -16,6 +16,7 @@ import grpc.aio
 
 from eais import channel, tls
 from eais.identity import Identity
+from eais.notify import Notifier
 from eais.rpc.client import acall
 from eais.rpc.v1 import hosts_pb2, listener_pb2
 from eais.rpc.verbs import LISTENER_OPEN, LISTENER_PUSH, Verb
@@ -101,7 +102,7 @@ class ListenerBench:
         self.spawner = Obedience(self.directory / "workers", level=self.level)
         self.listener = Listener(self.world())
         stop = asyncio.Event()
-        life = asyncio.create_task(self.listener.run(stop))
+        life = asyncio.create_task(self.listener.run(stop, Notifier()))
         try:
             if joins:
                 await self.manager.heard("join")

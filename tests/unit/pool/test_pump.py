@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
@@ -38,8 +39,11 @@ class FailingStore(Store):
     """A store whose disk can be full."""
 
     full = False
+    meanwhile: Callable[[], None] | None = None
 
     def append(self, facts: Sequence[Fact], at: float, boot_id: str, what: str) -> None:
+        if self.meanwhile:
+            self.meanwhile()
         if self.full:
             raise Unavailable("JOURNAL_UNAVAILABLE", "full")
         super().append(facts, at, boot_id, what)
@@ -209,3 +213,44 @@ def test_a_bug_ends_one_event_and_not_the_pool(
     with caplog.at_level(logging.ERROR):
         assert asyncio.run(run()).view is not None
     assert "BUG: host_lost" in caplog.text
+
+
+def test_a_pump_with_nothing_to_do_moves(tmp_path: Path) -> None:
+    async def test(rig: Rig) -> None:
+        await rig.pump.moves()
+        await rig.pump.moves()
+
+    on_pump(tmp_path, test)
+
+
+def test_a_pump_moves_while_many_wait(tmp_path: Path) -> None:
+    async def test(rig: Rig) -> None:
+        waiting = [asyncio.ensure_future(rig.pump.submit(Tick(frozenset()))) for _ in range(3000)]
+        await asyncio.sleep(0)
+        await rig.pump.moves()
+        assert sum(not event.done() for event in waiting) > 2000
+        await asyncio.gather(*waiting)
+
+    on_pump(tmp_path, test)
+
+
+def test_a_pump_whose_disk_hangs_does_not_move(tmp_path: Path) -> None:
+    hangs, goes_on = threading.Event(), threading.Event()
+
+    def hang() -> None:
+        hangs.set()
+        goes_on.wait(30)
+
+    async def test(rig: Rig) -> None:
+        rig.store.meanwhile = hang
+        event = asyncio.ensure_future(rig.pump.submit(FakeHost().join()))
+        await asyncio.to_thread(hangs.wait, 30)
+        moved = asyncio.ensure_future(rig.pump.moves())
+        done, _ = await asyncio.wait([moved], timeout=0.05)
+        assert not done
+        rig.store.meanwhile = None
+        goes_on.set()
+        await event
+        await moved
+
+    on_pump(tmp_path, test)
