@@ -19,7 +19,7 @@ from eais.rpc.server import Binding, Caller, greet, stream, unary
 from eais.rpc.v1 import hosts_pb2
 from eais_pool.authority import Authority
 from eais_pool.brain.actions import Grant, Revoke
-from eais_pool.brain.events import HostJoined, HostLost
+from eais_pool.brain.events import Event, HostJoined, HostLost
 from eais_pool.brain.records import LeaseKey, LeasePhase
 from eais_pool.pump import Pump
 from eais_pool.service import FIRST_MESSAGE_S, SOFTWARE
@@ -28,6 +28,9 @@ from eais_pool.wire import command_message, joined, reported
 log = logging.getLogger(__name__)
 
 Reports = AsyncIterator[hosts_pb2.HostReport]
+
+HEAR_AGAIN_S = 0.5
+"""How often a host's word is tried again while the journal can't be written."""
 
 
 class Link:
@@ -149,12 +152,12 @@ class HostsService:
         """Have the host's Join and then its reports decided, in their order."""
         why: EaisError | None = None
         try:
-            await self._pump.submit(event)
+            await self._decide(link, event)
             log.info("host %s joined", link.host)
             async for report in reports:
                 if not self._links.live(link):
                     return
-                await self._pump.submit(reported(link.host, report))
+                await self._decide(link, reported(link.host, report))
         except EaisError as error:
             log.warning("the link of host %s ends: %s", link.host, error)
             why = error
@@ -162,6 +165,23 @@ class HostsService:
             link.end(why)
             if self._links.remove(link):
                 await self._lost(link.host)
+
+    async def _decide(self, link: Link, event: Event) -> None:
+        """Have what a host says decided, however long the journal can't be written.
+
+        The host and its devices are there meanwhile, and what it says next waits.
+        """
+        said = False
+        while True:
+            try:
+                return await self._pump.submit(event)
+            except Unavailable as error:
+                if error.reason != "JOURNAL_UNAVAILABLE" or not self._links.live(link):
+                    raise
+                if not said:
+                    log.warning("host %s is heard again later: %s", link.host, error)
+                said = True
+            await asyncio.sleep(HEAR_AGAIN_S)
 
     async def _lost(self, host: str) -> None:
         log.warning("host %s is lost", host)

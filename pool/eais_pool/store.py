@@ -2,8 +2,11 @@
 
 One row a fact, one transaction an event. Each row carries a CRC over itself,
 rows are numbered without a gap, and `head` names the last one, so that a row that
-was changed or lost is found at replay. When there are many rows, one transaction
-replaces them by a snapshot; the ledger's lines stay.
+was changed or lost is found at replay; `eais_pool.high_water` finds that the end is missing.
+When there are many rows, one transaction replaces them by a snapshot; the ledger's lines stay.
+
+A journal that can be read but not written (a full disk, a read-only one) is replayed all the
+same, and every `append` tries again whether it can be written now.
 
     meta(key, value)      schema, head, snapshot
     journal(seq, at, boot_id, kind, payload, crc32)
@@ -11,7 +14,7 @@ replaces them by a snapshot; the ledger's lines stay.
 
 from __future__ import annotations
 
-import sqlite3
+import logging
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +22,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import sqlalchemy as sa
-from sqlalchemy import event
 from sqlalchemy.exc import SQLAlchemyError
 
 from eais.errors import ConfigError, Unavailable
@@ -29,21 +31,20 @@ from eais_pool.brain.facts import FACTS, LEDGER_KINDS, Fact
 from eais_pool.brain.records import HostRecord, InstanceRecord, LeaseRecord, OpRecord
 from eais_pool.brain.state import PoolState
 from eais_pool.failpoints import Reach, nowhere
+from eais_pool.high_water import HighWater, Unreadable
+from eais_pool.journal_file import (
+    held_elsewhere,
+    may_pass,
+    open_journal,
+    private_copy,
+    says,
+    unavailable,
+)
+
+log = logging.getLogger(__name__)
 
 SCHEMA: Final = 1
 COMPACT_ROWS: Final = 20_000
-
-_PASSING: Final = frozenset(
-    {
-        sqlite3.SQLITE_BUSY,
-        sqlite3.SQLITE_LOCKED,
-        sqlite3.SQLITE_CANTOPEN,
-        sqlite3.SQLITE_IOERR,
-        sqlite3.SQLITE_FULL,
-        sqlite3.SQLITE_READONLY,
-        sqlite3.SQLITE_PERM,
-    }
-)
 
 _tables = sa.MetaData()
 _META = sa.Table(
@@ -129,18 +130,16 @@ class Store:
         self._path = path
         self._compact_rows = compact_rows
         self._reach = reach
-        self._engine = sa.create_engine(
-            f"sqlite:///{path}",
-            poolclass=sa.StaticPool,
-            connect_args={"check_same_thread": False, "timeout": 1},
-        )
-        event.listen(self._engine, "connect", _configure)
+        self._engine = open_journal(path)
+        self._high_water = HighWater(path.with_suffix(".head"))
+        self._read_only = False
         self._seq = 0
         self._since_snapshot = 0
 
     def close(self) -> None:
         """Close the file; the write-ahead log goes into it."""
         self._engine.dispose()
+        self._high_water.close()
 
     def replay(self) -> PoolState:
         """The state that the journal says; an empty one for a new journal.
@@ -150,13 +149,60 @@ class Store:
             Unavailable: JOURNAL_UNAVAILABLE, when the file can't be opened or read.
         """
         try:
-            with self._engine.begin() as connection:
+            state = self._replay(self._engine)
+        except Unavailable as error:
+            if held_elsewhere(error):
+                raise
+            state = self._replay_copy(error)
+        self._check_high_water()
+        if not self._read_only:
+            self._high_water.note(self._seq)
+        return state
+
+    def _replay(self, engine: sa.Engine) -> PoolState:
+        try:
+            with engine.begin() as connection:
                 _tables.create_all(connection)
                 return self._replayed(connection)
         except SQLAlchemyError as error:
-            if _may_pass(error):
-                raise _unavailable(error) from error
+            if may_pass(error):
+                raise unavailable(error) from error
             raise self._corrupt(f"{getattr(error, 'orig', error)}") from error
+
+    def _replay_copy(self, why: Unavailable) -> PoolState:
+        """What a journal says that SQLite can't open where it is, since it would write there."""
+        try:
+            with private_copy(self._path) as copy:
+                state = self._replay(copy)
+        except OSError:
+            raise why from None
+        log.error("%s can be read only: %s", self._path, why)
+        self._engine.dispose()
+        self._read_only = True
+        return state
+
+    def _check_high_water(self) -> None:
+        try:
+            answered = self._high_water.read()
+        except Unreadable as error:
+            raise self._corrupt(f"{error}, so nobody knows whether rows are missing") from None
+        except OSError as error:
+            raise Unavailable("JOURNAL_UNAVAILABLE", says(error)) from error
+        if answered is None and self._seq and not self._read_only:
+            log.warning("%s has no note of how many rows it should have", self._path)
+        if answered is not None and answered > self._seq:
+            raise self._corrupt(f"rows after {self._seq} are missing, of {answered} once durable")
+
+    def _make_sure_it_can_be_written(self) -> None:
+        """Replay it anew if so far it couldn't: it must be what it was."""
+        if not self._read_only:
+            return
+        before = self._seq
+        self._replay(self._engine)
+        if self._seq != before:
+            raise self._corrupt(f"it had {before} rows, and has {self._seq}")
+        self._read_only = False
+        log.info("%s can be written again", self._path)
 
     def append(self, facts: Sequence[Fact], at: float, boot_id: str, what: str) -> None:
         """Write one event's facts, durably, all or none.
@@ -166,6 +212,7 @@ class Store:
         Raises:
             Unavailable: JOURNAL_UNAVAILABLE (a full or read-only disk); nothing was written.
         """
+        self._make_sure_it_can_be_written()
         rows = [
             _row(seq, at, boot_id, type(fact).__name__, to_json(fact))
             for seq, fact in enumerate(facts, start=self._seq + 1)
@@ -176,9 +223,10 @@ class Store:
                 _put(connection, "head", str(self._seq + len(rows)))
                 self._reach(f"{what}.written")
         except SQLAlchemyError as error:
-            raise _unavailable(error) from error
+            raise unavailable(error) from error
         self._since_snapshot += len(rows)
         self._seq += len(rows)
+        self._high_water.note(self._seq)
         self._reach(f"{what}.committed")
 
     @property
@@ -202,7 +250,7 @@ class Store:
                 snapshot = to_json(Snapshot.of(state, self._seq, kept.scalar_one()))
                 _put(connection, "snapshot", f"{zlib.crc32(snapshot.encode())} {snapshot}")
         except SQLAlchemyError as error:
-            raise _unavailable(error) from error
+            raise unavailable(error) from error
         self._since_snapshot = 0
 
     def ledger(self) -> list[LedgerLine]:
@@ -283,15 +331,8 @@ class Store:
         return ConfigError(
             "JOURNAL_CORRUPT",
             f"{self._path}: {what}",
-            hint="put a copy from a backup in its place, or start a new pool",
+            hint="put the folder's back-up in its place, or start a new pool",
         )
-
-
-def _configure(connection: Any, _record: object) -> None:
-    cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "locking_mode=EXCLUSIVE"):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
 
 
 def _put(connection: sa.Connection, key: str, value: str) -> None:
@@ -307,14 +348,3 @@ def _row(seq: int, at: float, boot_id: str, kind: str, payload: str) -> dict[str
 
 def _crc(*parts: object) -> int:
     return zlib.crc32(repr(parts).encode(errors="surrogatepass"))
-
-
-def _may_pass(error: SQLAlchemyError) -> bool:
-    """Whether the file may be fine: it is locked, or the disk is full, failing or read-only."""
-    code = getattr(getattr(error, "orig", None), "sqlite_errorcode", None)
-    return code is not None and (code & 0xFF) in _PASSING
-
-
-def _unavailable(error: SQLAlchemyError) -> Unavailable:
-    cause = getattr(error, "orig", None) or error
-    return Unavailable("JOURNAL_UNAVAILABLE", f"the pool's journal can't be used: {cause}")

@@ -296,7 +296,7 @@ def test_each_torn_write_ahead_log_is_an_earlier_state(journal: Path, tmp_path: 
         copy.write_bytes(base)
         copy.with_name("copy.sqlite-wal").write_bytes(wal[:end])
         seen.append(states.index(replayed(copy)))
-        for left in tmp_path.glob("copy.sqlite*"):
+        for left in tmp_path.glob("copy.*"):
             left.unlink()
     assert seen == sorted(seen)
     assert set(seen) == {0, 1, 2}

@@ -1,0 +1,98 @@
+"""The journal's file as SQLite opens it: how, a copy of it, and what its errors mean."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.exc import SQLAlchemyError
+
+from eais.errors import Unavailable
+
+_PASSING: Final = frozenset(
+    {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_PERM,
+    }
+)
+
+# Somebody else has the file open: what it holds is about to change.
+_HELD: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+# Where a copy costs no space of the disk that may be full.
+_MEMORY_DIR: Final = Path("/dev/shm")
+
+
+def open_journal(path: Path) -> sa.Engine:
+    """An engine with one connection, that no other process may have beside it."""
+    # Any thread may use it, one at a time.
+    made = sa.create_engine(
+        f"sqlite:///{path}",
+        poolclass=sa.StaticPool,
+        connect_args={"check_same_thread": False, "timeout": 1},
+    )
+    event.listen(made, "connect", _configure)
+    return made
+
+
+@contextmanager
+def private_copy(path: Path) -> Iterator[sa.Engine]:
+    """The journal as it is on the disk, opened elsewhere. Raises OSError."""
+    place = _MEMORY_DIR if _MEMORY_DIR.is_dir() else None
+    with tempfile.TemporaryDirectory(dir=place, prefix="eais-journal-") as folder:
+        copy = Path(folder, path.name)
+        shutil.copyfile(path, copy)
+        wal = path.with_name(f"{path.name}-wal")
+        if wal.exists():
+            shutil.copyfile(wal, copy.with_name(wal.name))
+        engine = open_journal(copy)
+        try:
+            yield engine
+        finally:
+            engine.dispose()
+
+
+def _configure(connection: Any, _record: object) -> None:
+    cursor = connection.cursor()
+    # Exclusive first: else the log's index would be a file, which takes space to be opened.
+    for pragma in ("locking_mode=EXCLUSIVE", "journal_mode=WAL", "synchronous=FULL"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _code(error: BaseException | None) -> int:
+    """SQLite's primary error code, -1 if it isn't one of SQLite's."""
+    code = getattr(getattr(error, "orig", None), "sqlite_errorcode", None)
+    return -1 if code is None else code & 0xFF
+
+
+def may_pass(error: SQLAlchemyError) -> bool:
+    """Whether the file may be fine: it is locked, or the disk is full, failing or read-only."""
+    return _code(error) in _PASSING
+
+
+def held_elsewhere(error: Unavailable) -> bool:
+    """Whether `unavailable` made this of a file that another process has open."""
+    return _code(error.__cause__) in _HELD
+
+
+def unavailable(error: SQLAlchemyError) -> Unavailable:
+    """JOURNAL_UNAVAILABLE, in SQLite's words, which name no path."""
+    return Unavailable("JOURNAL_UNAVAILABLE", says(getattr(error, "orig", None) or error))
+
+
+def says(cause: object) -> str:
+    """The message of JOURNAL_UNAVAILABLE."""
+    why = cause.strerror if isinstance(cause, OSError) else cause
+    return f"the pool's journal can't be used: {why}"
