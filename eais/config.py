@@ -21,7 +21,6 @@ C = TypeVar("C")
 
 #: The tables of a pool's file: all of its processes read the same one.
 POOL_TABLES = ("supervisor", "manager", "listener", "quota")
-PORT_LIMIT = 1 << 16
 _WORDS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 _KINDS: tuple[type, ...] = (bool, int, float, Path, str)
 
@@ -68,14 +67,6 @@ def read_pool_file(file: Path | None) -> TomlFile | None:
         raise ConfigError("CONFIG", f"{file}: there is no such file")
     found.check_known((), POOL_TABLES)
     return found
-
-
-def check_port(name: str, port: int) -> None:
-    """`ConfigError` PORT unless `port` is one, or 0, for one that the kernel chooses."""
-    if not 0 <= port < PORT_LIMIT:
-        raise ConfigError(
-            "PORT", f"{name} = {port}: must be 1 to {PORT_LIMIT - 1}, or 0: the kernel chooses"
-        )
 
 
 def _place(file: TomlFile | None, table: str, by_file: set[str], message: str) -> str:
@@ -139,12 +130,15 @@ def _fit(value: object, hint: Any) -> object:
 def _as(kind: type, value: object) -> object | None:
     if kind is Path and isinstance(value, str | Path):
         return Path(value)
-    if kind is float and type(value) in (int, float):
-        return _finite(value)
+    if kind is float:
+        return finite(value)
     return value if type(value) is kind else None
 
 
-def _finite(value: Any) -> float | None:
+def finite(value: object) -> float | None:
+    """A whole number or a fraction as one; None for infinities, NaN, and all else."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
     try:
         found = float(value)
     except OverflowError:

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from eais.config import PORT_LIMIT
 from eais.errors import ConfigError
 from eais.instance import InstanceState
+from eais.ports import PORT_LIMIT
 from eais.rpc.v1 import common_pb2, pool_pb2
 
 _PORT_DIGITS = 5

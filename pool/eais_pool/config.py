@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
+from eais.ports import check_ports
 from eais_pool.brain.address_plan import AddressPlan
+from eais_pool.brain.quotas import Quotas
 from eais_pool.brain.settings import Settings
 
 
@@ -14,6 +16,7 @@ class ManagerConfig:
     """All that can be set of a manager; ValueError names what can't be.
 
     Attributes:
+        user_port, management_port: of that plane; 0: the kernel chooses one, which is kept.
         grant_timeout_s: a grant that its host hasn't confirmed by then is given up.
         revoke_grace_s: what a worker gets to finish its calls when its lease ends.
         run_timeout_s: the longest that one call may run.
@@ -24,6 +27,8 @@ class ManagerConfig:
         journal_rows: how many facts are kept before they become a snapshot.
     """
 
+    user_port: int = 0
+    management_port: int = 0
     grant_timeout_s: float = 30.0
     revoke_grace_s: float = 5.0
     run_timeout_s: int = 600
@@ -33,6 +38,7 @@ class ManagerConfig:
     journal_rows: int = 20_000
 
     def __post_init__(self) -> None:
+        check_ports(user_port=self.user_port, management_port=self.management_port)
         for name in ("grant_timeout_s", "run_timeout_s", "tick_s", "journal_rows"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} = {getattr(self, name)}: must be above 0")
@@ -53,7 +59,7 @@ class ManagerConfig:
         """`leaf_life_h` as a duration."""
         return timedelta(hours=self.leaf_life_h)
 
-    def settings(self, addresses: AddressPlan) -> Settings:
+    def settings(self, addresses: AddressPlan, quotas: Quotas) -> Settings:
         """What the reactor is told."""
         return Settings(
             addresses=addresses,
@@ -61,6 +67,7 @@ class ManagerConfig:
             drain_grace_ms=round(self.revoke_grace_s * 1000),
             run_timeout_s=self.run_timeout_s,
             answer_kept_s=self.answers_kept_h * 3600,
+            quotas=quotas,
         )
 
 

@@ -27,6 +27,7 @@ from eais.parent import end_with_parent
 from eais.report import EXIT_FAILED, error_line, exit_code
 from eais_pool.config import ManagerConfig
 from eais_pool.failpoints import die_at_named_in, nowhere
+from eais_pool.quota_config import read_quotas
 from eais_pool.serving import Manager
 
 TITLE = "eais-manager"
@@ -95,7 +96,8 @@ def _run(given: argparse.Namespace) -> int:
     file = config.read_pool_file(given.config)
     settings = config.load(ManagerConfig, table="manager", flags={}, environ=os.environ, file=file)
     reach = die_at_named_in(given.test_failpoints) if given.test_failpoints else nowhere
-    manager = Manager(given.state_dir, given.owner_dir, settings, reach=reach)
+    quotas = read_quotas(file)
+    manager = Manager(given.state_dir, given.owner_dir, settings, quotas=quotas, reach=reach)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         notifier = Notifier.from_environ(os.environ, os.getpid())
         code = runner.run(serve(manager, notifier))

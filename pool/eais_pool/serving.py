@@ -18,8 +18,9 @@ import grpc.aio as aio
 
 from eais import files, tls
 from eais.channel import KEEPALIVE_MS, LINE_KEEPALIVE_MS, server_options
-from eais.errors import ConfigError, Unavailable
+from eais.errors import Unavailable
 from eais.identity import Identity
+from eais.ports import cannot_bind, to_try
 from eais.rpc.server import Binding, generic_handlers
 from eais_pool.addresses import MANAGER_OFFSET, claim
 from eais_pool.admin import AdminService
@@ -27,6 +28,7 @@ from eais_pool.authority import Authority
 from eais_pool.brain.actions import Grant, Revoke
 from eais_pool.brain.address_plan import AddressPlan
 from eais_pool.brain.events import ManagerStarted, Tick
+from eais_pool.brain.quotas import Quotas
 from eais_pool.brain.reactor import Reactor
 from eais_pool.brain.records import Endpoint, InstanceView
 from eais_pool.config import ManagerConfig
@@ -108,6 +110,7 @@ class Manager:
         owner_dir: Path | None,
         config: ManagerConfig,
         *,
+        quotas: Quotas | None = None,
         world: World | None = None,
         reach: Reach = nowhere,
     ) -> None:
@@ -115,6 +118,7 @@ class Manager:
         self._own_dir = state_dir / "manager"
         self._owner_dir = owner_dir
         self._config = config
+        self._quotas = quotas or Quotas()
         self._world = world or World(boot_id=boot_id())
         self._reach = reach
         self._links = Links()
@@ -161,14 +165,13 @@ class Manager:
         keeper = self._keep_identities()
         self.pump = self._open_pump(plan)
         self._spawn("pump", self.pump.run())
-        await self.pump.submit(ManagerStarted(self._world.boot_id))
+        await self.pump.begin(ManagerStarted(self._world.boot_id))
         address = plan.host(MANAGER_OFFSET)
-        user = await self._serve(self._user_bindings(), address, self.place.user_port, KEEPALIVE_MS)
+        user = await self._serve("user", self._user_bindings(), address, KEEPALIVE_MS)
         management = await self._serve(
-            self._management_bindings(), address, self.place.management_port, LINE_KEEPALIVE_MS
+            "management", self._management_bindings(), address, LINE_KEEPALIVE_MS
         )
-        self.place = replace(self.place, user_port=user.port, management_port=management.port)
-        save_place(self._own_dir, self.place)
+        self._keep(replace(self.place, user_port=user.port, management_port=management.port))
         self._write_ready(user, management)
         self._spawn("tick", self._tick())
         self._spawn("identities", _refresh(keeper))
@@ -182,10 +185,20 @@ class Manager:
         kept = load_place(self._own_dir)
         claimed = claim(kept.network if kept else None)
         self._held.callback(claimed.close)
-        name = new_pool_name(self._state_dir)
-        self.place = kept or Place(name, claimed.plan.network)
-        save_place(self._own_dir, self.place)
+        if kept is None:
+            kept = Place(new_pool_name(self._state_dir), claimed.plan.network)
+            save_place(self._own_dir, kept)
+        self.place = kept
         return claimed.plan
+
+    def _keep(self, place: Place) -> None:
+        """Remember the ports, so that the next start takes them again; without, it asks for any."""
+        if place != self.place:
+            self.place = place
+            try:
+                save_place(self._own_dir, place)
+            except OSError as error:
+                log.error("the ports can't be written down: %s", error)
 
     def _keep_identities(self) -> Keeper:
         places = embedded_identities(self.place.pool, self._state_dir, self._owner_dir)
@@ -199,7 +212,7 @@ class Manager:
             compact_rows=self._config.journal_rows,
             reach=self._reach,
         )
-        reactor = Reactor(self._config.settings(plan), FirstFit(), self._world.new_id)
+        reactor = Reactor(self._config.settings(plan, self._quotas), FirstFit(), self._world.new_id)
         pump = Pump(
             reactor,
             store,
@@ -222,10 +235,12 @@ class Manager:
         return [*hosts.bindings(), *AdminService(self.place.pool, self.pump).bindings()]
 
     async def _serve(
-        self, bindings: Iterable[Binding], address: str, port: int, keepalive_ms: int
+        self, plane: str, bindings: Iterable[Binding], address: str, keepalive_ms: int
     ) -> Endpoint:
-        """A server at `address`; on `port` if it is free, else on one that the kernel chooses."""
-        for wanted in dict.fromkeys((port, 0)):
+        """A plane's server at `address`: on the port that is set, or had before, or on any."""
+        key = f"{plane}_port"
+        fixed: int = getattr(self._config, key)
+        for wanted in to_try(fixed, getattr(self.place, key)):
             server = aio.server(options=server_options(keepalive_ms))
             server.add_generic_rpc_handlers(generic_handlers(self.place.pool, bindings))
             leaf = tls.LeafFile(self._own_dir / "identity.pem")
@@ -239,7 +254,7 @@ class Manager:
             await server.start()
             self._servers.append(server)
             return Endpoint(address, got)
-        raise ConfigError("PORT", f"no port of {address} can be had")
+        raise cannot_bind(key, address, fixed)
 
     def _write_ready(self, user: Endpoint, management: Endpoint) -> None:
         identity = Identity.manager(self.place.pool)
@@ -251,7 +266,10 @@ class Manager:
                 "port": message.port,
                 "server_name": message.server_name,
             }
-        files.replace_file(self._state_dir / READY_FILE, json.dumps(ready).encode())
+        data, path = json.dumps(ready).encode(), self._state_dir / READY_FILE
+        # What is there is right, unless a port or a bit is another: a full disk is no matter then.
+        if not path.exists() or path.read_bytes() != data:
+            files.replace_file(path, data)
 
     def _spawn(self, name: str, work: Coroutine[object, object, None]) -> None:
         self._tasks.append(asyncio.create_task(work, name=name))

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 from eais.device_type import DeviceType
 from eais.errors import make_error
 from eais_pool.brain import facts
 from eais_pool.brain.draft import Draft
+from eais_pool.brain.quotas import check_start, kind_refusal
 from eais_pool.brain.records import HostRecord, InstanceRecord
 from eais_pool.brain.settings import Settings
 from eais_pool.brain.state import PoolState
-from eais_pool.policy import Ask, DeviceView, HostView, Policy, Refusal
+from eais_pool.policy import Ask, DeviceView, HostView, Placement, Policy, Refusal
 
 
 def reserve(
@@ -18,14 +22,9 @@ def reserve(
     """Reserve shares for a BOUND instance under its next epoch.
 
     Raises:
-        EaisError: what the policy refused with; NO_DEVICE says when to ask again.
+        EaisError: QUOTA; what the policy refused with: NO_DEVICE says when to ask again.
     """
-    ask = Ask(instance.tenant, DeviceType.parse(instance.type))
-    placed = policy.place(ask, host_views(draft.state, instance.id))
-    if isinstance(placed, Refusal):
-        later = {"push_back_ms": str(settings.push_back_ms)}
-        metadata = later if placed.reason == "NO_DEVICE" else {}
-        raise make_error(placed.reason, placed.message, metadata=metadata)
+    placed = _placed(draft.state, instance, policy, settings)
     fact = facts.LeaseReserved(
         host=placed.host,
         instance=instance.id,
@@ -37,6 +36,35 @@ def reserve(
     )
     draft.record(fact)
     return fact
+
+
+def _placed(
+    state: PoolState, instance: InstanceRecord, policy: Policy, settings: Settings
+) -> Placement:
+    ask = Ask(instance.tenant, DeviceType.parse(instance.type))
+    full = check_start(settings.quotas, state, ask.tenant, ask.type)
+    hosts = host_views(state, instance.id)
+    placed = policy.place(ask, [_without(host, full) for host in hosts] if full else hosts)
+    if full and isinstance(placed, Refusal):
+        placed = policy.place(ask, hosts)
+        if isinstance(placed, Placement):
+            kind = _kind_of(placed, hosts)
+            raise kind_refusal(settings.quotas, state, ask.tenant, ask.type, kind)
+    if isinstance(placed, Refusal):
+        later = {"push_back_ms": str(settings.push_back_ms)}
+        metadata = later if placed.reason == "NO_DEVICE" else {}
+        raise make_error(placed.reason, placed.message, metadata=metadata)
+    return placed
+
+
+def _without(host: HostView, kinds: frozenset[str]) -> HostView:
+    devices = tuple(device for device in host.devices if device.kind not in kinds)
+    return replace(host, devices=devices)
+
+
+def _kind_of(placed: Placement, hosts: Sequence[HostView]) -> str:
+    [host] = (host for host in hosts if host.host == placed.host)
+    return next(device.kind for device in host.devices if device.id == placed.shares[0].device)
 
 
 def host_views(state: PoolState, instance: str) -> list[HostView]:

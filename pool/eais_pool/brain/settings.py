@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from eais_pool.brain.address_plan import AddressPlan
+from eais_pool.brain.quotas import Quotas
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +18,7 @@ class Settings:
         run_timeout_s: the longest that one call may run.
         answer_kept_s: how long answers and DELETED instances are remembered.
         push_back_ms: what a caller is told to wait when nothing is free now.
+        quotas: what tenants may have at the same time.
     """
 
     addresses: AddressPlan
@@ -26,3 +28,4 @@ class Settings:
     run_timeout_s: int = 600
     answer_kept_s: float = 86_400.0
     push_back_ms: int = 1_000
+    quotas: Quotas = field(default_factory=Quotas)

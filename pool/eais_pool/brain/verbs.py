@@ -17,6 +17,7 @@ from eais_pool.brain.draft import Draft
 from eais_pool.brain.events import OpRequested
 from eais_pool.brain.grants import close, send_grant, unbind, wind_up
 from eais_pool.brain.placing import reserve
+from eais_pool.brain.quotas import check_create
 from eais_pool.brain.records import InstanceRecord, OpRecord, OpVerb, Undo
 from eais_pool.brain.settings import Settings
 from eais_pool.policy import Policy
@@ -66,6 +67,7 @@ class Verbs:
 
     def _made(self, draft: Draft, event: OpRequested, *, ephemeral: bool) -> str:
         kind = DeviceType.parse(event.type)
+        check_create(self._settings.quotas, draft.state, event.tenant)
         instance = self._new_id()
         tolerance = kind.default_tolerance
         draft.record(facts.InstanceCreated(instance, event.tenant, kind.text, tolerance, ephemeral))

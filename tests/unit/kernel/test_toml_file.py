@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from eais.config import check_port, read_pool_file
+from eais.config import read_pool_file
 from eais.errors import ConfigError
 from eais.toml_file import LIMIT_BYTES, TomlFile
 
@@ -128,11 +128,3 @@ def test_a_table_that_is_none_is_said(tmp_path: Path) -> None:
     file.write_text("[quota]\ntenants = 3\n")
     with pytest.raises(ConfigError, match=r"c.toml:2:1: quota.tenants must be a table"):
         TomlFile.read(file).table("quota", "tenants", "acme")
-
-
-@pytest.mark.parametrize("port", [-1, 65536, 70000])
-def test_what_is_no_port(port: int) -> None:
-    with pytest.raises(ConfigError) as caught:
-        check_port("user_port", port)
-    assert caught.value.reason == "PORT"
-    assert f"user_port = {port}: must be 1 to 65535" in caught.value.message

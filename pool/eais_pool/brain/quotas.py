@@ -1,0 +1,121 @@
+"""How much a tenant may have, and what is said when it asks for more. (Brain)
+
+Quotas bound what is asked for now. One that is lowered below what a tenant has
+takes nothing away: only what is new is refused, until there is room again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from eais.device_type import DeviceKind, DeviceType
+from eais.errors import EaisError, make_error
+from eais.instance import InstanceState
+from eais.share import ShareState
+from eais_pool.brain.records import LeasePhase, LeaseRecord
+from eais_pool.brain.state import PoolState
+
+INSTANCES = "instances"
+
+
+@dataclass(frozen=True, slots=True)
+class Quotas:
+    """What tenants may have: `instances`, and milli-devices by kind; unnamed is unlimited.
+
+    Attributes:
+        default: every tenant's.
+        tenants: a tenant's own, key by key in the place of the default's; None: unlimited.
+    """
+
+    default: Mapping[str, int] = field(default_factory=dict)
+    tenants: Mapping[str, Mapping[str, int | None]] = field(default_factory=dict)
+
+    def of(self, tenant: str) -> dict[str, int]:
+        """The limits of one tenant."""
+        limits = {**self.default, **self.tenants.get(tenant, {})}
+        return {key: limit for key, limit in limits.items() if limit is not None}
+
+
+def instances_of(state: PoolState, tenant: str) -> int:
+    """How many instances the tenant has, whatever state they are in."""
+    return sum(
+        instance.tenant == tenant and instance.state is not InstanceState.DELETED
+        for instance in state.instances.values()
+    )
+
+
+def milli_of(state: PoolState, tenant: str) -> dict[str, int]:
+    """Milli-devices that the tenant has or is getting, by kind.
+
+    What is being taken back counts until its host says that it is free, unless that host can't
+    be asked: it isn't the tenant's to end that.
+    """
+    used: dict[str, int] = {}
+    for lease in state.all_leases():
+        if lease.tenant == tenant and not _given_back(lease):
+            for kind, milli in _by_kind(state, lease):
+                used[kind] = used.get(kind, 0) + milli
+    return used
+
+
+def _given_back(lease: LeaseRecord) -> bool:
+    return lease.phase is LeasePhase.CLOSING and any(
+        share.state is ShareState.LOST for share in lease.shares
+    )
+
+
+def _by_kind(state: PoolState, lease: LeaseRecord) -> list[tuple[str, int]]:
+    host = state.hosts[lease.host]
+    found = [(host.device(share.device), share.milli) for share in lease.shares]
+    return [(device.kind, milli) for device, milli in found if device is not None]
+
+
+def check_create(quotas: Quotas, state: PoolState, tenant: str) -> None:
+    """`RemoteError` QUOTA if the tenant has all the instances that it may have."""
+    limit = quotas.of(tenant).get(INSTANCES)
+    if limit is not None:
+        used = instances_of(state, tenant)
+        if used + 1 > limit:
+            text = f"a tenant's quota is {limit} instances here, and {used} are there"
+            raise _quota(text, INSTANCES, used, 1, limit, hint="delete one")
+
+
+def check_start(
+    quotas: Quotas, state: PoolState, tenant: str, wanted: DeviceType
+) -> frozenset[str]:
+    """The kinds that `wanted` may not be of, since the tenant has all that it may have.
+
+    Raises:
+        RemoteError: QUOTA, no kind is left.
+    """
+    limits, used = quotas.of(tenant), milli_of(state, tenant)
+    kinds = [wanted.kind.value] if wanted.kind else [kind.value for kind in DeviceKind]
+    full = [
+        kind for kind in kinds if kind in limits and used.get(kind, 0) + wanted.milli > limits[kind]
+    ]
+    if len(full) < len(kinds):
+        return frozenset(full)
+    kind = full[0]
+    raise _kind_quota(kind, used.get(kind, 0), wanted.milli, limits[kind])
+
+
+def kind_refusal(
+    quotas: Quotas, state: PoolState, tenant: str, wanted: DeviceType, kind: str
+) -> EaisError:
+    """QUOTA for `kind`: it alone has room, and the tenant may have no more of it."""
+    used = milli_of(state, tenant).get(kind, 0)
+    return _kind_quota(kind, used, wanted.milli, quotas.of(tenant)[kind])
+
+
+def _kind_quota(kind: str, used: int, asked: int, limit: int) -> EaisError:
+    text = (
+        f"a tenant's quota is {limit} milli-devices of {kind} here; {used} are used, and "
+        f"{asked} more are asked for"
+    )
+    return _quota(text, f"{kind}_milli", used, asked, limit, hint="stop or detach an instance")
+
+
+def _quota(text: str, what: str, used: int, asked: int, limit: int, hint: str) -> EaisError:
+    metadata = {"quota": what, "used": str(used), "asked": str(asked), "limit": str(limit)}
+    return make_error("QUOTA", text, hint=hint, metadata=metadata)
