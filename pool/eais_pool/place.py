@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
-import json
 import os
 import re
 import secrets
@@ -13,6 +13,7 @@ from pathlib import Path
 from eais import files
 from eais.errors import ConfigError
 from eais.identity import Identity
+from eais.sealed import Damaged, seal, unseal
 from eais_pool.brain.address_plan import AddressPlan
 
 _FILE = "place.json"
@@ -51,16 +52,18 @@ def load_place(directory: Path) -> Place | None:
     """
     path = directory / _FILE
     try:
-        return Place(**json.loads(files.read_private(path)))
+        return Place(**unseal(files.read_private(path)))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, TypeError) as error:
-        raise ConfigError("STATE_DIR", f"{path}: {error}") from None
+    except (Damaged, OSError, ValueError, TypeError) as error:
+        raise ConfigError(
+            "STATE_DIR", f"{path}: {error}", hint="put the folder's back-up in its place"
+        ) from None
 
 
 def save_place(directory: Path, place: Place) -> None:
-    """Keep `place`, durably."""
-    files.replace_file(directory / _FILE, json.dumps(asdict(place)).encode())
+    """Keep `place`, durably. Raises OSError."""
+    files.replace_file(directory / _FILE, seal(asdict(place)))
 
 
 def lock(directory: Path) -> int:
@@ -69,10 +72,20 @@ def lock(directory: Path) -> int:
     Raises:
         ConfigError: LOCKED, when another process holds it.
     """
-    fd = os.open(directory / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, files.PRIVATE_FILE)
+    fd = _open_lock(directory / _LOCK)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(fd)
         raise ConfigError("LOCKED", "another manager of this pool is running") from None
     return fd
+
+
+def _open_lock(path: Path) -> int:
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, files.PRIVATE_FILE)
+    except OSError as error:
+        if error.errno != errno.EROFS:
+            raise
+    # A lock needs no write: the pool can be read as long as its disk is read-only.
+    return os.open(path, os.O_RDONLY | os.O_CLOEXEC)

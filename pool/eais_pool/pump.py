@@ -80,7 +80,22 @@ class Pump:
         self._stepped = asyncio.Event()
         self._waiters: dict[OpKey, list[asyncio.Future[Answer | None]]] = {}
         self._closed = False
+        self._first: Event | None = None
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="journal")
+
+    async def begin(self, first: Event) -> bool:
+        """Have `first` decided before anything else; False if the journal can't be written now.
+
+        Then it is tried again before each event that comes, which is refused as long as that
+        fails; `state` is what the journal says.
+        """
+        self._first = first
+        try:
+            await self.submit(first)
+        except Unavailable as error:
+            log.error("nothing can be changed until the journal can be written: %s", error)
+            return False
+        return True
 
     async def submit(self, event: Event) -> None:
         """Have an event decided; returns when that is durable and done.
@@ -157,6 +172,11 @@ class Pump:
         self._store.close()
 
     async def _step(self, item: _Item) -> None:
+        if self._first is not None and item.event is not self._first:
+            await self._do(_Item(self._first, asyncio.get_running_loop().create_future()))
+        await self._do(item)
+
+    async def _do(self, item: _Item) -> None:
         what = name_of(item.event)
         self._reach(f"{what}.received")
         actions = self._reactor.on_event(self.state, item.event, self._clock())
@@ -164,6 +184,8 @@ class Pump:
         for action in actions:
             if isinstance(action, Journal):
                 await self._commit(action.facts, what)
+        if item.event is self._first:
+            self._first = None
         self._reach(f"{what}.applied")
         self._expect_answer(item, actions)
         self._speak(item, actions)

@@ -203,7 +203,12 @@ class Manager:
     def _keep_identities(self) -> Keeper:
         places = embedded_identities(self.place.pool, self._state_dir, self._owner_dir)
         keeper = Keeper(self.authority, places, self._config.leaf_life, self._world.wall)
-        keeper.refresh()
+        try:
+            keeper.refresh()
+        except OSError as error:
+            if not (self._own_dir / "identity.pem").exists():
+                raise
+            log.error("identities of this machine can't be written: %s", error)
         return keeper
 
     def _open_pump(self, plan: AddressPlan) -> Pump:

@@ -25,8 +25,8 @@ from typing import Any, TypeVar
 
 from eais import files, tls
 from eais.errors import IdentityError, UsageError
+from eais.sealed import Damaged, seal, unseal
 from eais_server.listener.lease import Lease, Share
-from eais_server.listener.sealed import Damaged, seal, unseal
 from eais_server.listener.sessions import KeptSession
 from eais_server.listener.usage import Counters, UsageRecord
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from eais import files
-from eais_server.listener.sealed import Damaged, seal, unseal
+from eais.sealed import Damaged, seal, unseal
 
 log = logging.getLogger(__name__)
 

@@ -9,11 +9,11 @@ import pytest
 from eais import tls
 from eais.errors import EaisError
 from eais.identity import Identity
+from eais.sealed import Damaged, seal, unseal
 from eais_pool.authority import Authority
 from eais_server.listener.lease import Lease, Share
 from eais_server.listener.leases import ListenerFiles, check_instance
 from eais_server.listener.place import Place, load_place, save_place
-from eais_server.listener.sealed import Damaged, seal, unseal
 from eais_server.listener.sessions import KeptSession
 from eais_server.listener.usage import Counters, UsageRecord
 
