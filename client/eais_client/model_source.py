@@ -2,8 +2,9 @@
 
 Read once to be named by its digest, and again only if the listener lacks it. A file that is
 another by then is `MODEL_CHANGED`: files are read, never mapped, since a map of a file that
-gets shorter kills the program. The files are the user's own, so links are followed; what a
-*model* names must lie below its folder.
+gets shorter kills the program. What the *user* names is the user's, links and all. What the
+*model* names must be a file of its own folder, wherever links lead: a model comes from others,
+and what it names is sent away.
 """
 
 from __future__ import annotations
@@ -169,8 +170,8 @@ def _of_path(path: str | bytes, check: Check) -> ModelSource:
         raise _unreadable(path, error) from None
     locations = _locations(model)
     del model  # not held while the external data is read
-    folder = first.path.parent if first.path else Path()
-    others = [_external(folder, *item, check) for item in locations.items()]
+    place = first.path or Path(path).absolute()
+    others = [_external(place, *item, check) for item in locations.items()]
     return ModelSource(path, (first, *others))
 
 
@@ -219,21 +220,46 @@ def _locations(model: memoryview | bytes) -> dict[str, str]:
     return {r.location: r.tensor for r in sorted(references, key=lambda r: r.location)}
 
 
-def _external(folder: Path, location: str, tensor: str, check: Check) -> SourceFile:
-    """The file that a model names; only one below the model's own folder is read."""
+def _external(model: Path, location: str, tensor: str, check: Check) -> SourceFile:
+    """The file that a model names; only one of the model's own folder is read."""
     if location.startswith("/"):
         raise _refused(tensor, "Absolute path not allowed for external data location")
     if not is_plain_location(location):
         raise _refused(tensor, f"External data path {location!r} escapes model directory")
-    path = folder.joinpath(*location.split("/"))
+    path = model.parent.joinpath(*location.split("/"))
     try:
-        with _opened(path) as fd:
-            return _named(location, path, fd, check)
+        real = _inside(model, path, location, tensor)
+        with _opened(real, os.O_NOFOLLOW | os.O_NONBLOCK) as fd:
+            _check_own(os.fstat(fd), path, tensor)
+            stamp = Stamp.of(fd)
+            digest, size = _digest_of(fd, check)
+            return SourceFile(location, digest, size, real, stamp=stamp)
     except FileNotFoundError:
         raise _refused(tensor, f'External data path does not exist: "{path}"') from None
-    except OSError as error:
-        text = f'External data path can\'t be read: "{path}": {error.strerror}'
-        raise _refused(tensor, text) from None
+    except (OSError, RuntimeError) as error:  # RuntimeError: a link that leads to itself
+        why = error.strerror if isinstance(error, OSError) else "its links never end"
+        raise _refused(tensor, f'External data path can\'t be read: "{path}": {why}') from None
+
+
+def _inside(model: Path, path: Path, location: str, tensor: str) -> Path:
+    """Where `path` leads, if that is below the folder of the model or of what it links to."""
+    real, allowed = path.resolve(strict=True), model.resolve().parent
+    if not (real.is_relative_to(allowed) or real.is_relative_to(model.parent.resolve())):
+        raise _refused(
+            tensor,
+            f'External data path escapes model directory. External data path: "{location}" '
+            f'resolved path: "{real}" allowed directory: "{allowed}"',
+        )
+    return real
+
+
+def _check_own(info: os.stat_result, path: Path, tensor: str) -> None:
+    """Refuse what isn't the model's alone: a pipe, a device, another file's second name."""
+    if not stat.S_ISREG(info.st_mode):
+        raise _refused(tensor, f'External data path is no regular file: "{path}"')
+    if info.st_nlink > 1:
+        text = f'External data path is a hard link, maybe to a file elsewhere: "{path}"; copy it'
+        raise _refused(tensor, text)
 
 
 def _refused(tensor: str, text: str) -> EaisError:
@@ -264,9 +290,9 @@ def _no_check() -> None:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[int]:
+def _opened(path: Path, flags: int = 0) -> Iterator[int]:
     """A descriptor of the file, to be read. Raises OSError, for a directory too."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | flags)
     try:
         if stat.S_ISDIR(os.fstat(fd).st_mode):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from eais.channel import PIECE_BYTES
 from eais.errors import DeadlineExceeded, EaisError
 from eais_client.model_source import HASH_BYTES, read_model
 from eais_client.testing.conformance import mistake, oracle
+from tests.unit.server.runtime import models
 
 
 def never() -> None:
@@ -90,13 +92,74 @@ def test_external_data_is_found_beside_the_model(
     assert relative.file(sha(b"")) is None
 
 
-def test_the_users_own_links_are_followed(tmp_path: Path) -> None:
-    folder = tmp_path / "real"
+def test_links_within_the_models_folder_are_followed(tmp_path: Path) -> None:
+    """Also as a cache lays a model out: a folder of links to files that lie side by side."""
+    files, shown = tmp_path / "files", tmp_path / "shown"
+    files.mkdir()
+    shown.mkdir()
+    (shown / "m.onnx").symlink_to(external(files, "w.bin"))
+    (files / "1234").write_bytes(b"1234")
+    (files / "w.bin").symlink_to("1234")
+    (shown / "w.bin").symlink_to("../files/1234")
+    for folder in (files, shown):
+        read = read_model(folder / "m.onnx", never).files[1]
+        assert (read.sha256, read.path) == (sha(b"1234"), files / "1234")
+
+
+def linked_out(folder: Path, secret: Path) -> None:
+    (folder / "w.bin").symlink_to(secret)
+
+
+def folder_linked_out(folder: Path, secret: Path) -> None:
+    (folder / "w.bin").symlink_to(secret.parent)
+
+
+LEADS_OUT: dict[str, tuple[str, Callable[[Path, Path], None]]] = {
+    "link": ("w.bin", linked_out),
+    "folder's link": ("w.bin/secret", folder_linked_out),
+    "process": ("w.bin", lambda folder, _: (folder / "w.bin").symlink_to("/proc/self/environ")),
+}
+
+
+@pytest.mark.parametrize("case", LEADS_OUT)
+def test_a_link_that_leads_out_is_refused_as_onnxruntime_does(tmp_path: Path, case: str) -> None:
+    location, make = LEADS_OUT[case]
+    folder = tmp_path / "m"
     folder.mkdir()
-    path = external(folder, "w.bin")
-    (tmp_path / "elsewhere").write_bytes(b"1234")
-    (folder / "w.bin").symlink_to(tmp_path / "elsewhere")
-    assert read_model(path, never).files[1].sha256 == sha(b"1234")
+    secret = tmp_path / "out" / "secret"
+    secret.parent.mkdir()
+    secret.write_bytes(b"12345678")
+    make(folder, secret)
+    path = folder / "m.onnx"
+    path.write_bytes(models.external(location))
+    kind, text = mistake(lambda: oracle(path))
+    assert mistake(lambda: read_model(path, never)) == (kind, text)
+
+
+def hard_linked(path: Path) -> None:
+    path.with_name("other").write_bytes(b"1234")
+    os.link(path.with_name("other"), path)
+
+
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        (hard_linked, "hard link"),
+        (os.mkfifo, "no regular file"),
+        (lambda path: path.symlink_to(path.name), "links"),
+        (lambda path: path.mkdir(), "Is a directory"),
+    ],
+    ids=["hard link", "pipe", "endless", "folder"],
+)
+def test_what_may_be_another_file_is_refused(
+    tmp_path: Path, make: Callable[[Path], None], why: str
+) -> None:
+    path = external(tmp_path, "w.bin")
+    make(tmp_path / "w.bin")
+    with pytest.raises(EaisError, match=why) as caught:
+        read_model(path, never)
+    assert caught.value.reason == "EXTERNAL_DATA_REFUSED"
+    assert type(caught.value).__name__ == "Fail"
 
 
 @pytest.mark.parametrize("location", ["../w", "/etc/passwd", "a/../w", "./w", "a//w", "a\\w", ""])
