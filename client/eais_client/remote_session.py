@@ -14,7 +14,7 @@ from eais.deadline import Deadline, current
 from eais.errors import EaisError, InputRejected, UsageError, make_error
 from eais.rpc.v1 import listener_pb2, value_pb2, worker_pb2
 from eais.value import Deferred, Value, encode_value
-from eais_client.brain.calls import closed, late
+from eais_client.brain.call_errors import closed, late
 from eais_client.brain.choose import Choice, provider_fault, read_choice
 from eais_client.feeds import check_names, check_outputs, convert
 from eais_client.frontend import FrontEnd, frontend_of

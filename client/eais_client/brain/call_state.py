@@ -6,6 +6,7 @@ with a number of its own, so that what comes late from an old one is recognised.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from math import inf
@@ -20,11 +21,13 @@ from eais_client.instances import Worker
 class Limits:
     """What bounds a call's patience and an attachment's memory.
 
+    `max_calls`: sent on one stream and not answered; the worker takes as many.
     `trust_ended_s`: for so long the pool is not asked again whether an instance that it
     says is stopped still is.
     """
 
     max_attempts: int = 3
+    max_calls: int = 1024
     unavailable_timeout_s: float = 30.0
     max_in_flight_bytes: int = 256 << 20
     trust_ended_s: float = 0.05
@@ -73,6 +76,12 @@ class Link:
     #: Another server answered at the address; how often `Find` had been asked by then.
     mistrusted: EaisError | None = None
     finds_before: int = 0
+    #: See `eais_client.brain.pace`: calls that it may have, grown in `rounds`; the time of the
+    #: last answer; when it may be given a call again.
+    window: float = inf
+    rounds: float = 0.0
+    answered_at: float = 0.0
+    resume_at: float = 0.0
 
     @property
     def usable(self) -> bool:
@@ -91,6 +100,9 @@ class Call:
     since: float
     attempts: int = 0
     not_before: float = 0.0
+    sent_at: float = 0.0
+    #: Sent to another worker at once when it was refused for want of room, so often in a row.
+    moved: int = 0
     link: Link | None = None
     avoid: Link | None = None
     last_error: EaisError | None = None
@@ -122,7 +134,7 @@ class State:
     epoch: int = 0
     links: list[Link] = field(default_factory=list)
     calls: dict[int, Call] = field(default_factory=dict)
-    waiting: dict[int, Call] = field(default_factory=dict)
+    waiting: OrderedDict[int, Call] = field(default_factory=OrderedDict)
     unwatched: dict[int, Call] = field(default_factory=dict)
     sessions: dict[str, Session] = field(default_factory=dict)
     ended: EaisError | None = None
@@ -135,6 +147,10 @@ class State:
     find_at: float = 0.0
     find_error: EaisError | None = None
     wake_at: float = inf
+    #: The earliest time that anything of a call was to happen at, since the last Tick.
+    due_at: float = inf
+    #: Of all calls that were refused as too old.
+    newest_stale: int = -1
     #: Counts the renewals of the identity; `replacing` while streams of an older one are left.
     generation: int = 0
     replacing: bool = False

@@ -4,10 +4,11 @@ A call WAITs for an open stream to a worker, or is SENT on one. Rules, from the 
 
 - An attempt counts only when its request went to a live worker; a call has three.
 - One broken stream takes one token of the retry budget, however many calls were on it;
-  each refusal that may be retried takes one. Tokens come back with time and with answers,
+  each refusal that may be retried takes one, but for those of a worker that has no room
+  now and says until when (`eais_client.brain.pace`). Tokens come back with time and with answers,
   so that retries never add more than about a tenth to the load.
-- Waiting for an endpoint is no attempt. It ends at the caller's deadline, or after
-  `unavailable_timeout_s`.
+- Waiting for an endpoint, or for room, is no attempt. It ends at the caller's deadline, or
+  when nothing was answered for `unavailable_timeout_s`.
 - What isn't retryable by the error table is never sent twice.
 
 Everything that happens is an event given to `on_event`, which says what to do as actions.
@@ -19,7 +20,8 @@ from collections.abc import Callable
 from math import inf
 
 from eais.errors import EaisError, make_error
-from eais_client.brain import mistrust, replacing
+from eais_client.brain import mistrust, pace, replacing
+from eais_client.brain.call_errors import closed, late, unanswered
 from eais_client.brain.call_events import (
     Abandoned,
     Action,
@@ -43,7 +45,7 @@ from eais_client.brain.call_events import (
     Tick,
 )
 from eais_client.brain.call_state import Call, Link, LinkState, Session, State
-from eais_client.brain.dispatch import dispatch, reopen
+from eais_client.brain.dispatch import dispatch, note_due, reopen
 
 
 def on_event(state: State, event: Event, now: float) -> list[Action]:
@@ -67,11 +69,15 @@ def _submitted(state: State, event: Submitted, now: float, do: list[Action]) -> 
     state.calls[event.call] = state.waiting[event.call] = call
     if not event.watched:
         state.unwatched[event.call] = call
+    note_due(state, call, now)
 
 
 def _answered(state: State, event: Answered, now: float, do: list[Action]) -> None:
     if event.call in state.calls:
-        _forget(state, event.call, do)
+        link = _forget(state, event.call, do)
+        if link is not None:
+            link.answered_at = now
+            pace.answered(link)
         state.budget.answered()
         state.find_failures, state.find_error = 0, None
         do.append(Complete(event.call))
@@ -88,15 +94,30 @@ def _refused(state: State, event: Refused, now: float, do: list[Action]) -> None
         _wait_again(state, event.call, error, now, do, counted=False)
     elif error.reason == "STALE_EPOCH":
         call.newer_than, call.finds_before = link.epoch, state.finds
+        state.newest_stale = max(state.newest_stale, link.epoch)
         _wait_again(state, event.call, error, now, do, counted=False)
     elif error.reason == "SESSION_UNKNOWN":
         _session_unknown(state, event.call, error, now, do)
+    elif error.reason == "BUSY" and event.push_back_s > 0:
+        _no_room(state, link, event, now, do)
     elif _may_retry(state, call, error, now):
         delay_s = state.limits.backoff.delay_s(call.attempts, state.rng)
         call.not_before = now + max(delay_s, event.push_back_s)
         _wait_again(state, event.call, error, now, do)
     else:
         _fail(state, event.call, error, do)
+
+
+def _no_room(state: State, link: Link, event: Refused, now: float, do: list[Action]) -> None:
+    """Nothing ran: it waits until there is room, or ends if that is past its deadline."""
+    call, since = state.calls[event.call], state.calls[event.call].since
+    _wait_again(state, event.call, event.error, now, do, counted=False)
+    if event.call not in state.waiting:
+        return
+    call.since = since
+    if not pace.pushed_back(state, call, link, event.push_back_s, now):
+        _fail(state, event.call, event.error, do)
+    note_due(state, call, now)
 
 
 def _session_unknown(
@@ -150,7 +171,7 @@ def _stream_broken(state: State, event: StreamBroken, now: float, do: list[Actio
         link.retired = True  # until an endpoint set names it again
     state.find_error = event.error
     may_retry = bool(lost) and event.error.retryable and state.budget.take(now)
-    for number in lost:
+    for number in reversed(lost):
         _broken_under(state, number, event.error, may_retry, now, do)
     if event.error.reason == mistrust.REASON:
         mistrust.mistrust(state, link, event.error)
@@ -292,13 +313,23 @@ def _renewed(state: State, event: Renewed, now: float, do: list[Action]) -> None
 
 
 def _tick(state: State, event: Tick, now: float, do: list[Action]) -> None:
-    state.wake_at = inf
+    state.wake_at = state.due_at = inf
     for number, call in list(state.calls.items()):
         if call.deadline_at <= now and not call.watched:
             _withdraw(state, number, do)
             do.append(Fail(number, late()))
         elif number in state.waiting and now >= call.since + state.limits.unavailable_timeout_s:
-            _fail(state, number, _unanswered(state, call), do)
+            _out_of_patience(state, number, now, do)
+    for call in state.calls.values():
+        note_due(state, call, now)
+
+
+def _out_of_patience(state: State, number: int, now: float, do: list[Action]) -> None:
+    call = state.calls[number]
+    if pace.is_served(state, call, now):
+        call.since = now
+    else:
+        _fail(state, number, unanswered(state, call), do)
 
 
 _HANDLERS: dict[type[Event], Callable[..., None]] = {
@@ -318,27 +349,6 @@ _HANDLERS: dict[type[Event], Callable[..., None]] = {
     Renewed: _renewed,
     Tick: _tick,
 }
-
-
-def closed(instance: str) -> EaisError:
-    """The error of a call on a session that its user closed."""
-    return make_error("SESSION_CLOSED", "the session was closed", metadata={"instance": instance})
-
-
-def late() -> EaisError:
-    """The error of a call whose caller's deadline passed."""
-    return make_error("DEADLINE_EXCEEDED", "the caller's deadline passed before the answer came")
-
-
-def _unanswered(state: State, call: Call) -> EaisError:
-    patience_s = state.limits.unavailable_timeout_s
-    behind = call.last_error or state.find_error
-    why = f" ({behind.reason}: {behind.message})" if behind else ""
-    return make_error(
-        "NO_WORKER",
-        f"no worker of {state.instance} could be reached for {patience_s:g} s{why}",
-        metadata={"instance": state.instance, "attempts": str(call.attempts)},
-    )
 
 
 def _leave_link(state: State, number: int, call: Call) -> Link | None:
@@ -393,4 +403,7 @@ def _wait_again(
     call.avoid = _leave_link(state, number, call)
     call.attempts -= 0 if counted else 1
     call.last_error, call.since = error, now
+    # Before those that came later and were never sent.
     state.waiting[number] = call
+    state.waiting.move_to_end(number, last=False)
+    note_due(state, call, now)

@@ -2,7 +2,8 @@
 
 A call goes to the open link with the fewest calls on it, to another one than its last
 where there are several. Calls wait in order of arrival when the bytes in flight are at
-their bound. While one waits, workers are connected to; when none can be, they are asked for.
+their bound, or when each link has as many calls as its worker takes (`pace`). While one
+waits, workers are connected to; when none can be, they are asked for.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from math import inf
 
+from eais_client.brain import pace
 from eais_client.brain.call_events import Action, Connect, Disconnect, Find, Reopen, Send, WakeAt
-from eais_client.brain.call_state import Call, LinkState, State
+from eais_client.brain.call_state import Call, Link, LinkState, State
 from eais_client.brain.replacing import connect_successors, wake_times
 
 
@@ -29,20 +31,31 @@ def dispatch(state: State, now: float, do: list[Action]) -> None:
 
 
 def _send_waiting(state: State, now: float, do: list[Action]) -> None:
-    usable = [link for link in state.links if link.usable and link.epoch == state.epoch]
-    for number, call in list(state.waiting.items()):
-        if not usable or not _has_room(state, call):
-            return
-        if call.not_before > now or call.newer_than >= state.epoch:
+    links = [link for link in state.links if link.usable and link.epoch == state.epoch]
+    sent = []
+    for number, call in state.waiting.items():
+        links = [link for link in links if pace.has_room(link, now, state.limits)]
+        if not links:
+            break
+        if call.not_before > now or call.newer_than >= state.epoch or call.deadline_at <= now:
             continue
-        if not _session_ready(state, call, do):
-            continue
-        link = min(usable, key=lambda link: (link is call.avoid, len(link.calls), link.worker.n))
+        if not _has_room(state, call):
+            break
+        if _session_ready(state, call, do):
+            _send(state, number, call, links, now, do)
+            sent.append(number)
+    for number in sent:
         del state.waiting[number]
-        call.link, call.attempts = link, call.attempts + 1
-        link.calls.add(number)
-        state.in_flight_bytes += call.size
-        do.append(Send(number, link.stream, state.epoch))
+
+
+def _send(
+    state: State, number: int, call: Call, links: list[Link], now: float, do: list[Action]
+) -> None:
+    link = min(links, key=lambda link: (link is call.avoid, len(link.calls), link.worker.n))
+    call.link, call.attempts, call.sent_at = link, call.attempts + 1, now
+    link.calls.add(number)
+    state.in_flight_bytes += call.size
+    do.append(Send(number, link.stream, state.epoch))
 
 
 def _has_room(state: State, call: Call) -> bool:
@@ -73,7 +86,9 @@ def _seek_workers(state: State, now: float, do: list[Action]) -> None:
 
 
 def _needs_finding(state: State) -> bool:
-    stale = any(call.newer_than >= state.epoch for call in state.waiting.values())
+    stale = state.newest_stale >= state.epoch and any(
+        call.newer_than >= state.epoch for call in state.waiting.values()
+    )
     # A first connection under way is no reason to ask: it has not failed yet.
     hopeful = any(
         link.usable or (link.state is LinkState.CONNECTING and not link.failures)
@@ -103,18 +118,24 @@ def _set_wake(state: State, now: float, do: list[Action]) -> None:
 
 
 def _wake_times(state: State, now: float) -> Iterable[float]:
-    for call in state.waiting.values():
-        yield call.since + state.limits.unavailable_timeout_s
-        if call.not_before > now:
-            yield call.not_before
+    yield state.due_at
     if state.waiting:
-        yield from (link.retry_at for link in state.links if link.retry_at > now)
+        for link in state.links:
+            yield from (at for at in (link.retry_at, link.resume_at) if at > now)
         if state.find_at > now:
             yield state.find_at
-    for call in state.unwatched.values():
-        yield call.deadline_at
     if state.replacing:
         yield from wake_times(state, now)
+
+
+def note_due(state: State, call: Call, now: float) -> None:
+    """Have a Tick come when something of the call is to happen."""
+    if call.link is None:
+        state.due_at = min(state.due_at, call.since + state.limits.unavailable_timeout_s)
+        if call.not_before > now:
+            state.due_at = min(state.due_at, call.not_before)
+    if not call.watched:
+        state.due_at = min(state.due_at, call.deadline_at)
 
 
 def reopen(state: State, name: str, do: list[Action]) -> None:
