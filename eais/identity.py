@@ -10,7 +10,7 @@ An identity is one SPIFFE URI; it says everything there is to know:
 | listener | `spiffe://<pool>/listener/<host>` | `<host>.listener.<pool>.internal` | both |
 | manager | `spiffe://<pool>/manager` | `manager.<pool>.internal` | both |
 
-Who calls is read from the peer's certificate alone (`identity_of_peer`), never from a field.
+Who calls is read from the peer's certificate alone (`peer_of`), never from a field.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -212,7 +213,20 @@ def _check_usage(leaf: x509.Certificate, identity: Identity) -> None:
         raise IdentityError("CERT_USAGE", f"the key usage isn't that of a {identity.role}")
 
 
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Who is at the other end of a connection, and when the leaf that says so ends, UTC."""
+
+    identity: Identity
+    leaf_end: datetime
+
+
 def identity_of_peer(auth_context: AuthContext, pool: str) -> Identity:
+    """Who is at the other end of a gRPC connection: `peer_of` without the leaf's end."""
+    return peer_of(auth_context, pool).identity
+
+
+def peer_of(auth_context: AuthContext, pool: str) -> Peer:
     """Who is at the other end of a gRPC connection, from its verified certificate alone.
 
     `auth_context` is what `grpc` and `grpc.aio` servicer contexts answer to `auth_context()`.
@@ -232,10 +246,10 @@ def identity_of_peer(auth_context: AuthContext, pool: str) -> Identity:
     pem = _first(auth_context, "x509_pem_cert")
     if pem is None:
         raise IdentityError("CERT_MISSING", "the client showed no certificate")
-    identity = _identity_of_pem(pem)
-    if identity.pool != pool:
+    peer = _peer_of_pem(pem)
+    if peer.identity.pool != pool:
         raise IdentityError("CERT_IDENTITY", "the certificate is another pool's")
-    return identity
+    return peer
 
 
 def _first(auth_context: AuthContext, key: str) -> bytes | None:
@@ -244,11 +258,11 @@ def _first(auth_context: AuthContext, key: str) -> bytes | None:
 
 
 @lru_cache(maxsize=1024)
-def _identity_of_pem(pem: bytes) -> Identity:
+def _peer_of_pem(pem: bytes) -> Peer:
     from cryptography import x509
 
     try:
         leaf = x509.load_pem_x509_certificate(pem)
     except ValueError as error:
         raise IdentityError("CERT_UNREADABLE", "the certificate can't be read") from error
-    return identity_of_leaf(leaf)
+    return Peer(identity_of_leaf(leaf), leaf.not_valid_after_utc)

@@ -11,6 +11,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, NoReturn, TypeVar
 
 import grpc
@@ -18,7 +19,7 @@ import grpc.aio
 from google.protobuf.message import DecodeError, Message
 
 from eais.errors import EaisError, IdentityError, UsageError, make_error
-from eais.identity import Identity, identity_of_peer
+from eais.identity import Identity, peer_of
 from eais.rpc.hello import check_version, hello_reply
 from eais.rpc.status import DETAILS_KEY, clip, status_code, status_details
 from eais.rpc.v1 import common_pb2
@@ -33,10 +34,15 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who calls, from the certificate alone, and how long they'll wait (seconds)."""
+    """Who calls, from the certificate alone, and how long they'll wait (seconds).
+
+    `leaf_end` is when that certificate ends, UTC: it was valid at the handshake, and a
+    connection may outlive it.
+    """
 
     identity: Identity
     timeout_s: float | None
+    leaf_end: datetime
 
 
 UnaryHandler = Callable[[Req, Caller], Awaitable[Rep]]
@@ -92,13 +98,14 @@ class _Guard:
         self._handler = binding.handler
 
     def _admit(self, context: _Context) -> Caller:
-        identity = identity_of_peer(context.auth_context(), self._pool)
-        if identity.role not in self._verb.roles:
+        peer = peer_of(context.auth_context(), self._pool)
+        role = peer.identity.role
+        if role not in self._verb.roles:
             raise IdentityError(
-                "PERMISSION_DENIED", f"a {identity.role.value} may not call {self._verb.method}"
+                "PERMISSION_DENIED", f"a {role.value} may not call {self._verb.method}"
             )
         left = context.time_remaining()
-        return Caller(identity, left)
+        return Caller(peer.identity, left, peer.leaf_end)
 
     def _parse(self, data: bytes) -> Any:
         try:

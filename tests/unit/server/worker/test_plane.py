@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import queue
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from eais_server.worker.connection import OUTBOX_BYTES
 from eais_server.worker.counters import Counters, Reporter
 from eais_server.worker.plane import DataPlane, PlaneSettings
 
+LEAF_END = datetime(2100, 1, 1, tzinfo=UTC)
 FRONTEND = Identity.frontend("pool", "acme", "fe")
 
 
@@ -76,7 +78,7 @@ class Client:
         self._requests: asyncio.Queue[worker_pb2.ToWorker | None] = asyncio.Queue()
         self._received: asyncio.Queue[worker_pb2.ToClient | None] = asyncio.Queue()
         self._reader: asyncio.Task[None] | None = None
-        self.replies = plane.stream(self._incoming(), Caller(identity, None))
+        self.replies = plane.stream(self._incoming(), Caller(identity, None, LEAF_END))
 
     async def _incoming(self) -> AsyncIterator[worker_pb2.ToWorker]:
         while (message := await self._requests.get()) is not None:
