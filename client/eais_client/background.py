@@ -13,6 +13,8 @@ from typing import Any, Protocol
 
 #: The thread that waits for callbacks for as long as the process is.
 CALLBACKS_NAME = "eais-callbacks"
+#: Calls with a callback, of one process, from their start to the callback's end.
+MAX_ASYNC_CALLS = 256
 
 
 def spawn_thread(name: str, job: Callable[[], Any]) -> None:
@@ -74,20 +76,37 @@ class ThreadAlarm:
 
 
 class Callbacks:
-    """Runs callers' callbacks one after the other, on a thread that reads no stream."""
+    """Runs callers' callbacks one after the other, on a thread that reads no stream.
 
-    def __init__(self) -> None:
+    Args:
+        limit: of `reserve`.
+    """
+
+    def __init__(self, limit: int = MAX_ASYNC_CALLS) -> None:
         self._jobs: queue.SimpleQueue[Callable[[], Any]] = queue.SimpleQueue()
+        self._room = threading.Semaphore(limit)
+        self._thread = 0
 
     def start(self) -> None:
         """Start the thread; once."""
         spawn_thread(CALLBACKS_NAME, self._work)
+
+    def reserve(self, timeout_s: float | None) -> Callable[[], None] | None:
+        """Wait for room for one more call whose callback is to run here; what gives it back.
+
+        None if there was none in `timeout_s`. A callback never waits: the room that it waits
+        for may be its own.
+        """
+        if threading.get_ident() == self._thread:
+            return self._room.release if self._room.acquire(blocking=False) else _nothing
+        return self._room.release if self._room.acquire(timeout=timeout_s) else None
 
     def put(self, job: Callable[[], Any]) -> None:
         """Run `job` soon. Takes no lock, so that a finalizer may call it anywhere."""
         self._jobs.put(job)
 
     def _work(self) -> None:
+        self._thread = threading.get_ident()
         done = True
         try:
             while done:
@@ -97,3 +116,7 @@ class Callbacks:
         finally:
             # A callback that raised ends its thread, as in any program; the next has another.
             self.start()
+
+
+def _nothing() -> None:
+    """What a callback gives back for a call that found no room."""

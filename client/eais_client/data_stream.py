@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import grpc
 
-from eais.errors import EaisError, Unavailable, make_error
+from eais.errors import EaisError, RemoteError, Unavailable, make_error
 from eais.rpc import client, verbs
 from eais.rpc.hello import check_version
 from eais.rpc.status import DETAILS_KEY, error_of_message, error_of_rpc, no_connection
@@ -124,7 +124,11 @@ class GrpcDataStream:
             error = error_of_message(answer.error)
             self._events.refused(self._number, answer.call_id, error, push_back_s)
             return
-        assembly = self._partial[answer.call_id] = Assembly(answer)
+        try:
+            assembly = self._partial[answer.call_id] = Assembly(answer)
+        except (RemoteError, MemoryError) as why:
+            self._leave(answer.call_id, why)
+            return
         self._finish(answer.call_id, assembly)
         # `cancel` may have come between the two.
         if answer.call_id not in self._awaited:
@@ -132,9 +136,21 @@ class GrpcDataStream:
 
     def _take_piece(self, piece: worker_pb2.Piece) -> None:
         assembly = self._partial.get(piece.call_id)
-        if assembly is not None:  # else of a call that was cancelled
+        if assembly is None:
+            return  # of a call that was cancelled
+        try:
             assembly.add(piece)
-            self._finish(piece.call_id, assembly)
+        except MemoryError as error:
+            self._leave(piece.call_id, error)
+            return
+        self._finish(piece.call_id, assembly)
+
+    def _leave(self, call: int, why: RemoteError | MemoryError) -> None:
+        """Take no more of an answer that is too large: this call ends, the others go on."""
+        if isinstance(why, MemoryError):
+            why = RemoteError("OUTPUT_TOO_LARGE", "the answer doesn't fit this process's memory")
+        self.cancel(call)
+        self._events.refused(self._number, call, why, 0.0)
 
     def _finish(self, call: int, assembly: Assembly) -> None:
         answer: Incoming | None = assembly.whole()

@@ -3,43 +3,54 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
-from eais.errors import UsageError
+from eais.errors import UsageError, make_error
 from eais.rpc.v1 import worker_pb2
 from eais.value import checked_size, deferred_tensors
 from eais_client.wire import Incoming
+
+MAX_ANSWER_BYTES: Final = 4 << 30
+"""Of the large tensors of one answer: as much as a worker takes of inputs."""
+_AT_ONCE_BYTES: Final = 64 << 20
+"""Answers up to this size get their memory when they are announced; others as they come."""
 
 
 class Assembly:
     """An answer of which pieces are still to come.
 
     Pieces must come in order for each tensor, without gap or overlap; `UsageError`
-    MALFORMED_MESSAGE otherwise.
+    MALFORMED_MESSAGE otherwise. `RemoteError` OUTPUT_TOO_LARGE if more than `limit` bytes are
+    announced.
     """
 
-    def __init__(self, answer: worker_pb2.Answer) -> None:
+    def __init__(self, answer: worker_pb2.Answer, limit: int = MAX_ANSWER_BYTES) -> None:
         self._answer = answer
-        self._buffers = [bytearray(size) for size in deferred_sizes(answer)]
-        self._filled = [0] * len(self._buffers)
+        self._sizes = deferred_sizes(answer)
+        self._missing = sum(self._sizes)
+        if self._missing > limit:
+            text = f"the answer has {self._missing} bytes; at most {limit} are taken"
+            raise make_error("OUTPUT_TOO_LARGE", text, metadata={"limit": str(limit)})
+        at_once = self._missing <= _AT_ONCE_BYTES
+        self._buffers = [bytearray(size if at_once else 0) for size in self._sizes]
+        self._filled = [0] * len(self._sizes)
 
     def add(self, piece: worker_pb2.Piece) -> None:
-        """Take the next piece of one of its tensors."""
+        """Take the next piece of one of its tensors; MemoryError if there is no room for it."""
         if piece.tensor >= len(self._buffers):
             raise UsageError("MALFORMED_MESSAGE", f"the answer has no tensor {piece.tensor}")
-        buffer, start = self._buffers[piece.tensor], self._filled[piece.tensor]
+        start = self._filled[piece.tensor]
         end = start + len(piece.data)
-        if piece.offset != start or not piece.data or end > len(buffer):
+        if piece.offset != start or not piece.data or end > self._sizes[piece.tensor]:
             raise UsageError("MALFORMED_MESSAGE", "the pieces of an answer don't follow each other")
-        buffer[start:end] = piece.data
+        # Beyond its end a slice is appended.
+        self._buffers[piece.tensor][start:end] = piece.data
         self._filled[piece.tensor] = end
+        self._missing -= len(piece.data)
 
     def whole(self) -> Incoming | None:
         """The answer, once all its pieces are there."""
-        if any(
-            done < len(buffer) for done, buffer in zip(self._filled, self._buffers, strict=True)
-        ):
-            return None
-        return Incoming(self._answer, self._buffers)
+        return None if self._missing else Incoming(self._answer, self._buffers)
 
 
 def deferred_sizes(answer: worker_pb2.Answer) -> Sequence[int]:

@@ -97,12 +97,21 @@ class RemoteSession:
     ) -> None:
         """See `InferenceSession.run_async`."""
         outgoing, _options = self._encode(output_names, input_feed, run_options)
-        callbacks = self._frontend.callbacks
+        callbacks, deadline = self._frontend.callbacks, self._deadline()
+        leave = callbacks.reserve(deadline.left_or_none(self._frontend.clock()))
+        if leave is None:
+            raise late()
+
+        def call_back(pending: PendingCall) -> None:
+            try:
+                _call_back(pending, callback, user_data)
+            finally:
+                leave()
 
         def done(pending: PendingCall) -> None:
-            callbacks.put(lambda: _call_back(pending, callback, user_data))
+            callbacks.put(lambda: call_back(pending))
 
-        self._attachment.submit(self._id, PendingCall(outgoing, self._deadline(), done))
+        self._attachment.submit(self._id, PendingCall(outgoing, deadline, done))
 
     def close(self) -> None:
         """See `InferenceSession.close`."""
