@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ipaddress
 from dataclasses import dataclass
 from typing import Literal
 
+from eais.ports import check_ports
 from eais_server.supervision import Limits
 
 _GIB = 1 << 30
@@ -16,7 +18,10 @@ class ListenerConfig:
 
     Attributes:
         bind: the address of both planes; "": beside an embedded pool's manager.
+        user_port, management_port: of that plane; 0: the kernel chooses one, which is kept.
         store_limit_bytes: of the model store, uploads included.
+        tenant_store_bytes: of it for one tenant; 0: all of it.
+        tenant_uploads: files that one tenant may send at the same time; more wait.
         model_max_bytes: of one model with its external data.
         sessions_max: of one instance.
         session_idle_s: after which a session that nobody holds is dropped.
@@ -34,7 +39,11 @@ class ListenerConfig:
     """
 
     bind: str = ""
+    user_port: int = 0
+    management_port: int = 0
     store_limit_bytes: int = 20 * _GIB
+    tenant_store_bytes: int = 0
+    tenant_uploads: int = 8
     model_max_bytes: int = 2 * _GIB
     sessions_max: int = 256
     session_idle_s: float = 600.0
@@ -51,10 +60,12 @@ class ListenerConfig:
     worker_memory_bytes: int = 0
 
     def __post_init__(self) -> None:
+        _check_address(self.bind)
+        check_ports(user_port=self.user_port, management_port=self.management_port)
         for name in _ABOVE_ZERO:
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} = {getattr(self, name)}: must be above 0")
-        for name in ("spares", "cpu_cores", "worker_memory_bytes", "drain_grace_s"):
+        for name in _NOT_BELOW_ZERO:
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} = {getattr(self, name)}: must not be below 0")
         if self.isolation not in (0, 1, 2):
@@ -87,8 +98,30 @@ class ListenerConfig:
         )
 
 
+def _check_address(bind: str) -> None:
+    """ValueError unless others can be told to come to `bind`."""
+    if bind and (not _is_address(bind) or ipaddress.ip_address(bind).is_unspecified):
+        raise ValueError(f"bind = {bind[:80]!r}: must be an address of this host, such as 10.1.2.3")
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+_NOT_BELOW_ZERO = (
+    "spares",
+    "cpu_cores",
+    "worker_memory_bytes",
+    "tenant_store_bytes",
+    "drain_grace_s",
+)
 _ABOVE_ZERO = (
     "store_limit_bytes",
+    "tenant_uploads",
     "model_max_bytes",
     "sessions_max",
     "session_idle_s",

@@ -39,6 +39,7 @@ from eais_server.listener.host import Host
 from eais_server.listener.leases import ListenerFiles
 from eais_server.listener.link import Link, ManagerPlace
 from eais_server.listener.openings import Openings
+from eais_server.listener.place import Place
 from eais_server.listener.planes import Planes
 from eais_server.listener.sessions import SessionBook
 from eais_server.listener.surroundings import (
@@ -83,7 +84,7 @@ class Listener:
         host.tell, host.report = self.workers.tell, self.link.report
         self.planes = Planes.bind(
             world.directory / "place.json",
-            world.address,
+            Place(world.address, world.config.user_port, world.config.management_port),
             host.pool,
             self._leaf.current,
             UserPlane(host, self.openings).bindings(),
@@ -174,7 +175,11 @@ def _host(world: Surroundings, bundle: tls.Bundle) -> Host:
         clock=world.clock,
         files=ListenerFiles(world.directory),
         store=ModelStore(
-            world.directory / "store", limit_bytes=config.store_limit_bytes, clock=world.clock
+            world.directory / "store",
+            limit_bytes=config.store_limit_bytes,
+            tenant_limit_bytes=config.tenant_store_bytes or None,
+            uploads_per_tenant=config.tenant_uploads,
+            clock=world.clock,
         ),
         inventory=world.inventory,
         vnics={LoopbackDriver.name: LoopbackDriver(lambda name: _bytes(meter, name))},

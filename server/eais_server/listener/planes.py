@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import grpc.aio
 
 from eais import channel, tls
-from eais.errors import make_error
+from eais.ports import cannot_bind, to_try
 from eais.rpc.server import Binding, generic_handlers
 from eais_server.listener.place import Place, load_place, save_place
 
@@ -29,21 +30,24 @@ class Planes:
     def bind(
         cls,
         file: Path,
-        address: str,
+        wanted: Place,
         pool: str,
         identity: Callable[[], tls.Bundle],
         user: Iterable[Binding],
         management: Iterable[Binding],
     ) -> Planes:
-        """Bind both planes at `address`, at the ports kept in `file` if they can be had.
+        """Bind both planes where `wanted` says; a port of 0 is the one kept in `file`, or any.
 
         Raises:
-            EaisError: PORT, the address can't be bound at all.
+            ConfigError: PORT, a port that is wanted can't be bound, or none at that address.
             OSError: the ports can't be kept.
         """
-        kept = load_place(file, address)
-        user_server, user_port = _bind(pool, user, address, kept.user_port, identity)
-        server, port = _bind(pool, management, address, kept.management_port, identity)
+        address, kept = wanted.address, load_place(file, wanted.address)
+        bind = partial(_bind, pool, address, identity)
+        user_server, user_port = bind(user, "user_port", wanted.user_port, kept.user_port)
+        server, port = bind(
+            management, "management_port", wanted.management_port, kept.management_port
+        )
         place = Place(address, user_port, port)
         if place != kept:
             save_place(file, place)
@@ -62,22 +66,29 @@ class Planes:
 
 def _bind(
     pool: str,
-    bindings: Iterable[Binding],
     address: str,
-    port: int,
     identity: Callable[[], tls.Bundle],
+    bindings: Iterable[Binding],
+    key: str,
+    fixed: int,
+    kept: int,
 ) -> tuple[grpc.aio.Server, int]:
+    """A server on the port that is `fixed` by `key`, or was `kept`, or on any; and the port."""
     handlers = generic_handlers(pool, bindings)
-    for wanted in dict.fromkeys((port, 0)):
+    for wanted in to_try(fixed, kept):
         # New ones for each attempt: gRPC gives their first configuration to one port alone.
         credentials = tls.server_credentials(identity)
         server = grpc.aio.server(options=channel.server_options())
         server.add_generic_rpc_handlers(handlers)
         try:
-            bound = server.add_secure_port(f"{address}:{wanted}", credentials)
+            bound = server.add_secure_port(f"{_host(address)}:{wanted}", credentials)
         except RuntimeError:
             bound = 0
         if bound:
             return server, bound
         log.warning("port %s of %s can't be bound", wanted or "(any)", address)
-    raise make_error("PORT", f"no port of {address} can be bound")
+    raise cannot_bind(key, address, fixed)
+
+
+def _host(address: str) -> str:
+    return f"[{address}]" if ":" in address else address

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import NamedTuple
 
-from eais.errors import make_error
+from eais.errors import EaisError, make_error
 
 
 class Key(NamedTuple):
@@ -31,6 +31,7 @@ class FileState(Enum):
     FINISHING = auto()
 
 
+_PUSH_BACK_MS = 200
 _BUSY = (FileState.UPLOADING, FileState.FINISHING)
 
 
@@ -57,10 +58,14 @@ class Index:
     Args:
         limit_bytes: all `counted` bytes together.
         uploads_per_folder: at the same time.
+        folder_limit_bytes: of one folder; None: all of them.
     """
 
-    def __init__(self, limit_bytes: int, uploads_per_folder: int) -> None:
+    def __init__(
+        self, limit_bytes: int, uploads_per_folder: int, folder_limit_bytes: int | None = None
+    ) -> None:
         self.limit_bytes = limit_bytes
+        self._folder_limit_bytes = folder_limit_bytes
         self._uploads_per_folder = uploads_per_folder
         # In order of last use, the oldest first.
         self._entries: dict[Key, Entry] = {}
@@ -90,7 +95,7 @@ class Index:
 
         Raises:
             Unavailable: BUSY.
-            RemoteError: STORE_FULL.
+            RemoteError: QUOTA, STORE_FULL.
         """
         held = self._entries.get(key)
         self._check_not_busy(key.folder, held)
@@ -105,28 +110,49 @@ class Index:
     def _check_not_busy(self, folder: str, held: Entry | None) -> None:
         if held and held.state in _BUSY:
             raise make_error("BUSY", "this file is being sent by another call")
-        busy = (key for key, entry in self._entries.items() if entry.state in _BUSY)
-        if sum(key.folder == folder for key in busy) >= self._uploads_per_folder:
+        used = sum(entry.state in _BUSY for entry in self._of(folder).values())
+        if used >= self._uploads_per_folder:
             limit = str(self._uploads_per_folder)
-            raise make_error("BUSY", f"{limit} uploads at a time", metadata={"limit": limit})
+            metadata = {"quota": "uploads", "used": str(used), "asked": "1", "limit": limit}
+            raise make_error(
+                "BUSY",
+                f"{limit} uploads at a time",
+                metadata={**metadata, "push_back_ms": str(_PUSH_BACK_MS)},
+            )
+
+    def _of(self, folder: str) -> dict[Key, Entry]:
+        return {key: entry for key, entry in self._entries.items() if key.folder == folder}
 
     def _victims(self, wanted: Key, more: int) -> list[Key]:
-        excess = self.used_bytes + more - self.limit_bytes
+        """What goes, oldest first: of the folder's own for its quota, then of all for the limit."""
+        victims: list[Key] = []
+        if self._folder_limit_bytes is not None:
+            victims = self._victims_of_folder(wanted, more, self._folder_limit_bytes)
+        gone = sum(self._entries[key].counted for key in victims)
+        rest = [key for key in self._evictable(wanted) if key not in victims]
+        others, left = self._oldest(rest, self.used_bytes + more - gone - self.limit_bytes)
+        if left > 0:
+            raise _full(self.limit_bytes, more)
+        return victims + others
+
+    def _victims_of_folder(self, wanted: Key, more: int, limit: int) -> list[Key]:
+        used = sum(entry.counted for entry in self._of(wanted.folder).values())
+        own = [key for key in self._evictable(wanted) if key.folder == wanted.folder]
+        excess = used + more - limit
+        victims, left = self._oldest(own, excess)
+        if left > 0:
+            raise _over_quota(limit, used - (excess - left), more)
+        return victims
+
+    def _oldest(self, keys: Iterable[Key], excess: int) -> tuple[list[Key], int]:
+        """As many of `keys` as make up for `excess` bytes, and what they don't make up for."""
         victims = []
-        for key in self._evictable(wanted):
+        for key in keys:
             if excess <= 0:
                 break
             victims.append(key)
             excess -= self._entries[key].counted
-        if excess > 0:
-            limit = str(self.limit_bytes)
-            raise make_error(
-                "STORE_FULL",
-                f"no room for {more} bytes more; the store's limit is {limit} bytes, and what is "
-                "in use stays",
-                metadata={"limit": limit, "got": str(more)},
-            )
-        return victims
+        return victims, excess
 
     def _evictable(self, wanted: Key) -> Iterator[Key]:
         pinned = frozenset[Key]().union(*self._pins.values())
@@ -172,3 +198,27 @@ class Index:
     def unpin(self, session: str) -> None:
         """Keep nothing for `session` any more."""
         self._pins.pop(session, None)
+
+
+def _over_quota(limit: int, used: int, more: int) -> EaisError:
+    return make_error(
+        "QUOTA",
+        f"a tenant's models may take {limit} bytes here; {used} of them are in use, and {more} "
+        "more are asked for",
+        hint="close sessions",
+        metadata={
+            "quota": "store_bytes",
+            "used": str(used),
+            "asked": str(more),
+            "limit": str(limit),
+        },
+    )
+
+
+def _full(limit: int, more: int) -> EaisError:
+    return make_error(
+        "STORE_FULL",
+        f"no room for {more} bytes more; the store's limit is {limit} bytes, and what is "
+        "in use stays",
+        metadata={"limit": str(limit), "got": str(more)},
+    )

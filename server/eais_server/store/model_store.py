@@ -50,6 +50,7 @@ class ModelStore:
         root: the store's own directory; made if need be. On one file system with the
             workers' directories, since files are hard-linked there.
         limit_bytes: all that is kept and being uploaded.
+        tenant_limit_bytes: of it what is one tenant's; None: all.
         clock: seconds, monotonic.
         partial_keep_s: how long an upload may lie untouched.
         uploads_per_tenant: at the same time.
@@ -65,6 +66,7 @@ class ModelStore:
         *,
         limit_bytes: int,
         clock: Callable[[], float],
+        tenant_limit_bytes: int | None = None,
         partial_keep_s: float = 45.0,
         uploads_per_tenant: int = 8,
         disk: Disk | None = None,
@@ -75,7 +77,7 @@ class ModelStore:
         except OSError as error:
             why = error.strerror or str(error)
             raise ConfigError("STATE_DIR", f"the model store {root} can't be used: {why}") from None
-        index = Index(limit_bytes, uploads_per_tenant)
+        index = Index(limit_bytes, uploads_per_tenant, tenant_limit_bytes)
         for file in found:
             state = FileState.STORED if file.whole else FileState.PARKED
             index.add(file.key, state, file.size, clock())
@@ -108,7 +110,8 @@ class ModelStore:
 
         Raises:
             UsageError: MALFORMED_MESSAGE, not a SHA-256 or a size.
-            RemoteError: STORE_FULL (metadata limit and got), no room even so;
+            RemoteError: QUOTA, no room for more of the tenant's even so; STORE_FULL (metadata
+                limit and got), no room for anybody's;
                 DIGEST_MISMATCH, the stored file has another size.
             Unavailable: BUSY, this file is being uploaded by another call, or the tenant has
                 too many uploads; STORE_UNAVAILABLE.

@@ -11,8 +11,10 @@ from eais_server.store.index import FileState, Index, Key
 A, B, C, D = (Key("t", name) for name in "abcd")
 
 
-def index(*stored: tuple[Key, int], limit: int = 100, uploads: int = 8) -> Index:
-    made = Index(limit, uploads)
+def index(
+    *stored: tuple[Key, int], limit: int = 100, uploads: int = 8, own: int | None = None
+) -> Index:
+    made = Index(limit, uploads, own)
     for key, size in stored:
         made.add(key, FileState.STORED, size, 0.0)
     return made
@@ -74,11 +76,48 @@ def test_a_file_being_sent_stays_and_is_busy() -> None:
 def test_a_tenant_has_so_many_uploads_at_a_time() -> None:
     made = index(uploads=1)
     made.start(A, 1, 0.0)
-    assert refusal(made, B, 1).reason == "BUSY"
+    error = refusal(made, B, 1)
+    assert (error.reason, error.metadata) == (
+        "BUSY",
+        {"quota": "uploads", "used": "1", "asked": "1", "limit": "1", "push_back_ms": "200"},
+    )
     made.start(Key("other", "b"), 1, 0.0)
     made.store(A, 0.0)
     made.start(B, 1, 0.0)
     assert made.uploads() == 2
+
+
+def test_a_tenants_own_old_files_make_room_for_its_new_ones() -> None:
+    other = Key("other", "a")
+    made = index((other, 10), (A, 20), (B, 20), own=50)
+    assert made.start(C, 25, 1.0) == [A]
+    assert made.get(other)
+
+
+def test_a_tenant_with_all_in_use_is_told_its_quota() -> None:
+    made = index((A, 20), (B, 30), own=50)
+    made.pin("s", [A])
+    error = refusal(made, C, 31)
+    assert (error.reason, error.metadata) == (
+        "QUOTA",
+        {"quota": "store_bytes", "used": "20", "asked": "31", "limit": "50"},
+    )
+    assert made.start(C, 30, 1.0) == [B]
+    assert made.start(Key("other", "c"), 50, 1.0) == []
+
+
+def test_a_tenants_quota_and_the_stores_limit_hold_together() -> None:
+    x, y = Key("other", "x"), Key("other", "y")
+    made = index((x, 40), (A, 20), (y, 20), limit=80, own=60)
+    assert made.start(C, 45, 1.0) == [A, x]
+    assert made.used_bytes == 65
+
+
+def test_a_lowered_quota_takes_nothing_away_that_is_in_use() -> None:
+    made = index((A, 60), own=50)
+    made.pin("s", [A])
+    assert refusal(made, B, 1).metadata["used"] == "60"
+    assert made.get(A)
 
 
 def test_a_resumed_upload_reserves_only_the_rest() -> None:
@@ -115,7 +154,7 @@ class Accounts(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.index = Index(100, 2)
+        self.index = Index(100, 2, 80)
         self.sizes: dict[Key, int] = {}
 
     @rule(key=keys, size=st.integers(0, 110))
@@ -158,6 +197,9 @@ class Accounts(RuleBasedStateMachine):
     def adds_up(self) -> None:
         assert self.index.used_bytes == sum(self.sizes.values()) <= 100
         assert len(self.index) == len(self.sizes)
+        for folder in "xy":
+            own = (size for key, size in self.sizes.items() if key.folder == folder)
+            assert sum(own) <= 80
 
 
 TestAccounts = Accounts.TestCase

@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from eais.config import load
+from eais.errors import ConfigError
+from eais.toml_file import TomlFile
+from eais_server.listener.config import ListenerConfig
+
+
+def loaded(tmp_path: Path, text: str) -> ListenerConfig:
+    file = tmp_path / "pool.toml"
+    file.write_text(f"[listener]\n{text}\n")
+    return load(ListenerConfig, table="listener", flags={}, environ={}, file=TomlFile.read(file))
+
+
+@pytest.mark.parametrize(
+    ("text", "reason", "says"),
+    [
+        ("user_port = 70000", "PORT", "[listener] user_port = 70000: must be 1 to 65535"),
+        ("management_port = -1", "PORT", "management_port = -1"),
+        ("user_port = 7\nmanagement_port = 7", "PORT", "must differ"),
+        ('bind = "eth0"', "CONFIG", "bind = 'eth0': must be an address of this host"),
+        ('bind = "0.0.0.0"', "CONFIG", "bind = '0.0.0.0': must be an address"),
+        ('bind = "127.0.0.1:80"', "CONFIG", "bind = '127.0.0.1:80'"),
+        ("tenant_uploads = 0", "CONFIG", "tenant_uploads = 0: must be above 0"),
+        ("tenant_store_bytes = -1", "CONFIG", "tenant_store_bytes = -1: must not be below 0"),
+    ],
+)
+def test_what_cannot_be_is_named_by_place(
+    tmp_path: Path, text: str, reason: str, says: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        loaded(tmp_path, text)
+    assert caught.value.reason == reason
+    assert says in caught.value.message
+    assert "pool.toml:2:1: " in caught.value.message or "must differ" in says
+
+
+@pytest.mark.parametrize("bind", ["", "127.64.16.2", "10.1.2.3", "fd00::1"])
+def test_addresses(tmp_path: Path, bind: str) -> None:
+    assert loaded(tmp_path, f'bind = "{bind}"').bind == bind
