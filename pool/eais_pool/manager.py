@@ -24,7 +24,8 @@ from eais import config
 from eais.errors import ConfigError, EaisError
 from eais.notify import Notifier
 from eais.parent import end_with_parent
-from eais.report import EXIT_FAILED, error_line, exit_code
+from eais.report import EXIT_FAILED
+from eais.standard_streams import hold_standard_streams, leave, tell
 from eais_pool.config import ManagerConfig
 from eais_pool.failpoints import die_at_named_in, nowhere
 from eais_pool.quota_config import read_quotas
@@ -109,6 +110,7 @@ def _run(given: argparse.Namespace) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a manager; the exit code."""
+    hold_standard_streams()
     setproctitle(TITLE)
     given = _parser().parse_args(argv)
     os.umask(0o077)
@@ -116,15 +118,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     log_to_stderr()
     try:
-        return _run(given)
+        return leave(_run(given))
     except OSError as error:
         where = error.filename or given.state_dir
         text = f"{where}: {error.strerror}" if error.strerror else str(error)
-        failure: EaisError = ConfigError("STATE_DIR", text)
+        return tell(ConfigError("STATE_DIR", text))
     except EaisError as error:
-        failure = error
-    sys.stderr.write(error_line(failure) + "\n")
-    return exit_code(failure)
+        return tell(error)
 
 
 if __name__ == "__main__":

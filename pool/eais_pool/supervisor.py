@@ -27,7 +27,7 @@ from setproctitle import setproctitle
 from eais import config
 from eais.errors import ConfigError, EaisError
 from eais.parent import end_with_parent
-from eais.report import error_line, exit_code
+from eais.standard_streams import hold_standard_streams, leave, tell
 from eais_pool import restarts
 from eais_pool.config import SupervisorConfig
 from eais_pool.notices import Notices
@@ -205,6 +205,7 @@ class Supervisor:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the supervisor; the exit code is that of `eais.report`."""
+    hold_standard_streams()
     parser = argparse.ArgumentParser(prog="eais-supervisor")
     parser.add_argument("--state-dir", type=Path, required=True)
     parser.add_argument("--owner-dir", type=Path, required=True)
@@ -219,13 +220,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         with take_lock(given.state_dir):
             Supervisor(_plan(given)).run()
     except OSError as error:
-        failure: EaisError = ConfigError("STATE_DIR", f"{given.state_dir}: {error.strerror}")
+        where = error.filename or given.state_dir
+        return tell(ConfigError("STATE_DIR", f"{where}: {error.strerror or error}"))
     except EaisError as error:
-        failure = error
-    else:
-        return 0
-    sys.stderr.write(error_line(failure) + "\n")
-    return exit_code(failure)
+        return tell(error)
+    return leave(0)
 
 
 def _plan(given: argparse.Namespace) -> SupervisorPlan:

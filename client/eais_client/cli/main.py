@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from eais import __version__
+from eais.standard_streams import hold_standard_streams, leave
 from eais_client.cli import (
     context_commands,
     demo_command,
@@ -67,4 +68,5 @@ def main(argv: Sequence[str], outside: Outside) -> int:
 
 def entry() -> None:
     """The console script."""
-    sys.exit(main(sys.argv[1:], Outside()))
+    hold_standard_streams()
+    sys.exit(leave(main(sys.argv[1:], Outside())))

@@ -15,7 +15,6 @@ import asyncio
 import logging
 import os
 import signal
-import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -27,8 +26,8 @@ from eais.errors import EaisError, make_error
 from eais.identity import Role
 from eais.notify import Notifier, turns
 from eais.parent import end_with_parent
-from eais.report import error_line, exit_code
 from eais.rpc.v1 import common_pb2, hosts_pb2
+from eais.standard_streams import hold_standard_streams, leave, tell
 from eais_server.isolation import IsolationProbe
 from eais_server.listener import messages
 from eais_server.listener.admin import AdminPlane
@@ -242,6 +241,7 @@ def _log_to_stderr() -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a listener until SIGTERM or SIGINT; the exit code is that of `eais.report`."""
+    hold_standard_streams()
     setproctitle("eais-listener")
     parser = argparse.ArgumentParser(prog="eais-listener")
     add_arguments(parser)
@@ -253,10 +253,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with hold_lock(given.state_dir), asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(_live(surroundings(given, os.environ)))
     except EaisError as error:
-        sys.stderr.write(error_line(error) + "\n")
-        return exit_code(error)
+        return tell(error)
     except OSError as error:
-        failed = unusable(given.state_dir, error)
-        sys.stderr.write(error_line(failed) + "\n")
-        return exit_code(failed)
-    return 0
+        return tell(unusable(given.state_dir, error))
+    return leave(0)
