@@ -57,13 +57,23 @@ class DiskOps:
         """Give a file the name `target`, in the place of what has it."""
         os.rename(source, target, src_dir_fd=dir_fd, dst_dir_fd=dir_fd)
 
-    def link(self, source: Path, target: Path) -> None:
-        """Give a file a second name, which nothing has."""
-        os.link(source, target)
+    def link(
+        self,
+        source: Path | str,
+        target: Path | str,
+        src_dir_fd: int | None = None,
+        dst_dir_fd: int | None = None,
+    ) -> None:
+        """Give a file, which isn't a link itself, a second name, which nothing has."""
+        os.link(source, target, src_dir_fd=src_dir_fd, dst_dir_fd=dst_dir_fd, follow_symlinks=False)
 
     def unlink(self, path: Path | str, dir_fd: int | None = None) -> None:
         """Take a name away."""
         os.unlink(path, dir_fd=dir_fd)
+
+    def utime(self, path: str, dir_fd: int) -> None:
+        """Set a file's times to now."""
+        os.utime(path, dir_fd=dir_fd, follow_symlinks=False)
 
     def mkdir(self, path: Path) -> None:
         """Make a directory of mode 0700."""

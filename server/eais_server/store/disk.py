@@ -1,11 +1,14 @@
 """The store's files on the disk.
 
-    ROOT/<tenant, hashed>/salt                32 random bytes, made at the tenant's first use
+    ROOT/<tenant, hashed>/salt                32 random bytes, made at the tenant's first use,
+                                              and their SHA-256
     ROOT/<tenant, hashed>/<name>              a whole file, mode 0400
     ROOT/<tenant, hashed>/<name>.<boot>.part  one on its way
 
 Names are hexadecimal digests and everything is reached through descriptors without
 following links, so nothing that a tenant says becomes a path.
+
+Without its salt a folder's files have no names that can be told: they are removed.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import logging
 import os
 import re
 import secrets
@@ -23,8 +27,10 @@ from pathlib import Path
 from typing import Final
 
 from eais.errors import EaisError, make_error
-from eais.files import create_file, private_dir, read_private
+from eais.files import DISK, DiskOps, private_dir, read_private, replace_file, write_all
 from eais_server.store.index import Key
+
+log = logging.getLogger(__name__)
 
 _FOLDER: Final = re.compile(r"[0-9a-f]{32}")
 _NAME: Final = re.compile(r"(?P<name>[0-9a-f]{64})(?:\.(?P<boot>[0-9a-f]{8})\.part)?")
@@ -74,10 +80,12 @@ class Disk:
         root: the store's directory; made, mode 0700.
         boot_id: names parts, so that those of a former boot, which may be torn, are told
             apart; the kernel's when None.
+        ops: does what changes the disk.
     """
 
-    def __init__(self, root: Path, boot_id: str | None = None) -> None:
-        self._root = private_dir(root)
+    def __init__(self, root: Path, boot_id: str | None = None, ops: DiskOps = DISK) -> None:
+        self._ops = ops
+        self._root = private_dir(root, ops)
         boot = _BOOT_ID.read_text().strip() if boot_id is None else boot_id
         self._boot = hashlib.sha256(boot.encode()).hexdigest()[:8]
         self._fd = os.open(root, _DIR)
@@ -88,12 +96,12 @@ class Disk:
 
     def salt(self, folder: str) -> bytes:
         """The salt of a tenant's folder; both are made if need be."""
-        path = private_dir(self._root / folder) / _SALT
-        with contextlib.suppress(FileNotFoundError):
-            return read_private(path)
-        with contextlib.suppress(FileExistsError):
-            create_file(path, secrets.token_bytes(_SALT_BYTES))
-        return read_private(path)
+        path = private_dir(self._root / folder, self._ops) / _SALT
+        found = _salt_in(path)
+        if found is None:
+            found = secrets.token_bytes(_SALT_BYTES)
+            replace_file(path, found + hashlib.sha256(found).digest(), disk=self._ops)
+        return found
 
     def scan(self) -> list[Found]:
         """What is here from before, the last used last; what is no use is removed."""
@@ -104,6 +112,7 @@ class Disk:
         return [name for name in os.listdir(self._fd) if _FOLDER.fullmatch(name)]
 
     def _scan_folder(self, folder: str) -> Iterator[Found]:
+        salted = _salt_in(self._root / folder / _SALT) is not None
         with self._open_folder(folder) as fd:
             for name in os.listdir(fd):
                 info = os.stat(name, dir_fd=fd, follow_symlinks=False)
@@ -111,11 +120,12 @@ class Disk:
                 usable = (
                     match and match["boot"] in (None, self._boot) and stat.S_ISREG(info.st_mode)
                 )
-                if match and usable:
+                if match and usable and salted:
                     key = Key(folder, match["name"])
                     yield Found(key, match["boot"] is None, info.st_size, info.st_mtime_ns)
-                elif name != _SALT and not stat.S_ISDIR(info.st_mode):
-                    os.unlink(name, dir_fd=fd)
+                elif not stat.S_ISDIR(info.st_mode) and not (name == _SALT and salted):
+                    with contextlib.suppress(OSError):  # a read-only disk keeps it
+                        os.unlink(name, dir_fd=fd)
 
     @contextlib.contextmanager
     def _open_folder(self, folder: str) -> Iterator[int]:
@@ -132,7 +142,7 @@ class Disk:
         """The part of `key`, made if need be, to be read and written; its descriptor."""
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         with self._open_folder(key.folder) as folder:
-            return os.open(self._part(key), flags, 0o600, dir_fd=folder)
+            return self._ops.open(self._part(key), flags, 0o600, folder)
 
     def whole_size(self, key: Key) -> int:
         """Bytes of the whole file; FileNotFoundError if there is none."""
@@ -157,7 +167,7 @@ class Disk:
 
     def empty(self, fd: int) -> None:
         """Take all bytes of an open part away."""
-        os.ftruncate(fd, 0)
+        self._ops.truncate(fd)
 
     def read(self, fd: int) -> Iterator[bytes]:
         """The content, from the start, a piece at a time."""
@@ -168,32 +178,46 @@ class Disk:
 
     def write(self, fd: int, data: bytes | memoryview, offset: int) -> None:
         """Put all of `data` at `offset`."""
-        view = memoryview(data)
-        while view:
-            written = os.pwrite(fd, view, offset)
-            view, offset = view[written:], offset + written
+        write_all(fd, data, offset, self._ops)
 
     def keep(self, fd: int, key: Key) -> None:
         """Make the part behind `fd` the whole file, durably."""
-        os.fchmod(fd, 0o400)
-        os.fsync(fd)
+        self._ops.chmod(fd, 0o400)
+        self._ops.fsync(fd)
         with self._open_folder(key.folder) as folder:
-            os.rename(self._part(key), key.name, src_dir_fd=folder, dst_dir_fd=folder)
-            os.fsync(folder)
+            self._ops.rename(self._part(key), key.name, folder)
+            self._ops.fsync(folder)
 
     def mark_used(self, key: Key) -> None:
         """Remember that the file is used now, beyond this process."""
         with self._open_folder(key.folder) as folder:
-            os.utime(key.name, dir_fd=folder, follow_symlinks=False)
+            self._ops.utime(key.name, folder)
 
     def link(self, key: Key, target_fd: int, name: str) -> None:
         """Give the file a second name in the directory behind `target_fd`."""
         with self._open_folder(key.folder) as folder:
-            os.link(key.name, name, src_dir_fd=folder, dst_dir_fd=target_fd, follow_symlinks=False)
+            self._ops.link(key.name, name, folder, target_fd)
 
     def remove(self, key: Key) -> None:
         """Remove the file and its part, whichever is there."""
         with self._open_folder(key.folder) as folder:
             for name in (key.name, self._part(key)):
                 with contextlib.suppress(FileNotFoundError):
-                    os.unlink(name, dir_fd=folder)
+                    self._ops.unlink(name, folder)
+
+
+def _salt_in(path: Path) -> bytes | None:
+    """The salt in a file; None if there is none, or it isn't what was written.
+
+    Raises:
+        OSError: it can't be read.
+    """
+    try:
+        data = read_private(path)
+    except FileNotFoundError:
+        return None
+    salt = data[:_SALT_BYTES]
+    if data == salt + hashlib.sha256(salt).digest():
+        return salt
+    log.error("%s is damaged: the models of its folder can't be found any more", path)
+    return None

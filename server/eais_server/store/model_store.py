@@ -153,8 +153,8 @@ class ModelStore:
         must exist.
 
         Raises:
-            Unavailable: STORE_UNAVAILABLE: the store lacks a file, or it was damaged (then it
-                is dropped: `missing` names it from now on), or the disk failed.
+            Unavailable: MODEL_LOST, the store lacks a file, or it was damaged (then it is
+                dropped: `missing` names it from now on); STORE_UNAVAILABLE, the disk failed.
             UsageError: WRONG_STATE, `folder` is there already.
             RemoteError: STORE_FULL; DIGEST_MISMATCH, a file has another size than is named.
         """
@@ -162,6 +162,18 @@ class ModelStore:
         with as_store_error(), place.new_folder(folder) as fd:
             for key, file in zip(keys, files, strict=True):
                 place.link_at(self._held.disk, key, fd, file.location or MODEL_FILE_NAME)
+
+    def doubt(self, tenant: str, files: Iterable[ManifestFile]) -> None:
+        """Somebody read one of these and it wasn't what it should be: hash them at the next use.
+
+        Raises:
+            EaisError: STORE_FULL or STORE_UNAVAILABLE, at a tenant's first use alone.
+        """
+        with self._held.lock:
+            entries = [self._held.index.get(self._key(tenant, file.sha256)) for file in files]
+            for entry in entries:
+                if entry is not None:
+                    entry.verified = False
 
     def sweep(self) -> int:
         """Reclaim uploads untouched for `partial_keep_s`, open ones too; how many bytes.
@@ -237,7 +249,7 @@ class ModelStore:
 
 
 def _gone() -> EaisError:
-    return make_error("STORE_UNAVAILABLE", "the store has lost a file of this model; open it again")
+    return make_error("MODEL_LOST", "the store has lost a file of this model; open it again")
 
 
 def _other_size(entry: Entry, size: int) -> EaisError:

@@ -365,7 +365,7 @@ def test_an_altered_file_is_not_used_but_asked_for_again(bench: Bench, tmp_path:
     damaged(bench, b"x" * len(CONTENT))
     assert bench.offsets(FILE) == []
     error = refusal(lambda: bench.store.place("a", [FILE], tmp_path / "s"))
-    assert (error.reason, error.retryable) == ("STORE_UNAVAILABLE", True)
+    assert (error.reason, error.retryable) == ("MODEL_LOST", True)
     assert not (tmp_path / "s").exists()
     assert bench.offsets(FILE) == [0]
     bench.put(CONTENT)
@@ -386,7 +386,7 @@ def test_a_file_that_vanished_under_the_store_is_asked_for_again(
     bench.put(CONTENT)
     bench.files()[0].unlink()
     error = refusal(lambda: bench.store.place("a", [FILE], tmp_path / "m"))
-    assert error.reason == "STORE_UNAVAILABLE"
+    assert error.reason == "MODEL_LOST"
     assert bench.offsets(FILE) == [0]
 
 
