@@ -8,9 +8,14 @@ is, and *failed* when nobody can put it right but its owner.
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
+from typing import Final
 
+from eais.errors import UsageError
 from eais.transition import TransitionTable
+
+_NAME: Final = re.compile(r"ei-[a-z0-9_-]{1,61}")
 
 
 class InstanceState(StrEnum):
@@ -66,3 +71,12 @@ INSTANCE_TABLE: TransitionTable[InstanceState, InstanceEvent] = TransitionTable(
         (_S.DRAINING, _E.FAIL): _S.FAILED,
     },
 )
+
+
+def check_instance_name(name: str) -> str:
+    """`name`, if it can be an instance's; else `UsageError` NAME."""
+    if not _NAME.fullmatch(name):
+        raise UsageError(
+            "NAME", f"{name[:64]!a} is no instance's name: ei-, then 1 to 61 of a-z 0-9 _ -"
+        )
+    return name

@@ -29,7 +29,7 @@ from eais.paths import config_dir
 from eais.toml_file import TomlFile
 from eais_client.instances import Address
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
+_NAME = re.compile(r"(?!.*\.\.)[a-z0-9][a-z0-9_.-]{0,63}")
 _HEADER = re.compile(r"\s*\[")
 _OURS = re.compile(r"\s*\[\s*contexts\b")
 _CURRENT = re.compile(r"\s*current\s*=")
@@ -47,7 +47,7 @@ class Context:
         management: the same of its management plane, "" if this user is no operator.
         state_dir: where the pool's state is, if it runs embedded on this machine.
 
-    Raises `ConfigError` CONFIG for values that don't fit.
+    Raises `UsageError` NAME, and `ConfigError` CONFIG for other values that don't fit.
     """
 
     name: str
@@ -94,8 +94,8 @@ class ContextList:
     contexts: Mapping[str, Context] = field(default_factory=dict)
 
     def get(self, name: str) -> Context:
-        """The context called `name`; `UsageError` NOT_FOUND names those there are."""
-        if name not in self.contexts:
+        """The context called `name`; `UsageError` NAME, or NOT_FOUND naming those there are."""
+        if check_name(name) not in self.contexts:
             known = ", ".join(sorted(self.contexts)) or "none"
             raise UsageError("NOT_FOUND", f"there is no context {name!r}; known: {known}")
         return self.contexts[name]
@@ -189,10 +189,11 @@ class ContextStore:
 
 
 def check_name(name: str) -> str:
-    """`name` if it can be a context's; `ConfigError` CONFIG if it can't."""
+    """`name` if it can be a context's; `UsageError` NAME if it can't."""
     if not _NAME.fullmatch(name):
-        raise ConfigError(
-            "CONFIG", f"context {name[:80]!r}: 1 to 64 of a-z 0-9 _ . -, a letter or digit first"
+        raise UsageError(
+            "NAME",
+            f"context {name[:80]!a}: 1 to 64 of a-z 0-9 _ . -, a letter or digit first, no '..'",
         )
     return name
 
@@ -232,9 +233,10 @@ def _context_of(name: str, table: object) -> Context:
             raise _Fault(f"[contexts.{name}] needs {key}", *here)
     try:
         return Context(name=name, **table)
-    except ConfigError as error:
+    except UsageError as error:
         key = error.message.partition(":")[0]
-        raise _Fault(error.message, *here, key, reason=error.reason) from None
+        reason = error.reason if isinstance(error, ConfigError) else "CONFIG"
+        raise _Fault(error.message, *here, key, reason=reason) from None
 
 
 def _parse(field_name: str, text: str) -> None:

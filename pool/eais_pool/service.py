@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 from eais.errors import UsageError
-from eais.instance import InstanceState
+from eais.instance import InstanceState, check_instance_name
 from eais.rpc import verbs
 from eais.rpc.hello import check_version, hello_reply
 from eais.rpc.server import Binding, Caller, greet, stream, unary
@@ -69,7 +69,7 @@ class PoolService:
             tenant,
             frontend,
             request.op_id,
-            instance=request.instance,
+            instance=request.instance and check_instance_name(request.instance),
             type=request.type,
             no_start=request.no_start,
         )
@@ -104,7 +104,7 @@ class PoolService:
     ) -> pool_pb2.InstanceReply:
         """See `Pool.Describe`."""
         tenant, _ = _frontend(caller)
-        instance = self._pump.state.instances.get(request.instance)
+        instance = self._pump.state.instances.get(check_instance_name(request.instance))
         if instance is None or not _visible(instance, tenant):
             raise not_found(request.instance)
         return self._reply(view_of(self._pump.state, instance, self._vnic_driver))
@@ -140,9 +140,8 @@ class PoolService:
         self, verb: OpVerb, request: pool_pb2.InstanceRequest, caller: Caller
     ) -> pool_pb2.InstanceReply:
         tenant, frontend = _frontend(caller)
-        return await self._ask(
-            OpRequested(verb, tenant, frontend, request.op_id, instance=request.instance)
-        )
+        name = check_instance_name(request.instance)
+        return await self._ask(OpRequested(verb, tenant, frontend, request.op_id, instance=name))
 
     async def _ask(self, event: OpRequested) -> pool_pb2.InstanceReply:
         answer = await self._pump.request(event)

@@ -17,14 +17,16 @@ from __future__ import annotations
 
 import base64
 import logging
-import re
+import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
 from eais import files, tls
-from eais.errors import IdentityError, UsageError
+from eais.errors import IdentityError
+from eais.instance import check_instance_name
 from eais.sealed import Damaged, seal, unseal
 from eais_server.listener.lease import Lease, Share
 from eais_server.listener.sessions import KeptSession
@@ -33,25 +35,21 @@ from eais_server.listener.usage import Counters, UsageRecord
 log = logging.getLogger(__name__)
 R = TypeVar("R")
 
-_INSTANCE = re.compile(r"ei-[a-z0-9_-]{1,61}")
 _LARGEST = 256 << 20
-
-
-def check_instance(name: str) -> str:
-    """`name`, if it can be an instance's; else `UsageError` NAME."""
-    if not _INSTANCE.fullmatch(name):
-        raise UsageError("NAME", f"{name[:64]!r} is no instance name")
-    return name
 
 
 class ListenerFiles:
     """The files of one listener; one process writes them, one call at a time."""
 
-    def __init__(self, root: Path) -> None:
-        """Raises OSError (`eais.files.UnsafePath`) when `root` can't be used."""
-        self._leases = files.private_dir(root / "leases")
-        self._specs = files.private_dir(root / "specs")
-        self._usage = files.private_dir(root / "usage")
+    def __init__(self, root: Path, disk: files.DiskOps = files.DISK) -> None:
+        """`disk` does what changes the disk.
+
+        Raises OSError (`eais.files.UnsafePath`) when `root` can't be used.
+        """
+        self._disk = disk
+        self._leases = files.private_dir(root / "leases", disk)
+        self._specs = files.private_dir(root / "specs", disk)
+        self._usage = files.private_dir(root / "usage", disk)
         for directory in (self._leases, self._specs, self._usage):
             files.remove_leftovers(directory)
         self._remove_orphans()
@@ -61,26 +59,26 @@ class ListenerFiles:
         known = {path.name.partition(".json")[0] for path in self._leases.glob("*.json*")}
         for path in (*self._leases.glob("*.pem"), *self._usage.glob("*.json")):
             if path.name.partition(".")[0] not in known:
-                path.unlink(missing_ok=True)
+                with suppress(OSError):  # a read-only disk keeps them, in nobody's way
+                    self._disk.unlink(path)
 
     # leases
 
     def save_lease(self, lease: Lease) -> None:
         """Make `lease` durable, in the place of what was known of it; raises OSError."""
-        files.replace_file(self._lease(lease.instance), seal(asdict(lease)))
+        files.replace_file(self._lease(lease.instance), seal(asdict(lease)), disk=self._disk)
 
     def remove_lease(self, instance: str) -> None:
         """Make durable that the lease is gone, with its keys and counters; raises OSError."""
-        self._lease(instance).unlink(missing_ok=True)
-        files.sync_dir(self._leases)
-        for leaf in self._leases.glob(f"{instance}.*.pem"):
-            leaf.unlink(missing_ok=True)
-        self._usage_file(instance).unlink(missing_ok=True)
+        files.remove_file(self._lease(instance), self._disk)
+        for leaf in (*self._leases.glob(f"{instance}.*.pem"), self._usage_file(instance)):
+            with suppress(FileNotFoundError):
+                self._disk.unlink(leaf)
 
     def leases(self) -> Iterator[tuple[Lease, dict[int, tls.Bundle]]]:
         """All whole leases, each with the keys and leaves of its workers."""
         for path in sorted(self._leases.glob("*.json")):
-            lease = _read(path, _lease_of)
+            lease = self._read(path, _lease_of)
             leaves = self._leaves(lease) if lease else None
             if lease and leaves is not None:
                 yield lease, leaves
@@ -89,14 +87,14 @@ class ListenerFiles:
 
     def save_leaf(self, instance: str, n: int, bundle: tls.Bundle) -> None:
         """Make a worker's key and leaf durable, 0600; raises OSError."""
-        tls.save_bundle(self._leaf(instance, n), bundle)
+        files.replace_file(self._leaf(instance, n), bundle.pem, disk=self._disk)
 
     def _leaves(self, lease: Lease) -> dict[int, tls.Bundle] | None:
         try:
             return {s.n: tls.load_bundle(self._leaf(lease.instance, s.n)) for s in lease.shares}
         except IdentityError as error:
             log.error("the lease of %s is lost, its key is: %s", lease.instance, error)
-            _put_aside(self._lease(lease.instance))
+            self._put_aside(self._lease(lease.instance))
             return None
 
     # sessions
@@ -105,14 +103,13 @@ class ListenerFiles:
         """Make an instance's sessions durable; none takes the file away. Raises OSError."""
         path = self._specs_file(instance)
         if sessions:
-            files.replace_file(path, seal(_specs_record(instance, sessions)))
+            files.replace_file(path, seal(_specs_record(instance, sessions)), disk=self._disk)
         elif path.exists():
-            path.unlink()
-            files.sync_dir(self._specs)
+            files.remove_file(path, self._disk)
 
     def specs(self) -> Iterator[tuple[str, list[KeptSession]]]:
         """The sessions of each instance that has some."""
-        found = (_read(path, _specs_of) for path in sorted(self._specs.glob("*.json")))
+        found = (self._read(path, _specs_of) for path in sorted(self._specs.glob("*.json")))
         return (specs for specs in found if specs)
 
     # counters
@@ -123,46 +120,52 @@ class ListenerFiles:
         """
         path = self._usage_file(instance)
         part = path.with_name(f".{path.name}.part")
-        part.write_bytes(seal(asdict(usage)))
-        part.chmod(files.PRIVATE_FILE)
-        part.replace(path)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+        fd = self._disk.open(part, flags, files.PRIVATE_FILE)
+        try:
+            files.write_all(fd, seal({"instance": instance, **asdict(usage)}), 0, self._disk)
+        finally:
+            os.close(fd)
+        self._disk.rename(part, path)
 
     def usage(self, instance: str) -> UsageRecord | None:
         """An instance's counters; None if there are none."""
         path = self._usage_file(instance)
-        return _read(path, _usage_of) if path.exists() else None
+        return self._read(path, _usage_of) if path.exists() else None
+
+    # damage
+
+    def _read(self, path: Path, make: Callable[[dict[str, Any]], R]) -> R | None:
+        """What is in the file of that name; None, with the file put aside, if it can't be."""
+        try:
+            record = unseal(files.read_private(path, _LARGEST))
+            if record["instance"] != path.name.removesuffix(".json"):
+                raise Damaged("it is another instance's")
+            return make(record)
+        except (Damaged, OSError, KeyError, TypeError, ValueError) as error:
+            log.error("%s is damaged and put aside: %s", path, error)
+            self._put_aside(path)
+            return None
+
+    def _put_aside(self, path: Path) -> None:
+        try:
+            self._disk.rename(path, path.with_name(f"{path.name}.damaged"))
+        except OSError as error:
+            log.error("%s can't be put aside: %s", path, error)
 
     # names
 
     def _lease(self, instance: str) -> Path:
-        return self._leases / f"{check_instance(instance)}.json"
+        return self._leases / f"{check_instance_name(instance)}.json"
 
     def _leaf(self, instance: str, n: int) -> Path:
-        return self._leases / f"{check_instance(instance)}.{n}.pem"
+        return self._leases / f"{check_instance_name(instance)}.{n}.pem"
 
     def _specs_file(self, instance: str) -> Path:
-        return self._specs / f"{check_instance(instance)}.json"
+        return self._specs / f"{check_instance_name(instance)}.json"
 
     def _usage_file(self, instance: str) -> Path:
-        return self._usage / f"{check_instance(instance)}.json"
-
-
-def _read(path: Path, make: Callable[[dict[str, Any]], R]) -> R | None:
-    """What is in the file; None, with the file put aside, if it can't be."""
-    try:
-        found = make(unseal(files.read_private(path, _LARGEST)))
-    except (Damaged, OSError, KeyError, TypeError, ValueError) as error:
-        log.error("%s is damaged and put aside: %s", path, error)
-        _put_aside(path)
-        return None
-    return found
-
-
-def _put_aside(path: Path) -> None:
-    try:
-        path.replace(path.with_name(f"{path.name}.damaged"))
-    except OSError as error:
-        log.error("%s can't be put aside: %s", path, error)
+        return self._usage / f"{check_instance_name(instance)}.json"
 
 
 def _lease_of(record: dict[str, Any]) -> Lease:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 
 from eais.errors import EaisError, make_error
 from eais.identity import Identity
+from eais.instance import check_instance_name
 from eais.rpc.status import MAX_ONNXRUNTIME_TEXT, ONNXRUNTIME_CLASS, clip
 from eais.rpc.v1 import common_pb2, hosts_pb2, listener_pb2, pool_pb2, supervision_pb2
 from eais_server.devices.driver import DeviceInfo
 from eais_server.listener.inventory import Inventory
 from eais_server.listener.lease import Lease, Share
-from eais_server.listener.leases import check_instance
 from eais_server.listener.sessions import KeptSession
 from eais_server.listener.usage import Counters, UsageRecord
 from eais_server.process import Exit
@@ -87,7 +88,7 @@ def lease_of(grant: hosts_pb2.Grant) -> Lease:
     if grant.epoch < 1:
         raise make_error("ARGUMENT", "epochs are counted from 1")
     return Lease(
-        instance=check_instance(grant.instance),
+        instance=check_instance_name(grant.instance),
         tenant=grant.tenant,
         epoch=grant.epoch,
         shares=tuple(Share(s.n, s.device, s.milli) for s in grant.shares),
@@ -119,6 +120,18 @@ def counters(beat: supervision_pb2.Heartbeat) -> Counters:
 def spec_bytes(spec: listener_pb2.SessionSpec) -> bytes:
     """A spec in the one way to write it: equal specs, equal bytes."""
     return spec.SerializeToString(deterministic=True)
+
+
+def model_digest(spec: bytes) -> str:
+    """Which model a spec (serialised) is of, in hex: its SHA-256; with external data, of all.
+
+    Options, and whether it came as a path, make no other model of it.
+    """
+    files = listener_pb2.SessionSpec.FromString(spec).files
+    if len(files) == 1:
+        return files[0].sha256.hex()
+    lines = sorted(f"{file.sha256.hex()} {file.location}" for file in files)
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def spec_of(session: KeptSession) -> listener_pb2.SessionSpec:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from eais.errors import make_error
+from eais.instance import check_instance_name
 from eais.rpc.server import Binding, Caller, greet, unary, upload
 from eais.rpc.v1 import listener_pb2
 from eais.rpc.verbs import LISTENER_GREET, LISTENER_LOCATE, LISTENER_OPEN, LISTENER_PUSH
@@ -41,7 +42,8 @@ class UserPlane:
         ]
 
     def _admit(self, caller: Caller, instance: str, epoch: int) -> Lease:
-        return self._host.admission.admit(caller.identity.tenant or "", instance, epoch)
+        tenant = caller.identity.tenant or ""
+        return self._host.admission.admit(tenant, check_instance_name(instance), epoch)
 
     async def open(
         self, request: listener_pb2.OpenRequest, caller: Caller

@@ -303,7 +303,7 @@ def test_listener_up_needs_a_pool(nowhere: FakeOutside) -> None:
 def test_a_name_that_is_none_is_refused(nowhere: FakeOutside) -> None:
     said = nowhere.run("pool", "up", "--name", "../x")
     assert said.code == 2
-    assert said.err.startswith("error: CONFIG: ")
+    assert said.err.startswith("error: NAME: ")
 
 
 def test_all_that_a_pool_needs_is_installed_here() -> None:

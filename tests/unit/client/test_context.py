@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eais.errors import ConfigError, EaisError
+from eais.errors import ConfigError, EaisError, UsageError
 from eais_client.context import Context, ContextList, ContextStore, _kept, _toml_of
 from eais_client.instances import Address
 
@@ -97,11 +97,16 @@ def test_faults_are_named_by_place(store: ContextStore, text: str) -> None:
     assert str(store.file) in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["", "A", "../x", "a/b", "-rf", "x" * 65, "a b", "ä"])
+@pytest.mark.parametrize("name", ["", "A", "../x", "a..b", "a/b", "-rf", "x" * 65, "a b", "ä"])
 def test_names_are_checked(store: ContextStore, name: str) -> None:
-    for make in (lambda: store.folder(name), lambda: Context(name, "p", "a:1")):
-        with pytest.raises(ConfigError, match="1 to 64"):
+    for make in (
+        lambda: store.folder(name),
+        lambda: Context(name, "p", "a:1"),
+        lambda: store.read().get(name),
+    ):
+        with pytest.raises(UsageError, match="1 to 64") as caught:
             make()
+        assert caught.value.reason == "NAME"
 
 
 def test_identities_are_beside_the_file(store: ContextStore) -> None:
@@ -122,7 +127,7 @@ def test_addresses() -> None:
             Address.parse(bad, "")
 
 
-NAMES = st.from_regex(r"[a-z0-9][a-z0-9_.-]{0,9}", fullmatch=True)
+NAMES = st.from_regex(r"[a-z0-9][a-z0-9_.-]{0,9}", fullmatch=True).filter(lambda n: ".." not in n)
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=20)
 
 

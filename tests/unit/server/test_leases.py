@@ -9,10 +9,11 @@ import pytest
 from eais import tls
 from eais.errors import EaisError
 from eais.identity import Identity
+from eais.instance import check_instance_name
 from eais.sealed import Damaged, seal, unseal
 from eais_pool.authority import Authority
 from eais_server.listener.lease import Lease, Share
-from eais_server.listener.leases import ListenerFiles, check_instance
+from eais_server.listener.leases import ListenerFiles
 from eais_server.listener.place import Place, load_place, save_place
 from eais_server.listener.sessions import KeptSession
 from eais_server.listener.usage import Counters, UsageRecord
@@ -162,7 +163,7 @@ def test_damaged_ones_dont_harm_the_others(root: Path, leaf: tls.Bundle) -> None
 @pytest.mark.parametrize("name", ["", "ei-", "../x", "ei-../x", "ei-1/2", "EI-1", "ei-" + "a" * 62])
 def test_a_name_that_is_no_instances_names_no_file(root: Path, name: str) -> None:
     with pytest.raises(EaisError, match="NAME"):
-        check_instance(name)
+        check_instance_name(name)
     with pytest.raises(EaisError, match="NAME"):
         ListenerFiles(root).remove_lease(name)
 
