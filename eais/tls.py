@@ -236,14 +236,16 @@ def save_bundle(path: Path, bundle: Bundle) -> None:
     files.replace_file(path, bundle.pem)
 
 
-def check_validity(bundle: Bundle, now: datetime) -> None:
+def check_validity(bundle: Bundle, now: datetime, grace: timedelta = CLOCK_SKEW) -> None:
     """Judge the leaf's validity by this machine's clock (`now`, aware), give or take CLOCK_SKEW.
+
+    `grace`: how long after its end, by this clock, it may still be shown.
 
     Raises:
         IdentityError: CERT_EXPIRED or CERT_NOT_YET_VALID.
     """
     whose = f"the certificate of {bundle.identity.uri}"
-    if now > bundle.not_after + CLOCK_SKEW:
+    if now > bundle.not_after + grace:
         raise IdentityError(
             "CERT_EXPIRED", f"{whose} ended at {bundle.not_after:%F %T} UTC", hint=_RENEW_HINT
         )

@@ -11,7 +11,8 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 import grpc
@@ -19,7 +20,7 @@ from google.protobuf.message import Message
 
 from eais import channel as tuning
 from eais.deadline import NEVER, Deadline
-from eais.errors import IdentityError, UsageError
+from eais.errors import DeadlineExceeded, IdentityError, Unavailable, UsageError
 from eais.rpc import client
 from eais.rpc.hello import check_version, hello
 from eais.rpc.v1 import common_pb2
@@ -32,7 +33,14 @@ Rep = TypeVar("Rep", bound=Message)
 Greet = Verb[common_pb2.Hello, common_pb2.HelloReply]
 
 SOFTWARE = "eais-client"
+# For a channel that is to take another's place: how long its greeting may take, and how long
+# after a failure the next one is tried.
+REPLACE_WITHIN_S = 2.0
+REPLACE_AGAIN_S = 1.0
+
+_NO_GRACE = timedelta(0)
 _NO_IDENTITY_HINT = "`eais pool up` makes one on this machine; EAIS_CONTEXT chooses among contexts"
+_EXPIRED_HINT = "the manager of this machine's pool writes a new one while it runs: `eais pool up`"
 
 
 def utc_now() -> datetime:
@@ -58,8 +66,17 @@ class Dialer:
         except IdentityError as error:
             error.hint = error.hint or _NO_IDENTITY_HINT
             raise
-        check_validity(bundle, self._wall())
+        self._check_validity(bundle)
         return bundle
+
+    def _check_validity(self, bundle: Bundle) -> None:
+        try:
+            # A server would refuse it, and couldn't say why.
+            check_validity(bundle, self._wall(), _NO_GRACE)
+        except IdentityError as error:
+            if error.reason == "CERT_EXPIRED":
+                error.hint = _EXPIRED_HINT
+            raise
 
     def dial(self, address: Address) -> grpc.Channel:
         """A new channel of its own; the caller closes it. Raises `IdentityError`."""
@@ -94,10 +111,22 @@ def _dial(address: Address, bundle: Bundle) -> grpc.Channel:
     return grpc.secure_channel(address.target, client_credentials(bundle), options)
 
 
+@dataclass(slots=True)
+class _Line:
+    """A channel, and the identity that it was made with."""
+
+    bundle: Bundle
+    channel: grpc.Channel
+    greeted: bool = False
+    retry_at: float = 0.0
+
+
 class Peer:
     """A server whose unary and upload verbs are called; safe from any thread.
 
-    The service's Greet is the first call on each channel; `timeout_s` is for both.
+    The service's Greet is the first call on each channel; `timeout_s` is for both. When the
+    identity was renewed a new channel is greeted before the old one is let go: while that
+    can't be done, calls go on the old one.
     """
 
     def __init__(
@@ -114,8 +143,9 @@ class Peer:
         self._greet = greet
         self.unreachable = unreachable
         self._lock = threading.Lock()
-        self._held: tuple[Bundle, grpc.Channel] | None = None
-        self._greeted: grpc.Channel | None = None
+        self._held: _Line | None = None
+        self._next: _Line | None = None
+        self.replaced = 0
 
     def call(self, verb: Verb[Req, Rep], request: Req, timeout_s: float | None) -> Rep:
         """Call a unary verb; every failure is an `EaisError`."""
@@ -132,20 +162,16 @@ class Peer:
         )
 
     def channel(self) -> grpc.Channel:
-        """The channel in use, made with the newest leaf."""
-        bundle = self._dialer.bundle()
-        with self._lock:
-            # A dropped channel ends with its last call; closing it would end them now.
-            if self._held is None or self._held[0] != bundle:
-                self._held = (bundle, _dial(self.address, bundle))
-            return self._held[1]
+        """The channel made with the newest identity."""
+        return self._newest().channel
 
     def close(self) -> None:
-        """End the channel and what is under way on it."""
+        """End the channels and what is under way on them."""
         with self._lock:
-            held, self._held = self._held, None
-        if held is not None:
-            held[1].close()
+            lines = [line for line in (self._held, self._next) if line is not None]
+            self._held = self._next = None
+        for line in lines:
+            line.channel.close()
 
     def _until(self, timeout_s: float | None) -> Deadline:
         return NEVER if timeout_s is None else Deadline(self._clock() + timeout_s)
@@ -153,16 +179,58 @@ class Peer:
     def _left_s(self, until: Deadline) -> float | None:
         return until.left_or_none(self._clock())
 
+    def _newest(self) -> _Line:
+        bundle = self._dialer.bundle()
+        with self._lock:
+            for line in (self._next, self._held):
+                if line is not None and line.bundle == bundle:
+                    return line
+            made = _Line(bundle, _dial(self.address, bundle))
+            if self._held is None:
+                self._held = made
+            else:
+                self._next = made
+            return made
+
     def _ready(self, until: Deadline) -> grpc.Channel:
-        channel = self.channel()
-        if self._greeted is not channel:
-            reply = client.call(
-                channel,
-                self._greet,
-                hello(SOFTWARE),
-                timeout_s=self._left_s(until),
-                unreachable=self.unreachable,
-            )
-            check_version(reply)
-            self._greeted = channel
-        return channel
+        """A channel that was greeted: the newest if that can be, else the one in use."""
+        line = self._newest()
+        if line.greeted:
+            return line.channel
+        with self._lock:
+            held = self._held
+        if held is None or not held.greeted:
+            self._greet_on(line, until)
+        elif line.retry_at > self._clock() or not self._could_greet(line, until):
+            return held.channel
+        self._take(line)
+        return line.channel
+
+    def _could_greet(self, line: _Line, until: Deadline) -> bool:
+        """Greet on a channel that is to take the place of one that serves."""
+        now = self._clock()
+        try:
+            self._greet_on(line, until.earlier(Deadline(now + REPLACE_WITHIN_S)))
+        except (Unavailable, DeadlineExceeded, IdentityError):
+            line.retry_at = now + REPLACE_AGAIN_S
+            return False
+        return True
+
+    def _greet_on(self, line: _Line, until: Deadline) -> None:
+        left_s = self._left_s(until)
+        reply = client.call(
+            line.channel,
+            self._greet,
+            hello(SOFTWARE),
+            timeout_s=left_s,
+            unreachable=self.unreachable,
+        )
+        check_version(reply)
+        line.greeted = True
+
+    def _take(self, line: _Line) -> None:
+        with self._lock:
+            if self._next is line:
+                # A dropped channel ends with its last call; closing it would end them now.
+                self._held, self._next = line, None
+                self.replaced += 1

@@ -28,6 +28,7 @@ from eais_client.context import Context, ContextStore
 from eais_client.dialer import Dialer, check_process, forked
 from eais_client.grpc_wire import GrpcWire
 from eais_client.instances import Instance
+from eais_client.renewal import Keeper, Renewal
 from eais_client.wire import Load, Timeout, Watch, Wire
 
 T = TypeVar("T")
@@ -37,10 +38,16 @@ MANAGER_PATIENCE_S = 5.0
 
 
 class FrontEnd:
-    """Chooses instances and holds their attachments; safe from any thread."""
+    """Chooses instances and holds their attachments; safe from any thread.
 
-    def __init__(self, wire: Wire, config: ClientConfig, tools: Tools) -> None:
+    `keeper` keeps the identity fresh once something is attached; without one it is as it is.
+    """
+
+    def __init__(
+        self, wire: Wire, config: ClientConfig, tools: Tools, keeper: Keeper | None = None
+    ) -> None:
         self._wire = wire
+        self._keeper = keeper
         self._config = config
         self._tools = tools
         self._lock = threading.Lock()
@@ -73,6 +80,8 @@ class FrontEnd:
             if self._watch is None:
                 self._watch = self._wire.watch(self)
                 self.callbacks.start()
+                if self._keeper is not None:
+                    self._keeper.start(self._renewed)
             found = self._attachments.get(instance.id)
             over = [] if found else self._without_use()
             kept = found or self._attached(instance, frontend)
@@ -98,6 +107,8 @@ class FrontEnd:
             watch, self._watch = self._watch, None
             attachments = list(self._attachments.values())
             self._attachments.clear()
+        if self._keeper is not None:
+            self._keeper.close()
         if watch is not None:
             watch.close()
         for attachment in attachments:
@@ -119,6 +130,15 @@ class FrontEnd:
         with self._lock:
             attachments = list(self._attachments.values())
         return [attachment.load() for attachment in attachments]
+
+    def _renewed(self) -> None:
+        """The identity was renewed: whatever is open goes on with it."""
+        with self._lock:
+            watch, attachments = self._watch, list(self._attachments.values())
+        if watch is not None:
+            watch.renewed()
+        for attachment in attachments:
+            attachment.renewed()
 
     def _attached(self, instance: Instance, frontend: str) -> Attachment:
         limits = self._config.limits()
@@ -181,8 +201,10 @@ def frontend_of(environ: Mapping[str, str]) -> FrontEnd:
     with _lock:
         if key not in _frontends:
             config = ClientConfig.of_environ(environ, store.file)
-            dialer = Dialer(LeafFile(store.frontend_file(context.name)))
-            _frontends[key] = FrontEnd(GrpcWire(dialer, context), config, real_tools(config))
+            leaf, tools = LeafFile(store.frontend_file(context.name)), real_tools(config)
+            wire = GrpcWire(Dialer(leaf), context)
+            keeper = Keeper(Renewal(leaf, wire.renew), tools.alarm, tools.clock)
+            _frontends[key] = FrontEnd(wire, config, tools, keeper)
         return _frontends[key]
 
 

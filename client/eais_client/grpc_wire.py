@@ -12,13 +12,13 @@ from eais.errors import DeadlineExceeded, Unavailable, UsageError
 from eais.identity import Role
 from eais.jitter import JITTER
 from eais.rpc import verbs
-from eais.rpc.v1 import listener_pb2, pool_pb2
+from eais.rpc.v1 import common_pb2, listener_pb2, pool_pb2
 from eais.rpc.verbs import Verb
 from eais_client.context import Context
 from eais_client.data_stream import GrpcDataStream
 from eais_client.dialer import Dialer, Peer
 from eais_client.instances import Address, Instance, Worker, workers_of
-from eais_client.pool_client import pool_peer
+from eais_client.pool_client import RENEW_TIMEOUT_S, pool_peer
 from eais_client.watch import GrpcWatch
 from eais_client.wire import StreamEvents, Timeout, WatchEvents
 
@@ -52,6 +52,16 @@ class GrpcWire:
         """See `Wire`."""
         reply = _asked(self._pool, verbs.POOL_LIST, pool_pb2.ListRequest(), timeout_s)
         return tuple(Instance.of_message(message) for message in reply.instances)
+
+    def renew(self, request: common_pb2.RenewRequest) -> common_pb2.RenewReply:
+        """The next leaf of this front-end, asked for with the present one."""
+        return _asked(self._pool, verbs.POOL_RENEW, request, RENEW_TIMEOUT_S)
+
+    @property
+    def replaced(self) -> int:
+        """How many channels of unary and upload verbs took the place of an older one."""
+        with self._lock:
+            return sum(peer.replaced for peer in (self._pool, *self._listeners.values()))
 
     def watch(self, events: WatchEvents) -> GrpcWatch:
         """See `Wire`."""

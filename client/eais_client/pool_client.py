@@ -19,9 +19,10 @@ from eais.deadline import Deadline, current
 from eais.errors import EaisError
 from eais.jitter import JITTER
 from eais.rpc import verbs
-from eais.rpc.v1 import hosts_pb2, pool_pb2
+from eais.rpc.v1 import common_pb2, hosts_pb2, pool_pb2
 from eais.rpc.verbs import Verb
 from eais.tls import LeafFile
+from eais_client import renewal
 from eais_client.context import Context, ContextStore
 from eais_client.dialer import Dialer, Peer
 from eais_client.instances import Instance
@@ -29,8 +30,12 @@ from eais_client.pool_status import PoolStatus
 
 Req = TypeVar("Req", bound=Message)
 Rep = TypeVar("Rep", bound=Message)
+RenewVerb = Verb[common_pb2.RenewRequest, common_pb2.RenewReply]
 
 PATIENCE_S = 10.0
+RENEW_TIMEOUT_S = 5.0
+# A command that could go on with the leaf it has doesn't wait for long.
+FRESHEN_TIMEOUT_S = 2.0
 _AGAIN = frozenset({"POOL_UNREACHABLE", "JOURNAL_UNAVAILABLE"})
 
 
@@ -103,9 +108,11 @@ class PoolClient(_ManagerClient):
     def of_context(
         cls, store: ContextStore, context: Context, *, patience_s: float = PATIENCE_S
     ) -> PoolClient:
-        """A client of the context's pool, as the context's front-end."""
-        dialer = Dialer(LeafFile(store.frontend_file(context.name)))
-        return cls(pool_peer(dialer, context), patience_s=patience_s)
+        """A client of the context's pool, as the context's front-end, renewed if it is time."""
+        leaf = LeafFile(store.frontend_file(context.name))
+        peer = pool_peer(Dialer(leaf), context)
+        freshen(leaf, peer, verbs.POOL_RENEW)
+        return cls(peer, patience_s=patience_s)
 
     def create(self, type: str) -> Instance:
         """A new instance of `type` ("cpu.2", "gpu.1-8", "auto"): BINDABLE, holding nothing."""
@@ -156,17 +163,26 @@ class OperatorClient(_ManagerClient):
     def of_context(
         cls, store: ContextStore, context: Context, *, patience_s: float = PATIENCE_S
     ) -> OperatorClient:
-        """A client of the context's pool; CERT_MISSING if the context has no operator."""
-        dialer = Dialer(LeafFile(store.operator_file(context.name)))
+        """A client of the context's pool, as its operator, renewed if it is time.
+
+        Calls raise CERT_MISSING if the context has no operator.
+        """
+        leaf = LeafFile(store.operator_file(context.name))
         peer = Peer(
-            dialer, context.management_address(), verbs.POOL_ADMIN_GREET, "POOL_UNREACHABLE"
+            Dialer(leaf), context.management_address(), verbs.POOL_ADMIN_GREET, "POOL_UNREACHABLE"
         )
+        freshen(leaf, peer, verbs.POOL_ADMIN_RENEW)
         return cls(peer, patience_s=patience_s)
 
     def status(self) -> PoolStatus:
         """Hosts, devices and shares as they are now."""
         reply = self._call(verbs.POOL_ADMIN_STATUS, hosts_pb2.PoolStatusRequest())
         return PoolStatus.of_message(reply)
+
+
+def freshen(leaf: LeafFile, peer: Caller, verb: RenewVerb) -> None:
+    """Renew the identity in `leaf` over `peer` if it is time; never raises for it."""
+    renewal.freshen(renewal.Renewal(leaf, lambda ask: peer.call(verb, ask, FRESHEN_TIMEOUT_S)))
 
 
 def pool_peer(dialer: Dialer, context: Context) -> Peer:

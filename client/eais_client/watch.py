@@ -1,7 +1,8 @@
 """The Watch: one stream to the manager that tells of this front-end's instances.
 
 It is there for as long as the process is: broken, it is begun again, for ever, and the
-data path goes on meanwhile.
+data path goes on meanwhile. When the identity was renewed a second stream is begun, and the
+first one is ended once the pool has said hello on the second.
 """
 
 from __future__ import annotations
@@ -26,61 +27,117 @@ from eais_client.wire import Load, WatchEvents
 REPORT_S = 1.0
 
 
+class _Line:
+    """One stream of the Watch: what is to be said on it, and the call."""
+
+    def __init__(self, generation: int) -> None:
+        self.generation = generation
+        # None ends it.
+        self.wants: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self.call: Any = None
+
+    def end(self) -> None:
+        """End it from this side."""
+        self.wants.put(None)
+        call = self.call
+        if call is not None:
+            call.cancel()
+
+
 class GrpcWatch:
-    """A `Watch` with a thread of its own."""
+    """A `Watch` with a thread of its own, and another one while its stream is made anew."""
 
     def __init__(self, peer: Peer, events: WatchEvents, rng: Rng) -> None:
         self._peer = peer
         self._events = events
         self._rng = rng
         self._closed = threading.Event()
-        # Of the present stream; None ends it.
-        self._wants: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-        self._call: Any = None
-        self._thread = threading.Thread(target=self._run, name="eais-watch", daemon=True)
-        self._thread.start()
+        self._lock = threading.Lock()
+        self._line = _Line(0)
+        self._open: set[_Line] = set()
+        self._newest = 0
+        self.replaced = 0
+        self._thread = self._begin(self._line)
 
     def want(self, instance: str) -> None:
         """See `Watch`."""
-        self._wants.put(instance)
+        self._line.wants.put(instance)
+
+    def renewed(self) -> None:
+        """See `Watch`."""
+        with self._lock:
+            self._newest += 1
+            generation = self._newest
+        if not self._closed.is_set():
+            self._begin(_Line(generation))
 
     def close(self) -> None:
         """See `Watch`."""
         self._closed.set()
-        self._wants.put(None)
-        call = self._call
-        if call is not None:
-            call.cancel()
+        with self._lock:
+            lines = [self._line, *self._open]
+        for line in lines:
+            line.end()
 
-    def _run(self) -> None:
+    def _begin(self, line: _Line) -> threading.Thread:
+        thread = threading.Thread(target=self._run, args=(line,), name="eais-watch", daemon=True)
+        thread.start()
+        return thread
+
+    def _run(self, line: _Line) -> None:
+        """Watch on `line`, and on others after it, until a newer thread does."""
         failures = 0
-        while not self._closed.is_set():
-            failures = 0 if self._watch_once() else failures + 1
+        while True:
+            failures = 0 if self._watch_once(line) else failures + 1
             self._closed.wait(RESTART.delay_s(max(1, failures), self._rng))
+            line = _Line(line.generation)
+            if not self._goes_on(line):
+                return
 
-    def _watch_once(self) -> bool:
+    def _goes_on(self, line: _Line) -> bool:
+        """Whether the thread of `line` is still wanted; its new line is the Watch's, if it was."""
+        with self._lock:
+            if line.generation == self._line.generation:
+                self._line = line
+            return line.generation >= self._line.generation and not self._closed.is_set()
+
+    def _watch_once(self, line: _Line) -> bool:
         """Watch until the stream breaks; whether it had begun."""
         begun = False
-        wants = self._wants = queue.SimpleQueue()
+        with self._lock:
+            self._open.add(line)
         try:
-            call = client.stream(self._peer.channel(), verbs.POOL_WATCH, self._up(wants))
-            self._call = call
+            line.call = client.stream(self._peer.channel(), verbs.POOL_WATCH, self._up(line.wants))
             if self._closed.is_set():
-                call.cancel()
-            for message in call:
+                line.end()
+            for message in line.call:
                 begun = True
-                self._take(message)
+                self._take(line, message)
         except (grpc.RpcError, EaisError):
             pass  # nobody waits for the Watch; who needs the pool asks it and hears why
         finally:
-            wants.put(None)
+            line.wants.put(None)
+            with self._lock:
+                self._open.discard(line)
         return begun
 
-    def _take(self, message: pool_pb2.WatchDown) -> None:
+    def _take(self, line: _Line, message: pool_pb2.WatchDown) -> None:
         if message.HasField("hello"):
             check_version(message.hello)
-        elif message.HasField("instance"):
+            self._take_over(line)
+        elif message.HasField("instance") and line is self._line:
+            # What an older stream had still to tell may be older than what the newer one told.
             self._events.instance(Instance.of_message(message.instance))
+
+    def _take_over(self, line: _Line) -> None:
+        """The pool said hello on `line`: an older one is ended."""
+        with self._lock:
+            older = self._line
+            if line.generation > older.generation:
+                self._line = line
+                self.replaced += 1
+        if older.generation != line.generation:
+            min(older, line, key=lambda each: each.generation).end()
 
     def _up(self, wants: queue.SimpleQueue[str | None]) -> Iterator[pool_pb2.WatchUp]:
         yield pool_pb2.WatchUp(hello=hello(SOFTWARE))

@@ -133,6 +133,10 @@ class Watch(Protocol):
         """Say that a call finds no worker of the instance."""
         ...
 
+    def renewed(self) -> None:
+        """The identity was renewed: go on with it, without missing anything meanwhile."""
+        ...
+
     def close(self) -> None:
         """End it."""
         ...

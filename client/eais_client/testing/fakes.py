@@ -174,12 +174,17 @@ class FakeWatch:
 
     def __init__(self, events: WatchEvents) -> None:
         self.wanted: list[str] = []
+        self.renewals = 0
         self.closed = False
         self._events = events
 
     def want(self, instance: str) -> None:
         """See `Watch`."""
         self.wanted.append(instance)
+
+    def renewed(self) -> None:
+        """See `Watch`."""
+        self.renewals += 1
 
     def close(self) -> None:
         """See `Watch`."""
