@@ -14,7 +14,7 @@ from enum import IntEnum
 from typing import Any, Final, NoReturn
 
 from eais.errors import UsageError
-from eais_client.ort_errors import builtin_error
+from eais_client.ort_errors import builtin_error, ort_error
 
 MAX_CONFIG_KEY = 1024
 
@@ -121,10 +121,9 @@ class SessionOptions:
         _refuse("add_external_initializers", "is not there yet; give the model's path")
 
     def register_custom_ops_library(self, path: object) -> NoReturn:
-        """Refused: no code of this machine is loaded into a worker."""
-        raise UsageError(
-            "OPTION_REFUSED", "register_custom_ops_library: a worker loads no code of its callers"
-        )
+        """Refused with OP_REFUSED: no code of this machine is loaded into a worker."""
+        text = "Failed to load library: register_custom_ops_library: no code comes with a model"
+        raise ort_error("OP_REFUSED", "Fail", text)
 
     def has_providers(self) -> bool:
         """Whether providers were added to these options: never, they go to the session."""

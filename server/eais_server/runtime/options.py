@@ -25,6 +25,8 @@ _REFUSED_KEY: Final = re.compile(
     r"|model_bytes|load_config|log_|allocators|memory_mapped|compile_only",
     re.IGNORECASE,
 )
+# Code that a session would load beside its model.
+_CODE_KEY: Final = re.compile(r"librar|custom_?op", re.IGNORECASE)
 _MAX_KEY, _MAX_VALUE = 128, 2048
 _FATAL: Final = 4
 EXTERNAL_FOLDER: Final = "session.model_external_initializers_file_folder_path"
@@ -34,7 +36,7 @@ def session_options(settings: SessionSettings, threads: int) -> onnxruntime.Sess
     """Options of a session that runs on `threads` threads, else as the caller asked.
 
     Raises:
-        ModelRejected: OPTION_REFUSED.
+        ModelRejected: OPTION_REFUSED, OP_REFUSED.
     """
     import onnxruntime as ort
 
@@ -89,10 +91,16 @@ def check_entry(key: str, value: str) -> None:
     """Refuse an entry by which a caller could reach the host's files, libraries or cores.
 
     Raises:
-        ModelRejected: OPTION_REFUSED.
+        ModelRejected: OPTION_REFUSED; OP_REFUSED for one that would load operators.
     """
     if not key or len(key) > _MAX_KEY or len(value) > _MAX_VALUE or "\0" in key + value:
         raise ModelRejected("OPTION_REFUSED", f"the option {key[:64]!r} has no legal key and value")
+    if _CODE_KEY.search(key):
+        raise ModelRejected(
+            "OP_REFUSED",
+            f"the option {key!r} would load a library of operators: no code comes with a model",
+            metadata={"op": "custom-op library"},
+        )
     if _REFUSED_KEY.search(key) or "/" in value:
         raise ModelRejected(
             "OPTION_REFUSED", f"the option {key!r} is the back-end's to set", hint="leave it out"

@@ -78,7 +78,7 @@ def test_what_cannot_travel_is_refused_clearly() -> None:
         (lambda: options.add_initializer("w", None), "UNIMPLEMENTED"),
         (lambda: options.add_external_initializers([], []), "UNIMPLEMENTED"),
         (lambda: setattr(options, "enable_profiling", True), "UNIMPLEMENTED"),
-        (lambda: options.register_custom_ops_library("/x.so"), "OPTION_REFUSED"),
+        (lambda: options.register_custom_ops_library("/x.so"), "OP_REFUSED"),
     ]
     for refuse, reason in refusals:
         with pytest.raises(EaisError) as caught:

@@ -74,7 +74,6 @@ REFUSED = [
     "session.enable_profiling",
     "session.debug_layout_transformation_DUMP",
     "session.log_severity_level",
-    "some.future.library_path",
     "",
     "x" * 200,
     "a\0b",
@@ -116,3 +115,11 @@ def test_values_that_look_like_places_are_refused(value: str) -> None:
 )
 def test_entries_that_tune_the_answer_alone_are_let_through(key: str) -> None:
     check_entry(key, "cpu:0")
+
+
+@pytest.mark.parametrize("key", ["some.future.library_path", "ep.x.Library", "session.custom_ops"])
+def test_entries_that_load_operators_are_refused_as_such(key: str) -> None:
+    with pytest.raises(ModelRejected) as caught:
+        check_entry(key, "x")
+    assert caught.value.reason == "OP_REFUSED"
+    assert caught.value.metadata == {"op": "custom-op library"}
