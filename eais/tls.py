@@ -148,6 +148,16 @@ def _renew_after(leaf: x509.Certificate) -> datetime:
     return issued + (leaf.not_valid_after_utc - issued) * (_RENEW_FROM + spread)
 
 
+def is_issued_by(leaf_pem: bytes, ca_pem: bytes) -> bool:
+    """Whether the first certificate in `leaf_pem` was signed by one of those in `ca_pem`.
+
+    Raises:
+        IdentityError: CERT_MISSING, CERT_UNREADABLE.
+    """
+    leaf = load_certificates(leaf_pem)[0]
+    return any(_issued(authority, leaf) for authority in load_certificates(ca_pem))
+
+
 def _issued(authority: x509.Certificate, leaf: x509.Certificate) -> bool:
     try:
         leaf.verify_directly_issued_by(authority)

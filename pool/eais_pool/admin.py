@@ -10,22 +10,28 @@ from eais.rpc.v1 import hosts_pb2
 from eais_pool.brain.records import DeviceRecord, HostRecord
 from eais_pool.brain.state import PoolState
 from eais_pool.pump import Pump
+from eais_pool.renewal import Issuer
 from eais_pool.service import SOFTWARE
+from eais_pool.turnover import Turnover
 from eais_pool.wire import device_message
 
 
 class AdminService:
     """The service `PoolAdmin` of one pool."""
 
-    def __init__(self, pool: str, pump: Pump) -> None:
+    def __init__(self, pool: str, pump: Pump, issuer: Issuer, turnover: Turnover) -> None:
         self._pool = pool
         self._pump = pump
+        self._issuer = issuer
+        self._turnover = turnover
 
     def bindings(self) -> list[Binding]:
         """What serves each of the service's verbs."""
         return [
             greet(verbs.POOL_ADMIN_GREET, SOFTWARE),
             unary(verbs.POOL_ADMIN_STATUS, self.status),
+            unary(verbs.POOL_ADMIN_RENEW, self._issuer.renew),
+            unary(verbs.POOL_ADMIN_ROLL_CA, self.roll_ca),
         ]
 
     async def status(
@@ -41,7 +47,15 @@ class AdminService:
             devices=[_device_use(state, host, device) for host in hosts for device in host.devices],
             instances=sum(each.state is not InstanceState.DELETED for each in instances),
             hosts=[_host_use(host) for host in hosts],
+            ca=self._turnover.state(),
         )
+
+    async def roll_ca(
+        self, request: hosts_pb2.RollCaRequest, caller: Caller
+    ) -> hosts_pb2.RollCaReply:
+        """See `PoolAdmin.RollCa`."""
+        begun = self._turnover.begin_roll()
+        return hosts_pb2.RollCaReply(ca=self._turnover.state(), begun=begun)
 
 
 def _device_use(state: PoolState, host: HostRecord, device: DeviceRecord) -> hosts_pb2.DeviceUse:

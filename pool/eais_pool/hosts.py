@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
-from datetime import datetime, timedelta
+from collections.abc import AsyncIterator, Coroutine
 
 from eais.errors import EaisError, Unavailable, UsageError
 from eais.identity import Identity
@@ -17,15 +16,18 @@ from eais.rpc import verbs
 from eais.rpc.hello import check_version, hello_reply
 from eais.rpc.server import Binding, Caller, greet, stream, unary
 from eais.rpc.v1 import hosts_pb2
-from eais_pool.authority import Authority
 from eais_pool.brain.actions import Grant, Revoke
 from eais_pool.brain.events import Event, HostJoined, HostLost
 from eais_pool.brain.records import LeaseKey, LeasePhase
 from eais_pool.pump import Pump
+from eais_pool.renewal import Issuer
 from eais_pool.service import FIRST_MESSAGE_S, SOFTWARE
 from eais_pool.wire import command_message, joined, reported
 
 log = logging.getLogger(__name__)
+
+# From the end of a line that its host has left to the Join on the next one.
+_MOVES_WITHIN_S = 5.0
 
 Reports = AsyncIterator[hosts_pb2.HostReport]
 
@@ -39,6 +41,7 @@ class Link:
     def __init__(self, host: str) -> None:
         self.host = host
         self._waiting: asyncio.Queue[hosts_pb2.HostCommand | EaisError | None] = asyncio.Queue()
+        self.replaced = asyncio.Event()
 
     def send(self, command: hosts_pb2.HostCommand) -> None:
         """Queue a command."""
@@ -75,6 +78,7 @@ class Links:
         older = self._links.get(link.host)
         self._links[link.host] = link
         if older is not None:
+            older.replaced.set()
             older.end(Unavailable("POOL_UNREACHABLE", "a newer link took this one's place"))
 
     def remove(self, link: Link) -> bool:
@@ -105,21 +109,11 @@ class Links:
 class HostsService:
     """The service `Hosts` of one pool."""
 
-    def __init__(
-        self,
-        pump: Pump,
-        links: Links,
-        authority: Authority,
-        leaf_life: timedelta,
-        wall: Callable[[], datetime],
-    ) -> None:
+    def __init__(self, pump: Pump, links: Links, issuer: Issuer) -> None:
         self._pump = pump
         self._links = links
-        self._authority = authority
-        self._leaf_life = leaf_life
-        self._wall = wall
-        # The loop itself holds tasks weakly.
-        self._reading: set[asyncio.Task[None]] = set()
+        self._issuer = issuer
+        self._tasks: set[asyncio.Task[None]] = set()
 
     def bindings(self) -> list[Binding]:
         """What serves each of the service's verbs."""
@@ -127,6 +121,7 @@ class HostsService:
             greet(verbs.HOSTS_GREET, SOFTWARE),
             stream(verbs.HOSTS_LINK, self.link),
             unary(verbs.HOSTS_SIGN_WORKER, self.sign_worker),
+            unary(verbs.HOSTS_RENEW, self._issuer.renew),
         ]
 
     async def link(self, reports: Reports, caller: Caller) -> AsyncIterator[hosts_pb2.HostCommand]:
@@ -138,9 +133,7 @@ class HostsService:
         event = joined(host, (await _first(reports, "join")).join)
         link = Link(host)
         self._links.add(link)
-        reading = asyncio.create_task(self._follow(link, event, reports))
-        self._reading.add(reading)
-        reading.add_done_callback(self._reading.discard)
+        reading = self._keep(self._follow(link, event, reports))
         try:
             async for command in link.commands():
                 yield command
@@ -151,19 +144,19 @@ class HostsService:
     async def _follow(self, link: Link, event: HostJoined, reports: Reports) -> None:
         """Have the host's Join and then its reports decided, in their order."""
         why: EaisError | None = None
+        moving = False
         try:
             await self._decide(link, event)
             log.info("host %s joined", link.host)
-            async for report in reports:
-                if not self._links.live(link):
-                    return
-                await self._decide(link, reported(link.host, report))
+            moving = await self._hear(link, reports)
         except EaisError as error:
             log.warning("the link of host %s ends: %s", link.host, error)
             why = error
         finally:
             link.end(why)
-            if self._links.remove(link):
+            if moving:
+                self._keep(self._await_next(link))
+            elif self._links.remove(link):
                 await self._lost(link.host)
 
     async def _decide(self, link: Link, event: Event) -> None:
@@ -183,6 +176,32 @@ class HostsService:
                 said = True
             await asyncio.sleep(HEAR_AGAIN_S)
 
+    async def _hear(self, link: Link, reports: Reports) -> bool:
+        """Have the reports decided until they end; whether the host goes on on another link."""
+        async for report in reports:
+            if not self._links.live(link):
+                return False
+            if report.WhichOneof("kind") == "moving":
+                return True
+            await self._decide(link, reported(link.host, report))
+        return False
+
+    async def _await_next(self, link: Link) -> None:
+        """The host has said all on this link: its Join on the next one is due soon."""
+        try:
+            async with asyncio.timeout(_MOVES_WITHIN_S):
+                await link.replaced.wait()
+        except TimeoutError:
+            if self._links.remove(link):
+                await self._lost(link.host)
+
+    def _keep(self, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
+        # The loop itself holds tasks weakly.
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
     async def _lost(self, host: str) -> None:
         log.warning("host %s is lost", host)
         try:
@@ -200,9 +219,10 @@ class HostsService:
         numbers = {share.n for share in lease.shares} if lease else set()
         if lease is None or lease.phase is LeasePhase.CLOSING or request.n not in numbers:
             raise UsageError("NOT_FOUND", "there is no such worker on a lease of this host")
-        identity = Identity.worker(self._authority.pool, request.instance, request.n)
-        leaf = self._authority.issue(identity, request.csr_pem, self._wall(), self._leaf_life)
-        return hosts_pb2.SignWorkerReply(leaf_pem=leaf, ca_pem=self._authority.ca_pem)
+        authority = self._issuer.authority
+        identity = Identity.worker(authority.pool, request.instance, request.n)
+        leaf = self._issuer.sign(caller, identity, request.csr_pem)
+        return hosts_pb2.SignWorkerReply(leaf_pem=leaf, ca_pem=authority.ca_pem)
 
 
 async def _first(reports: Reports, kind: str) -> hosts_pb2.HostReport:

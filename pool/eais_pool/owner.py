@@ -1,7 +1,8 @@
-"""The identities that live on the manager's own machine, kept fresh in their files.
+"""The identities that live on the manager's own machine, in their files.
 
-Their owners read the files again and ask nobody; elsewhere identities renew
-themselves over the wire.
+The manager makes them, and renews its own. The others renew themselves over the wire as they
+do on every machine; the manager steps in only where nobody did: an owner whose programs
+haven't run for a while, a listener that was down, has no leaf left to renew with.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from eais import tls
 from eais.errors import IdentityError
-from eais.identity import Identity
+from eais.identity import Identity, Role
 from eais_pool.authority import Authority
 
 log = logging.getLogger(__name__)
@@ -21,6 +22,9 @@ log = logging.getLogger(__name__)
 OWNER_TENANT = "default"
 OWNER = "owner"
 LOCAL_HOST = "local"
+
+# Renewal is due at 66 % of a leaf's life at the latest.
+_STEP_IN = 0.80
 
 
 def embedded_identities(pool: str, state_dir: Path, owner_dir: Path | None) -> dict[Path, Identity]:
@@ -36,7 +40,7 @@ def embedded_identities(pool: str, state_dir: Path, owner_dir: Path | None) -> d
 
 
 class Keeper:
-    """Issues leaves into files, before half to two thirds of their life is over."""
+    """Issues leaves into files: the manager's before half to two thirds of its life is over."""
 
     def __init__(
         self,
@@ -84,5 +88,20 @@ class Keeper:
             if error.reason != "CERT_MISSING":
                 log.warning("%s is made anew: %s", path.name, error)
             return True
-        ours = bundle.identity == identity and bundle.ca_pem == self._authority.ca_pem
-        return not ours or now >= bundle.renew_after
+        if bundle.identity != identity:
+            return True
+        if identity.role is Role.MANAGER:
+            # Its servers trust what the CA is now, and at once.
+            return now >= bundle.renew_after or bundle.ca_pem != self._authority.ca_pem
+        return now >= _stepped_in_after(bundle) or not self._fits(bundle)
+
+    def _fits(self, bundle: tls.Bundle) -> bool:
+        """Whether it and the pool still trust each other, as after a roll that it slept through."""
+        issued = tls.is_issued_by(bundle.leaf_pem, self._authority.ca_pem)
+        return issued and self._authority.signer_pem in bundle.ca_pem
+
+
+def _stepped_in_after(bundle: tls.Bundle) -> datetime:
+    """When whoever has this identity should long have renewed it."""
+    issued = bundle.not_before + tls.CLOCK_SKEW
+    return issued + (bundle.not_after - issued) * _STEP_IN

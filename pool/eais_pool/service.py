@@ -20,6 +20,7 @@ from eais_pool.brain.records import InstanceRecord, InstanceView, OpVerb
 from eais_pool.brain.verbs import not_found
 from eais_pool.brain.views import view_of
 from eais_pool.pump import Pump
+from eais_pool.renewal import Issuer
 from eais_pool.watchers import FrontEnd, Watcher, Watchers
 from eais_pool.wire import instance_message
 
@@ -30,10 +31,11 @@ FIRST_MESSAGE_S = 10.0
 class PoolService:
     """The service `Pool` of one pool."""
 
-    def __init__(self, pool: str, pump: Pump, watchers: Watchers) -> None:
+    def __init__(self, pool: str, pump: Pump, watchers: Watchers, issuer: Issuer) -> None:
         self._pool = pool
         self._pump = pump
         self._watchers = watchers
+        self._issuer = issuer
         self._vnic_driver = pump.settings.vnic_driver
 
     def bindings(self) -> list[Binding]:
@@ -49,6 +51,7 @@ class PoolService:
             unary(verbs.POOL_DESCRIBE, self.describe),
             unary(verbs.POOL_LIST, self.list_instances),
             stream(verbs.POOL_WATCH, self.watch),
+            unary(verbs.POOL_RENEW, self._issuer.renew),
         ]
 
     async def create(

@@ -11,13 +11,13 @@ import time
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import grpc.aio as aio
 
 from eais import files, tls
-from eais.channel import KEEPALIVE_MS, LINE_KEEPALIVE_MS, server_options
+from eais.channel import LINE_KEEPALIVE, SERVER_KEEPALIVE, Keepalive, server_options
 from eais.errors import Unavailable
 from eais.identity import Identity
 from eais.ports import cannot_bind, to_try
@@ -38,8 +38,10 @@ from eais_pool.owner import Keeper, embedded_identities
 from eais_pool.place import Place, load_place, lock, new_pool_name, save_place
 from eais_pool.policy.first_fit import FirstFit
 from eais_pool.pump import Pump
+from eais_pool.renewal import Issuer
 from eais_pool.service import PoolService
 from eais_pool.store import Store
+from eais_pool.turnover import Turnover
 from eais_pool.watchers import Watchers
 from eais_pool.wire import endpoint_message
 
@@ -103,6 +105,7 @@ class Manager:
     place: Place
     pump: Pump
     authority: Authority
+    _turnover: Turnover
 
     def __init__(
         self,
@@ -113,6 +116,7 @@ class Manager:
         quotas: Quotas | None = None,
         world: World | None = None,
         reach: Reach = nowhere,
+        test_leaf_life: timedelta | None = None,
     ) -> None:
         self._state_dir = state_dir
         self._own_dir = state_dir / "manager"
@@ -121,6 +125,8 @@ class Manager:
         self._quotas = quotas or Quotas()
         self._world = world or World(boot_id=boot_id())
         self._reach = reach
+        # A test's is shorter than any that can be set.
+        self._leaf_life = test_leaf_life or config.leaf_life
         self._links = Links()
         self._watchers = Watchers()
         self._held = ExitStack()
@@ -162,19 +168,19 @@ class Manager:
     async def _start(self) -> None:
         plan = self._take_place()
         self.authority = Authority.open(self._state_dir / "ca", self.place.pool, self._world.wall())
-        keeper = self._keep_identities()
+        self._turnover = self._keep_identities()
         self.pump = self._open_pump(plan)
         self._spawn("pump", self.pump.run())
         await self.pump.begin(ManagerStarted(self._world.boot_id))
         address = plan.host(MANAGER_OFFSET)
-        user = await self._serve("user", self._user_bindings(), address, KEEPALIVE_MS)
+        user = await self._serve("user", self._user_bindings(), address, SERVER_KEEPALIVE)
         management = await self._serve(
-            "management", self._management_bindings(), address, LINE_KEEPALIVE_MS
+            "management", self._management_bindings(), address, LINE_KEEPALIVE
         )
         self._keep(replace(self.place, user_port=user.port, management_port=management.port))
         self._write_ready(user, management)
         self._spawn("tick", self._tick())
-        self._spawn("identities", _refresh(keeper))
+        self._spawn("identities", self._turnover.run())
         log.info("pool %s: serving on %s, %d", self.place.pool, address, user.port)
 
     def _take_place(self) -> AddressPlan:
@@ -200,16 +206,18 @@ class Manager:
             except OSError as error:
                 log.error("the ports can't be written down: %s", error)
 
-    def _keep_identities(self) -> Keeper:
+    def _keep_identities(self) -> Turnover:
         places = embedded_identities(self.place.pool, self._state_dir, self._owner_dir)
-        keeper = Keeper(self.authority, places, self._config.leaf_life, self._world.wall)
+        keeper = Keeper(self.authority, places, self._leaf_life, self._world.wall)
+        turnover = Turnover(self.authority, keeper, self._leaf_life, self._world.wall)
+        turnover.advance()
         try:
             keeper.refresh()
         except OSError as error:
             if not (self._own_dir / "identity.pem").exists():
                 raise
             log.error("identities of this machine can't be written: %s", error)
-        return keeper
+        return turnover
 
     def _open_pump(self, plan: AddressPlan) -> Pump:
         store = Store(
@@ -230,23 +238,27 @@ class Manager:
         self._opened = True
         return pump
 
+    @property
+    def _issuer(self) -> Issuer:
+        return Issuer(self.authority, self._leaf_life, self._world.wall)
+
     def _user_bindings(self) -> list[Binding]:
-        return PoolService(self.place.pool, self.pump, self._watchers).bindings()
+        service = PoolService(self.place.pool, self.pump, self._watchers, self._issuer)
+        return service.bindings()
 
     def _management_bindings(self) -> list[Binding]:
-        hosts = HostsService(
-            self.pump, self._links, self.authority, self._config.leaf_life, self._world.wall
-        )
-        return [*hosts.bindings(), *AdminService(self.place.pool, self.pump).bindings()]
+        hosts = HostsService(self.pump, self._links, self._issuer)
+        admin = AdminService(self.place.pool, self.pump, self._issuer, self._turnover)
+        return [*hosts.bindings(), *admin.bindings()]
 
     async def _serve(
-        self, plane: str, bindings: Iterable[Binding], address: str, keepalive_ms: int
+        self, plane: str, bindings: Iterable[Binding], address: str, keepalive: Keepalive
     ) -> Endpoint:
         """A plane's server at `address`: on the port that is set, or had before, or on any."""
         key = f"{plane}_port"
         fixed: int = getattr(self._config, key)
         for wanted in to_try(fixed, getattr(self.place, key)):
-            server = aio.server(options=server_options(keepalive_ms))
+            server = aio.server(options=server_options(keepalive))
             server.add_generic_rpc_handlers(generic_handlers(self.place.pool, bindings))
             leaf = tls.LeafFile(self._own_dir / "identity.pem")
             try:
@@ -286,9 +298,3 @@ class Manager:
                 await self.pump.submit(Tick(self._links.hosts))
             except Unavailable as error:
                 log.warning("%s", error)
-
-
-async def _refresh(keeper: Keeper) -> None:
-    while True:
-        await asyncio.sleep(keeper.interval_s)
-        keeper.refresh_or_log()

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import grpc.aio as aio
@@ -24,7 +24,7 @@ from eais_pool.brain.actions import Grant, Revoke
 from eais_pool.brain.events import Event, GrantAccepted, GrantFailed, Released
 from eais_pool.brain.records import HeldLease, SharePick
 from eais_pool.config import ManagerConfig
-from eais_pool.serving import READY_FILE, Manager
+from eais_pool.serving import READY_FILE, Manager, World
 from eais_pool.testing.brains import FakeHost
 from eais_pool.wire import device_message
 
@@ -220,11 +220,24 @@ class RunningManager:
 
 @contextlib.asynccontextmanager
 async def in_process_manager(
-    directory: Path, config: ManagerConfig | None = None
+    directory: Path,
+    config: ManagerConfig | None = None,
+    *,
+    leaf_life: timedelta | None = None,
+    world: World | None = None,
 ) -> AsyncIterator[RunningManager]:
-    """A real manager in this event loop, with its state below `directory`; ends with the block."""
+    """A real manager in this event loop, with its state below `directory`; ends with the block.
+
+    `leaf_life` may be shorter than any that can be set.
+    """
     state_dir, owner_dir = directory / "pool", directory / "owner"
-    manager = Manager(state_dir, owner_dir, config or ManagerConfig.for_test())
+    manager = Manager(
+        state_dir,
+        owner_dir,
+        config or ManagerConfig.for_test(),
+        world=world,
+        test_leaf_life=leaf_life,
+    )
     await manager.start()
     try:
         yield RunningManager(manager, state_dir, owner_dir)

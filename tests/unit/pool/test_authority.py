@@ -13,7 +13,9 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from eais import tls
 from eais.errors import IdentityError
 from eais.identity import Identity, identity_of_leaf
-from eais_pool.authority import CA_LIFE, MAX_LEAF_LIFE, Authority
+from eais_pool.authority import Authority
+from eais_pool.brain.ca_roll import MAX_LEAF_LIFE
+from eais_pool.ca import CA_LIFE
 
 NOW = datetime(2026, 1, 1, 12, 0, 0, 5, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -163,7 +165,7 @@ def test_a_ca_that_will_not_do(authority: Authority, tmp_path: Path) -> None:
     whole = file.read_bytes()
     other = Authority.create(tmp_path / "other", "pool", NOW)
     leaf = authority.bundle(IDENTITIES[0], NOW)
-    key = tls.split_pem(whole, "")[0]
+    key = tls.key_to_pem(tls.key_from_pem(whole))
     for data, reason in [
         (b"", "CERT_UNREADABLE"),
         (whole[:-40], "CERT_UNREADABLE"),

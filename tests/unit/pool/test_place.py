@@ -179,7 +179,7 @@ def test_the_embedded_pools_identities(tmp_path: Path) -> None:
     }
 
 
-def test_identities_are_made_kept_and_renewed_in_time(tmp_path: Path) -> None:
+def test_the_manager_renews_its_own_and_steps_in_where_nobody_did(tmp_path: Path) -> None:
     clock = Clock()
     fresh, places = keeper(tmp_path, clock)
     fresh.refresh()
@@ -190,10 +190,47 @@ def test_identities_are_made_kept_and_renewed_in_time(tmp_path: Path) -> None:
     assert {path: path.read_bytes() for path in places} == first
     clock.now = NOW + HOUR * 0.67
     fresh.refresh()
+    renewed = [path for path in places if path.read_bytes() != first[path]]
+    assert renewed == [tmp_path / "s" / "manager" / "identity.pem"]
+    clock.now = NOW + HOUR * 0.81
+    fresh.refresh()
     for path in places:
         assert path.read_bytes() != first[path]
-        assert tls.load_bundle(path).not_after > clock.now + HOUR * 0.99
-    assert 0.67 * HOUR.total_seconds() + fresh.interval_s < HOUR.total_seconds()
+        assert tls.load_bundle(path).not_after > clock.now + HOUR * 0.85
+    assert 0.81 * HOUR.total_seconds() + fresh.interval_s < HOUR.total_seconds()
+
+
+def test_what_renewed_itself_is_left_alone(tmp_path: Path) -> None:
+    clock = Clock()
+    authority = Authority.open(tmp_path / "s" / "ca", "demo-1", NOW)
+    places = embedded_identities("demo-1", tmp_path / "s", tmp_path / "o")
+    fresh = Keeper(authority, places, HOUR, clock)
+    fresh.refresh()
+    path = tmp_path / "o" / "frontend.pem"
+    tls.save_bundle(path, authority.bundle(places[path], NOW + HOUR * 0.6))
+    own = path.read_bytes()
+    clock.now = NOW + HOUR * 0.99
+    fresh.refresh()
+    assert path.read_bytes() == own
+
+
+def test_an_identity_that_slept_through_a_roll_is_made_anew(tmp_path: Path) -> None:
+    clock = Clock()
+    authority = Authority.open(tmp_path / "s" / "ca", "demo-1", NOW)
+    authority.set_leaf_life(HOUR / 4, NOW)
+    places = embedded_identities("demo-1", tmp_path / "s", tmp_path / "o")
+    fresh = Keeper(authority, places, HOUR * 24, clock)
+    fresh.refresh()
+    first = {path: path.read_bytes() for path in places}
+    authority.begin_roll(clock.now)
+    fresh.refresh()
+    changed = [path.parent.name for path in places if path.read_bytes() != first[path]]
+    assert changed == ["manager"], "the old one signs: others have time"
+    clock.now += HOUR / 4
+    assert authority.advance(clock.now)
+    fresh.refresh()
+    assert all(tls.load_bundle(path).ca_pem == authority.ca_pem for path in places)
+    assert all(path.read_bytes() != first[path] for path in places)
 
 
 @pytest.mark.parametrize("how", ["gone", "garbage", "open", "other", "future"])
