@@ -9,6 +9,7 @@ the last one before a crash (`eais_server.testing.disk`).
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import stat
@@ -181,6 +182,17 @@ def remove_leftovers(directory: Path) -> int:
             leftover.unlink()
             removed += 1
     return removed
+
+
+def open_lock(path: Path) -> int:
+    """A descriptor of the lock file at `path`, made if need be. Raises OSError."""
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE_FILE)
+    except OSError as error:
+        if error.errno != errno.EROFS:
+            raise
+    # To hold a lock is no write: what is on a read-only disk can be served.
+    return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
 
 
 def sync_dir(path: Path, disk: DiskOps = DISK) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 import re
@@ -72,20 +71,10 @@ def lock(directory: Path) -> int:
     Raises:
         ConfigError: LOCKED, when another process holds it.
     """
-    fd = _open_lock(directory / _LOCK)
+    fd = files.open_lock(directory / _LOCK)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(fd)
         raise ConfigError("LOCKED", "another manager of this pool is running") from None
     return fd
-
-
-def _open_lock(path: Path) -> int:
-    try:
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, files.PRIVATE_FILE)
-    except OSError as error:
-        if error.errno != errno.EROFS:
-            raise
-    # A lock needs no write: the pool can be read as long as its disk is read-only.
-    return os.open(path, os.O_RDONLY | os.O_CLOEXEC)

@@ -24,7 +24,7 @@ from typing import IO
 
 from setproctitle import setproctitle
 
-from eais import config
+from eais import config, files
 from eais.errors import ConfigError, EaisError
 from eais.parent import end_with_parent
 from eais.standard_streams import hold_standard_streams, leave, tell
@@ -71,17 +71,23 @@ def take_lock(state_dir: Path) -> IO[str]:
     directory can't be used.
     """
     try:
-        state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        lock = (state_dir / LOCK_NAME).open("a+")
+        files.private_dir(state_dir)
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+        lock = os.fdopen(os.open(state_dir / LOCK_NAME, flags, 0o600), "r+")
     except OSError as error:
-        raise ConfigError("STATE_DIR", f"{state_dir}: {error.strerror}") from None
+        text = f"{error.filename}: {error.strerror}" if error.strerror else str(error)
+        raise ConfigError("STATE_DIR", text) from None
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         raise ConfigError("LOCKED", "this pool is already running on this machine") from None
-    lock.truncate(0)
-    lock.write(str(os.getpid()))
-    lock.flush()
+    pid = str(os.getpid()).encode()
+    try:
+        # Over what is there: on a full disk, what is emptied first may get no byte back.
+        os.pwrite(lock.fileno(), pid, 0)
+        lock.truncate(len(pid))
+    except OSError as error:
+        raise ConfigError("STATE_DIR", f"{state_dir}: {error.strerror}") from None
     return lock
 
 

@@ -172,8 +172,9 @@ def _on_news(draft: Draft, event: WorkersChanged | SessionsChanged | UsageReport
     is_open = lease.phase is LeasePhase.OPEN
     match event:
         case UsageReported():
-            if event.usage != lease.usage:
-                draft.record(facts.LeaseUsage(*lease.key, event.usage))
+            usage = event.usage.at_least(lease.usage)
+            if usage != lease.usage:
+                draft.record(facts.LeaseUsage(*lease.key, usage))
         case WorkersChanged():
             if is_open and event.workers != lease.workers:
                 draft.record(facts.LeaseWorkers(*lease.key, event.workers))

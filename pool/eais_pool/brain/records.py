@@ -155,6 +155,15 @@ class UsageRecord:
     bytes_out: int = 0
     busy_ns: int = 0
 
+    def at_least(self, other: UsageRecord) -> UsageRecord:
+        """Each counter, or that of `other` if it is larger: a host may lose its file of them."""
+        return UsageRecord(
+            max(self.requests, other.requests),
+            max(self.bytes_in, other.bytes_in),
+            max(self.bytes_out, other.bytes_out),
+            max(self.busy_ns, other.busy_ns),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class LeaseRecord:

@@ -40,7 +40,6 @@ class Planes:
 
         Raises:
             ConfigError: PORT, a port that is wanted can't be bound, or none at that address.
-            OSError: the ports can't be kept.
         """
         address, kept = wanted.address, load_place(file, wanted.address)
         bind = partial(_bind, pool, address, identity)
@@ -50,7 +49,7 @@ class Planes:
         )
         place = Place(address, user_port, port)
         if place != kept:
-            save_place(file, place)
+            _keep(file, place)
         return cls(user_server, server, place)
 
     async def start(self) -> None:
@@ -88,6 +87,14 @@ def _bind(
             return server, bound
         log.warning("port %s of %s can't be bound", wanted or "(any)", address)
     raise cannot_bind(key, address, fixed)
+
+
+def _keep(file: Path, place: Place) -> None:
+    try:
+        save_place(file, place)
+    except OSError as error:
+        # Who looks for this listener hears of its ports from the pool.
+        log.error("the ports can't be written down, the next start chooses anew: %s", error)
 
 
 def _host(address: str) -> str:

@@ -76,7 +76,7 @@ def hold_lock(directory: Path) -> Iterator[None]:
     """
     try:
         files.private_dir(directory)
-        lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        lock = files.open_lock(directory / "lock")
     except OSError as error:
         raise unusable(directory, error) from None
     try:

@@ -37,6 +37,8 @@ class Upkeep:
         self._openings = openings
         self._workers = workers
         self._now = now
+        # Whose counters wait for the disk: that is logged once.
+        self._unsaid: set[str] = set()
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -59,9 +61,18 @@ class Upkeep:
             try:
                 await self._host.durable(self._host.files.save_usage, instance, record)
             except OSError as error:
-                log.error("the counters of %s can't be written: %s", instance, error)
+                self._unwritten(instance, error)
+                continue
+            self._unsaid.discard(instance)
             usage = messages.usage(instance, record)
             self._host.report(hosts_pb2.HostReport(usage=usage))
+
+    def _unwritten(self, instance: str, error: OSError) -> None:
+        """What isn't on disk isn't told: after a restart it would be less again."""
+        self._host.meter.untell(instance)
+        if instance not in self._unsaid:
+            log.error("the counters of %s can't be written, they wait: %s", instance, error)
+        self._unsaid.add(instance)
 
     async def _renew_leaves(self) -> None:
         """Renew what is past half of its life; when the pool can't be reached, next time."""

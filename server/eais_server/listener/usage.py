@@ -103,6 +103,12 @@ class UsageMeter:
                 found[instance] = UsageRecord(account.epoch, total)
         return found
 
+    def untell(self, instance: str) -> None:
+        """The lease's counters couldn't be told: they count as changed."""
+        account = self._accounts.get(instance)
+        if account:
+            account.told = None
+
     def forget_told(self) -> None:
         """Whoever was told is gone: all leases count as changed."""
         for account in self._accounts.values():
