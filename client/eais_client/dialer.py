@@ -21,6 +21,7 @@ from google.protobuf.message import Message
 from eais import channel as tuning
 from eais.deadline import NEVER, Deadline
 from eais.errors import DeadlineExceeded, IdentityError, Unavailable, UsageError
+from eais.identity import Identity, Role
 from eais.rpc import client
 from eais.rpc.hello import check_version, hello
 from eais.rpc.v1 import common_pb2
@@ -49,25 +50,42 @@ def utc_now() -> datetime:
 
 
 class Dialer:
-    """Makes channels with the identity in one file, reading it again when it changed."""
+    """Makes channels with the identity in one file, reading it again when it changed.
 
-    def __init__(self, leaf: LeafFile, wall: Callable[[], datetime] = utc_now) -> None:
+    `pool` and `role` are what the identity must be of: no server would say what is wrong.
+    """
+
+    def __init__(
+        self,
+        leaf: LeafFile,
+        pool: str,
+        role: Role = Role.FRONTEND,
+        wall: Callable[[], datetime] = utc_now,
+    ) -> None:
         self._leaf = leaf
+        self._pool = pool
+        self._role = role
         self._wall = wall
 
     def bundle(self) -> Bundle:
         """The identity now, found to be usable.
 
         Raises `IdentityError` CERT_MISSING, CERT_EXPIRED, CERT_NOT_YET_VALID,
-        CERT_KEY_MISMATCH, ... as `eais.tls`.
+        CERT_KEY_MISMATCH, ... as `eais.tls`; CERT_IDENTITY for another pool's or role's.
         """
         try:
             bundle = self._leaf.current()
         except IdentityError as error:
             error.hint = error.hint or _NO_IDENTITY_HINT
             raise
+        self._check_name(bundle.identity)
         self._check_validity(bundle)
         return bundle
+
+    def _check_name(self, identity: Identity) -> None:
+        if (identity.pool, identity.role) != (self._pool, self._role):
+            text = f"{identity.uri} is not the identity of a {self._role} of pool {self._pool}"
+            raise IdentityError("CERT_IDENTITY", text, hint=_NO_IDENTITY_HINT)
 
     def _check_validity(self, bundle: Bundle) -> None:
         try:

@@ -202,7 +202,7 @@ def frontend_of(environ: Mapping[str, str]) -> FrontEnd:
         if key not in _frontends:
             config = ClientConfig.of_environ(environ, store.file)
             leaf, tools = LeafFile(store.frontend_file(context.name)), real_tools(config)
-            wire = GrpcWire(Dialer(leaf), context)
+            wire = GrpcWire(Dialer(leaf, context.pool), context)
             keeper = Keeper(Renewal(leaf, wire.renew), tools.alarm, tools.clock)
             _frontends[key] = FrontEnd(wire, config, tools, keeper)
         return _frontends[key]

@@ -8,8 +8,7 @@ from typing import TypeVar
 
 from google.protobuf.message import Message
 
-from eais.errors import DeadlineExceeded, Unavailable, UsageError
-from eais.identity import Role
+from eais.errors import DeadlineExceeded, Unavailable
 from eais.jitter import JITTER
 from eais.rpc import verbs
 from eais.rpc.v1 import common_pb2, listener_pb2, pool_pb2
@@ -37,10 +36,7 @@ class GrpcWire:
 
     def frontend(self) -> str:
         """See `Wire`."""
-        identity = self._dialer.bundle().identity
-        if identity.role is not Role.FRONTEND:
-            raise UsageError("ARGUMENT", f"the identity is a {identity.role}'s, not a front-end's")
-        return identity.name
+        return self._dialer.bundle().identity.name
 
     def describe(self, instance: str, timeout_s: Timeout) -> Instance:
         """See `Wire`."""

@@ -17,6 +17,7 @@ from google.protobuf.message import Message
 from eais.backoff import RETRY, Rng
 from eais.deadline import Deadline, current
 from eais.errors import EaisError
+from eais.identity import Role
 from eais.jitter import JITTER
 from eais.rpc import verbs
 from eais.rpc.v1 import common_pb2, hosts_pb2, pool_pb2
@@ -110,7 +111,7 @@ class PoolClient(_ManagerClient):
     ) -> PoolClient:
         """A client of the context's pool, as the context's front-end, renewed if it is time."""
         leaf = LeafFile(store.frontend_file(context.name))
-        peer = pool_peer(Dialer(leaf), context)
+        peer = pool_peer(Dialer(leaf, context.pool), context)
         freshen(leaf, peer, verbs.POOL_RENEW)
         return cls(peer, patience_s=patience_s)
 
@@ -168,8 +169,9 @@ class OperatorClient(_ManagerClient):
         Calls raise CERT_MISSING if the context has no operator.
         """
         leaf = LeafFile(store.operator_file(context.name))
+        dialer = Dialer(leaf, context.pool, Role.OPERATOR)
         peer = Peer(
-            Dialer(leaf), context.management_address(), verbs.POOL_ADMIN_GREET, "POOL_UNREACHABLE"
+            dialer, context.management_address(), verbs.POOL_ADMIN_GREET, "POOL_UNREACHABLE"
         )
         freshen(leaf, peer, verbs.POOL_ADMIN_RENEW)
         return cls(peer, patience_s=patience_s)

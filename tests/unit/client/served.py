@@ -77,7 +77,7 @@ class Rig:
 
     def dialer(self) -> Dialer:
         """A front-end's dialer."""
-        return Dialer(self.leaf(Identity.frontend(POOL, "default", "owner")))
+        return Dialer(self.leaf(Identity.frontend(POOL, "default", "owner")), POOL)
 
 
 def now() -> datetime.datetime:

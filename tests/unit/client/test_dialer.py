@@ -205,8 +205,33 @@ def refused(dialer: Dialer) -> IdentityError:
 
 
 def test_a_missing_identity_says_how_to_get_one(tmp_path: Path) -> None:
-    error = refused(Dialer(tls.LeafFile(tmp_path / "none.pem")))
+    error = refused(Dialer(tls.LeafFile(tmp_path / "none.pem"), POOL))
     assert error.reason == "CERT_MISSING"
+    assert "eais pool up" in error.hint
+
+
+@pytest.mark.parametrize(
+    "identity",
+    [
+        Identity.operator(POOL, "owner"),
+        Identity.listener(POOL, "local"),
+        Identity.frontend("other-0002", "default", "owner"),
+    ],
+)
+def test_an_identity_of_another_role_or_pool_is_found(
+    served: Rig, tmp_path: Path, identity: Identity
+) -> None:
+    authority = Authority.create(tmp_path / "of", identity.pool, now())
+    error = refused(Dialer(served.leaf(identity, authority), POOL))
+    assert error.reason == "CERT_IDENTITY"
+    assert f"a frontend of pool {POOL}" in error.message
+
+
+def test_a_leaf_that_has_just_ended_is_not_shown(served: Rig) -> None:
+    file = served.leaf(OWNER)
+    clock = file.current().not_after + datetime.timedelta(seconds=1)
+    error = refused(Dialer(file, POOL, wall=lambda: clock))
+    assert error.reason == "CERT_EXPIRED"
     assert "eais pool up" in error.hint
 
 
@@ -215,7 +240,7 @@ def test_a_leaf_out_of_its_time_is_found_before_dialling(
     served: Rig, days: int, reason: str
 ) -> None:
     clock = now() + datetime.timedelta(days=days)
-    assert refused(Dialer(served.leaf(OWNER), lambda: clock)).reason == reason
+    assert refused(Dialer(served.leaf(OWNER), POOL, wall=lambda: clock)).reason == reason
 
 
 def test_a_key_that_is_not_the_leafs_is_found(served: Rig, tmp_path: Path) -> None:
@@ -224,7 +249,7 @@ def test_a_key_that_is_not_the_leafs_is_found(served: Rig, tmp_path: Path) -> No
     path = tmp_path / "mixed.pem"
     path.write_bytes(one.key_pem + other.leaf_pem + one.ca_pem)
     path.chmod(0o600)
-    assert refused(Dialer(tls.LeafFile(path))).reason == "CERT_KEY_MISMATCH"
+    assert refused(Dialer(tls.LeafFile(path), POOL)).reason == "CERT_KEY_MISMATCH"
 
 
 def test_a_leaf_of_another_ca_is_found(served: Rig, tmp_path: Path) -> None:
@@ -233,7 +258,7 @@ def test_a_leaf_of_another_ca_is_found(served: Rig, tmp_path: Path) -> None:
     path = tmp_path / "stranger.pem"
     path.write_bytes(bundle.key_pem + bundle.leaf_pem + served.authority.ca_pem)
     path.chmod(0o600)
-    assert refused(Dialer(tls.LeafFile(path))).reason == "CERT_UNTRUSTED"
+    assert refused(Dialer(tls.LeafFile(path), POOL)).reason == "CERT_UNTRUSTED"
 
 
 class Told:
@@ -312,7 +337,7 @@ from eais.errors import EaisError
 from eais_client.dialer import Dialer
 from eais_client.instances import Address
 from pathlib import Path
-dialer = Dialer(tls.LeafFile(Path(sys.argv[1])))
+dialer = Dialer(tls.LeafFile(Path(sys.argv[1])), "test-0001")
 dialer.dial(Address("127.0.0.1", 1, "x")).close()
 child = os.fork()
 if child == 0:

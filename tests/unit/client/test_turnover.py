@@ -60,10 +60,10 @@ class Manager:
         name = caller.identity.name
         if name in self.refuses:
             raise make_error("PERMISSION_DENIED", "not yet")
-        yield pool_pb2.WatchDown(hello=hello_reply("eais-manager"))
-        yield pool_pb2.WatchDown(instance=instance_message(fake_instance(f"ei-{name}")))
         self.watchers.put(("began", name))
         try:
+            yield pool_pb2.WatchDown(hello=hello_reply("eais-manager"))
+            yield pool_pb2.WatchDown(instance=instance_message(fake_instance(f"ei-{name}")))
             async for up in requests:
                 if up.HasField("want"):
                     self.watchers.put(("wants", name))
