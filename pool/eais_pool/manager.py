@@ -16,6 +16,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from pathlib import Path
 
 from setproctitle import setproctitle
@@ -61,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--config", type=Path, help="a TOML file with a [manager] table")
     parser.add_argument("--parent-pid", type=int, help="end when this process does")
     parser.add_argument("--test-failpoints", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--test-leaf-life-s", type=float, help=argparse.SUPPRESS)
     return parser
 
 
@@ -98,7 +100,15 @@ def _run(given: argparse.Namespace) -> int:
     settings = config.load(ManagerConfig, table="manager", flags={}, environ=os.environ, file=file)
     reach = die_at_named_in(given.test_failpoints) if given.test_failpoints else nowhere
     quotas = read_quotas(file)
-    manager = Manager(given.state_dir, given.owner_dir, settings, quotas=quotas, reach=reach)
+    seconds = given.test_leaf_life_s
+    manager = Manager(
+        given.state_dir,
+        given.owner_dir,
+        settings,
+        quotas=quotas,
+        reach=reach,
+        test_leaf_life=timedelta(seconds=seconds) if seconds else None,
+    )
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         notifier = Notifier.from_environ(os.environ, os.getpid())
         code = runner.run(serve(manager, notifier))

@@ -38,13 +38,17 @@ READY_NAME = "ready.json"
 
 @dataclass(frozen=True, slots=True)
 class SupervisorPlan:
-    """What to keep running, and where its state is."""
+    """What to keep running, and where its state is.
+
+    `test_leaf_life_s` is the manager's, seconds; None but in tests.
+    """
 
     state_dir: Path
     owner_dir: Path
     config: Path | None
     listener: bool
     patience: restarts.Patience
+    test_leaf_life_s: float | None = None
 
     def commands(self, pid: int) -> Mapping[str, list[str]]:
         """The programs' command lines; each ends when process `pid` does."""
@@ -52,6 +56,8 @@ class SupervisorPlan:
         common = ["--parent-pid", str(pid), *(["--config", str(self.config)] * bool(self.config))]
         ready = str(self.state_dir / READY_NAME)
         manager = [*python, "eais_pool.manager", "--state-dir", str(self.state_dir)]
+        if self.test_leaf_life_s is not None:
+            manager += ["--test-leaf-life-s", str(self.test_leaf_life_s)]
         listener = [
             *python,
             "eais_server.listener",
@@ -218,6 +224,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--config", type=Path)
     parser.add_argument("--no-listener", action="store_true")
     parser.add_argument("--parent-pid", type=int, help="end when this process does")
+    parser.add_argument("--test-leaf-life-s", type=float, help=argparse.SUPPRESS)
     given = parser.parse_args(argv)
     setproctitle("eais-supervisor")
     if given.parent_pid and not end_with_parent(given.parent_pid, signal.SIGTERM):
@@ -243,7 +250,12 @@ def _plan(given: argparse.Namespace) -> SupervisorPlan:
     )
     patience = restarts.Patience(watchdog_s=settings.watchdog_s)
     return SupervisorPlan(
-        given.state_dir, given.owner_dir, given.config, not given.no_listener, patience
+        given.state_dir,
+        given.owner_dir,
+        given.config,
+        not given.no_listener,
+        patience,
+        given.test_leaf_life_s,
     )
 
 

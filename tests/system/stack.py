@@ -147,8 +147,16 @@ class Stack:
 
 
 @contextlib.contextmanager
-def embedded_pool(root: Path, config: str = "[listener]\ncpu_cores = 4\n") -> Iterator[Stack]:
-    """Start a pool below `root`, wait for its listener, and end it afterwards."""
+def embedded_pool(
+    root: Path,
+    config: str = "[listener]\ncpu_cores = 4\n",
+    *,
+    leaf_life_s: float | None = None,
+) -> Iterator[Stack]:
+    """Start a pool below `root`, wait for its listener, and end it afterwards.
+
+    `leaf_life_s`: of the pool's leaves; None as in the configuration.
+    """
     state, config_dir = root / "state", root / "config"
     owner = config_dir / "contexts" / "local"
     for folder in (state, owner):
@@ -156,6 +164,7 @@ def embedded_pool(root: Path, config: str = "[listener]\ncpu_cores = 4\n") -> It
     file = root / "pool.toml"
     file.write_text(config)
     places = ["--state-dir", str(state), "--owner-dir", str(owner), "--config", str(file)]
+    places += ["--test-leaf-life-s", str(leaf_life_s)] if leaf_life_s else []
     with (state / "supervisor.log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "eais_pool.supervisor", *places],
