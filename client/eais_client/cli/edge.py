@@ -39,6 +39,7 @@ def run(app: Callable[..., object], argv: Sequence[str], outside: Outside) -> in
         code = error.code if isinstance(error.code, int) else 0
         return _silence(outside.stdout) if code == 1 else code
     except Exception as error:  # noqa: BLE001 - the edge: nothing may leave as a traceback
+        _name_stdout(error, outside.stdout)
         return _tell(error, outside.stderr, debug)
     return result if isinstance(result, int) else 0
 
@@ -55,6 +56,15 @@ def as_eais_error(error: Exception) -> EaisError:
     if isinstance(error, PermissionError):
         return ConfigError("STATE_DIR", str(error))
     return RemoteError("BUG", f"{type(error).__name__}: {error}", hint=_AGAIN)
+
+
+def _name_stdout(error: Exception, stdout: TextIO) -> None:
+    """Let an error of writing help to standard output say so: it still can't be written."""
+    if isinstance(error, OSError) and error.filename is None:
+        try:
+            stdout.flush()
+        except OSError:
+            error.filename = "standard output"
 
 
 def _usage(error: Exception) -> UsageError:

@@ -12,10 +12,12 @@ import json
 import os
 import re
 import sys
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from eais import files
 from eais.errors import ConfigError, EaisError, RemoteError, Unavailable, make_error
 from eais.paths import state_dir as state_root
 from eais_client.cli.outside import Outside
@@ -32,6 +34,8 @@ DOWN_WITHIN_S = 15.0
 JOIN_WITHIN_S = 5.0
 LOOK_EVERY_S = 0.05
 FAILED_STARTS = 3
+# Journal, CA, identities and logs of a pool that begins.
+FIRST_START_BYTES = 1 << 20
 
 _NEEDED_BY = {
     "manager": ("sqlalchemy", "setproctitle"),
@@ -142,6 +146,7 @@ class LocalPool:
         if found is not None:
             return self._join(found, progress)
         check_installed("manager", *(["listener"] * options.listener))
+        _check_room(self.place.state_dir)
         log = _LogMark(self.place)
         process: Process | None = None
         try:
@@ -271,6 +276,22 @@ def check_runs(context: Context, processes: Processes) -> None:
     here = context.state_dir
     if here and processes.supervisor_of(Path(here)) is None:
         raise _not_running(context.name)
+
+
+def _check_room(state_dir: Path) -> None:
+    """`ConfigError` STATE_DIR if a new pool can't begin there.
+
+    Its programs would be started again and again, and a full disk takes none of their words. A
+    pool that has begun serves on a full disk as far as it can.
+    """
+    if (state_dir / "ca").exists():
+        return
+    try:
+        state_dir.mkdir(parents=True, exist_ok=True, mode=files.PRIVATE_DIR)
+        with tempfile.TemporaryFile(dir=state_dir) as probe:
+            os.posix_fallocate(probe.fileno(), 0, FIRST_START_BYTES)
+    except OSError as error:
+        raise ConfigError("STATE_DIR", f"{state_dir}: {error.strerror}") from None
 
 
 def _not_running(name: str) -> Unavailable:

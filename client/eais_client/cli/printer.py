@@ -6,6 +6,7 @@ go to standard error. JSON is one object on one line, the last one.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -57,9 +58,10 @@ class Printer:
             raise
 
     def note(self, text: str) -> None:
-        """Words beside the answer, always on standard error."""
-        self.stderr.write(f"{text}\n")
-        self.stderr.flush()
+        """Words beside the answer, always on standard error; unsaid where nothing can be."""
+        with contextlib.suppress(OSError):
+            self.stderr.write(f"{text}\n")
+            self.stderr.flush()
 
     def paint(self, text: str, colour: str) -> str:
         """`text` in a colour, on a terminal that may have it."""

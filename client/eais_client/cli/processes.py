@@ -94,7 +94,7 @@ class LocalProcesses:
         lock = state_dir / "supervisor.lock"
         try:
             process = PidfdProcess(int(lock.read_text() or "0"))
-        except (OSError, ValueError):
+        except (OSError, ValueError, OverflowError):
             return None
         # Asked after the pidfd was opened: the pid can't have passed on since.
         return process if holds_flock(process.pid, lock) else None
