@@ -19,6 +19,7 @@ from typing import Final, Protocol
 
 from eais.errors import ConfigError, make_error
 from eais.files import PRIVATE_DIR, private_dir
+from eais_server.in_flight import Page
 
 WORKER_PROGRAM: Final = (sys.executable, "-I", "-m", "eais_server.worker")
 """-I: no PYTHON* variable, current directory or user's packages takes part."""
@@ -45,6 +46,7 @@ class WorkerProcess:
         control: the listener's end of the control socket; give it to `AsyncControl.open`,
             which then owns it.
         directory: its own, made empty; only the listener writes there.
+        page: what it says that it does; close it after the exit.
     """
 
     k: int
@@ -52,6 +54,7 @@ class WorkerProcess:
     pidfd: int
     control: socket.socket
     directory: Path
+    page: Page
 
 
 OnExit = Callable[[Exit], None]
@@ -64,7 +67,7 @@ class Spawner(Protocol):
         """Start a worker in a new, empty directory `k`, a number not used before.
 
         `on_exit` is called once, on the running event loop, after the process is reaped and
-        its directory removed; then nothing of it is left but `control`.
+        its directory removed; then nothing of it is left but `control` and `page`.
 
         Raises:
             RemoteError: PROCESS_FAILED; nothing is left behind.
@@ -137,21 +140,29 @@ class ExecSpawner:
             near, far = socket.socketpair()
             undo.callback(near.close)
             with far:
-                child = self._exec(directory, far.fileno())
+                page = Page()
+                undo.callback(page.close)
+                child = self._exec(directory, far.fileno(), page.descriptor)
+            page.handed_down()
             undo.callback(child.wait)
             undo.callback(child.kill)
             pidfd = os.pidfd_open(child.pid)
             undo.pop_all()
-        return WorkerProcess(k, child.pid, pidfd, near, directory), child
+        return WorkerProcess(k, child.pid, pidfd, near, directory, page), child
 
-    def _exec(self, directory: Path, control_fd: int) -> subprocess.Popen[bytes]:
-        own = {"--control-fd": control_fd, "--parent-pid": os.getpid(), "--dir": directory}
+    def _exec(self, directory: Path, control_fd: int, page_fd: int) -> subprocess.Popen[bytes]:
+        own = {
+            "--control-fd": control_fd,
+            "--page-fd": page_fd,
+            "--parent-pid": os.getpid(),
+            "--dir": directory,
+        }
         flags = [text for flag, value in own.items() for text in (flag, str(value))]
         return subprocess.Popen(
             [*self._program, *flags, *self._flags],
             cwd=directory,
             env=self._environment,
-            pass_fds=(control_fd,),
+            pass_fds=(control_fd, page_fd),
             stdin=subprocess.DEVNULL,
             stdout=self._log_fd,
             stderr=self._log_fd,
@@ -209,14 +220,14 @@ def _reap(pidfd: int) -> Exit:
 
 def _remove(directory: Path) -> None:
     """Remove a dead worker's directory, whatever modes it gave what it made there."""
-    if directory.is_dir() and not directory.is_symlink():
-        directory.chmod(PRIVATE_DIR)
-    for folder, below, _files in os.walk(directory):
-        for name in below:
-            path = Path(folder, name)
-            if not path.is_symlink():
-                path.chmod(PRIVATE_DIR)
     try:
+        if directory.is_dir() and not directory.is_symlink():
+            directory.chmod(PRIVATE_DIR)
+        for folder, below, _files in os.walk(directory):
+            for name in below:
+                path = Path(folder, name)
+                if not path.is_symlink():
+                    path.chmod(PRIVATE_DIR)
         shutil.rmtree(directory)
     except OSError as error:
         _log.warning("a worker's directory is left behind: %s", error)

@@ -7,6 +7,7 @@ import asyncio
 from eais.rpc.server import Binding, Caller, greet, unary
 from eais.rpc.v1 import hosts_pb2
 from eais.rpc.verbs import LISTENER_ADMIN_GREET, LISTENER_ADMIN_STATUS
+from eais_server.listener import messages
 from eais_server.listener.host import Host
 from eais_server.listener.link import SOFTWARE
 
@@ -37,4 +38,9 @@ class AdminPlane:
             store_limit_bytes=use.limit_bytes,
             spares=host.state.spares(),
             sessions=host.book.count(),
+            quarantined=[
+                messages.quarantined(record, host.clock())
+                for record in host.state.quarantine.records()
+                if record.condemned
+            ],
         )

@@ -36,6 +36,7 @@ class ListenerConfig:
         cpu_cores: how many to offer; 0: all that the listener may run on.
         isolation: the level that workers must have, 1 or 2; 0: the highest that this host gives.
         worker_memory_bytes: of each worker; 0: no limit.
+        quarantine_h: for how long a model that killed workers isn't loaded again.
     """
 
     bind: str = ""
@@ -58,6 +59,7 @@ class ListenerConfig:
     cpu_cores: int = 0
     isolation: int = 0
     worker_memory_bytes: int = 0
+    quarantine_h: float = 24.0
 
     def __post_init__(self) -> None:
         _check_address(self.bind)
@@ -95,6 +97,7 @@ class ListenerConfig:
             adopt_timeout_s=self.adopt_timeout_s,
             load_timeout_s=self.load_timeout_s,
             heartbeat_timeout_s=self.heartbeat_timeout_s,
+            quarantine_s=self.quarantine_h * 3600,
         )
 
 
@@ -131,4 +134,5 @@ _ABOVE_ZERO = (
     "heartbeat_timeout_s",
     "first_message_timeout_s",
     "chunk_timeout_s",
+    "quarantine_h",
 )

@@ -40,6 +40,7 @@ from eais_server.listener.link import Link, ManagerPlace
 from eais_server.listener.openings import Openings
 from eais_server.listener.place import Place
 from eais_server.listener.planes import Planes
+from eais_server.listener.quarantine_file import QuarantineFile
 from eais_server.listener.sessions import SessionBook
 from eais_server.listener.surroundings import (
     Surroundings,
@@ -75,7 +76,14 @@ class Listener:
         self.link = Link(self._manager, self._leaf.current, self._first_reports)
         self.grants = Grants(host, self.link.sign)
         self.openings = Openings(host)
-        self._deeds = ListenerDeeds(host, self.grants, self.openings)
+        quarantine = QuarantineFile(
+            world.directory / "quarantine.json",
+            host.config.limits.quarantine_s,
+            world.clock,
+            world.now,
+        )
+        host.state.quarantine.restore(quarantine.load())
+        self._deeds = ListenerDeeds(host, self.grants, self.openings, quarantine)
         self.workers = Workers(
             host.state, world.spawner, self._deeds, clock=world.clock, level=world.level
         )

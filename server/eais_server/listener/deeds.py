@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -10,18 +11,24 @@ from eais.rpc.v1 import listener_pb2, supervision_pb2
 from eais_server.listener.grants import Grants
 from eais_server.listener.host import Host
 from eais_server.listener.openings import Openings
+from eais_server.listener.quarantine_file import QuarantineFile
 from eais_server.listener.usage import Counters
 from eais_server.listener.workers import Outcome
 from eais_server.supervision import actions as do
+
+log = logging.getLogger(__name__)
 
 
 class ListenerDeeds:
     """The `Deeds` of a listener. `all_gone` is set when a shutdown has seen every exit."""
 
-    def __init__(self, host: Host, grants: Grants, openings: Openings) -> None:
+    def __init__(
+        self, host: Host, grants: Grants, openings: Openings, quarantine: QuarantineFile
+    ) -> None:
         self._host = host
         self._grants = grants
         self._openings = openings
+        self._quarantine = quarantine
         self.all_gone = asyncio.Event()
 
     async def adoption(self, action: do.Adopt) -> supervision_pb2.Adopt:
@@ -41,6 +48,8 @@ class ListenerDeeds:
     async def outcome(self, action: Outcome) -> None:
         """As `Deeds`."""
         match action:
+            case do.KeepQuarantine():
+                await self._keep_quarantine(action)
             case do.KeepSession():
                 await self._openings.keep(action)
             case do.RefuseSession():
@@ -55,6 +64,13 @@ class ListenerDeeds:
                 await self._grants.release(action)
             case do.AllGone():
                 self.all_gone.set()
+
+    async def _keep_quarantine(self, action: do.KeepQuarantine) -> None:
+        try:
+            await self._host.durable(self._quarantine.save, action.records)
+        except OSError as error:
+            # It holds while this process lives; the next death, or success, writes all anew.
+            log.error("which models killed workers can't be written down: %s", error)
 
     def beat(self, instance: str, worker: int, counted: Counters) -> None:
         """As `Deeds`."""

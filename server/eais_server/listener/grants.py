@@ -165,9 +165,10 @@ class Grants:
         self.leaves.update({(lease.instance, n): bundle for n, bundle in leaves.items()})
         host.meter.open(lease.instance, lease.epoch, base)
         slots = tuple(on.SlotAsked(s.n, s.port, s.incarnation) for s in lease.shares)
-        sessions = tuple(session.id for session in host.book.of(lease.instance))
-        taken = on.LeaseTaken(lease.instance, lease.epoch, slots, sessions, lease.granted)
-        host.tell(taken)
+        sessions = {s.id: messages.model_digest(s.spec) for s in host.book.of(lease.instance)}
+        host.tell(
+            on.LeaseTaken(lease.instance, lease.tenant, lease.epoch, slots, sessions, lease.granted)
+        )
         log.info("lease of %s, epoch %s: held", lease.instance, lease.epoch)
 
     def restore(self) -> None:

@@ -8,9 +8,10 @@ from collections.abc import Iterable
 from eais.errors import EaisError, make_error
 from eais.identity import Identity
 from eais.instance import check_instance_name
-from eais.rpc.status import MAX_ONNXRUNTIME_TEXT, ONNXRUNTIME_CLASS, clip
+from eais.rpc.status import MAX_ONNXRUNTIME_TEXT, ONNXRUNTIME_CLASS, clip, error_to_message
 from eais.rpc.v1 import common_pb2, hosts_pb2, listener_pb2, pool_pb2, supervision_pb2
 from eais_server.devices.driver import DeviceInfo
+from eais_server.in_flight import InFlight
 from eais_server.listener.inventory import Inventory
 from eais_server.listener.lease import Lease, Share
 from eais_server.listener.sessions import KeptSession
@@ -18,7 +19,9 @@ from eais_server.listener.usage import Counters, UsageRecord
 from eais_server.process import Exit
 from eais_server.store import ManifestFile, Missing
 from eais_server.supervision import SeatView
+from eais_server.supervision import actions as do
 from eais_server.supervision.events import Failure, WorkerExited
+from eais_server.supervision.quarantine import Record
 
 _MAX_PORT = 65535
 
@@ -173,9 +176,51 @@ def error_of(failed: Failure) -> EaisError:
     return make_error(failed.reason, failed.message, metadata=failed.metadata)
 
 
-def exited(worker: int, how: Exit) -> WorkerExited:
+def exited(
+    worker: int,
+    how: Exit,
+    in_flight: InFlight,
+    answered: tuple[str, ...],
+    *,
+    out_of_memory: bool,
+) -> WorkerExited:
     """A worker's exit, for the supervision."""
-    return WorkerExited(worker, signal=how.signal or 0, code=how.code or 0)
+    return WorkerExited(
+        worker,
+        signal=how.signal or 0,
+        code=how.code or 0,
+        loading=in_flight.loading,
+        running=in_flight.running,
+        answered=answered,
+        out_of_memory=out_of_memory,
+    )
+
+
+def unload(action: do.Unload) -> supervision_pb2.Unload:
+    """What a worker is told of a session that it is to forget."""
+    error = error_to_message(error_of(action.failure)) if action.failure else None
+    return supervision_pb2.Unload(session=action.session, error=error)
+
+
+def suspects(action: do.NameSuspects) -> supervision_pb2.Suspects:
+    """What a worker is told of those whose calls run alone."""
+    named = (
+        supervision_pb2.Suspect(session=s.session, hold_ms=round(s.hold_s * 1000))
+        for s in action.suspects
+    )
+    return supervision_pb2.Suspects(suspects=named)
+
+
+def quarantined(record: Record, now: float) -> hosts_pb2.QuarantinedModel:
+    """A quarantined model, as an operator sees it."""
+    return hosts_pb2.QuarantinedModel(
+        tenant=record.model.tenant,
+        digest=bytes.fromhex(record.model.digest),
+        deaths=record.deaths,
+        stage=record.stage,
+        signal=record.how.get("signal", ""),
+        ends_in_s=max(0, round(record.ends_at - now)),
+    )
 
 
 def is_port(port: int) -> bool:

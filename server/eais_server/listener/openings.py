@@ -23,6 +23,7 @@ from eais_server.listener.sessions import KeptSession, session_id
 from eais_server.store import ManifestFile, ManifestLimits, Missing, check_manifest
 from eais_server.supervision import actions as do
 from eais_server.supervision import events as on
+from eais_server.supervision.quarantine import Model
 
 log = logging.getLogger(__name__)
 
@@ -64,19 +65,27 @@ class Openings:
         """The session that `spec` makes, loaded and kept, or the files that must be sent first.
 
         Raises:
-            EaisError: what `check_manifest` and the store refuse; QUOTA; the failure of the
-                load; DEADLINE_EXCEEDED (the load goes on).
+            EaisError: what `check_manifest` and the store refuse; QUOTA; MODEL_QUARANTINED;
+                the failure of the load; DEADLINE_EXCEEDED (the load goes on).
         """
         files = messages.manifest(spec)
         check_manifest(files, self._limits)
         wire = messages.spec_bytes(spec)
         key = (lease.instance, session_id(lease.instance, wire))
+        self._refuse_quarantined(lease.tenant, wire)
         kept = self._host.book.get(*key)
         if kept:
             self._host.book.touch(*key, self._host.clock())
             return kept
         missing = await self._look(lease, key, files, len(wire))
         return missing or await self._load(lease, key, wire, timeout_s)
+
+    def _refuse_quarantined(self, tenant: str, wire: bytes) -> None:
+        """Before anything is sent or pinned: no upload makes another model of it."""
+        model = Model(tenant, messages.model_digest(wire))
+        failure = self._host.state.quarantine.refusal(model, self._host.clock())
+        if failure:
+            raise messages.error_of(failure)
 
     async def _look(
         self, lease: Lease, key: tuple[str, str], files: list[ManifestFile], size: int
@@ -122,7 +131,7 @@ class Openings:
         opened: asyncio.Future[KeptSession] = asyncio.get_running_loop().create_future()
         opened.add_done_callback(_heard)
         opening = self._openings[key] = _Opening(lease.tenant, wire, opened)
-        self._host.tell(on.LoadAsked(*key))
+        self._host.tell(on.LoadAsked(*key, messages.model_digest(wire)))
         return opening
 
     def pushed(self, instance: str) -> None:
@@ -191,14 +200,28 @@ class Openings:
         self._asked.pop(key, None)
         await self._unpin(key)
         if opening:
-            opening.opened.set_exception(messages.error_of(action.failure))
+            failure = await self._judged(opening.tenant, opening.spec, action.failure)
+            opening.opened.set_exception(messages.error_of(failure))
 
     async def forget(self, action: do.ForgetSession) -> None:
         """A kept session can't be loaded any more: its spec goes."""
         log.error(
             "session %s of %s is dropped: %s", action.session, action.instance, action.failure
         )
+        kept = self._host.book.get(action.instance, action.session)
+        if kept:
+            await self._judged(kept.tenant, kept.spec, action.failure)
         await self._drop(action.instance, action.session)
+
+    async def _judged(self, tenant: str, wire: bytes, failure: on.Failure) -> on.Failure:
+        """The failure of a load; files that a worker found damaged are looked at before they are
+        used again, so that whoever opens the session once more is asked for them.
+        """
+        if failure.reason != "DIGEST_MISMATCH":
+            return failure
+        files = messages.manifest(listener_pb2.SessionSpec.FromString(wire))
+        await asyncio.to_thread(self._host.store.doubt, tenant, files)
+        return on.Failure("MODEL_LOST", failure.message)
 
     async def drop_idle(self) -> None:
         """Drop the sessions that nobody held for long enough, and the pins of lost asks."""

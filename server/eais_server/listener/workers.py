@@ -11,7 +11,7 @@ import asyncio
 import logging
 import shutil
 import signal
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +20,9 @@ from typing import Any, Protocol
 from eais.errors import EaisError
 from eais.rpc.v1 import listener_pb2, supervision_pb2
 from eais_server.control import AsyncControl, ControlBroken
+from eais_server.in_flight import InFlight
 from eais_server.listener import messages
+from eais_server.listener.oom_kills import OomKills
 from eais_server.listener.usage import Counters
 from eais_server.process import Exit, Spawner, WorkerProcess
 from eais_server.supervision import State, on_event
@@ -37,7 +39,8 @@ _STALL_S = 1.0
 _SIGNATURE_BYTES = 8 << 20
 
 Outcome = (
-    do.KeepSession
+    do.KeepQuarantine
+    | do.KeepSession
     | do.RefuseSession
     | do.ForgetSession
     | do.AnswerGranted
@@ -87,12 +90,27 @@ class Deeds(Protocol):
 
 @dataclass(slots=True)
 class _Live:
-    """A process, its socket once that is open, and the folders of its loads."""
+    """A process, its socket once that is open, and the folders of its loads.
+
+    `answered`: session -> runs that gave outputs, as they were looked at last.
+    """
 
     process: WorkerProcess
     exit: asyncio.Future[Exit]
     control: AsyncControl | None = None
     folders: dict[str, str] = field(default_factory=dict)
+    answered: Mapping[str, int] = field(default_factory=dict)
+
+    def look(self) -> tuple[InFlight, tuple[str, ...]]:
+        """What it says that it does, and in which sessions runs gave outputs since last time."""
+        found, before = self.process.page.look(), self.answered
+        self.answered = found.finished
+        more = (s for s, count in found.finished.items() if count and count != before.get(s))
+        return found, tuple(more)
+
+
+_Said = do.Adopt | do.RecordPort | do.Load | do.Unload | do.NameSuspects | do.Serve | do.Drain
+"""What is done with a worker that lives."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +130,7 @@ class Workers:
         spawner: starts and kills them.
         clock: seconds, monotonic.
         level: the isolation level that they must have.
+        oom_kills: tells the kernel's kills for want of memory.
     """
 
     def __init__(
@@ -122,12 +141,14 @@ class Workers:
         *,
         clock: Callable[[], float],
         level: int,
+        oom_kills: OomKills | None = None,
     ) -> None:
         self.state = state
         self._spawner = spawner
         self._deeds = deeds
         self._clock = clock
         self._level = level
+        self._oom_kills = oom_kills or OomKills()
         self._live: dict[int, _Live] = {}
         self._todo: asyncio.Queue[do.Action | _NewLeaf] = asyncio.Queue()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -190,16 +211,22 @@ class Workers:
                 self._send_leaf(action)
             case do.Spawn(worker):
                 self._spawn(worker)
-            case do.Adopt() | do.RecordPort() | do.Load() | do.Unload() | do.Serve() | do.Drain():
-                await self._with(action)
             case do.Kill(worker, why):
                 self._kill(worker, why)
+            case (
+                do.Adopt()
+                | do.RecordPort()
+                | do.Load()
+                | do.Unload()
+                | do.NameSuspects()
+                | do.Serve()
+                | do.Drain()
+            ):
+                await self._with(action)
             case _:
                 await self._deeds.outcome(action)
 
-    async def _with(
-        self, action: do.Adopt | do.RecordPort | do.Load | do.Unload | do.Serve | do.Drain
-    ) -> None:
+    async def _with(self, action: _Said) -> None:
         """Do something with a worker; if that fails, the worker is at an end."""
         live = self._live.get(action.worker)
         if live is None or live.control is None:
@@ -220,8 +247,10 @@ class Workers:
             case do.Load():
                 self._task(self._load(live, control, action))
             case do.Unload():
-                control.send(to(unload=supervision_pb2.Unload(session=action.session)))
+                control.send(to(unload=messages.unload(action)))
                 self._task(self._clear(live, action.session))
+            case do.NameSuspects():
+                control.send(to(suspects=messages.suspects(action)))
             case do.Serve():
                 control.send(to(serve=supervision_pb2.Serve()))
             case do.Drain():
@@ -279,6 +308,7 @@ class Workers:
             return
         log.info("worker %s started, pid %s", worker, process.pid)
         self._live[worker] = live = _Live(process, exited)
+        self._oom_kills.look(worker, process.pid, self._clock())
         self._task(self._attend(worker, live))
 
     def _kill(self, worker: int, why: str) -> None:
@@ -307,7 +337,10 @@ class Workers:
         log.info("worker %s exited: %s", worker, how)
         del self._live[worker]
         seated = self.state.workers.get(worker)
-        self.tell(messages.exited(worker, how))
+        in_flight, answered = live.look()
+        live.process.page.close()
+        no_memory = self._oom_kills.killed(worker)
+        self.tell(messages.exited(worker, how, in_flight, answered, out_of_memory=no_memory))
         if seated and seated.seat:
             self._deeds.gone(*seated.seat, worker)
 
@@ -331,9 +364,13 @@ class Workers:
                 self.tell(_event(worker, message, self._level))
 
     def _on_beat(self, worker: int, beat: supervision_pb2.Heartbeat) -> None:
-        known = self.state.workers.get(worker)
+        live, known = self._live[worker], self.state.workers.get(worker)
+        self._oom_kills.look(worker, live.process.pid, self._clock())
         if known and known.seat:
             self._deeds.beat(known.seat[0], worker, messages.counters(beat))
+            _, answered = live.look()
+            if answered:
+                self.tell(on.RunsAnswered(worker, answered))
         self.tell(on.Beat(worker, beat.turns))
 
     def _on_held(self, worker: int, held: supervision_pb2.Held) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from eais_server.supervision.events import Failure
+from eais_server.supervision.quarantine import Record
+from eais_server.supervision.state import Suspect
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +51,22 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Unload:
-    """Tell the worker to forget the session, and take the files away."""
+    """Tell the worker to forget the session, and take the files away.
+
+    `failure`: what its calls end with that wait or run; None: they are finished.
+    """
 
     worker: int
     session: str
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NameSuspects:
+    """Tell the worker whose calls run one at a time, alone; the most trusted first."""
+
+    worker: int
+    suspects: tuple[Suspect, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +90,13 @@ class Kill:
 
     worker: int
     why: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeepQuarantine:
+    """Make durable which models killed workers, before anything that follows is said."""
+
+    records: tuple[Record, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,9 +163,11 @@ Action = (
     | RecordPort
     | Load
     | Unload
+    | NameSuspects
     | Serve
     | Drain
     | Kill
+    | KeepQuarantine
     | KeepSession
     | RefuseSession
     | ForgetSession

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from eais_server.supervision import actions as do
+from eais_server.supervision.giving_up import LOADS
 from eais_server.supervision.life import WORKER_TABLE, WorkerEvent, WorkerState
-from eais_server.supervision.state import NEVER, Held, Slot, State, Worker
-
-LOADS = (WorkerState.LOADING, WorkerState.SERVING)
-"""The states in which a worker may be given sessions."""
+from eais_server.supervision.state import NEVER, Held, Session, Slot, State, Suspect, Worker
 
 
 def advance(state: State, now: float) -> list[do.Action]:
@@ -17,6 +15,7 @@ def advance(state: State, now: float) -> list[do.Action]:
     found: list[do.Action] = []
     for held in list(state.leases.values()):
         found += _seat_spares(state, held, now)
+        found += _name_suspects(state, held)
         found += _feed(state, held, now)
         found += _keep_loaded(state, held)
         found += _tell(state, held)
@@ -42,19 +41,37 @@ def _seat_spares(state: State, held: Held, now: float) -> Iterator[do.Action]:
 
 
 def _feed(state: State, held: Held, now: float) -> Iterator[do.Action]:
-    """Give each worker its next session; have it serve once it has all that are kept."""
+    """Give each worker its next session; have it serve once it has all that are kept.
+
+    One that was loading beside runs when a worker died is loaded before it serves, too: alone.
+    """
     for worker in state.of(held):
         if worker.state not in LOADS or worker.loading:
             continue
         wanted = [s for s in held.sessions.values() if s.id not in worker.loaded]
-        kept = [s for s in wanted if s.kept]
-        if worker.state is WorkerState.LOADING and not kept:
+        first = [s for s in wanted if s.kept or s.suspect_load]
+        if worker.state is WorkerState.LOADING and not first:
             worker.state = WORKER_TABLE.after(worker.state, WorkerEvent.SERVE)
             yield do.Serve(worker.id)
-        for session in [*kept, *wanted][:1]:
+        for session in [*first, *wanted][:1]:
             worker.loading = session.id
             worker.deadline = now + state.limits.load_timeout_s
             yield do.Load(worker.id, held.instance, session.id)
+
+
+def _name_suspects(state: State, held: Held) -> Iterator[do.Action]:
+    """Have suspects run alone, those first that are least likely to have done it."""
+
+    def distrust(session: Session) -> tuple[int, bool]:
+        return state.quarantine.deaths(held.model_of(session)), not session.answered
+
+    suspects = sorted((s for s in held.sessions.values() if s.suspect_run), key=distrust)
+    hold_s = state.limits.suspect_hold_s
+    told = tuple(Suspect(s.id, hold_s if any(distrust(s)) else 0.0) for s in suspects)
+    for worker in state.of(held):
+        if worker.state in LOADS and worker.suspects != told:
+            worker.suspects = told
+            yield do.NameSuspects(worker.id, told)
 
 
 def _keep_loaded(state: State, held: Held) -> Iterator[do.Action]:

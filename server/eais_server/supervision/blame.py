@@ -1,40 +1,75 @@
-"""What a worker's death says of the session that it was loading. (Brain)"""
+"""What a worker's death says of the models that were in flight in it. (Brain)
+
+A death is *a model's doing* when the exit was a fault (SIGSEGV and its like, SIGSYS of our own
+filter included), an out-of-memory kill, or this listener's kill for a hang or for a load that
+took too long. Then it counts against a model if that one alone was in flight: loading with
+nothing else running, or running with nothing else running or loading. With several in flight it
+counts against none; they are suspects, and tried one at a time. Any other exit (a kill from
+outside, SIGTERM, an exit code, our kill for another reason) says nothing of any model.
+
+What was in flight is what the worker claims. It names sessions of its own instance only; a
+name that isn't one of those stands for something else that ran.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from signal import Signals
 from typing import Final
 
 from eais_server.supervision.events import Failure, WorkerExited
-from eais_server.supervision.state import Session, Worker
+from eais_server.supervision.quarantine import Stage
+from eais_server.supervision.state import Held, Session, Worker
 
 LOAD_TIMEOUT: Final = "its load took too long"
 """Why a worker was killed whose load didn't end: `Worker.killed`."""
+STUCK: Final = "a call of it doesn't end"
+"""Why one was killed that says itself that a run doesn't stop."""
+SILENT: Final = "its heartbeat stopped"
+"""Why one was killed that said nothing."""
+STANDS: Final = "its event loop stands still"
+"""Why one was killed that spoke and did nothing else."""
 
 _FAULTS = frozenset({"SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGABRT", "SIGSYS"})
-# Deaths in a row while loading it, after which a session is at fault whatever ran beside it.
-_DEATHS = 2
+_CAUSES = {LOAD_TIMEOUT: "load_timeout", STUCK: "hang", SILENT: "hang", STANDS: "hang"}
 
 
-def verdict(
-    session: Session, worker: Worker, exit_: WorkerExited, load_timeout_s: float
-) -> Failure | None:
-    """Why the session is at fault for this death, or None; counts it in `session.deaths`.
+@dataclass(frozen=True, slots=True)
+class Blame:
+    """Whose doing a death was.
 
-    A session that is being opened for the first time is at fault at once when it was the only
-    one in the worker, or when its load took too long. A kill from outside, or a death beside
-    other sessions that may have run, proves nothing until it happens again. A session that
-    was loaded before is given up only for faults, and a kill from outside is none.
+    Attributes:
+        guilty: the session whose model it counts against, if any.
+        stage: what that did.
+        how: the death as metadata; empty if it was nobody's doing.
+        loading, running: suspects, by what they did.
     """
-    if worker.killed and worker.killed != LOAD_TIMEOUT:
-        return None
-    late = worker.killed == LOAD_TIMEOUT
-    fault = late or _is_fault(exit_)
-    session.deaths += fault or not session.kept
-    at_once = not session.kept and (late or (fault and not worker.loaded))
-    if not at_once and session.deaths < _DEATHS:
-        return None
-    return _too_late(load_timeout_s) if late else _crashed(exit_)
+
+    guilty: Session | None = None
+    stage: Stage = "run"
+    how: Mapping[str, str] | None = None
+    loading: tuple[Session, ...] = ()
+    running: tuple[Session, ...] = ()
+
+
+NOBODY: Final = Blame()
+
+
+def blame(held: Held, worker: Worker, exit_: WorkerExited) -> Blame:
+    """Whose doing the death of one of `held`'s workers was."""
+    how = _doing(worker, exit_)
+    if how is None:
+        return NOBODY
+    loading = held.sessions.get(worker.loading) if exit_.loading == worker.loading else None
+    if loading and (not exit_.running or worker.killed == LOAD_TIMEOUT):
+        return Blame(loading, "load", how)
+    running = tuple(held.sessions[name] for name in exit_.running if name in held.sessions)
+    models = {session.model for session in running}
+    alone = len(models) == 1 and len(running) == len(exit_.running) and not exit_.loading
+    if alone:
+        return Blame(running[0], "run", how)
+    return Blame(how=how, loading=(loading,) if loading else (), running=running)
 
 
 def how_it_ended(exit_: WorkerExited) -> dict[str, str]:
@@ -45,17 +80,36 @@ def how_it_ended(exit_: WorkerExited) -> dict[str, str]:
     return {"signal": Signals(exit_.signal).name if known else str(exit_.signal)}
 
 
-def _is_fault(exit_: WorkerExited) -> bool:
-    return how_it_ended(exit_).get("signal") in _FAULTS or exit_.code != 0
+def from_outside(exit_: WorkerExited) -> bool:
+    """Whether somebody ended the worker who had nothing to do with what it did."""
+    return how_it_ended(exit_).get("signal") in {"SIGKILL", "SIGTERM"}
 
 
-def _too_late(limit_s: float) -> Failure:
+def crashed(how: Mapping[str, str]) -> Failure:
+    """What an Open is answered whose load ended its worker so."""
+    if how.get("cause") == "memory":
+        text = "the worker ran out of the host's memory while it loaded the model"
+    else:
+        text = f"the worker died while it loaded the model ({how.get('signal', 'of itself')})"
+    return Failure("MODEL_CRASHED", text, {"stage": "load", **how})
+
+
+def too_late(limit_s: float) -> Failure:
+    """What an Open is answered whose load took too long."""
     metadata = {"stage": "load", "limit_s": f"{limit_s:g}"}
     return Failure("MODEL_LOAD_TIMEOUT", f"loading took longer than {limit_s:g} s", metadata)
 
 
-def _crashed(exit_: WorkerExited) -> Failure:
+def _doing(worker: Worker, exit_: WorkerExited) -> dict[str, str] | None:
+    """How the worker died, if that was the doing of what it loaded or ran."""
     how = how_it_ended(exit_)
-    died = how.get("signal", f"exit code {exit_.code}")
-    text = f"the worker died while it loaded the model ({died})"
-    return Failure("MODEL_CRASHED", text, {"stage": "load", **how})
+    signal = how.get("signal")
+    if signal in _FAULTS:
+        return how
+    if signal != "SIGKILL":
+        return None
+    if worker.killed:
+        cause = _CAUSES.get(worker.killed)
+    else:
+        cause = "memory" if exit_.out_of_memory else None
+    return {**how, "cause": cause} if cause else None

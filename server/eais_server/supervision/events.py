@@ -35,13 +35,15 @@ class SlotAsked:
 class LeaseTaken:
     """A lease is held here (and durable), with the sessions that its workers must load.
 
-    `granted` is whether that was answered before (a listener that came back).
+    `sessions` maps each to the digest of its model. `granted` is whether that was answered
+    before (a listener that came back).
     """
 
     instance: str
+    tenant: str
     epoch: int
     slots: tuple[SlotAsked, ...]
-    sessions: tuple[str, ...] = ()
+    sessions: Mapping[str, str] = field(default_factory=dict)
     granted: bool = False
 
 
@@ -55,10 +57,11 @@ class LeaseRevoked:
 
 @dataclass(frozen=True, slots=True)
 class LoadAsked:
-    """Somebody opens a session that the instance doesn't have yet."""
+    """Somebody opens a session that the instance doesn't have yet; `model`: the digest."""
 
     instance: str
     session: str
+    model: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,16 +138,30 @@ class WorkerAstray:
 
 
 @dataclass(frozen=True, slots=True)
+class RunsAnswered:
+    """Since it was last looked at, runs of these sessions gave outputs in the worker."""
+
+    worker: int
+    sessions: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerExited:
     """The worker's exit was seen: `signal` that ended it (0: none), else its exit code.
 
-    `why` says, for the log, what is known beyond that.
+    `loading` and `running`: the sessions that it says were in flight. `answered`: as
+    `RunsAnswered`. `out_of_memory`: the kernel killed for want of memory at that time. `why`
+    says, for the log, what is known beyond that.
     """
 
     worker: int
     signal: int = 0
     code: int = 0
     why: str = ""
+    loading: str = ""
+    running: tuple[str, ...] = ()
+    answered: tuple[str, ...] = ()
+    out_of_memory: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +189,7 @@ Event = (
     | Beat
     | WorkerStuck
     | WorkerAstray
+    | RunsAnswered
     | WorkerExited
     | ShutdownAsked
     | Tick

@@ -15,14 +15,19 @@ Rules that hold at every step:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Final
 
 from eais_server.supervision import actions as do
 from eais_server.supervision import events as on
-from eais_server.supervision.advance import LOADS, advance, kill
-from eais_server.supervision.blame import LOAD_TIMEOUT, how_it_ended, verdict
+from eais_server.supervision.advance import advance, kill
+from eais_server.supervision.blame import LOAD_TIMEOUT, SILENT, STANDS, STUCK, how_it_ended
+from eais_server.supervision.deaths import answered, loaded, note_death, refuse_condemned
+from eais_server.supervision.giving_up import LOADS, give_up, unload
 from eais_server.supervision.life import WORKER_TABLE, WorkerEvent, WorkerState
 from eais_server.supervision.state import NEVER, Held, Session, Slot, State, Worker
+
+# Why a session's files can't be laid out for a worker now, though they're there.
+_DISK_FAILED: Final = frozenset({"STORE_FULL", "STORE_UNAVAILABLE"})
 
 
 def on_event(state: State, event: on.Event, now: float) -> list[do.Action]:
@@ -38,11 +43,11 @@ def _lease_taken(state: State, event: on.LeaseTaken, now: float) -> list[do.Acti
     if event.instance in state.leases:
         raise ValueError(f"{event.instance} is held already")
     slots = {s.n: Slot(s.n, s.port, s.incarnation) for s in event.slots}
-    sessions = {name: Session(name, kept=True) for name in event.sessions}
-    held = Held(event.instance, event.epoch, slots, sessions, event.granted)
+    sessions = {name: Session(name, model, kept=True) for name, model in event.sessions.items()}
+    held = Held(event.instance, event.tenant, event.epoch, slots, sessions, event.granted)
     state.leases[event.instance] = held
     held.published = state.seats(event.instance)
-    return []
+    return refuse_condemned(state, held, now)
 
 
 def _lease_revoked(state: State, event: on.LeaseRevoked, now: float) -> list[do.Action]:
@@ -72,22 +77,15 @@ def _load_asked(state: State, event: on.LoadAsked, now: float) -> list[do.Action
     if held is None or held.releasing or state.stopping:
         gone = on.Failure("DRAINING", "the instance is leaving this host")
         return [do.RefuseSession(event.instance, event.session, gone)]
-    held.sessions.setdefault(event.session, Session(event.session, kept=False))
-    return []
+    held.sessions.setdefault(event.session, Session(event.session, event.model, kept=False))
+    return refuse_condemned(state, held, now)
 
 
 def _session_dropped(state: State, event: on.SessionDropped, now: float) -> list[do.Action]:
     held = state.leases.get(event.instance)
     if held is None or not held.sessions.pop(event.session, None):
         return []
-    return _unload(state, held, event.session)
-
-
-def _unload(state: State, held: Held, session: str) -> list[do.Action]:
-    having = [worker for worker in state.of(held) if session in worker.loaded]
-    for worker in having:
-        worker.loaded.discard(session)
-    return [do.Unload(w.id, session) for w in having if w.state in LOADS]
+    return unload(state, held, event.session)
 
 
 # What workers say
@@ -131,8 +129,8 @@ def _loaded(state: State, event: on.SessionLoaded, now: float) -> list[do.Action
     if session is None:  # dropped meanwhile
         return [do.Unload(worker.id, event.session)]
     worker.loaded.add(session.id)
-    session.deaths, session.signature = 0, event.signature
-    return []
+    session.ends, session.signature, session.suspect_load = 0, event.signature, False
+    return loaded(state, held.model_of(session))
 
 
 def _load_refused(state: State, event: on.LoadRefused, now: float) -> list[do.Action]:
@@ -141,8 +139,10 @@ def _load_refused(state: State, event: on.LoadRefused, now: float) -> list[do.Ac
         return _astray(state, worker, "it refused what nobody asked for", now)
     held, _ = _place(state, worker)
     session = held.sessions.get(event.session)
+    if session and session.kept and event.failure.reason in _DISK_FAILED:
+        return [kill(worker, f"its models can't be laid out: {event.failure.message}")]
     clean = do.Unload(worker.id, event.session)
-    return [clean, *(_give_up(state, held, session, event.failure) if session else [])]
+    return [clean, *(give_up(state, held, session, event.failure) if session else [])]
 
 
 def _load_ended(state: State, worker: Worker, session: str, now: float) -> bool:
@@ -167,7 +167,15 @@ def _beat(state: State, event: on.Beat, now: float) -> list[do.Action]:
 
 def _stuck(state: State, event: on.WorkerStuck, now: float) -> list[do.Action]:
     worker = state.workers.get(event.worker)
-    return _astray(state, worker, "a call of it doesn't end", now)
+    return _astray(state, worker, STUCK, now)
+
+
+def _answered(state: State, event: on.RunsAnswered, now: float) -> list[do.Action]:
+    worker = state.workers.get(event.worker)
+    if worker is None or worker.seat is None:
+        return []
+    held, _ = _place(state, worker)
+    return answered(state, held, event.sessions)
 
 
 def _gone_astray(state: State, event: on.WorkerAstray, now: float) -> list[do.Action]:
@@ -200,16 +208,8 @@ def _exited(state: State, event: on.WorkerExited, now: float) -> list[do.Action]
     held, slot = _place(state, worker)
     slot.worker, slot.backoff = 0, slot.backoff.after(lived_s)
     slot.retry_at = now + slot.backoff.wait_s
-    found = _blame(state, held, worker, event)
+    found = note_death(state, held, worker, event, now)
     return [*found, *_give_up_grant(state, held, slot, event, now)]
-
-
-def _blame(state: State, held: Held, worker: Worker, event: on.WorkerExited) -> list[do.Action]:
-    session = held.sessions.get(worker.loading)
-    if session is None:
-        return []
-    found = verdict(session, worker, event, state.limits.load_timeout_s)
-    return _give_up(state, held, session, found) if found else []
 
 
 def _give_up_grant(
@@ -221,12 +221,6 @@ def _give_up_grant(
     text = f"{held.attempts} workers ended before they served, the last one was number {slot.n}"
     held.failure = on.Failure("PROCESS_FAILED", text, how_it_ended(event))
     return _end_lease(state, held, 0.0, now)
-
-
-def _give_up(state: State, held: Held, session: Session, failure: on.Failure) -> list[do.Action]:
-    del held.sessions[session.id]
-    kind = do.ForgetSession if session.kept else do.RefuseSession
-    return [*_unload(state, held, session.id), kind(held.instance, session.id, failure)]
 
 
 def _shutdown(state: State, event: on.ShutdownAsked, now: float) -> list[do.Action]:
@@ -268,7 +262,7 @@ def _doubted(state: State, worker: Worker, now: float) -> bool:
 def _lateness(worker: Worker) -> str:
     if worker.loading and worker.state is not WorkerState.DRAINING:
         return LOAD_TIMEOUT
-    silent = "its event loop stands still" if worker.stands else "its heartbeat stopped"
+    silent = STANDS if worker.stands else SILENT
     return {
         WorkerState.SPAWNING: "it took too long to start",
         WorkerState.ADOPTING: "it took too long to bind its port",
@@ -309,6 +303,7 @@ _HANDLERS: dict[type, Callable[[State, Any, float], list[do.Action]]] = {
     on.Beat: _beat,
     on.WorkerStuck: _stuck,
     on.WorkerAstray: _gone_astray,
+    on.RunsAnswered: _answered,
     on.WorkerExited: _exited,
     on.ShutdownAsked: _shutdown,
     on.Tick: _tick,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from eais_server.supervision.events import Failure
 from eais_server.supervision.life import WorkerState
+from eais_server.supervision.quarantine import Model, Quarantine
 from eais_server.supervision.restart_count import RestartCount
 
 NEVER = math.inf
@@ -28,6 +29,20 @@ class Limits:
     grant_attempts: int = 5
     # Beyond its grace, for the exit itself.
     exit_margin_s: float = 0.25
+    # After a model's last death; see `eais_server.supervision.quarantine`.
+    quarantine_s: float = 24 * 3600.0
+    # Calls of a suspect wait so long: those of others that broke with them are back by then.
+    suspect_hold_s: float = 1.0
+    # Workers that may end while they load a session, for whatever reason of their own.
+    load_attempts: int = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """A session whose calls run alone; they wait `hold_s` before the first of them runs."""
+
+    session: str
+    hold_s: float
 
 
 @dataclass(slots=True)
@@ -36,6 +51,7 @@ class Worker:
 
     `since` it was spawned or, later, adopted. `killed` says why it is to go; "" if it isn't.
     `doubted`: it was silent for too long, and is looked at once more at `deadline`.
+    `suspects`: those that it was told last.
     `turns` of its event loop that it told of last; `stands`: it told of no more since.
     """
 
@@ -52,6 +68,7 @@ class Worker:
     turns: int = -1
     stands: bool = False
     loaded: set[str] = field(default_factory=set)
+    suspects: tuple[Suspect, ...] = ()
 
 
 @dataclass(slots=True)
@@ -74,13 +91,23 @@ class Slot:
 class Session:
     """A session of an instance; `kept` once it was loaded and its spec is (made) durable.
 
-    `deaths` of workers that were loading it, without a load in between.
+    Attributes:
+        model: the digest of its model.
+        ends: of workers that were loading it, without a load in between; kills from outside
+            don't count.
+        answered: whether a run of it ever gave outputs here.
+        suspect_load, suspect_run: it was loading, or running, beside others when a worker died
+            of one of them.
     """
 
     id: str
+    model: str
     kept: bool
     signature: bytes = b""
-    deaths: int = 0
+    ends: int = 0
+    answered: bool = False
+    suspect_load: bool = False
+    suspect_run: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +126,7 @@ class Held:
     """A lease that is held here. `attempts`: workers that ended before it was granted."""
 
     instance: str
+    tenant: str
     epoch: int
     slots: dict[int, Slot]
     sessions: dict[str, Session]
@@ -108,10 +136,14 @@ class Held:
     failure: Failure | None = None
     published: tuple[SeatView, ...] = ()
 
+    def model_of(self, session: Session) -> Model:
+        """Whom deaths by that session count against."""
+        return Model(self.tenant, session.model)
+
 
 @dataclass(slots=True)
 class State:
-    """All leases and all processes."""
+    """All leases, all processes, and all models that killed some."""
 
     limits: Limits = Limits()
     leases: dict[str, Held] = field(default_factory=dict)
@@ -121,6 +153,10 @@ class State:
     spawn_at: float = 0.0
     stopping: bool = False
     stopped: bool = False
+    quarantine: Quarantine = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.quarantine = Quarantine(self.limits.quarantine_s)
 
     def seats(self, instance: str) -> tuple[SeatView, ...]:
         """The instance's workers, by number."""
@@ -159,6 +195,9 @@ class State:
                 assert self.leases[instance].slots[n].worker == worker.id, "a seat isn't its slot's"
 
     def _validate_lease(self, held: Held) -> None:
+        for session in held.sessions.values():
+            condemned = self.quarantine.condemned(held.model_of(session))
+            assert not condemned, "a session's model is quarantined"
         kept = {session.id for session in held.sessions.values() if session.kept}
         for worker in self.of(held):
             assert worker.seat is not None, "a slot's worker has no seat"

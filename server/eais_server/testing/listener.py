@@ -29,6 +29,7 @@ from eais.rpc.server import Binding, Caller, generic_handlers, stream, unary
 from eais.rpc.v1 import common_pb2, hosts_pb2, listener_pb2, supervision_pb2
 from eais.rpc.verbs import HOSTS_LINK, HOSTS_SIGN_WORKER
 from eais_server.control import Frames, to_frame
+from eais_server.in_flight import Marks
 from eais_server.process import Exit
 from eais_server.testing.process import FakeSpawner, FakeWorker
 
@@ -56,6 +57,10 @@ class ObedientWorker:
     said: list[str] = field(default_factory=list)
     leaves: list[supervision_pb2.Leaf] = field(default_factory=list)
     writer: asyncio.StreamWriter | None = None
+    marks: Marks = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.marks = self.fake.process.page.marks()
 
     def say(self, **kind: Any) -> None:
         """Send a FromWorkerProcess to the listener."""
@@ -135,6 +140,9 @@ class Obedience(FakeSpawner):
 
     def _load(self, k: int, worker: ObedientWorker, load: supervision_pb2.Load) -> None:
         model = (worker.fake.process.directory / load.folder / "model.onnx").read_bytes()
+        worker.marks.load_begins(load.session)
+        if model not in (CRASHES, HANGS):
+            worker.marks.load_ended()
         if model == CRASHES:
             self.end(k, Exit(None, signal.SIGSEGV))
         elif model == REFUSED:
@@ -181,7 +189,7 @@ class FakeManager:
             stream(HOSTS_LINK, self._link),
             unary(HOSTS_SIGN_WORKER, self._sign_worker),
         ]
-        self._server = grpc.aio.server(options=channel.server_options(channel.LINE_KEEPALIVE_MS))
+        self._server = grpc.aio.server(options=channel.server_options(channel.LINE_KEEPALIVE))
         self._server.add_generic_rpc_handlers(generic_handlers(self._pool, bindings))
         credentials = tls.server_credentials(lambda: self._identity)
         port = self._server.add_secure_port("127.0.0.1:0", credentials)

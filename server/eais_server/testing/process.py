@@ -9,6 +9,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from eais_server.in_flight import Page
 from eais_server.process import Exit, OnExit, WorkerProcess
 
 
@@ -61,7 +62,7 @@ class FakeSpawner:
         near, far = socket.socketpair()
         directory = self._root / str(k)
         directory.mkdir(parents=True)
-        process = WorkerProcess(k, 100_000 + k, -1, near, directory)
+        process = WorkerProcess(k, 100_000 + k, -1, near, directory, Page())
         self.started[k] = FakeWorker(process, far, on_exit)
         return process
 
@@ -92,6 +93,7 @@ class FakeSpawner:
         for worker in self.started.values():
             worker.far_end.close()
             worker.process.control.close()
+            worker.process.page.close()
 
     def _trip(self, op: str) -> None:
         if self._faults[op]:

@@ -17,6 +17,7 @@ from eais.rpc import verbs
 from eais.rpc.server import generic_handlers, stream
 from eais.rpc.v1 import supervision_pb2
 from eais_server.devices.driver import DeviceDriver, Reservation, RuntimeSession
+from eais_server.in_flight import ROWS, Marks
 from eais_server.worker.calls import Service
 from eais_server.worker.counters import Counters, Reporter
 from eais_server.worker.plane import DataPlane, PlaneSettings
@@ -74,7 +75,11 @@ class Adoption:
 
 
 def adopt(
-    message: supervision_pb2.Adopt, drivers: Drivers, reporter: Reporter, counters: Counters
+    message: supervision_pb2.Adopt,
+    drivers: Drivers,
+    reporter: Reporter,
+    counters: Counters,
+    marks: Marks,
 ) -> Adoption:
     """Become the worker that `message` describes; not yet bound.
 
@@ -89,7 +94,7 @@ def adopt(
     bundle = bundle_of(message.leaf)
     _pin(message.cores)
     sessions: dict[str, RuntimeSession] = {}
-    threads = max(1, message.threads)
+    threads = min(max(1, message.threads), ROWS)
     plane = DataPlane(
         tenant=message.tenant,
         service=Service(message.instance, message.epoch),
@@ -98,6 +103,7 @@ def adopt(
         sessions=sessions,
         reporter=reporter,
         counters=counters,
+        marks=marks,
         settings=PlaneSettings(message.run_timeout_s or DEFAULT_RUN_TIMEOUT_S),
     )
     share = Reservation(message.kind, 1000 * threads, threads, tuple(message.cores))

@@ -20,6 +20,7 @@ class WorkerArguments:
 
     Attributes:
         control_fd: the inherited control socket.
+        page_fd: the inherited memory, see `eais_server.in_flight`.
         parent_pid: the listener.
         directory: the worker's own, empty.
         level: the isolation level to have.
@@ -28,6 +29,7 @@ class WorkerArguments:
     """
 
     control_fd: int
+    page_fd: int
     parent_pid: int
     directory: Path
     level: IsolationLevel
@@ -41,7 +43,7 @@ class WorkerArguments:
             work_dir=self.directory,
             parent_pid=self.parent_pid,
             level=self.level,
-            keep_fds=(self.control_fd,),
+            keep_fds=(self.control_fd, self.page_fd),
             secret_roots=self.secret_roots,
             limits=WorkerLimits(data_bytes=self.data_limit_bytes),
         )
@@ -51,6 +53,7 @@ def parse_arguments(argv: Sequence[str]) -> WorkerArguments:
     """The flags that follow the program; SystemExit when they aren't a worker's."""
     parser = argparse.ArgumentParser(prog="eais-worker")
     parser.add_argument("--control-fd", type=int, required=True, help="the control socket")
+    parser.add_argument("--page-fd", type=int, required=True, help="memory shared with it")
     parser.add_argument("--parent-pid", type=int, required=True, help="the listener")
     parser.add_argument("--dir", type=Path, required=True, help="the worker's own directory")
     parser.add_argument("--level", type=int, choices=(1, 2), required=True, help="isolation")
@@ -59,6 +62,7 @@ def parse_arguments(argv: Sequence[str]) -> WorkerArguments:
     given = parser.parse_args(argv)
     return WorkerArguments(
         control_fd=given.control_fd,
+        page_fd=given.page_fd,
         parent_pid=given.parent_pid,
         directory=given.dir,
         level=given.level,

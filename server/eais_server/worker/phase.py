@@ -28,6 +28,7 @@ class PhaseEvent(StrEnum):
     UNLOAD = "unload"
     LEAF = "leaf"
     SERVE = "serve"
+    SUSPECTS = "suspects"
     DRAIN = "drain"
 
 
@@ -42,16 +43,19 @@ PHASE_TABLE: TransitionTable[Phase, PhaseEvent] = TransitionTable(
         (_P.ADOPTED, _E.LOAD): _P.ADOPTED,
         (_P.ADOPTED, _E.UNLOAD): _P.ADOPTED,
         (_P.ADOPTED, _E.LEAF): _P.ADOPTED,
+        (_P.ADOPTED, _E.SUSPECTS): _P.ADOPTED,
         (_P.ADOPTED, _E.SERVE): _P.SERVING,
         (_P.ADOPTED, _E.DRAIN): _P.DRAINING,
         (_P.SERVING, _E.LOAD): _P.SERVING,
         (_P.SERVING, _E.UNLOAD): _P.SERVING,
         (_P.SERVING, _E.LEAF): _P.SERVING,
+        (_P.SERVING, _E.SUSPECTS): _P.SERVING,
         (_P.SERVING, _E.DRAIN): _P.DRAINING,
         # What crossed the drain on its way changes nothing.
         (_P.DRAINING, _E.LOAD): _P.DRAINING,
         (_P.DRAINING, _E.UNLOAD): _P.DRAINING,
         (_P.DRAINING, _E.LEAF): _P.DRAINING,
+        (_P.DRAINING, _E.SUSPECTS): _P.DRAINING,
         (_P.DRAINING, _E.SERVE): _P.DRAINING,
         (_P.DRAINING, _E.DRAIN): _P.DRAINING,
     },

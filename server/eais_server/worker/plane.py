@@ -9,12 +9,13 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Final
 
-from eais.errors import UsageError, make_error
+from eais.errors import EaisError, UsageError, make_error
 from eais.identity import Identity
 from eais.rpc.hello import check_version, hello_reply
 from eais.rpc.server import Caller
 from eais.rpc.v1 import supervision_pb2, worker_pb2
 from eais_server.devices.driver import RuntimeSession
+from eais_server.in_flight import Marks
 from eais_server.worker.admission import Admission, busy
 from eais_server.worker.calls import NOT_HERE, Budget, CallLimits, Gate, Service, StreamCalls
 from eais_server.worker.connection import Connection, Hub
@@ -53,6 +54,7 @@ class DataPlane:
     Args:
         tenant: whose front-ends are let in; to others there is nothing here.
         sessions: what is loaded, as it is at each question.
+        marks: where it is written what runs.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class DataPlane:
         sessions: dict[str, RuntimeSession],
         reporter: Reporter,
         counters: Counters,
+        marks: Marks,
         settings: PlaneSettings,
     ) -> None:
         self._tenant = tenant
@@ -86,6 +89,7 @@ class DataPlane:
                 may_run=_has_room,
                 stuck=self._stuck,
                 idle=self._check_quiet,
+                marks=marks,
                 grace_s=settings.cancel_grace_s,
             ),
             times=ServiceTimes(),
@@ -100,6 +104,15 @@ class DataPlane:
     def open(self) -> None:
         """Answer Hellos from now on; until then clients wait."""
         self._ready.set()
+
+    def suspect(self, message: supervision_pb2.Suspects) -> None:
+        """Run these sessions' calls one at a time, alone."""
+        holds_s = {suspect.session: suspect.hold_ms / 1000 for suspect in message.suspects}
+        self._hub.runner.suspect(holds_s)
+
+    def refuse(self, session: str, error: EaisError) -> None:
+        """End the session's calls, those that run too, with `error`."""
+        self._hub.runner.refuse(session, error)
 
     def drain(self) -> None:
         """Refuse new calls; streams end with their last answer."""

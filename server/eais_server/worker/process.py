@@ -13,12 +13,14 @@ from typing import Final
 import setproctitle
 
 from eais.errors import EaisError, make_error
-from eais.rpc.status import error_to_message
+from eais.rpc.status import error_of_message, error_to_message
 from eais.rpc.v1 import supervision_pb2
 from eais_server.control import ControlBroken, ControlSocket
 from eais_server.devices.driver import RuntimeSession
+from eais_server.in_flight import Marks
 from eais_server.worker.adoption import Adoption, Drivers, adopt
 from eais_server.worker.counters import HEARTBEAT_S, Counters, Reporter
+from eais_server.worker.integrity import check_files
 from eais_server.worker.messages import model_source, session_settings, signature_message
 from eais_server.worker.phase import PHASE_TABLE, Phase, PhaseEvent
 
@@ -33,15 +35,22 @@ class Worker:
 
     Args:
         control: the inherited socket.
+        marks: where it is written what is loaded and run, before it is.
         directory: below which the listener links models.
         isolation: the level in force.
         drivers: kind of device to its driver.
     """
 
     def __init__(
-        self, control: ControlSocket, directory: Path, isolation: int, drivers: Drivers
+        self,
+        control: ControlSocket,
+        marks: Marks,
+        directory: Path,
+        isolation: int,
+        drivers: Drivers,
     ) -> None:
         self._control = control
+        self._marks = marks
         self._directory = directory
         self._isolation = isolation
         self._drivers = drivers
@@ -96,7 +105,9 @@ class Worker:
             case "load":
                 self._task(self._load(message.load))
             case "unload":
-                self._adopted.sessions.pop(message.unload.session, None)
+                self._unload(message.unload)
+            case "suspects":
+                self._adopted.plane.suspect(message.suspects)
             case "leaf":
                 self._adopted.renew(message.leaf)
             case "serve":
@@ -118,7 +129,7 @@ class Worker:
     async def _adopt(self, message: supervision_pb2.Adopt) -> None:
         setproctitle.setproctitle(f"{TITLE} {message.instance}")
         try:
-            adoption = adopt(message, self._drivers, self._reporter, self._counters)
+            adoption = adopt(message, self._drivers, self._reporter, self._counters, self._marks)
             await adoption.bind(message.pool, message.address, message.port)
         except EaisError as error:
             self._reporter.say(adopted=supervision_pb2.Adopted(error=error_to_message(error)))
@@ -131,9 +142,7 @@ class Worker:
         try:
             session = adopted.sessions.get(name)
             if session is None:
-                session = await self._loop.run_in_executor(
-                    self._loader, self._open, adopted, message
-                )
+                session = await self._opened(adopted, message)
             loaded = supervision_pb2.Loaded(
                 session=name, signature=signature_message(session.signature)
             )
@@ -145,10 +154,23 @@ class Worker:
         adopted.sessions[name] = session
         self._reporter.say(loaded=loaded)
 
+    async def _opened(self, adopted: Adoption, message: supervision_pb2.Load) -> RuntimeSession:
+        self._marks.load_begins(message.session)
+        try:
+            return await self._loop.run_in_executor(self._loader, self._open, adopted, message)
+        finally:
+            self._marks.load_ended()
+
+    def _unload(self, message: supervision_pb2.Unload) -> None:
+        self._adopted.sessions.pop(message.session, None)
+        if message.HasField("error"):
+            self._adopted.plane.refuse(message.session, error_of_message(message.error))
+
     def _open(self, adopted: Adoption, message: supervision_pb2.Load) -> RuntimeSession:
         source = model_source(message.spec, self._directory / message.folder)
         settings = session_settings(message.spec.options)
         try:
+            check_files(source.path.parent, message.spec.files)
             return adopted.driver.open(adopted.share, source, settings)
         except EaisError:
             raise

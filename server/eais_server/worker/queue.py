@@ -13,7 +13,7 @@ the others' calls go on.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
 from typing import Final, Generic, TypeVar
 
@@ -51,6 +51,9 @@ class RunQueue(Generic[K, T]):
 
     def __len__(self) -> int:
         return self._count
+
+    def __iter__(self) -> Iterator[T]:
+        return (item for line in self._lines.values() for item, _ in line.items)
 
     def offer(self, key: K, frontend: Hashable, item: T, cost_s: float = 0.0) -> bool:
         """Put an item at the end of its stream's line; False if the queue is full.

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Final
 
+from eais.errors import EaisError
+from eais_server.in_flight import Marks
 from eais_server.worker.execution import Result
 from eais_server.worker.queue import RunQueue
+from eais_server.worker.suspects import Suspects
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +35,7 @@ class Job:
         finished: takes its result, on the event loop; not called for a job that was stopped
             while it waited.
         displaced: called instead when it lost its place to a call of a stream that has fewer.
+        refuse: called when its session is quarantined; is to stop it and answer so.
         began_s: when it was given a run thread, on the event loop's clock.
     """
 
@@ -43,6 +47,7 @@ class Job:
     terminate: Callable[[], None]
     finished: Callable[[Result], None]
     displaced: Callable[[], None]
+    refuse: Callable[[EaisError], None]
     began_s: float = field(default=0.0, init=False)
     running: bool = field(default=False, init=False)
     grace: asyncio.TimerHandle | None = field(default=None, init=False)
@@ -55,6 +60,7 @@ class Runner:
         may_run: whether a stream may have another job run now.
         stuck: told the session of a job that didn't stop within `grace_s`.
         idle: told whenever no job waits or runs any more.
+        marks: where it is written what runs, before it does.
     """
 
     def __init__(
@@ -64,22 +70,26 @@ class Runner:
         may_run: Callable[[Hashable], bool],
         stuck: Callable[[str], None],
         idle: Callable[[], None],
+        marks: Marks,
         grace_s: float = CANCEL_GRACE_S,
     ) -> None:
         self._threads = threads
         self._loop = asyncio.get_running_loop()
         self._queue: RunQueue[Hashable, Job] = RunQueue(waiting_limit)
+        self._suspects: Suspects[Job] = Suspects()
+        self._waiting_limit = waiting_limit
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="run")
         self._running: set[Job] = set()
         self._may_run = may_run
         self._stuck = stuck
         self._idle = idle
+        self._marks = marks
         self._grace_s = grace_s
 
     @property
     def in_flight(self) -> int:
         """Jobs that wait or run."""
-        return len(self._queue) + len(self._running)
+        return len(self._queue) + len(self._suspects) + len(self._running)
 
     @property
     def now_s(self) -> float:
@@ -98,12 +108,21 @@ class Runner:
 
     def submit(self, job: Job) -> bool:
         """Queue a job, in the place of another if need be; False if too many wait."""
+        if job.session in self._suspects:
+            return self._submit_suspect(job)
         if not self._offer(job):
             loser = self._queue.make_room(job.stream)
             if loser is None:
                 return False
             self._offer(job)
             loser.displaced()
+        self.pump()
+        return True
+
+    def _submit_suspect(self, job: Job) -> bool:
+        if len(self._suspects) >= self._waiting_limit:
+            return False
+        self._suspects.add(job)
         self.pump()
         return True
 
@@ -117,17 +136,49 @@ class Runner:
     def pump(self) -> None:
         """Start what may start; call it when a stream may run that might not before."""
         while len(self._running) < self._threads:
-            job = self._queue.take(self._may_run)
+            job = self._suspects.take(
+                self._queue,
+                lambda: self._queue.take(self._may_run),
+                self._may_run,
+                running=bool(self._running),
+            )
             if job is None:
                 return
             self._running.add(job)
             job.running, job.began_s = True, self.now_s
+            self._marks.run_begins(job.session)
             self._pool.submit(self._work, job)
+
+    def suspect(self, holds_s: Mapping[str, float]) -> None:
+        """Run the jobs of these sessions alone, in that order of trust.
+
+        Args:
+            holds_s: session -> seconds to wait before the first of its jobs runs.
+        """
+        for session in self._suspects.name(holds_s):
+            if holds_s[session] > 0:
+                self._suspects.hold(session)
+                self._loop.call_later(holds_s[session], self._release, session)
+        for job in [job for job in self._queue if job.session in self._suspects]:
+            self._queue.discard(job.stream, job)
+            self._suspects.add(job)
+        self.pump()
+
+    def _release(self, session: str) -> None:
+        self._suspects.release(session)
+        self.pump()
+
+    def refuse(self, session: str, error: EaisError) -> None:
+        """End all jobs of the session."""
+        jobs = [*self._queue, *self._suspects.waiting(), *self._running]
+        for job in [job for job in jobs if job.session == session]:
+            job.refuse(error)
 
     def stop(self, job: Job) -> None:
         """End a job: at once if it waits, softly if it runs."""
-        if self._queue.discard(job.stream, job):
+        if self._queue.discard(job.stream, job) or self._suspects.discard(job):
             self._tell_idle()
+            self.pump()
         elif job.running and job.grace is None:
             job.terminate()
             job.grace = self._loop.call_later(self._grace_s, self._stuck, job.session)
@@ -139,6 +190,9 @@ class Runner:
     def _done(self, job: Job, result: Result) -> None:
         self._running.discard(job)
         job.running = False
+        answered = not result.answer.HasField("error")
+        self._marks.run_ended(job.session, answered=answered)
+        self._suspects.over(job, answered=answered)
         if job.grace is not None:
             job.grace.cancel()
         job.finished(result)

@@ -10,6 +10,7 @@ from typing import Any
 
 from eais_server.control import ControlSocket
 from eais_server.devices.cpu import CpuDriver
+from eais_server.in_flight import Marks
 from eais_server.runtime.session import open_session
 from eais_server.worker.adoption import Drivers
 from eais_server.worker.process import Worker
@@ -21,11 +22,12 @@ DRIVERS: Drivers = {"cpu": CpuDriver}
 PRELOADED = (open_session,)
 
 
-def serve(control_fd: int, directory: Path, level: int) -> int:
+def serve(control_fd: int, page_fd: int, directory: Path, level: int) -> int:
     """Be a worker until its end; the exit code."""
 
     async def work() -> None:
-        await Worker(ControlSocket.from_fd(control_fd), directory, level, DRIVERS).run()
+        control, marks = ControlSocket.from_fd(control_fd), Marks.from_fd(page_fd)
+        await Worker(control, marks, directory, level, DRIVERS).run()
 
     try:
         _runner()(work())

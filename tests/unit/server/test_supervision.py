@@ -1,70 +1,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 from eais.transition import IllegalMove
-from eais_server.supervision import WORKER_TABLE, Limits, State, WorkerEvent, WorkerState, on_event
+from eais_server.supervision import WORKER_TABLE, Limits, State, WorkerEvent, WorkerState
 from eais_server.supervision import actions as do
 from eais_server.supervision import events as on
+from tests.unit.server.supervision_bench import EI, TENANT, Bench, models
 
-EI = "ei-1"
 SEGV, KILL = 11, 9
-
-
-@dataclass
-class Bench:
-    """The brain under a clock that the test moves; what it asked for waits in `said`."""
-
-    state: State = field(default_factory=lambda: State(Limits()))
-    now: float = 1000.0
-    said: list[do.Action] = field(default_factory=list)
-
-    def tell(self, *events: on.Event) -> list[do.Action]:
-        found = [action for event in events for action in on_event(self.state, event, self.now)]
-        self.said += found
-        self.state.validate()
-        return found
-
-    def after(self, seconds: float) -> list[do.Action]:
-        self.now += seconds
-        return self.tell(on.Tick())
-
-    def last(self, kind: type[do.Action]) -> do.Action:
-        return [action for action in self.said if isinstance(action, kind)][-1]
-
-    def spare(self) -> int:
-        """A worker that waits to be adopted: the last one that was spawned is ready now."""
-        for worker in self.state.workers.values():
-            if worker.state is WorkerState.SPARE:
-                return worker.id
-        spawned = self.last(do.Spawn)
-        assert isinstance(spawned, do.Spawn)
-        self.tell(on.WorkerReady(spawned.worker, 2))
-        return spawned.worker
-
-    def serving(self, *sessions: str, slots: Iterable[int] = (1,)) -> list[int]:
-        """A lease whose workers serve; their numbers."""
-        self.tell(on.Tick())
-        self.spare()
-        asked = tuple(on.SlotAsked(n) for n in slots)
-        self.tell(on.LeaseTaken(EI, 7, asked, sessions))
-        return [self.bring_up() for _ in slots]
-
-    def bring_up(self) -> int:
-        """The worker that was adopted last gets its port and all that it is to load."""
-        waiting = [w for w in self.state.workers.values() if w.state is WorkerState.ADOPTING]
-        if not waiting:
-            self.spare()
-            waiting = [w for w in self.state.workers.values() if w.state is WorkerState.ADOPTING]
-        worker = waiting[0]
-        self.tell(on.WorkerBound(worker.id, 4000 + worker.id))
-        while worker.loading:
-            self.tell(on.SessionLoaded(worker.id, worker.loading, b"signature"))
-        return worker.id
 
 
 @pytest.fixture
@@ -108,14 +55,14 @@ def test_a_spare_is_kept_warm(bench: Bench) -> None:
 def test_without_spares_a_worker_is_spawned_for_the_lease() -> None:
     bench = Bench(State(Limits(spares=0)))
     assert bench.tell(on.Tick()) == []
-    taken = on.LeaseTaken(EI, 7, (on.SlotAsked(1),))
+    taken = on.LeaseTaken(EI, TENANT, 7, (on.SlotAsked(1),))
     assert bench.tell(taken) == [do.Spawn(1)]
     assert bench.tell(on.WorkerReady(1, 2)) == [do.Adopt(1, EI, 1, 1, 0)]
 
 
 def test_a_grant_adopts_the_spare_and_is_answered_when_it_serves(bench: Bench) -> None:
     bench.tell(on.Tick(), on.WorkerReady(1, 2))
-    taken = bench.tell(on.LeaseTaken(EI, 7, (on.SlotAsked(1),)))
+    taken = bench.tell(on.LeaseTaken(EI, TENANT, 7, (on.SlotAsked(1),)))
     assert taken == [do.Adopt(1, EI, 1, 1, 0)]
     bound = bench.tell(on.WorkerBound(1, 4001))
     assert bound == [
@@ -127,7 +74,7 @@ def test_a_grant_adopts_the_spare_and_is_answered_when_it_serves(bench: Bench) -
 
 
 def test_a_new_spare_waits_for_the_workers_that_are_waited_for(bench: Bench) -> None:
-    assert bench.tell(on.LeaseTaken(EI, 7, (on.SlotAsked(1), on.SlotAsked(2)))) == [
+    assert bench.tell(on.LeaseTaken(EI, TENANT, 7, (on.SlotAsked(1), on.SlotAsked(2)))) == [
         do.Spawn(1),
         do.Spawn(2),
     ]
@@ -139,7 +86,7 @@ def test_a_new_spare_waits_for_the_workers_that_are_waited_for(bench: Bench) -> 
 def test_sessions_are_loaded_one_by_one_before_it_serves(bench: Bench) -> None:
     bench.tell(on.Tick(), on.WorkerReady(1, 2))
     slot = on.SlotAsked(1, port=4001, incarnation=3)
-    taken = bench.tell(on.LeaseTaken(EI, 7, (slot,), ("a", "b"), granted=True))
+    taken = bench.tell(on.LeaseTaken(EI, TENANT, 7, (slot,), models("a", "b"), granted=True))
     assert taken == [do.Adopt(1, EI, 1, 4, 4001), do.Publish(EI)]
     assert bench.tell(on.WorkerBound(1, 4001)) == [do.Load(1, EI, "a"), do.Spawn(2)]
     assert bench.tell(on.SessionLoaded(1, "a", b"")) == [do.Load(1, EI, "b")]
@@ -158,14 +105,17 @@ def test_a_lease_with_two_slots_is_granted_when_both_serve(bench: Bench) -> None
 
 def test_an_open_loads_and_keeps(bench: Bench) -> None:
     (worker,) = bench.serving()
-    assert bench.tell(on.LoadAsked(EI, "a")) == [do.Load(worker, EI, "a")]
+    assert bench.tell(on.LoadAsked(EI, "a", "model-a")) == [do.Load(worker, EI, "a")]
     loaded = bench.tell(on.SessionLoaded(worker, "a", b"signature"))
     assert loaded == [do.KeepSession(EI, "a", b"signature")]
 
 
 def test_an_open_is_answered_when_all_serving_workers_have_it(bench: Bench) -> None:
     one, two = bench.serving(slots=(1, 2))
-    assert bench.tell(on.LoadAsked(EI, "a")) == [do.Load(one, EI, "a"), do.Load(two, EI, "a")]
+    assert bench.tell(on.LoadAsked(EI, "a", "model-a")) == [
+        do.Load(one, EI, "a"),
+        do.Load(two, EI, "a"),
+    ]
     assert bench.tell(on.SessionLoaded(two, "a", b"s")) == []
     assert bench.tell(on.SessionLoaded(one, "a", b"s")) == [do.KeepSession(EI, "a", b"s")]
 
@@ -173,7 +123,7 @@ def test_an_open_is_answered_when_all_serving_workers_have_it(bench: Bench) -> N
 def test_a_refused_load_is_answered_and_not_kept(bench: Bench) -> None:
     (worker,) = bench.serving()
     failure = on.Failure("MODEL_PARSE", "no protobuf")
-    bench.tell(on.LoadAsked(EI, "a"))
+    bench.tell(on.LoadAsked(EI, "a", "model-a"))
     refused = bench.tell(on.LoadRefused(worker, "a", failure))
     assert refused == [do.Unload(worker, "a"), do.RefuseSession(EI, "a", failure)]
     assert bench.state.leases[EI].sessions == {}
@@ -181,7 +131,7 @@ def test_a_refused_load_is_answered_and_not_kept(bench: Bench) -> None:
 
 def test_a_refused_load_takes_the_session_from_the_other_workers(bench: Bench) -> None:
     one, two = bench.serving(slots=(1, 2))
-    bench.tell(on.LoadAsked(EI, "a"), on.SessionLoaded(one, "a", b"s"))
+    bench.tell(on.LoadAsked(EI, "a", "model-a"), on.SessionLoaded(one, "a", b"s"))
     failure = on.Failure("MODEL_MEMORY", "no room")
     refused = bench.tell(on.LoadRefused(two, "a", failure))
     assert refused == [
@@ -194,7 +144,7 @@ def test_a_refused_load_takes_the_session_from_the_other_workers(bench: Bench) -
 def test_an_open_on_a_lease_that_leaves_is_refused(bench: Bench) -> None:
     bench.serving()
     bench.tell(on.LeaseRevoked(EI, 1.0))
-    (refused,) = bench.tell(on.LoadAsked(EI, "a"))
+    (refused,) = bench.tell(on.LoadAsked(EI, "a", "model-a"))
     assert isinstance(refused, do.RefuseSession)
     assert refused.failure.reason == "DRAINING"
 
@@ -277,35 +227,9 @@ def test_a_port_that_was_taken_is_given_up(bench: Bench) -> None:
     assert bound[:1] == [do.RecordPort(next_spare, EI, 1, 5555)]
 
 
-def test_a_model_that_kills_its_worker_alone_is_refused_at_once(bench: Bench) -> None:
-    (worker,) = bench.serving()
-    bench.tell(on.LoadAsked(EI, "a"))
-    gone = bench.tell(on.WorkerExited(worker, SEGV))
-    refused = gone[0]
-    assert isinstance(refused, do.RefuseSession)
-    assert refused.failure.reason == "MODEL_CRASHED"
-    assert refused.failure.metadata == {"stage": "load", "signal": "SIGSEGV"}
-    assert bench.state.leases[EI].sessions == {}
-
-
-def test_beside_others_a_model_is_tried_again_and_the_others_come_back(bench: Bench) -> None:
-    (worker,) = bench.serving("other")
-    bench.tell(on.LoadAsked(EI, "a"))
-    assert not any(
-        isinstance(action, do.RefuseSession) for action in bench.tell(on.WorkerExited(worker, SEGV))
-    )
-    bench.spare()
-    worker = next(w.id for w in bench.state.workers.values() if w.seat)
-    bench.tell(on.WorkerBound(worker, 4000), on.SessionLoaded(worker, "other", b""))
-    assert bench.said[-3:] == [do.Serve(worker), do.Load(worker, EI, "a"), do.Publish(EI)]
-    gone = bench.tell(on.WorkerExited(worker, SEGV))
-    assert isinstance(gone[0], do.RefuseSession)
-    assert list(bench.state.leases[EI].sessions) == ["other"]
-
-
 def test_a_kill_from_outside_is_held_against_nobody_the_first_time(bench: Bench) -> None:
     (worker,) = bench.serving()
-    bench.tell(on.LoadAsked(EI, "a"), on.WorkerExited(worker, KILL))
+    bench.tell(on.LoadAsked(EI, "a", "model-a"), on.WorkerExited(worker, KILL))
     assert "a" in bench.state.leases[EI].sessions
     worker = bench.bring_up()
     assert bench.state.leases[EI].sessions["a"].kept
@@ -324,19 +248,6 @@ def test_a_kept_session_survives_kills_from_outside(bench: Bench) -> None:
     assert bench.state.leases[EI].sessions["a"].kept
 
 
-def test_a_kept_session_that_crashes_twice_in_a_row_is_forgotten(bench: Bench) -> None:
-    (worker,) = bench.serving("a")
-    bench.tell(on.WorkerExited(worker, KILL))
-    for _ in range(2):
-        bench.after(10.0)
-        bench.spare()
-        worker = next(w.id for w in bench.state.workers.values() if w.seat)
-        bench.tell(on.WorkerBound(worker, 4000), on.WorkerExited(worker, SEGV))
-    forgotten = bench.last(do.ForgetSession)
-    assert isinstance(forgotten, do.ForgetSession)
-    assert forgotten.failure.reason == "MODEL_CRASHED"
-
-
 def test_a_kept_session_that_is_refused_is_forgotten_and_the_rest_serves(bench: Bench) -> None:
     (worker,) = bench.serving("a", "b")
     bench.spare()
@@ -352,7 +263,7 @@ def test_a_kept_session_that_is_refused_is_forgotten_and_the_rest_serves(bench: 
 def test_a_load_that_takes_too_long_is_killed_and_answered(bench: Bench) -> None:
     (worker,) = bench.serving()
     bench.spare()
-    bench.tell(on.LoadAsked(EI, "a"))
+    bench.tell(on.LoadAsked(EI, "a", "model-a"))
     assert bench.after(119.9) == []
     assert bench.after(0.2) == [do.Kill(worker, "its load took too long"), do.Publish(EI)]
     refused = bench.tell(on.WorkerExited(worker, KILL))[0]
@@ -398,7 +309,7 @@ def test_a_spare_needs_no_heartbeat_but_must_come_up(bench: Bench) -> None:
 
 
 def test_an_adoption_must_come_to_an_end(bench: Bench) -> None:
-    bench.tell(on.Tick(), on.WorkerReady(1, 2), on.LeaseTaken(EI, 7, (on.SlotAsked(1),)))
+    bench.tell(on.Tick(), on.WorkerReady(1, 2), on.LeaseTaken(EI, TENANT, 7, (on.SlotAsked(1),)))
     assert do.Kill(1, "it took too long to bind its port") in bench.after(10.0)
 
 
@@ -439,7 +350,7 @@ def test_events_of_a_worker_that_is_gone_are_nothing(bench: Bench) -> None:
 def test_a_grant_that_never_serves_is_given_up(bench: Bench) -> None:
     bench.tell(on.Tick())
     bench.spare()
-    bench.tell(on.LeaseTaken(EI, 7, (on.SlotAsked(1),)))
+    bench.tell(on.LeaseTaken(EI, TENANT, 7, (on.SlotAsked(1),)))
     for _ in range(5):
         worker = next(w.id for w in bench.state.workers.values() if w.seat)
         bench.tell(on.WorkerExited(worker, code=3))
@@ -484,19 +395,19 @@ def test_a_drain_that_doesnt_end_is_killed(bench: Bench) -> None:
 
 
 def test_a_worker_that_doesnt_serve_yet_has_nothing_to_drain(bench: Bench) -> None:
-    bench.tell(on.Tick(), on.WorkerReady(1, 2), on.LeaseTaken(EI, 7, (on.SlotAsked(1),)))
+    bench.tell(on.Tick(), on.WorkerReady(1, 2), on.LeaseTaken(EI, TENANT, 7, (on.SlotAsked(1),)))
     revoked = bench.tell(on.LeaseRevoked(EI, 2.0))
     assert revoked == [do.Kill(1, "it isn't needed any more"), do.Spawn(2)]
 
 
 def test_a_lease_without_a_process_is_released_at_once(bench: Bench) -> None:
-    bench.tell(on.Tick(), on.LeaseTaken(EI, 7, (on.SlotAsked(1),)))
+    bench.tell(on.Tick(), on.LeaseTaken(EI, TENANT, 7, (on.SlotAsked(1),)))
     assert do.Release(EI, 7) in bench.tell(on.LeaseRevoked(EI, 2.0))
 
 
 def test_opens_that_wait_are_refused_when_the_lease_goes(bench: Bench) -> None:
     bench.serving()
-    bench.tell(on.LoadAsked(EI, "a"))
+    bench.tell(on.LoadAsked(EI, "a", "model-a"))
     refused = bench.tell(on.LeaseRevoked(EI, 2.0))[0]
     assert isinstance(refused, do.RefuseSession)
     assert refused.failure.reason == "DRAINING"
@@ -506,7 +417,7 @@ def test_a_worker_is_never_adopted_twice(bench: Bench) -> None:
     (worker,) = bench.serving()
     bench.tell(on.LeaseRevoked(EI, 0.0), on.WorkerExited(worker, KILL))
     bench.spare()
-    bench.tell(on.LeaseTaken("ei-2", 1, (on.SlotAsked(1),)))
+    bench.tell(on.LeaseTaken("ei-2", TENANT, 1, (on.SlotAsked(1),)))
     adopted = [action.worker for action in bench.said if isinstance(action, do.Adopt)]
     assert len(adopted) == len(set(adopted)) == 2
 
@@ -529,4 +440,4 @@ def test_a_shutdown_drains_and_starts_nothing_any_more(bench: Bench) -> None:
 def test_a_lease_is_taken_once(bench: Bench) -> None:
     bench.serving()
     with pytest.raises(ValueError, match="held already"):
-        bench.tell(on.LeaseTaken(EI, 8, (on.SlotAsked(1),)))
+        bench.tell(on.LeaseTaken(EI, TENANT, 8, (on.SlotAsked(1),)))

@@ -14,6 +14,7 @@ from eais_server.supervision import events as on
 
 INSTANCES = ("ei-1", "ei-2")
 SESSIONS = ("a", "b", "c")
+TENANT, MODELS = "acme", {"a": "A", "b": "B", "c": "B"}
 pick = st.randoms(use_true_random=False)
 
 
@@ -151,8 +152,8 @@ class World(RuleBasedStateMachine):
         asked = tuple(
             on.SlotAsked(n, self.ports.get((instance, n), 0)) for n in range(1, slots + 1)
         )
-        sessions = tuple(sorted(self.kept[instance]))
-        self.tell(on.LeaseTaken(instance, self.epochs[instance], asked, sessions, granted))
+        models = {session: MODELS[session] for session in sorted(self.kept[instance])}
+        self.tell(on.LeaseTaken(instance, TENANT, self.epochs[instance], asked, models, granted))
 
     @rule(instance=st.sampled_from(INSTANCES), grace_s=st.sampled_from([0.0, 1.0]))
     def revoke(self, instance: str, grace_s: float) -> None:
@@ -164,7 +165,7 @@ class World(RuleBasedStateMachine):
     def open(self, instance: str, session: str) -> None:
         if session not in self.kept[instance] | self.asked[instance]:
             self.asked[instance].add(session)
-            self.tell(on.LoadAsked(instance, session))
+            self.tell(on.LoadAsked(instance, session, MODELS[session]))
 
     @rule(instance=st.sampled_from(INSTANCES), session=st.sampled_from(SESSIONS))
     def drop(self, instance: str, session: str) -> None:

@@ -29,6 +29,7 @@ from eais.rpc.v1 import common_pb2, listener_pb2, supervision_pb2, value_pb2, wo
 from eais.value import Deferred, decode_value, deferred_tensors, encode_value
 from eais_pool.authority import Authority
 from eais_server.control import Frames, to_frame
+from eais_server.in_flight import Page
 from eais_server.isolation import probe_level
 from eais_server.process import WORKER_PROGRAM, worker_environment
 
@@ -47,6 +48,7 @@ class WorkerChild:
     process: subprocess.Popen[bytes]
     control: socket.socket
     authority: Authority
+    page: Page
     port: int = 0
     heartbeats: list[supervision_pb2.Heartbeat] = field(default_factory=list)
     _frames: Frames = field(default_factory=Frames)
@@ -134,7 +136,9 @@ class WorkerChild:
         files = {"": model, **(external or {})}
         spec = listener_pb2.SessionSpec(
             files=[
-                listener_pb2.ModelFile(location=name, size=len(data))
+                listener_pb2.ModelFile(
+                    location=name, size=len(data), sha256=hashlib.sha256(data).digest()
+                )
                 for name, data in files.items()
             ],
             options=options,
@@ -181,11 +185,13 @@ def worker_child(root: Path, *flags: str) -> Iterator[WorkerChild]:
     work.mkdir()
     near, far = socket.socketpair()
     near.settimeout(WAIT_S)
+    page = Page()
     with far, (root / "log").open("wb") as log:
         process = subprocess.Popen(
             [
                 *WORKER_PROGRAM,
                 f"--control-fd={far.fileno()}",
+                f"--page-fd={page.descriptor}",
                 f"--parent-pid={os.getpid()}",
                 f"--dir={work}",
                 f"--level={probe_level().level}",
@@ -194,13 +200,14 @@ def worker_child(root: Path, *flags: str) -> Iterator[WorkerChild]:
             ],
             cwd=work,
             env=worker_environment({}),
-            pass_fds=(far.fileno(),),
+            pass_fds=(far.fileno(), page.descriptor),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
         )
     authority = Authority.create(root / "ca", POOL, datetime.now(UTC))
-    child = WorkerChild(root, process, near, authority)
+    page.handed_down()
+    child = WorkerChild(root, process, near, authority, page)
     try:
         yield child
     finally:
@@ -208,6 +215,7 @@ def worker_child(root: Path, *flags: str) -> Iterator[WorkerChild]:
             process.send_signal(signal.SIGKILL)
         process.wait(WAIT_S)
         near.close()
+        page.close()
         shutil.rmtree(work, ignore_errors=True)
 
 

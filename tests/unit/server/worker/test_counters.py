@@ -11,6 +11,7 @@ from pathlib import Path
 
 from eais.rpc.v1 import supervision_pb2
 from eais_server.control import ControlSocket, Frames
+from eais_server.in_flight import PAGE_BYTES, Marks
 from eais_server.worker.counters import Counters, Reporter
 from eais_server.worker.process import Worker
 
@@ -97,7 +98,7 @@ def test_a_worker_whose_event_loop_stands_still_says_so(tmp_path: Path) -> None:
 
     async def work() -> None:
         loops.put(asyncio.get_running_loop())
-        await Worker(ControlSocket(far), tmp_path, 0, {}).run()
+        await Worker(ControlSocket(far), Marks(bytearray(PAGE_BYTES)), tmp_path, 0, {}).run()
 
     thread = threading.Thread(target=asyncio.run, args=(work(),))
     thread.start()

@@ -18,6 +18,7 @@ from eais.rpc.server import Caller
 from eais.rpc.v1 import supervision_pb2, value_pb2, worker_pb2
 from eais.value import Deferred, encode_value
 from eais_server.devices.driver import RuntimeSession
+from eais_server.in_flight import PAGE_BYTES, Marks
 from eais_server.testing.runtime import FakeSession
 from eais_server.worker.calls import CallLimits, Service
 from eais_server.worker.connection import OUTBOX_BYTES
@@ -55,6 +56,7 @@ class Bench:
             sessions=self.sessions,
             reporter=self.reporter,
             counters=self.counters,
+            marks=Marks(bytearray(PAGE_BYTES)),
             settings=PlaneSettings(60.0, calls=limits or CallLimits(), **settings),
         )
         self.plane.open()

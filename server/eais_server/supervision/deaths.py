@@ -1,0 +1,106 @@
+"""What follows from a worker's death, and from runs and loads that end well. (Brain)"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from eais_server.supervision import actions as do
+from eais_server.supervision.blame import (
+    LOAD_TIMEOUT,
+    Blame,
+    blame,
+    crashed,
+    from_outside,
+    how_it_ended,
+    too_late,
+)
+from eais_server.supervision.events import Failure, WorkerExited
+from eais_server.supervision.giving_up import give_up, unload
+from eais_server.supervision.quarantine import Model
+from eais_server.supervision.state import Held, Session, State, Worker
+
+
+def note_death(
+    state: State, held: Held, worker: Worker, event: WorkerExited, now: float
+) -> list[do.Action]:
+    """Count it against whose doing it was; those that may have done it are suspects."""
+    found = answered(state, held, event.answered)
+    loading = held.sessions.get(worker.loading)
+    verdict = blame(held, worker, event)
+    for session in verdict.running:
+        session.suspect_run = True
+    for session in verdict.loading:
+        session.suspect_load = True
+    if verdict.guilty:
+        found += _count(state, held, verdict, verdict.guilty, now)
+    if loading and held.sessions.get(loading.id) is loading:
+        found += _load_failed(state, held, loading, worker, event, verdict)
+    return found
+
+
+def answered(state: State, held: Held, sessions: Iterable[str]) -> list[do.Action]:
+    """Runs of these sessions gave outputs: they did nothing, this time."""
+    changed = False
+    for session in [held.sessions[name] for name in sessions if name in held.sessions]:
+        session.answered, session.suspect_run = True, False
+        changed |= state.quarantine.ran(held.model_of(session))
+    return _keep(state) if changed else []
+
+
+def loaded(state: State, model: Model) -> list[do.Action]:
+    """The model was loaded."""
+    return _keep(state) if state.quarantine.loaded(model) else []
+
+
+def refuse_condemned(state: State, held: Held, now: float) -> list[do.Action]:
+    """Give the lease's sessions up whose models are quarantined."""
+    found: list[do.Action] = []
+    for session in list(held.sessions.values()):
+        failure = state.quarantine.refusal(held.model_of(session), now)
+        if failure:
+            found += unload(state, held, session.id, failure)
+            found += give_up(state, held, session, failure)
+    return found
+
+
+def _count(
+    state: State, held: Held, verdict: Blame, guilty: Session, now: float
+) -> list[do.Action]:
+    """Count the death; once the model is condemned, no instance of the tenant keeps it."""
+    model = held.model_of(guilty)
+    guilty.suspect_run |= verdict.stage == "run"
+    state.quarantine.died(model, verdict.stage, verdict.how or {}, now)
+    found = _keep(state)
+    if not state.quarantine.condemned(model):
+        return found
+    for theirs in state.leases.values():
+        if theirs.tenant == held.tenant:
+            found += refuse_condemned(state, theirs, now)
+    return found
+
+
+def _load_failed(
+    state: State,
+    held: Held,
+    session: Session,
+    worker: Worker,
+    event: WorkerExited,
+    verdict: Blame,
+) -> list[do.Action]:
+    """What the end of its worker means for the session that it was loading."""
+    if worker.killed == LOAD_TIMEOUT and not session.kept:
+        return give_up(state, held, session, too_late(state.limits.load_timeout_s))
+    if verdict.guilty is session and not session.kept:
+        return give_up(state, held, session, crashed(verdict.how or {}))
+    if worker.killed != LOAD_TIMEOUT and (worker.killed or from_outside(event)):
+        return []
+    session.ends += 1
+    if session.ends < state.limits.load_attempts:
+        return []
+    how = how_it_ended(event)
+    text = f"{session.ends} workers in a row ended while they loaded the model"
+    return give_up(state, held, session, Failure("PROCESS_FAILED", text, {"stage": "load", **how}))
+
+
+def _keep(state: State) -> list[do.Action]:
+    return [do.KeepQuarantine(state.quarantine.records())]
