@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -126,7 +126,20 @@ def make_bundle(
         raise IdentityError(
             "CERT_UNTRUSTED", f"{source}: the certificate isn't of this pool's CA", hint=_RENEW_HINT
         )
+    check_self_signed(authorities, source)
     return _bundle(key_pem, leaf_pem, ca_pem, leaf)
+
+
+def check_self_signed(authorities: Iterable[x509.Certificate], source: str) -> None:
+    """Whether CA certificates are whole: nobody who trusts one looks at its signature again.
+
+    Raises:
+        IdentityError: CERT_UNREADABLE.
+    """
+    if not all(_issued(authority, authority) for authority in authorities):
+        raise IdentityError(
+            "CERT_UNREADABLE", f"{source}: a CA's certificate is damaged", hint=_RENEW_HINT
+        )
 
 
 def _bundle(key_pem: bytes, leaf_pem: bytes, ca_pem: bytes, leaf: x509.Certificate) -> Bundle:

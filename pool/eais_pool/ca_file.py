@@ -6,24 +6,24 @@ PEM blocks, in this order:
     ANNOUNCED   key and certificate of the old one, which signs; key and certificate of the new
     RETIRING    key and certificate of the new one, which signs; certificate of the old
 
-and, last, one block EAIS CA STATE: JSON of the roll. Each step of a roll is one replacement of
+and, last, one block EAIS CA STATE: the roll, sealed. Each step of a roll is one replacement of
 the file; after a kill at any moment it is as before the step or as after it.
 """
 
 from __future__ import annotations
 
 import base64
-import json
 import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from eais import tls
 from eais.errors import IdentityError
+from eais.sealed import Damaged, seal, unseal
 from eais_pool.brain.ca_roll import Phase, Roll
 from eais_pool.ca import Ca, pem_of, pool_of
 
@@ -99,6 +99,7 @@ def parse(data: bytes, source: str) -> CaSet:
     )
     if len({pool_of(certificate) for certificate in cas.trusted}) != 1:
         raise IdentityError("CERT_IDENTITY", f"{source}: the CAs are of different pools")
+    tls.check_self_signed(cas.trusted, source)
     return cas
 
 
@@ -116,9 +117,9 @@ def _blocks_and_roll(data: bytes, source: str) -> tuple[list[tuple[bytes, bytes]
     found = list(_BLOCK.finditer(data))
     if not found or sum(len(block[0]) for block in found) != len(data):
         raise _unreadable(source, "not the blocks of a pool's CA")
-    roll = Roll()
-    if found[-1][1] == _STATE.encode():
-        roll = _roll(found.pop()[2], source)
+    if found[-1][1] != _STATE.encode():
+        raise _unreadable(source, "its end is missing")
+    roll = _roll(found.pop()[2], source)
     return [(block[1], block[0]) for block in found], roll
 
 
@@ -129,20 +130,20 @@ def _state_block(roll: Roll) -> bytes:
         "leaf_life_s": roll.leaf_life.total_seconds(),
         "older_end": _text(roll.older_end),
     }
-    text = base64.encodebytes(json.dumps(record).encode()).decode()
+    text = base64.encodebytes(seal(record)).decode()
     return f"-----BEGIN {_STATE}-----\n{text}-----END {_STATE}-----\n".encode()
 
 
 def _roll(body: bytes, source: str) -> Roll:
     try:
-        record: dict[str, Any] = json.loads(base64.b64decode(body))
+        record = unseal(base64.b64decode(body))
         return Roll(
             phase=Phase(record["phase"]),
             phase_ends=_time(record["phase_ends"]),
             leaf_life=timedelta(seconds=record["leaf_life_s"]),
             older_end=_time(record["older_end"]),
         )
-    except (ValueError, KeyError, TypeError, OverflowError) as error:
+    except (Damaged, ValueError, KeyError, TypeError, OverflowError) as error:
         raise _unreadable(source, "the state of its roll can't be read") from error
 
 

@@ -166,12 +166,14 @@ def test_a_ca_that_will_not_do(authority: Authority, tmp_path: Path) -> None:
     other = Authority.create(tmp_path / "other", "pool", NOW)
     leaf = authority.bundle(IDENTITIES[0], NOW)
     key = tls.key_to_pem(tls.key_from_pem(whole))
+    state = whole[whole.index(b"-----BEGIN EAIS") :]
     for data, reason in [
         (b"", "CERT_UNREADABLE"),
         (whole[:-40], "CERT_UNREADABLE"),
-        (key, "CERT_MISSING"),
-        (key + other.ca_pem, "CERT_KEY_MISMATCH"),
-        (leaf.key_pem + leaf.leaf_pem, "CERT_IDENTITY"),
+        (whole.removesuffix(state), "CERT_UNREADABLE"),
+        (key + state, "CERT_MISSING"),
+        (key + other.ca_pem + state, "CERT_KEY_MISMATCH"),
+        (leaf.key_pem + leaf.leaf_pem + state, "CERT_IDENTITY"),
     ]:
         file.write_bytes(data)
         with pytest.raises(IdentityError) as error:
