@@ -49,16 +49,17 @@ class Admission:
         self._threads = threads
         self._promised_s = 0.0
 
-    def refusal(self, call: Prospect, now_s: float) -> EaisError | None:
-        """BUSY with a time to come back, if it isn't taken now."""
+    def late_s(self, call: Prospect) -> float:
+        """By how much it would come too late if it was taken now; 0 or less: it is taken."""
         # Estimates can be wrong, and only a run corrects them.
         if call.idle:
-            return None
-        limit_s = min(self._limit_s, call.left_s - call.cost_s)
-        over_s = call.wait_s - limit_s
-        if over_s <= 0 or (call.first and call.wait_s + call.cost_s <= call.left_s):
-            return None
-        return busy(self.push_back_s(over_s, call.cost_s, now_s))
+            return 0.0
+        late_s = call.wait_s + call.cost_s - call.left_s
+        return late_s if call.first else max(late_s, self.over_s(call.wait_s))
+
+    def over_s(self, wait_s: float) -> float:
+        """By how much so long a wait is too long for whoever has calls waiting already."""
+        return wait_s - self._limit_s
 
     def push_back_s(self, over_s: float, cost_s: float, now_s: float) -> float:
         """When one that is refused may come again: after `over_s`, and after those before it."""
@@ -70,5 +71,10 @@ class Admission:
 
 def busy(push_back_s: float) -> EaisError:
     """The refusal of a call for which there is no room now."""
-    later = {"push_back_ms": str(max(1, round(push_back_s * 1000)))}
+    later = {"push_back_ms": str(push_back_ms(push_back_s))}
     return make_error("BUSY", "too many calls are waiting here", metadata=later)
+
+
+def push_back_ms(push_back_s: float) -> int:
+    """As it travels: never 0, which says nothing."""
+    return max(1, round(push_back_s * 1000))

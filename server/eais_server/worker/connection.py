@@ -13,7 +13,7 @@ from eais.rpc.status import error_to_message
 from eais.rpc.v1 import common_pb2, worker_pb2
 from eais.value import Deferred
 from eais_server.devices.driver import RunSettings, RuntimeSession
-from eais_server.worker.admission import Admission
+from eais_server.worker.admission import Admission, busy, push_back_ms
 from eais_server.worker.calls import Action, Asked, Gate, Refuse, Start, Stop, StreamCalls
 from eais_server.worker.counters import Counters
 from eais_server.worker.execution import Result, announced, execute, late
@@ -25,6 +25,8 @@ from eais_server.worker.service_time import ServiceTimes
 
 OUTBOX_BYTES: Final = 64 << 20
 """Answers of one stream that may wait for its client; then nothing more is run or read for it."""
+_NOTHING: Final = Deferred()
+_NO_ROOM: Final = error_to_message(busy(0.0))
 
 
 @dataclass(eq=False, slots=True)
@@ -158,22 +160,28 @@ class Connection:
                 self._hub.held()
 
     def _on_run(self, run: worker_pb2.Run) -> None:
-        pending = _Pending(run)
-        asked = Asked(run.call_id, run.instance, run.epoch, run.session, body=pending)
-        try:
-            asked = Asked(
-                call_id=run.call_id,
-                instance=run.instance,
-                epoch=run.epoch,
-                session=run.session,
-                inline_bytes=run.ByteSize(),
-                deferred=announced(run),
-                timeout_s=run.timeout_us / 1e6,
-                body=pending,
-            )
-        except EaisError as error:
-            self._apply([Refuse(asked, error)])
+        push_back_s = self._gate.shut_s()
+        if push_back_s:
+            error_now = worker_pb2.Answer(call_id=run.call_id, error=_NO_ROOM)
+            error_now.error.push_back_ms = push_back_ms(push_back_s)
+            self._answer(error_now, _NOTHING)
             return
+        pending = _Pending(run)
+        try:
+            deferred = announced(run)
+        except EaisError as error:
+            self._refuse(run.call_id, error)
+            return
+        asked = Asked(
+            call_id=run.call_id,
+            instance=run.instance,
+            epoch=run.epoch,
+            session=run.session,
+            inline_bytes=run.ByteSize(),
+            deferred=deferred,
+            timeout_s=run.timeout_us / 1e6,
+            body=pending,
+        )
         actions = self._calls.on_run(asked)
         if not any(isinstance(action, Refuse) for action in actions):
             self._taken(asked, pending)
@@ -210,11 +218,14 @@ class Connection:
                     job = self._settle(pending)
                     if job is not None:
                         self._hub.runner.stop(job)
+                    self._gate.reopen()
                 case Refuse(asked, error):
                     self._settle(pending)
-                    answer = worker_pb2.Answer(call_id=asked.call_id, error=error_to_message(error))
-                    self._answer(answer, Deferred())
+                    self._refuse(asked.call_id, error)
         self._hub.counters.in_flight = self._hub.runner.in_flight
+
+    def _refuse(self, call_id: int, error: EaisError) -> None:
+        self._answer(worker_pb2.Answer(call_id=call_id, error=error_to_message(error)), _NOTHING)
 
     def _start(self, asked: Asked, pending: _Pending, buffers: tuple[bytearray, ...]) -> None:
         self._arrived(pending)
@@ -247,6 +258,7 @@ class Connection:
             terminate=prepared.terminate,
             finished=partial(self._finished, asked),
             displaced=partial(self._crowded_out, asked),
+            refuse=partial(self._expire, asked),
         )
 
     def _finished(self, asked: Asked, result: Result) -> None:

@@ -20,6 +20,9 @@ class StreamGate:
     Attributes:
         coming_s: run time of the stream's calls of which pieces are on their way: they were
             taken, and will wait before what comes now.
+        shut_until_s: any call that comes before then would wait too long, by what was found
+            for one just now. It needn't be looked at: who sends far too much mustn't keep the
+            worker from its work.
     """
 
     stream: Hashable
@@ -28,6 +31,8 @@ class StreamGate:
     times: ServiceTimes
     admission: Admission
     coming_s: float = 0.0
+    shut_until_s: float = 0.0
+    cost_then_s: float = 0.0
 
     def cost_s(self, asked: Asked) -> float:
         """How long the call is expected to take a run thread."""
@@ -35,15 +40,30 @@ class StreamGate:
 
     def refusal(self, asked: Asked, /) -> EaisError | None:
         """See `Gate`."""
-        cost_s = self.cost_s(asked)
-        prospect = Prospect(
-            wait_s=self._wait_s(cost_s),
-            cost_s=cost_s,
-            left_s=asked.timeout_s or inf,
-            first=not self.coming_s and not self.runner.waiting(self.stream),
-            idle=not self.coming_s and not self.runner.in_flight,
-        )
-        return self.admission.refusal(prospect, self.runner.now_s)
+        cost_s, now_s = self.cost_s(asked), self.runner.now_s
+        wait_s = self._wait_s(cost_s)
+        first = not self.coming_s and not self.runner.waiting(self.stream)
+        idle = not self.coming_s and not self.runner.in_flight
+        call = Prospect(wait_s, cost_s, asked.timeout_s or inf, first, idle)
+        late_s = self.admission.late_s(call)
+        if late_s <= 0:
+            return None
+        if not first:
+            self.shut_until_s = now_s + self.admission.over_s(wait_s)
+            self.cost_then_s = cost_s
+        return busy(self.admission.push_back_s(late_s, cost_s, now_s))
+
+    def shut_s(self) -> float:
+        """When to come back, if the gate is shut for any call now; else 0."""
+        now_s = self.runner.now_s
+        over_s = self.shut_until_s - now_s
+        if over_s <= 0:
+            return 0.0
+        return self.admission.push_back_s(over_s, self.cost_then_s, now_s)
+
+    def reopen(self) -> None:
+        """A call of the stream left before its turn: there may be room."""
+        self.shut_until_s = 0.0
 
     def busy(self, asked: Asked, /) -> EaisError:
         """See `Gate`."""

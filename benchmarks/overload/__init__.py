@@ -1,0 +1,1 @@
+"""Ten times more calls than a worker can carry: what is answered, how soon, and who pays."""
