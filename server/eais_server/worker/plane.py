@@ -86,6 +86,7 @@ class DataPlane:
             runner=Runner(
                 threads,
                 settings.calls.waiting,
+                settings.queue_limit_s,
                 may_run=_has_room,
                 stuck=self._stuck,
                 idle=self._check_quiet,

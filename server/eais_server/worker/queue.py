@@ -24,13 +24,20 @@ LEAST_COST_S: Final = 1e-4
 """What a call counts at least: queueing and answering it."""
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class _Entry(Generic[T]):
+    item: T
+    cost_s: float
+    came_s: float
+
+
 @dataclass(eq=False, slots=True)
 class _Line(Generic[T]):
-    """The waiting calls of one stream, with their costs; `begins`: its virtual time."""
+    """The waiting calls of one stream; `begins`: its virtual time."""
 
     frontend: Hashable
     begins: float
-    items: deque[tuple[T, float]] = field(default_factory=deque)
+    items: deque[_Entry[T]] = field(default_factory=deque)
     work_s: float = 0.0
 
 
@@ -53,13 +60,16 @@ class RunQueue(Generic[K, T]):
         return self._count
 
     def __iter__(self) -> Iterator[T]:
-        return (item for line in self._lines.values() for item, _ in line.items)
+        return (entry.item for line in self._lines.values() for entry in line.items)
 
-    def offer(self, key: K, frontend: Hashable, item: T, cost_s: float = 0.0) -> bool:
+    def offer(
+        self, key: K, frontend: Hashable, item: T, cost_s: float = 0.0, now_s: float = 0.0
+    ) -> bool:
         """Put an item at the end of its stream's line; False if the queue is full.
 
         Args:
             cost_s: how long it is expected to run.
+            now_s: for `overdue`.
         """
         if self._count >= self._limit:
             return False
@@ -68,7 +78,7 @@ class RunQueue(Generic[K, T]):
             line.begins = max(line.begins, self._virtual)
             self._active[frontend] += 1
         cost_s = max(cost_s, LEAST_COST_S)
-        line.items.append((item, cost_s))
+        line.items.append(_Entry(item, cost_s, now_s))
         line.work_s += cost_s
         self._count += 1
         return True
@@ -82,9 +92,22 @@ class RunQueue(Generic[K, T]):
         own = self._lines.get(key)
         if len(self._lines[longest].items) <= (len(own.items) if own else 0) + 1:
             return None
-        item, cost_s = self._lines[longest].items.pop()
-        self._taken(longest, cost_s)
-        return item
+        entry = self._lines[longest].items.pop()
+        self._taken(longest, entry.cost_s)
+        return entry.item
+
+    def overdue(self, since_s: float) -> list[T]:
+        """Take out what has waited since before `since_s`, but for the last of each stream.
+
+        Estimates said that it would run sooner: the worker became slower meanwhile.
+        """
+        found = []
+        for key, line in self._lines.items():
+            while len(line.items) > 1 and line.items[0].came_s < since_s:
+                entry = line.items.popleft()
+                self._taken(key, entry.cost_s)
+                found.append(entry.item)
+        return found
 
     def take(self, may_run: Callable[[K], bool]) -> T | None:
         """The next item of the stream whose turn it is, of those that may run; None: none."""
@@ -93,20 +116,20 @@ class RunQueue(Generic[K, T]):
         if key is None:
             return None
         line = self._lines[key]
-        item, cost_s = line.items.popleft()
+        entry = line.items.popleft()
         self._virtual = line.begins
-        line.begins += cost_s * self._active[line.frontend]
-        self._taken(key, cost_s)
-        return item
+        line.begins += entry.cost_s * self._active[line.frontend]
+        self._taken(key, entry.cost_s)
+        return entry.item
 
     def discard(self, key: K, item: T) -> bool:
         """Take an item out of the line; whether it was there."""
         line = self._lines.get(key)
-        entry = next((entry for entry in line.items if entry[0] is item), None) if line else None
+        entry = next((entry for entry in line.items if entry.item is item), None) if line else None
         if line is None or entry is None:
             return False
         line.items.remove(entry)
-        self._taken(key, entry[1])
+        self._taken(key, entry.cost_s)
         return True
 
     def forget(self, key: K) -> None:

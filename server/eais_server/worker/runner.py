@@ -34,7 +34,8 @@ class Job:
         terminate: asks it to stop; any thread.
         finished: takes its result, on the event loop; not called for a job that was stopped
             while it waited.
-        displaced: called instead when it lost its place to a call of a stream that has fewer.
+        displaced: called instead when it lost its place to a call of a stream that has fewer,
+            or waited too long.
         refuse: called when its session is quarantined; is to stop it and answer so.
         began_s: when it was given a run thread, on the event loop's clock.
     """
@@ -57,6 +58,7 @@ class Runner:
     """As many jobs at a time as the share has threads; the others wait in turn.
 
     Args:
+        queue_limit_s: that a job may wait while others of its stream do, too.
         may_run: whether a stream may have another job run now.
         stuck: told the session of a job that didn't stop within `grace_s`.
         idle: told whenever no job waits or runs any more.
@@ -67,6 +69,7 @@ class Runner:
         self,
         threads: int,
         waiting_limit: int,
+        queue_limit_s: float,
         may_run: Callable[[Hashable], bool],
         stuck: Callable[[str], None],
         idle: Callable[[], None],
@@ -78,6 +81,7 @@ class Runner:
         self._queue: RunQueue[Hashable, Job] = RunQueue(waiting_limit)
         self._suspects: Suspects[Job] = Suspects()
         self._waiting_limit = waiting_limit
+        self._queue_limit_s = queue_limit_s
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="run")
         self._running: set[Job] = set()
         self._may_run = may_run
@@ -127,7 +131,7 @@ class Runner:
         return True
 
     def _offer(self, job: Job) -> bool:
-        return self._queue.offer(job.stream, job.frontend, job, job.cost_s)
+        return self._queue.offer(job.stream, job.frontend, job, job.cost_s, self.now_s)
 
     def forget(self, stream: Hashable) -> None:
         """The stream is gone, and all of its jobs were stopped."""
@@ -136,6 +140,8 @@ class Runner:
     def pump(self) -> None:
         """Start what may start; call it when a stream may run that might not before."""
         while len(self._running) < self._threads:
+            for late in self._queue.overdue(self.now_s - self._queue_limit_s):
+                late.displaced()
             job = self._suspects.take(
                 self._queue,
                 lambda: self._queue.take(self._may_run),
