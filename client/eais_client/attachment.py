@@ -22,7 +22,7 @@ from eais_client.brain.choose import ending
 from eais_client.instances import Instance
 from eais_client.opening import Model, Opened, Patience, listener_of, open_session
 from eais_client.pending import PendingCall
-from eais_client.wire import DataStream, Incoming, Load, Spawn, Wire
+from eais_client.wire import DataStream, Incoming, Load, Spawn, Turnover, Wire
 
 
 @dataclass(slots=True)
@@ -137,9 +137,10 @@ class Attachment:
         self._post(events.Renewed())
 
     @property
-    def replaced(self) -> int:
-        """How many streams took the place of an older one."""
-        return self._state.replaced
+    def turnover(self) -> Turnover:
+        """How many streams took the place of an older one, and what was sent so far."""
+        with self._lock:
+            return Turnover(self._state.replaced, self._state.sends)
 
     def load(self) -> Load:
         """How many calls wait for an endpoint or an answer, and how many had one."""

@@ -29,7 +29,7 @@ from eais_client.dialer import Dialer, check_process, forked
 from eais_client.grpc_wire import GrpcWire
 from eais_client.instances import Instance
 from eais_client.renewal import Keeper, Renewal
-from eais_client.wire import Load, Timeout, Watch, Wire
+from eais_client.wire import Load, Timeout, Turnover, Watch, Wire
 
 T = TypeVar("T")
 
@@ -130,6 +130,16 @@ class FrontEnd:
         with self._lock:
             attachments = list(self._attachments.values())
         return [attachment.load() for attachment in attachments]
+
+    def turnover(self) -> Turnover:
+        """What happened so far to the connections of what is attached now."""
+        with self._lock:
+            found = [attachment.turnover for attachment in self._attachments.values()]
+            watch = self._watch
+        replaced = self._wire.replaced + (watch.replaced if watch is not None else 0)
+        return Turnover(
+            replaced + sum(each.replaced for each in found), sum(each.sends for each in found)
+        )
 
     def _renewed(self) -> None:
         """The identity was renewed: whatever is open goes on with it."""

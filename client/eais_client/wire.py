@@ -114,6 +114,19 @@ class Load:
     answered: int
 
 
+@dataclass(frozen=True, slots=True)
+class Turnover:
+    """What happened to connections so far.
+
+    Attributes:
+        replaced: channels and streams that took the place of an older one.
+        sends: calls sent to workers; one that was sent again counts again.
+    """
+
+    replaced: int = 0
+    sends: int = 0
+
+
 class WatchEvents(Protocol):
     """What the Watch tells and asks, from its own threads."""
 
@@ -127,7 +140,12 @@ class WatchEvents(Protocol):
 
 
 class Watch(Protocol):
-    """The Watch that keeps a process told of its instances."""
+    """The Watch that keeps a process told of its instances.
+
+    `replaced`: how many of its streams took the place of an older one.
+    """
+
+    replaced: int
 
     def want(self, instance: str) -> None:
         """Say that a call finds no worker of the instance."""
@@ -151,6 +169,11 @@ class Wire(Protocol):
     Every failure is an `EaisError`. `timeout_s` None means as long as the peer is alive.
     A peer that doesn't answer a question (describe, list, locate) in time is unreachable.
     """
+
+    @property
+    def replaced(self) -> int:
+        """How many of its channels took the place of an older one, but for streams'."""
+        ...
 
     def frontend(self) -> str:
         """This front-end's id, as its certificate says; `IdentityError` if it won't do."""

@@ -174,7 +174,7 @@ class FakeWatch:
 
     def __init__(self, events: WatchEvents) -> None:
         self.wanted: list[str] = []
-        self.renewals = 0
+        self.replaced = 0
         self.closed = False
         self._events = events
 
@@ -184,7 +184,7 @@ class FakeWatch:
 
     def renewed(self) -> None:
         """See `Watch`."""
-        self.renewals += 1
+        self.replaced += 1
 
     def close(self) -> None:
         """See `Watch`."""
@@ -209,7 +209,10 @@ class FakeWire:
         streams: all streams there were, in order.
         said: what was asked of pool and listener, in order.
         holding: whether workers keep their answers back.
+        replaced: see `Wire`; none, for there are no channels.
     """
+
+    replaced = 0
 
     def __init__(self, host: FakeHost, *instances: Instance) -> None:
         self.instances = {instance.id: instance for instance in instances}

@@ -25,6 +25,7 @@ from eais_client.renewal import Keeper, Renewal, freshen
 from eais_client.testing import FakeWire, fake_instance
 from eais_client.testing.conformance import own_models
 from eais_client.testing.fakes import FakeTools
+from eais_client.wire import Turnover
 from eais_pool.authority import Authority
 from tests.unit.client.ort_host import OrtHost
 from tests.unit.client.served import POOL, now
@@ -307,12 +308,13 @@ def test_a_renewal_moves_watch_and_streams_and_their_sessions(desk: Desk, wire: 
     frontend, session = attached(desk, wire)
     (first,) = wire.streams
     desk.later(minutes=41)
-    assert wire.watches[0].renewals == 1
+    assert wire.watches[0].replaced == 1
     _, second = wire.streams
     assert (first.open, second.open) == (False, True)
     assert second.held == first.held
     session.run(None, FEED)
     assert (len(first.sent), len(second.sent)) == (1, 1)
+    assert frontend.turnover() == Turnover(replaced=2, sends=2)
     frontend.close()
 
 
