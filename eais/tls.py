@@ -42,6 +42,17 @@ _PEM_BLOCK = re.compile(
 _RENEW_HINT = "get a new one from the pool"
 
 
+UNREADABLE = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
+"""What cryptography raises of bytes that are no certificate or key, some of it when asked late."""
+
+
 @dataclass(frozen=True, slots=True)
 class Bundle:
     """A key, its leaf, and the CA certificates it trusts, which have been found to fit.
@@ -92,7 +103,7 @@ def key_from_pem(pem: bytes, source: str = "the key") -> PrivateKeyTypes:
     """
     try:
         return serialization.load_pem_private_key(pem, password=None)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+    except UNREADABLE as error:
         raise IdentityError(
             "CERT_UNREADABLE", f"{source}: the private key can't be read"
         ) from error
@@ -188,11 +199,22 @@ def load_certificates(pem: bytes, source: str = "the certificate") -> list[x509.
     if b"-----BEGIN CERTIFICATE-----" not in pem:
         raise IdentityError("CERT_MISSING", f"{source}: a certificate is missing", hint=_RENEW_HINT)
     try:
-        return x509.load_pem_x509_certificates(pem)
-    except ValueError as error:
+        found = x509.load_pem_x509_certificates(pem)
+        for certificate in found:
+            _read_whole(certificate)
+        return found
+    except UNREADABLE as error:
         raise IdentityError(
             "CERT_UNREADABLE", f"{source}: a certificate can't be read", hint=_RENEW_HINT
         ) from error
+
+
+def _read_whole(certificate: x509.Certificate) -> None:
+    """Have all be parsed that is looked at later, so that what can't be is found here."""
+    certificate.public_key()
+    _ = (certificate.subject, certificate.issuer, certificate.signature_hash_algorithm)
+    _ = (certificate.not_valid_before_utc, certificate.not_valid_after_utc)
+    _ = list(certificate.extensions)
 
 
 def parse_bundle(pem: bytes, source: str = "the identity") -> Bundle:
