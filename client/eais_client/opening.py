@@ -6,6 +6,7 @@ listener or a worker doesn't know it any more.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -15,6 +16,7 @@ from eais.backoff import RETRY, Backoff, Rng
 from eais.deadline import Deadline
 from eais.errors import EaisError, make_error
 from eais.instance import InstanceState
+from eais.rpc.status import PUSH_BACK_MS
 from eais.rpc.v1 import listener_pb2
 from eais_client.instances import Address, Instance, Worker, workers_of
 from eais_client.model_source import ModelSource, SourceFile
@@ -26,6 +28,10 @@ from eais_client.wire import Wire
 Progress = Callable[[int, int], None]
 
 MAX_ATTEMPTS = 3
+
+#: Files that one process sends at a time: fewer than a listener takes of a tenant.
+UPLOADS_AT_ONCE = 4
+_sending = threading.Semaphore(UPLOADS_AT_ONCE)
 
 # The lease, or the listener itself, may be elsewhere by now.
 _POOL_KNOWS_BETTER = frozenset({"STALE_EPOCH", "SERVER_UNTRUSTED"})
@@ -89,13 +95,20 @@ class Patience:
         now = self.clock()
         self.since = now if self.since < 0 else self.since
         self.failures += 1
-        self.refusals += error.reason != "HOST_UNREACHABLE"
+        # Who wasn't there, or had no room, has refused nothing.
+        self.refusals += error.reason not in ("HOST_UNREACHABLE", "BUSY")
         out_of_patience = now >= self.since + self.unavailable_timeout_s
         if not error.retryable or out_of_patience or self.refusals >= MAX_ATTEMPTS:
             raise error
-        wait_s = self.backoff.delay_s(self.failures, self.rng)
+        wait_s = max(self.backoff.delay_s(self.failures, self.rng), _push_back_s(error))
         self.sleep(min(wait_s, self.deadline.left_s(now)))
         self.deadline.check(self.clock())
+
+
+def _push_back_s(error: EaisError) -> float:
+    """How long the listener asks to wait."""
+    told = error.metadata.get(PUSH_BACK_MS, "")
+    return int(told) / 1000 if told.isdecimal() else 0.0
 
 
 def open_session(
@@ -167,11 +180,23 @@ def _push_all(
             text = "the listener asks for a file that is none of the model's"
             raise make_error("MALFORMED_MESSAGE", text)
         chunks = _Chunks(file, instance, missing.offset, told)
-        try:
-            wire.push(listener, chunks, patience.timeout_s())
-        finally:
-            chunks.raise_failure()
+        with _turn(patience):
+            try:
+                wire.push(listener, chunks, patience.timeout_s())
+            finally:
+                chunks.raise_failure()
         patience.progressed()
+
+
+@contextmanager
+def _turn(patience: Patience) -> Iterator[None]:
+    """Wait while this process sends enough files already; raises `DeadlineExceeded`."""
+    if not _sending.acquire(timeout=patience.timeout_s()):
+        raise make_error("DEADLINE_EXCEEDED", "the caller's deadline passed before its upload")
+    try:
+        yield
+    finally:
+        _sending.release()
 
 
 class _Told:
