@@ -146,7 +146,7 @@ class Link:
     async def _serve(self, commands: Commands) -> None:
         place, bundle = self._place(), self._identity()
         target = f"{place.address}:{place.port}"
-        options = channel.client_options(place.server_name, channel.LINE_KEEPALIVE_MS)
+        options = channel.client_options(place.server_name, channel.LINE_KEEPALIVE)
         credentials = tls.client_credentials(bundle)
         self._channel = grpc.aio.secure_channel(target, credentials, options=options)
         try:
