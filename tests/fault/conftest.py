@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any, cast
 
 import grpc
+import numpy as np
 import pytest
 
+import eais
 from eais import tls
 from eais.rpc import verbs
 from eais.rpc.v1 import common_pb2, pool_pb2
@@ -24,6 +26,7 @@ from tests.fault.catalogue import documented
 from tests.fault.heard import Heard, RecordedChannel
 from tests.fault.measures import check_back, measured
 from tests.system.stack import Stack, embedded_pool, op
+from tests.unit.server.runtime import models
 
 # Small bounds, so that rows meet them soon.
 CONFIG = """
@@ -126,10 +129,13 @@ def instance(stack: Stack) -> Iterator[pool_pb2.Instance]:
 
 
 @pytest.fixture
-def client_home(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An environment in which our own client and command line find the pool."""
+def client_home(stack: Stack, instance: pool_pb2.Instance, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An environment in which our own client and command line find the pool and instance."""
     monkeypatch.setenv("EAIS_CONFIG_DIR", str(stack.config))
-    monkeypatch.delenv("EAIS_INSTANCE", raising=False)
+    monkeypatch.setenv("EAIS_INSTANCE", instance.id)
+    # The client's lines stay open for its next session: what they need is there before a row.
+    with eais.InferenceSession(models.dataset("mul_1")) as session:
+        session.run(None, {"X": np.ones((3, 2), np.float32)})
     return stack.config
 
 
@@ -145,8 +151,8 @@ def undisturbed(
         return
     supervisor = request.getfixturevalue("stack").supervisor.pid
     other: Bystander = request.getfixturevalue("bystander")
-    if "instance" in request.fixturenames:
-        request.getfixturevalue("instance")
+    for fixture in {"instance", "client_home"} & set(request.fixturenames):
+        request.getfixturevalue(fixture)
     before = measured(supervisor)
     yield
     other.check()
