@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from signal import Signals
+from typing import Any
 
 from eais_server.supervision import Limits, State, WorkerState, on_event
 from eais_server.supervision import actions as do
 from eais_server.supervision import events as on
+from eais_server.supervision.quarantine import Model
 
 EI, TENANT = "ei-1", "acme"
+A = Model(TENANT, "model-a")
+SEGV, KILL = Signals.SIGSEGV, Signals.SIGKILL
 
 
 def models(*sessions: str) -> dict[str, str]:
@@ -67,3 +72,56 @@ class Bench:
         while worker.loading:
             self.tell(on.SessionLoaded(worker.id, worker.loading, b"signature"))
         return worker.id
+
+
+def seated(bench: Bench) -> int:
+    """A worker that serves, whatever happened before; its number."""
+    for worker in bench.state.workers.values():
+        if worker.seat and worker.state is WorkerState.SERVING:
+            return worker.id
+    bench.after(6.0)
+    return bench.bring_up()
+
+
+def dies(bench: Bench, worker: int, signal: int = SEGV, **seen: Any) -> list[do.Action]:
+    """The worker's exit; `seen` are fields of WorkerExited."""
+    return bench.tell(replace(on.WorkerExited(worker, signal), **seen))
+
+
+def run_dies(bench: Bench, *running: str, signal: int = SEGV, **seen: Any) -> list[do.Action]:
+    return dies(bench, seated(bench), signal, running=running, **seen)
+
+
+def load_dies(bench: Bench, signal: int = SEGV, **seen: Any) -> list[do.Action]:
+    """Session a is opened, and its load is the worker's end."""
+    worker = seated(bench)
+    bench.tell(on.LoadAsked(EI, "a", "model-a"))
+    return dies(bench, worker, signal, loading="a", **seen)
+
+
+def deaths(bench: Bench, model: Model = A) -> int:
+    return bench.state.quarantine.deaths(model)
+
+
+def failure(actions: list[do.Action], kind: type[do.Action]) -> on.Failure:
+    """That of the one action of `kind`."""
+    (found,) = (action for action in actions if isinstance(action, kind))
+    assert isinstance(found, do.RefuseSession | do.ForgetSession)
+    return found.failure
+
+
+def open_sessions(bench: Bench) -> list[str]:
+    return list(bench.state.leases[EI].sessions)
+
+
+def seated_loading(bench: Bench) -> int:
+    """A worker that is loading a."""
+    bench.after(6.0)
+    for worker in bench.state.workers.values():
+        if worker.loading:
+            return worker.id
+    bench.spare()
+    (worker,) = (w for w in bench.state.workers.values() if w.state is WorkerState.ADOPTING)
+    bench.tell(on.WorkerBound(worker.id, 4000))
+    assert worker.loading == "a"
+    return worker.id
