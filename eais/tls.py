@@ -211,6 +211,10 @@ def load_certificates(pem: bytes, source: str = "the certificate") -> list[x509.
 
 def _read_whole(certificate: x509.Certificate) -> None:
     """Have all be parsed that is looked at later, so that what can't be is found here."""
+    der = certificate.public_bytes(serialization.Encoding.DER)
+    # How many bits of the signature don't count: cryptography never looks, others do.
+    if der[-len(certificate.signature) - 1] != 0:
+        raise ValueError("the signature isn't whole bytes")
     certificate.public_key()
     _ = (certificate.subject, certificate.issuer, certificate.signature_hash_algorithm)
     _ = (certificate.not_valid_before_utc, certificate.not_valid_after_utc)

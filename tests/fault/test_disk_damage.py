@@ -25,6 +25,9 @@ from eais_server.listener.usage import Counters, UsageRecord
 from eais_server.store import ManifestFile, ModelStore
 from tests.fault.damage import cuts, turns
 
+# cryptography warns of names that it then refuses, or that are refused for their signature.
+pytestmark = pytest.mark.filterwarnings("ignore:Attribute's length")
+
 NOW = datetime.now(UTC)
 LEASE = Lease(
     "ei-1", "acme", 7, (Share(1, "cpu0", 1000, 4001, 2),), "127.64.0.16", "loopback", 600, "exact"
