@@ -36,6 +36,7 @@ class ListenerConfig:
         cpu_cores: how many to offer; 0: all that the listener may run on.
         isolation: the level that workers must have, 1 or 2; 0: the highest that this host gives.
         worker_memory_bytes: of each worker; 0: no limit.
+        queue_limit_ms: that calls wait at a worker, by estimate; more are refused.
         quarantine_h: for how long a model that killed workers isn't loaded again.
     """
 
@@ -59,6 +60,7 @@ class ListenerConfig:
     cpu_cores: int = 0
     isolation: int = 0
     worker_memory_bytes: int = 0
+    queue_limit_ms: int = 100
     quarantine_h: float = 24.0
 
     def __post_init__(self) -> None:
@@ -134,5 +136,6 @@ _ABOVE_ZERO = (
     "heartbeat_timeout_s",
     "first_message_timeout_s",
     "chunk_timeout_s",
+    "queue_limit_ms",
     "quarantine_h",
 )

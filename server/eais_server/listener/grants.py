@@ -205,6 +205,7 @@ class Grants:
             port=action.port,
             threads=reservation.threads,
             run_timeout_s=lease.run_timeout_s,
+            queue_limit_ms=self._host.config.queue_limit_ms,
             leaf=leaf_message(self.leaves[action.instance, action.n]),
             kind=self._host.inventory.info(share.device).kind,
             cores=reservation.cores,

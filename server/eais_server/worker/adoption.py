@@ -20,7 +20,7 @@ from eais_server.devices.driver import DeviceDriver, Reservation, RuntimeSession
 from eais_server.in_flight import ROWS, Marks
 from eais_server.worker.calls import Service
 from eais_server.worker.counters import Counters, Reporter
-from eais_server.worker.plane import DataPlane, PlaneSettings
+from eais_server.worker.plane import DEFAULT_QUEUE_LIMIT_S, DataPlane, PlaneSettings
 
 log = logging.getLogger(__name__)
 
@@ -104,7 +104,10 @@ def adopt(
         reporter=reporter,
         counters=counters,
         marks=marks,
-        settings=PlaneSettings(message.run_timeout_s or DEFAULT_RUN_TIMEOUT_S),
+        settings=PlaneSettings(
+            message.run_timeout_s or DEFAULT_RUN_TIMEOUT_S,
+            message.queue_limit_ms / 1000 or DEFAULT_QUEUE_LIMIT_S,
+        ),
     )
     share = Reservation(message.kind, 1000 * threads, threads, tuple(message.cores))
     return Adoption(drivers[message.kind](), share, bundle, plane, sessions)
