@@ -17,24 +17,16 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import eais
 from benchmarks.faults import phases
-from benchmarks.faults.callers import Callers, Tally
-from benchmarks.faults.model import model
-from benchmarks.faults.stand import Figures, Stand
-from eais.rpc import verbs
-from eais.rpc.v1 import pool_pb2
-from tests.system.stack import Stack, embedded_pool, op
+from benchmarks.faults.callers import Tally
+from benchmarks.faults.stand import Figures, Stand, stand
 
-CALL_TIMEOUT_S = 20.0
 PHASES: tuple[Callable[[Stand, float], None], ...] = (
     phases.dying_workers,
     phases.dying_manager,
@@ -49,33 +41,6 @@ AT_MOST = {
     "worker_freeze_detect_ms": 2000,
     "listener_freeze_detect_ms": 2000,
 }
-
-
-@contextmanager
-def stand(root: Path) -> Iterator[Stand]:
-    """A pool below `root` with one attached core, and callers that call it."""
-    with embedded_pool(root) as stack, _environ_of(stack):
-        request = pool_pb2.AttachRequest(op_id=op(), type="cpu.1")
-        instance = stack.ask(verbs.POOL_ATTACH, request).instance.id
-        options = [{"timeout_s": CALL_TIMEOUT_S}]
-        with (
-            eais.InferenceSession(model(), provider_options=options) as session,
-            Callers(lambda feeds: session.run(None, feeds), CALL_TIMEOUT_S) as callers,
-        ):
-            yield Stand(stack, instance, callers, Figures())
-
-
-@contextmanager
-def _environ_of(stack: Stack) -> Iterator[None]:
-    before = os.environ.get("EAIS_CONFIG_DIR")
-    os.environ["EAIS_CONFIG_DIR"] = str(stack.config)
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["EAIS_CONFIG_DIR"]
-        else:
-            os.environ["EAIS_CONFIG_DIR"] = before
 
 
 def quantile(values: Sequence[float], share: float) -> float:

@@ -88,6 +88,10 @@ class Callers:
         return self
 
     def __exit__(self, *exc: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Begin no more calls, and wait for the ends of those under way."""
         self._stop.set()
         for thread in self._threads:
             thread.join()

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from threading import Event
 from typing import TypeVar
 
+import eais
 from benchmarks.faults.callers import Callers
+from benchmarks.faults.model import model
 from benchmarks.faults.processes import Process, Sent, titled
 from eais.errors import EaisError
-from tests.system.stack import Stack
+from eais.rpc import verbs
+from eais.rpc.v1 import pool_pb2
+from tests.system.stack import Stack, embedded_pool, op
 
 T = TypeVar("T")
+
+CALL_TIMEOUT_S = 20.0
 
 GIVE_UP_S = 40.0
 """Longer than any call waits: a recovery that takes longer isn't one."""
@@ -93,6 +102,36 @@ class Stand:
             raise RuntimeError("a killed process did not end")
         answered = self.callers.tally.answered_since(max(known), GIVE_UP_S)
         return ((answered or time.monotonic()) - first.at_s) * 1000
+
+
+@contextmanager
+def stand(root: Path, *, leaf_life_s: float | None = None) -> Iterator[Stand]:
+    """A pool below `root` with one attached core, and callers that call it.
+
+    `leaf_life_s`: of the pool's leaves; None: an hour.
+    """
+    with embedded_pool(root, leaf_life_s=leaf_life_s) as stack, _environ_of(stack):
+        request = pool_pb2.AttachRequest(op_id=op(), type="cpu.1")
+        instance = stack.ask(verbs.POOL_ATTACH, request).instance.id
+        options = [{"timeout_s": CALL_TIMEOUT_S}]
+        with (
+            eais.InferenceSession(model(), provider_options=options) as session,
+            Callers(lambda feeds: session.run(None, feeds), CALL_TIMEOUT_S) as callers,
+        ):
+            yield Stand(stack, instance, callers, Figures())
+
+
+@contextmanager
+def _environ_of(stack: Stack) -> Iterator[None]:
+    before = os.environ.get("EAIS_CONFIG_DIR")
+    os.environ["EAIS_CONFIG_DIR"] = str(stack.config)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["EAIS_CONFIG_DIR"]
+        else:
+            os.environ["EAIS_CONFIG_DIR"] = before
 
 
 def pause(seconds: float) -> None:

@@ -138,9 +138,9 @@ class Attachment:
 
     @property
     def turnover(self) -> Turnover:
-        """How many streams took the place of an older one, and what was sent so far."""
+        """How many streams took the place of an older one, and what was sent again."""
         with self._lock:
-            return Turnover(self._state.replaced, self._state.sends)
+            return Turnover(self._state.replaced, self._state.retries)
 
     def load(self) -> Load:
         """How many calls wait for an endpoint or an answer, and how many had one."""

@@ -138,7 +138,7 @@ class FrontEnd:
             watch = self._watch
         replaced = self._wire.replaced + (watch.replaced if watch is not None else 0)
         return Turnover(
-            replaced + sum(each.replaced for each in found), sum(each.sends for each in found)
+            replaced + sum(each.replaced for each in found), sum(each.retries for each in found)
         )
 
     def _renewed(self) -> None:

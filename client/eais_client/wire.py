@@ -120,11 +120,11 @@ class Turnover:
 
     Attributes:
         replaced: channels and streams that took the place of an older one.
-        sends: calls sent to workers; one that was sent again counts again.
+        retries: calls sent to a worker again, after an attempt that counted.
     """
 
     replaced: int = 0
-    sends: int = 0
+    retries: int = 0
 
 
 class WatchEvents(Protocol):

@@ -154,9 +154,9 @@ class State:
     #: Counts the renewals of the identity; `replacing` while streams of an older one are left.
     generation: int = 0
     replacing: bool = False
-    #: Since the beginning: streams that took another's place, and what was sent, again or not.
+    #: Since the beginning: streams that took another's place, and attempts after the first.
     replaced: int = 0
-    sends: int = 0
+    retries: int = 0
 
     def link_of(self, stream: int) -> Link | None:
         """The link whose present stream this is."""

@@ -55,7 +55,7 @@ def _send(
     call.link, call.attempts, call.sent_at = link, call.attempts + 1, now
     link.calls.add(number)
     state.in_flight_bytes += call.size
-    state.sends += 1
+    state.retries += call.attempts > 1
     do.append(Send(number, link.stream, state.epoch))
 
 

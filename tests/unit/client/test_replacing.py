@@ -59,6 +59,7 @@ def test_moving_takes_no_token_and_counts_no_attempt() -> None:
     assert brain.state.calls[1].attempts == 1
     brain.tell(ev.Answered(1))
     assert not brain.failures()
+    assert brain.state.retries == 0
 
 
 def test_a_call_on_the_leaving_stream_is_cancelled_there() -> None:
@@ -85,6 +86,7 @@ def test_a_leaving_stream_that_breaks_loses_its_calls_to_the_new_one() -> None:
     brain.later(0.1)
     assert brain.of(ev.Send) == [ev.Send(1, 2, 1)]
     assert states(brain) == [LinkState.OPEN]
+    assert brain.state.retries == 1
 
 
 def test_a_successor_that_fails_is_tried_again_and_no_call_notices() -> None:
