@@ -43,7 +43,13 @@ class Mouth(Protocol):
         ...
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    make: Callable[[], Event]
+    done: asyncio.Future[Answer | None]
+
+
+@dataclass(frozen=True, slots=True)
 class _Item:
     event: Event
     done: asyncio.Future[Answer | None]
@@ -76,7 +82,7 @@ class Pump:
         self._boot_id = boot_id
         self._reach = reach
         # None: nothing is to be decided, only to be shown that it would be (`moves`).
-        self._queue: asyncio.Queue[_Item | None] = asyncio.Queue(_QUEUE_LIMIT)
+        self._queue: asyncio.Queue[_Waiting | None] = asyncio.Queue(_QUEUE_LIMIT)
         self._stepped = asyncio.Event()
         self._waiters: dict[OpKey, list[asyncio.Future[Answer | None]]] = {}
         self._closed = False
@@ -103,7 +109,18 @@ class Pump:
         Raises:
             Unavailable: JOURNAL_UNAVAILABLE.
         """
-        await self._put(event)
+        await self._put(lambda: event)
+
+    async def submit_late(self, make: Callable[[], Event]) -> None:
+        """The same, of an event that is made when its turn has come, of what holds then.
+
+        Those that wait for a full queue may be overtaken, so what an event said when it was
+        brought may be older than what has been decided since.
+
+        Raises:
+            Unavailable: JOURNAL_UNAVAILABLE.
+        """
+        await self._put(make)
 
     async def request(self, event: OpRequested) -> Answer:
         """Have a verb decided, and wait for the operation's end, however long it takes.
@@ -111,16 +128,16 @@ class Pump:
         Raises:
             EaisError: the refusal. A stored failure comes back as an `Answer`.
         """
-        answer = await self._put(event)
+        answer = await self._put(lambda: event)
         if answer is None:
             raise AssertionError(f"{event.verb.value} ended without an answer")
         return answer
 
-    async def _put(self, event: Event) -> Answer | None:
+    async def _put(self, make: Callable[[], Event]) -> Answer | None:
         if self._closed:
             raise _stopping()
         done: asyncio.Future[Answer | None] = asyncio.get_running_loop().create_future()
-        await self._queue.put(_Item(event, done))
+        await self._queue.put(_Waiting(make, done))
         return await done
 
     async def moves(self) -> None:
@@ -137,11 +154,11 @@ class Pump:
     async def run(self) -> None:
         """Decide events until cancelled."""
         while True:
-            item = await self._queue.get()
-            if item is None:
+            waiting = await self._queue.get()
+            if waiting is None:
                 await asyncio.get_running_loop().run_in_executor(self._writer, _nothing)
             else:
-                await self._decide(item)
+                await self._decide(_Item(waiting.make(), waiting.done))
             self._stepped.set()
 
     async def _decide(self, item: _Item) -> None:
@@ -160,8 +177,8 @@ class Pump:
         self._closed = True
         waiting = [done for waiters in self._waiters.values() for done in waiters]
         while not self._queue.empty():
-            if item := self._queue.get_nowait():
-                waiting.append(item.done)
+            if one := self._queue.get_nowait():
+                waiting.append(one.done)
         for done in waiting:
             _set_error(done, _stopping())
 

@@ -295,6 +295,6 @@ class Manager:
         while True:
             await asyncio.sleep(self._config.tick_s)
             try:
-                await self.pump.submit(Tick(self._links.hosts))
+                await self.pump.submit_late(lambda: Tick(self._links.hosts))
             except Unavailable as error:
                 log.warning("%s", error)

@@ -254,3 +254,26 @@ def test_a_pump_whose_disk_hangs_does_not_move(tmp_path: Path) -> None:
         await moved
 
     on_pump(tmp_path, test)
+
+
+def test_a_host_that_joined_meanwhile_is_not_taken_for_lost(tmp_path: Path) -> None:
+    hangs, goes_on = threading.Event(), threading.Event()
+
+    def hang() -> None:
+        hangs.set()
+        goes_on.wait(30)
+
+    async def test(rig: Rig) -> None:
+        linked: set[str] = set()
+        rig.store.meanwhile = hang
+        joins = asyncio.ensure_future(rig.pump.submit(FakeHost().join()))
+        await asyncio.to_thread(hangs.wait, 30)
+        ticks = asyncio.ensure_future(rig.pump.submit_late(lambda: Tick(frozenset(linked))))
+        await asyncio.sleep(0)
+        linked.add(FakeHost().name)
+        goes_on.set()
+        await joins
+        await ticks
+        assert rig.pump.state.hosts[FakeHost().name].reachable
+
+    on_pump(tmp_path, test)
