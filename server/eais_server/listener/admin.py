@@ -9,7 +9,7 @@ from eais.rpc.v1 import hosts_pb2
 from eais.rpc.verbs import LISTENER_ADMIN_GREET, LISTENER_ADMIN_STATUS
 from eais_server.listener import messages
 from eais_server.listener.host import Host
-from eais_server.listener.link import SOFTWARE
+from eais_server.listener.line import SOFTWARE
 
 
 class AdminPlane:

@@ -36,11 +36,13 @@ from eais_server.listener.deeds import ListenerDeeds
 from eais_server.listener.grants import Grants
 from eais_server.listener.host import Host
 from eais_server.listener.leases import ListenerFiles
-from eais_server.listener.link import Link, ManagerPlace
+from eais_server.listener.link import Link
+from eais_server.listener.manager_place import ManagerPlace
 from eais_server.listener.openings import Openings
 from eais_server.listener.place import Place
 from eais_server.listener.planes import Planes
 from eais_server.listener.quarantine_file import QuarantineFile
+from eais_server.listener.renewal import OwnLeaf, Renewal
 from eais_server.listener.sessions import SessionBook
 from eais_server.listener.surroundings import (
     Surroundings,
@@ -71,7 +73,7 @@ class Listener:
     def __init__(self, world: Surroundings) -> None:
         """Raises EaisError or OSError when the directory or an identity can't be used."""
         self._world = world
-        self._leaf = tls.LeafFile(world.directory / "identity.pem")
+        self._leaf = OwnLeaf(tls.LeafFile(world.directory / "identity.pem"))
         self.host = host = _host(world, self._leaf.current())
         self.link = Link(self._manager, self._leaf.current, self._first_reports)
         self.grants = Grants(host, self.link.sign)
@@ -87,7 +89,8 @@ class Listener:
         self.workers = Workers(
             host.state, world.spawner, self._deeds, clock=world.clock, level=world.level
         )
-        self.upkeep = Upkeep(host, self.grants, self.openings, self.workers, world.now)
+        self.upkeep = Upkeep(host, self.openings)
+        self.renewal = Renewal(host, self.grants, self.workers, self.link, self._leaf, world.now)
         host.tell, host.report = self.workers.tell, self.link.report
         self.planes = Planes.bind(
             world.directory / "place.json",
@@ -113,6 +116,7 @@ class Listener:
             asyncio.create_task(self.workers.run(), name="workers"),
             asyncio.create_task(self.link.run(self.grants), name="link"),
             asyncio.create_task(self.upkeep.run(), name="upkeep"),
+            asyncio.create_task(self.renewal.run(), name="renewal"),
         ]
         await self.planes.start()
         notifier.ready()

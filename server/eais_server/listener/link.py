@@ -2,69 +2,38 @@
 
 It dials again for ever, whatever happened. While there is no line nothing is
 kept to be said later: the next Join says all that this host has and holds.
+
+When the listener has a new leaf it goes over to a line that is made with it. The
+new one is there, and greeted, before the old one is left; all that was reported on
+the old one has been heard before the Join on the new one is said, so nothing is lost.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Final, Protocol, TypeAlias
+from typing import Final, Protocol, TypeVar
 
-import grpc
-import grpc.aio
+from google.protobuf.message import Message
 
-from eais import channel, tls
+from eais import tls
 from eais.backoff import RESTART
 from eais.errors import EaisError, make_error
 from eais.jitter import JITTER
-from eais.rpc.client import acall, astream
-from eais.rpc.hello import check_version, hello
-from eais.rpc.status import error_of_rpc
-from eais.rpc.v1 import hosts_pb2
-from eais.rpc.verbs import HOSTS_LINK, HOSTS_SIGN_WORKER
+from eais.rpc.v1 import common_pb2, hosts_pb2
+from eais.rpc.verbs import HOSTS_RENEW, HOSTS_SIGN_WORKER, Verb
+from eais_server.listener.line import UNREACHABLE, Line
+from eais_server.listener.manager_place import ManagerPlace
 
 log = logging.getLogger(__name__)
 
-SOFTWARE: Final = "eais-listener"
-_UNREACHABLE: Final = "POOL_UNREACHABLE"
-_HELLO_TIMEOUT_S: Final = 5.0
-_SIGN_TIMEOUT_S: Final = 5.0
-# A manager that doesn't read what it is told is dialled again rather than waited for.
-_UNREAD_REPORTS: Final = 10_000
+# Until the manager has heard all that was said on a line that is left.
+_LEFT_WITHIN_S: Final = 4.0
 
-#: Reports to be sent; None ends the sending.
-_Unsent: TypeAlias = asyncio.Queue[hosts_pb2.HostReport | None]
-
-
-@dataclass(frozen=True, slots=True)
-class ManagerPlace:
-    """Where the manager's management plane is, and the DNS name of its certificate."""
-
-    pool: str
-    address: str
-    port: int
-    server_name: str
-
-    @classmethod
-    def read(cls, path: Path) -> ManagerPlace:
-        """From the file that the manager writes when it serves.
-
-        Raises:
-            EaisError: POOL_NOT_RUNNING, there is none yet; CONFIG, it isn't one.
-        """
-        try:
-            record = json.loads(path.read_text())
-            plane = record["management"]
-            return cls(record["pool"], plane["address"], int(plane["port"]), plane["server_name"])
-        except FileNotFoundError:
-            raise make_error("POOL_NOT_RUNNING", "the manager doesn't serve yet") from None
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise make_error("CONFIG", f"{path} names no manager: {error!r}") from None
+Req = TypeVar("Req", bound=Message)
+Rep = TypeVar("Rep", bound=Message)
 
 
 class Commands(Protocol):
@@ -80,12 +49,12 @@ class Commands(Protocol):
 
 
 class Link:
-    """One stream to the manager at a time.
+    """One line to the manager at a time.
 
     Args:
         place: where the manager is now; raises EaisError.
         identity: this listener's key and leaf; raises IdentityError.
-        first: what is to be said first on each stream: the Join, then what else is known.
+        first: what is to be said first on each line: the Join, then what else is known.
     """
 
     def __init__(
@@ -97,21 +66,18 @@ class Link:
         self._place = place
         self._identity = identity
         self._first = first
-        self._channel: grpc.aio.Channel | None = None
-        self._unsent: _Unsent | None = None
+        self._line: Line | None = None
+        self._outdated = asyncio.Event()
         self._jobs: set[asyncio.Task[None]] = set()
         self.joined = asyncio.Event()
 
     def report(self, message: hosts_pb2.HostReport) -> None:
         """Tell the manager, if there is a line."""
-        if self._unsent is None:
-            return
-        try:
-            self._unsent.put_nowait(message)
-        except asyncio.QueueFull:
+        line = self._line
+        if line is not None and not line.report([message]):
             log.error("the manager doesn't read; it is dialled again")
-            self._unsent = None
-            self._job(self._hang_up())
+            self._line = None
+            self._job(line.close())
 
     async def sign(self, request: hosts_pb2.SignWorkerRequest) -> hosts_pb2.SignWorkerReply:
         """A worker's leaf.
@@ -119,15 +85,25 @@ class Link:
         Raises:
             EaisError: POOL_UNREACHABLE, or what the manager refuses.
         """
-        if self._channel is None:
-            raise make_error(_UNREACHABLE, "there is no line to the manager")
-        return await acall(
-            self._channel,
-            HOSTS_SIGN_WORKER,
-            request,
-            timeout_s=_SIGN_TIMEOUT_S,
-            unreachable=_UNREACHABLE,
-        )
+        return await self._ask(HOSTS_SIGN_WORKER, request)
+
+    async def renew(self, request: common_pb2.RenewRequest) -> common_pb2.RenewReply:
+        """This listener's next leaf.
+
+        Raises:
+            EaisError: as `sign`.
+        """
+        return await self._ask(HOSTS_RENEW, request)
+
+    async def _ask(self, verb: Verb[Req, Rep], request: Req) -> Rep:
+        if self._line is None:
+            raise make_error(UNREACHABLE, "there is no line to the manager")
+        return await self._line.ask(verb, request)
+
+    def refresh(self) -> None:
+        """Go over to a new line, if the present one was made with another leaf than there is."""
+        if self._line is not None and self._line.bundle != self._identity():
+            self._outdated.set()
 
     async def run(self, commands: Commands) -> None:
         """Dial, serve the line until it ends, dial again; until cancelled."""
@@ -143,66 +119,71 @@ class Link:
             self.joined.clear()
             await asyncio.sleep(RESTART.delay_s(failures, JITTER))
 
+    async def _dialled(self) -> Line:
+        return await Line.dial(self._place(), self._identity())
+
     async def _serve(self, commands: Commands) -> None:
-        place, bundle = self._place(), self._identity()
-        target = f"{place.address}:{place.port}"
-        options = channel.client_options(place.server_name, channel.LINE_KEEPALIVE)
-        credentials = tls.client_credentials(bundle)
-        self._channel = grpc.aio.secure_channel(target, credentials, options=options)
+        self._outdated.clear()
+        line = await self._dialled()
         try:
-            await self._talk(self._channel, commands)
-        except grpc.RpcError as error:
-            raise error_of_rpc(error, _UNREACHABLE) from None
-        finally:
-            self._unsent = None
-            await self._hang_up()
-
-    async def _hang_up(self) -> None:
-        line, self._channel = self._channel, None
-        if line is not None:
-            await line.close(None)
-
-    async def _talk(self, line: grpc.aio.Channel, commands: Commands) -> None:
-        unsent: _Unsent = asyncio.Queue(_UNREAD_REPORTS)
-        greeted = asyncio.Event()
-        call = astream(line, HOSTS_LINK, self._reports(unsent, greeted))
-        try:
-            commands_in = aiter(call)
-            await self._greet(commands_in)
-            for message in self._first():
-                unsent.put_nowait(message)
-            self._unsent = unsent
+            self._report_on(line)
+            line.flow()
             self.joined.set()
-            greeted.set()
             log.info("joined the pool")
-            async for command in commands_in:
-                self._take(command, commands)
-        except asyncio.CancelledError:
-            # gRPC says so too when the channel was closed under the call (`report`).
-            if not _is_cancelled():
-                raise make_error(_UNREACHABLE, "the line was given up") from None
-            raise
+            while True:
+                line = await self._hold(line, commands)
         finally:
-            call.cancel()
-            _end(unsent)
-            greeted.set()
-        raise make_error(_UNREACHABLE, "the manager ended the line")
+            self._line = None
+            await line.close()
 
-    async def _greet(self, replies: AsyncIterator[hosts_pb2.HostCommand]) -> None:
+    def _report_on(self, line: Line) -> None:
+        """What was so far goes into the first reports on that line, what comes now behind them."""
+        line.report(self._first())
+        self._line = line
+
+    async def _hold(self, line: Line, commands: Commands) -> Line:
+        """Take commands until there is a newer line, which it returns; EaisError: it ended."""
+        reading = asyncio.create_task(self._read(line, commands))
+        dialling = asyncio.create_task(self._newer())
         try:
-            first = await asyncio.wait_for(anext(replies), _HELLO_TIMEOUT_S)
-        except (TimeoutError, StopAsyncIteration):
-            raise make_error(_UNREACHABLE, "the manager doesn't answer Hello") from None
-        check_version(first.hello)
+            await asyncio.wait((reading, dialling), return_when=asyncio.FIRST_COMPLETED)
+            if not dialling.done():
+                await reading
+                raise make_error(UNREACHABLE, "the manager ended the line")
+            return await self._move(line, dialling.result(), reading)
+        finally:
+            reading.cancel()
+            dialling.cancel()
+            await asyncio.gather(reading, dialling, return_exceptions=True)
 
-    @staticmethod
-    async def _reports(
-        unsent: _Unsent, greeted: asyncio.Event
-    ) -> AsyncIterator[hosts_pb2.HostReport]:
-        yield hosts_pb2.HostReport(hello=hello(SOFTWARE))
-        await greeted.wait()
-        while (message := await unsent.get()) is not None:
-            yield message
+    async def _newer(self) -> Line:
+        said = ""
+        while True:
+            await self._outdated.wait()
+            self._outdated.clear()
+            try:
+                return await self._dialled()
+            except EaisError as error:
+                if str(error) != said:
+                    log.warning("no new line to the manager, the old one is kept: %s", error)
+                said = str(error)
+
+    async def _move(self, line: Line, newer: Line, reading: asyncio.Task[None]) -> Line:
+        try:
+            self._report_on(newer)
+            line.leave()
+            await asyncio.wait((reading,), timeout=_LEFT_WITHIN_S)
+        except BaseException:
+            await newer.close()
+            raise
+        newer.flow()
+        self._job(line.retire())
+        log.info("on a new line to the manager, with the leaf until %s", newer.bundle.not_after)
+        return newer
+
+    async def _read(self, line: Line, commands: Commands) -> None:
+        async for command in line.commands():
+            self._take(command, commands)
 
     def _take(self, command: hosts_pb2.HostCommand, commands: Commands) -> None:
         match command.WhichOneof("kind"):
@@ -231,15 +212,3 @@ class Link:
             job.cancel()
         with suppress(asyncio.CancelledError):
             await asyncio.gather(*self._jobs, return_exceptions=True)
-
-
-def _end(unsent: _Unsent) -> None:
-    """Have what sends end: gRPC goes on waiting for it when it was the peer that ended a call."""
-    while not unsent.empty():
-        unsent.get_nowait()
-    unsent.put_nowait(None)
-
-
-def _is_cancelled() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0

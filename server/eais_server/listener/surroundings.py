@@ -20,7 +20,7 @@ from eais.errors import EaisError, make_error
 from eais_server.isolation import IsolationProbe, probe_level
 from eais_server.listener.config import ListenerConfig
 from eais_server.listener.inventory import Inventory, find_drivers
-from eais_server.listener.link import ManagerPlace
+from eais_server.listener.manager_place import ManagerPlace
 from eais_server.listener.place import load_place
 from eais_server.process import ExecSpawner, Spawner, clean_up
 

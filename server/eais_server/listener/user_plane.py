@@ -14,7 +14,7 @@ from eais.rpc.verbs import LISTENER_GREET, LISTENER_LOCATE, LISTENER_OPEN, LISTE
 from eais_server.listener import messages
 from eais_server.listener.host import Host
 from eais_server.listener.lease import Lease
-from eais_server.listener.link import SOFTWARE
+from eais_server.listener.line import SOFTWARE
 from eais_server.listener.openings import Openings
 from eais_server.listener.sessions import KeptSession
 from eais_server.store import Upload

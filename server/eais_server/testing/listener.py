@@ -27,7 +27,7 @@ from eais.identity import Identity
 from eais.rpc.hello import hello_reply
 from eais.rpc.server import Binding, Caller, generic_handlers, stream, unary
 from eais.rpc.v1 import common_pb2, hosts_pb2, listener_pb2, supervision_pb2
-from eais.rpc.verbs import HOSTS_LINK, HOSTS_SIGN_WORKER
+from eais.rpc.verbs import HOSTS_LINK, HOSTS_RENEW, HOSTS_SIGN_WORKER
 from eais_server.control import Frames, to_frame
 from eais_server.in_flight import Marks
 from eais_server.process import Exit
@@ -182,12 +182,15 @@ class FakeManager:
         self.joins: list[hosts_pb2.Join] = []
         # Instance -> what SignWorker raises for it.
         self.refuse_to_sign: dict[str, Exception] = {}
+        # What Renew raises.
+        self.refuse_to_renew: Exception | None = None
 
     async def start(self, pool_file: Path) -> None:
         """Serve, and say where in `pool_file`."""
         bindings: list[Binding] = [
             stream(HOSTS_LINK, self._link),
             unary(HOSTS_SIGN_WORKER, self._sign_worker),
+            unary(HOSTS_RENEW, self._renew),
         ]
         self._server = grpc.aio.server(options=channel.server_options(channel.LINE_KEEPALIVE))
         self._server.add_generic_rpc_handlers(generic_handlers(self._pool, bindings))
@@ -229,16 +232,27 @@ class FakeManager:
         yield hosts_pb2.HostCommand(hello=hello_reply("fake-manager"))
         listening = asyncio.create_task(self._listen(reports))
         try:
-            while command := await self._commands.get():
+            while command := await self._next_command(listening):
                 yield command
         finally:
             listening.cancel()
+
+    async def _next_command(self, listening: asyncio.Task[None]) -> hosts_pb2.HostCommand | None:
+        """None when the line is to end: by `hang_up`, or because the host has left it."""
+        command = asyncio.create_task(self._commands.get())
+        try:
+            await asyncio.wait((command, listening), return_when=asyncio.FIRST_COMPLETED)
+            return command.result() if command.done() else None
+        finally:
+            command.cancel()  # or it would take the next line's
 
     async def _listen(self, reports: AsyncIterator[hosts_pb2.HostReport]) -> None:
         async for report in reports:
             if report.HasField("join"):
                 self.joins.append(report.join)
             self._reports.put_nowait(report)
+            if report.HasField("moving"):
+                return
 
     async def _sign_worker(
         self, request: hosts_pb2.SignWorkerRequest, caller: Caller
@@ -248,6 +262,14 @@ class FakeManager:
         identity = Identity.worker(self._pool, request.instance, request.n)
         leaf = self._sign(identity, request.csr_pem)
         return hosts_pb2.SignWorkerReply(leaf_pem=leaf, ca_pem=self._identity.ca_pem)
+
+    async def _renew(
+        self, request: common_pb2.RenewRequest, caller: Caller
+    ) -> common_pb2.RenewReply:
+        if self.refuse_to_renew is not None:
+            raise self.refuse_to_renew
+        leaf = self._sign(caller.identity, request.csr_pem)
+        return common_pb2.RenewReply(leaf_pem=leaf, ca_pem=self._identity.ca_pem)
 
 
 # The real program

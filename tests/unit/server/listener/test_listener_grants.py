@@ -368,11 +368,11 @@ def test_a_leaf_past_half_of_its_life_is_renewed(bench: ListenerBench, run: Run)
         async with bench.granted() as listener:
             (worker,) = bench.spawner.of(EI)
             assert worker.adopt is not None
-            await listener.upkeep.once()
+            await listener.renewal.once()
             await listener.workers.settled()
             assert worker.leaves == []
             bench.today += timedelta(minutes=45)
-            await listener.upkeep.once()
+            await listener.renewal.once()
             await listener.workers.settled()
             bench.today -= timedelta(minutes=45)
             await bench.until(lambda: worker.leaves)
@@ -393,7 +393,7 @@ def test_a_leaf_that_is_refused_keeps_no_other_from_being_renewed(
             (worker,) = bench.spawner.of("ei-2")
             bench.manager.refuse_to_sign[EI] = make_error("NOT_FOUND", "no such worker")
             bench.today += timedelta(minutes=45)
-            await listener.upkeep.once()
+            await listener.renewal.once()
             await listener.workers.settled()
             await bench.until(lambda: worker.leaves)
 
