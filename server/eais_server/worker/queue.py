@@ -88,9 +88,8 @@ class RunQueue(Generic[K, T]):
 
         None if no line is longer than that stream's own would be.
         """
-        longest = max(self._lines, key=lambda k: len(self._lines[k].items), default=key)
-        own = self._lines.get(key)
-        if len(self._lines[longest].items) <= (len(own.items) if own else 0) + 1:
+        longest = max(self._lines, key=self.waiting, default=key)
+        if self.waiting(longest) <= self.waiting(key) + 1:
             return None
         entry = self._lines[longest].items.pop()
         self._taken(longest, entry.cost_s)

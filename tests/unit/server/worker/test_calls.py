@@ -144,6 +144,51 @@ def test_too_many_calls_and_too_many_bytes_are_pushed_back() -> None:
     assert bench.run(3, deferred=(60,)) == []
 
 
+def test_a_call_that_would_come_too_late_is_refused_before_anything_is_kept() -> None:
+    bench = Bench(gate=Door(busy(0.2)))
+    (action,) = bench.run(1, deferred=(60,))
+    assert isinstance(action, Refuse)
+    assert action.error.metadata == {"push_back_ms": "200"}
+    assert (len(bench.calls), bench.budget.held) == (0, 0)
+
+
+def test_what_is_wrong_with_a_call_comes_before_that_there_is_no_time() -> None:
+    bench = Bench(gate=Door(busy(0.2)))
+    assert reasons(bench.run(1, epoch=EPOCH - 1)) == ["STALE_EPOCH"]
+    assert reasons(bench.run(1, inline_bytes=101)) == ["INPUT_SIZE"]
+
+
+def test_who_holds_most_bytes_leaves_room_for_others() -> None:
+    greedy = Bench(frontend="greedy")
+    other = Bench(frontend="other", budget=greedy.budget)
+    taken = sum(greedy.run(number, deferred=(10,)) == [] for number in range(4))
+    assert taken == 4
+    greedy.calls.limits = CallLimits(calls=100, held_bytes=100)
+    while greedy.run(len(greedy.calls) + 10, deferred=(10,)) == []:
+        pass
+    assert greedy.budget.held == 50
+    assert other.run(1, deferred=(50,)) == []
+
+
+def test_who_holds_nothing_may_take_all_that_is_free() -> None:
+    budget = Budget(100)
+    assert budget.take("a", 100)
+    assert not budget.take("b", 1)
+    budget.give("a", 100)
+    assert budget.take("b", 30)
+    assert budget.take("a", 70)
+    assert not budget._by_owner["c"]
+
+
+def test_a_budget_forgets_who_holds_nothing() -> None:
+    budget = Budget(100)
+    budget.take("a", 30)
+    assert not budget.take("b", 90)
+    budget.give("a", 30)
+    assert budget.held == 0
+    assert not budget._by_owner
+
+
 def test_streams_share_one_budget() -> None:
     one = Bench()
     other = Bench(budget=one.budget)
