@@ -62,8 +62,11 @@ def blame(held: Held, worker: Worker, exit_: WorkerExited) -> Blame:
     if how is None:
         return NOBODY
     loading = held.sessions.get(worker.loading) if exit_.loading == worker.loading else None
-    if loading and (not exit_.running or worker.killed == LOAD_TIMEOUT):
+    late = how.get("cause") == _CAUSES[LOAD_TIMEOUT]
+    if loading and (late or not exit_.running):
         return Blame(loading, "load", how)
+    if late:  # before the runtime saw the model: the disk is slow, or it was dropped meanwhile
+        return NOBODY
     running = tuple(held.sessions[name] for name in exit_.running if name in held.sessions)
     models = {session.model for session in running}
     alone = len(models) == 1 and len(running) == len(exit_.running) and not exit_.loading

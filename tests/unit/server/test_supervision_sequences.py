@@ -11,10 +11,13 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from eais_server.supervision import Limits, State, on_event
 from eais_server.supervision import actions as do
 from eais_server.supervision import events as on
+from eais_server.supervision.blame import LOAD_TIMEOUT, SILENT, STANDS, STUCK
+from eais_server.supervision.quarantine import Model
 
 INSTANCES = ("ei-1", "ei-2")
 SESSIONS = ("a", "b", "c")
 TENANT, MODELS = "acme", {"a": "A", "b": "B", "c": "B"}
+SEGV, KILL = 11, 9
 pick = st.randoms(use_true_random=False)
 
 
@@ -29,6 +32,7 @@ class Process:
     loading: str = ""
     loaded: set[str] = field(default_factory=set)
     told: set[type] = field(default_factory=set)
+    killed: str = ""
 
 
 class World(RuleBasedStateMachine):
@@ -80,9 +84,10 @@ class World(RuleBasedStateMachine):
             case do.Drain(worker):
                 assert do.Serve in self.live[worker].told, "nothing to drain"
                 self.live[worker].told.add(do.Drain)
-            case do.Kill(worker):
+            case do.Kill(worker, why):
                 assert do.Kill not in self.live[worker].told, "killed twice"
                 self.live[worker].told.add(do.Kill)
+                self.live[worker].killed = why
             case _:
                 self.conclude(action)
 
@@ -105,6 +110,7 @@ class World(RuleBasedStateMachine):
         assert not process.loading, "two loads at once"
         assert session not in process.loaded, "loaded twice"
         assert session in self.kept[instance] | self.asked[instance], "nobody wants it"
+        assert not self.condemned(session), "a quarantined model is loaded"
         process.loading = session
 
     def serve(self, worker: int) -> None:
@@ -120,10 +126,12 @@ class World(RuleBasedStateMachine):
             case do.KeepSession(instance, session):
                 self.asked[instance].remove(session)
                 self.kept[instance].add(session)
-            case do.RefuseSession(instance, session):
+            case do.RefuseSession(instance, session, failure):
                 self.asked[instance].remove(session)
-            case do.ForgetSession(instance, session):
+                assert (failure.reason == "MODEL_QUARANTINED") <= self.condemned(session)
+            case do.ForgetSession(instance, session, failure):
                 self.kept[instance].remove(session)
+                assert (failure.reason == "MODEL_QUARANTINED") <= self.condemned(session)
             case do.AnswerGranted(instance):
                 assert all(do.Serve in process.told for process in self.of(instance))
             case do.Release(instance, epoch):
@@ -215,13 +223,58 @@ class World(RuleBasedStateMachine):
         self.tell(on.WorkerBound(worker, process.port))
 
     @precondition(lambda self: self.live)
-    @rule(random=pick, signal=st.sampled_from([0, 9, 11]))
-    def die(self, random: st.DataObject, signal: int) -> None:
-        self.end(random.choice(sorted(self.live)), signal)  # type: ignore[attr-defined]
+    @rule(random=pick, signal=st.sampled_from([0, 9, 11, 11]), reached=st.booleans())
+    def die(self, random: st.DataObject, signal: int, reached: bool) -> None:
+        worker = random.choice(sorted(self.live))  # type: ignore[attr-defined]
+        loaded = sorted(self.live[worker].loaded)
+        count = random.randint(0, len(loaded))  # type: ignore[attr-defined]
+        running = tuple(random.sample(loaded, count))  # type: ignore[attr-defined]
+        self.end(worker, signal, running, reached=reached)
 
-    def end(self, worker: int, signal: int) -> None:
-        del self.live[worker]
-        self.tell(on.WorkerExited(worker, signal))
+    def end(
+        self, worker: int, signal: int, running: tuple[str, ...] = (), *, reached: bool = False
+    ) -> None:
+        """The worker exits amid runs of these sessions; `reached`: its load had begun."""
+        process, before = self.live.pop(worker), self.deaths()
+        loading = process.loading if reached else ""
+        guilty = self.guilty(process, signal, loading, running)
+        self.tell(on.WorkerExited(worker, signal, loading=loading, running=running))
+        expected = before | ({guilty: before.get(guilty, 0) + 1} if guilty else {})
+        assert self.deaths() == expected, "a death was counted against the wrong ones"
+
+    def guilty(
+        self, process: Process, signal: int, loading: str, running: tuple[str, ...]
+    ) -> str | None:
+        """The model whose doing the end is, said in another way than the brain does."""
+        hung = process.killed in (LOAD_TIMEOUT, STUCK, SILENT, STANDS)
+        if not process.seat or not (signal == SEGV or (signal == KILL and hung)):
+            return None
+        if process.killed == LOAD_TIMEOUT and signal == KILL:
+            running = ()
+        sessions = {*running, loading} - {""}
+        models = {MODELS[name] for name in sessions}
+        known = self.kept[process.seat[0]] | self.asked[process.seat[0]]
+        if len(models) != 1 or (loading and running) or not sessions <= known:
+            return None
+        late = process.killed == LOAD_TIMEOUT and signal == KILL
+        return None if late and not loading else models.pop()
+
+    def deaths(self) -> dict[str, int]:
+        """Those of each model that has some."""
+        return {r.model.digest: r.deaths for r in self.state.quarantine.records()}
+
+    def condemned(self, session: str) -> bool:
+        return self.state.quarantine.condemned(Model(TENANT, MODELS[session]))
+
+    @precondition(lambda self: self.live)
+    @rule(random=pick)
+    def answer(self, random: st.DataObject) -> None:
+        worker = random.choice(sorted(self.live))  # type: ignore[attr-defined]
+        loaded, before = sorted(self.live[worker].loaded), self.deaths()
+        self.tell(on.RunsAnswered(worker, tuple(loaded)))
+        for session in loaded:
+            if before.get(MODELS[session]) == 1:
+                assert MODELS[session] not in self.deaths(), "a run took nothing back"
 
     @precondition(lambda self: self.live)
     @rule(random=pick)
