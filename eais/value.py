@@ -196,7 +196,12 @@ def checked_size(tensor: value_pb2.Tensor) -> tuple[tuple[int, ...], int]:
     else:
         raise InputRejected("INPUT_DTYPE", f"element type {tensor.type} is not served")
     if got != want:
-        raise InputRejected("INPUT_SIZE", f"dims {list(dims)} need {want} bytes/items, not {got}")
+        unit = "strings" if tensor.type == _T.STRING else "bytes"
+        raise InputRejected(
+            "INPUT_SIZE",
+            f"dims {list(dims[:8])} need {want} {unit}, not {got}",
+            metadata={"want": str(want), "got": str(got)},
+        )
     if other:
         raise InputRejected("INPUT_SIZE", "the elements are given in two ways")
     return dims, count

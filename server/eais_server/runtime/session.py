@@ -29,6 +29,7 @@ from eais_server.runtime.failures import (
     run_failure,
     unreadable_model,
 )
+from eais_server.runtime.inputs import about
 from eais_server.runtime.operators import check_ops
 from eais_server.runtime.options import EXTERNAL_FOLDER, run_options, session_options
 
@@ -148,7 +149,9 @@ class OrtRun:
         try:
             return list(self._session.run(outputs, feed, self._options))
         except Exception as error:  # noqa: BLE001 - as in `open_session`
-            raise run_failure(error) from None
+            failure = run_failure(error)
+            failure.metadata |= about(failure.reason, feed, self._session.signature)
+            raise failure from None
 
     def terminate(self) -> None:
         """See `PreparedRun`: onnxruntime looks at the flag between two nodes."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
 from eais.channel import MAX_MESSAGE_BYTES, PIECE_BYTES
-from eais.errors import EaisError, InputRejected, make_error
+from eais.errors import EaisError, InputRejected, UsageError, make_error
 from eais.rpc.status import error_to_message
 from eais.rpc.v1 import value_pb2, worker_pb2
 from eais.value import Deferred, checked_size, decode_value, deferred_tensors, encode_value
@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 MAX_ANSWER_BYTES: Final = MAX_MESSAGE_BYTES - 2 * PIECE_BYTES
 """Of an answer without its deferred tensors, so that a piece fits beside it."""
 
+_SHOWN: Final = 64
 _FIRST_EXTENDED: Final = value_pb2.ElementType.BFLOAT16
 
 
@@ -37,10 +38,16 @@ def announced(run: worker_pb2.Run) -> tuple[int, ...]:
     Raises:
         InputRejected: INPUT_SIZE or INPUT_DTYPE; UsageError: MALFORMED_MESSAGE.
     """
-    tensors = [t for named in run.inputs for t in deferred_tensors(named.value)]
-    for tensor in tensors:
-        checked_size(tensor)
-    return tuple(tensor.deferred_bytes for tensor in tensors)
+    return tuple(size for named in run.inputs for size in _announced(named))
+
+
+def _announced(named: value_pb2.NamedValue) -> Iterator[int]:
+    try:
+        for tensor in deferred_tensors(named.value):
+            checked_size(tensor)
+            yield tensor.deferred_bytes
+    except UsageError as error:
+        raise _of_input(named.name, error) from None
 
 
 def execute(
@@ -111,11 +118,21 @@ def _feed(inputs: Iterable[value_pb2.NamedValue], buffers: Iterable[bytearray]) 
     feed: dict[str, Any] = {}
     for named in inputs:
         if named.name in feed:
-            raise InputRejected("INPUT_DUPLICATE", f"input {named.name[:64]!r} is there twice")
-        value = decode_value(named.value, waiting)
+            raise _of_input(named.name, InputRejected("INPUT_DUPLICATE", "it is there twice"))
+        try:
+            value = decode_value(named.value, waiting)
+        except UsageError as error:
+            raise _of_input(named.name, error) from None
         kind = named.value.tensor.type
         feed[named.name] = RawTensor(kind, value) if kind >= _FIRST_EXTENDED else value
     return feed
+
+
+def _of_input(name: str, error: EaisError) -> EaisError:
+    """`error`, that says which input it is about."""
+    shown = name[:_SHOWN]
+    metadata = {"input": shown, **error.metadata}
+    return make_error(error.reason, f"input {shown!a}: {error.message}", metadata=metadata)
 
 
 def encode(outputs: Iterable[Any]) -> tuple[worker_pb2.Answer, Deferred]:
