@@ -64,11 +64,14 @@ def private_copy(path: Path) -> Iterator[sa.Engine]:
 
 
 def _configure(connection: Any, _record: object) -> None:
-    cursor = connection.cursor()
-    # Exclusive first: else the log's index would be a file, which takes space to be opened.
-    for pragma in ("locking_mode=EXCLUSIVE", "journal_mode=WAL", "synchronous=FULL"):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
+    try:
+        # Exclusive first: else the log's index would be a file, which takes space to be opened.
+        for pragma in ("locking_mode=EXCLUSIVE", "journal_mode=WAL", "synchronous=FULL"):
+            connection.execute(f"PRAGMA {pragma}").close()
+    except sqlite3.Error:
+        # Nobody else would, and it may hold the lock that the next attempt needs.
+        connection.close()
+        raise
 
 
 def _code(error: BaseException | None) -> int:
