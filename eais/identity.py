@@ -194,7 +194,11 @@ def identity_of_leaf(leaf: x509.Certificate) -> Identity:
         if len(uris) != 1:
             raise ValueError(f"{len(uris)} URI names")
         identity = Identity.parse(uris[0])
-    except (x509.ExtensionNotFound, x509.DuplicateExtension, ValueError) as error:
+    except (x509.ExtensionNotFound, x509.DuplicateExtension):
+        raise IdentityError(
+            "CERT_IDENTITY", "the certificate names no identity of a pool: no list of names"
+        ) from None
+    except ValueError as error:
         raise IdentityError(
             "CERT_IDENTITY", f"the certificate names no identity of a pool: {error}"
         ) from error

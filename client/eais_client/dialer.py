@@ -7,10 +7,11 @@ a newer one, the next channel asked for is a new one.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
@@ -168,16 +169,20 @@ class Peer:
     def call(self, verb: Verb[Req, Rep], request: Req, timeout_s: float | None) -> Rep:
         """Call a unary verb; every failure is an `EaisError`."""
         until = self._until(timeout_s)
-        channel, left_s = self._ready(until), self._left_s(until)
-        return client.call(channel, verb, request, timeout_s=left_s, unreachable=self.unreachable)
+        with self._no_stranger():
+            channel, left_s = self._ready(until), self._left_s(until)
+            return client.call(
+                channel, verb, request, timeout_s=left_s, unreachable=self.unreachable
+            )
 
     def upload(self, verb: Verb[Req, Rep], requests: Iterable[Req], timeout_s: float | None) -> Rep:
         """Call an upload verb; every failure is an `EaisError`."""
         until = self._until(timeout_s)
-        channel, left_s = self._ready(until), self._left_s(until)
-        return client.upload(
-            channel, verb, requests, timeout_s=left_s, unreachable=self.unreachable
-        )
+        with self._no_stranger():
+            channel, left_s = self._ready(until), self._left_s(until)
+            return client.upload(
+                channel, verb, requests, timeout_s=left_s, unreachable=self.unreachable
+            )
 
     def channel(self) -> grpc.Channel:
         """The channel made with the newest identity."""
@@ -190,6 +195,18 @@ class Peer:
             self._held = self._next = None
         for line in lines:
             line.channel.close()
+
+    @contextlib.contextmanager
+    def _no_stranger(self) -> Iterator[None]:
+        """Leave a server that isn't the one meant: a channel would dial it again and again."""
+        try:
+            yield
+        except IdentityError as error:
+            if error.reason == "SERVER_UNTRUSTED":
+                with self._lock:
+                    # Dropped, it ends; closed, it would make other threads' calls fail otherwise.
+                    self._held = self._next = None
+            raise
 
     def _until(self, timeout_s: float | None) -> Deadline:
         return NEVER if timeout_s is None else Deadline(self._clock() + timeout_s)
