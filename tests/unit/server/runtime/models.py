@@ -89,6 +89,13 @@ def depth_to_space_2_32() -> bytes:
     return model(node, inputs=[info("x", dims=[1, 4, 2, 2])], outputs=[info("y", dims=None)])
 
 
+def divide() -> bytes:
+    """z = x / y, int32[2]. On x86-64 the lowest number by -1 kills by SIGFPE whoever runs it."""
+    node = helper.make_node("Div", ["x", "y"], ["z"])
+    x, y, z = (info(name, TensorProto.INT32) for name in "xyz")
+    return model(node, inputs=[x, y], outputs=[z])
+
+
 def nested(depth: int) -> bytes:
     """An If in an If, `depth` of them; takes x and on, gives x. Written by hand: onnx can't."""
     graph = identity_graph("y0")

@@ -1,0 +1,209 @@
+"""Models that kill their workers, and workers that are killed from outside, on the real stack."""
+
+from __future__ import annotations
+
+import os
+import platform
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import eais
+from eais.errors import EaisError
+from eais.rpc import verbs
+from eais.rpc.v1 import pool_pb2
+from tests.system.stack import Stack, embedded_pool, eventually, op
+from tests.system.test_backend_races import listener_pid
+from tests.unit.server.runtime import models
+
+LOWEST = np.iinfo(np.int32).min
+ADD = {"x": np.ones(2, np.float32)}
+HALVES = {"x": np.array([4, 6], np.int32), "y": np.array([2, 3], np.int32)}
+DEADLY = {"x": np.array([LOWEST, 6], np.int32), "y": np.array([-1, 3], np.int32)}
+
+kills_by_division = pytest.mark.skipif(
+    platform.machine() != "x86_64", reason="elsewhere a division that overflows traps nothing"
+)
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A pool of its own: what is quarantined stays so."""
+    with embedded_pool(tmp_path_factory.mktemp("pool")) as made:
+        yield made
+
+
+@contextmanager
+def attached(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> Iterator[pool_pb2.Instance]:
+    monkeypatch.setenv("EAIS_CONFIG_DIR", str(stack.config))
+    request = pool_pb2.AttachRequest(op_id=op(), type=kind)
+    made = stack.ask(verbs.POOL_ATTACH, request).instance
+    monkeypatch.setenv("EAIS_INSTANCE", made.id)
+    yield made
+    stack.ask(verbs.POOL_DETACH, pool_pb2.InstanceRequest(op_id=op(), instance=made.id))
+
+
+@pytest.fixture
+def one(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Iterator[pool_pb2.Instance]:
+    """An instance whose calls run one at a time."""
+    with attached(stack, monkeypatch, "cpu.1") as made:
+        yield made
+
+
+@pytest.fixture
+def two(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Iterator[pool_pb2.Instance]:
+    """An instance whose calls run two at a time."""
+    with attached(stack, monkeypatch, "cpu.2") as made:
+        yield made
+
+
+def incarnation(stack: Stack, made: pool_pb2.Instance) -> int:
+    """Of its worker; each death adds one."""
+    return int(stack.instance(made.id).workers[0].incarnation)
+
+
+def refused(act: Callable[[], object]) -> EaisError:
+    with pytest.raises(EaisError) as caught:
+        act()
+    return caught.value
+
+
+def worker_pid(made: pool_pb2.Instance) -> int | None:
+    title = f"eais-worker {made.id}".encode()
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and (entry / "cmdline").read_bytes().startswith(title):
+                return int(entry.name)
+        except OSError:
+            continue
+    return None
+
+
+def own(data: bytes, number: int) -> bytes:
+    """The same model with another digest."""
+    return data + models.field(2, f"{number}".encode())  # producer_name, last one wins
+
+
+def test_a_model_that_kills_while_it_loads_is_quarantined_after_two(
+    stack: Stack, one: pool_pb2.Instance
+) -> None:
+    before = incarnation(stack, one)
+    with eais.InferenceSession(models.relu()) as innocent:
+        first = refused(lambda: eais.InferenceSession(models.depth_to_space_2_32()))
+        assert (first.reason, first.metadata["signal"]) == ("MODEL_CRASHED", "SIGFPE")
+        for _ in range(3):
+            more = refused(lambda: eais.InferenceSession(models.depth_to_space_2_32()))
+            assert more.reason == "MODEL_QUARANTINED"
+            assert more.metadata["deaths"] == "2"
+            assert (more.metadata["stage"], more.metadata["signal"]) == ("load", "SIGFPE")
+        assert innocent.run(None, ADD)[0].tolist() == [1, 1]
+    assert incarnation(stack, one) == before + 2
+
+
+def test_a_quarantine_outlives_the_listener(stack: Stack, one: pool_pb2.Instance) -> None:
+    model = own(models.depth_to_space_2_32(), 1)
+    reasons = [refused(lambda: eais.InferenceSession(model)).reason for _ in range(2)]
+    assert reasons == ["MODEL_CRASHED", "MODEL_QUARANTINED"]
+    os.kill(listener_pid(stack), signal.SIGKILL)
+    with eais.InferenceSession(models.relu()) as innocent:  # it is back
+        assert innocent.run(None, ADD)[0].tolist() == [1, 1]
+    before = incarnation(stack, one)
+    assert refused(lambda: eais.InferenceSession(model)).reason == "MODEL_QUARANTINED"
+    assert incarnation(stack, one) == before
+
+
+@kills_by_division
+def test_a_model_that_kills_when_it_runs_is_quarantined_after_two(
+    stack: Stack, one: pool_pb2.Instance
+) -> None:
+    before = incarnation(stack, one)
+    with (
+        eais.InferenceSession(models.relu()) as innocent,
+        eais.InferenceSession(models.divide()) as divide,
+    ):
+        assert divide.run(None, HALVES)[0].tolist() == [2, 2]
+        dead = refused(lambda: divide.run(None, DEADLY))
+        assert dead.reason == "MODEL_QUARANTINED"
+        assert (dead.metadata["stage"], dead.metadata["signal"]) == ("run", "SIGFPE")
+        assert refused(lambda: divide.run(None, HALVES)).reason == "MODEL_QUARANTINED"
+        assert innocent.run(None, ADD)[0].tolist() == [1, 1]
+        again = refused(lambda: eais.InferenceSession(models.divide()))
+        assert again.reason == "MODEL_QUARANTINED"
+    assert incarnation(stack, one) == before + 2
+
+
+class Callers:
+    """Threads that call without pause until told to end; every answer is checked."""
+
+    def __init__(self, session: eais.InferenceSession, count: int) -> None:
+        self._session = session
+        self._over = threading.Event()
+        self._threads = ThreadPoolExecutor(count)
+        self._calls = [self._threads.submit(self._call, n) for n in range(count)]
+
+    def _call(self, number: int) -> int:
+        x = np.array([number, -1], np.float32)
+        answers = 0
+        while not self._over.is_set():
+            assert self._session.run(None, {"x": x})[0].tolist() == [number, 0]
+            answers += 1
+        return answers
+
+    def end(self) -> list[int]:
+        """How many answers each had; raises what one was raised."""
+        self._over.set()
+        self._threads.shutdown()
+        return [call.result() for call in self._calls]
+
+
+@kills_by_division
+def test_innocents_lose_nothing_beside_a_crasher(stack: Stack, two: pool_pb2.Instance) -> None:
+    before = incarnation(stack, two)
+    model = own(models.divide(), 2)
+    with eais.InferenceSession(models.relu()) as innocent, eais.InferenceSession(model) as crasher:
+        callers = Callers(innocent, 6)
+        try:
+            dead = refused(lambda: crasher.run(None, DEADLY))
+        finally:
+            answers = callers.end()
+    assert dead.reason in {"MODEL_QUARANTINED", "WORKER_DIED"}
+    assert refused(lambda: eais.InferenceSession(model)).reason == "MODEL_QUARANTINED"
+    assert min(answers) > 0
+    # Beside others, then twice alone.
+    assert incarnation(stack, two) <= before + 3
+
+
+@pytest.mark.parametrize("kind", ["one", "two"])
+def test_kills_from_outside_condemn_nobody(
+    stack: Stack, kind: str, request: pytest.FixtureRequest
+) -> None:
+    made = request.getfixturevalue(kind)
+    with eais.InferenceSession(models.relu()) as innocent:
+        callers = Callers(innocent, 2)
+        try:
+            for _ in range(5):
+                replace_worker(stack, made)
+        finally:
+            answers = callers.end()
+        assert min(answers) > 0
+        assert innocent.run(None, ADD)[0].tolist() == [1, 1]
+
+
+def replace_worker(stack: Stack, made: pool_pb2.Instance) -> None:
+    """Kill it from outside, and wait until its successor serves."""
+    before = incarnation(stack, made)
+    os.kill(eventually(lambda: worker_pid(made), "a worker runs"), signal.SIGKILL)
+
+    def back() -> bool | None:
+        (worker,) = stack.instance(made.id).workers
+        return (worker.serving and worker.incarnation > before) or None
+
+    eventually(back, "its successor serves")
