@@ -169,6 +169,7 @@ def _stream_broken(state: State, event: StreamBroken, now: float, do: list[Actio
         link.retry_at = now + state.limits.backoff.delay_s(link.failures, state.rng)
     if ends:
         link.retired = True  # until an endpoint set names it again
+    pace.broken(link)
     state.find_error = event.error
     may_retry = bool(lost) and event.error.retryable and state.budget.take(now)
     for number in reversed(lost):

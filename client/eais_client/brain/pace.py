@@ -19,20 +19,26 @@ from eais_client.brain.call_state import Call, Limits, Link, LinkState, State
 
 ADMITTED_AFTER_S: Final = 1.0
 """A worker refuses at once: a call that it has had for so long runs, or will."""
-_ROUNDS_A_STEP: Final = 20.0
+_ROUNDS_A_STEP: Final = 80.0
 _JITTER: Final = 0.1
+_FIRST_WINDOW: Final = 4.0
 
 
 def has_room(link: Link, now: float, limits: Limits) -> bool:
     """Whether the link may be given another call."""
-    return len(link.calls) < min(limits.max_calls, link.window) and link.resume_at <= now
+    return len(link.calls) + 1 <= min(limits.max_calls, link.window) and link.resume_at <= now
 
 
 def answered(link: Link) -> None:
     """The worker answered one of the link's calls, which has left it."""
-    if len(link.calls) + 1 >= link.window:
+    if len(link.calls) + 2 > link.window:
         link.rounds += 1 / link.window
         link.window += min(1.0, link.rounds / _ROUNDS_A_STEP / link.window)
+
+
+def broken(link: Link) -> None:
+    """The link's stream broke: a worker that comes back gets a few calls first."""
+    link.window, link.rounds, link.resume_at = min(link.window, _FIRST_WINDOW), 0.0, 0.0
 
 
 def pushed_back(state: State, call: Call, link: Link, push_back_s: float, now: float) -> bool:
