@@ -19,12 +19,14 @@ from eais_server.worker.counters import Counters
 from eais_server.worker.execution import Result, announced, execute, late
 from eais_server.worker.gate import StreamGate
 from eais_server.worker.holds import Holds
-from eais_server.worker.outbox import Outbox
+from eais_server.worker.outbox import Backlog, Outbox
 from eais_server.worker.runner import Job, Runner
 from eais_server.worker.service_time import ServiceTimes
 
 OUTBOX_BYTES: Final = 64 << 20
-"""Answers of one stream that may wait for its client; then nothing more is run or read for it."""
+"""Answers of one stream that may wait for its client; then nothing more is run for it."""
+BACKLOG_BYTES: Final = 1 << 30
+"""The same, of all streams."""
 _NOTHING: Final = Deferred()
 _NO_ROOM: Final = error_to_message(busy(0.0))
 
@@ -52,6 +54,7 @@ class Hub:
 
     sessions: Mapping[str, RuntimeSession]
     runner: Runner
+    backlog: Backlog
     times: ServiceTimes
     admission: Admission
     holds: Holds
@@ -79,7 +82,7 @@ class Connection:
         self._hub = hub
         self._gate = StreamGate(self, frontend, hub.runner, hub.times, hub.admission)
         self._calls = calls(self._gate)
-        self._outbox = Outbox(OUTBOX_BYTES)
+        self._outbox = Outbox(OUTBOX_BYTES, hub.backlog)
         self._outbox.hello(hello)
         self._loop = asyncio.get_running_loop()
         self._changed = asyncio.Event()
@@ -120,8 +123,8 @@ class Connection:
             message = self._outbox.next()
             if message is not None:
                 yield message
+                self._room.set()
                 if self._outbox.has_room:
-                    self._room.set()
                     self._hub.runner.pump()
                 continue
             if reader.done():
@@ -134,13 +137,14 @@ class Connection:
     async def _read(self, requests: AsyncIterator[worker_pb2.ToWorker]) -> None:
         async for message in requests:
             self._on_message(message)
-            while not self._outbox.has_room:
+            while not self._outbox.may_read:
                 self._room.clear()
                 await self._room.wait()
 
     def _close(self) -> None:
         self._apply(self._calls.on_closed())
         self._hub.runner.forget(self)
+        self._outbox.close()
         if self._hub.holds.drop(self):
             self._hub.held()
 
@@ -152,12 +156,19 @@ class Connection:
         for piece in message.pieces:
             self._apply(self._calls.on_piece(piece.call_id, piece.tensor, piece.offset, piece.data))
         for cancel in message.cancels:
-            self._apply(self._calls.on_cancel(cancel.call_id))
+            self._cancel(cancel.call_id)
         if message.hold or message.release:
             holds = self._hub.holds
             changed = holds.hold(self, message.hold)
             if holds.release(self, message.release) or changed:
                 self._hub.held()
+
+    def _cancel(self, call_id: int) -> None:
+        actions = self._calls.on_cancel(call_id)
+        self._apply(actions)
+        if not actions:
+            # It was answered, or never was.
+            self._outbox.cancel(call_id, _cancelled(call_id))
 
     def _on_run(self, run: worker_pb2.Run) -> None:
         push_back_s = self._gate.shut_s()
@@ -297,3 +308,8 @@ class Connection:
         """Nothing of the call is on its way any more."""
         self._gate.coming_s = max(0.0, self._gate.coming_s - pending.coming_s)
         pending.coming_s = 0.0
+
+
+def _cancelled(call_id: int) -> worker_pb2.Answer:
+    error = make_error("CANCELLED", "the call was cancelled")
+    return worker_pb2.Answer(call_id=call_id, error=error_to_message(error))

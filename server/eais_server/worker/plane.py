@@ -18,9 +18,10 @@ from eais_server.devices.driver import RuntimeSession
 from eais_server.in_flight import Marks
 from eais_server.worker.admission import Admission, busy
 from eais_server.worker.calls import NOT_HERE, Budget, CallLimits, Gate, Service, StreamCalls
-from eais_server.worker.connection import Connection, Hub
+from eais_server.worker.connection import BACKLOG_BYTES, Connection, Hub
 from eais_server.worker.counters import Counters, Reporter
 from eais_server.worker.holds import Holds
+from eais_server.worker.outbox import Backlog
 from eais_server.worker.runner import CANCEL_GRACE_S, Runner
 from eais_server.worker.service_time import ServiceTimes
 
@@ -93,6 +94,7 @@ class DataPlane:
                 marks=marks,
                 grace_s=settings.cancel_grace_s,
             ),
+            backlog=Backlog(BACKLOG_BYTES),
             times=ServiceTimes(),
             admission=Admission(settings.queue_limit_s, threads),
             holds=Holds(),
