@@ -99,13 +99,14 @@ def _open_sessions(stand: Stand, stop: threading.Event) -> None:
 
 
 def frozen_peers(stand: Stand, seconds: float) -> None:
-    """A worker, then the listener, is stopped by SIGSTOP, again and again."""
+    """A worker, then the listener, is stopped by SIGSTOP, again and again; at last for good."""
     end = time.monotonic() + seconds
     while time.monotonic() < end or not stand.figures.listener_freeze_ms:
         _freeze_worker(stand)
         pause(2.0)
         _freeze_listener(stand)
         pause(2.0)
+    _freeze_listener_for_good(stand)
 
 
 def _freeze_worker(stand: Stand) -> None:
@@ -126,11 +127,19 @@ def _freeze_listener(stand: Stand) -> None:
     stand.wait_until(stand.reachable, "a listener that the manager reaches")
     sent = listener.send(signal.SIGSTOP)
     try:
-        stand.wait_until(lambda: not stand.reachable(), "the manager to miss the listener")
+        stand.wait_until(lambda: stand.hosts() == [False], "the manager to miss the listener")
         stand.figures.listener_freeze_ms.append((time.monotonic() - sent.at_s) * 1000)
     finally:
         sent.go_on()
         sent.close()
+    stand.wait_until(stand.reachable, "the listener to be back")
+
+
+def _freeze_listener_for_good(stand: Stand) -> None:
+    """The supervisor's watchdog ends it; its workers, which served on, end with it."""
+    worker = stand.worker().send(0)
+    sent = stand.wait_for("eais-listener").send(signal.SIGSTOP)
+    stand.figures.listener_freeze_recovery_ms.append(stand.recovery_ms(sent, sent, worker))
     stand.wait_until(stand.reachable, "the listener to be back")
 
 

@@ -39,6 +39,7 @@ class Figures:
     listener_ms: list[float] = field(default_factory=list)
     worker_freeze_ms: list[float] = field(default_factory=list)
     listener_freeze_ms: list[float] = field(default_factory=list)
+    listener_freeze_recovery_ms: list[float] = field(default_factory=list)
     manager_ms: list[float] = field(default_factory=list)
     worker_kills: int = 0
     manager_kills: int = 0
