@@ -60,6 +60,9 @@ bench: install ## the benchmarks, one JSON object on one line each
 bench-faults: install ## kill and freeze a pool's processes under load for three minutes
 	@$(BIN)/python -m benchmarks.faults --json $(ARGS)
 
+bench-renewals: install ## renew all certificates of a pool every 5 s under load for ten minutes
+	@$(BIN)/python -m benchmarks.renewals --json $(ARGS)
+
 lock: ## resolve both locks anew, for every platform and Python that is supported
 	@test -x $(BIN)/uv || $(MAKE) install
 	$(UV_COMPILE) pyproject.toml --extra dev -o requirements.lock
