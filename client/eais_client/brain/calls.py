@@ -20,7 +20,7 @@ from collections.abc import Callable
 from math import inf
 
 from eais.errors import EaisError, make_error
-from eais_client.brain import mistrust, pace, replacing
+from eais_client.brain import last_word, mistrust, pace, replacing
 from eais_client.brain.call_errors import closed, late, unanswered
 from eais_client.brain.call_events import (
     Abandoned,
@@ -195,7 +195,9 @@ def _broken_under(
     if may_retry and call.attempts < state.limits.max_attempts:
         call.not_before = now + state.limits.backoff.delay_s(call.attempts, state.rng)
         _wait_again(state, number, error, now, do)
-    else:
+        return
+    _leave_link(state, number, call)
+    if not last_word.ask(state, number, error, now, do):
         _fail(state, number, state.ended or error, do)
 
 
@@ -284,6 +286,7 @@ def _ended(state: State, event: Ended, now: float, do: list[Action]) -> None:
 def _session_opened(state: State, event: SessionOpened, now: float, do: list[Action]) -> None:
     session = state.sessions.setdefault(event.session, Session(event.epoch))
     session.epoch, session.opening = max(session.epoch, event.epoch), False
+    _heard_last_word(state, event.session, None, do)
     if session.epoch < state.epoch:
         reopen(state, event.session, do)
     elif session.epoch > state.epoch:
@@ -294,11 +297,17 @@ def _session_opened(state: State, event: SessionOpened, now: float, do: list[Act
 
 
 def _session_lost(state: State, event: SessionLost, now: float, do: list[Action]) -> None:
+    _heard_last_word(state, event.session, event.error, do)
     if event.session in state.sessions:
         state.sessions[event.session].opening = False
         # The next call on it tries anew.
         state.sessions[event.session].epoch = -1
         _fail_waiting(state, event.error, do, session=event.session)
+
+
+def _heard_last_word(state: State, session: str, error: EaisError | None, do: list[Action]) -> None:
+    for number, why in last_word.heard(state, session, error):
+        _fail(state, number, why, do)
 
 
 def _session_dropped(state: State, event: SessionDropped, now: float, do: list[Action]) -> None:
@@ -327,7 +336,9 @@ def _tick(state: State, event: Tick, now: float, do: list[Action]) -> None:
 
 def _out_of_patience(state: State, number: int, now: float, do: list[Action]) -> None:
     call = state.calls[number]
-    if pace.is_served(state, call, now):
+    if last_word.is_asked(call):
+        _heard_last_word(state, call.session, None, do)
+    elif pace.is_served(state, call, now):
         call.since = now
     else:
         _fail(state, number, unanswered(state, call), do)

@@ -114,6 +114,8 @@ def test_a_call_has_three_attempts() -> None:
         brain.later(1.0)
         assert brain.tell(ev.StreamOpened(stream + 1)) == [ev.Send(1, stream + 1, 1)]
     brain.tell(ev.StreamBroken(3, DIED))
+    assert brain.of(ev.Reopen) == [ev.Reopen("s")]
+    brain.tell(ev.SessionOpened("s", 1))
     assert brain.failures() == {1: "WORKER_DIED"}
 
 
