@@ -21,6 +21,7 @@ from google.protobuf.message import DecodeError, Message
 from eais.errors import EaisError, IdentityError, UsageError, make_error
 from eais.identity import Identity, peer_of
 from eais.rpc.hello import check_version, hello_reply
+from eais.rpc.places import MAX_CALLS, MAX_STREAMS, Places
 from eais.rpc.status import DETAILS_KEY, clip, status_code, status_details
 from eais.rpc.v1 import common_pb2
 from eais.rpc.verbs import Shape, Verb
@@ -92,8 +93,9 @@ def greet(verb: Verb[common_pb2.Hello, common_pb2.HelloReply], software: str) ->
 class _Guard:
     """What stands between a socket and a handler."""
 
-    def __init__(self, pool: str, binding: Binding) -> None:
+    def __init__(self, pool: str, binding: Binding, places: Places) -> None:
         self._pool = pool
+        self._places = places
         self._verb = binding.verb
         self._handler = binding.handler
 
@@ -131,21 +133,24 @@ class _Guard:
     async def unary(self, data: bytes, context: _Context) -> Any:
         async with self._answering(context):
             caller = self._admit(context)
-            return await self._handler(self._parse(data), caller)
+            with self._places.one(caller.identity):
+                return await self._handler(self._parse(data), caller)
 
     async def upload(self, requests: AsyncIterator[bytes], context: _Context) -> Any:
         async with self._answering(context):
             caller = self._admit(context)
-            return await self._handler(self._parsed(requests), caller)
+            with self._places.one(caller.identity):
+                return await self._handler(self._parsed(requests), caller)
 
     async def stream(self, requests: AsyncIterator[bytes], context: _Context) -> AsyncIterator[Any]:
         async with self._answering(context):
             caller = self._admit(context)
-            async with contextlib.aclosing(
-                self._handler(self._parsed(requests), caller)
-            ) as replies:
-                async for reply in replies:
-                    yield reply
+            with self._places.one(caller.identity):
+                async with contextlib.aclosing(
+                    self._handler(self._parsed(requests), caller)
+                ) as replies:
+                    async for reply in replies:
+                        yield reply
 
 
 def _bug(verb: Verb[Any, Any]) -> EaisError:
@@ -173,11 +178,14 @@ _MAKERS: dict[Shape, tuple[Callable[..., grpc.RpcMethodHandler[Any, Any]], str]]
 def generic_handlers(
     pool: str, bindings: Iterable[Binding]
 ) -> tuple[grpc.GenericRpcHandler[Any, Any], ...]:
-    """One gRPC handler a service, for peers of `pool` only."""
+    """One gRPC handler a service, for peers of `pool` only; bounded as `eais.rpc.places` says."""
+    calls, streams = Places(*MAX_CALLS), Places(*MAX_STREAMS)
     services: dict[str, dict[str, grpc.RpcMethodHandler[Any, Any]]] = {}
     for binding in bindings:
         make, name = _MAKERS[binding.verb.shape]
-        method = make(getattr(_Guard(pool, binding), name), response_serializer=_serialize)
+        places = streams if binding.verb.shape is Shape.STREAM else calls
+        guard = _Guard(pool, binding, places)
+        method = make(getattr(guard, name), response_serializer=_serialize)
         services.setdefault(binding.verb.full_service, {})[binding.verb.method] = method
     return tuple(
         grpc.method_handlers_generic_handler(name, methods) for name, methods in services.items()

@@ -94,7 +94,10 @@ def _refusal(ask: Ask, hosts: Sequence[HostView]) -> Refusal:
         return Refusal("NO_DEVICE", "no back-end can be reached or takes this instance now")
     if not any(host.open and _may_serve(host, ask.tenant) for host in hosts):
         level = SHARED_HOST_ISOLATION
-        return Refusal("NO_DEVICE", f"the back-ends give less than isolation {level} and are taken")
+        return Refusal(
+            "ISOLATION_UNAVAILABLE",
+            f"the back-ends isolate below level {level}, so each serves one tenant, and are taken",
+        )
     return Refusal("NO_DEVICE", f"no back-end has room for {ask.type.text} now")
 
 

@@ -32,7 +32,7 @@ class ListenerConfig:
             more, 0.4 s later, and killed; it speaks every 0.25 s.
         drain_grace_s: for calls in flight when the listener is told to end.
         first_message_timeout_s: for the first chunk of a push.
-        chunk_timeout_s: for each later one.
+        chunk_timeout_s: for each later one; what was sent is kept as long to be gone on with.
         cpu_cores: how many to offer; 0: all that the listener may run on.
         isolation: the level that workers must have, 1 or 2; 0: the highest that this host gives.
         worker_memory_bytes: of each worker; 0: no limit.

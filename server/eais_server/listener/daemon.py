@@ -190,6 +190,7 @@ def _host(world: Surroundings, bundle: tls.Bundle) -> Host:
             limit_bytes=config.store_limit_bytes,
             tenant_limit_bytes=config.tenant_store_bytes or None,
             uploads_per_tenant=config.tenant_uploads,
+            partial_keep_s=config.chunk_timeout_s,
             clock=world.clock,
         ),
         inventory=world.inventory,

@@ -166,10 +166,11 @@ class Index:
         if entry:
             self.used_bytes -= entry.counted
 
-    def park(self, key: Key, size: int, now: float) -> None:
-        """The upload broke off after `size` bytes."""
+    def park(self, key: Key, size: int) -> None:
+        """The upload broke off after `size` bytes; it was touched when the last of them came."""
+        touched_s = self._entries[key].touched_s
         self.drop(key)
-        self.add(key, FileState.PARKED, size, now)
+        self.add(key, FileState.PARKED, size, touched_s)
 
     def store(self, key: Key, now: float) -> None:
         """The upload is whole, verified and durable."""

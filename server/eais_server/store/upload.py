@@ -142,7 +142,7 @@ class Upload:
                 if self.offset == 0:
                     self._holdings.remove(self._key)
                 else:
-                    self._holdings.index.park(self._key, self.offset, self._holdings.clock())
+                    self._holdings.index.park(self._key, self.offset)
 
     def _check_place(self, offset: int) -> None:
         reason = "CHUNK_GAP" if offset > self.offset else "CHUNK_OVERLAP"

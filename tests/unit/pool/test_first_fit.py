@@ -118,5 +118,5 @@ def test_below_level_2_one_tenant_a_host(
         assert shares(found) == [("cpu0", 1000)]
     else:
         reason, message = refusal(found)
-        assert reason == "NO_DEVICE"
+        assert reason == "ISOLATION_UNAVAILABLE"
         assert "other" not in message

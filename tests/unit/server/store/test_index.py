@@ -130,7 +130,7 @@ def test_a_resumed_upload_reserves_only_the_rest() -> None:
 def test_a_parked_part_makes_room_for_others() -> None:
     made = index()
     made.start(A, 90, 0.0)
-    made.park(A, 50, 0.0)
+    made.park(A, 50)
     assert made.used_bytes == 50
     assert made.start(B, 60, 0.0) == [A]
 
@@ -139,7 +139,8 @@ def test_stale_are_parked_and_sending_ones_untouched_since() -> None:
     made = index((D, 1))
     made.start(A, 1, 10.0)
     made.start(B, 1, 10.0)
-    made.park(B, 1, 11.0)
+    made.touch(B, 11.0)
+    made.park(B, 1)
     made.start(C, 1, 12.0)
     assert made.stale(9.0) == []
     assert made.stale(11.0) == [A, B]
@@ -176,7 +177,7 @@ class Accounts(RuleBasedStateMachine):
         entry = self.index.get(key)
         if entry and entry.state is FileState.UPLOADING:
             self.sizes[key] = int(entry.counted * part)
-            self.index.park(key, self.sizes[key], 0.0)
+            self.index.park(key, self.sizes[key])
 
     @rule(key=keys)
     def store(self, key: Key) -> None:
