@@ -48,6 +48,14 @@ def reason(result: Result) -> str:
 X = np.arange(3, dtype=np.float32)
 
 
+def test_what_nobody_waits_for_any_more_is_not_run() -> None:
+    session = FakeSession()
+    prepared = session.prepare(RunSettings())
+    result = execute(run_of(x=X), (), prepared, queue_ns=7, clock=lambda: 500, ends_ns=500)
+    assert reason(result) == "DEADLINE_EXCEEDED"
+    assert (session.runs, result.compute_ns) == (0, 0)
+
+
 def test_an_answer_has_its_outputs_and_its_account() -> None:
     result = ran(FakeSession(), run_of(x=X))
     answer = result.answer

@@ -6,7 +6,7 @@ from eais.channel import MAX_MESSAGE_BYTES, PIECE_BYTES
 from eais.rpc.v1 import common_pb2, worker_pb2
 from eais.value import Deferred, encode_value
 from eais_server.worker.execution import MAX_ANSWER_BYTES
-from eais_server.worker.outbox import FUSED_BYTES, Outbox
+from eais_server.worker.outbox import FUSED_BYTES, MAX_UNREAD_BYTES, Backlog, Outbox
 
 
 def add(outbox: Outbox, call_id: int, *sizes: int) -> int:
@@ -102,3 +102,51 @@ def test_the_largest_answer_fits_a_message_beside_a_piece() -> None:
     outbox.next()
     outbox.add(answer, Deferred())
     assert sent(outbox) == [([2], [(1, 0, PIECE_BYTES)])]
+
+
+CANCELLED = worker_pb2.Answer(call_id=1)
+
+
+def test_an_answer_that_is_cancelled_before_it_is_sent_is_replaced() -> None:
+    outbox = Outbox(100)
+    add(outbox, 1, 2 * PIECE_BYTES)
+    add(outbox, 2, 8)
+    outbox.cancel(1, CANCELLED)
+    assert sent(outbox) == [([2, 1], [])]
+
+
+def test_of_an_answer_that_is_cancelled_while_it_is_sent_no_more_follows() -> None:
+    outbox = Outbox(100)
+    add(outbox, 1, 4 * PIECE_BYTES)
+    add(outbox, 2, 2 * PIECE_BYTES)
+    outbox.next()
+    outbox.cancel(1, CANCELLED)
+    assert sent(outbox) == [([], [(2, 0, 0)]), ([], [(2, 0, PIECE_BYTES)])]
+    outbox.cancel(1, CANCELLED)
+    assert not outbox.waiting
+
+
+def test_a_stream_gets_no_more_of_the_backlog_than_is_left_for_others() -> None:
+    backlog = Backlog(8 * PIECE_BYTES)
+    one, other = Outbox(100 * PIECE_BYTES, backlog), Outbox(100 * PIECE_BYTES, backlog)
+    while one.has_room:
+        add(one, 1, PIECE_BYTES)
+    assert 4 * PIECE_BYTES <= one._bytes < 6 * PIECE_BYTES
+    add(one, 2, 8 * PIECE_BYTES)
+    assert backlog.free == 0
+    assert other.has_room  # who has nothing waiting may always have one more
+    one.close()
+    other.close()
+    assert backlog.held == 0
+
+
+def test_messages_are_read_until_too_many_answers_wait_for_the_client() -> None:
+    outbox = Outbox(100)
+    add(outbox, 1, 4 * MAX_UNREAD_BYTES)
+    inline = worker_pb2.Answer(call_id=2, account=worker_pb2.Account(queue_ns=1))
+    inline.error.message = "x" * (MAX_UNREAD_BYTES // 4)
+    taken = 0
+    while outbox.may_read:
+        outbox.add(inline, Deferred())
+        taken += 1
+    assert taken == 4

@@ -42,7 +42,9 @@ class Heard:
 class Bench:
     """A plane of one thread, and its clients."""
 
-    def __init__(self, limits: CallLimits | None = None, **settings: float) -> None:
+    def __init__(
+        self, limits: CallLimits | None = None, run_timeout_s: float = 60.0, **settings: float
+    ) -> None:
         self.fake = FakeSession()
         self.sessions: dict[str, RuntimeSession] = {"s": self.fake}
         self.counters = Counters()
@@ -57,7 +59,7 @@ class Bench:
             reporter=self.reporter,
             counters=self.counters,
             marks=Marks(bytearray(PAGE_BYTES)),
-            settings=PlaneSettings(60.0, calls=limits or CallLimits(), **settings),
+            settings=PlaneSettings(run_timeout_s, calls=limits or CallLimits(), **settings),
         )
         self.plane.open()
 
