@@ -17,10 +17,11 @@ from pathlib import Path
 import grpc.aio as aio
 
 from eais import files, tls
+from eais.bind_fault import cannot_bind
 from eais.channel import LINE_KEEPALIVE, SERVER_KEEPALIVE, Keepalive, server_options
 from eais.errors import Unavailable
 from eais.identity import Identity
-from eais.ports import cannot_bind, to_try
+from eais.ports import to_try
 from eais.rpc.server import Binding, generic_handlers
 from eais_pool.addresses import MANAGER_OFFSET, claim
 from eais_pool.admin import AdminService

@@ -11,7 +11,8 @@ from pathlib import Path
 import grpc.aio
 
 from eais import channel, tls
-from eais.ports import cannot_bind, to_try
+from eais.bind_fault import cannot_bind
+from eais.ports import to_try
 from eais.rpc.server import Binding, generic_handlers
 from eais_server.listener.place import Place, load_place, save_place
 

@@ -4,8 +4,9 @@ import socket
 
 import pytest
 
+from eais.bind_fault import cannot_bind
 from eais.errors import ConfigError
-from eais.ports import cannot_bind, check_ports, to_try
+from eais.ports import check_ports, to_try
 
 
 @pytest.mark.parametrize(
