@@ -78,9 +78,12 @@ class Reporter:
         self._counters = counters
         self._gone = gone
         self._interval_s = interval_s
-        self._waiting: queue.SimpleQueue[supervision_pb2.FromWorkerProcess | None] = (
+        self._waiting: queue.SimpleQueue[supervision_pb2.FromWorkerProcess | str | None] = (
             queue.SimpleQueue()
         )
+        # Of which only the newest counts, by kind; the kind is what waits.
+        self._newest: dict[str, supervision_pb2.FromWorkerProcess] = {}
+        self._changing = threading.Lock()
         self._clock = clock
         self._beat_at = 0.0
         self._thread = threading.Thread(target=self._work, name="reporter", daemon=True)
@@ -93,6 +96,15 @@ class Reporter:
     def say(self, **kind: object) -> None:
         """Queue a FromWorkerProcess of that kind, such as `adopted=Adopted(...)`."""
         self._waiting.put(supervision_pb2.FromWorkerProcess(**kind))  # type: ignore[arg-type]
+
+    def say_newest(self, kind: str, what: object) -> None:
+        """The same, in the place of one of that kind that waits: clients can't make it grow."""
+        message = supervision_pb2.FromWorkerProcess(**{kind: what})  # type: ignore[arg-type]
+        with self._changing:
+            waits = kind in self._newest
+            self._newest[kind] = message
+        if not waits:
+            self._waiting.put(kind)
 
     def close(self) -> None:
         """Send the last counters and what waits, then end the thread."""
@@ -112,6 +124,14 @@ class Reporter:
         wait_s = self._beat_at - self._clock()
         if wait_s > 0:
             with suppress(queue.Empty):
-                return self._waiting.get(timeout=wait_s)
+                return self._taken(self._waiting.get(timeout=wait_s))
         self._beat_at = self._clock() + self._interval_s
         return self._counters.heartbeat()
+
+    def _taken(
+        self, waiting: supervision_pb2.FromWorkerProcess | str | None
+    ) -> supervision_pb2.FromWorkerProcess | None:
+        if not isinstance(waiting, str):
+            return waiting
+        with self._changing:
+            return self._newest.pop(waiting)

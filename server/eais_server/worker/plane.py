@@ -184,7 +184,7 @@ class DataPlane:
             self._quiet.set()
 
     def _held(self) -> None:
-        self._reporter.say(held=supervision_pb2.Held(sessions=self._hub.holds.in_use))
+        self._reporter.say_newest("held", supervision_pb2.Held(sessions=self._hub.holds.in_use))
 
     def _stuck(self, session: str) -> None:
         self._reporter.say(stuck=supervision_pb2.Stuck(session=session))

@@ -14,6 +14,30 @@ from eais_client.testing import FakeClock
 WAIT_S = 20.0
 
 
+def test_calls_with_callbacks_wait_for_room_and_callbacks_never_do() -> None:
+    callbacks = Callbacks(limit=1)
+    callbacks.start()
+    leave = callbacks.reserve(None)
+    assert leave is not None
+    assert callbacks.reserve(0.01) is None
+    inside: list[object] = []
+    done = threading.Event()
+
+    def inside_a_callback() -> None:
+        inside.append(callbacks.reserve(None))
+        done.set()
+
+    callbacks.put(inside_a_callback)
+    assert done.wait(WAIT_S)
+    assert inside[0] is not None  # it would wait for itself
+    waiting = threading.Thread(target=lambda: inside.append(callbacks.reserve(WAIT_S)))
+    waiting.start()
+    leave()
+    waiting.join(WAIT_S)
+    assert len(inside) == 2
+    assert inside[1] is not None
+
+
 def test_an_alarm_rings_when_it_is_time_and_again() -> None:
     clock, rung = FakeClock(), threading.Event()
     alarm = ThreadAlarm(clock, rung.set)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import inf
 from typing import Any
 
@@ -414,6 +415,104 @@ def test_the_budget_refills_with_time_and_answers_up_to_its_capacity() -> None:
     assert budget.take(1.0) is True
     budget.take(1e9)
     assert budget.tokens == budget.capacity - 1
+
+
+def unfound(brain: Brain) -> None:
+    """It waits for a worker to be found."""
+    brain.tell(ev.Endpoints(1, ()))
+    brain.submit(1)
+
+
+def connecting(brain: Brain) -> None:
+    """It waits for the stream's hello."""
+    brain.tell(ev.StreamBroken(1, DIED))
+    brain.later(2.0)
+    brain.submit(1)
+
+
+def without_room(brain: Brain) -> None:
+    """It waits, since the bytes in flight are at their bound."""
+    brain.submit(2, size=brain.state.limits.max_in_flight_bytes)
+    brain.submit(1, size=5)
+
+
+def pushed_back(brain: Brain) -> None:
+    """It was refused, and waits until it may be sent again."""
+    brain.submit(1)
+    brain.tell(refused(1, "BUSY", push_back_s=1.0))
+
+
+def without_session(brain: Brain) -> None:
+    """It waits for its session to be opened again."""
+    brain.submit(1)
+    brain.tell(refused(1, "SESSION_UNKNOWN"))
+
+
+def sent(brain: Brain) -> None:
+    """Its worker has it."""
+    brain.submit(1, size=5)
+
+
+def on_its_way_again(brain: Brain) -> None:
+    """Its worker died, and it waits to be sent again."""
+    brain.submit(1)
+    brain.tell(ev.StreamBroken(1, DIED))
+
+
+def on_a_leaving_stream(brain: Brain) -> None:
+    """Its stream is being replaced."""
+    brain.submit(1)
+    brain.tell(ev.Renewed())
+    brain.tell(ev.StreamOpened(2))
+
+
+PLACES = [
+    unfound,
+    connecting,
+    without_room,
+    pushed_back,
+    without_session,
+    sent,
+    on_its_way_again,
+    on_a_leaving_stream,
+]
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("watched", [True, False])
+def test_wherever_a_call_is_abandoned_nothing_of_it_is_left(
+    place: Callable[[Brain], None], watched: bool
+) -> None:
+    brain = Brain(1).connected()
+    submit = brain.submit
+    brain.submit = lambda call, **more: submit(call, watched=watched, **more)  # type: ignore[method-assign]
+    place(brain)
+    held = brain.state.calls[1].link
+    brain.tell(ev.Abandoned(1))
+    cancels = [action for action in brain.of(ev.Cancel) if isinstance(action, ev.Cancel)]
+    assert [action.call for action in cancels] == ([1] if held is not None else [])
+    brain.tell(ev.Answered(2))
+    state = brain.state
+    assert not state.calls
+    assert not state.waiting
+    assert not state.unwatched
+    assert state.in_flight_bytes == 0
+    assert not any(link.calls for link in state.links)
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_deadline_ends_an_unwatched_call_wherever_it_is(place: Callable[[Brain], None]) -> None:
+    brain = Brain(1).connected()
+    submit, at = brain.submit, brain.now + 5.0
+    brain.submit = lambda call, **more: submit(  # type: ignore[method-assign]
+        call, watched=False, deadline_at=at, **more
+    )
+    place(brain)
+    assert brain.state.wake_at <= at
+    brain.now = at
+    brain.tell(ev.Tick())
+    assert brain.failures()[1] == "DEADLINE_EXCEEDED"
+    assert 1 not in brain.state.calls
 
 
 class AnyOrder(RuleBasedStateMachine):

@@ -18,6 +18,7 @@ from eais.rpc.status import error_to_message
 from eais.rpc.v1 import common_pb2, worker_pb2
 from eais.value import Deferred, encode_value
 from eais_client.data_stream import GrpcDataStream
+from eais_client.pieces import Assembly
 from tests.unit.client.served import POOL, WAIT_S, Heard, Rig, ScriptedWorker, rig
 
 WORKER = Identity.worker(POOL, "ei-1", 1)
@@ -199,6 +200,32 @@ def test_a_server_with_another_name_is_not_spoken_to(line: Line) -> None:
     assert line.heard.next()[2].reason == "SERVER_UNTRUSTED"
     stream.close()
     assert line.worker.heard.empty()
+
+
+def test_an_answer_too_large_to_take_ends_its_call_and_no_other(line: Line) -> None:
+    line.open()
+    line.ask(1, 2)
+    huge = answer(1, np.zeros(700_000, np.uint8))[0]
+    huge.outputs[0].tensor.dims[0] = huge.outputs[0].tensor.deferred_bytes = 1 << 40
+    line.worker.say(worker_pb2.ToClient(answers=[huge]))
+    kind, stream, call, error, _push_back_s = line.heard.next()
+    assert (kind, stream, call, error.reason) == ("refused", 7, 1, "OUTPUT_TOO_LARGE")
+    assert [cancel.call_id for cancel in _cancels(line, 1)] == [1]
+    line.worker.say(worker_pb2.ToClient(answers=[answer(2, np.array(5))[0]]))
+    assert line.heard.next()[:2] == ("answered", 2)
+    assert not line.stream._partial
+
+
+def test_an_answer_that_is_announced_large_gets_memory_as_it_comes() -> None:
+    size = 1 << 31
+    announced = answer(1, np.zeros(700_000, np.uint8))[0]
+    tensor = announced.outputs[0].tensor
+    tensor.dims[0] = tensor.deferred_bytes = size
+    made = Assembly(announced)
+    assert [len(buffer) for buffer in made._buffers] == [0]
+    made.add(worker_pb2.Piece(call_id=1, tensor=0, offset=0, data=b"abc"))
+    assert made.whole() is None
+    assert bytes(made._buffers[0]) == b"abc"
 
 
 def lie() -> worker_pb2.Answer:

@@ -45,6 +45,18 @@ def test_heartbeats_come_by_themselves_with_the_counters_of_that_moment() -> Non
     reporter.close()
 
 
+def test_of_what_changes_often_only_the_newest_is_told() -> None:
+    socket = Socket()
+    reporter = Reporter(socket, Counters(), lambda: None, interval_s=WAIT_S)
+    for number in range(1000):
+        reporter.say_newest("held", supervision_pb2.Held(sessions=[f"s{number}"]))
+    reporter.start()
+    reporter.close()
+    told = [socket.next() for _ in range(2)]
+    assert list(told[0].held.sessions) == ["s999"]
+    assert told[1].WhichOneof("kind") == "heartbeat"
+
+
 def test_messages_keep_their_order_and_the_last_counters_come_last() -> None:
     socket, counters = Socket(), Counters()
     reporter = Reporter(socket, counters, lambda: None, interval_s=WAIT_S)
