@@ -23,6 +23,7 @@ from eais_server.control import AsyncControl, ControlBroken
 from eais_server.in_flight import InFlight
 from eais_server.listener import messages
 from eais_server.listener.oom_kills import OomKills
+from eais_server.listener.speech import event_of
 from eais_server.listener.usage import Counters
 from eais_server.process import Exit, Spawner, WorkerProcess
 from eais_server.supervision import State, on_event
@@ -35,8 +36,6 @@ log = logging.getLogger(__name__)
 _EXIT_FOLLOWS_S = 1.0
 # A timer that comes later than this says that this process was stopped, not the workers.
 _STALL_S = 1.0
-# A worker refuses a model with a longer one; the listener keeps what it is told.
-_SIGNATURE_BYTES = 8 << 20
 
 Outcome = (
     do.KeepQuarantine
@@ -361,7 +360,7 @@ class Workers:
             case "held":
                 self._on_held(worker, message.held)
             case _:
-                self.tell(_event(worker, message, self._level))
+                self.tell(event_of(worker, message, self._level))
 
     def _on_beat(self, worker: int, beat: supervision_pb2.Heartbeat) -> None:
         live, known = self._live[worker], self.state.workers.get(worker)
@@ -392,25 +391,3 @@ class Workers:
 def _settle(future: asyncio.Future[Exit], how: Exit) -> None:
     if not future.done():
         future.set_result(how)
-
-
-def _event(worker: int, message: supervision_pb2.FromWorkerProcess, level: int) -> on.Event:
-    """What a worker says, as an event; it isn't trusted."""
-    match message.WhichOneof("kind"):
-        case "spare" if message.spare.isolation >= level:
-            return on.WorkerReady(worker, message.spare.isolation)
-        case "spare":
-            return on.WorkerAstray(worker, f"it is confined to level {message.spare.isolation}")
-        case "adopted" if message.adopted.HasField("error"):
-            return on.BindFailed(worker, messages.failure_of(message.adopted.error))
-        case "adopted" if messages.is_port(message.adopted.port):
-            return on.WorkerBound(worker, message.adopted.port)
-        case "loaded" if message.loaded.ByteSize() <= _SIGNATURE_BYTES:
-            signature = message.loaded.signature.SerializeToString()
-            return on.SessionLoaded(worker, message.loaded.session, signature)
-        case "load_failed":
-            failed = messages.failure_of(message.load_failed.error)
-            return on.LoadRefused(worker, message.load_failed.session, failed)
-        case "stuck":
-            return on.WorkerStuck(worker)
-    return on.WorkerAstray(worker, "it said what makes no sense")

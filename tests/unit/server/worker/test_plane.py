@@ -40,25 +40,30 @@ class Heard:
 
 
 class Bench:
-    """A plane of one thread, and its clients."""
+    """A plane, of one thread unless said, and its clients."""
 
     def __init__(
-        self, limits: CallLimits | None = None, run_timeout_s: float = 60.0, **settings: float
+        self,
+        limits: CallLimits | None = None,
+        run_timeout_s: float = 60.0,
+        threads: int = 1,
+        **settings: float,
     ) -> None:
         self.fake = FakeSession()
         self.sessions: dict[str, RuntimeSession] = {"s": self.fake}
         self.counters = Counters()
+        self.page = bytearray(PAGE_BYTES)
         self.control = Heard()
         self.reporter = Reporter(self.control, self.counters, lambda: None)
         self.plane = DataPlane(
             "acme",
             Service("ei", 1),
             incarnation=1,
-            threads=1,
+            threads=threads,
             sessions=self.sessions,
             reporter=self.reporter,
             counters=self.counters,
-            marks=Marks(bytearray(PAGE_BYTES)),
+            marks=Marks(self.page),
             settings=PlaneSettings(run_timeout_s, calls=limits or CallLimits(), **settings),
         )
         self.plane.open()

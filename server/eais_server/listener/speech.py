@@ -1,0 +1,34 @@
+"""What workers say, as events for the supervision. They aren't trusted."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from eais.rpc.v1 import supervision_pb2
+from eais_server.listener import messages
+from eais_server.supervision import events as on
+
+# A worker refuses a model with a longer one; the listener keeps what it is told.
+_SIGNATURE_BYTES: Final = 8 << 20
+
+
+def event_of(worker: int, message: supervision_pb2.FromWorkerProcess, level: int) -> on.Event:
+    """What a worker says, as an event; it isn't trusted."""
+    match message.WhichOneof("kind"):
+        case "spare" if message.spare.isolation >= level:
+            return on.WorkerReady(worker, message.spare.isolation)
+        case "spare":
+            return on.WorkerAstray(worker, f"it is confined to level {message.spare.isolation}")
+        case "adopted" if message.adopted.HasField("error"):
+            return on.BindFailed(worker, messages.failure_of(message.adopted.error))
+        case "adopted" if messages.is_port(message.adopted.port):
+            return on.WorkerBound(worker, message.adopted.port)
+        case "loaded" if message.loaded.ByteSize() <= _SIGNATURE_BYTES:
+            signature = message.loaded.signature.SerializeToString()
+            return on.SessionLoaded(worker, message.loaded.session, signature)
+        case "load_failed":
+            failed = messages.failure_of(message.load_failed.error)
+            return on.LoadRefused(worker, message.load_failed.session, failed)
+        case "stuck":
+            return on.WorkerStuck(worker)
+    return on.WorkerAstray(worker, "it said what makes no sense")
