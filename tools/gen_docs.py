@@ -122,7 +122,7 @@ def commands() -> Iterator[tuple[str, ...]]:
 
 
 def _named_in(text: str) -> list[str]:
-    return re.findall(r"^  ([a-z]+)  ", text.partition("Commands:\n")[2], re.MULTILINE)
+    return re.findall(r"^  ([a-z][a-z-]*)  ", text.partition("Commands:\n")[2], re.MULTILINE)
 
 
 def _section(words: tuple[str, ...]) -> str:

@@ -27,7 +27,7 @@ from eais_client import renewal
 from eais_client.context import Context, ContextStore
 from eais_client.dialer import Dialer, Peer
 from eais_client.instances import Instance
-from eais_client.pool_status import PoolStatus
+from eais_client.pool_status import CaRoll, CaState, PoolStatus
 
 Req = TypeVar("Req", bound=Message)
 Rep = TypeVar("Rep", bound=Message)
@@ -180,6 +180,11 @@ class OperatorClient(_ManagerClient):
         """Hosts, devices and shares as they are now."""
         reply = self._call(verbs.POOL_ADMIN_STATUS, hosts_pb2.PoolStatusRequest())
         return PoolStatus.of_message(reply)
+
+    def roll_ca(self) -> CaRoll:
+        """Begin to replace the pool's CA; a roll that is under way goes on."""
+        reply = self._call(verbs.POOL_ADMIN_ROLL_CA, hosts_pb2.RollCaRequest())
+        return CaRoll(CaState.of_message(reply.ca), reply.begun)
 
 
 def freshen(leaf: LeafFile, peer: Caller, verb: RenewVerb) -> None:

@@ -1,8 +1,9 @@
-"""What an operator sees of the pool: hosts, devices, and whose shares they hold."""
+"""What an operator sees of the pool: hosts, devices, whose shares they hold, and its CA."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from eais.rpc.v1 import hosts_pb2
 
@@ -66,6 +67,42 @@ class HostUse:
 
 
 @dataclass(frozen=True, slots=True)
+class CaState:
+    """How the pool's CA stands: STEADY, or ANNOUNCED or RETIRING while it is rolled.
+
+    Attributes:
+        phase_left_s, roll_left_s: until the phase and the roll end; 0 when STEADY.
+        ends: when the CA that signs ends, UTC.
+        sha256: of the certificate of the CA that signs, in hex.
+    """
+
+    phase: str
+    phase_left_s: int
+    roll_left_s: int
+    ends: datetime
+    sha256: str
+
+    @classmethod
+    def of_message(cls, message: hosts_pb2.CaState) -> CaState:
+        """The state that the wire describes."""
+        return cls(
+            phase=message.phase,
+            phase_left_s=message.phase_left_s,
+            roll_left_s=message.roll_left_s,
+            ends=datetime.fromtimestamp(message.ca_ends_unix_s, UTC),
+            sha256=message.ca_sha256.hex(),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class CaRoll:
+    """A roll of the CA; `begun` by the call that this answers, or under way before."""
+
+    ca: CaState
+    begun: bool
+
+
+@dataclass(frozen=True, slots=True)
 class PoolStatus:
     """The whole pool at one moment."""
 
@@ -74,6 +111,7 @@ class PoolStatus:
     instances: int
     devices: tuple[DeviceUse, ...]
     hosts: tuple[HostUse, ...]
+    ca: CaState
 
     @classmethod
     def of_message(cls, message: hosts_pb2.PoolStatusReply) -> PoolStatus:
@@ -86,4 +124,5 @@ class PoolStatus:
             hosts=tuple(
                 HostUse(h.host, h.reachable, h.isolation, h.isolation_reason) for h in message.hosts
             ),
+            ca=CaState.of_message(message.ca),
         )

@@ -21,7 +21,7 @@ from eais_client.cli.progress import Progress, progress
 if TYPE_CHECKING:
     from eais_client.context import Context, ContextStore
     from eais_client.pool_client import PoolClient
-    from eais_client.pool_status import PoolStatus
+    from eais_client.pool_status import CaRoll, PoolStatus
 
 _KEYWORD = inspect.Parameter.KEYWORD_ONLY
 
@@ -78,6 +78,10 @@ class Call:
     def pool_status(self) -> PoolStatus:
         """The context's pool, as its operator sees it."""
         return self.outside.ask_status(self.store(), self._running_context())
+
+    def roll_ca(self) -> CaRoll:
+        """Begin to replace the CA of the context's pool, as its operator."""
+        return self.outside.roll_ca(self.store(), self._running_context())
 
     def _running_context(self) -> Context:
         from eais_client.cli.local_pool import check_runs

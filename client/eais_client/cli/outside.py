@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from eais_client.cli.processes import Processes
     from eais_client.context import Context, ContextStore
     from eais_client.pool_client import PoolClient
-    from eais_client.pool_status import PoolStatus
+    from eais_client.pool_status import CaRoll, PoolStatus
 
 STATUS_PATIENCE_S = 1.0
 
@@ -32,6 +32,14 @@ def ask_status(store: ContextStore, context: Context) -> PoolStatus:
 
     with OperatorClient.of_context(store, context, patience_s=STATUS_PATIENCE_S) as client:
         return client.status()
+
+
+def roll_ca(store: ContextStore, context: Context) -> CaRoll:
+    """Begin to replace the CA of the context's pool, as its operator."""
+    from eais_client.pool_client import OperatorClient
+
+    with OperatorClient.of_context(store, context) as client:
+        return client.roll_ca()
 
 
 def local_processes() -> Processes:
@@ -60,6 +68,7 @@ class Outside:
     stderr: TextIO = field(default_factory=lambda: or_nowhere(sys.stderr))
     connect: Callable[[ContextStore, Context], PoolClient] = connect
     ask_status: Callable[[ContextStore, Context], PoolStatus] = ask_status
+    roll_ca: Callable[[ContextStore, Context], CaRoll] = roll_ca
     processes: Callable[[], Processes] = local_processes
     replace_process: Callable[[list[str]], None] = replace_process
     clock: Callable[[], float] = time.monotonic

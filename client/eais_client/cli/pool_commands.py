@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from eais_client.cli import ca_command
 from eais_client.cli.command import Call, Group
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ def add_to(group: Group) -> None:
     pool.command(
         "status", context=False, examples=["eais pool status", "eais pool status -o json"]
     )(status)
+    ca_command.add_to(pool)
     group.add(pool)
     listener = Group("listener", "This machine's listener.")
     listener.command("up", context=False, examples=["eais listener up"])(listener_up)

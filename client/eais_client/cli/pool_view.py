@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from eais_client.cli.ca_command import ca_data, ca_text
 from eais_client.cli.instance_view import devices_text
 from eais_client.cli.local_pool import RunningPool
 from eais_client.cli.printer import Printer
@@ -75,6 +76,7 @@ def pool_data(pool: RunningPool) -> dict[str, object]:
         "management": pool.context.management,
         "state_dir": pool.context.state_dir,
         "instances": pool.status.instances,
+        "ca": ca_data(pool.status.ca),
         "hosts": [_host_data(host) for host in pool.status.hosts],
         "devices": [device_data(device) for device in pool.status.devices],
     }
@@ -98,6 +100,7 @@ def pool_lines(pool: RunningPool, printer: Printer) -> list[str]:
             ("Manager", f"{pool.context.manager}, {pool.status.software}"),
             ("State", pool.context.state_dir),
             ("Instances", str(pool.status.instances)),
+            ("CA", ca_text(pool.status.ca)),
         ]
     )
     return [*head, "", *_hosts(pool.status), "", *device_table(pool.status.devices, printer)]

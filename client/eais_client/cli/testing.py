@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar, cast
 
@@ -19,7 +20,7 @@ from eais_client.cli.outside import Outside
 from eais_client.cli.processes import Process
 from eais_client.context import Context, ContextStore
 from eais_client.pool_client import PoolClient
-from eais_client.pool_status import DeviceUse, HostUse, PoolStatus, ShareUse
+from eais_client.pool_status import CaRoll, CaState, DeviceUse, HostUse, PoolStatus, ShareUse
 
 Req = TypeVar("Req", bound=Message)
 Rep = TypeVar("Rep", bound=Message)
@@ -41,7 +42,8 @@ DEVICE = DeviceUse(
     shares=(ShareUse("ei-7f3a", 1000, "GRANTED"),),
 )
 HOST = HostUse("local", reachable=True, isolation=2, isolation_reason="")
-STATUS = PoolStatus("local-5f3a9c1e", "eais-manager/0.1.0", 1, (DEVICE,), (HOST,))
+CA = CaState("STEADY", 0, 0, datetime(2036, 1, 31, 12, tzinfo=UTC), "ab" * 32)
+STATUS = PoolStatus("local-5f3a9c1e", "eais-manager/0.1.0", 1, (DEVICE,), (HOST,), CA)
 
 
 class FakePool:
@@ -271,6 +273,7 @@ class FakeOutside:
             stderr=err or io.StringIO(),
             connect=lambda store, context: PoolClient(self.pool, patience_s=0.001),
             ask_status=self._ask_status,
+            roll_ca=self._roll_ca,
             processes=lambda: self.processes,
             replace_process=self.replaced_by.extend,
             clock=self.clock,
@@ -281,3 +284,12 @@ class FakeOutside:
         if isinstance(self.status, EaisError):
             raise self.status
         return self.status
+
+    def _roll_ca(self, store: ContextStore, context: Context) -> CaRoll:
+        """As the manager: a roll that is under way goes on."""
+        status = self._ask_status(store, context)
+        if status.ca.phase != "STEADY":
+            return CaRoll(status.ca, begun=False)
+        ca = replace(status.ca, phase="ANNOUNCED", phase_left_s=3600, roll_left_s=7200)
+        self.status = replace(status, ca=ca)
+        return CaRoll(ca, begun=True)

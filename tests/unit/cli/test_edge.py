@@ -17,7 +17,7 @@ from eais_client.cli.testing import FakeOutside, Said
 
 SUBCOMMANDS = [
     *("create", "attach", "start", "stop", "detach", "delete", "describe", "list", "devices"),
-    *("demo", "version", "pool up", "pool down", "pool status", "listener up"),
+    *("demo", "version", "pool up", "pool down", "pool status", "pool roll-ca", "listener up"),
     *("context list", "context use", "context show"),
 ]
 

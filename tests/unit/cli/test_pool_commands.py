@@ -270,6 +270,7 @@ def test_status(nowhere: FakeOutside) -> None:
         "Manager:     127.64.16.1:40117, eais-manager/0.1.0",
         f"State:       {state_dir(nowhere)}",
         "Instances:   1",
+        "CA:          STEADY, ends 2036-01-31",
         "",
         "HOST    REACHABLE   ISOLATION",
         "local   yes         L2",
