@@ -232,11 +232,16 @@ class LocalPool:
         """Wait a little; raise if the pool has failed or takes too long."""
         if process.wait(0):
             raise self._failure(log, "supervisor", "ended")
-        if log is not None and log.ends_of(program) >= FAILED_STARTS:
+        if log is not None and log.ends_of(program) >= self._starts(log, program):
             raise self._failure(log, program, "doesn't stay up")
         if self._clock() >= until:
             raise self._failure(log, program, f"isn't ready after {UP_WITHIN_S:.0f} s")
         self._sleep(LOOK_EVERY_S)
+
+    def _starts(self, log: _LogMark, program: str) -> int:
+        """After how many ends a program is given up: what is set wrongly stays so."""
+        found = log.last_error(program)
+        return 1 if isinstance(found, ConfigError) and not _is_locked(found) else FAILED_STARTS
 
     def _failure(self, log: _LogMark | None, program: str, what: str) -> EaisError:
         found = log.last_error(program) if log else None
@@ -287,11 +292,12 @@ def _check_room(state_dir: Path) -> None:
     if (state_dir / "ca").exists():
         return
     try:
-        state_dir.mkdir(parents=True, exist_ok=True, mode=files.PRIVATE_DIR)
+        files.private_dir(state_dir)
         with tempfile.TemporaryFile(dir=state_dir) as probe:
             os.posix_fallocate(probe.fileno(), 0, FIRST_START_BYTES)
     except OSError as error:
-        raise ConfigError("STATE_DIR", f"{state_dir}: {error.strerror}") from None
+        text = f"{state_dir}: {error.strerror}" if error.strerror else str(error)
+        raise ConfigError("STATE_DIR", text) from None
 
 
 def _not_running(name: str) -> Unavailable:

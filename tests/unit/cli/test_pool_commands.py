@@ -26,7 +26,7 @@ def state_dir(outside: FakeOutside, name: str = "local") -> Path:
 
 def be_ready(outside: FakeOutside, name: str = "local") -> None:
     folder = state_dir(outside, name)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     (folder / "ready.json").write_text(json.dumps(READY))
 
 
@@ -127,7 +127,7 @@ def test_in_the_foreground_the_pool_is_bound_to_the_command(nowhere: FakeOutside
 
 def test_up_in_a_state_dir_is_found_again_by_name(nowhere: FakeOutside) -> None:
     folder = nowhere.home / "elsewhere"
-    folder.mkdir()
+    folder.mkdir(mode=0o700)
     nowhere.processes.on_spawn = lambda process: None
     (folder / "ready.json").write_text("{}")
 
