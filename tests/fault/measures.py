@@ -10,8 +10,7 @@ from pathlib import Path
 from tests.system.stack import eventually
 
 # Allocators keep some of what they had, and the first model of a kind brings its code in.
-LISTENER_SLACK_KIB = 8 << 10
-WORKER_SLACK_KIB = 24 << 10
+SLACK_KIB = 24 << 10
 BACK_WITHIN_S = 60.0
 
 
@@ -23,11 +22,6 @@ class Measure:
     title: str
     private_kib: int
     descriptors: int | None
-
-    @property
-    def slack_kib(self) -> int:
-        """How much more it may have afterwards."""
-        return WORKER_SLACK_KIB if self.title.startswith("eais-worker") else LISTENER_SLACK_KIB
 
 
 def children(pid: int) -> Iterator[int]:
@@ -86,7 +80,7 @@ def _more(before: dict[str, Measure], now: dict[str, Measure]) -> list[tuple[Mea
 
 
 def _grew(was: Measure, now: Measure) -> bool:
-    if now.private_kib > was.private_kib + was.slack_kib:
+    if now.private_kib > was.private_kib + SLACK_KIB:
         return True
     counted = was.descriptors is not None and now.descriptors is not None
     return counted and (now.descriptors or 0) > (was.descriptors or 0)
