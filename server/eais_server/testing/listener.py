@@ -17,6 +17,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -170,16 +171,22 @@ class Obedience(FakeSpawner):
 
 
 class FakeManager:
-    """The manager's management plane: grants what the test says, signs, records reports."""
+    """The manager's management plane: grants what the test says, signs, records reports.
+
+    Attributes:
+        identity: its own; the CA certificates in it go with every leaf that it signs.
+        lines: of each line that was made, the end of the leaf that it was made with.
+    """
 
     def __init__(self, pool: str, identity: tls.Bundle, sign: Sign) -> None:
         self._pool = pool
-        self._identity = identity
+        self.identity = identity
         self._sign = sign
         self._server: grpc.aio.Server | None = None
         self._commands: asyncio.Queue[hosts_pb2.HostCommand | None] = asyncio.Queue()
         self._reports: asyncio.Queue[hosts_pb2.HostReport] = asyncio.Queue()
         self.joins: list[hosts_pb2.Join] = []
+        self.lines: list[datetime] = []
         # Instance -> what SignWorker raises for it.
         self.refuse_to_sign: dict[str, Exception] = {}
         # What Renew raises.
@@ -194,13 +201,13 @@ class FakeManager:
         ]
         self._server = grpc.aio.server(options=channel.server_options(channel.LINE_KEEPALIVE))
         self._server.add_generic_rpc_handlers(generic_handlers(self._pool, bindings))
-        credentials = tls.server_credentials(lambda: self._identity)
+        credentials = tls.server_credentials(lambda: self.identity)
         port = self._server.add_secure_port("127.0.0.1:0", credentials)
         await self._server.start()
         self._say_where(pool_file, port)
 
     def _say_where(self, pool_file: Path, port: int) -> None:
-        name = self._identity.identity.dns_name
+        name = self.identity.identity.dns_name
         plane = {"address": "127.0.0.1", "port": port, "server_name": name}
         pool_file.write_text(json.dumps({"pool": self._pool, "user": plane, "management": plane}))
 
@@ -220,15 +227,20 @@ class FakeManager:
     async def heard(self, kind: str) -> Any:
         """The next report of that kind; others that come before it are passed over."""
         while True:
-            report = await self._reports.get()
+            report = await self.next_report()
             if report.WhichOneof("kind") == kind:
                 return getattr(report, kind)
+
+    async def next_report(self) -> hosts_pb2.HostReport:
+        """The next report, whatever it says."""
+        return await self._reports.get()
 
     async def _link(
         self, reports: AsyncIterator[hosts_pb2.HostReport], caller: Caller
     ) -> AsyncIterator[hosts_pb2.HostCommand]:
         first = await anext(reports)
         assert first.HasField("hello"), first
+        self.lines.append(caller.leaf_end)
         yield hosts_pb2.HostCommand(hello=hello_reply("fake-manager"))
         listening = asyncio.create_task(self._listen(reports))
         try:
@@ -261,7 +273,7 @@ class FakeManager:
             raise self.refuse_to_sign[request.instance]
         identity = Identity.worker(self._pool, request.instance, request.n)
         leaf = self._sign(identity, request.csr_pem)
-        return hosts_pb2.SignWorkerReply(leaf_pem=leaf, ca_pem=self._identity.ca_pem)
+        return hosts_pb2.SignWorkerReply(leaf_pem=leaf, ca_pem=self.identity.ca_pem)
 
     async def _renew(
         self, request: common_pb2.RenewRequest, caller: Caller
@@ -269,7 +281,7 @@ class FakeManager:
         if self.refuse_to_renew is not None:
             raise self.refuse_to_renew
         leaf = self._sign(caller.identity, request.csr_pem)
-        return common_pb2.RenewReply(leaf_pem=leaf, ca_pem=self._identity.ca_pem)
+        return common_pb2.RenewReply(leaf_pem=leaf, ca_pem=self.identity.ca_pem)
 
 
 # The real program

@@ -67,6 +67,8 @@ class ListenerBench:
     clock: Clock = field(default_factory=Clock)
     today: datetime = field(default_factory=lambda: datetime.now(UTC))
     level: int = 2
+    # Other than that of `bundle`: by their ends, those that were signed are told apart.
+    leaf_life: timedelta = timedelta(minutes=61)
     spawner: Obedience = field(init=False)
     manager: FakeManager = field(init=False)
     listener: Listener = field(init=False)
@@ -82,7 +84,7 @@ class ListenerBench:
 
     def sign(self, identity: Identity, csr_pem: bytes) -> bytes:
         """What the manager signs."""
-        return self.authority.issue(identity, csr_pem, datetime.now(UTC), timedelta(hours=1))
+        return self.authority.issue(identity, csr_pem, datetime.now(UTC), self.leaf_life)
 
     @asynccontextmanager
     async def pool(self) -> AsyncIterator[ListenerBench]:
