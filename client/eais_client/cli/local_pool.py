@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from eais import files
-from eais.errors import ConfigError, EaisError, RemoteError, Unavailable, make_error
+from eais.errors import ConfigError, EaisError, IdentityError, RemoteError, Unavailable, make_error
 from eais.paths import state_dir as state_root
 from eais_client.cli.outside import Outside
 from eais_client.cli.processes import Process, Processes
@@ -41,6 +41,9 @@ _NEEDED_BY = {
     "manager": ("sqlalchemy", "setproctitle"),
     "listener": ("onnxruntime", "uvloop", "landlockpy", "seccompy", "setproctitle"),
 }
+# What was there before the manager came up: an ended certificate, and an address that may have
+# been left to another server. It makes both anew.
+_NOT_YET = frozenset({"CERT_MISSING", "CERT_EXPIRED", "SERVER_UNTRUSTED"})
 _ERROR_LINE = re.compile(r"^error: ([A-Z][A-Z0-9_]*): (.*)$", re.MULTILINE)
 
 
@@ -253,6 +256,10 @@ class LocalPool:
         try:
             return self._ask_status(self.place.store, context)
         except Unavailable:
+            return None
+        except IdentityError as error:
+            if error.reason not in _NOT_YET:
+                raise
             return None
 
     def _keep_context(self) -> Context:

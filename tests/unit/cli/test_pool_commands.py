@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from eais.errors import Unavailable
+from eais.errors import make_error
 from eais_client.cli.completion import complete_instances
 from eais_client.cli.local_pool import check_installed, read_ready
 from eais_client.cli.testing import CONTEXT, STATUS, FakeOutside, FakeProcess
@@ -195,9 +195,12 @@ def test_a_stale_ready_file_is_not_believed(nowhere: FakeOutside) -> None:
     assert "isn't ready after 20 s" in nowhere.run("pool", "up").err
 
 
-def test_a_manager_that_answers_late_is_waited_for(nowhere: FakeOutside) -> None:
+@pytest.mark.parametrize(
+    "reason", ["POOL_UNREACHABLE", "CERT_MISSING", "CERT_EXPIRED", "SERVER_UNTRUSTED"]
+)
+def test_a_manager_that_answers_late_is_waited_for(nowhere: FakeOutside, reason: str) -> None:
     that_comes_up(nowhere)
-    nowhere.status = Unavailable("POOL_UNREACHABLE", "no answer")
+    nowhere.status = make_error(reason, "of yesterday")
 
     def answer(now: float) -> None:
         if now > 3:
@@ -206,6 +209,14 @@ def test_a_manager_that_answers_late_is_waited_for(nowhere: FakeOutside) -> None
     nowhere.clock.on_tick = answer
     assert nowhere.run("pool", "up").code == 0
     assert 3 < nowhere.clock.now < 4
+
+
+def test_an_identity_that_will_not_do_later_either_is_said_at_once(nowhere: FakeOutside) -> None:
+    that_comes_up(nowhere)
+    nowhere.status = make_error("KEY_MODE", "open to others")
+    said = nowhere.run("pool", "up")
+    assert (said.code, said.err.startswith("error: KEY_MODE")) == (3, True)
+    assert nowhere.clock.now < 3
 
 
 def test_two_ups_at_once_find_the_same_pool(nowhere: FakeOutside) -> None:
