@@ -87,7 +87,8 @@ class SourceFile:
 
     def check_unchanged(self, fd: int) -> None:
         """Raise MODEL_CHANGED if the open file was written to since its stamp was taken."""
-        if Stamp.of(fd) != self.stamp or self.size != self.stamp.size:
+        now = Stamp.of(fd)
+        if now != self.stamp or self.size != now.size:
             raise self._changed("it was written to while it was read")
 
     def _read(self, fd: int, starts: range) -> Iterator[tuple[int, bytes]]:
@@ -231,9 +232,7 @@ def _external(model: Path, location: str, tensor: str, check: Check) -> SourceFi
         real = _inside(model, path, location, tensor)
         with _opened(real, os.O_NOFOLLOW | os.O_NONBLOCK) as fd:
             _check_own(os.fstat(fd), path, tensor)
-            stamp = Stamp.of(fd)
-            digest, size = _digest_of(fd, check)
-            return SourceFile(location, digest, size, real, stamp=stamp)
+            return _named(location, real, fd, check)
     except FileNotFoundError:
         raise _refused(tensor, f'External data path does not exist: "{path}"') from None
     except (OSError, RuntimeError) as error:  # RuntimeError: a link that leads to itself

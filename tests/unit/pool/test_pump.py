@@ -148,6 +148,29 @@ def test_without_a_journal_nothing_is_done_and_afterwards_all_is_well(tmp_path: 
     on_pump(tmp_path, test)
 
 
+def test_what_comes_first_comes_first_however_late_the_disk(tmp_path: Path) -> None:
+    async def test(rig: Rig) -> None:
+        rig.store.full = True
+        before = rig.pump.state.copy()
+        assert not await rig.pump.begin(ManagerStarted("next boot"))
+        for event in (FakeHost().join(), Tick(frozenset())):
+            with pytest.raises(Unavailable) as error:
+                await rig.pump.submit(event)
+            assert error.value.reason == "JOURNAL_UNAVAILABLE"
+        assert rig.pump.state == before
+        rig.store.full = False
+        rig.reached.clear()
+        await rig.pump.submit(FakeHost().join())
+        assert rig.pump.state.boot_id == "next boot"
+        assert [point for point in rig.reached if point.endswith("committed")] == [
+            "manager_started.committed",
+            "host_joined.committed",
+        ]
+        assert await rig.pump.begin(ManagerStarted("third boot"))
+
+    on_pump(tmp_path, test)
+
+
 def test_a_refusal_reaches_the_one_who_asked(tmp_path: Path) -> None:
     async def test(rig: Rig) -> None:
         with pytest.raises(Unavailable) as error:

@@ -260,6 +260,19 @@ def test_a_kept_session_that_is_refused_is_forgotten_and_the_rest_serves(bench: 
     assert do.Serve(worker) in bench.tell(on.SessionLoaded(worker, "b", b""))
 
 
+@pytest.mark.parametrize("reason", ["STORE_FULL", "STORE_UNAVAILABLE"])
+def test_a_disk_that_fails_costs_a_worker_not_the_session(bench: Bench, reason: str) -> None:
+    (worker,) = bench.serving("a")
+    bench.spare()
+    bench.tell(on.WorkerExited(worker, KILL))
+    worker = next(w.id for w in bench.state.workers.values() if w.seat)
+    bench.tell(on.WorkerBound(worker, 4000))
+    (kill,) = bench.tell(on.LoadRefused(worker, "a", on.Failure(reason, "the disk is full")))
+    assert kill == do.Kill(worker, "its models can't be laid out: the disk is full")
+    bench.tell(on.WorkerExited(worker, KILL))
+    assert bench.state.leases[EI].sessions["a"].kept
+
+
 def test_a_load_that_takes_too_long_is_killed_and_answered(bench: Bench) -> None:
     (worker,) = bench.serving()
     bench.spare()

@@ -39,6 +39,16 @@ def test_only_what_grew_is_told_again() -> None:
     assert found.changed() == {"ei-1": UsageRecord(7, Counters(1))}
 
 
+def test_what_couldnt_be_told_is_told_again() -> None:
+    found = meter()
+    found.beat("ei-1", 1, Counters(1))
+    assert list(found.changed()) == ["ei-1"]
+    found.untell("ei-1")
+    found.untell("ei-2")
+    assert list(found.changed()) == ["ei-1"]
+    assert found.changed() == {}
+
+
 def test_a_lease_that_isnt_here_counts_nothing() -> None:
     found = meter()
     found.close("ei-1")
