@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import subprocess
@@ -58,6 +59,22 @@ def test_a_write_that_fails_leaves_the_old_bytes_and_nothing_else(tmp_path: Path
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert path.read_bytes() == b"old"
     assert names(tmp_path) == ["journal"]
+
+
+class SyncFails(files.DiskOps):
+    """A disk that takes bytes, and says only later that it lost them."""
+
+    def fsync(self, fd: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+
+def test_what_the_disk_loses_when_it_is_synced_takes_nothings_place(tmp_path: Path) -> None:
+    path = tmp_path / "lease"
+    files.replace_file(path, b"old")
+    with pytest.raises(OSError, match="Input/output error"):
+        files.replace_file(path, b"new", disk=SyncFails())
+    assert path.read_bytes() == b"old"
+    assert names(tmp_path) == ["lease"]
 
 
 WRITER = """
