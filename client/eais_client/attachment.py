@@ -74,6 +74,7 @@ class Attachment:
         self._held: dict[str, _Held] = {}
         self._numbers = 0
         self._answered = 0
+        self._closed = False
         self._alarm = tools.alarm(lambda: self._post(events.Tick()))
         self.on_instance(instance)
 
@@ -160,6 +161,7 @@ class Attachment:
             self._post(events.SessionDropped(session))
         self._alarm.close()
         with self._lock:
+            self._closed = True
             streams, self._streams = list(self._streams.values()), {}
             if exiting:
                 self._pending.clear()  # so that no failure that comes now reaches anybody
@@ -273,8 +275,8 @@ class Attachment:
             # What is held from now on is told to each stream that is listed here.
             self._streams[action.stream] = stream
             holds = list(self._held)
-            wanted = self._state.expects(action.stream)
-        if not wanted:  # the brain gave it up meanwhile
+            wanted = self._state.expects(action.stream) and not self._closed
+        if not wanted:  # the brain gave it up meanwhile, or there is nobody left to use it
             self._disconnect(action.stream)
             return
         for session in holds:

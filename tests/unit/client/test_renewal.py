@@ -332,6 +332,14 @@ def test_a_call_under_way_is_answered_where_it_was_sent(desk: Desk, wire: FakeWi
     frontend.close()
 
 
+def test_a_renewal_that_comes_with_the_end_opens_nothing(desk: Desk, wire: FakeWire) -> None:
+    frontend, _session = attached(desk, wire)
+    attachment = frontend.attachment(wire.instances["ei-1"])
+    frontend.close()
+    attachment.renewed()
+    assert not any(each.open for each in wire.streams)
+
+
 def test_without_anything_attached_nothing_is_renewed_and_after_the_end_neither(
     desk: Desk, wire: FakeWire
 ) -> None:
