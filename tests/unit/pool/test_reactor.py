@@ -756,6 +756,11 @@ def test_news_of_a_lease_is_kept_and_shown() -> None:
     lease = pool.shell.state.lease(key)
     assert lease is not None
     assert (lease.sessions, lease.usage.requests) == (("c3BlYw==",), 3)
+    # A host that lost its file of counters counts anew; what it said once stays said.
+    pool.shell.feed(UsageReported(*key, UsageRecord(1, 9, 0, 0)))
+    lease = pool.shell.state.lease(key)
+    assert lease is not None
+    assert lease.usage == UsageRecord(3, 9, 5, 6)
     pool.ask("attach", made.id)
     (worker,) = pool.view().workers
     assert (worker.endpoint.port, worker.incarnation, worker.serving) == (6000, 2, False)
