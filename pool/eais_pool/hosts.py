@@ -103,6 +103,7 @@ class Links:
         stopping = Unavailable("POOL_UNREACHABLE", "the manager is stopping")
         ending, self._links = self._links, {}
         for link in ending.values():
+            link.replaced.set()
             link.end(stopping)
 
 
