@@ -7,7 +7,7 @@ UV_COMPILE := env -u UV_EXTRA_INDEX_URL -u UV_FIND_LINKS $(BIN)/uv pip compile -
 	--no-config --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow check proto docs bench bench-faults bench-renewals lock clean
+.PHONY: help install demo test test-slow check proto docs bench bench-faults bench-overload bench-renewals lock clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' Makefile | column -t -s '|' 2>/dev/null \
@@ -59,6 +59,9 @@ bench: install ## the benchmarks, one JSON object on one line each
 
 bench-faults: install ## kill and freeze a pool's processes under load for three minutes
 	@$(BIN)/python -m benchmarks.faults --json $(ARGS)
+
+bench-overload: install ## offer one worker ten times the load that it can carry
+	@$(BIN)/python -m benchmarks.overload --json $(ARGS)
 
 bench-renewals: install ## renew all certificates of a pool every 5 s under load for ten minutes
 	@$(BIN)/python -m benchmarks.renewals --json $(ARGS)
