@@ -198,9 +198,15 @@ class Store:
         if not self._read_only:
             return
         before = self._seq
-        self._replay(self._engine)
-        if self._seq != before:
-            raise self._corrupt(f"it had {before} rows, and has {self._seq}")
+        try:
+            self._replay(self._engine)
+            if self._seq != before:
+                raise self._corrupt(f"it had {before} rows, and has {self._seq}")
+        except ConfigError as error:
+            self._seq = before
+            # Whoever asked for this event isn't the operator: the message names the place.
+            log.error("%s", error)
+            raise Unavailable("JOURNAL_UNAVAILABLE", says("it isn't what was read")) from None
         self._read_only = False
         log.info("%s can be written again", self._path)
 

@@ -175,6 +175,21 @@ def test_a_start_on_a_disk_that_takes_nothing(
         assert replayed_copy(journal) == right
 
 
+def test_a_journal_that_is_another_when_it_can_be_written(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with small_disk(tmp_path / "disk") as disk:
+        with filled(disk):
+            store = Store(disk / "journal.sqlite")
+            store.replay()
+            refused(store)
+        write(disk / "journal.sqlite", crash=False)
+        for _ in range(2):
+            refused(store)
+        assert "it had 0 rows, and has 5" in caplog.text
+        store.close()
+
+
 def test_a_disk_that_fills_up_and_is_emptied(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk") as disk:
         right = write(disk / "journal.sqlite", crash=False)

@@ -25,7 +25,7 @@ from eais_server.listener.sessions import KeptSession
 from eais_server.listener.usage import Counters, UsageRecord
 from eais_server.store import ManifestFile, ModelStore
 from eais_server.store.disk import Disk
-from eais_server.testing.disk import Died, FaultyOps
+from eais_server.testing import Died, FaultyOps
 
 NOW = datetime.now(UTC)
 OLD = Lease(

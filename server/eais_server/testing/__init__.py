@@ -1,7 +1,7 @@
 """Fakes and conformance functions of the back-end, for tests.
 
-`check_vnic(maker)` holds a vNIC driver to its interface; `FakeVnic`, `FakeSpawner` and
-`FaultyDisk` stand in for the world, with faults by name.
+`check_vnic(maker)` holds a vNIC driver to its interface; `FakeVnic`, `FakeSpawner`, `FaultyDisk`
+and `FaultyOps` stand in for the world, with faults by name or by number.
 """
 
 from __future__ import annotations
@@ -10,16 +10,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from eais_server.testing.disk import FaultyDisk
+    from eais_server.testing.disk import Died, FaultyDisk, FaultyOps
     from eais_server.testing.process import FakeSpawner
     from eais_server.testing.vnic import FakeVnic, check_vnic
 
-__all__ = ["FakeSpawner", "FakeVnic", "FaultyDisk", "check_vnic"]
+__all__ = ["Died", "FakeSpawner", "FakeVnic", "FaultyDisk", "FaultyOps", "check_vnic"]
 
 _HOME = {
+    "Died": "disk",
     "FakeSpawner": "process",
     "FakeVnic": "vnic",
     "FaultyDisk": "disk",
+    "FaultyOps": "disk",
     "check_vnic": "vnic",
 }
 

@@ -162,3 +162,20 @@ def test_another_users_file_is_refused(tmp_path: Path) -> None:
     os.chown(tmp_path / "key", 65534, 65534)
     with pytest.raises(files.UnsafePath, match="another user"):
         files.read_private(tmp_path / "key")
+
+
+def test_a_file_is_removed_once_and_for_all(tmp_path: Path) -> None:
+    path = tmp_path / "f"
+    path.write_bytes(b"x")
+    for _ in range(2):
+        files.remove_file(path)
+        assert not path.exists()
+
+
+def test_a_lock_file_is_made_once_and_kept(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    for _ in range(2):
+        os.close(files.open_lock(path))
+    assert path.stat().st_mode & 0o777 == 0o600
+    with pytest.raises(FileNotFoundError):
+        files.open_lock(tmp_path / "nowhere" / "lock")
