@@ -63,15 +63,18 @@ def check_back(supervisor: int, before: dict[str, Measure]) -> None:
     """
 
     def back() -> bool | None:
-        return not _more(before, measured(supervisor)) or None
+        return not more_than(before, measured(supervisor)) or None
 
     try:
         eventually(back, "as before", BACK_WITHIN_S)
     except AssertionError:
-        raise AssertionError(f"more than before: {_more(before, measured(supervisor))}") from None
+        raise AssertionError(
+            f"more than before: {more_than(before, measured(supervisor))}"
+        ) from None
 
 
-def _more(before: dict[str, Measure], now: dict[str, Measure]) -> list[tuple[Measure, Measure]]:
+def more_than(before: dict[str, Measure], now: dict[str, Measure]) -> list[tuple[Measure, Measure]]:
+    """Processes that have more descriptors, or memory beyond the slack: (before, now)."""
     return [
         (was, now[title])
         for title, was in before.items()
