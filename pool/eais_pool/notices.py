@@ -30,11 +30,30 @@ class Notices:
     def __init__(self, directory: Path) -> None:
         self._directory = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         self.address = f"/proc/{os.getpid()}/fd/{self._directory}/{NAME}"
-        (directory / NAME).unlink(missing_ok=True)
+        Path(self.address).unlink(missing_ok=True)
+        self._socket = self._bound()
+
+    def _bound(self) -> socket.socket:
         kind = socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
-        self._socket = socket.socket(socket.AF_UNIX, kind)
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-        self._socket.bind(self.address)
+        made = socket.socket(socket.AF_UNIX, kind)
+        try:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+            made.bind(self.address)
+        except OSError:
+            made.close()
+            raise
+        return made
+
+    @property
+    def lost(self) -> bool:
+        """Whether somebody took the socket's name away, so that nobody can be heard."""
+        return not Path(self.address).exists()
+
+    def bind_again(self) -> None:
+        """Put a new socket in the place of one that is `lost`. OSError when that can't be."""
+        made = self._bound()
+        self._socket.close()
+        self._socket = made
 
     def fileno(self) -> int:
         """The socket, readable when somebody spoke."""

@@ -137,6 +137,8 @@ class Supervisor:
         self._stop_asked = True
 
     def _wait(self) -> None:
+        if self._notices.lost:
+            self._listen_again()
         wake = restarts.next_wake(self._state)
         wait = None if wake is None else max(0.0, wake - self._clock())
         for key, _mask in self._selector.select(wait):
@@ -147,6 +149,17 @@ class Supervisor:
 
     def _on_readable(self, fd: int, do: Callable[[], object]) -> None:
         self._selector.register(fd, selectors.EVENT_READ, do)
+
+    def _listen_again(self) -> None:
+        """What couldn't be heard isn't held against anybody."""
+        deaf = self._notices.fileno()
+        with contextlib.suppress(OSError):  # it is tried again
+            self._notices.bind_again()
+            self._selector.unregister(deaf)
+            self._on_readable(self._notices.fileno(), self._hear)
+            self._log("its socket was taken away, and made again")
+        for name in self._children:
+            self._feed(restarts.Alive(name))
 
     def _hear(self) -> None:
         names = {child.pid: name for name, child in self._children.items()}

@@ -78,6 +78,18 @@ def test_a_manager_that_stands_still_is_ended_and_started_again(pool: Pool, tmp_
     assert "manager is killed: it doesn't say that it moves" in said.read_text()
 
 
+def test_a_socket_that_was_taken_away_is_made_again(pool: Pool, tmp_path: Path) -> None:
+    said, name = tmp_path / "said", pool.state / "notify"
+    pool.start(said, "[supervisor]\nwatchdog_s = 2.0\n")
+    first = eventually(pool.manager, "it serves")
+    name.unlink()
+    assert eventually(lambda: name.exists() or None, "it is made again")
+    assert "is killed" not in said.read_text()
+    (pool.state / "ready.json").unlink()
+    os.kill(first, signal.SIGSTOP)
+    assert eventually(pool.manager, "it serves again") != first
+
+
 def test_what_its_settings_cannot_be_is_said(tmp_path: Path) -> None:
     pool = Pool(tmp_path)
     pool.start(tmp_path / "said", "[supervisor]\nwatchdog_s = 0.1\n")

@@ -71,3 +71,15 @@ def test_what_an_earlier_one_left_is_in_nobodys_way(directory: Path) -> None:
     Notifier(made.address).ready()
     assert len(list(made.heard())) == 1
     made.close()
+
+
+def test_a_socket_whose_name_was_taken_away_is_made_again(
+    notices: Notices, directory: Path
+) -> None:
+    assert not notices.lost
+    (directory / "notify").unlink()
+    assert notices.lost
+    notices.bind_again()
+    assert not notices.lost
+    Notifier(notices.address).alive()
+    assert list(notices.heard()) == [(os.getpid(), frozenset({"WATCHDOG=1"}))]
