@@ -168,3 +168,11 @@ def test_the_endpoint_set_does_not_revive_a_leaving_stream() -> None:
     brain.tell(ev.Endpoints(1, (worker(1),)))
     assert sorted(states(brain), key=str) == [LinkState.LEAVING, LinkState.OPEN]
     assert brain.submit(2) == [ev.Send(2, 2, 1)]
+
+
+def test_a_worker_that_left_the_endpoint_set_gets_no_more_calls_on_its_new_stream() -> None:
+    brain = renewed()
+    brain.submit(1)
+    brain.tell(ev.StreamOpened(2))
+    brain.tell(ev.Endpoints(1, (worker(2),)))
+    assert brain.submit(2)[0] == ev.Connect(3, worker(2))

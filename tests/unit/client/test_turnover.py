@@ -200,6 +200,22 @@ def test_a_watch_that_cannot_be_made_anew_goes_on_as_it_is(served: Rig) -> None:
     peer.close()
 
 
+def test_what_an_older_watch_had_still_to_tell_is_not_believed(served: Rig) -> None:
+    manager, told = Manager(), Told()
+    peer = manager.peer(served)
+    watch = GrpcWatch(peer, told, lambda: 0.0)
+    older = watch._line
+    assert told.instances.get(timeout=WAIT_S) == "ei-owner"
+    served.leaf(RENEWED)
+    watch.renewed()
+    assert told.instances.get(timeout=WAIT_S) == "ei-renewed"
+    late = pool_pb2.WatchDown(instance=instance_message(fake_instance("ei-late")))
+    watch._take(older, late)
+    assert told.instances.empty()
+    watch.close()
+    peer.close()
+
+
 def test_all_streams_of_a_closed_watch_end(served: Rig) -> None:
     manager, told = Manager(), Told()
     peer = manager.peer(served)
