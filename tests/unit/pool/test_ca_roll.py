@@ -190,7 +190,7 @@ def test_a_kill_at_any_moment_leaves_a_whole_state(
     tmp_path: Path, done: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     phases = [Phase.STEADY, Phase.ANNOUNCED, Phase.RETIRING, Phase.STEADY]
-    left = set()
+    left, killed = set(), True
     for at in range(50):
         directory = tmp_path / str(at)
         Authority.create(directory, "pool", NOW).set_leaf_life(HOUR, NOW)
