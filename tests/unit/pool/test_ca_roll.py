@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -190,14 +191,17 @@ def test_a_kill_at_any_moment_leaves_a_whole_state(
     tmp_path: Path, done: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     phases = [Phase.STEADY, Phase.ANNOUNCED, Phase.RETIRING, Phase.STEADY]
+    prepared = tmp_path / "prepared"
+    authority = Authority.create(prepared, "pool", NOW)
+    authority.set_leaf_life(HOUR, NOW)
+    for _ in range(done):
+        if not authority.begin_roll(NOW):
+            authority.advance(authority.roll.phase_ends or NOW)
     left, killed = set(), True
     for at in range(50):
         directory = tmp_path / str(at)
-        Authority.create(directory, "pool", NOW).set_leaf_life(HOUR, NOW)
+        shutil.copytree(prepared, directory)
         authority = Authority.load(directory)
-        for _ in range(done):
-            if not authority.begin_roll(NOW):
-                authority.advance(authority.roll.phase_ends or NOW)
         before = authority.bundle(FRONT, NOW)
         killed = step_and_die(authority, at, monkeypatch)
         again = Authority.open(directory, "pool", NOW)
