@@ -2,8 +2,8 @@
 
 What is taken should be answered soon: a call that would wait longer than `queue_limit_s`, or
 past its caller's deadline, is refused before anything of it is kept, and told when there will
-be room. Who is told so gets a time of its own, one service time after the last who was, so that
-they don't all come back at once.
+be room. Each call of a stream that is told so gets a time of its own, one service time after the
+last that was, so that they don't all come back at once.
 """
 
 from __future__ import annotations
@@ -36,18 +36,30 @@ class Prospect:
     idle: bool
 
 
+@dataclass(eq=False, slots=True)
+class Promises:
+    """Until when calls of one stream were told to come back."""
+
+    until_s: float = 0.0
+
+    def next_s(self, over_s: float, turn_s: float, now_s: float) -> float:
+        """How long one more has to wait: `over_s`, and `turn_s` more than the one before it."""
+        turn_s = max(turn_s, LEAST_PUSH_BACK_S)
+        soonest_s = now_s + max(over_s, turn_s)
+        latest_s = now_s + MOST_PUSH_BACK_S
+        self.until_s = min(max(self.until_s + turn_s, soonest_s), latest_s)
+        return self.until_s - now_s
+
+
 class Admission:
     """The one place where calls are refused for want of time.
 
     Args:
         queue_limit_s: how long a call may wait, by estimate; one of each stream always may.
-        threads: run threads.
     """
 
-    def __init__(self, queue_limit_s: float, threads: int) -> None:
+    def __init__(self, queue_limit_s: float) -> None:
         self._limit_s = queue_limit_s
-        self._threads = threads
-        self._promised_s = 0.0
 
     def late_s(self, call: Prospect) -> float:
         """By how much it would come too late if it was taken now; 0 or less: it is taken."""
@@ -60,13 +72,6 @@ class Admission:
     def over_s(self, wait_s: float) -> float:
         """By how much so long a wait is too long for whoever has calls waiting already."""
         return wait_s - self._limit_s
-
-    def push_back_s(self, over_s: float, cost_s: float, now_s: float) -> float:
-        """When one that is refused may come again: after `over_s`, and after those before it."""
-        turn_s = max(cost_s, LEAST_PUSH_BACK_S) / self._threads
-        promised_s = min(self._promised_s + turn_s, now_s + MOST_PUSH_BACK_S)
-        self._promised_s = max(promised_s, now_s + min(max(over_s, turn_s), MOST_PUSH_BACK_S))
-        return self._promised_s - now_s
 
 
 def busy(push_back_s: float) -> EaisError:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf
 
 from eais.errors import EaisError
-from eais_server.worker.admission import Admission, Prospect, busy
+from eais_server.worker.admission import Admission, Promises, Prospect, busy
 from eais_server.worker.calls import Asked
 from eais_server.worker.runner import Runner
 from eais_server.worker.service_time import ServiceTimes
@@ -31,6 +31,7 @@ class StreamGate:
     times: ServiceTimes
     admission: Admission
     coming_s: float = 0.0
+    promises: Promises = field(default_factory=Promises)
     shut_until_s: float = 0.0
     cost_then_s: float = 0.0
 
@@ -51,15 +52,14 @@ class StreamGate:
         if not first:
             self.shut_until_s = now_s + self.admission.over_s(wait_s)
             self.cost_then_s = cost_s
-        return busy(self.admission.push_back_s(late_s, cost_s, now_s))
+        return busy(self._push_back_s(late_s, cost_s))
 
     def shut_s(self) -> float:
         """When to come back, if the gate is shut for any call now; else 0."""
-        now_s = self.runner.now_s
-        over_s = self.shut_until_s - now_s
+        over_s = self.shut_until_s - self.runner.now_s
         if over_s <= 0:
             return 0.0
-        return self.admission.push_back_s(over_s, self.cost_then_s, now_s)
+        return self._push_back_s(over_s, self.cost_then_s)
 
     def reopen(self) -> None:
         """A call of the stream left before its turn: there may be room."""
@@ -68,8 +68,10 @@ class StreamGate:
     def busy(self, asked: Asked, /) -> EaisError:
         """See `Gate`."""
         cost_s = self.cost_s(asked)
-        wait_s = self._wait_s(cost_s)
-        return busy(self.admission.push_back_s(wait_s, cost_s, self.runner.now_s))
+        return busy(self._push_back_s(self._wait_s(cost_s), cost_s))
+
+    def _push_back_s(self, over_s: float, cost_s: float) -> float:
+        return self.promises.next_s(over_s, cost_s / self.runner.threads, self.runner.now_s)
 
     def _wait_s(self, cost_s: float) -> float:
         return self.coming_s + self.runner.wait_s(self.stream, self.frontend, cost_s)

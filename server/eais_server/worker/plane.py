@@ -96,7 +96,7 @@ class DataPlane:
             ),
             backlog=Backlog(BACKLOG_BYTES),
             times=ServiceTimes(),
-            admission=Admission(settings.queue_limit_s, threads),
+            admission=Admission(settings.queue_limit_s),
             holds=Holds(),
             counters=counters,
             clock=time.monotonic_ns,

@@ -63,6 +63,9 @@ class Runner:
         stuck: told the session of a job that didn't stop within `grace_s`.
         idle: told whenever no job waits or runs any more.
         marks: where it is written what runs, before it does.
+
+    Attributes:
+        threads: how many jobs may run at a time.
     """
 
     def __init__(
@@ -76,7 +79,7 @@ class Runner:
         marks: Marks,
         grace_s: float = CANCEL_GRACE_S,
     ) -> None:
-        self._threads = threads
+        self.threads = threads
         self._loop = asyncio.get_running_loop()
         self._queue: RunQueue[Hashable, Job] = RunQueue(waiting_limit)
         self._suspects: Suspects[Job] = Suspects()
@@ -108,7 +111,7 @@ class Runner:
         """How long a job of that stream and cost would wait, if it came now."""
         now_s = self.now_s
         left_s = sum(max(0.0, job.cost_s - (now_s - job.began_s)) for job in self._running)
-        return (left_s + self._queue.ahead_s(stream, frontend, cost_s)) / self._threads
+        return (left_s + self._queue.ahead_s(stream, frontend, cost_s)) / self.threads
 
     def submit(self, job: Job) -> bool:
         """Queue a job, in the place of another if need be; False if too many wait."""
@@ -139,7 +142,7 @@ class Runner:
 
     def pump(self) -> None:
         """Start what may start; call it when a stream may run that might not before."""
-        while len(self._running) < self._threads:
+        while len(self._running) < self.threads:
             for late in self._queue.overdue(self.now_s - self._queue_limit_s):
                 late.displaced()
             job = self._suspects.take(

@@ -16,7 +16,7 @@ from eais_client.brain import call_events as ev
 from eais_client.brain.call_state import State
 from eais_client.brain.calls import on_event
 from eais_client.instances import Address, Worker
-from eais_server.worker.admission import Admission, Prospect, busy
+from eais_server.worker.admission import Admission, Promises, Prospect, busy
 from eais_server.worker.queue import RunQueue
 
 LINE_S = 0.0005
@@ -52,7 +52,8 @@ class SimWorker:
         self.arrived = 0
         self.served = 0
         self._queue: RunQueue[SimClient, tuple[SimClient, int, int]] = RunQueue(1024)
-        self._admission = Admission(0.1, 1)
+        self._admission = Admission(0.1)
+        self._promises: dict[SimClient, Promises] = {}
         self._busy_until = 0.0
 
     def take(self, client: SimClient, call: int, stream: int) -> None:
@@ -65,7 +66,8 @@ class SimWorker:
         first = not self._queue.waiting(client)
         late_s = self._admission.late_s(Prospect(wait_s, SERVICE_S, inf, first, idle))
         if late_s > 0:
-            error = busy(self._admission.push_back_s(late_s, SERVICE_S, self.world.now))
+            promises = self._promises.setdefault(client, Promises())
+            error = busy(promises.next_s(late_s, SERVICE_S, self.world.now))
             told_s = int(error.metadata["push_back_ms"]) / 1000
             event = ev.Refused(call, stream, error, told_s)
             self.world.after(LINE_S, lambda: client.tell(event))

@@ -7,7 +7,7 @@ from math import inf
 
 import pytest
 
-from eais_server.worker.admission import MOST_PUSH_BACK_S, Admission, Prospect, busy
+from eais_server.worker.admission import MOST_PUSH_BACK_S, Admission, Promises, Prospect, busy
 from eais_server.worker.service_time import MAX_KINDS, ServiceTimes
 
 
@@ -34,29 +34,28 @@ def call(wait_s: float, left_s: float = inf, **more: bool) -> Prospect:
 def test_who_would_wait_too_long_or_past_its_deadline_is_not_taken(
     prospect: Prospect, taken: bool
 ) -> None:
-    late_s = Admission(0.1, threads=1).late_s(prospect)
+    late_s = Admission(0.1).late_s(prospect)
     assert (late_s <= 0) is taken
 
 
 def test_push_back_is_how_much_too_long_the_queue_is() -> None:
-    admission = Admission(0.1, threads=1)
-    over_s = admission.late_s(call(0.35))
+    over_s = Admission(0.1).late_s(call(0.35))
     assert over_s == pytest.approx(0.25)
-    assert admission.push_back_s(over_s, 0.01, now_s=50.0) == pytest.approx(0.25)
+    assert Promises().next_s(over_s, 0.01, now_s=50.0) == pytest.approx(0.25)
 
 
 def test_those_who_are_refused_together_come_back_one_after_the_other() -> None:
-    admission = Admission(0.1, threads=2)
-    told = [admission.push_back_s(0.05, 0.01, now_s=50.0) for _ in range(20)]
+    promises = Promises()
+    told = [promises.next_s(0.05, 0.005, now_s=50.0) for _ in range(20)]
     assert told[0] == pytest.approx(0.05)
     assert all(later - sooner == pytest.approx(0.005) for sooner, later in pairwise(told))
 
 
 def test_push_back_has_a_most_and_is_forgotten_with_time() -> None:
-    admission = Admission(0.1, threads=1)
-    told = [admission.push_back_s(0.05, 0.1, now_s=50.0) for _ in range(1000)]
+    promises = Promises()
+    told = [promises.next_s(0.05, 0.1, now_s=50.0) for _ in range(1000)]
     assert max(told) == pytest.approx(MOST_PUSH_BACK_S)
-    assert admission.push_back_s(0.05, 0.1, now_s=60.0) == pytest.approx(0.1)
+    assert promises.next_s(0.05, 0.1, now_s=60.0) == pytest.approx(0.1)
 
 
 def test_push_back_is_never_said_as_nothing() -> None:
