@@ -46,6 +46,7 @@ from eais_client.brain.call_events import (
 )
 from eais_client.brain.call_state import Call, Link, LinkState, Session, State
 from eais_client.brain.dispatch import dispatch, note_due, reopen
+from eais_client.brain.endpoints import take_workers
 
 
 def on_event(state: State, event: Event, now: float) -> list[Action]:
@@ -215,33 +216,8 @@ def _endpoints(state: State, event: Endpoints, now: float, do: list[Action]) -> 
     state.ended, state.ended_until = None, 0.0
     for call in state.waiting.values():
         call.doubts = False
-    _take_workers(state, event, now, do)
+    take_workers(state, event, now)
     _fail_hopeless(state, event, do)
-
-
-def _take_workers(state: State, event: Endpoints, now: float, do: list[Action]) -> None:
-    known = {
-        (link.epoch, link.worker.n, link.worker.address): link
-        for link in state.links
-        if link.state is not LinkState.LEAVING
-    }
-    named = set()
-    for worker in event.workers:
-        key = (event.epoch, worker.n, worker.address)
-        named.add(key)
-        link = known.get(key)
-        if link is None:
-            state.links.append(Link(worker, event.epoch))
-            continue
-        # The Watch tells of a change, an answer to Find may be as it was.
-        news = not event.found or worker.incarnation != link.worker.incarnation
-        if link.state is LinkState.DOWN and news:
-            link.retry_at, link.failures, link.mistrusted = now, 0, None
-        if link.state is not LinkState.DRAINING:
-            link.retired = False
-        link.worker = worker
-    for key, link in known.items():
-        link.retired = link.retired or key not in named
 
 
 def _fail_hopeless(state: State, event: Endpoints, do: list[Action]) -> None:
