@@ -1,0 +1,1 @@
+"""Everything at once for as long as asked, and whether anything grew."""
