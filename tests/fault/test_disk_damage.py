@@ -25,8 +25,8 @@ from eais_server.listener.usage import Counters, UsageRecord
 from eais_server.store import ManifestFile, ModelStore
 from tests.fault.damage import cuts, turns
 
-# cryptography warns of names that it then refuses, or that are refused for their signature.
-pytestmark = pytest.mark.filterwarnings("ignore:Attribute's length")
+# cryptography warns of names and serial numbers that are then refused for their signature.
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
 NOW = datetime.now(UTC)
 LEASE = Lease(
