@@ -36,6 +36,8 @@ class ListenerConfig:
         cpu_cores: how many to offer; 0: all that the listener may run on.
         isolation: the level that workers must have, 1 or 2; 0: the highest that this host gives.
         worker_memory_bytes: of each worker; 0: no limit.
+        worker_calls: that may wait at a worker, and of one stream be unanswered; more are refused.
+        worker_bytes: of the inputs of all calls that a worker hasn't answered.
         queue_limit_ms: that calls wait at a worker, by estimate; more are refused.
         quarantine_h: for how long a model that killed workers isn't loaded again.
     """
@@ -60,6 +62,8 @@ class ListenerConfig:
     cpu_cores: int = 0
     isolation: int = 0
     worker_memory_bytes: int = 0
+    worker_calls: int = 1024
+    worker_bytes: int = 4 * _GIB
     queue_limit_ms: int = 100
     quarantine_h: float = 24.0
 
@@ -72,6 +76,9 @@ class ListenerConfig:
         for name in _NOT_BELOW_ZERO:
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} = {getattr(self, name)}: must not be below 0")
+        for name, most in _AT_MOST.items():
+            if getattr(self, name) > most:
+                raise ValueError(f"{name} = {getattr(self, name)}: must be {most} or less")
         if self.isolation not in (0, 1, 2):
             raise ValueError(f"isolation = {self.isolation}: must be 0, 1 or 2")
 
@@ -117,6 +124,7 @@ def _is_address(text: str) -> bool:
     return True
 
 
+_AT_MOST = {"worker_calls": 1 << 20, "worker_bytes": 1 << 40, "queue_limit_ms": 3_600_000}
 _NOT_BELOW_ZERO = (
     "spares",
     "cpu_cores",
@@ -127,6 +135,8 @@ _NOT_BELOW_ZERO = (
 _ABOVE_ZERO = (
     "store_limit_bytes",
     "tenant_uploads",
+    "worker_calls",
+    "worker_bytes",
     "model_max_bytes",
     "sessions_max",
     "session_idle_s",

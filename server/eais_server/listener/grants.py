@@ -206,6 +206,8 @@ class Grants:
             threads=reservation.threads,
             run_timeout_s=lease.run_timeout_s,
             queue_limit_ms=self._host.config.queue_limit_ms,
+            calls_limit=self._host.config.worker_calls,
+            bytes_limit=self._host.config.worker_bytes,
             leaf=leaf_message(self.leaves[action.instance, action.n]),
             kind=self._host.inventory.info(share.device).kind,
             cores=reservation.cores,

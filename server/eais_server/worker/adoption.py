@@ -18,7 +18,7 @@ from eais.rpc.server import generic_handlers, stream
 from eais.rpc.v1 import supervision_pb2
 from eais_server.devices.driver import DeviceDriver, Reservation, RuntimeSession
 from eais_server.in_flight import ROWS, Marks
-from eais_server.worker.calls import Service
+from eais_server.worker.calls import CallLimits, Service
 from eais_server.worker.counters import Counters, Reporter
 from eais_server.worker.plane import DEFAULT_QUEUE_LIMIT_S, DataPlane, PlaneSettings
 
@@ -107,10 +107,21 @@ def adopt(
         settings=PlaneSettings(
             message.run_timeout_s or DEFAULT_RUN_TIMEOUT_S,
             message.queue_limit_ms / 1000 or DEFAULT_QUEUE_LIMIT_S,
+            calls=_call_limits(message),
         ),
     )
     share = Reservation(message.kind, 1000 * threads, threads, tuple(message.cores))
     return Adoption(drivers[message.kind](), share, bundle, plane, sessions)
+
+
+def _call_limits(message: supervision_pb2.Adopt) -> CallLimits:
+    """As the listener says; what it leaves unsaid is the worker's own."""
+    default = CallLimits()
+    return CallLimits(
+        calls=message.calls_limit or default.calls,
+        waiting=message.calls_limit or default.waiting,
+        held_bytes=message.bytes_limit or default.held_bytes,
+    )
 
 
 def bundle_of(leaf: supervision_pb2.Leaf) -> tls.Bundle:

@@ -25,6 +25,8 @@ def loaded(tmp_path: Path, text: str) -> ListenerConfig:
         ('bind = "eth0"', "CONFIG", "bind = 'eth0': must be an address of this host"),
         ('bind = "0.0.0.0"', "CONFIG", "bind = '0.0.0.0': must be an address"),
         ('bind = "127.0.0.1:80"', "CONFIG", "bind = '127.0.0.1:80'"),
+        ("worker_calls = 0", "CONFIG", "worker_calls = 0: must be above 0"),
+        ("worker_calls = 2000000", "CONFIG", "worker_calls = 2000000: must be 1048576 or less"),
         ("tenant_uploads = 0", "CONFIG", "tenant_uploads = 0: must be above 0"),
         ("tenant_store_bytes = -1", "CONFIG", "tenant_store_bytes = -1: must not be below 0"),
     ],

@@ -468,6 +468,19 @@ def test_the_instances_time_out_holds_without_a_deadline(tmp_path: Path) -> None
         assert error.metadata == {"limit_s": "1"}
 
 
+def test_calls_and_bytes_in_flight_are_bounded_as_the_listener_says(tmp_path: Path) -> None:
+    with serving(tmp_path, calls_limit=2, bytes_limit=1 << 20) as child, child.stream() as stream:
+        stream.greet()
+        endless, quick = child.load(models.endless()), child.load(models.relu())
+        too_many = stream.failure(quick, {"x": np.ones(1 << 19, np.float32)})
+        assert (too_many.reason, too_many.metadata) == ("INPUT_SIZE", {})
+        for _ in range(2):
+            stream.begin(endless, ONES)
+        busy = stream.failure(quick, ONES)
+        assert busy.reason == "BUSY"
+        assert int(busy.metadata["push_back_ms"]) > 0
+
+
 # the worker's own end
 
 
