@@ -337,6 +337,43 @@ class LeafFile:
         return (info.st_ino, info.st_size, info.st_mtime_ns, info.st_mode, info.st_uid)
 
 
+class OwnLeaf:
+    """The identity that a server renews: that in its file, or a newer one that isn't there yet.
+
+    A disk that can't be written is no reason to let an identity end.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file = LeafFile(path)
+        self._unwritten: Bundle | None = None
+
+    def current(self) -> Bundle:
+        """The one that ends last; for `server_credentials`.
+
+        Raises:
+            IdentityError: as `LeafFile.current`.
+        """
+        unwritten = self._unwritten
+        if unwritten is None:
+            return self._file.current()
+        try:
+            written = self._file.current()
+        except IdentityError:
+            return unwritten
+        return written if written.not_after >= unwritten.not_after else unwritten
+
+    def replace(self, bundle: Bundle) -> None:
+        """Show `bundle` from the next handshake on; durably, if the disk can be written."""
+        try:
+            save_bundle(self.path, bundle)
+        except OSError as error:
+            _log.error("the new identity can't be written, it is used all the same: %s", error)
+            self._unwritten = bundle
+        else:
+            self._unwritten = None
+
+
 def client_credentials(bundle: Bundle) -> grpc.ChannelCredentials:
     """What a channel is made with: shows the leaf, trusts the pool's CA alone.
 

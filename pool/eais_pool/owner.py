@@ -40,7 +40,10 @@ def embedded_identities(pool: str, state_dir: Path, owner_dir: Path | None) -> d
 
 
 class Keeper:
-    """Issues leaves into files: the manager's before half to two thirds of its life is over."""
+    """Issues leaves into files: the manager's before half to two thirds of its life is over.
+
+    `own` is the manager's, which is used also when it can't be written.
+    """
 
     def __init__(
         self,
@@ -48,11 +51,13 @@ class Keeper:
         places: Mapping[Path, Identity],
         life: timedelta,
         wall: Callable[[], datetime],
+        own: tls.OwnLeaf,
     ) -> None:
         self._authority = authority
         self._places = places
         self._life = life
         self._wall = wall
+        self._own = own
 
     @property
     def interval_s(self) -> float:
@@ -69,7 +74,10 @@ class Keeper:
         for path, identity in self._places.items():
             if self._due(path, identity):
                 bundle = self._authority.bundle(identity, self._wall(), self._life)
-                tls.save_bundle(path, bundle)
+                if path == self._own.path:
+                    self._own.replace(bundle)
+                else:
+                    tls.save_bundle(path, bundle)
                 log.info("%s: a leaf until %s", identity.uri, bundle.not_after)
 
     def refresh_or_log(self) -> None:
@@ -82,7 +90,7 @@ class Keeper:
     def _due(self, path: Path, identity: Identity) -> bool:
         now = self._wall()
         try:
-            bundle = tls.load_bundle(path)
+            bundle = self._own.current() if path == self._own.path else tls.load_bundle(path)
             tls.check_validity(bundle, now)
         except IdentityError as error:
             if error.reason != "CERT_MISSING":

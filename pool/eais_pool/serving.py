@@ -121,6 +121,7 @@ class Manager:
     ) -> None:
         self._state_dir = state_dir
         self._own_dir = state_dir / "manager"
+        self._own_leaf = tls.OwnLeaf(self._own_dir / "identity.pem")
         self._owner_dir = owner_dir
         self._config = config
         self._quotas = quotas or Quotas()
@@ -209,7 +210,7 @@ class Manager:
 
     def _keep_identities(self) -> Turnover:
         places = embedded_identities(self.place.pool, self._state_dir, self._owner_dir)
-        keeper = Keeper(self.authority, places, self._leaf_life, self._world.wall)
+        keeper = Keeper(self.authority, places, self._leaf_life, self._world.wall, self._own_leaf)
         turnover = Turnover(self.authority, keeper, self._leaf_life, self._world.wall)
         turnover.advance()
         try:
@@ -261,10 +262,9 @@ class Manager:
         for wanted in to_try(fixed, getattr(self.place, key)):
             server = aio.server(options=server_options(keepalive))
             server.add_generic_rpc_handlers(generic_handlers(self.place.pool, bindings))
-            leaf = tls.LeafFile(self._own_dir / "identity.pem")
             try:
                 got = server.add_secure_port(
-                    f"{address}:{wanted}", tls.server_credentials(leaf.current)
+                    f"{address}:{wanted}", tls.server_credentials(self._own_leaf.current)
                 )
             except RuntimeError as error:
                 log.warning("port %d of %s can't be had: %s", wanted, address, error)

@@ -42,7 +42,7 @@ from eais_server.listener.openings import Openings
 from eais_server.listener.place import Place
 from eais_server.listener.planes import Planes
 from eais_server.listener.quarantine_file import QuarantineFile
-from eais_server.listener.renewal import OwnLeaf, Renewal
+from eais_server.listener.renewal import Renewal
 from eais_server.listener.sessions import SessionBook
 from eais_server.listener.surroundings import (
     Surroundings,
@@ -73,7 +73,7 @@ class Listener:
     def __init__(self, world: Surroundings) -> None:
         """Raises EaisError or OSError when the directory or an identity can't be used."""
         self._world = world
-        self._leaf = OwnLeaf(tls.LeafFile(world.directory / "identity.pem"))
+        self._leaf = tls.OwnLeaf(world.directory / "identity.pem")
         self.host = host = _host(world, self._leaf.current())
         self.link = Link(self._manager, self._leaf.current, self._first_reports)
         self.grants = Grants(host, self.link.sign)

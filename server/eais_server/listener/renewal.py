@@ -23,38 +23,6 @@ EVERY_S: Final = 0.25
 _WARNED_AGAIN_S: Final = 60.0
 
 
-class OwnLeaf:
-    """The listener's identity: that in its file, or the newer one that couldn't be written."""
-
-    def __init__(self, file: tls.LeafFile) -> None:
-        self._file = file
-        self._unwritten: tls.Bundle | None = None
-
-    def current(self) -> tls.Bundle:
-        """The one that ends last.
-
-        Raises:
-            IdentityError: as `tls.LeafFile.current`.
-        """
-        unwritten = self._unwritten
-        written = self._file.current()
-        if unwritten is not None and unwritten.not_after > written.not_after:
-            return unwritten
-        return written
-
-    async def replace(self, bundle: tls.Bundle, host: Host) -> None:
-        """Show `bundle` from the next handshake on, also when the disk can't be written."""
-        try:
-            await host.durable(tls.save_bundle, self._file.path, bundle)
-        except OSError as error:
-            log.error(
-                "the listener's new leaf can't be written, it is used all the same: %s", error
-            )
-            self._unwritten = bundle
-        else:
-            self._unwritten = None
-
-
 class Renewal:
     """`once` is to be called several times in a sixth of a leaf's life. `now`: aware."""
 
@@ -64,7 +32,7 @@ class Renewal:
         grants: Grants,
         workers: Workers,
         link: Link,
-        leaf: OwnLeaf,
+        leaf: tls.OwnLeaf,
         now: Callable[[], datetime],
     ) -> None:
         self._host = host
@@ -101,7 +69,7 @@ class Renewal:
         fresh = tls.make_bundle(tls.key_to_pem(key), reply.leaf_pem, reply.ca_pem, source)
         if fresh.identity != bundle.identity:
             raise IdentityError("CERT_IDENTITY", f"{source} is that of {fresh.identity.uri}")
-        await self._leaf.replace(fresh, self._host)
+        await self._host.durable(self._leaf.replace, fresh)
         log.info("the listener has a leaf until %s", fresh.not_after)
 
     async def _renew_workers(self) -> None:

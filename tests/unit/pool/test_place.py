@@ -162,10 +162,14 @@ class Clock:
         return self.now
 
 
+def own_leaf(tmp_path: Path) -> tls.OwnLeaf:
+    return tls.OwnLeaf(tmp_path / "s" / "manager" / "identity.pem")
+
+
 def keeper(tmp_path: Path, clock: Clock) -> tuple[Keeper, dict[Path, Identity]]:
     authority = Authority.open(tmp_path / "s" / "ca", "demo-1", NOW)
     places = embedded_identities("demo-1", tmp_path / "s", tmp_path / "o")
-    return Keeper(authority, places, HOUR, clock), places
+    return Keeper(authority, places, HOUR, clock, own_leaf(tmp_path)), places
 
 
 def test_the_embedded_pools_identities(tmp_path: Path) -> None:
@@ -204,7 +208,7 @@ def test_what_renewed_itself_is_left_alone(tmp_path: Path) -> None:
     clock = Clock()
     authority = Authority.open(tmp_path / "s" / "ca", "demo-1", NOW)
     places = embedded_identities("demo-1", tmp_path / "s", tmp_path / "o")
-    fresh = Keeper(authority, places, HOUR, clock)
+    fresh = Keeper(authority, places, HOUR, clock, own_leaf(tmp_path))
     fresh.refresh()
     path = tmp_path / "o" / "frontend.pem"
     tls.save_bundle(path, authority.bundle(places[path], NOW + HOUR * 0.6))
@@ -214,12 +218,34 @@ def test_what_renewed_itself_is_left_alone(tmp_path: Path) -> None:
     assert path.read_bytes() == own
 
 
+def test_a_managers_leaf_that_cannot_be_written_is_used_all_the_same(tmp_path: Path) -> None:
+    clock = Clock()
+    authority = Authority.open(tmp_path / "s" / "ca", "demo-1", NOW)
+    places = embedded_identities("demo-1", tmp_path / "s", None)
+    leaf = own_leaf(tmp_path)
+    fresh = Keeper(authority, places, HOUR, clock, leaf)
+    fresh.refresh()
+    first = leaf.current()
+    leaf.path.parent.chmod(0o755)  # in which nothing secret is put
+    clock.now = NOW + HOUR * 0.7
+    fresh.refresh()
+    second = leaf.current()
+    assert second.not_after > first.not_after
+    assert tls.load_bundle(leaf.path) == first
+    leaf.path.parent.chmod(0o700)
+    fresh.refresh()
+    assert leaf.current() == second, "it isn't due again"
+    clock.now += HOUR * 0.7
+    fresh.refresh()
+    assert tls.load_bundle(leaf.path) == leaf.current() != second
+
+
 def test_an_identity_that_slept_through_a_roll_is_made_anew(tmp_path: Path) -> None:
     clock = Clock()
     authority = Authority.open(tmp_path / "s" / "ca", "demo-1", NOW)
     authority.set_leaf_life(HOUR / 4, NOW)
     places = embedded_identities("demo-1", tmp_path / "s", tmp_path / "o")
-    fresh = Keeper(authority, places, HOUR * 24, clock)
+    fresh = Keeper(authority, places, HOUR * 24, clock, own_leaf(tmp_path))
     fresh.refresh()
     first = {path: path.read_bytes() for path in places}
     authority.begin_roll(clock.now)
