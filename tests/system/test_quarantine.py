@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from onnx import helper
 
 import eais
 from eais.errors import EaisError
@@ -143,17 +144,21 @@ def test_a_model_that_kills_when_it_runs_is_quarantined_after_two(
 class Callers:
     """Threads that call without pause until told to end; every answer is checked."""
 
-    def __init__(self, session: eais.InferenceSession, count: int) -> None:
+    def __init__(self, session: eais.InferenceSession, count: int, size: int = 2) -> None:
         self._session = session
+        self._size = size
         self._over = threading.Event()
         self._threads = ThreadPoolExecutor(count)
         self._calls = [self._threads.submit(self._call, n) for n in range(count)]
 
     def _call(self, number: int) -> int:
-        x = np.array([number, -1], np.float32)
+        x = np.full(self._size, number, np.float32)
+        x[-1] = -1
         answers = 0
         while not self._over.is_set():
-            assert self._session.run(None, {"x": x})[0].tolist() == [number, 0]
+            (y,) = self._session.run(None, {"x": x})
+            assert y.shape == x.shape
+            assert (y[0], y[-2], y[-1]) == (number, number, 0)
             answers += 1
         return answers
 
@@ -181,13 +186,25 @@ def test_innocents_lose_nothing_beside_a_crasher(stack: Stack, two: pool_pb2.Ins
     assert incarnation(stack, two) <= before + 3
 
 
-@pytest.mark.parametrize("kind", ["one", "two"])
+def any_length() -> bytes:
+    """y = max(x, 0), of as many numbers as there are."""
+    node = helper.make_node("Relu", ["x"], ["y"])
+    dims = models.info("x", dims=["n"]), models.info("y", dims=["n"])
+    return models.model(node, inputs=[dims[0]], outputs=[dims[1]])
+
+
+@pytest.mark.parametrize(
+    ("kind", "size"),
+    [("one", 2), ("two", 2), ("two", 1 << 20)],
+    ids=["alone", "beside others", "in pieces"],
+)
 def test_kills_from_outside_condemn_nobody(
-    stack: Stack, kind: str, request: pytest.FixtureRequest
+    stack: Stack, kind: str, size: int, request: pytest.FixtureRequest
 ) -> None:
+    """Of workers that run, that take a call's pieces in, or are amid a reply in pieces."""
     made = request.getfixturevalue(kind)
-    with eais.InferenceSession(models.relu()) as innocent:
-        callers = Callers(innocent, 2)
+    with eais.InferenceSession(any_length()) as innocent:
+        callers = Callers(innocent, 2, size)
         try:
             for _ in range(5):
                 replace_worker(stack, made)

@@ -44,6 +44,7 @@ def test_counts_are_durable_before_anything_is_said(bench: Bench) -> None:
 def test_a_kept_session_that_kills_twice_while_it_loads_is_forgotten(bench: Bench) -> None:
     worker = bench.serving("a")[0]
     dies(bench, worker, KILL)
+    found: list[do.Action] = []
     for _ in range(2):
         bench.after(6.0)
         bench.spare()
@@ -118,6 +119,7 @@ def test_a_load_that_ends_workers_by_exit_codes_is_given_up_and_not_condemned(
 ) -> None:
     bench.serving()
     bench.tell(on.LoadAsked(EI, "a", "model-a"))
+    found: list[do.Action] = []
     for _ in range(5):
         found = dies(bench, seated_loading(bench), 0, code=3, loading="a")
     refused = failure(found, do.RefuseSession)
