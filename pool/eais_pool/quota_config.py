@@ -17,23 +17,24 @@ from eais.device_type import WHOLE_MILLI, DeviceKind
 from eais.errors import ConfigError
 from eais.identity import Identity
 from eais.toml_file import TomlFile
-from eais_pool.brain.quotas import INSTANCES, Quotas
+from eais_pool.brain.quotas import INSTANCES, OPERATIONS, Quotas
 
-DEFAULT_INSTANCES = 1000
+DEFAULTS = {INSTANCES: 1000, OPERATIONS: 100_000}
 UNLIMITED = "unlimited"
 _KINDS = tuple(kind.value for kind in DeviceKind)
-_KEYS = (INSTANCES, *_KINDS)
+_COUNTS = (INSTANCES, OPERATIONS)
+_KEYS = (*_COUNTS, *_KINDS)
 _TENANTS = "tenants"
 _MOST = 1 << 53
 
 
 def read_quotas(file: TomlFile | None) -> Quotas:
-    """What the file says, or the defaults: `DEFAULT_INSTANCES`, devices unlimited.
+    """What the file says, or `DEFAULTS`; devices are unlimited then.
 
     Raises:
         ConfigError: CONFIG, a key is unknown or its value no limit; the place is named.
     """
-    default: dict[str, int | None] = {INSTANCES: DEFAULT_INSTANCES}
+    default: dict[str, int | None] = {**DEFAULTS}
     if file is None:
         return Quotas(_set(default))
     file.check_known(("quota",), (*_KEYS, _TENANTS))
@@ -74,9 +75,9 @@ def _limit(key: str, value: object) -> int | None:
     """One limit; ValueError says what is wrong with it."""
     if value == UNLIMITED:
         return None
-    whole = value if key == INSTANCES else _milli(value)
+    whole = value if key in _COUNTS else _milli(value)
     if type(whole) is not int or not 0 <= whole <= _MOST:
-        want = "a number of instances" if key == INSTANCES else "devices in eighths, such as 1.5"
+        want = f"a number of {key}" if key in _COUNTS else "devices in eighths, such as 1.5"
         raise ValueError(f'{str(value)[:80]!r}: must be {want}, or "{UNLIMITED}"')
     return whole
 

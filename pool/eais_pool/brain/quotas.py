@@ -13,15 +13,17 @@ from eais.device_type import DeviceKind, DeviceType
 from eais.errors import EaisError, make_error
 from eais.instance import InstanceState
 from eais.share import ShareState
-from eais_pool.brain.records import LeasePhase, LeaseRecord
+from eais_pool.brain.records import LeasePhase, LeaseRecord, OpVerb
 from eais_pool.brain.state import PoolState
 
 INSTANCES = "instances"
+OPERATIONS = "operations"
+_GIVING_BACK = (OpVerb.STOP, OpVerb.DETACH, OpVerb.DELETE)
 
 
 @dataclass(frozen=True, slots=True)
 class Quotas:
-    """What tenants may have: `instances`, and milli-devices by kind; unnamed is unlimited.
+    """What tenants may have: instances, operations, milli-devices by kind; unnamed is unlimited.
 
     Attributes:
         default: every tenant's.
@@ -79,6 +81,22 @@ def check_create(quotas: Quotas, state: PoolState, tenant: str) -> None:
         if used + 1 > limit:
             text = f"a tenant's quota is {limit} instances here, and {used} are there"
             raise _quota(text, INSTANCES, used, 1, limit, hint="delete one")
+
+
+def check_operation(quotas: Quotas, state: PoolState, tenant: str, verb: OpVerb) -> None:
+    """`RemoteError` QUOTA if too many of the tenant's operations are remembered for a new one.
+
+    What gives something back may be done twice as often: it is needed most when all is full.
+    """
+    quota = quotas.of(tenant).get(OPERATIONS)
+    limit = None if quota is None else quota * (2 if verb in _GIVING_BACK else 1)
+    if limit is not None and len(state.ops) >= limit:
+        used = sum(owner == tenant for owner, _ in state.ops)
+        if used + 1 > limit:
+            text = (
+                f"a tenant's quota is {limit} operations in a day here, and {used} were asked for"
+            )
+            raise _quota(text, OPERATIONS, used, 1, limit, hint="later")
 
 
 def check_start(

@@ -17,7 +17,7 @@ from eais_pool.brain.draft import Draft
 from eais_pool.brain.events import OpRequested
 from eais_pool.brain.grants import close, send_grant, unbind, wind_up
 from eais_pool.brain.placing import reserve
-from eais_pool.brain.quotas import check_create
+from eais_pool.brain.quotas import check_create, check_operation
 from eais_pool.brain.records import InstanceRecord, OpRecord, OpVerb, Undo
 from eais_pool.brain.settings import Settings
 from eais_pool.policy import Policy
@@ -52,6 +52,7 @@ class Verbs:
         _check_op_id(event.op_id)
         known = draft.state.ops.get((event.tenant, event.op_id))
         if known is None:
+            check_operation(self._settings.quotas, draft.state, event.tenant, event.verb)
             self._by_verb[event.verb](draft, event)
         elif known.params != event.params:
             raise UsageError(

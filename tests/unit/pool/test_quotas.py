@@ -13,7 +13,7 @@ import pytest
 from eais.errors import ConfigError, RemoteError
 from eais.instance import InstanceState
 from eais.toml_file import TomlFile
-from eais_pool.brain.events import HostLost, OpRequested
+from eais_pool.brain.events import HostLost, OpRequested, Tick
 from eais_pool.brain.quotas import Quotas
 from eais_pool.brain.reactor import Reactor
 from eais_pool.brain.records import OpVerb
@@ -210,6 +210,49 @@ def test_a_lowered_quota_takes_nothing_away() -> None:
     assert refused(made)["used"] == "2000"
 
 
+# Operations
+
+
+def test_so_many_operations_are_remembered_and_no_more() -> None:
+    made = pool({"operations": 4}, free={"operations": None})
+    first = made.attached("cpu.1")
+    for _ in range(3):
+        made.ask("create", type="cpu.1")
+        made.view()
+    for verb in ("create", "attach"):
+        made.ask(verb, type="cpu.1")
+        assert refused(made) == {"quota": "operations", "used": "4", "asked": "1", "limit": "4"}
+    made.ask("start", first.id)
+    assert refused(made)["quota"] == "operations"
+    made.ask("create", type="cpu.1", tenant="free")
+    made.view()
+
+
+def test_what_gives_back_is_let_through_a_while_longer() -> None:
+    made = pool({"operations": 1})
+    first = made.attached("cpu.1")
+    made.ask("detach", first.id)
+    made.deliver()
+    assert made.view().state is InstanceState.DELETED
+    made.ask("detach", first.id)
+    assert refused(made)["limit"] == "2"
+
+
+def test_a_day_later_there_is_room_again() -> None:
+    made = pool({"operations": 1})
+    made.ask("create", type="cpu.1", op=op_id(77))
+    made.view()
+    made.ask("create", type="cpu.1", op=op_id(77))
+    made.view()
+    made.ask("create", type="cpu.1")
+    assert refused(made)["quota"] == "operations"
+    made.shell.now += SETTINGS.answer_kept_s + 1
+    made.shell.feed(Tick(frozenset({"h1"})))
+    made.ask("create", type="cpu.1")
+    assert made.view().state is InstanceState.BINDABLE
+    made.end()
+
+
 # Several at once
 
 
@@ -266,6 +309,7 @@ def test_the_file_says_devices_and_the_brain_hears_milli_devices(tmp_path: Path)
         """
         [quota]
         instances = 20
+        operations = "unlimited"
         gpu = 1.5
         cpu = 8
         [quota.tenants.acme]
@@ -280,12 +324,12 @@ def test_the_file_says_devices_and_the_brain_hears_milli_devices(tmp_path: Path)
     assert quotas.of("acme.two") == {"instances": 20, "gpu": 1500, "cpu": 8000, "npu": 0}
 
 
-def test_without_a_word_a_tenant_has_a_thousand_instances() -> None:
-    assert read_quotas(None).of("any") == {"instances": 1000}
+def test_without_a_word_counts_are_bounded_and_devices_are_not() -> None:
+    assert read_quotas(None).of("any") == {"instances": 1000, "operations": 100_000}
 
 
 def test_the_default_can_be_lifted(tmp_path: Path) -> None:
-    assert read(tmp_path, '[quota]\ninstances = "unlimited"\n').of("any") == {}
+    assert read(tmp_path, '[quota]\ninstances = "unlimited"\n').of("any") == {"operations": 100_000}
 
 
 @pytest.mark.parametrize(
