@@ -4,7 +4,7 @@ Four measurements of one cpu.1 instance and a model of a few ms: one caller at a
 callers at a time (its peak); an open loop of ten times the peak; and an open loop of one
 front-end a twentieth of the peak, alone and beside another front-end that asks for fifty times
 as much. Load comes from processes of their own that don't use the client library (`load.py`),
-so what is measured is the worker. On a machine with two cores they and the worker share them.
+so what is measured is the worker. They keep off its core, if there is another.
 
 `--json` prints one object on one line, whose keys are: peak_per_s; goodput_per_s (answers
 a second at ten times the peak) and goodput_share (of the peak); unloaded_p50_ms,
@@ -66,18 +66,30 @@ class Stand:
     ) -> subprocess.Popen[str]:
         """Begin to load the worker as the front-end `name`."""
         spec = replace(
-            self.target, bundle=self.bundle(name), callers=callers, rate=rate, seconds=seconds
+            self.target,
+            bundle=self.bundle(name),
+            callers=callers,
+            rate=rate,
+            seconds=seconds,
+            cores=self.other_cores(),
         )
         argv = [sys.executable, "-m", "benchmarks.overload.load", json.dumps(asdict(spec))]
         return subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
 
     def memory_mib(self) -> float:
         """Resident memory of the worker."""
-        worker = titled(self.stack.supervisor.pid, f"eais-worker {self.target.instance}")
-        if worker is None:
-            raise RuntimeError("the worker is gone")
-        pages = int(Path(f"/proc/{worker.pid}/statm").read_text().split()[1])
+        pages = int(Path(f"/proc/{self._worker()}/statm").read_text().split()[1])
         return round(pages * os.sysconf("SC_PAGE_SIZE") / (1 << 20), 1)
+
+    def other_cores(self) -> tuple[int, ...]:
+        """Cores that the worker doesn't run on; none if there are no others."""
+        return tuple(sorted(os.sched_getaffinity(0) - os.sched_getaffinity(self._worker())))
+
+    def _worker(self) -> int:
+        found = titled(self.stack.supervisor.pid, f"eais-worker {self.target.instance}")
+        if found is None:
+            raise RuntimeError("the worker is gone")
+        return found.pid
 
 
 def outcome(process: subprocess.Popen[str]) -> Outcome:

@@ -10,6 +10,7 @@ is the worker. A refused call is counted, and not sent again.
 from __future__ import annotations
 
 import json
+import os
 import sys
 import threading
 import time
@@ -39,6 +40,7 @@ class Spec:
         callers: of a closed loop; 0: an open loop of
         rate: calls a second, evenly spaced.
         warm_s, seconds: what is sent in `warm_s` isn't counted.
+        cores: to run on; none: any.
     """
 
     address: str
@@ -51,6 +53,7 @@ class Spec:
     rate: float
     warm_s: float
     seconds: float
+    cores: tuple[int, ...] = ()
 
 
 @dataclass(slots=True)
@@ -163,7 +166,10 @@ class Source:
 
 def main() -> None:
     """Run the spec of the command line."""
-    print(json.dumps(asdict(Source(Spec(**json.loads(sys.argv[1]))).run())))
+    spec = Spec(**json.loads(sys.argv[1]))
+    if spec.cores:
+        os.sched_setaffinity(0, spec.cores)
+    print(json.dumps(asdict(Source(spec).run())))
 
 
 if __name__ == "__main__":
