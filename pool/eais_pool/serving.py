@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
@@ -288,6 +289,10 @@ class Manager:
         # What is there is right, unless a port or a bit is another: a full disk is no matter then.
         if not path.exists() or path.read_bytes() != data:
             files.replace_file(path, data)
+            return
+        # Whoever started this manager waits for the file to be newer than the start.
+        with contextlib.suppress(OSError):
+            os.utime(path)
 
     def _spawn(self, name: str, work: Coroutine[object, object, None]) -> None:
         self._tasks.append(asyncio.create_task(work, name=name))

@@ -118,6 +118,19 @@ def test_nobody_who_reads_is_no_failure(user: Terminal) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_up_after_all_was_killed(stranger: Terminal) -> None:
+    assert stranger.run("pool", "up", "--no-listener").returncode == 0
+    supervisor = LocalProcesses().supervisor_of(stranger.pools / "local")
+    assert supervisor is not None
+    held = family(supervisor.pid)
+    for process in held:
+        process.kill()
+    eventually(lambda: still_running(held) == 0 or None, "all has ended")
+    again = stranger.run("pool", "up", "--no-listener")
+    assert (again.returncode, again.stderr) == (0, "")
+    assert stranger.run("pool", "down").returncode == 0
+
+
 def test_two_ups_at_once_bring_up_one_pool(stranger: Terminal) -> None:
     both = [stranger.start("pool", "up", "-o", "json") for _ in range(2)]
     said = [process.communicate(timeout=60) for process in both]
