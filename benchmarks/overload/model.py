@@ -9,7 +9,7 @@ from eais.rpc.v1 import value_pb2
 from eais.value import Deferred, encode_value
 
 _SIDE = 320
-_STEPS = 4
+_STEPS = 6
 
 
 def model() -> bytes:
