@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 import pytest
 
 from eais.deadline import NEVER, Deadline
@@ -17,6 +19,11 @@ class Held:
         self.slept: list[float] = []
         self.patience = Patience(deadline, 30.0, lambda: self.now, self._sleep, lambda: 0.5)
 
+    def wait_for_ever(self, error: EaisError) -> NoReturn:
+        """Have one refusal after the other."""
+        while True:
+            self.patience.wait(error)
+
     def _sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
         self.now += seconds
@@ -29,8 +36,7 @@ def busy(push_back_ms: int) -> EaisError:
 def test_a_listener_without_room_is_asked_again_when_it_says_until_patience_ends() -> None:
     held = Held()
     with pytest.raises(EaisError) as caught:
-        while True:
-            held.patience.wait(busy(2000))
+        held.wait_for_ever(busy(2000))
     assert caught.value.reason == "BUSY"
     assert len(held.slept) > MAX_ATTEMPTS
     assert min(held.slept) >= 2.0
