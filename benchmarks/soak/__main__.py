@@ -41,6 +41,7 @@ from tests.system.stack import Stack, embedded_pool
 CONFIG = """
 [listener]
 cpu_cores = 6
+spares = 2
 session_idle_s = 1
 store_limit_bytes = 8388608
 """
@@ -69,6 +70,7 @@ class Soak:
         gentle_s = time.monotonic() + seconds / 2
         works: dict[str, tuple[Callable[[], None], float]] = {
             "lives": (self.doings.one_life, 0.0),
+            "other_lives": (self.doings.one_life, 0.0),
             "sessions": (lambda: self.doings.one_session(self.steady), 0.05),
             "kills": (lambda: self.doings.kill(f"eais-worker {self.killed}"), KILL_WORKER_EVERY_S),
         }

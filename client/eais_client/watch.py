@@ -154,7 +154,10 @@ class GrpcWatch:
 
     def _reports(self, told: dict[str, Load]) -> Iterator[pool_pb2.WatchUp]:
         """The load of each attachment that had calls since it was last told."""
-        for load in self._events.loads():
+        loads = self._events.loads()
+        for gone in told.keys() - {load.instance for load in loads}:
+            del told[gone]
+        for load in loads:
             if told.get(load.instance, Load(load.instance, 0, 0)) != load:
                 told[load.instance] = load
                 up = pool_pb2.FrontEndLoad(

@@ -111,22 +111,36 @@ def test_what_stays_is_flat() -> None:
     assert shortcomings(samples(0), AT_REST, AT_REST) == []
 
 
+def heavier(kib: int, role: str = "listener") -> Census:
+    use = AT_REST.roles[role]
+    grown = replace(use, uss_kib=(use.uss_kib or 0) + kib)
+    return replace(AT_REST, roles={**AT_REST.roles, role: grown})
+
+
 def test_memory_that_grows_with_the_calls_is_not() -> None:
-    [said] = shortcomings(samples(100), AT_REST, AT_REST)
-    assert said.startswith("listener: memory grew by 5900 KiB (5900 to 5900), 2048 are allowed")
+    [said] = shortcomings(samples(500), AT_REST, heavier(29_500))
+    assert said.startswith("listener: memory grew by 29500 KiB (29500 to 29500), 16384 are allowed")
+
+
+def test_memory_that_load_alone_takes_is() -> None:
+    assert shortcomings(samples(500), AT_REST, heavier(1000)) == []
+
+
+def test_memory_of_a_caller_that_is_gone_at_rest_is_judged_by_its_line() -> None:
+    without = replace(AT_REST, roles={})
+    assert len(shortcomings(samples(500), without, without)) == 1
 
 
 def test_more_is_allowed_for_more_calls() -> None:
-    many = samples(100, calls=20_000)
-    assert allowed_kib("listener", many[0], many[-1]) == pytest.approx(59 * 20_000 * 1024 / 1e5)
-    assert shortcomings(many, AT_REST, AT_REST) == []
+    many = samples(500, calls=50_000)
+    assert allowed_kib("listener", many[0], many[-1]) == pytest.approx(59 * 50_000 * 1024 / 1e5)
+    assert shortcomings(many, AT_REST, heavier(29_500)) == []
 
 
 def test_the_manager_remembers_attaches_for_a_day() -> None:
-    made = [replace(one, attaches=one.attaches * 100) for one in samples(100, "manager")]
-    assert shortcomings(made, AT_REST, AT_REST) == []
-    made = [replace(one, attaches=one.attaches * 100) for one in samples(2000, "manager")]
-    assert shortcomings(made, AT_REST, AT_REST) != []
+    for kib, flat in ((1000, True), (1300, False)):
+        made = [replace(one, attaches=one.attaches * 100) for one in samples(kib, "manager")]
+        assert (shortcomings(made, AT_REST, heavier(kib * 59, "manager")) == []) == flat
 
 
 def test_another_process_in_the_role_has_a_line_of_its_own() -> None:
@@ -145,7 +159,7 @@ def more_sockets(census: Census) -> Census:
 
 
 def more_threads(census: Census) -> Census:
-    use = replace(census.roles["manager"], threads=9)
+    use = replace(census.roles["manager"], threads=8 + 5)
     return replace(census, roles={**census.roles, "manager": use})
 
 

@@ -330,6 +330,15 @@ def test_load_goes_up_when_it_changed(served: Rig) -> None:
     assert 0 <= cpu_load() <= 1
 
 
+def test_what_is_detached_is_forgotten(served: Rig) -> None:
+    made = Peer(served.dialer(), Address("127.0.0.1", 1, "x"), verbs.POOL_GREET, "X")
+    watch = GrpcWatch(made, Told(), lambda: 0.0)
+    watch.close()
+    memory = {"ei-gone": Load("ei-gone", 0, 9)}
+    assert len(list(watch._reports(memory))) == 1
+    assert list(memory) == ["ei-1"]
+
+
 FORKS = """
 import os, sys
 from eais import tls
