@@ -1,4 +1,4 @@
-"""One identity's key and leaf, on disk and in a channel or server.
+"""One identity's key and leaf, on disk.
 
 A `Bundle` is a private key, its leaf and the pool's CA certificates: all that one end of a
 connection needs. On disk it is one file, so that no crash can part a key from its leaf.
@@ -11,11 +11,10 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -26,9 +25,6 @@ from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from eais import files
 from eais.errors import IdentityError
 from eais.identity import Identity, identity_of_leaf
-
-if TYPE_CHECKING:
-    import grpc
 
 _log = logging.getLogger(__name__)
 
@@ -309,7 +305,7 @@ def check_validity(bundle: Bundle, now: datetime, grace: timedelta = CLOCK_SKEW)
 class LeafFile:
     """One identity's file, read again when it has changed.
 
-    Give `current` to `server_credentials`: it costs a stat when nothing changed.
+    Give `current` to `eais.credentials.server_credentials`: it costs a stat when nothing changed.
     """
 
     def __init__(self, path: Path) -> None:
@@ -372,77 +368,3 @@ class OwnLeaf:
             self._unwritten = bundle
         else:
             self._unwritten = None
-
-
-def client_credentials(bundle: Bundle) -> grpc.ChannelCredentials:
-    """What a channel is made with: shows the leaf, trusts the pool's CA alone.
-
-    Python's channels can't change their leaf: after a renewal, make a new channel.
-    """
-    import grpc
-
-    return grpc.ssl_channel_credentials(bundle.ca_pem, bundle.key_pem, bundle.leaf_pem)
-
-
-def server_credentials(
-    fetch: Callable[[], Bundle], refused: Callable[[IdentityError], None] | None = None
-) -> grpc.ServerCredentials:
-    """What **one** port of a `grpc` or `grpc.aio` server is made with; clients must show a leaf.
-
-    `fetch` is asked at each handshake, on a thread of gRPC's; a bundle that differs from the
-    last serves handshakes from then on. When it raises IdentityError the last good bundle
-    stays, and `refused` is told once for each fault (default: a line in the log). gRPC hands
-    the first configuration to one port alone: make new credentials for each port, and for
-    each attempt to open one.
-
-    Raises:
-        IdentityError: what the first `fetch` raised.
-    """
-    import grpc
-
-    source = _BundleSource(fetch, refused or _log_refused)
-    changed = cast("Callable[[], grpc.ServerCertificateConfiguration]", source.changed)
-    return grpc.dynamic_ssl_server_credentials(
-        _server_configuration(source.held), changed, require_client_authentication=True
-    )
-
-
-class _BundleSource:
-    """Tells gRPC of a new bundle once; serialised by gRPC's own lock around the handshake."""
-
-    def __init__(
-        self, fetch: Callable[[], Bundle], refused: Callable[[IdentityError], None]
-    ) -> None:
-        self._fetch = fetch
-        self._refused = refused
-        self._fault = ""
-        self.held = fetch()
-
-    def changed(self) -> grpc.ServerCertificateConfiguration | None:
-        try:
-            bundle = self._fetch()
-        except IdentityError as error:
-            self._tell(error)
-            return None
-        self._fault = ""
-        if bundle == self.held:
-            return None
-        self.held = bundle
-        return _server_configuration(bundle)
-
-    def _tell(self, error: IdentityError) -> None:
-        if str(error) != self._fault:
-            self._fault = str(error)
-            self._refused(error)
-
-
-def _log_refused(error: IdentityError) -> None:
-    _log.error("the old identity is kept: %s", error)
-
-
-def _server_configuration(bundle: Bundle) -> grpc.ServerCertificateConfiguration:
-    import grpc
-
-    return grpc.ssl_server_certificate_configuration(
-        [(bundle.key_pem, bundle.leaf_pem)], bundle.ca_pem
-    )

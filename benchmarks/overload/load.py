@@ -23,6 +23,7 @@ import grpc
 
 from benchmarks.overload.model import inputs
 from eais import channel, tls
+from eais.credentials import client_credentials
 from eais.rpc import client, verbs
 from eais.rpc.hello import hello
 from eais.rpc.v1 import worker_pb2
@@ -87,7 +88,7 @@ class Source:
         """Send for as long as the spec says, and wait for the last answers."""
         bundle = tls.load_bundle(Path(self._spec.bundle))
         options = channel.client_options(self._spec.server_name)
-        credentials = tls.client_credentials(bundle)
+        credentials = client_credentials(bundle)
         with grpc.secure_channel(self._spec.address, credentials, options) as line:
             stream = client.stream(line, verbs.WORKER_STREAM, self._messages())
             for message in stream:

@@ -20,6 +20,7 @@ import grpc
 from google.protobuf.message import Message
 
 from eais import channel as tuning
+from eais.credentials import client_credentials
 from eais.deadline import NEVER, Deadline
 from eais.errors import DeadlineExceeded, IdentityError, Unavailable, UsageError
 from eais.identity import Identity, Role
@@ -27,7 +28,7 @@ from eais.rpc import client
 from eais.rpc.hello import check_version, hello
 from eais.rpc.v1 import common_pb2
 from eais.rpc.verbs import Verb
-from eais.tls import Bundle, LeafFile, check_validity, client_credentials
+from eais.tls import Bundle, LeafFile, check_validity
 from eais_client.instances import Address
 
 Req = TypeVar("Req", bound=Message)

@@ -20,6 +20,7 @@ import grpc.aio as aio
 from eais import files, tls
 from eais.bind_fault import cannot_bind
 from eais.channel import LINE_KEEPALIVE, SERVER_KEEPALIVE, Keepalive, server_options
+from eais.credentials import server_credentials
 from eais.errors import Unavailable
 from eais.identity import Identity
 from eais.ports import to_try
@@ -265,7 +266,7 @@ class Manager:
             server.add_generic_rpc_handlers(generic_handlers(self.place.pool, bindings))
             try:
                 got = server.add_secure_port(
-                    f"{address}:{wanted}", tls.server_credentials(self._own_leaf.current)
+                    f"{address}:{wanted}", server_credentials(self._own_leaf.current)
                 )
             except RuntimeError as error:
                 log.warning("port %d of %s can't be had: %s", wanted, address, error)

@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 import grpc
 
 from eais import channel, tls
+from eais.credentials import client_credentials
 from eais.errors import EaisError
 from eais.identity import Identity
 from eais.rpc import client, verbs
@@ -85,7 +86,7 @@ class Stack:
         if bundle is None:
             made = grpc.ssl_channel_credentials(root_certificates=self.authority.ca_pem)
         else:
-            made = tls.client_credentials(bundle)
+            made = client_credentials(bundle)
         target = f"{endpoint.address}:{endpoint.port}"
         return grpc.secure_channel(target, made, channel.client_options(endpoint.server_name))
 

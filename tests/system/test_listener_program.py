@@ -22,6 +22,7 @@ import grpc.aio
 import pytest
 
 from eais import channel, tls
+from eais.credentials import client_credentials
 from eais.identity import Identity
 from eais.rpc.client import acall
 from eais.rpc.v1 import hosts_pb2, listener_pb2
@@ -85,7 +86,7 @@ class Site:
         bundle = self.authority.bundle(FRONTEND, datetime.now(UTC))
         line = grpc.aio.secure_channel(
             f"{plane.address}:{plane.port}",
-            tls.client_credentials(bundle),
+            client_credentials(bundle),
             options=channel.client_options(plane.server_name),
         )
         try:

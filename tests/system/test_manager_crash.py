@@ -25,6 +25,7 @@ import pytest
 
 from eais import tls
 from eais.channel import client_options
+from eais.credentials import client_credentials
 from eais.errors import Unavailable
 from eais.rpc import verbs
 from eais.rpc.client import acall
@@ -103,7 +104,7 @@ class Pool:
         place = json.loads(place_text)
         pool = json.loads(self.ready_file.read_text())["pool"]
         options = client_options(f"local.listener.{pool}.internal")
-        credentials = tls.client_credentials(self.owner("operator.pem"))
+        credentials = client_credentials(self.owner("operator.pem"))
         target = f"{place['address']}:{place['management_port']}"
         async with aio.secure_channel(target, credentials, options) as channel:
             status = await acall(

@@ -13,6 +13,7 @@ import grpc.aio as aio
 
 from eais import tls
 from eais.channel import client_options
+from eais.credentials import client_credentials
 from eais.errors import EaisError
 from eais.identity import Identity
 from eais.rpc import verbs
@@ -34,7 +35,7 @@ def dial(ready_file: Path, plane: str, bundle: tls.Bundle) -> aio.Channel:
     endpoint = json.loads(ready_file.read_text())[plane]
     target = f"{endpoint['address']}:{endpoint['port']}"
     options = client_options(endpoint["server_name"])
-    return aio.secure_channel(target, tls.client_credentials(bundle), options)
+    return aio.secure_channel(target, client_credentials(bundle), options)
 
 
 class WireHost:

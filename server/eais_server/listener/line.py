@@ -11,6 +11,7 @@ import grpc.aio
 from google.protobuf.message import Message
 
 from eais import channel, tls
+from eais.credentials import client_credentials
 from eais.errors import make_error
 from eais.rpc.client import acall, astream
 from eais.rpc.hello import check_version, hello
@@ -43,7 +44,7 @@ class Line:
         self.bundle = bundle
         self._channel = grpc.aio.secure_channel(
             f"{place.address}:{place.port}",
-            tls.client_credentials(bundle),
+            client_credentials(bundle),
             options=channel.client_options(place.server_name, channel.LINE_KEEPALIVE),
         )
         self._unsent: _Unsent = asyncio.Queue(_UNREAD_REPORTS)

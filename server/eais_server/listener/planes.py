@@ -12,6 +12,7 @@ import grpc.aio
 
 from eais import channel, tls
 from eais.bind_fault import cannot_bind
+from eais.credentials import server_credentials
 from eais.ports import to_try
 from eais.rpc.server import Binding, generic_handlers
 from eais_server.listener.place import Place, load_place, save_place
@@ -77,7 +78,7 @@ def _bind(
     handlers = generic_handlers(pool, bindings)
     for wanted in to_try(fixed, kept):
         # New ones for each attempt: gRPC gives their first configuration to one port alone.
-        credentials = tls.server_credentials(identity)
+        credentials = server_credentials(identity)
         server = grpc.aio.server(options=channel.server_options())
         server.add_generic_rpc_handlers(handlers)
         try:

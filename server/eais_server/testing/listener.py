@@ -24,6 +24,7 @@ from typing import Any, Final
 import grpc.aio
 
 from eais import channel, tls
+from eais.credentials import server_credentials
 from eais.identity import Identity
 from eais.rpc.hello import hello_reply
 from eais.rpc.server import Binding, Caller, generic_handlers, stream, unary
@@ -201,7 +202,7 @@ class FakeManager:
         ]
         self._server = grpc.aio.server(options=channel.server_options(channel.LINE_KEEPALIVE))
         self._server.add_generic_rpc_handlers(generic_handlers(self._pool, bindings))
-        credentials = tls.server_credentials(lambda: self.identity)
+        credentials = server_credentials(lambda: self.identity)
         port = self._server.add_secure_port("127.0.0.1:0", credentials)
         await self._server.start()
         self._say_where(pool_file, port)

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import grpc.aio
 
 from eais import channel, tls
+from eais.credentials import client_credentials
 from eais.identity import Identity
 from eais.notify import Notifier
 from eais.rpc.client import acall
@@ -175,7 +176,7 @@ class ListenerBench:
         bundle = self.bundle(who or Identity.frontend(POOL, "acme", "box"))
         options = channel.client_options(f"local.listener.{POOL}.internal")
         line = grpc.aio.secure_channel(
-            f"{place.address}:{port}", tls.client_credentials(bundle), options=options
+            f"{place.address}:{port}", client_credentials(bundle), options=options
         )
         try:
             yield line

@@ -12,6 +12,7 @@ import grpc.aio
 
 from eais import tls
 from eais.channel import server_options
+from eais.credentials import server_credentials
 from eais.errors import EaisError, make_error
 from eais.rpc import verbs
 from eais.rpc.server import generic_handlers, stream
@@ -57,7 +58,7 @@ class Adoption:
         server.add_generic_rpc_handlers(
             generic_handlers(pool, [stream(verbs.WORKER_STREAM, self.plane.stream)])
         )
-        credentials = tls.server_credentials(lambda: self.bundle)
+        credentials = server_credentials(lambda: self.bundle)
         host = f"[{address}]" if ":" in address else address
         try:
             self.port = server.add_secure_port(f"{host}:{port}", credentials)

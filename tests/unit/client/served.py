@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import grpc.aio
 
 from eais import channel, tls
+from eais.credentials import server_credentials
 from eais.errors import EaisError
 from eais.identity import Identity
 from eais.rpc import server
@@ -58,7 +59,7 @@ class Rig:
     ) -> Address:
         served = grpc.aio.server(options=channel.server_options())
         served.add_generic_rpc_handlers(server.generic_handlers(POOL, bindings))
-        bound = served.add_secure_port(f"127.0.0.1:{port}", tls.server_credentials(lambda: own))
+        bound = served.add_secure_port(f"127.0.0.1:{port}", server_credentials(lambda: own))
         await served.start()
         self.servers.append(served)
         return Address("127.0.0.1", bound, str(own.identity.dns_name))

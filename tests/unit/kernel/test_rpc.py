@@ -14,6 +14,7 @@ import grpc.aio
 import pytest
 
 from eais import channel, tls
+from eais.credentials import client_credentials, server_credentials
 from eais.errors import EaisError, UsageError
 from eais.identity import Identity
 from eais.rpc import client, server, verbs
@@ -45,7 +46,7 @@ class Wire:
         )
         return grpc.aio.secure_channel(
             f"127.0.0.1:{self.port}",
-            tls.client_credentials(bundle),
+            client_credentials(bundle),
             channel.client_options(f"manager.{POOL}.internal"),
         )
 
@@ -87,7 +88,7 @@ def over_the_wire(tmp_path: Path, body: Callable[[Wire], Awaitable[Any]]) -> Any
         own = authority.bundle(Identity.manager(POOL), now)
         served = grpc.aio.server(options=channel.server_options())
         served.add_generic_rpc_handlers(server.generic_handlers(POOL, BINDINGS))
-        port = served.add_secure_port("127.0.0.1:0", tls.server_credentials(lambda: own))
+        port = served.add_secure_port("127.0.0.1:0", server_credentials(lambda: own))
         await served.start()
         try:
             return await body(Wire(authority, port))

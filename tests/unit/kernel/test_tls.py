@@ -16,6 +16,7 @@ from grpc.experimental import session_cache  # type: ignore[attr-defined]  # not
 
 from eais import tls
 from eais.channel import client_options
+from eais.credentials import client_credentials, server_credentials
 from eais.errors import IdentityError
 from eais.identity import Identity, identity_of_peer
 from eais_pool.authority import Authority
@@ -174,7 +175,7 @@ def ask(
 ) -> tuple[str, str]:
     """(uri or reason, "") as the server sees us, or ("", why) when the channel won't open."""
     channel_options = [*client_options(expected), *options]
-    credentials = tls.client_credentials(bundle)
+    credentials = client_credentials(bundle)
     with grpc.secure_channel(f"127.0.0.1:{port}", credentials, channel_options) as channel:
         try:
             return (unary(channel)(b"", timeout=20).decode(), "")
@@ -220,7 +221,7 @@ def test_a_worker_knows_its_front_end(authority: Authority) -> None:
     async def script(ask: Callable[..., Awaitable[Answer]]) -> None:
         assert await ask(front, name_of(WORKER)) == (FRONTEND.uri, "")
 
-    asyncio.run(on_aio_server(tls.server_credentials(lambda: worker), script))
+    asyncio.run(on_aio_server(server_credentials(lambda: worker), script))
 
 
 def test_clients_that_a_server_refuses(authority: Authority, stranger: Authority) -> None:
@@ -243,13 +244,13 @@ def test_clients_that_a_server_refuses(authority: Authority, stranger: Authority
             assert "refused" not in details, why  # a handshake, not a dead port
         assert await ask(good, name_of(MANAGER)) == (LISTENER.uri, "")
 
-    asyncio.run(on_aio_server(tls.server_credentials(lambda: manager), script))
+    asyncio.run(on_aio_server(server_credentials(lambda: manager), script))
 
 
 def test_a_client_without_a_leaf_is_refused(authority: Authority) -> None:
     manager = authority.bundle(MANAGER, NOW)
     bare = grpc.ssl_channel_credentials(authority.ca_pem)
-    with sync_server(tls.server_credentials(lambda: manager)) as port:
+    with sync_server(server_credentials(lambda: manager)) as port:
         options = client_options(name_of(MANAGER))
         with grpc.secure_channel(f"127.0.0.1:{port}", bare, options) as channel:
             with pytest.raises(grpc.RpcError) as error:
@@ -272,7 +273,7 @@ def test_servers_that_a_client_refuses(
     authority: Authority, identity: Identity, issued: datetime, expected: str, why: str
 ) -> None:
     server = authority.bundle(identity, issued)
-    with sync_server(tls.server_credentials(lambda: server)) as port:
+    with sync_server(server_credentials(lambda: server)) as port:
         answer, details = ask(port, authority.bundle(FRONTEND, NOW), expected)
     assert answer == ""
     assert why in details
@@ -280,7 +281,7 @@ def test_servers_that_a_client_refuses(
 
 def test_a_server_of_another_ca_is_refused(authority: Authority, stranger: Authority) -> None:
     server = stranger.bundle(MANAGER, NOW)
-    with sync_server(tls.server_credentials(lambda: server)) as port:
+    with sync_server(server_credentials(lambda: server)) as port:
         _, details = ask(port, authority.bundle(FRONTEND, NOW), name_of(MANAGER))
     assert "CERTIFICATE_VERIFY_FAILED" in details
 
@@ -288,7 +289,7 @@ def test_a_server_of_another_ca_is_refused(authority: Authority, stranger: Autho
 def test_a_resumed_session_is_nobody(authority: Authority) -> None:
     manager, front = authority.bundle(MANAGER, NOW), authority.bundle(FRONTEND, NOW)
     cache = session_cache.ssl_session_cache_lru(1)
-    with sync_server(tls.server_credentials(lambda: manager)) as port:
+    with sync_server(server_credentials(lambda: manager)) as port:
         answers = [
             ask(port, front, name_of(MANAGER), ("grpc.ssl_session_cache", cache))[0]
             for _ in range(2)
@@ -306,7 +307,7 @@ def test_a_renewed_leaf_serves_new_handshakes_and_a_bad_file_none(
 
     def fresh() -> grpc.ServerCredentials:
         tls.save_bundle(path, stranger.bundle(MANAGER, NOW))
-        return tls.server_credentials(tls.LeafFile(path).current, told.append)
+        return server_credentials(tls.LeafFile(path).current, told.append)
 
     async def script(ask: Callable[..., Awaitable[Answer]]) -> None:
         name = name_of(MANAGER)
@@ -331,4 +332,4 @@ async def _run(script: Script, port: int) -> None:
 
 def test_a_server_does_not_start_without_an_identity(tmp_path: Path) -> None:
     file = tls.LeafFile(tmp_path / "none.pem")
-    assert refusal(lambda: tls.server_credentials(file.current)) == "CERT_MISSING"
+    assert refusal(lambda: server_credentials(file.current)) == "CERT_MISSING"

@@ -20,6 +20,7 @@ from typing import Any
 import grpc
 
 from eais import channel, tls
+from eais.credentials import client_credentials
 from eais.errors import EaisError
 from eais.identity import Identity
 from eais.rpc import client, verbs
@@ -226,7 +227,7 @@ class ClientStream:
         name = Identity.worker(POOL, INSTANCE, 1).dns_name
         assert name is not None
         self._channel = grpc.secure_channel(
-            f"127.0.0.1:{port}", tls.client_credentials(bundle), channel.client_options(name)
+            f"127.0.0.1:{port}", client_credentials(bundle), channel.client_options(name)
         )
         self._requests: queue.SimpleQueue[worker_pb2.ToWorker | None] = queue.SimpleQueue()
         requests: Iterator[worker_pb2.ToWorker] = iter(self._requests.get, None)
