@@ -11,6 +11,17 @@ from eais_pool.brain.quotas import Quotas
 from eais_pool.brain.settings import Settings
 
 
+# What messages to listeners hold, and far more than anybody needs.
+_AT_MOST = {
+    "grant_timeout_s": 86_400,
+    "revoke_grace_s": 86_400,
+    "run_timeout_s": 31_536_000,
+    "answers_kept_h": 8_760,
+    "tick_s": 3_600,
+    "journal_rows": 1 << 31,
+}
+
+
 @dataclass(frozen=True, slots=True)
 class ManagerConfig:
     """All that can be set of a manager; ValueError names what can't be.
@@ -48,6 +59,9 @@ class ManagerConfig:
             raise ValueError(f"answers_kept_h = {self.answers_kept_h}: must be 24 or more")
         if not 1 <= self.leaf_life_h <= 24:
             raise ValueError(f"leaf_life_h = {self.leaf_life_h}: must be 1 to 24")
+        for name, most in _AT_MOST.items():
+            if getattr(self, name) > most:
+                raise ValueError(f"{name} = {getattr(self, name)}: must be {most} or less")
 
     @classmethod
     def for_test(cls) -> ManagerConfig:

@@ -313,6 +313,8 @@ def test_a_refresh_that_fails_is_tried_again(
         {"leaf_life_h": 0.5},
         {"journal_rows": 0},
         {"grant_timeout_s": float("nan")},
+        {"revoke_grace_s": 1e30},
+        {"run_timeout_s": 1 << 33},
     ],
 )
 def test_settings_that_will_not_do(bad: dict[str, float]) -> None:
