@@ -66,7 +66,7 @@ BUGS = (
     ),
     Bug(
         "forget to cancel (client)",
-        "client/eais_client/brain/calls.py",
+        "client/eais_client/brain/leaving.py",
         "        do.append(Cancel(number, link.stream))",
         "        pass",
         (CLIENT,),

@@ -20,13 +20,12 @@ from collections.abc import Callable
 from math import inf
 
 from eais.errors import EaisError, make_error
-from eais_client.brain import last_word, mistrust, pace, replacing
+from eais_client.brain import last_word, leaving, mistrust, pace, refusals, replacing
 from eais_client.brain.call_errors import closed, late, unanswered
 from eais_client.brain.call_events import (
     Abandoned,
     Action,
     Answered,
-    Cancel,
     Complete,
     Ended,
     Endpoints,
@@ -44,7 +43,7 @@ from eais_client.brain.call_events import (
     Submitted,
     Tick,
 )
-from eais_client.brain.call_state import Call, Link, LinkState, Session, State
+from eais_client.brain.call_state import Call, LinkState, Session, State
 from eais_client.brain.dispatch import dispatch, note_due, reopen
 from eais_client.brain.endpoints import take_workers
 
@@ -75,7 +74,7 @@ def _submitted(state: State, event: Submitted, now: float, do: list[Action]) -> 
 
 def _answered(state: State, event: Answered, now: float, do: list[Action]) -> None:
     if event.call in state.calls:
-        link = _forget(state, event.call, do)
+        link = leaving.forget(state, event.call, do)
         if link is not None:
             link.answered_at = now
             pace.answered(link)
@@ -84,65 +83,9 @@ def _answered(state: State, event: Answered, now: float, do: list[Action]) -> No
         do.append(Complete(event.call))
 
 
-def _refused(state: State, event: Refused, now: float, do: list[Action]) -> None:
-    call = state.calls.get(event.call)
-    if call is None or call.link is None or call.link.stream != event.stream:
-        return  # from a stream that the call has left
-    link, error = call.link, event.error
-    if error.reason == "DRAINING":
-        if link.state is LinkState.OPEN:
-            link.state = LinkState.DRAINING
-        _wait_again(state, event.call, error, now, do, counted=False)
-    elif error.reason == "STALE_EPOCH":
-        call.newer_than, call.finds_before = link.epoch, state.finds
-        state.newest_stale = max(state.newest_stale, link.epoch)
-        _wait_again(state, event.call, error, now, do, counted=False)
-    elif error.reason == "SESSION_UNKNOWN":
-        _session_unknown(state, event.call, error, now, do)
-    elif error.reason == "BUSY" and event.push_back_s > 0:
-        _no_room(state, link, event, now, do)
-    elif _may_retry(state, call, error, now):
-        delay_s = state.limits.backoff.delay_s(call.attempts, state.rng)
-        call.not_before = now + max(delay_s, event.push_back_s)
-        _wait_again(state, event.call, error, now, do)
-    else:
-        _fail(state, event.call, error, do)
-
-
-def _no_room(state: State, link: Link, event: Refused, now: float, do: list[Action]) -> None:
-    """Nothing ran: it waits until there is room, or ends if that is past its deadline."""
-    call, since = state.calls[event.call], state.calls[event.call].since
-    _wait_again(state, event.call, event.error, now, do, counted=False)
-    if event.call not in state.waiting:
-        return
-    call.since = since
-    if not pace.pushed_back(state, call, link, event.push_back_s, now):
-        _fail(state, event.call, event.error, do)
-    note_due(state, call, now)
-
-
-def _session_unknown(
-    state: State, number: int, error: EaisError, now: float, do: list[Action]
-) -> None:
-    """Open the session again, once a call."""
-    call = state.calls[number]
-    if call.reopened:
-        _fail(state, number, error, do)
-        return
-    call.reopened = True
-    reopen(state, call.session, do)
-    _wait_again(state, number, error, now, do, counted=False)
-
-
-def _may_retry(state: State, call: Call, error: EaisError, now: float) -> bool:
-    if not error.retryable or call.attempts >= state.limits.max_attempts:
-        return False
-    return state.ended is None and state.budget.take(now)
-
-
 def _abandoned(state: State, event: Abandoned, now: float, do: list[Action]) -> None:
     if event.call in state.calls:
-        _withdraw(state, event.call, do)
+        leaving.withdraw(state, event.call, do)
 
 
 def _stream_opened(state: State, event: StreamOpened, now: float, do: list[Action]) -> None:
@@ -178,7 +121,7 @@ def _stream_broken(state: State, event: StreamBroken, now: float, do: list[Actio
     if event.error.reason == mistrust.REASON:
         mistrust.mistrust(state, link, event.error)
     elif not event.error.retryable and not state.has_usable_link():
-        _fail_waiting(state, event.error, do)
+        leaving.fail_waiting(state, event.error, do)
 
 
 def _broken_under(
@@ -195,11 +138,11 @@ def _broken_under(
         )
     if may_retry and call.attempts < state.limits.max_attempts:
         call.not_before = now + state.limits.backoff.delay_s(call.attempts, state.rng)
-        _wait_again(state, number, error, now, do)
+        leaving.wait_again(state, number, error, now, do)
         return
-    _leave_link(state, number, call)
+    leaving.leave_link(state, number, call)
     if not last_word.ask(state, number, error, now, do):
-        _fail(state, number, state.ended or error, do)
+        leaving.fail(state, number, state.ended or error, do)
 
 
 def _endpoints(state: State, event: Endpoints, now: float, do: list[Action]) -> None:
@@ -231,9 +174,9 @@ def _fail_hopeless(state: State, event: Endpoints, do: list[Action]) -> None:
     for number, call in list(state.waiting.items()):
         asked_since = call.finds_before < state.finds
         if call.newer_than >= state.epoch and asked_since and call.last_error is not None:
-            _fail(state, number, call.last_error, do)
+            leaving.fail(state, number, call.last_error, do)
     if (stranger := mistrust.confirmed(state)) is not None:
-        _fail_waiting(state, stranger, do)
+        leaving.fail_waiting(state, stranger, do)
 
 
 def _find_failed(state: State, event: FindFailed, now: float, do: list[Action]) -> None:
@@ -241,9 +184,9 @@ def _find_failed(state: State, event: FindFailed, now: float, do: list[Action]) 
     state.find_at = now + state.limits.backoff.delay_s(state.find_failures, state.rng)
     state.find_error = event.error
     if state.ended is not None:
-        _fail_waiting(state, state.ended, do)
+        leaving.fail_waiting(state, state.ended, do)
     elif not event.error.retryable and not state.has_usable_link():
-        _fail_waiting(state, event.error, do)
+        leaving.fail_waiting(state, event.error, do)
 
 
 def _ended(state: State, event: Ended, now: float, do: list[Action]) -> None:
@@ -253,7 +196,7 @@ def _ended(state: State, event: Ended, now: float, do: list[Action]) -> None:
         state.ended_until = now + state.limits.trust_ended_s
     for number, call in list(state.waiting.items()):
         if not call.doubts or (event.found and call.finds_before < state.finds):
-            _fail(state, number, event.error, do)
+            leaving.fail(state, number, event.error, do)
     for link in state.links:
         # What was sent is finished by a worker that drains; its stream's end says if not.
         link.retired = True
@@ -278,19 +221,19 @@ def _session_lost(state: State, event: SessionLost, now: float, do: list[Action]
         state.sessions[event.session].opening = False
         # The next call on it tries anew.
         state.sessions[event.session].epoch = -1
-        _fail_waiting(state, event.error, do, session=event.session)
+        leaving.fail_waiting(state, event.error, do, session=event.session)
 
 
 def _heard_last_word(state: State, session: str, error: EaisError | None, do: list[Action]) -> None:
     for number, why in last_word.heard(state, session, error):
-        _fail(state, number, why, do)
+        leaving.fail(state, number, why, do)
 
 
 def _session_dropped(state: State, event: SessionDropped, now: float, do: list[Action]) -> None:
     state.sessions.pop(event.session, None)
     for number, call in list(state.calls.items()):
         if call.session == event.session:
-            _withdraw(state, number, do)
+            leaving.withdraw(state, number, do)
             do.append(Fail(number, closed(state.instance)))
 
 
@@ -302,7 +245,7 @@ def _tick(state: State, event: Tick, now: float, do: list[Action]) -> None:
     state.wake_at = state.due_at = inf
     for number, call in list(state.calls.items()):
         if call.deadline_at <= now and not call.watched:
-            _withdraw(state, number, do)
+            leaving.withdraw(state, number, do)
             do.append(Fail(number, late()))
         elif number in state.waiting and now >= call.since + state.limits.unavailable_timeout_s:
             _out_of_patience(state, number, now, do)
@@ -317,13 +260,13 @@ def _out_of_patience(state: State, number: int, now: float, do: list[Action]) ->
     elif pace.is_served(state, call, now):
         call.since = now
     else:
-        _fail(state, number, unanswered(state, call), do)
+        leaving.fail(state, number, unanswered(state, call), do)
 
 
 _HANDLERS: dict[type[Event], Callable[..., None]] = {
     Submitted: _submitted,
     Answered: _answered,
-    Refused: _refused,
+    Refused: refusals.refused,
     Abandoned: _abandoned,
     StreamOpened: _stream_opened,
     StreamBroken: _stream_broken,
@@ -337,61 +280,3 @@ _HANDLERS: dict[type[Event], Callable[..., None]] = {
     Renewed: _renewed,
     Tick: _tick,
 }
-
-
-def _leave_link(state: State, number: int, call: Call) -> Link | None:
-    link, call.link = call.link, None
-    if link is not None:
-        link.calls.discard(number)
-        state.in_flight_bytes -= call.size
-    return link
-
-
-def _forget(state: State, number: int, do: list[Action]) -> Link | None:
-    call = state.calls.pop(number)
-    state.waiting.pop(number, None)
-    state.unwatched.pop(number, None)
-    return _leave_link(state, number, call)
-
-
-def _fail(state: State, number: int, error: EaisError, do: list[Action]) -> None:
-    _forget(state, number, do)
-    do.append(Fail(number, error))
-
-
-def _fail_waiting(
-    state: State, error: EaisError, do: list[Action], session: str | None = None
-) -> None:
-    for number, call in list(state.waiting.items()):
-        if session in (None, call.session):
-            _fail(state, number, error, do)
-
-
-def _withdraw(state: State, number: int, do: list[Action]) -> None:
-    """Forget a call that may be running, and tell its worker."""
-    link = _forget(state, number, do)
-    if link is not None and link.stream:
-        do.append(Cancel(number, link.stream))
-
-
-def _wait_again(
-    state: State,
-    number: int,
-    error: EaisError,
-    now: float,
-    do: list[Action],
-    *,
-    counted: bool = True,
-) -> None:
-    """Back to WAIT, if the instance still serves; `counted`: the attempt was one."""
-    if state.ended is not None:
-        _fail(state, number, state.ended, do)
-        return
-    call = state.calls[number]
-    call.avoid = _leave_link(state, number, call)
-    call.attempts -= 0 if counted else 1
-    call.last_error, call.since = error, now
-    # Before those that came later and were never sent.
-    state.waiting[number] = call
-    state.waiting.move_to_end(number, last=False)
-    note_due(state, call, now)
