@@ -170,7 +170,7 @@ def more_threads(census: Census) -> Census:
         (lambda census: replace(census, processes=5), "processes"),
         (lambda census: replace(census, shm=1), "shm"),
         (lambda census: replace(census, temp=1), "temp"),
-        (lambda census: replace(census, files=31), "files"),
+        (lambda census: replace(census, files=40), "files"),
         (lambda census: replace(census, state_bytes=64 << 20), "state_bytes"),
         (more_sockets, "listener_descriptors"),
         (more_threads, "manager_threads"),
