@@ -37,7 +37,8 @@ class _Pending:
 
     run: worker_pb2.Run
     ends_ns: int | None = None
-    coming_s: float = 0.0
+    cost_s: float = 0.0
+    coming: bool = False
     timer: asyncio.TimerHandle | None = None
     job: Job | None = None
 
@@ -202,21 +203,24 @@ class Connection:
         if asked.timeout_s:
             pending.ends_ns = self._hub.clock() + int(asked.timeout_s * 1e9)
         pending.timer = self._timer(asked)
-        pending.coming_s = self._gate.cost_s(asked)
-        self._gate.coming_s += pending.coming_s
+        pending.cost_s, pending.coming = self._gate.cost_s(asked), True
+        self._gate.comes(pending.cost_s)
 
     def _timer(self, asked: Asked) -> asyncio.TimerHandle:
         most = self._hub.run_timeout_s
         if 0 < asked.timeout_s <= most:
-            return self._loop.call_later(asked.timeout_s, self._expire, asked, late())
-        error = make_error(
-            "RUN_TIMEOUT",
-            f"the call took longer than {most:g} s",
-            metadata={"limit_s": f"{most:g}"},
-        )
-        return self._loop.call_later(most, self._expire, asked, error)
+            return self._loop.call_later(asked.timeout_s, self._expire, asked, late)
+        return self._loop.call_later(most, self._expire, asked, self._took_too_long)
 
-    def _expire(self, asked: Asked, error: EaisError) -> None:
+    def _expire(self, asked: Asked, why: Callable[[], EaisError]) -> None:
+        self._end(asked, why())
+
+    def _took_too_long(self) -> EaisError:
+        limit = f"{self._hub.run_timeout_s:g}"
+        text = f"the call took longer than {limit} s"
+        return make_error("RUN_TIMEOUT", text, metadata={"limit_s": limit})
+
+    def _end(self, asked: Asked, error: EaisError) -> None:
         self._apply(self._calls.on_end(asked.call_id, error))
 
     def _apply(self, actions: Iterable[Action]) -> None:
@@ -243,14 +247,14 @@ class Connection:
         try:
             job = self._job(asked, pending, buffers)
         except EaisError as error:
-            self._apply(self._calls.on_end(asked.call_id, error))
+            self._end(asked, error)
             return
         pending.job = job
         if not self._hub.runner.submit(job):
             self._crowded_out(asked)
 
     def _crowded_out(self, asked: Asked) -> None:
-        self._apply(self._calls.on_end(asked.call_id, self._gate.busy(asked)))
+        self._end(asked, self._gate.busy(asked))
 
     def _job(self, asked: Asked, pending: _Pending, buffers: tuple[bytearray, ...]) -> Job:
         session = self._hub.sessions.get(asked.session)
@@ -264,12 +268,12 @@ class Connection:
             stream=self,
             frontend=self._gate.frontend,
             session=asked.session,
-            cost_s=self._gate.cost_s(asked),
+            cost_s=pending.cost_s,
             work=lambda: execute(run, buffers, prepared, clock() - ready, clock, ends_ns),
             terminate=prepared.terminate,
             finished=partial(self._finished, asked),
             displaced=partial(self._crowded_out, asked),
-            refuse=partial(self._expire, asked),
+            refuse=partial(self._end, asked),
         )
 
     def _finished(self, asked: Asked, result: Result) -> None:
@@ -306,8 +310,9 @@ class Connection:
 
     def _arrived(self, pending: _Pending) -> None:
         """Nothing of the call is on its way any more."""
-        self._gate.coming_s = max(0.0, self._gate.coming_s - pending.coming_s)
-        pending.coming_s = 0.0
+        if pending.coming:
+            pending.coming = False
+            self._gate.arrived(pending.cost_s)
 
 
 def _cancelled(call_id: int) -> worker_pb2.Answer:

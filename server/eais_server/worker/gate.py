@@ -20,6 +20,7 @@ class StreamGate:
     Attributes:
         coming_s: run time of the stream's calls of which pieces are on their way: they were
             taken, and will wait before what comes now.
+        coming: how many those are.
         shut_until_s: any call that comes before then would wait too long, by what was found
             for one just now. It needn't be looked at: who sends far too much mustn't keep the
             worker from its work.
@@ -31,6 +32,7 @@ class StreamGate:
     times: ServiceTimes
     admission: Admission
     coming_s: float = 0.0
+    coming: int = 0
     promises: Promises = field(default_factory=Promises)
     shut_until_s: float = 0.0
     cost_then_s: float = 0.0
@@ -38,6 +40,17 @@ class StreamGate:
     def cost_s(self, asked: Asked) -> float:
         """How long the call is expected to take a run thread."""
         return self.times.expected_s(asked.session, asked.size)
+
+    def comes(self, cost_s: float) -> None:
+        """A call was taken, and pieces of it are still on their way."""
+        self.coming += 1
+        self.coming_s += cost_s
+
+    def arrived(self, cost_s: float) -> None:
+        """Nothing of such a call is on its way any more."""
+        self.coming -= 1
+        # What rounding leaves over would have the stream never be idle again.
+        self.coming_s = max(0.0, self.coming_s - cost_s) if self.coming else 0.0
 
     def refusal(self, asked: Asked, /) -> EaisError | None:
         """See `Gate`."""

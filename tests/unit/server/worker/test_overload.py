@@ -171,11 +171,11 @@ Place = Callable[[Bench, Client], Awaitable[None]]
 End = Callable[[Bench, Client], Awaitable[None]]
 
 
-def deferred_call(client: Client, **fields: object) -> memoryview:
+def deferred_call(client: Client, call_id: int = 1, **fields: object) -> memoryview:
     """Send a call whose input follows in pieces; the input."""
     deferred = Deferred()
     named = value_pb2.NamedValue(name="x", value=encode_value(LARGE, deferred))
-    client.call(1, inputs=[named], **fields)
+    client.call(call_id, inputs=[named], **fields)
     return deferred.buffers[0]
 
 
@@ -258,6 +258,27 @@ def test_a_deadline_ends_a_call_wherever_it_is(place: Place) -> None:
         assert found[1] == "RUN_TIMEOUT"
         bench.fake.release()
         await nothing_left(bench)
+        await client.close()
+
+    live(test)
+
+
+def test_calls_whose_pieces_never_came_leave_their_stream_idle() -> None:
+    async def test() -> None:
+        bench = Bench()
+        bench.sessions["t"] = FakeSession()
+        await known_cost(bench, 0.02)  # of these two a sum keeps something back
+        await known_cost(bench, 0.09, "t")
+        client = await client_of(bench)
+        deferred_call(client, 1)
+        deferred_call(client, 2, session="t")
+        client.send(cancels=[worker_pb2.Cancel(call_id=n) for n in (1, 2)])
+        assert await client.answers(2) == {1: "CANCELLED", 2: "CANCELLED"}
+        await nothing_left(bench)
+        # Nothing waits, so it is tried, whatever is thought that it takes.
+        await known_cost(bench, 5.0)
+        client.call(3, timeout_us=4_000_000)
+        assert await client.answers(1) == {3: ""}
         await client.close()
 
     live(test)
