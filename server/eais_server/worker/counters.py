@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
 import time
@@ -11,6 +12,8 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from eais.rpc.v1 import supervision_pb2
+
+log = logging.getLogger(__name__)
 
 HEARTBEAT_S: Final = 0.25
 
@@ -52,7 +55,7 @@ class Control(Protocol):
     """What the reporter needs of `eais_server.control.ControlSocket`."""
 
     def send(self, message: supervision_pb2.FromWorkerProcess, /) -> object:
-        """Send a message, blocking. OSError when the listener is gone."""
+        """Send a message, blocking. OSError: the listener is gone; ValueError: it is too large."""
         ...
 
 
@@ -117,6 +120,10 @@ class Reporter:
             while (message := self._next()) is not None:
                 self._control.send(message)
         except OSError:
+            self._gone()
+        except ValueError:
+            # Without this thread the listener would take a model that runs for one that hangs.
+            log.exception("BUG: the listener can't be told; the worker ends")
             self._gone()
 
     def _next(self) -> supervision_pb2.FromWorkerProcess | None:

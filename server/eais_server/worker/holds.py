@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Hashable, Iterable
+from itertools import islice
 from typing import Final
 
 MAX_HELD: Final = 1024
-"""Sessions that one stream may hold; more are ignored."""
+"""Sessions that one stream may hold, or name at once; more are ignored."""
+MAX_NAME: Final = 32
+"""Characters of a session's name; no session has a longer one, which is ignored, too."""
 
 
 class Holds:
@@ -26,8 +29,8 @@ class Holds:
         """The stream starts to use them."""
         mine = self._by_stream.setdefault(stream, set())
         before = len(self._users)
-        for session in sessions:
-            if session not in mine and len(mine) < MAX_HELD:
+        for session in islice(sessions, MAX_HELD):
+            if session not in mine and len(session) <= MAX_NAME and len(mine) < MAX_HELD:
                 mine.add(session)
                 self._users[session] += 1
         return len(self._users) != before
@@ -36,7 +39,7 @@ class Holds:
         """The stream uses them no more."""
         mine = self._by_stream.get(stream, set())
         before = len(self._users)
-        for session in mine.intersection(sessions):
+        for session in mine.intersection(islice(sessions, MAX_HELD)):
             mine.discard(session)
             self._users[session] -= 1
             if not self._users[session]:

@@ -9,6 +9,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from eais.rpc.v1 import supervision_pb2
 from eais_server.control import ControlSocket, Frames
 from eais_server.in_flight import PAGE_BYTES, Marks
@@ -23,11 +25,11 @@ class Socket:
 
     def __init__(self) -> None:
         self.sent: queue.SimpleQueue[supervision_pb2.FromWorkerProcess] = queue.SimpleQueue()
-        self.broken = False
+        self.broken: Exception | None = None
 
     def send(self, message: supervision_pb2.FromWorkerProcess) -> None:
         if self.broken:
-            raise BrokenPipeError
+            raise self.broken
         self.sent.put(message)
 
     def next(self) -> supervision_pb2.FromWorkerProcess:
@@ -70,9 +72,10 @@ def test_messages_keep_their_order_and_the_last_counters_come_last() -> None:
     assert kinds[2].heartbeat.bytes_out == 9
 
 
-def test_a_listener_that_is_gone_is_noticed_once() -> None:
+@pytest.mark.parametrize("why", [BrokenPipeError(), ValueError("too large")])
+def test_a_listener_that_can_not_be_told_is_noticed_once(why: Exception) -> None:
     socket, gone = Socket(), threading.Semaphore(0)
-    socket.broken = True
+    socket.broken = why
     reporter = Reporter(socket, Counters(), gone.release, interval_s=0.001)
     reporter.start()
     assert gone.acquire(timeout=WAIT_S)
