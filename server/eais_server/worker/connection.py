@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Hashable, Iterable, Mapping
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Callable,
+    Hashable,
+    Iterable,
+    Iterator,
+    Mapping,
+)
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -27,6 +35,9 @@ OUTBOX_BYTES: Final = 64 << 20
 """Answers of one stream that may wait for its client; then nothing more is run for it."""
 BACKLOG_BYTES: Final = 1 << 30
 """The same, of all streams."""
+_AT_ONCE: Final = 64
+"""Parts of one message that are looked at before anything else is done: a message may have
+millions, and the listener takes a worker for dead whose event loop stands still."""
 _NOTHING: Final = Deferred()
 _NO_ROOM: Final = error_to_message(busy(0.0))
 
@@ -137,10 +148,12 @@ class Connection:
 
     async def _read(self, requests: AsyncIterator[worker_pb2.ToWorker]) -> None:
         async for message in requests:
-            self._on_message(message)
-            while not self._outbox.may_read:
-                self._room.clear()
-                await self._room.wait()
+            for done, _ in enumerate(self._parts(message), 1):
+                if not done % _AT_ONCE:
+                    await asyncio.sleep(0)
+                while not self._outbox.may_read:
+                    self._room.clear()
+                    await self._room.wait()
 
     def _close(self) -> None:
         self._apply(self._calls.on_closed())
@@ -149,15 +162,19 @@ class Connection:
         if self._hub.holds.drop(self):
             self._hub.held()
 
-    def _on_message(self, message: worker_pb2.ToWorker) -> None:
+    def _parts(self, message: worker_pb2.ToWorker) -> Iterator[None]:
+        """Act on a message, a part at each step."""
         if message.HasField("hello"):
             raise UsageError("MALFORMED_MESSAGE", "Hello comes once, first")
         for run in message.runs:
             self._on_run(run)
+            yield
         for piece in message.pieces:
             self._apply(self._calls.on_piece(piece.call_id, piece.tensor, piece.offset, piece.data))
+            yield
         for cancel in message.cancels:
             self._cancel(cancel.call_id)
+            yield
         if message.hold or message.release:
             holds = self._hub.holds
             changed = holds.hold(self, message.hold)

@@ -17,6 +17,8 @@ FUSED_BYTES: Final = 1 << 20
 """Answers are fused into one message up to about so many bytes."""
 MAX_UNREAD_BYTES: Final = 32 << 20
 """Of answers without their pieces, that wait for the client of one stream."""
+MAX_UNREAD: Final = 8192
+"""Such answers: a cancel looks through them."""
 
 
 @dataclass(eq=False, slots=True)
@@ -62,7 +64,7 @@ class Outbox:
 
         What waits in pieces is no reason to stop, since a cancel may be what comes next.
         """
-        return self._answer_bytes < MAX_UNREAD_BYTES
+        return self._answer_bytes < MAX_UNREAD_BYTES and len(self._answers) < MAX_UNREAD
 
     @property
     def waiting(self) -> bool:

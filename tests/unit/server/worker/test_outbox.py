@@ -6,7 +6,7 @@ from eais.channel import MAX_MESSAGE_BYTES, PIECE_BYTES
 from eais.rpc.v1 import common_pb2, worker_pb2
 from eais.value import Deferred, encode_value
 from eais_server.worker.execution import MAX_ANSWER_BYTES
-from eais_server.worker.outbox import FUSED_BYTES, MAX_UNREAD_BYTES, Backlog, Outbox
+from eais_server.worker.outbox import FUSED_BYTES, MAX_UNREAD, MAX_UNREAD_BYTES, Backlog, Outbox
 
 
 def add(outbox: Outbox, call_id: int, *sizes: int) -> int:
@@ -150,3 +150,13 @@ def test_messages_are_read_until_too_many_answers_wait_for_the_client() -> None:
         outbox.add(inline, Deferred())
         taken += 1
     assert taken == 4
+
+
+def test_small_answers_that_wait_are_bounded_by_their_number() -> None:
+    outbox = Outbox(100)
+    for call_id in range(MAX_UNREAD):
+        assert outbox.may_read
+        outbox.add(worker_pb2.Answer(call_id=call_id), Deferred())
+    assert not outbox.may_read
+    outbox.next()
+    assert outbox.may_read

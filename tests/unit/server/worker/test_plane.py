@@ -198,6 +198,23 @@ def test_a_client_that_reads_nothing_is_not_run_for_while_others_are() -> None:
     live(test)
 
 
+def test_one_message_of_many_parts_keeps_nobody_from_the_event_loop() -> None:
+    async def test() -> None:
+        bench = Bench()
+        client = await bench.greeted(reads=False)
+        (connection,) = bench.plane._connections
+        waiting = connection._outbox._answers
+        client.send(runs=[worker_pb2.Run(call_id=number) for number in range(500)])
+        while not waiting:  # noqa: ASYNC110 - what is asked sets no event
+            await asyncio.sleep(0)
+        assert len(waiting) < 500
+        while len(waiting) < 500:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        await client.close()
+
+    live(test)
+
+
 def test_a_run_that_does_not_stop_is_reported_for_the_listener_to_kill() -> None:
     async def test() -> None:
         bench = Bench(cancel_grace_s=0.01)
