@@ -26,6 +26,9 @@ WORKER_PROGRAM: Final = (sys.executable, "-I", "-m", "eais_server.worker")
 
 _log = logging.getLogger(__name__)
 
+# By a signal, by a tracer.
+_STOPPED: Final = ("T", "t")
+
 
 @dataclass(frozen=True, slots=True)
 class Exit:
@@ -76,6 +79,10 @@ class Spawner(Protocol):
 
     def kill(self, process: WorkerProcess, signum: int) -> None:
         """Send a signal; nothing if it has exited. Its exit is still seen by `on_exit`."""
+        ...
+
+    def is_stopped(self, process: WorkerProcess) -> bool:
+        """Whether somebody has stopped it (SIGSTOP, a debugger), so that it can do nothing."""
         ...
 
 
@@ -176,6 +183,11 @@ class ExecSpawner:
             with suppress(ProcessLookupError):
                 signal.pidfd_send_signal(process.pidfd, signum)
 
+    def is_stopped(self, process: WorkerProcess) -> bool:
+        """As `Spawner`."""
+        # Until it is reaped here, its process id is no one else's.
+        return process.k in self._children and _state(process.pid) in _STOPPED
+
     def _exited(
         self, loop: asyncio.AbstractEventLoop, process: WorkerProcess, on_exit: OnExit
     ) -> None:
@@ -195,6 +207,16 @@ def worker_environment(environ: Mapping[str, str]) -> dict[str, str]:
     if not locale.upper().replace("-", "").endswith(".UTF8"):
         locale = "C.UTF-8"
     return {"LANG": locale, "LC_ALL": locale, "ORT_DISABLE_TELEMETRY": "1"}
+
+
+def _state(pid: int) -> str:
+    """The letter in /proc; "" if that can't be read."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+    except OSError:
+        return ""
+    # The program's name, in brackets, may have any characters.
+    return text.rpartition(")")[2].split()[0]
 
 
 def clean_up(workers: Path) -> int:

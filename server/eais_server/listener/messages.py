@@ -183,6 +183,7 @@ def exited(
     answered: tuple[str, ...],
     *,
     out_of_memory: bool,
+    stopped: bool,
 ) -> WorkerExited:
     """A worker's exit, for the supervision."""
     return WorkerExited(
@@ -193,6 +194,7 @@ def exited(
         running=in_flight.running,
         answered=answered,
         out_of_memory=out_of_memory,
+        stopped=stopped,
     )
 
 

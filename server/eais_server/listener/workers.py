@@ -92,6 +92,7 @@ class _Live:
     """A process, its socket once that is open, and the folders of its loads.
 
     `answered`: session -> runs that gave outputs, as they were looked at last.
+    `stopped`: somebody had stopped it when it was killed here.
     """
 
     process: WorkerProcess
@@ -99,6 +100,7 @@ class _Live:
     control: AsyncControl | None = None
     folders: dict[str, str] = field(default_factory=dict)
     answered: Mapping[str, int] = field(default_factory=dict)
+    stopped: bool = False
 
     def look(self) -> tuple[InFlight, tuple[str, ...]]:
         """What it says that it does, and in which sessions runs gave outputs since last time."""
@@ -314,7 +316,9 @@ class Workers:
         live = self._live.get(worker)
         if live and not live.exit.done():
             level = logging.INFO if self.state.stopping else logging.WARNING
-            log.log(level, "worker %s is killed: %s", worker, why)
+            live.stopped = self._spawner.is_stopped(live.process)
+            by = ", after somebody stopped it" if live.stopped else ""
+            log.log(level, "worker %s is killed: %s%s", worker, why, by)
             self._spawner.kill(live.process, signal.SIGKILL)
 
     async def _attend(self, worker: int, live: _Live) -> None:
@@ -339,7 +343,10 @@ class Workers:
         in_flight, answered = live.look()
         live.process.page.close()
         no_memory = self._oom_kills.killed(worker)
-        self.tell(messages.exited(worker, how, in_flight, answered, out_of_memory=no_memory))
+        exited = messages.exited(
+            worker, how, in_flight, answered, out_of_memory=no_memory, stopped=live.stopped
+        )
+        self.tell(exited)
         if seated and seated.seat:
             self._deeds.gone(*seated.seat, worker)
 

@@ -5,7 +5,8 @@ filter included), an out-of-memory kill, or this listener's kill for a hang or f
 took too long. Then it counts against a model if that one alone was in flight: loading with
 nothing else running, or running with nothing else running or loading. With several in flight it
 counts against none; they are suspects, and tried one at a time. Any other exit (a kill from
-outside, SIGTERM, an exit code, our kill for another reason) says nothing of any model.
+outside, SIGTERM, an exit code, our kill for another reason) says nothing of any model; nor does
+our kill of a worker that somebody had stopped: it is that one's doing that it did nothing.
 
 What was in flight is what the worker claims. It names sessions of its own instance only; a
 name that isn't one of those stands for something else that ran.
@@ -92,6 +93,8 @@ def crashed(how: Mapping[str, str]) -> Failure:
     """What an Open is answered whose load ended its worker so."""
     if how.get("cause") == "memory":
         text = "the worker ran out of the host's memory while it loaded the model"
+    elif how.get("cause") == "hang":
+        text = "the worker froze while it loaded the model, and was killed"
     else:
         text = f"the worker died while it loaded the model ({how.get('signal', 'of itself')})"
     return Failure("MODEL_CRASHED", text, {"stage": "load", **how})
@@ -112,7 +115,7 @@ def _doing(worker: Worker, exit_: WorkerExited) -> dict[str, str] | None:
     if signal != "SIGKILL":
         return None
     if worker.killed:
-        cause = _CAUSES.get(worker.killed)
+        cause = None if exit_.stopped else _CAUSES.get(worker.killed)
     else:
         cause = "memory" if exit_.out_of_memory else None
     return {**how, "cause": cause} if cause else None

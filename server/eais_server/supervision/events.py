@@ -150,7 +150,8 @@ class WorkerExited:
     """The worker's exit was seen: `signal` that ended it (0: none), else its exit code.
 
     `loading` and `running`: the sessions that it says were in flight. `answered`: as
-    `RunsAnswered`. `out_of_memory`: the kernel killed for want of memory at that time. `why`
+    `RunsAnswered`. `out_of_memory`: the kernel killed for want of memory at that time.
+    `stopped`: when it was killed here, somebody had stopped it (SIGSTOP, a debugger). `why`
     says, for the log, what is known beyond that.
     """
 
@@ -162,6 +163,7 @@ class WorkerExited:
     running: tuple[str, ...] = ()
     answered: tuple[str, ...] = ()
     out_of_memory: bool = False
+    stopped: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,10 +20,11 @@ from typing import Any, Final
 from eais_server.supervision import actions as do
 from eais_server.supervision import events as on
 from eais_server.supervision.advance import advance, kill
-from eais_server.supervision.blame import LOAD_TIMEOUT, SILENT, STANDS, STUCK, how_it_ended
+from eais_server.supervision.blame import STUCK, how_it_ended
 from eais_server.supervision.deaths import answered, loaded, note_death, refuse_condemned
 from eais_server.supervision.giving_up import LOADS, give_up, unload
 from eais_server.supervision.life import WORKER_TABLE, WorkerEvent, WorkerState
+from eais_server.supervision.silence import beat, heard, overdue
 from eais_server.supervision.state import NEVER, Held, Session, Slot, State, Worker
 
 # Why a session's files can't be laid out for a worker now, though they're there.
@@ -96,6 +97,7 @@ def _ready(state: State, event: on.WorkerReady, now: float) -> list[do.Action]:
     if not worker or not _moved(worker, WorkerEvent.READY):
         return _astray(state, worker, "it was ready at the wrong time", now)
     worker.level, worker.deadline = event.level, NEVER
+    heard(worker, now)
     return []
 
 
@@ -104,7 +106,8 @@ def _bound(state: State, event: on.WorkerBound, now: float) -> list[do.Action]:
     if not worker or not _moved(worker, WorkerEvent.BOUND):
         return _astray(state, worker, "it bound a port at the wrong time", now)
     held, slot = _place(state, worker)
-    _heard(state, worker, now)
+    worker.deadline = NEVER
+    heard(worker, now)
     if slot.port == event.port:
         return []
     slot.port = event.port
@@ -149,19 +152,15 @@ def _load_ended(state: State, worker: Worker, session: str, now: float) -> bool:
     """Whether `worker` was loading `session`; if so, it isn't any more."""
     if worker.state not in LOADS or worker.loading != session or not session:
         return False
-    worker.loading = ""
-    _heard(state, worker, now)
+    worker.loading, worker.deadline = "", NEVER
+    heard(worker, now)
     return True
 
 
 def _beat(state: State, event: on.Beat, now: float) -> list[do.Action]:
     worker = state.workers.get(event.worker)
-    if worker is None:
-        return []
-    # A beat alone proves nothing: it comes from a thread that nothing stops.
-    worker.stands, worker.turns = event.turns == worker.turns, event.turns
-    if worker.state in LOADS and not worker.loading and not worker.stands:
-        _heard(state, worker, now)
+    if worker is not None:
+        beat(worker, event.turns, now)
     return []
 
 
@@ -242,32 +241,11 @@ def _leave(state: State, worker: Worker, grace_s: float, now: float) -> list[do.
 
 
 def _tick(state: State, event: on.Tick, now: float) -> list[do.Action]:
-    late = [worker for worker in state.workers.values() if now >= worker.deadline]
-    over = [worker for worker in late if not _doubted(state, worker, now)]
-    return [kill(worker, _lateness(worker)) for worker in over]
-
-
-def _doubted(state: State, worker: Worker, now: float) -> bool:
-    """Whether a silent worker gets a second look.
-
-    This process or the machine may have stood still: then what the worker said waits to be
-    read, or it had no chance to speak.
-    """
-    if worker.state not in LOADS or worker.loading or worker.doubted:
-        return False
-    worker.doubted, worker.deadline = True, now + state.limits.second_look_s
-    return True
-
-
-def _lateness(worker: Worker) -> str:
-    if worker.loading and worker.state is not WorkerState.DRAINING:
-        return LOAD_TIMEOUT
-    silent = STANDS if worker.stands else SILENT
-    return {
-        WorkerState.SPAWNING: "it took too long to start",
-        WorkerState.ADOPTING: "it took too long to bind its port",
-        WorkerState.DRAINING: "its grace is over",
-    }.get(worker.state, silent)
+    found = []
+    for worker in state.workers.values():
+        if why := overdue(state, worker, now):
+            found.append(kill(worker, why))
+    return found
 
 
 # Helpers of the handlers
@@ -277,10 +255,6 @@ def _place(state: State, worker: Worker) -> tuple[Held, Slot]:
     assert worker.seat is not None
     held = state.leases[worker.seat[0]]
     return held, held.slots[worker.seat[1]]
-
-
-def _heard(state: State, worker: Worker, now: float) -> None:
-    worker.doubted, worker.deadline = False, now + state.limits.heartbeat_timeout_s
 
 
 def _moved(worker: Worker, event: WorkerEvent) -> bool:

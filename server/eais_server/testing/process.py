@@ -78,6 +78,12 @@ class FakeSpawner:
         elif signum == signal.SIGKILL:
             self.end(process.k, Exit(None, signum))
 
+    def is_stopped(self, process: WorkerProcess) -> bool:
+        """As `Spawner`: whether the last of SIGSTOP and SIGCONT that it was sent is the first."""
+        sent = self.started[process.k].signals
+        stops = [signum for signum in sent if signum in (signal.SIGSTOP, signal.SIGCONT)]
+        return stops[-1:] == [signal.SIGSTOP]
+
     def end(self, k: int, how: Exit) -> None:
         """Worker `k` exits now: its socket closes, its directory goes, `on_exit` is told."""
         worker = self.started[k]

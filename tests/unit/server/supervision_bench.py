@@ -11,6 +11,7 @@ from eais_server.supervision import Limits, State, WorkerState, on_event
 from eais_server.supervision import actions as do
 from eais_server.supervision import events as on
 from eais_server.supervision.quarantine import Model
+from eais_server.supervision.state import Worker
 
 EI, TENANT = "ei-1", "acme"
 A = Model(TENANT, "model-a")
@@ -37,8 +38,19 @@ class Bench:
         return found
 
     def after(self, seconds: float) -> list[do.Action]:
+        """Time passes; nobody was silent."""
+        self.now += seconds
+        return self.tell(*(on.Beat(w.id, w.turns + 1) for w in self.speaking()), on.Tick())
+
+    def silence(self, seconds: float) -> list[do.Action]:
+        """Time passes, and nobody says anything."""
         self.now += seconds
         return self.tell(on.Tick())
+
+    def speaking(self) -> list[Worker]:
+        """Those that are ready and not told to end."""
+        mute = (WorkerState.SPAWNING, WorkerState.DRAINING)
+        return [worker for worker in self.state.workers.values() if worker.state not in mute]
 
     def last(self, kind: type[do.Action]) -> do.Action:
         return [action for action in self.said if isinstance(action, kind)][-1]

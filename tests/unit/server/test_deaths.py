@@ -26,6 +26,7 @@ from tests.unit.server.supervision_bench import (
     open_sessions,
     run_dies,
     seated,
+    seated_loading,
 )
 
 FAULTS = [Signals[name] for name in ("SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGABRT", "SIGSYS")]
@@ -168,11 +169,10 @@ def hang(bench: Bench, kind: str) -> int:
     if kind == "stuck":
         bench.tell(on.WorkerStuck(worker))
     else:
-        bench.spare()
         if kind == "stands":
             bench.tell(on.Beat(worker, 5), on.Beat(worker, 5))
-        bench.after(1.0)
-        bench.after(0.4)
+        bench.silence(1.0)
+        bench.silence(0.4)
     assert bench.state.workers[worker].killed
     return worker
 
@@ -188,6 +188,66 @@ def test_a_kill_for_a_hang_counts_against_what_ran_alone(bench: Bench, kind: str
     assert deaths(bench) == 1
     found = dies(bench, hang(bench, kind), KILL, running=("a",))
     assert failure(found, do.ForgetSession).metadata["cause"] == "hang"
+
+
+@pytest.mark.parametrize("kind", ["stuck", "silent", "stands"])
+@pytest.mark.parametrize("loading", ["", "a"])
+def test_a_hang_of_a_worker_that_somebody_stopped_counts_for_nobody(
+    bench: Bench, kind: str, loading: str
+) -> None:
+    """No fault of the model's that it does nothing then; it isn't a suspect either."""
+    bench.serving("b")
+    for _ in range(3):
+        worker = hang(bench, kind)
+        if loading:
+            bench.tell(on.LoadAsked(EI, "a", "model-a"))
+        running = () if loading else ("b",)
+        dies(bench, worker, KILL, loading=loading, running=running, stopped=True)
+    assert bench.state.quarantine.records() == ()
+    sessions = bench.state.leases[EI].sessions.values()
+    assert not any(session.suspect_run or session.suspect_load for session in sessions)
+    assert "b" in open_sessions(bench)
+
+
+def test_a_worker_that_crashed_though_it_was_stopped_counts(bench: Bench) -> None:
+    """A stopped one can't: it was let go on, and the model did it."""
+    bench.serving("a")
+    dies(bench, hang(bench, "silent"), SEGV, running=("a",), stopped=True)
+    assert deaths(bench) == 1
+
+
+def frozen_load(bench: Bench, *, stopped: bool) -> list[do.Action]:
+    worker = seated(bench)
+    bench.tell(on.LoadAsked(EI, "a", "model-a"))
+    return freezes(bench, worker, stopped=stopped)
+
+
+def freezes(bench: Bench, worker: int, *, stopped: bool) -> list[do.Action]:
+    """The worker is silent while it loads a, until it is killed."""
+    bench.silence(5.0)
+    bench.silence(0.4)
+    assert bench.state.workers[worker].killed
+    return dies(bench, worker, KILL, loading="a", stopped=stopped)
+
+
+def test_a_load_that_freezes_its_worker_counts(bench: Bench) -> None:
+    bench.serving("b")
+    first = failure(frozen_load(bench, stopped=False), do.RefuseSession)
+    assert first.reason == "MODEL_CRASHED"
+    assert first.metadata == {"stage": "load", "signal": "SIGKILL", "cause": "hang"}
+    assert "froze" in first.message
+    second = failure(frozen_load(bench, stopped=False), do.RefuseSession)
+    assert (second.reason, second.metadata["cause"]) == ("MODEL_QUARANTINED", "hang")
+
+
+def test_a_load_whose_worker_somebody_stopped_is_done_again(bench: Bench) -> None:
+    bench.serving()
+    frozen_load(bench, stopped=True)
+    for _ in range(2):
+        freezes(bench, seated_loading(bench), stopped=True)
+    assert bench.state.quarantine.records() == ()
+    found = bench.tell(on.SessionLoaded(seated_loading(bench), "a", b""))
+    assert do.KeepSession(EI, "a", b"") in found
 
 
 def test_a_kill_for_another_reason_counts_for_nobody(bench: Bench) -> None:

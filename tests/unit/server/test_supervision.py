@@ -9,6 +9,7 @@ from eais.transition import IllegalMove
 from eais_server.supervision import WORKER_TABLE, Limits, State, WorkerEvent, WorkerState
 from eais_server.supervision import actions as do
 from eais_server.supervision import events as on
+from eais_server.supervision.state import NEVER
 from tests.unit.server.supervision_bench import EI, TENANT, Bench, models
 
 SEGV, KILL = 11, 9
@@ -285,40 +286,108 @@ def test_a_load_that_takes_too_long_is_killed_and_answered(bench: Bench) -> None
     assert refused.failure.metadata["limit_s"] == "120"
 
 
+def frozen(bench: Bench, worker: int, bound_s: float) -> None:
+    """The worker spoke for the last time, and is killed that long after, and a second look."""
+    bench.now += 0.3
+    bench.tell(on.Beat(worker, bench.state.workers[worker].turns + 1))
+    assert bench.state.next_wake(bench.now) == pytest.approx(bench.now + bound_s)
+    assert bench.silence(bound_s - 0.1) == []
+    assert bench.silence(0.2) == []
+    assert bench.silence(0.3) == []
+    assert bench.silence(0.2)[0] == do.Kill(worker, "its heartbeat stopped")
+    bench.tell(on.Beat(worker, 1000))
+    assert bench.silence(100.0)[:1] != [do.Kill(worker, "its heartbeat stopped")]
+
+
 def test_a_heartbeat_that_stops_is_the_end(bench: Bench) -> None:
     (worker,) = bench.serving()
+    frozen(bench, worker, 1.0)
+
+
+def test_a_spare_that_is_frozen_is_replaced_before_it_is_wanted(bench: Bench) -> None:
+    spare = 1
+    bench.tell(on.Tick(), on.WorkerReady(spare, 2))
+    frozen(bench, spare, 1.0)
+    bench.tell(on.WorkerExited(spare, KILL))
+    bench.tell(on.LeaseTaken(EI, TENANT, 7, (on.SlotAsked(1),)))
+    bench.after(5.0)
+    assert bench.bring_up() != spare
+
+
+def test_a_spare_that_freezes_when_it_is_adopted_is_found_before_that_is_late(
+    bench: Bench,
+) -> None:
+    bench.tell(on.Tick(), on.WorkerReady(1, 2), on.LeaseTaken(EI, TENANT, 7, (on.SlotAsked(1),)))
+    frozen(bench, 1, 5.0)
+
+
+@pytest.mark.parametrize("serves", [True, False])
+def test_a_worker_that_freezes_while_it_loads_is_found_soon(bench: Bench, serves: bool) -> None:
+    """One load is an Open of a worker that serves, the other a restarted worker's first."""
+    (worker,) = bench.serving(*(() if serves else ("a",)))
+    if serves:
+        bench.tell(on.LoadAsked(EI, "a", "model-a"))
+    else:
+        bench.spare()
+        bench.tell(on.WorkerExited(worker, KILL))
+        (worker,) = (w.id for w in bench.state.workers.values() if w.seat)
+        bench.tell(on.WorkerBound(worker, 4001))
+    assert bench.state.workers[worker].loading == "a"
+    bench.after(60.0)
+    frozen(bench, worker, 5.0)
+
+
+def test_a_worker_that_loaded_is_judged_as_before(bench: Bench) -> None:
+    (worker,) = bench.serving()
+    bench.tell(on.LoadAsked(EI, "a", "model-a"))
+    assert bench.silence(4.9) == []
+    bench.tell(on.SessionLoaded(worker, "a", b""))
+    assert bench.state.workers[worker].deadline == NEVER
+    frozen(bench, worker, 1.0)
+
+
+def test_who_may_be_silent_for_long_may_be_so_in_a_load() -> None:
+    bench = Bench(State(Limits(heartbeat_timeout_s=30.0)))
+    (worker,) = bench.serving()
+    bench.tell(on.LoadAsked(EI, "a", "model-a"))
+    frozen(bench, worker, 30.0)
+
+
+def test_a_load_during_which_the_loop_stands_still_is_frozen(bench: Bench) -> None:
+    (worker,) = bench.serving()
+    bench.tell(on.LoadAsked(EI, "a", "model-a"), on.Beat(worker, 5))
     bench.spare()
-    bench.now += 0.9
-    bench.tell(on.Beat(worker, 1))
-    assert bench.after(0.9) == []
-    assert bench.after(0.2) == []
-    assert bench.after(0.3) == []
-    assert bench.after(0.2)[:1] == [do.Kill(worker, "its heartbeat stopped")]
+    for _ in range(22):
+        bench.now += 0.25
+        bench.tell(on.Beat(worker, 5))
+    bench.silence(0.0)
+    found = bench.silence(0.5)
+    assert do.Kill(worker, "its event loop stands still") in found
 
 
 def test_a_heartbeat_without_a_turn_of_the_loop_is_none(bench: Bench) -> None:
     (worker,) = bench.serving()
-    bench.spare()
     bench.tell(on.Beat(worker, 5))
     for _ in range(5):
         bench.now += 0.25
         bench.tell(on.Beat(worker, 5))
-    assert bench.after(0.0)[:1] == []
-    assert bench.after(0.5)[:1] == [do.Kill(worker, "its event loop stands still")]
+    assert bench.silence(0.0) == []
+    assert bench.silence(0.5)[:1] == [do.Kill(worker, "its event loop stands still")]
 
 
-def test_a_heartbeat_that_was_only_late_is_forgiven(bench: Bench) -> None:
+def test_a_heartbeat_that_was_only_late_is_forgiven() -> None:
+    bench = Bench(State(Limits(spawn_timeout_s=3600.0)))
     (worker,) = bench.serving()
-    bench.spare()
     for turns in range(3):
-        assert bench.after(60.0) == []
+        assert bench.silence(60.0) == []
         bench.tell(on.Beat(worker, turns))
-        assert bench.after(0.9) == []
+        assert bench.silence(0.9) == []
 
 
-def test_a_spare_needs_no_heartbeat_but_must_come_up(bench: Bench) -> None:
+def test_a_worker_that_starts_needs_no_heartbeat_but_must_come_up(bench: Bench) -> None:
     bench.tell(on.Tick())
-    assert bench.after(60.0)[:1] == [do.Kill(1, "it took too long to start")]
+    assert bench.silence(59.0) == []
+    assert bench.silence(1.0)[:1] == [do.Kill(1, "it took too long to start")]
 
 
 def test_an_adoption_must_come_to_an_end(bench: Bench) -> None:

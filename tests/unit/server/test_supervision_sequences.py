@@ -223,22 +223,36 @@ class World(RuleBasedStateMachine):
         self.tell(on.WorkerBound(worker, process.port))
 
     @precondition(lambda self: self.live)
-    @rule(random=pick, signal=st.sampled_from([0, 9, 11, 11]), reached=st.booleans())
-    def die(self, random: st.DataObject, signal: int, reached: bool) -> None:
+    @rule(
+        random=pick,
+        signal=st.sampled_from([0, 9, 11, 11]),
+        reached=st.booleans(),
+        stopped=st.booleans(),
+    )
+    def die(self, random: st.DataObject, signal: int, reached: bool, stopped: bool) -> None:
         worker = random.choice(sorted(self.live))  # type: ignore[attr-defined]
         loaded = sorted(self.live[worker].loaded)
         count = random.randint(0, len(loaded))  # type: ignore[attr-defined]
         running = tuple(random.sample(loaded, count))  # type: ignore[attr-defined]
-        self.end(worker, signal, running, reached=reached)
+        self.end(worker, signal, running, reached=reached, stopped=stopped)
 
     def end(
-        self, worker: int, signal: int, running: tuple[str, ...] = (), *, reached: bool = False
+        self,
+        worker: int,
+        signal: int,
+        running: tuple[str, ...] = (),
+        *,
+        reached: bool = False,
+        stopped: bool = False,
     ) -> None:
         """The worker exits amid runs of these sessions; `reached`: its load had begun."""
         process, before = self.live.pop(worker), self.deaths()
         loading = process.loading if reached else ""
         guilty = self.guilty(process, signal, loading, running)
-        self.tell(on.WorkerExited(worker, signal, loading=loading, running=running))
+        if stopped and signal == KILL:
+            guilty = None
+        how = on.WorkerExited(worker, signal, loading=loading, running=running, stopped=stopped)
+        self.tell(how)
         expected = before | ({guilty: before.get(guilty, 0) + 1} if guilty else {})
         assert self.deaths() == expected, "a death was counted against the wrong ones"
 

@@ -49,6 +49,11 @@ def end(bench: ListenerBench, worker: ObedientWorker, how: Exit, *running: str) 
     bench.spawner.end(worker.fake.process.k, how)
 
 
+async def ended(bench: ListenerBench, worker: ObedientWorker) -> None:
+    """Wait for its exit."""
+    await bench.until(lambda: worker.fake.ended)
+
+
 async def killed_twice_by_runs(bench: ListenerBench) -> str:
     """The innocent session, beside one that died alone, twice."""
     good, bad = (await bench.opened(OTHER)).id, (await bench.opened(MODEL)).id
@@ -142,6 +147,30 @@ def test_kills_from_outside_quarantine_nothing(bench: ListenerBench, run: Run) -
             await worker_with(bench, session)
             assert (await bench.open(MODEL)).session.id == session
             assert listener.host.state.quarantine.records() == ()
+
+    run(test())
+
+
+@pytest.mark.parametrize("stopped", [True, False])
+def test_a_hang_counts_unless_somebody_stopped_the_worker(
+    bench: ListenerBench, run: Run, stopped: bool
+) -> None:
+    async def test() -> None:
+        async with bench.granted() as listener:
+            session = (await bench.opened(MODEL)).id
+            for _ in range(2):
+                worker = await worker_with(bench, session)
+                worker.marks.run_begins(session)
+                if stopped:
+                    bench.spawner.kill(worker.fake.process, signal.SIGSTOP)
+                worker.say(stuck={"session": session})
+                await ended(bench, worker)
+            if stopped:
+                await worker_with(bench, session)
+                assert listener.host.state.quarantine.records() == ()
+            else:
+                await bench.until(lambda: listener.host.book.count() == 0)
+                assert (await refusal(bench.open(MODEL))).reason == "MODEL_QUARANTINED"
 
     run(test())
 

@@ -42,6 +42,15 @@ def test_killing_ends_it(fake: FakeSpawner) -> None:
     assert not process.directory.exists()
 
 
+def test_it_is_stopped_from_a_stop_until_it_goes_on(fake: FakeSpawner) -> None:
+    process = fake.spawn(1, lambda _how: None)
+    seen = []
+    for signum in (signal.SIGTERM, signal.SIGSTOP, signal.SIGTERM, signal.SIGCONT):
+        fake.kill(process, signum)
+        seen.append(fake.is_stopped(process))
+    assert seen == [False, True, True, False]
+
+
 def test_a_kill_can_be_held_back(fake: FakeSpawner) -> None:
     ends: list[Exit] = []
     fake.block("kill")

@@ -187,6 +187,36 @@ def test_a_worker_that_was_killed_from_outside_is_seen_too(tmp_path: Path, log: 
     run(act)
 
 
+def test_a_worker_that_somebody_stopped_is_told_from_one_that_does_nothing(
+    tmp_path: Path, log: int
+) -> None:
+    """Whatever it calls itself; for others there is no worker any more, once it is reaped."""
+    renamed = 'open("/proc/self/comm", "w").write("x) T 1 (")\n' + CHILD
+
+    async def until(made: ExecSpawner, process: WorkerProcess, *, stopped: bool) -> None:
+        while made.is_stopped(process) is not stopped:  # noqa: ASYNC110  (there is no event)
+            await asyncio.sleep(0)
+
+    async def act() -> None:
+        made = spawner(tmp_path, log, sys.executable, "-I", "-c", renamed)
+        watched = Watched(made)
+        await watched.told()
+        assert not made.is_stopped(watched.process)
+        os.kill(watched.process.pid, signal.SIGSTOP)
+        await until(made, watched.process, stopped=True)
+        os.kill(watched.process.pid, signal.SIGCONT)
+        await until(made, watched.process, stopped=False)
+        os.kill(watched.process.pid, signal.SIGSTOP)
+        await until(made, watched.process, stopped=True)
+        made.kill(watched.process, signal.SIGKILL)
+        assert await watched.ended == Exit(None, signal.SIGKILL)
+        assert not made.is_stopped(watched.process)
+        watched.process.control.close()
+        watched.process.page.close()
+
+    run(act)
+
+
 def test_what_it_prints_goes_to_the_log(tmp_path: Path, log: int) -> None:
     async def act() -> None:
         await Watched(spawner(tmp_path, log)).ordered("print this")
