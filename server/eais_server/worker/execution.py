@@ -19,6 +19,11 @@ log = logging.getLogger(__name__)
 MAX_ANSWER_BYTES: Final = MAX_MESSAGE_BYTES - 2 * PIECE_BYTES
 """Of an answer without its deferred tensors, so that a piece fits beside it."""
 
+MAX_VALUES: Final = 1 << 16
+"""Of a call's inputs, sequences and what is in them: the event loop looks at each."""
+MAX_ENTRIES: Final = 1024
+"""Of a call's options."""
+
 _SHOWN: Final = 64
 _FIRST_EXTENDED: Final = value_pb2.ElementType.BFLOAT16
 
@@ -36,9 +41,38 @@ def announced(run: worker_pb2.Run) -> tuple[int, ...]:
     """Bytes of each deferred input tensor, in wire order, checked against its dims.
 
     Raises:
-        InputRejected: INPUT_SIZE or INPUT_DTYPE; UsageError: MALFORMED_MESSAGE.
+        InputRejected: INPUT_SIZE or INPUT_DTYPE; UsageError: MALFORMED_MESSAGE;
+        ModelRejected: OPTION_REFUSED, there are too many.
     """
+    _check_counts(run)
     return tuple(size for named in run.inputs for size in _announced(named))
+
+
+def _check_counts(run: worker_pb2.Run) -> None:
+    if (entries := len(run.options.config_entries)) > MAX_ENTRIES:
+        raise make_error("OPTION_REFUSED", f"{entries} options of a run; at most {MAX_ENTRIES}")
+    if run.ByteSize() <= MAX_VALUES:  # each takes two bytes
+        return
+    count = len(run.inputs)
+    for named in run.inputs:
+        if count > MAX_VALUES:
+            break
+        count += _within(named.value, MAX_VALUES - count)
+    if count > MAX_VALUES:
+        raise make_error("INPUT_SIZE", f"more than {MAX_VALUES} values in the inputs of a call")
+
+
+def _within(value: value_pb2.Value, most: int) -> int:
+    """How many values are in `value`; when it is more than `most`, just so."""
+    if not value.HasField("sequence"):
+        return 0
+    parts = value.sequence.values
+    count = len(parts)
+    for part in parts:
+        if count > most:
+            break
+        count += _within(part, most - count)
+    return count
 
 
 def _announced(named: value_pb2.NamedValue) -> Iterator[int]:

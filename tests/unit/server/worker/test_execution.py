@@ -2,18 +2,25 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import pytest
 
-from eais.errors import make_error
+from eais.errors import InputRejected, ModelRejected, make_error
 from eais.rpc.v1 import value_pb2, worker_pb2
 from eais.value import Deferred, decode_value, encode_value
 from eais_server.devices.driver import RawTensor, RunSettings
 from eais_server.testing.runtime import FakeSession
-from eais_server.worker.execution import MAX_ANSWER_BYTES, Result, announced, execute
+from eais_server.worker.execution import (
+    MAX_ANSWER_BYTES,
+    MAX_ENTRIES,
+    MAX_VALUES,
+    Result,
+    announced,
+    execute,
+)
 
 BFLOAT16 = value_pb2.ElementType.BFLOAT16
 
@@ -131,6 +138,36 @@ def test_types_that_numpy_lacks_keep_their_type() -> None:
     run.inputs.add(name="x").value.tensor.CopyFrom(bits)
     result = ran(FakeSession(answer), run)
     assert result.answer.outputs[0].tensor == bits
+
+
+def in_sequences(count: int) -> worker_pb2.Run:
+    """Two inputs, each a sequence of sequences of nothing, `count` values in all."""
+    inner = value_pb2.Value(sequence=value_pb2.Sequence(values=[value_pb2.Value()] * 9))
+    half = count // 2 - 1
+    values = [inner] * (half // 10) + [value_pb2.Value()] * (half % 10)
+    value = value_pb2.Value(sequence=value_pb2.Sequence(values=values))
+    return worker_pb2.Run(inputs=[value_pb2.NamedValue(value=value)] * 2)
+
+
+@pytest.mark.parametrize(
+    "run_of_so_many",
+    [lambda n: worker_pb2.Run(inputs=[value_pb2.NamedValue()] * n), in_sequences],
+)
+def test_a_call_has_so_many_values_and_no_more(
+    run_of_so_many: Callable[[int], worker_pb2.Run],
+) -> None:
+    assert announced(run_of_so_many(MAX_VALUES)) == ()
+    with pytest.raises(InputRejected) as caught:
+        announced(run_of_so_many(MAX_VALUES + 2))
+    assert caught.value.reason == "INPUT_SIZE"
+
+
+def test_a_call_has_so_many_options_and_no_more() -> None:
+    entries = {str(number): "" for number in range(MAX_ENTRIES)}
+    assert announced(worker_pb2.Run(options={"config_entries": entries})) == ()
+    with pytest.raises(ModelRejected) as caught:
+        announced(worker_pb2.Run(options={"config_entries": entries | {"more": ""}}))
+    assert caught.value.reason == "OPTION_REFUSED"
 
 
 def test_what_is_announced_is_what_the_dims_need() -> None:
