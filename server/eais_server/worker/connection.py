@@ -35,9 +35,11 @@ OUTBOX_BYTES: Final = 64 << 20
 """Answers of one stream that may wait for its client; then nothing more is run for it."""
 BACKLOG_BYTES: Final = 1 << 30
 """The same, of all streams."""
-_AT_ONCE: Final = 64
+AT_ONCE: Final = 64
 """Parts of one message that are looked at before anything else is done: a message may have
 millions, and the listener takes a worker for dead whose event loop stands still."""
+LARGE_BYTES: Final = 256 << 10
+"""Of a larger message it is one part at a time."""
 _NOTHING: Final = Deferred()
 _NO_ROOM: Final = error_to_message(busy(0.0))
 
@@ -148,8 +150,9 @@ class Connection:
 
     async def _read(self, requests: AsyncIterator[worker_pb2.ToWorker]) -> None:
         async for message in requests:
+            at_once = AT_ONCE if message.ByteSize() <= LARGE_BYTES else 1
             for done, _ in enumerate(self._parts(message), 1):
-                if not done % _AT_ONCE:
+                if not done % at_once:
                     await asyncio.sleep(0)
                 while not self._outbox.may_read:
                     self._room.clear()

@@ -6,6 +6,7 @@ import asyncio
 import queue
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from eais_server.devices.driver import RuntimeSession
 from eais_server.in_flight import PAGE_BYTES, Marks
 from eais_server.testing.runtime import FakeSession
 from eais_server.worker.calls import CallLimits, Service
-from eais_server.worker.connection import OUTBOX_BYTES
+from eais_server.worker.connection import AT_ONCE, LARGE_BYTES, OUTBOX_BYTES
 from eais_server.worker.counters import Counters, Reporter
 from eais_server.worker.plane import DataPlane, PlaneSettings
 
@@ -198,18 +199,22 @@ def test_a_client_that_reads_nothing_is_not_run_for_while_others_are() -> None:
     live(test)
 
 
-def test_one_message_of_many_parts_keeps_nobody_from_the_event_loop() -> None:
+@pytest.mark.parametrize(("calls", "of_bytes", "at_once"), [(500, 0, AT_ONCE), (8, LARGE_BYTES, 1)])
+def test_one_message_of_many_parts_keeps_nobody_from_the_event_loop(
+    calls: int, of_bytes: int, at_once: int
+) -> None:
     async def test() -> None:
         bench = Bench()
         client = await bench.greeted(reads=False)
         (connection,) = bench.plane._connections
         waiting = connection._outbox._answers
-        client.send(runs=[worker_pb2.Run(call_id=number) for number in range(500)])
-        while not waiting:  # noqa: ASYNC110 - what is asked sets no event
+        session = "x" * (of_bytes // calls)
+        client.send(runs=[worker_pb2.Run(call_id=n, session=session) for n in range(calls)])
+        seen = [0]
+        while len(waiting) < calls:
             await asyncio.sleep(0)
-        assert len(waiting) < 500
-        while len(waiting) < 500:  # noqa: ASYNC110
-            await asyncio.sleep(0)
+            seen.append(len(waiting))
+        assert max(after - before for before, after in pairwise(seen)) == at_once
         await client.close()
 
     live(test)
