@@ -47,7 +47,8 @@ class Suspects(Generic[J]):
         return session in self._lines
 
     def __len__(self) -> int:
-        return len(self.waiting())
+        # Asked at each call, of which most have no suspects to wait for.
+        return len(self._cleared) + sum(map(len, self._lines.values()))
 
     def waiting(self) -> list[J]:
         """All calls that wait here."""
@@ -113,7 +114,8 @@ class Suspects(Generic[J]):
         if suspect is None:
             self._ahead = None
             return self._other(take_other, may_run)
-        before = {*self._cleared, *others}
+        # Without those that don't get a turn, for which it would wait for ever.
+        before = {job for job in (*self._cleared, *others) if may_run(job.stream)}
         self._ahead = before if self._ahead is None else self._ahead & before
         other = self._other(take_other, may_run) if self._ahead else None
         if other is not None or running:

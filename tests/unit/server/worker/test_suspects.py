@@ -82,6 +82,30 @@ def suspecting(*sessions: str) -> Bench:
     return bench
 
 
+def test_a_suspect_does_not_wait_for_a_stream_that_reads_nothing() -> None:
+    bench = suspecting("s")
+    bench.may_run = lambda stream: stream != "9"
+    bench.come("a9", "b1", "s1")
+    begun = []
+    for number in range(3):
+        name = bench.start()
+        assert name is not None
+        bench.end(name)
+        begun.append(name)
+        bench.come(f"c{number}")  # others come without pause
+    assert "s1" in begun
+    bench.may_run = lambda stream: True
+    assert "a9" in bench.order()
+
+
+def test_how_many_wait_is_known_wherever_they_wait() -> None:
+    bench = suspecting("s", "t")
+    bench.come("s1", "s1", "t1")
+    assert len(bench.suspects) == len(bench.suspects.waiting()) == 3
+    bench.suspects.name(["t"])
+    assert len(bench.suspects) == len(bench.suspects.waiting()) == 3
+
+
 def test_without_suspects_all_run_beside_each_other() -> None:
     bench = Bench()
     bench.come("a1", "b1", "c1")
