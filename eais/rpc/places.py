@@ -27,6 +27,7 @@ class Places:
     limit: int
     each: int
     held: Counter[Hashable] = field(default_factory=Counter)
+    total: int = 0
 
     @contextmanager
     def one(self, caller: Hashable) -> Iterator[None]:
@@ -35,12 +36,14 @@ class Places:
         Raises:
             Unavailable: BUSY with push_back_ms.
         """
-        self._check("this server has {} calls in progress", self.limit, self.held.total())
+        self._check("this server has {} calls in progress", self.limit, self.total)
         self._check("this caller has {} calls in progress", self.each, self.held[caller])
         self.held[caller] += 1
+        self.total += 1
         try:
             yield
         finally:
+            self.total -= 1
             self.held[caller] -= 1
             if not self.held[caller]:
                 del self.held[caller]

@@ -27,6 +27,7 @@ def test_one_caller_has_a_share_and_leaves_the_others_theirs() -> None:
         with places.one("b"):
             assert places.held == {"a": 4, "b": 1}
     assert not places.held
+    assert places.total == 0
 
 
 def test_all_together_are_bounded() -> None:
@@ -45,3 +46,4 @@ def test_a_call_that_fails_gives_its_place_back() -> None:
         with pytest.raises(ValueError, match="x"), places.one("a"):
             raise ValueError("x")
     assert not places.held
+    assert places.total == 0
