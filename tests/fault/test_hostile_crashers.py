@@ -1,7 +1,8 @@
-"""Models that kill the worker which loads them, or never come to an end of it."""
+"""Models that kill the worker which loads or runs them, or never come to an end of it."""
 
 from __future__ import annotations
 
+import platform
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +71,37 @@ def test_a_model_that_kills_its_worker(
     assert first.reason == "MODEL_CRASHED"
     assert (first.metadata["stage"], first.metadata["signal"]) == ("load", "SIGFPE")
     assert {error.reason for error in others} == {"MODEL_QUARANTINED"}
+    assert listener_of(stack) == listener
+    eventually(lambda: serving(stack, instance), "its worker is back")
+
+
+@pytest.mark.hostile("run-crasher")
+@pytest.mark.skipif(
+    platform.machine() != "x86_64", reason="elsewhere a division that overflows traps nothing"
+)
+def test_an_input_that_kills_the_worker(
+    stack: Stack, instance: pool_pb2.Instance, bystander: Bystander, client_home: Path
+) -> None:
+    """By SIGFPE, while a model runs that does nothing wrong with other numbers."""
+    halves = {"x": np.array([4, 6], np.int32), "y": np.array([2, 3], np.int32)}
+    lowest = np.iinfo(np.int32).min
+    deadly = {"x": np.array([lowest, 6], np.int32), "y": np.array([-1, 3], np.int32)}
+    listener = listener_of(stack)
+    x = np.ones((3, 2), np.float32)
+    [want] = oracle(models.dataset("mul_1")).run(None, {"X": x})
+    with (
+        eais.InferenceSession(models.dataset("mul_1")) as innocent,
+        eais.InferenceSession(models.divide()) as divide,
+    ):
+        assert divide.run(None, halves)[0].tolist() == [2, 2]
+        for feed in (deadly, halves):
+            error = refusal(divide.run, None, feed)
+            assert error.reason == "MODEL_QUARANTINED"
+            assert (error.metadata["stage"], error.metadata["signal"]) == ("run", "SIGFPE")
+            bystander.check()
+            [answer] = innocent.run(None, {"X": x})
+            assert answer.tobytes() == want.tobytes()
+    assert refusal(opened_by_drop_in, models.divide()).reason == "MODEL_QUARANTINED"
     assert listener_of(stack) == listener
     eventually(lambda: serving(stack, instance), "its worker is back")
 
