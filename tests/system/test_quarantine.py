@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import platform
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
-from onnx import helper
+from onnx import TensorProto, helper
 
 import eais
 from eais.errors import EaisError
@@ -23,7 +23,10 @@ from tests.system.stack import Stack, embedded_pool, eventually, op
 from tests.system.test_backend_races import listener_pid
 from tests.unit.server.runtime import models
 
+INT64, BOOL = TensorProto.INT64, TensorProto.BOOL
 LOWEST = np.iinfo(np.int32).min
+# One more than condemns a model, if they counted.
+KILLS = 3
 ADD = {"x": np.ones(2, np.float32)}
 HALVES = {"x": np.array([4, 6], np.int32), "y": np.array([2, 3], np.int32)}
 DEADLY = {"x": np.array([LOWEST, 6], np.int32), "y": np.array([-1, 3], np.int32)}
@@ -40,30 +43,46 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield made
 
 
-@contextmanager
-def attached(
-    stack: Stack, monkeypatch: pytest.MonkeyPatch, kind: str
-) -> Iterator[pool_pb2.Instance]:
-    monkeypatch.setenv("EAIS_CONFIG_DIR", str(stack.config))
+def attach(stack: Stack, kind: str) -> pool_pb2.Instance:
     request = pool_pb2.AttachRequest(op_id=op(), type=kind)
-    made = stack.ask(verbs.POOL_ATTACH, request).instance
+    made: pool_pb2.Instance = stack.ask(verbs.POOL_ATTACH, request).instance
+    return made
+
+
+@pytest.fixture(scope="module")
+def ones(stack: Stack) -> pool_pb2.Instance:
+    """An instance whose calls run one at a time, for all tests: it goes with the pool."""
+    return attach(stack, "cpu.1")
+
+
+@pytest.fixture(scope="module")
+def twos(stack: Stack) -> pool_pb2.Instance:
+    """The same, two at a time."""
+    return attach(stack, "cpu.2")
+
+
+@pytest.fixture
+def one(
+    stack: Stack, ones: pool_pb2.Instance, monkeypatch: pytest.MonkeyPatch
+) -> pool_pb2.Instance:
+    """Of those that run calls one at a time, as programs find it."""
+    return found(stack, ones, monkeypatch)
+
+
+@pytest.fixture
+def two(
+    stack: Stack, twos: pool_pb2.Instance, monkeypatch: pytest.MonkeyPatch
+) -> pool_pb2.Instance:
+    """The same, two at a time."""
+    return found(stack, twos, monkeypatch)
+
+
+def found(
+    stack: Stack, made: pool_pb2.Instance, monkeypatch: pytest.MonkeyPatch
+) -> pool_pb2.Instance:
+    monkeypatch.setenv("EAIS_CONFIG_DIR", str(stack.config))
     monkeypatch.setenv("EAIS_INSTANCE", made.id)
-    yield made
-    stack.ask(verbs.POOL_DETACH, pool_pb2.InstanceRequest(op_id=op(), instance=made.id))
-
-
-@pytest.fixture
-def one(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Iterator[pool_pb2.Instance]:
-    """An instance whose calls run one at a time."""
-    with attached(stack, monkeypatch, "cpu.1") as made:
-        yield made
-
-
-@pytest.fixture
-def two(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Iterator[pool_pb2.Instance]:
-    """An instance whose calls run two at a time."""
-    with attached(stack, monkeypatch, "cpu.2") as made:
-        yield made
+    return made
 
 
 def incarnation(stack: Stack, made: pool_pb2.Instance) -> int:
@@ -206,12 +225,73 @@ def test_kills_from_outside_condemn_nobody(
     with eais.InferenceSession(any_length()) as innocent:
         callers = Callers(innocent, 2, size)
         try:
-            for _ in range(5):
+            for _ in range(KILLS):
                 replace_worker(stack, made)
         finally:
             answers = callers.end()
         assert min(answers) > 0
         assert innocent.run(None, ADD)[0].tolist() == [1, 1]
+
+
+def counting() -> bytes:
+    """As many trips around a loop as `trips` says; y = x."""
+    body = helper.make_graph(
+        [helper.make_node("Identity", ["on"], ["go"]), helper.make_node("Identity", ["v"], ["w"])],
+        "body",
+        [models.info("i", INT64, []), models.info("on", BOOL, []), models.info("v")],
+        [models.info("go", BOOL, []), models.info("w")],
+    )
+    on = helper.make_tensor("on0", BOOL, [], [True])
+    loop = helper.make_node("Loop", ["trips", "on0", "x"], ["y"], body=body)
+    inputs = [models.info("x"), models.info("trips", INT64, [])]
+    return models.model(loop, inputs=inputs, outputs=[models.info("y")], initializers=(on,))
+
+
+def cpu_s(pid: int) -> float:
+    """What the process has computed so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def trips_for(session: eais.InferenceSession, pid: int, seconds: float) -> int:
+    """How many take the worker that long, whatever else the machine does."""
+    trips, took_s = 50_000, 0.0
+    while took_s < seconds / 4:
+        trips, before = 2 * trips, cpu_s(pid)
+        session.run(None, ADD | {"trips": np.array(trips)})
+        took_s = cpu_s(pid) - before
+    return int(trips * seconds / took_s)
+
+
+def busy_worker(made: pool_pb2.Instance) -> int:
+    """The instance's worker, once it has computed for longer than adoption and load take."""
+    pid = eventually(lambda: worker_pid(made), "a worker runs")
+    enough_s = cpu_s(pid) + 0.7
+    eventually(lambda: cpu_s(pid) > enough_s or None, "the call runs")
+    return pid
+
+
+def has_gone(pid: int) -> bool | None:
+    return None if Path(f"/proc/{pid}").exists() else True
+
+
+def test_workers_that_are_stopped_from_outside_condemn_nobody(
+    stack: Stack, one: pool_pb2.Instance
+) -> None:
+    """Twice amid the same call, alone in flight, with no answer between."""
+    before = incarnation(stack, one)
+    with eais.InferenceSession(counting()) as innocent, ThreadPoolExecutor(1) as caller:
+        first = eventually(lambda: worker_pid(one), "a worker runs")
+        trips = trips_for(innocent, first, 2.5)
+        call = caller.submit(innocent.run, None, ADD | {"trips": np.array(trips)})
+        for _ in range(2):
+            pid = busy_worker(one)
+            os.kill(pid, signal.SIGSTOP)
+            eventually(functools.partial(has_gone, pid), "the frozen worker is killed")
+        assert call.result()[0].tolist() == [1, 1]
+        with eais.InferenceSession(counting()) as again:
+            assert again.run(None, ADD | {"trips": np.array(1)})[0].tolist() == [1, 1]
+    assert incarnation(stack, one) == before + 2
 
 
 def replace_worker(stack: Stack, made: pool_pb2.Instance) -> None:
