@@ -94,6 +94,8 @@ class ModelStore:
             Unavailable: STORE_UNAVAILABLE.
         """
         unique = {file.sha256: file.size for file in files}
+        for sha256, size in unique.items():
+            self._judge(tenant, sha256, size)
         with self._held.lock:
             offsets = [self._offset(tenant, sha256, size)[1] for sha256, size in unique.items()]
         return [
@@ -117,6 +119,7 @@ class ModelStore:
                 too many uploads; STORE_UNAVAILABLE.
         """
         check_content(sha256, size)
+        self._judge(tenant, sha256, size)
         with self._held.lock:
             key, offset = self._offset(tenant, sha256, size)
             stored = offset is None
@@ -214,15 +217,29 @@ class ModelStore:
         if entry.counted == size:
             self._held.index.touch(key, self._held.clock())
             return key, None
-        # Either the caller lies or the disk has lost a part of the file.
-        if entry.verified or self._intact(key, sha256):
-            entry.verified = True
-            raise _other_size(entry, size)
-        self._held.remove(key)
-        return key, 0
+        raise _other_size(entry, size)
+
+    def _judge(self, tenant: str, sha256: bytes, size: int) -> None:
+        """Forget a file that the disk has lost a part of; not holding the lock: it is hashed.
+
+        Else who names another size than it has lies, and is told so by `_offset`.
+        """
+        with self._held.lock:
+            key = self._key(tenant, sha256)
+            entry = self._held.index.get(key)
+        if not entry or entry.state is not FileState.STORED or entry.verified:
+            return
+        if entry.counted != size:
+            with as_store_error():
+                intact = self._intact(key, sha256)
+            with self._held.lock:
+                entry.verified = intact
+                if not intact and self._held.index.get(key) is entry:
+                    self._held.remove(key)
 
     def _usable(self, tenant: str, file: ManifestFile) -> Key:
         """The key of a stored file that is what it should be."""
+        self._judge(tenant, file.sha256, file.size)
         with self._held.lock:
             key, offset = self._offset(tenant, file.sha256, file.size)
             entry = self._held.index.get(key)

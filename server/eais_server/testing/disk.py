@@ -71,6 +71,11 @@ class FaultyDisk(Disk):
         self._trip("keep")
         super().keep(fd, key)
 
+    def sha256(self, key: Key) -> bytes:
+        """As `Disk`."""
+        self._trip("sha256")
+        return super().sha256(key)
+
     def mark_used(self, key: Key) -> None:
         """As `Disk`."""
         self._trip("mark_used")

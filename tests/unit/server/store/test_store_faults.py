@@ -16,6 +16,7 @@ import pytest
 
 from eais.errors import EaisError
 from eais_server.store import ManifestFile, ModelStore
+from eais_server.store.index import Key
 from eais_server.testing import FaultyDisk
 
 CONTENT = b"content" * 1000
@@ -112,6 +113,49 @@ def test_a_failing_placement_leaves_nothing_and_the_next_succeeds(
     assert refusal(lambda: store.place("a", [FILE], folder), tmp_path).reason == reason
     assert not folder.exists()
     store.place("a", [FILE], folder)
+
+
+@pytest.mark.parametrize("ask", ["missing", "begin", "place"])
+def test_a_file_that_can_not_be_read_to_judge_its_size_says_so(tmp_path: Path, ask: str) -> None:
+    put(opened(tmp_path / "store"))
+    disk = FaultyDisk(tmp_path / "store")
+    store = opened(tmp_path / "store", disk)
+    lie = ManifestFile("", FILE.sha256, FILE.size + 1)
+    asked: dict[str, Callable[[], object]] = {
+        "missing": lambda: store.missing("a", [lie]),
+        "begin": lambda: store.begin("a", lie.sha256, lie.size),
+        "place": lambda: store.place("a", [lie], tmp_path / "folder"),
+    }
+    disk.fail_next("sha256", OSError(errno.EIO, "broken"))
+    assert refusal(asked[ask], tmp_path).reason == "STORE_UNAVAILABLE"
+    assert refusal(asked[ask], tmp_path).reason == "DIGEST_MISMATCH"
+
+
+class ReadingDisk(FaultyDisk):
+    """Hashing a file waits until it may go on."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.begun, self.go_on = threading.Semaphore(0), threading.Semaphore(0)
+
+    def sha256(self, key: Key) -> bytes:
+        self.begun.release()
+        assert self.go_on.acquire(timeout=30)
+        return super().sha256(key)
+
+
+def test_who_names_a_wrong_size_has_nobody_wait_for_the_hash(tmp_path: Path) -> None:
+    put(opened(tmp_path))
+    disk = ReadingDisk(tmp_path)
+    store = opened(tmp_path, disk)
+    with ThreadPoolExecutor(2) as threads:
+        lie = threads.submit(store.missing, "a", [ManifestFile("", FILE.sha256, FILE.size + 1)])
+        assert disk.begun.acquire(timeout=30)
+        try:
+            assert threads.submit(store.missing, "b", [FILE]).result(timeout=30)
+        finally:
+            disk.go_on.release()
+        assert refusal(lie.result, tmp_path).reason == "DIGEST_MISMATCH"
 
 
 def test_what_cannot_be_removed_is_counted_again_when_opened_next(tmp_path: Path) -> None:
