@@ -14,7 +14,7 @@ from eais.backoff import Rng
 from eais.deadline import Deadline
 from eais.errors import EaisError, make_error
 from eais.instance import InstanceState
-from eais_client.background import Alarm
+from eais_client.background import Alarm, no_thread
 from eais_client.brain import call_events as events
 from eais_client.brain.call_state import Limits, State
 from eais_client.brain.calls import on_event
@@ -239,13 +239,22 @@ class Attachment:
         match action:
             case events.Connect():
                 # Never in a caller's thread, where Ctrl-C could leave it half done.
-                self._tools.spawn("eais-connect", lambda: self._connect(action))
+                failed = events.StreamBroken(action.stream, no_thread())
+                self._spawn("eais-connect", lambda: self._connect(action), failed)
             case events.Disconnect(stream):
                 self._disconnect(stream)
             case events.Find():
-                self._tools.spawn("eais-find", self._find)
+                self._spawn("eais-find", self._find, events.FindFailed(no_thread()))
             case events.Reopen(session):
-                self._tools.spawn("eais-reopen", lambda: self._reopen(session))
+                lost = events.SessionLost(session, no_thread())
+                self._spawn("eais-reopen", lambda: self._reopen(session), lost)
+
+    def _spawn(self, name: str, job: Callable[[], None], failed: events.Event) -> None:
+        """Run what blocks on a thread; without one it has `failed`, and is tried again."""
+        try:
+            self._tools.spawn(name, job)
+        except RuntimeError:
+            self._post(failed)
 
     def _send(self, action: events.Send) -> None:
         stream = self._streams.get(action.stream)
@@ -281,13 +290,20 @@ class Attachment:
             return
         for session in holds:
             stream.hold(session)
-        stream.start()
+        try:
+            stream.start()
+        except EaisError as error:
+            self.broken(action.stream, error)
 
     def _disconnect(self, number: int) -> None:
         with self._lock:
             stream = self._streams.pop(number, None)
-        if stream is not None:
+        if stream is None:
+            return
+        try:
             self._tools.spawn("eais-disconnect", stream.close)
+        except RuntimeError:
+            stream.close()
 
     # What blocks, on threads of its own.
 

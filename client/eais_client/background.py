@@ -11,6 +11,8 @@ from collections.abc import Callable
 from math import inf
 from typing import Any, Protocol
 
+from eais.errors import EaisError, make_error
+
 #: The thread that waits for callbacks for as long as the process is.
 CALLBACKS_NAME = "eais-callbacks"
 #: Calls with a callback, of one process, from their start to the callback's end.
@@ -18,8 +20,13 @@ MAX_ASYNC_CALLS = 256
 
 
 def spawn_thread(name: str, job: Callable[[], Any]) -> None:
-    """Run `job` on a thread of its own."""
+    """Run `job` on a thread of its own; RuntimeError if there is none to be had."""
     threading.Thread(target=job, name=name, daemon=True).start()
+
+
+def no_thread() -> EaisError:
+    """The error of what needs a thread and found none: RuntimeError to Python."""
+    return make_error("HOST_UNREACHABLE", "this process can't start another thread now")
 
 
 class Alarm(Protocol):
@@ -49,8 +56,8 @@ class ThreadAlarm:
         with self._changed:
             self._at = min(self._at, at)
             if not self._started and not self._closed:
-                self._started = True
                 spawn_thread("eais-alarm", self._watch)
+                self._started = True
             self._changed.notify()
 
     def close(self) -> None:

@@ -14,6 +14,7 @@ from eais.rpc.hello import check_version
 from eais.rpc.status import DETAILS_KEY, error_of_message, error_of_rpc, no_connection
 from eais.rpc.v1 import worker_pb2
 from eais.value import Deferred
+from eais_client.background import no_thread
 from eais_client.dialer import SOFTWARE
 from eais_client.outbox import Outbox
 from eais_client.pieces import Assembly
@@ -34,6 +35,9 @@ class GrpcDataStream:
         self._awaited: set[int] = set()
         self._partial: dict[int, Assembly] = {}
         self._opened = self._closed = False
+        self._threadless = False
+        # `close` may come while it is being started.
+        self._starting = threading.Lock()
         self._call: Any = None
         self._reader = threading.Thread(
             target=self._read, name=f"eais-stream-{number}", daemon=True
@@ -41,8 +45,14 @@ class GrpcDataStream:
 
     def start(self) -> None:
         """See `DataStream`."""
-        self._call = client.stream(self._channel, verbs.WORKER_STREAM, self._outbox.messages())
-        self._reader.start()
+        with self._starting:
+            if self._closed:
+                return
+            try:
+                self._reader.start()
+            except RuntimeError:
+                self._channel.close()
+                raise no_thread() from None
 
     def send(self, run: worker_pb2.Run, deferred: Deferred) -> None:
         """See `DataStream`."""
@@ -64,28 +74,48 @@ class GrpcDataStream:
 
     def close(self) -> None:
         """See `DataStream`."""
-        self._closed = True
+        with self._starting:
+            self._closed = True
         self._outbox.close()
-        if self._call is None:
+        if not self._reader.ident:
             self._channel.close()
             return
-        self._call.cancel()
+        if self._call is not None:
+            self._call.cancel()
         if threading.current_thread() is not self._reader:
             self._reader.join(JOIN_S)
+            self._close_channel()
+
+    def _close_channel(self) -> None:
+        # Without its threads gRPC would wait for their end for ever.
+        if not self._threadless:
             self._channel.close()
 
     def _read(self) -> None:
         error = make_error("BUG", "the reader of the data stream failed")
         try:
+            self._call_worker()
             error = self._read_all()
         finally:
             self._outbox.close()
             if not self._closed:
                 self._events.broken(self._number, error)
-            self._channel.close()
+            self._close_channel()
+
+    def _call_worker(self) -> None:
+        """Begin the call, unless gRPC finds no thread or nobody wants it any more."""
+        with self._starting:
+            if not self._closed:
+                requests = self._outbox.messages()
+                try:
+                    self._call = client.stream(self._channel, verbs.WORKER_STREAM, requests)
+                except RuntimeError:
+                    self._threadless = True
 
     def _read_all(self) -> EaisError:
         """Read to the end; why it ended."""
+        if self._call is None:
+            return no_thread()
         try:
             for message in self._call:
                 self._take(message)

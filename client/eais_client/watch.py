@@ -7,6 +7,7 @@ first one is ended once the pool has said hello on the second.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import threading
@@ -69,7 +70,8 @@ class GrpcWatch:
             self._newest += 1
             generation = self._newest
         if not self._closed.is_set():
-            self._begin(_Line(generation))
+            with contextlib.suppress(RuntimeError):  # no thread: the old stream goes on
+                self._begin(_Line(generation))
 
     def close(self) -> None:
         """See `Watch`."""

@@ -81,7 +81,10 @@ class DataStream(Protocol):
     """
 
     def start(self) -> None:
-        """Connect; `StreamEvents` hears how it goes. Once, before anything but `hold`."""
+        """Connect; `StreamEvents` hears how it goes. Once, before anything but `hold`.
+
+        Nothing is done if it was closed. `Unavailable` if this process has no thread for it.
+        """
         ...
 
     def send(self, run: worker_pb2.Run, deferred: Deferred) -> None:

@@ -103,6 +103,8 @@ class FakeStream:
 
     def start(self) -> None:
         """See `DataStream`."""
+        if (without := self._wire.next_fault("start")) is not None:
+            raise without
         error = self._wire.next_fault("stream")
         if error is not None:
             self._events.broken(self.number, error)
@@ -226,7 +228,7 @@ class FakeWire:
         self._faults: dict[str, deque[EaisError]] = defaultdict(deque)
 
     def fail_next(self, what: str, *errors: EaisError) -> None:
-        """Fail the next calls of `what` ("describe", "open", "push", "stream", "run", ...)."""
+        """Fail the next calls of `what` ("describe", "open", "push", "start", "run", ...)."""
         self._faults[what].extend(errors)
 
     def next_fault(self, what: str) -> EaisError | None:

@@ -1,0 +1,136 @@
+"""A process that can start no thread for a while: calls go on once there are some again."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import eais
+from eais.errors import Unavailable
+from eais.identity import Identity
+from eais.rpc import server, verbs
+from eais_client.background import ThreadAlarm
+from eais_client.config import ClientConfig
+from eais_client.data_stream import GrpcDataStream
+from eais_client.frontend import FrontEnd
+from eais_client.testing import FakeClock, FakeWire, fake_instance
+from eais_client.testing.conformance import own_models
+from eais_client.testing.fakes import FakeTools
+from tests.unit.client.ort_host import OrtHost
+from tests.unit.client.served import POOL, WAIT_S, Heard, ScriptedWorker, rig
+
+MUL = own_models()["mul_1"]
+FEED = {"X": np.ones((3, 2), np.float32)}
+RUN_OUT = RuntimeError("can't start new thread")
+
+
+class Scarce:
+    """Threads, the first of which with one of `names` can't be started."""
+
+    def __init__(self, *names: str) -> None:
+        self.names = list(names)
+
+    def spawn(self, name: str, job: Callable[[], Any]) -> None:
+        if name in self.names:
+            self.names.remove(name)
+            raise RUN_OUT
+        job()
+
+
+@pytest.mark.parametrize("names", [["eais-connect"], ["eais-connect", "eais-find"]])
+def test_what_found_no_thread_is_tried_again(names: list[str]) -> None:
+    fakes, scarce, wire = FakeTools(), Scarce(*names), FakeWire(OrtHost(), fake_instance())
+    tools = replace(fakes.tools(), spawn=scarce.spawn)
+    frontend = FrontEnd(wire, ClientConfig.for_test(), tools)
+    session = eais.InferenceSession(MUL, frontend=frontend)
+    fakes.jump()
+    assert session.run(None, FEED)
+    assert scarce.names == []
+
+
+def test_a_stream_that_finds_no_thread_breaks_and_is_opened_again() -> None:
+    fakes, wire = FakeTools(), FakeWire(OrtHost(), fake_instance())
+    frontend = FrontEnd(wire, ClientConfig.for_test(), fakes.tools())
+    session = eais.InferenceSession(MUL, frontend=frontend)
+    fakes.jump()
+    wire.fail_next("start", Unavailable("HOST_UNREACHABLE", "no thread"))
+    assert session.run(None, FEED)
+    assert len(wire.streams) == 2
+
+
+def test_a_stream_that_isnt_needed_is_closed_also_without_a_thread() -> None:
+    fakes, scarce = FakeTools(), Scarce("eais-disconnect")
+    wire = FakeWire(OrtHost(), fake_instance())
+    tools = replace(fakes.tools(), spawn=scarce.spawn)
+    frontend = FrontEnd(wire, ClientConfig.for_test(), tools)
+    session = eais.InferenceSession(MUL, frontend=frontend)
+    session.run(None, FEED)
+    frontend.attachment(wire.change("ei-1", workers=()))
+    assert scarce.names == []
+    assert not wire.streams[0].open
+
+
+def test_an_alarm_that_found_no_thread_is_set_with_the_next(monkeypatch: Any) -> None:
+    clock, rung = FakeClock(), threading.Event()
+    alarm = ThreadAlarm(clock, rung.set)
+    with monkeypatch.context() as without:
+        without.setattr(threading.Thread, "start", _run_out)
+        with pytest.raises(RuntimeError):
+            alarm.wake_at(clock.now)
+    alarm.wake_at(clock.now)
+    assert rung.wait(WAIT_S)
+    alarm.close()
+
+
+def _run_out(thread: threading.Thread) -> None:
+    raise RUN_OUT
+
+
+@pytest.fixture
+def stream(tmp_path: Path) -> Iterator[tuple[GrpcDataStream, Heard, ScriptedWorker]]:
+    with rig(tmp_path) as served:
+        worker, heard = ScriptedWorker(served), Heard()
+        name = Identity.worker(POOL, "ei-1", 1)
+        address = served.serve(name, server.stream(verbs.WORKER_STREAM, worker.stream))
+        made = GrpcDataStream(7, served.dialer().dial(address), heard)
+        yield made, heard, worker
+        made.close()
+
+
+def test_a_data_stream_without_a_thread_says_so(stream: Any, monkeypatch: Any) -> None:
+    made, _heard, worker = stream
+    with monkeypatch.context() as without:
+        without.setattr(threading.Thread, "start", _run_out)
+        with pytest.raises(Unavailable, match="thread"):
+            made.start()
+    assert worker.heard.empty()
+
+
+def test_a_data_stream_breaks_if_grpc_finds_no_thread(stream: Any, monkeypatch: Any) -> None:
+    made, heard, _worker = stream
+    start = threading.Thread.start
+
+    def only_ours(thread: threading.Thread) -> None:
+        if not thread.name.startswith("eais-"):
+            raise RUN_OUT
+        start(thread)
+
+    with monkeypatch.context() as without:
+        without.setattr(threading.Thread, "start", only_ours)
+        made.start()
+        kind, number, error = heard.next()
+    assert (kind, number, error.reason) == ("broken", 7, "HOST_UNREACHABLE")
+    assert "thread" in error.message
+
+
+def test_a_data_stream_that_was_closed_isnt_started(stream: Any) -> None:
+    made, _heard, worker = stream
+    made.close()
+    made.start()
+    assert worker.heard.empty()
