@@ -99,7 +99,7 @@ class Patience:
         self.refusals += error.reason not in ("HOST_UNREACHABLE", "BUSY")
         out_of_patience = now >= self.since + self.unavailable_timeout_s
         if not error.retryable or out_of_patience or self.refusals >= MAX_ATTEMPTS:
-            raise error
+            raise error from None  # as the user's call, not as what the listener was asked
         wait_s = max(self.backoff.delay_s(self.failures, self.rng), _push_back_s(error))
         self.sleep(min(wait_s, self.deadline.left_s(now)))
         self.deadline.check(self.clock())

@@ -95,6 +95,7 @@ def test_the_model_is_named_as_the_caller_did(make: Maker, tmp_path: Path) -> No
     bad.write_bytes(b"garbage")
     error = failed(lambda: make(bad))
     assert isinstance(error, state.InvalidProtobuf)
+    assert error.__suppress_context__  # its user sees one traceback
     assert str(bad) in str(error)
 
 
