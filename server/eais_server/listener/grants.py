@@ -149,13 +149,17 @@ class Grants:
     async def _undo(self, lease: Lease) -> None:
         """Nothing is left of the lease. A disk that fails here is no reason to keep it."""
         host = self._host
-        try:
-            await host.durable(host.files.remove_lease, lease.instance)
-        except OSError as error:
-            log.error("the lease of %s can't be removed: %s", lease.instance, error)
+        await host.durable(self._remove, lease.instance)
         with suppress(EaisError):
             await host.durable(self._vnic(lease).destroy, lease.instance)
         host.inventory.free(lease.instance)
+
+    def _remove(self, instance: str) -> None:
+        """What a disk keeps that fails is found, and refused, by the next listener."""
+        try:
+            self._host.files.remove_lease(instance)
+        except OSError as error:
+            log.error("the lease of %s can't be removed: %s", instance, error)
 
     def _take(self, lease: Lease, leaves: dict[int, tls.Bundle]) -> None:
         host = self._host
@@ -182,7 +186,7 @@ class Grants:
             except EaisError as error:
                 log.error("the lease of %s can't be held any more: %s", lease.instance, error)
                 self._host.inventory.free(lease.instance)
-                self._host.files.remove_lease(lease.instance)
+                self._remove(lease.instance)
                 continue
             self._take(lease, leaves)
 

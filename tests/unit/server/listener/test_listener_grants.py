@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import threading
 from collections.abc import Callable, Coroutine
 from datetime import timedelta
@@ -14,8 +15,10 @@ from eais.errors import EaisError, make_error
 from eais.identity import Identity
 from eais.rpc.v1 import hosts_pb2
 from eais_server.listener.daemon import Listener
+from eais_server.listener.leases import ListenerFiles
 from eais_server.listener.usage import Counters
 from eais_server.process import Exit
+from eais_server.testing import FaultyOps
 from eais_server.testing.listener import Obedience
 from eais_server.testing.listener_bench import ADDRESS, EI, POOL, ListenerBench
 
@@ -562,6 +565,28 @@ def test_leases_of_two_tenants_arent_both_taken_up_below_level_2(
                 (lease,) = bench.manager.joins[-1].leases
                 assert lease.tenant == "acme"
                 assert on_disk(bench) == ["ei-1.1.pem", "ei-1.json"]
+
+    run(test())
+
+
+def test_a_lease_that_can_neither_be_held_nor_removed_stops_no_other(
+    bench: ListenerBench, run: Run
+) -> None:
+    async def test() -> None:
+        async with bench.pool():
+            async with bench.running():
+                bench.grant()
+                await bench.manager.heard("granted")
+                bench.grant("ei-2", 1, tenant="other", address="127.64.9.17")
+                await bench.manager.heard("granted")
+            bench.level = 1
+            async with bench.running(joins=False) as listener:
+                read_only = FaultyOps()
+                read_only.fail_at(0, errno.EROFS)
+                listener.host.files = ListenerFiles(bench.directory, read_only)
+                await bench.manager.heard("join")
+                assert [lease.tenant for lease in bench.manager.joins[-1].leases] == ["acme"]
+                assert "ei-2.json" in on_disk(bench)
 
     run(test())
 
