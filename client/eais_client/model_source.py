@@ -167,6 +167,8 @@ def _of_path(path: str | bytes, check: Check) -> ModelSource:
         raise builtin_error("ARGUMENT", TypeError, text)
     try:
         first, model = _model_at(path, check)
+    except EaisError:
+        raise  # a passed deadline is an OSError too
     except OSError as error:
         raise _unreadable(path, error) from None
     locations = _locations(model)
@@ -233,6 +235,8 @@ def _external(model: Path, location: str, tensor: str, check: Check) -> SourceFi
         with _opened(real, os.O_NOFOLLOW | os.O_NONBLOCK) as fd:
             _check_own(os.fstat(fd), path, tensor)
             return _named(location, real, fd, check)
+    except EaisError:
+        raise
     except FileNotFoundError:
         raise _refused(tensor, f'External data path does not exist: "{path}"') from None
     except (OSError, RuntimeError) as error:  # RuntimeError: a link that leads to itself

@@ -208,6 +208,22 @@ def test_what_cannot_be_read_is_told_in_onnxruntimes_words(
         assert got[1] == expected[1]
 
 
+@pytest.mark.parametrize("parts", [0, 1])
+def test_a_deadline_that_passes_while_files_are_read_is_no_fault_of_theirs(
+    tmp_path: Path, parts: int
+) -> None:
+    path = external(tmp_path, "w.bin")
+    (tmp_path / "w.bin").write_bytes(b"1234")
+    left = iter(range(parts))
+
+    def check() -> None:
+        if next(left, None) is None:
+            raise DeadlineExceeded("DEADLINE_EXCEEDED", "late")
+
+    with pytest.raises(DeadlineExceeded, match="late"):
+        read_model(path, check)
+
+
 def test_the_deadline_ends_the_digest(tmp_path: Path) -> None:
     calls = []
 
