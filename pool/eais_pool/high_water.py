@@ -36,6 +36,7 @@ class HighWater:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._fd: int | None = None
+        self._turn = 0
         self._said = False
 
     def read(self) -> int | None:
@@ -53,6 +54,7 @@ class HighWater:
         found = [number for number in noted if number is not None]
         if not found or len(data) != 2 * _LINE_BYTES:
             raise Unreadable(f"{self._path.name} is damaged")
+        self._turn = 1 - noted.index(max(found))
         if len(found) < len(noted):
             log.error("a line of %s is damaged; the other one is used", self._path)
         return max(found)
@@ -62,7 +64,8 @@ class HighWater:
         try:
             if self._fd is None:
                 self._fd = self._opened(number)
-            os.pwrite(self._fd, _line(number), number % 2 * _LINE_BYTES)
+            os.pwrite(self._fd, _line(number), self._turn * _LINE_BYTES)
+            self._turn = 1 - self._turn
             self._said = False
         except OSError as error:
             if not self._said:

@@ -41,6 +41,17 @@ def test_a_damaged_line_leaves_the_other(path: Path, caplog: pytest.LogCaptureFi
     assert "damaged" in caplog.text
 
 
+def test_lines_are_written_in_turn_whatever_the_numbers_are(path: Path) -> None:
+    noted(path, 2, 4, 6)  # an event may have two facts
+    again = HighWater(path)
+    assert again.read() == 6
+    again.note(8)
+    again.close()
+    data = path.read_bytes()
+    lines = data[: len(data) // 2], data[len(data) // 2 :]
+    assert sorted(int(line.split()[0]) for line in lines) == [6, 8]
+
+
 @pytest.mark.parametrize("data", [b"", b"7", b"0" * 60, bytes(60), b"x" * 1000])
 def test_what_is_no_note_is_refused(path: Path, data: bytes) -> None:
     path.write_bytes(data)
