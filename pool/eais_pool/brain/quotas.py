@@ -80,7 +80,7 @@ def check_create(quotas: Quotas, state: PoolState, tenant: str) -> None:
         used = instances_of(state, tenant)
         if used + 1 > limit:
             text = f"a tenant's quota is {limit} instances here, and {used} are there"
-            raise _quota(text, INSTANCES, used, 1, limit, hint="delete one")
+            raise _quota(text, INSTANCES, used, 1, limit, hint="detach or delete one")
 
 
 def check_operation(quotas: Quotas, state: PoolState, tenant: str, verb: OpVerb) -> None:
@@ -131,7 +131,9 @@ def _kind_quota(kind: str, used: int, asked: int, limit: int) -> EaisError:
         f"a tenant's quota is {limit} milli-devices of {kind} here; {used} are used, and "
         f"{asked} more are asked for"
     )
-    return _quota(text, f"{kind}_milli", used, asked, limit, hint="stop or detach an instance")
+    # Where the quota is too small for it, giving something back is no help.
+    hint = "stop or detach an instance" if asked <= limit else "take a smaller type"
+    return _quota(text, f"{kind}_milli", used, asked, limit, hint)
 
 
 def _quota(text: str, what: str, used: int, asked: int, limit: int, hint: str) -> EaisError:

@@ -119,6 +119,14 @@ def test_start_is_refused_beyond_the_kinds_share() -> None:
     assert made.published() == []
 
 
+@pytest.mark.parametrize(("kind", "hint"), [("cpu.2", "detach"), ("cpu.4", "smaller type")])
+def test_the_way_out_is_one_that_helps(kind: str, hint: str) -> None:
+    made = pool({"cpu": 3000})
+    made.attached("cpu.2")
+    made.ask("attach", type=kind)
+    assert hint in made.failure().error().hint
+
+
 def test_a_refused_attach_leaves_nothing() -> None:
     made = pool({"cpu": 1000})
     made.ask("attach", type="cpu.2")
