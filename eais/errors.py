@@ -17,7 +17,7 @@ class EaisError(Exception):
     Attributes:
         reason: a SHOUTED_WORD of `REASONS`, the same in logs, metrics and docs.
         message: what was wrong and what would be right, without paths or stacks.
-        hint: what to do next, or "".
+        hint: what to do next, or ""; a traceback ends with it.
         metadata: ids that belong to the error (instance, epoch, input, limit, ...).
     """
 
@@ -34,6 +34,16 @@ class EaisError(Exception):
         self.message = message
         self.hint = hint
         self.metadata = dict(metadata or {})
+
+    @property
+    def hint(self) -> str:
+        """What to do next, or ""."""
+        return self._hint
+
+    @hint.setter
+    def hint(self, hint: str) -> None:
+        self._hint = hint
+        self.__notes__ = [f"({hint})"] if hint else []
 
     @property
     def retryable(self) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import traceback
+
 import grpc
 import pytest
 
@@ -24,6 +26,15 @@ from eais.rpc.status import (
     status_code,
     status_details,
 )
+
+
+def test_a_traceback_ends_with_what_to_do_next() -> None:
+    error = make_error("NOT_ATTACHED", "no pool is known here", hint="eais pool up")
+    error.hint = "start one with `eais pool up`"
+    *_, said, hint = traceback.format_exception(error)
+    assert said.endswith("NOT_ATTACHED: no pool is known here\n")
+    assert hint == "(start one with `eais pool up`)\n"
+    assert len(traceback.format_exception(make_error("BUSY", "later"))) == 1
 
 
 @pytest.mark.parametrize("reason", sorted(REASONS))
