@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import ParamSpec, TypeVar
+from typing import Final, ParamSpec, TypeVar
 
 from eais.rpc.v1 import hosts_pb2, pool_pb2
 from eais_server.listener import messages
@@ -22,12 +22,19 @@ from eais_server.supervision import State
 from eais_server.supervision.events import Event
 from eais_server.vnic import VnicDriver
 
+CLIENT_THREADS: Final = 4
+"""That write, sync and hash what clients send."""
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
 def _to_nobody(report: hosts_pb2.HostReport) -> None:
     """While the pool can't be reached: the next Join tells all that matters."""
+
+
+async def _none_died(instance: str) -> None:
+    """Nobody supervises workers yet."""
 
 
 def _unheard(event: Event) -> None:
@@ -45,6 +52,8 @@ class Host:
         clock: seconds, monotonic.
         state: the supervision's, to be read.
         tell: hands an event to the supervision of workers. Set once that is there.
+        deaths_seen: waits until the supervision knows of all workers of an instance that have
+            died by now. Set as `tell`.
         report: hands a report to the pool, if that can be reached; never waits. Set once
             there is a link.
     """
@@ -63,15 +72,26 @@ class Host:
     meter: UsageMeter
     state: State
     tell: Callable[[Event], None] = _unheard
+    deaths_seen: Callable[[str], Awaitable[None]] = _none_died
     report: Callable[[hosts_pb2.HostReport], None] = _to_nobody
     _disk: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="durable")
+    )
+    _clients: ThreadPoolExecutor = field(
+        default_factory=lambda: ThreadPoolExecutor(CLIENT_THREADS, thread_name_prefix="client")
     )
 
     async def durable(self, write: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Do a write to the listener's files off the loop; writes keep their order."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._disk, lambda: write(*args, **kwargs))
+
+    async def for_client(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Have the store do for a client what it may wait long for: on threads for that alone,
+        so that a worker that comes back never waits for those who send models.
+        """
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._clients, lambda: work(*args, **kwargs))
 
     def endpoints(self, lease: Lease) -> list[pool_pb2.WorkerEndpoint]:
         """The workers of a lease, as they are now; none while it begins or ends."""
@@ -90,5 +110,6 @@ class Host:
 
     def close(self) -> None:
         """Wait for the writes that were begun, and give the store back."""
+        self._clients.shutdown()
         self._disk.shutdown()
         self.store.close()

@@ -72,6 +72,7 @@ class Openings:
         check_manifest(files, self._limits)
         wire = messages.spec_bytes(spec)
         key = (lease.instance, session_id(lease.instance, wire))
+        await self._host.deaths_seen(lease.instance)
         self._refuse_quarantined(lease.tenant, wire)
         kept = self._host.book.get(*key)
         if kept:
@@ -95,8 +96,8 @@ class Openings:
         self._check_quota(key)
         self._check_room(key[0], size)
         self._asked[key] = self._host.clock()
-        await asyncio.to_thread(self._host.store.pin, key[1], lease.tenant, files)
-        return await asyncio.to_thread(self._host.store.missing, lease.tenant, files)
+        await self._host.for_client(self._host.store.pin, key[1], lease.tenant, files)
+        return await self._host.for_client(self._host.store.missing, lease.tenant, files)
 
     def _check_quota(self, key: tuple[str, str]) -> None:
         begun = {name for name in (*self._openings, *self._asked) if name[0] == key[0]}

@@ -79,9 +79,9 @@ class UserPlane:
             coming = await self._begun(lease.tenant, first)
             try:
                 await self._write(coming, first, chunks, lease.instance)
-                await asyncio.to_thread(coming.finish)
+                await self._host.for_client(coming.finish)
             finally:
-                await asyncio.shield(asyncio.to_thread(coming.abort))
+                await asyncio.shield(self._host.for_client(coming.abort))
         return listener_pb2.PushReply(size=coming.size)
 
     @asynccontextmanager
@@ -98,8 +98,10 @@ class UserPlane:
             ended.set()
 
     async def _begun(self, tenant: str, first: listener_pb2.PushChunk) -> Upload:
-        loop, store = asyncio.get_running_loop(), self._host.store
-        begun = loop.run_in_executor(None, store.begin, tenant, first.sha256, first.size)
+        begin = self._host.store.begin
+        begun = asyncio.ensure_future(
+            self._host.for_client(begin, tenant, first.sha256, first.size)
+        )
         try:
             return await asyncio.shield(begun)
         except asyncio.CancelledError:
@@ -114,7 +116,7 @@ class UserPlane:
         while not coming.stored:
             self._openings.pushed(instance)
             if chunk.data:
-                await asyncio.to_thread(coming.write, chunk.offset, chunk.data)
+                await self._host.for_client(coming.write, chunk.offset, chunk.data)
             if coming.offset >= coming.size:
                 return
             timeout_s = self._host.config.chunk_timeout_s

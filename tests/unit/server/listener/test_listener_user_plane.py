@@ -4,8 +4,10 @@ import asyncio
 import logging
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -26,6 +28,8 @@ from eais.rpc.verbs import (
     LISTENER_PUSH,
 )
 from eais_server.process import Exit
+from eais_server.store import ModelStore
+from eais_server.store.disk import Disk
 from eais_server.testing.listener import CRASHES, HANGS, REFUSED
 from eais_server.testing.listener_bench import EI, POOL, Clock, ListenerBench, spec
 
@@ -62,6 +66,44 @@ def test_hash_first_then_push_then_open(bench: ListenerBench, run: Run) -> None:
             assert [worker.serving for worker in reply.session.workers] == [True]
             (worker,) = bench.spawner.of(EI)
             assert worker.loaded == [reply.session.id]
+
+    run(test())
+
+
+class HaltingDisk(Disk):
+    """Each write waits until it may go on."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.writing, self.go_on = threading.Semaphore(0), threading.Event()
+
+    def write(self, fd: int, data: bytes | memoryview, offset: int) -> None:
+        self.writing.release()
+        assert self.go_on.wait(60)
+        super().write(fd, data, offset)
+
+
+def test_a_worker_comes_back_while_clients_hold_the_disk(bench: ListenerBench, run: Run) -> None:
+    async def test() -> None:
+        async with bench.granted() as listener:
+            session = await bench.opened(MODEL)
+            asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(2))
+            disk = HaltingDisk(bench.directory / "store")
+            listener.host.store = ModelStore(
+                bench.directory / "store", limit_bytes=1 << 20, clock=bench.clock, disk=disk
+            )
+            pushes = [asyncio.create_task(bench.push(b"model %d" % n)) for n in range(6)]
+            try:
+                await bench.until(lambda: disk.writing.acquire(blocking=False))
+                await bench.until(lambda: disk.writing.acquire(blocking=False))
+                (first,) = bench.spawner.of(EI)
+                bench.spawner.end(first.fake.process.k, Exit(None, 9))
+                await bench.until(
+                    lambda: any(worker.loaded == [session.id] for worker in bench.spawner.of(EI))
+                )
+            finally:
+                disk.go_on.set()
+                await asyncio.gather(*pushes)
 
     run(test())
 
