@@ -54,7 +54,7 @@ class AdminService:
         self, request: hosts_pb2.RollCaRequest, caller: Caller
     ) -> hosts_pb2.RollCaReply:
         """See `PoolAdmin.RollCa`."""
-        begun = self._turnover.begin_roll()
+        begun = await self._turnover.begin_roll()
         return hosts_pb2.RollCaReply(ca=self._turnover.state(), begun=begun)
 
 

@@ -214,6 +214,7 @@ class Manager:
         places = embedded_identities(self.place.pool, self._state_dir, self._owner_dir)
         keeper = Keeper(self.authority, places, self._leaf_life, self._world.wall, self._own_leaf)
         turnover = Turnover(self.authority, keeper, self._leaf_life, self._world.wall)
+        self._held.callback(turnover.close)
         turnover.advance()
         try:
             keeper.refresh()

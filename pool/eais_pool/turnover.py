@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 
 from eais.errors import Unavailable
@@ -17,7 +18,11 @@ log = logging.getLogger(__name__)
 
 
 class Turnover:
-    """Begins rolls of the CA, ends their phases in time, and has identities kept fresh."""
+    """Begins rolls of the CA, ends their phases in time, and has identities kept fresh.
+
+    The CA is changed on the event loop, so that nothing is signed meanwhile. Identities are
+    written on a thread: the owner's are on another disk than the pool's, which may stand still.
+    """
 
     def __init__(
         self,
@@ -30,8 +35,9 @@ class Turnover:
         self._keeper = keeper
         self._leaf_life = leaf_life
         self._wall = wall
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="identities")
 
-    def begin_roll(self) -> bool:
+    async def begin_roll(self) -> bool:
         """Announce a new CA, durably; False if a roll is under way already.
 
         Raises:
@@ -48,19 +54,23 @@ class Turnover:
         if begun:
             log.info("a new CA is announced; it signs from %s on", self._authority.roll.phase_ends)
             # The manager's own sockets trust the new one from now on.
-            self._keeper.refresh_or_log()
+            await self._refresh()
         return begun
+
+    def close(self) -> None:
+        """Write no more identities; what is being written is."""
+        self._writer.shutdown(wait=True, cancel_futures=True)
 
     async def run(self) -> None:
         """Until cancelled, do what is due."""
         while True:
             await asyncio.sleep(self._keeper.interval_s)
-            self.once()
+            self.advance()
+            await self._refresh()
 
-    def once(self) -> None:
-        """What is due now. What fails is logged, and tried again the next time."""
-        self.advance()
-        self._keeper.refresh_or_log()
+    async def _refresh(self) -> None:
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._writer, self._keeper.refresh_or_log)
 
     def advance(self) -> None:
         """End the phase of a roll whose time is over, also while no manager ran."""
