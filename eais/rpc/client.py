@@ -1,7 +1,8 @@
 """Stubs bound from the verb table, for sync and asyncio channels.
 
 Every failure is an `EaisError`; `unreachable` is the reason that a peer gets
-for whom nobody answers (POOL_UNREACHABLE, HOST_UNREACHABLE, ...).
+for whom nobody answers (POOL_UNREACHABLE, HOST_UNREACHABLE, ...). On a channel that this
+process has closed it is `Detached` CANCELLED, which gRPC calls a ValueError.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import grpc
 import grpc.aio
 from google.protobuf.message import Message
 
+from eais.errors import Detached
 from eais.rpc.status import error_of_rpc
 from eais.rpc.verbs import Verb
 
@@ -38,6 +40,8 @@ def call(
         return cast("Rep", stub(request, timeout=timeout_s))
     except grpc.RpcError as error:
         raise error_of_rpc(error, unreachable) from None
+    except ValueError:
+        raise _closed() from None
 
 
 def upload(
@@ -54,12 +58,21 @@ def upload(
         return cast("Rep", stub(iter(requests), timeout=timeout_s))
     except grpc.RpcError as error:
         raise error_of_rpc(error, unreachable) from None
+    except ValueError:
+        raise _closed() from None
 
 
 def stream(channel: grpc.Channel, verb: Verb[Req, Rep], requests: Iterable[Req]) -> Any:
     """Open a stream; iterate the returned grpc call for replies, `cancel()` it at the end."""
     stub = channel.stream_stream(verb.path, _serialize, verb.reply.FromString)
-    return stub(iter(requests))
+    try:
+        return stub(iter(requests))
+    except ValueError:
+        raise _closed() from None
+
+
+def _closed() -> Detached:
+    return Detached("CANCELLED", "the connection was closed by this process")
 
 
 async def acall(

@@ -15,7 +15,7 @@ import pytest
 
 from eais import channel, tls
 from eais.credentials import client_credentials, server_credentials
-from eais.errors import EaisError, UsageError
+from eais.errors import Detached, EaisError, UsageError
 from eais.identity import Identity
 from eais.rpc import client, server, verbs
 from eais.rpc.hello import WIRE_VERSION, hello
@@ -209,3 +209,18 @@ def test_nobody_there_is_unreachable(tmp_path: Path) -> None:
         return await call(Wire(wire.authority, 1), verbs.POOL_GREET, hello("eais-test"))
 
     assert refusal(tmp_path, body).reason == "POOL_UNREACHABLE"
+
+
+def test_a_channel_that_was_closed_here_says_so() -> None:
+    made = grpc.insecure_channel("127.0.0.1:1")
+    made.close()
+    ways: list[Callable[[], Any]] = [
+        lambda: client.call(
+            made, verbs.POOL_GREET, hello("eais-test"), timeout_s=1, unreachable="BUG"
+        ),
+        lambda: client.upload(made, verbs.LISTENER_PUSH, [], timeout_s=1, unreachable="BUG"),
+        lambda: client.stream(made, verbs.POOL_WATCH, []),
+    ]
+    for way in ways:
+        with pytest.raises(Detached, match="CANCELLED"):
+            way()
