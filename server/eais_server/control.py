@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import select
 import socket
 import struct
 import threading
@@ -183,6 +184,14 @@ class AsyncControl:
             return await self._reader.read(_READ_BYTES)
         except ConnectionError:  # it died with messages of ours unread
             return b""
+
+    def has_ended(self) -> bool:
+        """Whether the worker's end is closed, though what it said before may be unread yet."""
+        if self._closed or self._writer.transport.is_closing():
+            return True
+        poll = select.poll()
+        poll.register(self._writer.get_extra_info("socket").fileno(), select.POLLRDHUP)
+        return bool(poll.poll(0))
 
     def send(self, message: ToWorkerProcess) -> None:
         """Queue a message.

@@ -92,6 +92,7 @@ class Listener:
         self.upkeep = Upkeep(host, self.openings)
         self.renewal = Renewal(host, self.grants, self.workers, self.link, self._leaf, world.now)
         host.tell, host.report = self.workers.tell, self.link.report
+        host.deaths_seen = self.workers.deaths_seen
         self.planes = Planes.bind(
             world.directory / "place.json",
             Place(world.address, world.config.user_port, world.config.management_port),

@@ -11,21 +11,21 @@ import asyncio
 import logging
 import shutil
 import signal
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from eais.errors import EaisError
 from eais.rpc.v1 import listener_pb2, supervision_pb2
 from eais_server.control import AsyncControl, ControlBroken
-from eais_server.in_flight import InFlight
 from eais_server.listener import messages
+from eais_server.listener.live_worker import LiveWorker
 from eais_server.listener.oom_kills import OomKills
 from eais_server.listener.speech import event_of
 from eais_server.listener.usage import Counters
-from eais_server.process import Exit, Spawner, WorkerProcess
+from eais_server.process import Exit, Spawner
 from eais_server.supervision import State, on_event
 from eais_server.supervision import actions as do
 from eais_server.supervision import events as on
@@ -87,29 +87,6 @@ class Deeds(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class _Live:
-    """A process, its socket once that is open, and the folders of its loads.
-
-    `answered`: session -> runs that gave outputs, as they were looked at last.
-    `stopped`: somebody had stopped it when it was killed here.
-    """
-
-    process: WorkerProcess
-    exit: asyncio.Future[Exit]
-    control: AsyncControl | None = None
-    folders: dict[str, str] = field(default_factory=dict)
-    answered: Mapping[str, int] = field(default_factory=dict)
-    stopped: bool = False
-
-    def look(self) -> tuple[InFlight, tuple[str, ...]]:
-        """What it says that it does, and in which sessions runs gave outputs since last time."""
-        found, before = self.process.page.look(), self.answered
-        self.answered = found.finished
-        more = (s for s, count in found.finished.items() if count and count != before.get(s))
-        return found, tuple(more)
-
-
 _Said = do.Adopt | do.RecordPort | do.Load | do.Unload | do.NameSuspects | do.Serve | do.Drain
 """What is done with a worker that lives."""
 
@@ -150,7 +127,7 @@ class Workers:
         self._clock = clock
         self._level = level
         self._oom_kills = oom_kills or OomKills()
-        self._live: dict[int, _Live] = {}
+        self._live: dict[int, LiveWorker] = {}
         self._todo: asyncio.Queue[do.Action | _NewLeaf] = asyncio.Queue()
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
@@ -171,6 +148,17 @@ class Workers:
                 self._todo.task_done()
         finally:
             self._close()
+
+    async def deaths_seen(self, instance: str) -> None:
+        """Wait until the supervision knows which of the instance's workers have died by now.
+
+        A client sees its stream break, and may ask what of, before this process has looked.
+        """
+        seats = {w.id for w in self.state.workers.values() if w.seat and w.seat[0] == instance}
+        for live in [self._live[k] for k in seats & self._live.keys()]:
+            if live.is_ending():
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(live.buried.wait(), 2 * _EXIT_FOLLOWS_S)
 
     async def settled(self) -> None:
         """Wait until nothing is left to be done; for tests."""
@@ -238,7 +226,7 @@ class Workers:
         except (OSError, EaisError) as error:
             self.tell(on.WorkerAstray(action.worker, f"the listener failed it: {error}"))
 
-    async def _say(self, live: _Live, control: AsyncControl, action: do.Action) -> None:
+    async def _say(self, live: LiveWorker, control: AsyncControl, action: do.Action) -> None:
         to = supervision_pb2.ToWorkerProcess
         match action:
             case do.Adopt():
@@ -270,7 +258,7 @@ class Workers:
             with suppress(ControlBroken):  # it is at its end, and `_attend` sees to that
                 live.control.send(supervision_pb2.ToWorkerProcess(leaf=action.leaf))
 
-    async def _load(self, live: _Live, control: AsyncControl, action: do.Load) -> None:
+    async def _load(self, live: LiveWorker, control: AsyncControl, action: do.Load) -> None:
         self._loads += 1
         name = f"{action.session[:8]}-{self._loads}"
         live.folders[action.session] = name
@@ -290,7 +278,7 @@ class Workers:
             failed = on.Failure("MALFORMED_MESSAGE", f"the session spec is too large: {error}")
             self.tell(on.LoadRefused(action.worker, action.session, failed))
 
-    async def _clear(self, live: _Live, session: str) -> None:
+    async def _clear(self, live: LiveWorker, session: str) -> None:
         """Take a session's links away; what the worker has open stays its own."""
         name = live.folders.pop(session, "")
         if name:
@@ -308,7 +296,7 @@ class Workers:
             self.tell(on.WorkerExited(worker, code=1, why=str(error)))
             return
         log.info("worker %s started, pid %s", worker, process.pid)
-        self._live[worker] = live = _Live(process, exited)
+        self._live[worker] = live = LiveWorker(process, exited)
         self._oom_kills.look(worker, process.pid, self._clock())
         self._task(self._attend(worker, live))
 
@@ -321,7 +309,7 @@ class Workers:
             log.log(level, "worker %s is killed: %s%s", worker, why, by)
             self._spawner.kill(live.process, signal.SIGKILL)
 
-    async def _attend(self, worker: int, live: _Live) -> None:
+    async def _attend(self, worker: int, live: LiveWorker) -> None:
         """From its start to its exit: all that the worker said comes before the exit."""
         live.control = await AsyncControl.open(live.process.control)
         heard = asyncio.create_task(self._listen(worker, live.control))
@@ -336,7 +324,7 @@ class Workers:
         live.control.close()
         self._bury(worker, live, how)
 
-    def _bury(self, worker: int, live: _Live, how: Exit) -> None:
+    def _bury(self, worker: int, live: LiveWorker, how: Exit) -> None:
         log.info("worker %s exited: %s", worker, how)
         del self._live[worker]
         seated = self.state.workers.get(worker)
@@ -347,6 +335,7 @@ class Workers:
             worker, how, in_flight, answered, out_of_memory=no_memory, stopped=live.stopped
         )
         self.tell(exited)
+        live.buried.set()
         if seated and seated.seat:
             self._deeds.gone(*seated.seat, worker)
 

@@ -156,6 +156,21 @@ def test_the_listener_receives_in_order_and_then_the_end(over: Over, pair: Pair)
     over(act)
 
 
+def test_the_end_is_known_before_what_was_said_is_read(over: Over, pair: Pair) -> None:
+    async def act(control: AsyncControl) -> None:
+        pair[1].sendall(to_frame(SPARE))
+        assert not control.has_ended()
+        pair[1].close()
+        assert control.has_ended()
+        assert await control.receive() == SPARE
+        assert await control.receive() is None
+        assert control.has_ended()
+        control.close()
+        assert control.has_ended()
+
+    over(act)
+
+
 def test_the_listener_sends(over: Over, pair: Pair) -> None:
     async def act(control: AsyncControl) -> None:
         control.send(DRAIN)

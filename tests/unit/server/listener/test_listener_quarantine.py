@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 from collections.abc import Awaitable, Callable, Coroutine
 from hashlib import sha256
@@ -13,7 +14,7 @@ from eais.errors import EaisError
 from eais.identity import Identity
 from eais.rpc.client import acall
 from eais.rpc.v1 import hosts_pb2, listener_pb2
-from eais.rpc.verbs import LISTENER_ADMIN_STATUS, LISTENER_OPEN
+from eais.rpc.verbs import LISTENER_ADMIN_STATUS, LISTENER_LOCATE, LISTENER_OPEN
 from eais_server.process import Exit
 from eais_server.testing.listener import CRASHES, ObedientWorker
 from eais_server.testing.listener_bench import EI, POOL, ListenerBench, spec
@@ -215,6 +216,26 @@ def test_an_operator_sees_what_is_quarantined(bench: ListenerBench, run: Run) ->
             assert found.digest == sha256(CRASHES).digest()
             assert (found.tenant, found.deaths, found.stage) == ("acme", 2, "load")
             assert (found.signal, found.ends_in_s) == ("SIGSEGV", 24 * 3600)
+
+    run(test())
+
+
+def test_who_asks_at_once_is_told_what_its_worker_died_of(bench: ListenerBench, run: Run) -> None:
+    """Its stream broke, and the exit was seen by nobody yet."""
+
+    async def test() -> None:
+        async with bench.granted():
+            session = (await bench.opened(MODEL)).id
+            end(bench, await worker_with(bench, session), SEGV, session)
+            worker = await worker_with(bench, session)
+            worker.marks.run_begins(session)
+            assert worker.writer
+            worker.writer.close()
+            worker.fake.far_end.close()
+            asked = asyncio.create_task(refusal(bench.open(MODEL)))
+            await bench.call(LISTENER_LOCATE, listener_pb2.LocateRequest(instance=EI, epoch=5))
+            bench.spawner.end(worker.fake.process.k, SEGV)
+            assert (await asked).reason == "MODEL_QUARANTINED"
 
     run(test())
 

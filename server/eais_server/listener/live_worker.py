@@ -1,0 +1,40 @@
+"""A worker that was started and whose exit wasn't told yet, as its listener holds it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from eais_server.control import AsyncControl
+from eais_server.in_flight import InFlight
+from eais_server.process import Exit, WorkerProcess
+
+
+@dataclass(slots=True)
+class LiveWorker:
+    """A process, its socket once that is open, and the folders of its loads.
+
+    `answered`: session -> runs that gave outputs, as they were looked at last.
+    `stopped`: somebody had stopped it when it was killed here.
+    `buried`: set when the supervision knows of its exit.
+    """
+
+    process: WorkerProcess
+    exit: asyncio.Future[Exit]
+    control: AsyncControl | None = None
+    folders: dict[str, str] = field(default_factory=dict)
+    answered: Mapping[str, int] = field(default_factory=dict)
+    stopped: bool = False
+    buried: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def look(self) -> tuple[InFlight, tuple[str, ...]]:
+        """What it says that it does, and in which sessions runs gave outputs since last time."""
+        found, before = self.process.page.look(), self.answered
+        self.answered = found.finished
+        more = (s for s, count in found.finished.items() if count and count != before.get(s))
+        return found, tuple(more)
+
+    def is_ending(self) -> bool:
+        """Whether it has died, or is about to, for all that can be seen from here."""
+        return self.exit.done() or (self.control is not None and self.control.has_ended())
