@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from eais.errors import EaisError, UsageError, make_error
-from eais.identity import Identity
 from eais.rpc.hello import check_version, hello_reply
 from eais.rpc.server import Caller
 from eais.rpc.v1 import supervision_pb2, worker_pb2
@@ -135,7 +134,8 @@ class DataPlane:
         """Serve `Worker.Stream`."""
         if caller.identity.tenant != self._tenant:
             raise UsageError("NOT_FOUND", NOT_HERE)
-        frontend = caller.identity
+        # Text keeps its hash, which is asked for several times at each call.
+        frontend = caller.identity.uri
         if not self._streams.take(frontend, 1):
             raise busy(_STREAM_PUSH_BACK_S)
         try:
@@ -162,7 +162,7 @@ class DataPlane:
         check_version(first.hello)
 
     async def _connected(
-        self, requests: AsyncIterator[worker_pb2.ToWorker], frontend: Identity
+        self, requests: AsyncIterator[worker_pb2.ToWorker], frontend: str
     ) -> AsyncGenerator[worker_pb2.ToClient, None]:
         def calls(gate: Gate) -> StreamCalls:
             limits = self._settings.calls

@@ -145,6 +145,16 @@ async def entered(session: FakeSession) -> None:
     await asyncio.to_thread(session.entered.acquire)
 
 
+def test_the_name_by_which_a_front_end_is_counted_keeps_its_hash() -> None:
+    async def test() -> None:
+        bench = Bench()
+        client = await bench.greeted()
+        assert list(bench.plane._streams._by_owner) == [FRONTEND.uri]
+        await client.close()
+
+    live(test)
+
+
 def test_a_stream_that_says_nothing_is_told_so() -> None:
     async def test() -> None:
         client = Bench(first_message_timeout_s=0.01).client()
