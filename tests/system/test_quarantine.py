@@ -266,7 +266,7 @@ def trips_for(session: eais.InferenceSession, pid: int, seconds: float) -> int:
 def busy_worker(made: pool_pb2.Instance) -> int:
     """The instance's worker, once it has computed for longer than adoption and load take."""
     pid = eventually(lambda: worker_pid(made), "a worker runs")
-    enough_s = cpu_s(pid) + 0.7
+    enough_s = cpu_s(pid) + 0.4
     eventually(lambda: cpu_s(pid) > enough_s or None, "the call runs")
     return pid
 
@@ -282,7 +282,7 @@ def test_workers_that_are_stopped_from_outside_condemn_nobody(
     before = incarnation(stack, one)
     with eais.InferenceSession(counting()) as innocent, ThreadPoolExecutor(1) as caller:
         first = eventually(lambda: worker_pid(one), "a worker runs")
-        trips = trips_for(innocent, first, 2.5)
+        trips = trips_for(innocent, first, 1.5)
         call = caller.submit(innocent.run, None, ADD | {"trips": np.array(trips)})
         for _ in range(2):
             pid = busy_worker(one)
