@@ -65,7 +65,12 @@ class Authority:
                 KEY_MODE.
         """
         path = directory / _FILE
-        return cls(directory, parse(tls.read_key_file(path), str(path)))
+        data = tls.read_key_file(path)
+        try:
+            return cls(directory, parse(data, str(path)))
+        except IdentityError as error:
+            error.hint = "put the folder's back-up in its place"  # nobody gives a pool a new one
+            raise
 
     @classmethod
     def open(cls, directory: Path, pool: str, now: datetime) -> Authority:

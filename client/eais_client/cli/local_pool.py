@@ -330,7 +330,9 @@ def read_ready(file: Path, name: str, state_dir: Path) -> Context:
     except FileNotFoundError:
         raise Unavailable("POOL_NOT_RUNNING", f"pool {name!r} isn't ready") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigError("STATE_DIR", f"{file}: {error}") from None
+        hint = "`eais pool down`, then `eais pool up`, writes it anew"
+        why = error.strerror if isinstance(error, OSError) else "not what the manager wrote"
+        raise ConfigError("STATE_DIR", f"{file}: {why}", hint=hint) from None
     return Context(name, pool, user, management, str(state_dir))
 
 

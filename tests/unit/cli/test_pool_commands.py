@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from eais.errors import make_error
+from eais.errors import ConfigError, make_error
 from eais_client.cli.completion import complete_instances
 from eais_client.cli.local_pool import check_installed, read_ready
 from eais_client.cli.testing import CONTEXT, STATUS, FakeOutside, FakeProcess
@@ -326,5 +326,6 @@ def test_all_that_a_pool_needs_is_installed_here() -> None:
 def test_a_broken_ready_file_is_no_bug(tmp_path: Path, text: str) -> None:
     file = tmp_path / "ready.json"
     file.write_text(text)
-    with pytest.raises(Exception, match="STATE_DIR"):
+    with pytest.raises(ConfigError, match=r"STATE_DIR.*not what the manager wrote") as caught:
         read_ready(file, "local", tmp_path)
+    assert "eais pool down" in caught.value.hint

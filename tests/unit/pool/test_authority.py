@@ -179,6 +179,7 @@ def test_a_ca_that_will_not_do(authority: Authority, tmp_path: Path) -> None:
         with pytest.raises(IdentityError) as error:
             Authority.load(tmp_path / "ca")
         assert reason_of(error) == reason
+        assert "back-up" in error.value.hint
     file.chmod(0o644)
     with pytest.raises(IdentityError, match="chmod 600") as error:
         Authority.load(tmp_path / "ca")
