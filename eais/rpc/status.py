@@ -33,6 +33,8 @@ MAX_ONNXRUNTIME_TEXT = 3072
 ONNXRUNTIME_CLASS = "onnxruntime_class"
 # Another key: milliseconds to wait before trying again.
 PUSH_BACK_MS = "push_back_ms"
+# gRPC's texts of what this process did: it cancelled the call, or closed the channel under it.
+_OWN_CANCELS = ("Locally cancelled", "Channel closed")
 # What gRPC says of a handshake that this side ended; the name is judged after the CA.
 _NAME_REFUSED = "Hostname Verification Check failed"
 _CERTIFICATE_REFUSED = "CERTIFICATE_VERIFY_FAILED"
@@ -102,8 +104,11 @@ def _plain(code: grpc.StatusCode, text: str, unreachable: str) -> EaisError:
             return no_connection(text, unreachable)
         case grpc.StatusCode.DEADLINE_EXCEEDED:
             return DeadlineExceeded("DEADLINE_EXCEEDED", "the deadline passed while waiting")
-        case grpc.StatusCode.CANCELLED:
+        case grpc.StatusCode.CANCELLED if text.startswith(_OWN_CANCELS):
             return Detached("CANCELLED", "the call was cancelled")
+        case grpc.StatusCode.CANCELLED:
+            # A server that ends in the middle of a call says this in place of an answer.
+            return Unavailable(unreachable, "the server ended the call")
         case grpc.StatusCode.UNIMPLEMENTED:
             return UsageError("UNIMPLEMENTED", "the peer doesn't know this verb")
         case grpc.StatusCode.UNAUTHENTICATED | grpc.StatusCode.PERMISSION_DENIED:

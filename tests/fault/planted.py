@@ -136,13 +136,6 @@ BUGS = (
         ("tests/unit/server/test_supervision.py",),
     ),
     Bug(
-        "wait for a frozen peer for ever",
-        "eais/channel.py",
-        '        ("grpc.http2.ping_timeout_ms", keepalive.wait_ms),\n',
-        "",
-        ("tests/system/test_frozen_peers.py",),
-    ),
-    Bug(
         "no jitter",
         "eais/backoff.py",
         "return rng() * self.wait_s(failures)",

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -224,3 +226,42 @@ def test_a_channel_that_was_closed_here_says_so() -> None:
     for way in ways:
         with pytest.raises(Detached, match="CANCELLED"):
             way()
+
+
+class Ending:
+    """Handles every method as a server that is told to end: by CANCELLED, or not at all."""
+
+    def __init__(self) -> None:
+        self.called = threading.Event()
+        self.go_on = threading.Event()
+
+    def service(self, _details: grpc.HandlerCallDetails) -> Any:
+        return grpc.unary_unary_rpc_method_handler(self._end)
+
+    def _end(self, _request: object, context: grpc.ServicerContext) -> bytes:
+        self.called.set()
+        self.go_on.wait(30)
+        context.abort(grpc.StatusCode.CANCELLED, "")
+        raise AssertionError("abort raises")
+
+
+@pytest.mark.parametrize("closed_here", [False, True])
+def test_who_cancelled_a_call_is_told(closed_here: bool) -> None:
+    ending = Ending()
+    handlers: Any = [ending]
+    with ThreadPoolExecutor(2) as threads:
+        served = grpc.server(threads, handlers=handlers)
+        made = grpc.insecure_channel(f"127.0.0.1:{served.add_insecure_port('127.0.0.1:0')}")
+        served.start()
+        greeting = threads.submit(
+            client.call, made, verbs.POOL_GREET, hello("x"), timeout_s=30, unreachable="NO_WORKER"
+        )
+        assert ending.called.wait(30)
+        if closed_here:
+            made.close()
+        ending.go_on.set()
+        error = greeting.exception(30)
+        made.close()
+        served.stop(0).wait()
+    assert isinstance(error, EaisError)
+    assert error.reason == ("CANCELLED" if closed_here else "NO_WORKER")

@@ -732,7 +732,7 @@ def test_below_isolation_2_a_host_serves_one_tenant() -> None:
     made = pool.attached()
     pool.ask("attach", type="cpu.1", tenant="other")
     refused = pool.failure()
-    assert refused.reason == "NO_DEVICE"
+    assert refused.reason == "ISOLATION_UNAVAILABLE"
     assert "acme" not in refused.message
     pool.attached()
     pool.ask("detach", made.id)
