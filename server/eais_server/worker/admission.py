@@ -1,6 +1,6 @@
 """Whether a call is taken now, or told at once to come later. (Brain)
 
-What is taken should be answered soon: a call that would wait longer than `queue_limit_s`, or
+What is taken should be answered soon: a call that would wait about as long as `queue_limit_s`, or
 past its caller's deadline, is refused before anything of it is kept, and told when there will
 be room. Each call of a stream that is told so gets a time of its own, one service time after the
 last that was, so that they don't all come back at once.
@@ -13,6 +13,9 @@ from typing import Final
 
 from eais.errors import EaisError, make_error
 
+AIM: Final = 0.9
+"""Share of the queue's limit that is filled by estimate. Runs that take longer than they did
+use the rest: what is taken should begin within the limit, not be refused at it."""
 LEAST_PUSH_BACK_S: Final = 0.002
 MOST_PUSH_BACK_S: Final = 2.0
 
@@ -55,11 +58,12 @@ class Admission:
     """The one place where calls are refused for want of time.
 
     Args:
-        queue_limit_s: how long a call may wait, by estimate; one of each stream always may.
+        queue_limit_s: how long a call may wait; one of each stream always may. By estimate
+            `AIM` of that is filled.
     """
 
     def __init__(self, queue_limit_s: float) -> None:
-        self._limit_s = queue_limit_s
+        self._aim_s = queue_limit_s * AIM
 
     def late_s(self, call: Prospect) -> float:
         """By how much it would come too late if it was taken now; 0 or less: it is taken."""
@@ -71,7 +75,7 @@ class Admission:
 
     def over_s(self, wait_s: float) -> float:
         """By how much so long a wait is too long for whoever has calls waiting already."""
-        return wait_s - self._limit_s
+        return wait_s - self._aim_s
 
 
 def busy(push_back_s: float) -> EaisError:
