@@ -84,7 +84,7 @@ def is_open(fd):
     except OSError:
         return False
     return True
-found["open"] = [fd for fd in range(128) if is_open(fd)]
+found["open"] = [fd for fd in range(4096) if is_open(fd)]
 print(json.dumps(found))
 """
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 
-from eais.errors import EaisError, make_error
+from eais.errors import REASONS, EaisError, make_error
 from eais.identity import Identity
 from eais.instance import check_instance_name
 from eais.rpc.status import MAX_ONNXRUNTIME_TEXT, ONNXRUNTIME_CLASS, clip, error_to_message
@@ -156,14 +156,17 @@ def missing(files: Iterable[Missing]) -> list[listener_pb2.MissingFile]:
 
 
 def failure_of(error: common_pb2.Error) -> Failure:
-    """What a worker says went wrong. Its words are a stranger's: they are cut to size."""
+    """What a worker says went wrong. Its words are a stranger's: they are cut to size, and a
+    reason that there isn't is no reason.
+    """
+    reason = error.reason if error.reason in REASONS else "PROCESS_FAILED"
     metadata = {clip(key, 64): clip(value, 128) for key, value in list(error.metadata.items())[:8]}
     metadata.pop(ONNXRUNTIME_CLASS, None)
     if not error.onnxruntime_class:
-        return Failure(clip(error.reason, 64) or "BUG", clip(error.message), metadata)
+        return Failure(reason, clip(error.message), metadata)
     metadata[ONNXRUNTIME_CLASS] = clip(error.onnxruntime_class, 64)
     text = clip(error.message, MAX_ONNXRUNTIME_TEXT)
-    return Failure(clip(error.reason, 64) or "BUG", text, metadata)
+    return Failure(reason, text, metadata)
 
 
 def failure(error: EaisError) -> Failure:

@@ -274,6 +274,10 @@ class Workers:
         except EaisError as error:
             refused = on.LoadRefused(action.worker, action.session, messages.failure(error))
             self.tell(refused)
+        except OSError as error:
+            log.error("session %s can't be laid out: %s", name, error)
+            failed = on.Failure("STORE_UNAVAILABLE", "the back-end's disk failed")
+            self.tell(on.LoadRefused(action.worker, action.session, failed))
         except ValueError as error:
             failed = on.Failure("MALFORMED_MESSAGE", f"the session spec is too large: {error}")
             self.tell(on.LoadRefused(action.worker, action.session, failed))
