@@ -39,7 +39,7 @@ class ListenerConfig:
         worker_memory_bytes: of each worker; 0: no limit.
         worker_calls: that may wait at a worker, and of one stream be unanswered; more are refused.
         worker_bytes: of the inputs of all calls that a worker hasn't answered.
-        queue_limit_ms: that calls wait at a worker: what would fill nine tenths of it is refused.
+        queue_limit_ms: that calls wait at a worker: what would fill four fifths of it is refused.
         quarantine_h: for how long a model that killed workers isn't loaded again.
     """
 

@@ -13,7 +13,7 @@ from typing import Final
 
 from eais.errors import EaisError, make_error
 
-AIM: Final = 0.9
+AIM: Final = 0.8
 """Share of the queue's limit that is filled by estimate. Runs that take longer than they did
 use the rest: what is taken should begin within the limit, not be refused at it."""
 LEAST_PUSH_BACK_S: Final = 0.002

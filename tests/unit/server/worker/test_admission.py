@@ -20,7 +20,7 @@ def call(wait_s: float, left_s: float = inf, **more: bool) -> Prospect:
     ("prospect", "taken"),
     [
         (call(0.0), True),
-        (call(0.09), True),
+        (call(0.08), True),
         (call(0.1), False),
         (call(0.11, first=True), True),
         (call(5.0, first=True), True),
@@ -39,7 +39,7 @@ def test_who_would_wait_too_long_or_past_its_deadline_is_not_taken(
 
 
 def test_push_back_is_how_much_too_long_the_queue_is() -> None:
-    over_s = Admission(0.1).late_s(call(0.34))
+    over_s = Admission(0.1).late_s(call(0.33))
     assert over_s == pytest.approx(0.25)
     assert Promises().next_s(over_s, 0.01, now_s=50.0) == pytest.approx(0.25)
 
