@@ -10,7 +10,6 @@ from eais_pool.brain.address_plan import AddressPlan
 from eais_pool.brain.quotas import Quotas
 from eais_pool.brain.settings import Settings
 
-
 # What messages to listeners hold, and far more than anybody needs.
 _AT_MOST = {
     "grant_timeout_s": 86_400,
