@@ -8,7 +8,7 @@ process has closed it is `Detached` CANCELLED, which gRPC calls a ValueError.
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, Iterable
-from typing import Any, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 import grpc
 import grpc.aio
@@ -20,6 +20,9 @@ from eais.rpc.verbs import Verb
 
 Req = TypeVar("Req", bound=Message)
 Rep = TypeVar("Rep", bound=Message)
+
+# grpcio's own texts, on a channel that is closed (or was closed by a fork), begin so.
+_CLOSED: Final = "Cannot invoke RPC"
 
 
 def _serialize(request: Message) -> bytes:
@@ -40,8 +43,9 @@ def call(
         return cast("Rep", stub(request, timeout=timeout_s))
     except grpc.RpcError as error:
         raise error_of_rpc(error, unreachable) from None
-    except ValueError:
-        raise _closed() from None
+    except ValueError as error:
+        _raise_if_closed(error)
+        raise
 
 
 def upload(
@@ -58,8 +62,9 @@ def upload(
         return cast("Rep", stub(iter(requests), timeout=timeout_s))
     except grpc.RpcError as error:
         raise error_of_rpc(error, unreachable) from None
-    except ValueError:
-        raise _closed() from None
+    except ValueError as error:
+        _raise_if_closed(error)
+        raise
 
 
 def stream(channel: grpc.Channel, verb: Verb[Req, Rep], requests: Iterable[Req]) -> Any:
@@ -67,12 +72,15 @@ def stream(channel: grpc.Channel, verb: Verb[Req, Rep], requests: Iterable[Req])
     stub = channel.stream_stream(verb.path, _serialize, verb.reply.FromString)
     try:
         return stub(iter(requests))
-    except ValueError:
-        raise _closed() from None
+    except ValueError as error:
+        _raise_if_closed(error)
+        raise
 
 
-def _closed() -> Detached:
-    return Detached("CANCELLED", "the connection was closed by this process")
+def _raise_if_closed(error: ValueError) -> None:
+    """Any other ValueError is a programming error, which isn't the connection's."""
+    if str(error).startswith(_CLOSED):
+        raise Detached("CANCELLED", "the connection was closed by this process") from None
 
 
 async def acall(

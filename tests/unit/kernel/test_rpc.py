@@ -213,18 +213,40 @@ def test_nobody_there_is_unreachable(tmp_path: Path) -> None:
     assert refusal(tmp_path, body).reason == "POOL_UNREACHABLE"
 
 
-def test_a_channel_that_was_closed_here_says_so() -> None:
-    made = grpc.insecure_channel("127.0.0.1:1")
-    made.close()
-    ways: list[Callable[[], Any]] = [
+def ways(made: Any) -> list[Callable[[], Any]]:
+    """All ways to use a channel that isn't asyncio's."""
+    return [
         lambda: client.call(
             made, verbs.POOL_GREET, hello("eais-test"), timeout_s=1, unreachable="BUG"
         ),
         lambda: client.upload(made, verbs.LISTENER_PUSH, [], timeout_s=1, unreachable="BUG"),
         lambda: client.stream(made, verbs.POOL_WATCH, []),
     ]
-    for way in ways:
+
+
+def test_a_channel_that_was_closed_here_says_so() -> None:
+    made = grpc.insecure_channel("127.0.0.1:1")
+    made.close()
+    for way in ways(made):
         with pytest.raises(Detached, match="CANCELLED"):
+            way()
+
+
+class Mistaken:
+    """A channel that finds something wrong with whatever is sent by it."""
+
+    def unary_unary(self, *_: object) -> Callable[..., Any]:
+        return self._refuse
+
+    stream_unary = stream_stream = unary_unary
+
+    def _refuse(self, *_: object, **__: object) -> Any:
+        raise ValueError("metadata was invalid")
+
+
+def test_a_mistake_is_not_taken_for_a_closed_channel() -> None:
+    for way in ways(Mistaken()):
+        with pytest.raises(ValueError, match="metadata was invalid"):
             way()
 
 
