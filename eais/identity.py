@@ -9,6 +9,10 @@ An identity is one SPIFFE URI; it says everything there is to know:
 | worker | `spiffe://<pool>/worker/<ei-…>/<n>` | `<n>.<ei-…>.<pool>.internal` | server |
 | listener | `spiffe://<pool>/listener/<host>` | `<host>.listener.<pool>.internal` | both |
 | manager | `spiffe://<pool>/manager` | `manager.<pool>.internal` | both |
+| enrolment | `spiffe://<pool>/enrolment/` and the path of one of the first, second or fourth | – | client |
+
+An enrolment is what a machine that has joined keeps for thirty days: it may ask for the next
+leaf of the identity that it names, and for nothing else.
 
 Who calls is read from the peer's certificate alone (`peer_of`), never from a field.
 """
@@ -46,6 +50,7 @@ class Role(StrEnum):
     WORKER = "worker"
     OPERATOR = "operator"
     MANAGER = "manager"
+    ENROLMENT = "enrolment"
 
 
 class Usage(StrEnum):
@@ -61,7 +66,11 @@ _USAGES: Mapping[Role, frozenset[Usage]] = {
     Role.WORKER: frozenset({Usage.SERVER}),
     Role.LISTENER: frozenset(Usage),
     Role.MANAGER: frozenset(Usage),
+    Role.ENROLMENT: frozenset({Usage.CLIENT}),
 }
+
+JOINING = frozenset({Role.FRONTEND, Role.LISTENER, Role.OPERATOR})
+"""The roles of those who join with a token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +80,9 @@ class Identity:
     Attributes:
         pool: the trust domain.
         role: what it is; decides the other two.
-        tenant: whose front-end it is; None for every other role.
+        tenant: whose front-end it is, or an enrolment of whose; None for every other role.
         name: the front-end's or operator's id, the listener's host, the worker's
-            `<ei-…>/<n>`, "" for the manager.
+            `<ei-…>/<n>`, "" for the manager; an enrolment's `<role>/<name>`.
 
     Raises ValueError when the parts don't make a name of that role.
     """
@@ -85,7 +94,7 @@ class Identity:
 
     def __post_init__(self) -> None:
         _check_name("pool", self.pool)
-        if (self.tenant is not None) != (self.role is Role.FRONTEND):
+        if (self.tenant is not None) != (self._leaf_role is Role.FRONTEND):
             raise ValueError(f"a {self.role} has {'a' if self.tenant is None else 'no'} tenant")
         if self.tenant is not None:
             _check_name("tenant", self.tenant)
@@ -116,6 +125,23 @@ class Identity:
         """The pool manager."""
         return cls(pool, Role.MANAGER, None, "")
 
+    @property
+    def enrolment(self) -> Identity:
+        """The enrolment of this front-end, listener or operator; ValueError for other roles."""
+        return Identity(self.pool, Role.ENROLMENT, self.tenant, f"{self.role}/{self.name}")
+
+    @property
+    def enrolled(self) -> Identity:
+        """Whose enrolment it is; itself, if it is none."""
+        if self.role is not Role.ENROLMENT:
+            return self
+        return Identity(self.pool, self._leaf_role, self.tenant, self.name.partition("/")[2])
+
+    @property
+    def _leaf_role(self) -> Role:
+        """The role of the leaf that it is or asks for; ValueError for a word that is no role."""
+        return Role(self.name.partition("/")[0]) if self.role is Role.ENROLMENT else self.role
+
     @classmethod
     def parse(cls, uri: str) -> Identity:
         """The identity that `uri` names, which is the only way to write it.
@@ -135,11 +161,16 @@ class Identity:
                 return cls(pool, Role(role), None, name)
             case ["manager"]:
                 return cls(pool, Role.MANAGER, None, "")
+            case ["enrolment", *path] if path and path[0] != "enrolment":
+                return cls.parse(_SCHEME + "/".join((pool, *path))).enrolment
         raise ValueError(f"no role has a name of these parts: {uri[:80]!r}")
 
     @property
     def uri(self) -> str:
         """The SPIFFE URI, which is the certificate's one URI SAN."""
+        if self.role is Role.ENROLMENT:
+            path = self.enrolled.uri.removeprefix(f"{_SCHEME}{self.pool}/")
+            return f"{_SCHEME}{self.pool}/{self.role}/{path}"
         tenant = f"tenant/{self.tenant}/" if self.tenant else ""
         name = f"/{self.name}" if self.name else ""
         return f"{_SCHEME}{self.pool}/{tenant}{self.role}{name}"
@@ -172,6 +203,11 @@ def _check_role_name(role: Role, name: str) -> None:
     if role is Role.MANAGER:
         if name:
             raise ValueError("the manager has no name of its own")
+    elif role is Role.ENROLMENT:
+        enrolled, _, own = name.partition("/")
+        if enrolled not in JOINING:
+            raise ValueError(f"no enrolment is of a {enrolled[:80]!r}")
+        _check_name(enrolled, own)
     elif role is Role.WORKER:
         if not _WORKER.fullmatch(name):
             raise ValueError(f"worker {name[:80]!r}: an instance ei-… without dots, and a number")
@@ -223,11 +259,6 @@ class Peer:
 
     identity: Identity
     leaf_end: datetime
-
-
-def identity_of_peer(auth_context: AuthContext, pool: str) -> Identity:
-    """Who is at the other end of a gRPC connection: `peer_of` without the leaf's end."""
-    return peer_of(auth_context, pool).identity
 
 
 def peer_of(auth_context: AuthContext, pool: str) -> Peer:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from eais import tls
 from eais.errors import REASONS, IdentityError
-from eais.identity import Identity, Role, Usage, identity_of_leaf, identity_of_peer
+from eais.identity import Identity, Role, Usage, identity_of_leaf, peer_of
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -226,7 +226,7 @@ GOOD_PEM = leaf([FRONTEND], [CLIENT]).public_bytes(Encoding.PEM)
 
 def test_a_peer_is_who_its_certificate_says_and_no_field() -> None:
     told = context(GOOD_PEM, peer_spiffe_id=b"spiffe://pool/manager", x509_common_name=b"manager")
-    assert identity_of_peer(told, "pool") == Identity.parse(FRONTEND)
+    assert peer_of(told, "pool").identity == Identity.parse(FRONTEND)
 
 
 @pytest.mark.parametrize(
@@ -248,5 +248,5 @@ def test_a_peer_is_who_its_certificate_says_and_no_field() -> None:
 )
 def test_a_peer_that_will_not_do(told: dict[str, list[bytes]], reason: str) -> None:
     with pytest.raises(IdentityError) as caught:
-        identity_of_peer(told, "pool")
+        peer_of(told, "pool")
     assert caught.value.reason == reason

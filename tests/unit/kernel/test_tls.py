@@ -18,7 +18,7 @@ from eais import tls
 from eais.channel import client_options
 from eais.credentials import client_credentials, server_credentials
 from eais.errors import IdentityError
-from eais.identity import Identity, identity_of_peer
+from eais.identity import Identity, peer_of
 from eais_pool.authority import Authority
 
 NOW = datetime.now(UTC)
@@ -152,7 +152,7 @@ Answer = tuple[str, str]
 
 def who(context: grpc.ServicerContext | grpc.aio.ServicerContext[Any, Any]) -> bytes:
     try:
-        return identity_of_peer(context.auth_context(), "pool").uri.encode()
+        return peer_of(context.auth_context(), "pool").identity.uri.encode()
     except IdentityError as error:
         return error.reason.encode()
 
