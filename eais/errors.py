@@ -124,6 +124,7 @@ REASONS: Mapping[str, ReasonSpec] = {
     "DUPLICATE_ID": ReasonSpec(UsageError, _INVALID),
     "NOT_FOUND": ReasonSpec(UsageError, "NOT_FOUND"),
     "WRONG_STATE": ReasonSpec(UsageError, _PRECONDITION),
+    "NAME_TAKEN": ReasonSpec(UsageError, "ALREADY_EXISTS"),
     "NOT_ATTACHED": ReasonSpec(UsageError, _PRECONDITION),
     "INSTANCE_AMBIGUOUS": ReasonSpec(UsageError, _PRECONDITION),
     # identity
@@ -140,6 +141,8 @@ REASONS: Mapping[str, ReasonSpec] = {
     "SERVER_UNTRUSTED": ReasonSpec(IdentityError, "UNAUTHENTICATED"),
     "KEY_MODE": ReasonSpec(IdentityError, "UNAUTHENTICATED"),
     "CSR_REFUSED": ReasonSpec(IdentityError, _INVALID),
+    "TOKEN": ReasonSpec(IdentityError, "UNAUTHENTICATED"),
+    "TICKET": ReasonSpec(IdentityError, "PERMISSION_DENIED"),
     # life of an instance
     "INSTANCE_STOPPED": ReasonSpec(Detached, _PRECONDITION),
     "DETACHED": ReasonSpec(Detached, _PRECONDITION),

@@ -9,7 +9,7 @@ An identity is one SPIFFE URI; it says everything there is to know:
 | worker | `spiffe://<pool>/worker/<ei-…>/<n>` | `<n>.<ei-…>.<pool>.internal` | server |
 | listener | `spiffe://<pool>/listener/<host>` | `<host>.listener.<pool>.internal` | both |
 | manager | `spiffe://<pool>/manager` | `manager.<pool>.internal` | both |
-| enrolment | `spiffe://<pool>/enrolment/` and the path of one of the first, second or fourth | – | client |
+| enrolment | `spiffe://<pool>/enrolment/…`, of a front-end, operator or listener | – | client |
 
 An enrolment is what a machine that has joined keeps for thirty days: it may ask for the next
 leaf of the identity that it names, and for nothing else.

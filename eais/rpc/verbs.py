@@ -14,7 +14,14 @@ from typing import Generic, TypeVar
 from google.protobuf.message import Message
 
 from eais.identity import Role
-from eais.rpc.v1 import common_pb2, hosts_pb2, listener_pb2, pool_pb2, worker_pb2
+from eais.rpc.v1 import (
+    common_pb2,
+    enrolment_pb2,
+    hosts_pb2,
+    listener_pb2,
+    pool_pb2,
+    worker_pb2,
+)
 
 Req = TypeVar("Req", bound=Message)
 Rep = TypeVar("Rep", bound=Message)
@@ -33,11 +40,15 @@ class Plane(Enum):
 
     USER = "user"
     MANAGEMENT = "management"
+    ENROLMENT = "enrolment"
 
 
 @dataclass(frozen=True, slots=True)
 class Verb(Generic[Req, Rep]):
-    """One method: its path, messages, shape, and the roles that may call it."""
+    """One method: its path, messages, shape, and the roles that may call it.
+
+    No roles: whoever reaches the socket, on the enrolment plane, where nobody has an identity.
+    """
 
     service: str
     method: str
@@ -62,6 +73,11 @@ _FRONTEND = frozenset({Role.FRONTEND})
 _LISTENER = frozenset({Role.LISTENER})
 _OPERATOR = frozenset({Role.OPERATOR})
 _OPERATOR_OR_MANAGER = frozenset({Role.OPERATOR, Role.MANAGER})
+_NOBODY: frozenset[Role] = frozenset()
+# An enrolment is signed the leaf of its own role alone: the handler's to check.
+_RENEWS_FRONTEND = frozenset({Role.FRONTEND, Role.ENROLMENT})
+_RENEWS_LISTENER = frozenset({Role.LISTENER, Role.ENROLMENT})
+_RENEWS_OPERATOR = frozenset({Role.OPERATOR, Role.ENROLMENT})
 _Hello, _HelloReply = common_pb2.Hello, common_pb2.HelloReply
 _Renew, _RenewReply = common_pb2.RenewRequest, common_pb2.RenewReply
 _Instance, _InstanceReply = pool_pb2.InstanceRequest, pool_pb2.InstanceReply
@@ -79,7 +95,16 @@ POOL_LIST = Verb("Pool", "List", pool_pb2.ListRequest, pool_pb2.ListReply, _USER
 POOL_WATCH = Verb(
     "Pool", "Watch", pool_pb2.WatchUp, pool_pb2.WatchDown, _USER, _FRONTEND, Shape.STREAM
 )
-POOL_RENEW = Verb("Pool", "Renew", _Renew, _RenewReply, _USER, _FRONTEND)
+POOL_RENEW = Verb("Pool", "Renew", _Renew, _RenewReply, _USER, _RENEWS_FRONTEND)
+
+ENROLMENT_SIGN_CSR = Verb(
+    "Enrolment",
+    "SignCsr",
+    enrolment_pb2.SignCsrRequest,
+    enrolment_pb2.SignCsrReply,
+    Plane.ENROLMENT,
+    _NOBODY,
+)
 
 LISTENER_GREET = Verb("Listener", "Greet", _Hello, _HelloReply, _USER, _FRONTEND)
 LISTENER_OPEN = Verb(
@@ -120,7 +145,7 @@ HOSTS_SIGN_WORKER = Verb(
     _MANAGEMENT,
     _LISTENER,
 )
-HOSTS_RENEW = Verb("Hosts", "Renew", _Renew, _RenewReply, _MANAGEMENT, _LISTENER)
+HOSTS_RENEW = Verb("Hosts", "Renew", _Renew, _RenewReply, _MANAGEMENT, _RENEWS_LISTENER)
 
 POOL_ADMIN_GREET = Verb("PoolAdmin", "Greet", _Hello, _HelloReply, _MANAGEMENT, _OPERATOR)
 POOL_ADMIN_STATUS = Verb(
@@ -131,7 +156,7 @@ POOL_ADMIN_STATUS = Verb(
     _MANAGEMENT,
     _OPERATOR,
 )
-POOL_ADMIN_RENEW = Verb("PoolAdmin", "Renew", _Renew, _RenewReply, _MANAGEMENT, _OPERATOR)
+POOL_ADMIN_RENEW = Verb("PoolAdmin", "Renew", _Renew, _RenewReply, _MANAGEMENT, _RENEWS_OPERATOR)
 POOL_ADMIN_ROLL_CA = Verb(
     "PoolAdmin",
     "RollCa",
@@ -139,6 +164,57 @@ POOL_ADMIN_ROLL_CA = Verb(
     hosts_pb2.RollCaReply,
     _MANAGEMENT,
     _OPERATOR,
+)
+
+POOL_ADMIN_CREATE_TOKEN = Verb(
+    "PoolAdmin",
+    "CreateToken",
+    hosts_pb2.CreateTokenRequest,
+    hosts_pb2.CreateTokenReply,
+    _MANAGEMENT,
+    _OPERATOR,
+)
+POOL_ADMIN_SET_TENANT = Verb(
+    "PoolAdmin",
+    "SetTenant",
+    hosts_pb2.SetTenantRequest,
+    hosts_pb2.TenantReply,
+    _MANAGEMENT,
+    _OPERATOR,
+)
+POOL_ADMIN_LIST_TENANTS = Verb(
+    "PoolAdmin",
+    "ListTenants",
+    hosts_pb2.ListTenantsRequest,
+    hosts_pb2.ListTenantsReply,
+    _MANAGEMENT,
+    _OPERATOR,
+)
+POOL_ADMIN_LIST_INSTANCES = Verb(
+    "PoolAdmin",
+    "ListInstances",
+    pool_pb2.ListRequest,
+    pool_pb2.ListReply,
+    _MANAGEMENT,
+    _OPERATOR,
+)
+POOL_ADMIN_CORDON = Verb(
+    "PoolAdmin", "Cordon", hosts_pb2.CordonRequest, hosts_pb2.HostReply, _MANAGEMENT, _OPERATOR
+)
+POOL_ADMIN_DRAIN = Verb(
+    "PoolAdmin", "Drain", hosts_pb2.DrainRequest, hosts_pb2.HostReply, _MANAGEMENT, _OPERATOR
+)
+POOL_ADMIN_FORCE_DETACH = Verb(
+    "PoolAdmin",
+    "ForceDetach",
+    hosts_pb2.ForceDetachRequest,
+    _InstanceReply,
+    _MANAGEMENT,
+    _OPERATOR,
+)
+
+MODELS_FETCH = Verb(
+    "Models", "Fetch", hosts_pb2.FetchRequest, hosts_pb2.FetchReply, _MANAGEMENT, _LISTENER
 )
 
 LISTENER_ADMIN_GREET = Verb(

@@ -59,15 +59,19 @@ class Endpoint(_message.Message):
     def __init__(self, address: _Optional[str] = ..., port: _Optional[int] = ..., server_name: _Optional[str] = ...) -> None: ...
 
 class RenewRequest(_message.Message):
-    __slots__ = ("csr_pem",)
+    __slots__ = ("csr_pem", "enrolment_csr_pem")
     CSR_PEM_FIELD_NUMBER: _ClassVar[int]
+    ENROLMENT_CSR_PEM_FIELD_NUMBER: _ClassVar[int]
     csr_pem: bytes
-    def __init__(self, csr_pem: _Optional[bytes] = ...) -> None: ...
+    enrolment_csr_pem: bytes
+    def __init__(self, csr_pem: _Optional[bytes] = ..., enrolment_csr_pem: _Optional[bytes] = ...) -> None: ...
 
 class RenewReply(_message.Message):
-    __slots__ = ("leaf_pem", "ca_pem")
+    __slots__ = ("leaf_pem", "ca_pem", "enrolment_pem")
     LEAF_PEM_FIELD_NUMBER: _ClassVar[int]
     CA_PEM_FIELD_NUMBER: _ClassVar[int]
+    ENROLMENT_PEM_FIELD_NUMBER: _ClassVar[int]
     leaf_pem: bytes
     ca_pem: bytes
-    def __init__(self, leaf_pem: _Optional[bytes] = ..., ca_pem: _Optional[bytes] = ...) -> None: ...
+    enrolment_pem: bytes
+    def __init__(self, leaf_pem: _Optional[bytes] = ..., ca_pem: _Optional[bytes] = ..., enrolment_pem: _Optional[bytes] = ...) -> None: ...

@@ -8,6 +8,59 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class FetchRequest(_message.Message):
+    __slots__ = ("ticket", "sha256", "offset")
+    TICKET_FIELD_NUMBER: _ClassVar[int]
+    SHA256_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    ticket: SignedTicket
+    sha256: bytes
+    offset: int
+    def __init__(self, ticket: _Optional[_Union[SignedTicket, _Mapping]] = ..., sha256: _Optional[bytes] = ..., offset: _Optional[int] = ...) -> None: ...
+
+class FetchReply(_message.Message):
+    __slots__ = ("size", "data")
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    size: int
+    data: bytes
+    def __init__(self, size: _Optional[int] = ..., data: _Optional[bytes] = ...) -> None: ...
+
+class SignedTicket(_message.Message):
+    __slots__ = ("ticket", "signature", "leaf_pem")
+    TICKET_FIELD_NUMBER: _ClassVar[int]
+    SIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    LEAF_PEM_FIELD_NUMBER: _ClassVar[int]
+    ticket: bytes
+    signature: bytes
+    leaf_pem: bytes
+    def __init__(self, ticket: _Optional[bytes] = ..., signature: _Optional[bytes] = ..., leaf_pem: _Optional[bytes] = ...) -> None: ...
+
+class Ticket(_message.Message):
+    __slots__ = ("pool", "tenant", "instance", "to", "sha256", "not_after_unix_s")
+    POOL_FIELD_NUMBER: _ClassVar[int]
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    INSTANCE_FIELD_NUMBER: _ClassVar[int]
+    FROM_FIELD_NUMBER: _ClassVar[int]
+    TO_FIELD_NUMBER: _ClassVar[int]
+    SHA256_FIELD_NUMBER: _ClassVar[int]
+    NOT_AFTER_UNIX_S_FIELD_NUMBER: _ClassVar[int]
+    pool: str
+    tenant: str
+    instance: str
+    to: str
+    sha256: _containers.RepeatedScalarFieldContainer[bytes]
+    not_after_unix_s: int
+    def __init__(self, pool: _Optional[str] = ..., tenant: _Optional[str] = ..., instance: _Optional[str] = ..., to: _Optional[str] = ..., sha256: _Optional[_Iterable[bytes]] = ..., not_after_unix_s: _Optional[int] = ..., **kwargs) -> None: ...
+
+class ModelSource(_message.Message):
+    __slots__ = ("listener", "ticket")
+    LISTENER_FIELD_NUMBER: _ClassVar[int]
+    TICKET_FIELD_NUMBER: _ClassVar[int]
+    listener: _common_pb2.Endpoint
+    ticket: SignedTicket
+    def __init__(self, listener: _Optional[_Union[_common_pb2.Endpoint, _Mapping]] = ..., ticket: _Optional[_Union[SignedTicket, _Mapping]] = ...) -> None: ...
+
 class HostReport(_message.Message):
     __slots__ = ("hello", "join", "granted", "grant_failed", "released", "workers", "sessions", "usage", "moving")
     HELLO_FIELD_NUMBER: _ClassVar[int]
@@ -63,7 +116,7 @@ class Device(_message.Message):
     def __init__(self, id: _Optional[str] = ..., kind: _Optional[str] = ..., model: _Optional[str] = ..., memory_bytes: _Optional[int] = ..., capacity_milli: _Optional[int] = ..., granularity_milli: _Optional[int] = ..., simulated: bool = ..., enforcement: _Optional[str] = ..., share_limit_milli: _Optional[int] = ...) -> None: ...
 
 class Join(_message.Message):
-    __slots__ = ("host", "boot_id", "devices", "leases", "user_plane", "isolation", "isolation_reason")
+    __slots__ = ("host", "boot_id", "devices", "leases", "user_plane", "isolation", "isolation_reason", "vnic_driver", "vnic_address", "management_plane")
     HOST_FIELD_NUMBER: _ClassVar[int]
     BOOT_ID_FIELD_NUMBER: _ClassVar[int]
     DEVICES_FIELD_NUMBER: _ClassVar[int]
@@ -71,6 +124,9 @@ class Join(_message.Message):
     USER_PLANE_FIELD_NUMBER: _ClassVar[int]
     ISOLATION_FIELD_NUMBER: _ClassVar[int]
     ISOLATION_REASON_FIELD_NUMBER: _ClassVar[int]
+    VNIC_DRIVER_FIELD_NUMBER: _ClassVar[int]
+    VNIC_ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    MANAGEMENT_PLANE_FIELD_NUMBER: _ClassVar[int]
     host: str
     boot_id: str
     devices: _containers.RepeatedCompositeFieldContainer[Device]
@@ -78,7 +134,10 @@ class Join(_message.Message):
     user_plane: _common_pb2.Endpoint
     isolation: int
     isolation_reason: str
-    def __init__(self, host: _Optional[str] = ..., boot_id: _Optional[str] = ..., devices: _Optional[_Iterable[_Union[Device, _Mapping]]] = ..., leases: _Optional[_Iterable[_Union[Granted, _Mapping]]] = ..., user_plane: _Optional[_Union[_common_pb2.Endpoint, _Mapping]] = ..., isolation: _Optional[int] = ..., isolation_reason: _Optional[str] = ...) -> None: ...
+    vnic_driver: str
+    vnic_address: str
+    management_plane: _common_pb2.Endpoint
+    def __init__(self, host: _Optional[str] = ..., boot_id: _Optional[str] = ..., devices: _Optional[_Iterable[_Union[Device, _Mapping]]] = ..., leases: _Optional[_Iterable[_Union[Granted, _Mapping]]] = ..., user_plane: _Optional[_Union[_common_pb2.Endpoint, _Mapping]] = ..., isolation: _Optional[int] = ..., isolation_reason: _Optional[str] = ..., vnic_driver: _Optional[str] = ..., vnic_address: _Optional[str] = ..., management_plane: _Optional[_Union[_common_pb2.Endpoint, _Mapping]] = ...) -> None: ...
 
 class Moving(_message.Message):
     __slots__ = ()
@@ -95,7 +154,7 @@ class ShareGrant(_message.Message):
     def __init__(self, n: _Optional[int] = ..., device: _Optional[str] = ..., milli: _Optional[int] = ...) -> None: ...
 
 class Grant(_message.Message):
-    __slots__ = ("instance", "tenant", "epoch", "shares", "address", "vnic_driver", "run_timeout_s", "tolerance")
+    __slots__ = ("instance", "tenant", "epoch", "shares", "address", "vnic_driver", "run_timeout_s", "tolerance", "specs", "sources")
     INSTANCE_FIELD_NUMBER: _ClassVar[int]
     TENANT_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
@@ -104,6 +163,8 @@ class Grant(_message.Message):
     VNIC_DRIVER_FIELD_NUMBER: _ClassVar[int]
     RUN_TIMEOUT_S_FIELD_NUMBER: _ClassVar[int]
     TOLERANCE_FIELD_NUMBER: _ClassVar[int]
+    SPECS_FIELD_NUMBER: _ClassVar[int]
+    SOURCES_FIELD_NUMBER: _ClassVar[int]
     instance: str
     tenant: str
     epoch: int
@@ -112,7 +173,9 @@ class Grant(_message.Message):
     vnic_driver: str
     run_timeout_s: int
     tolerance: str
-    def __init__(self, instance: _Optional[str] = ..., tenant: _Optional[str] = ..., epoch: _Optional[int] = ..., shares: _Optional[_Iterable[_Union[ShareGrant, _Mapping]]] = ..., address: _Optional[str] = ..., vnic_driver: _Optional[str] = ..., run_timeout_s: _Optional[int] = ..., tolerance: _Optional[str] = ...) -> None: ...
+    specs: _containers.RepeatedCompositeFieldContainer[_listener_pb2.SessionSpec]
+    sources: _containers.RepeatedCompositeFieldContainer[ModelSource]
+    def __init__(self, instance: _Optional[str] = ..., tenant: _Optional[str] = ..., epoch: _Optional[int] = ..., shares: _Optional[_Iterable[_Union[ShareGrant, _Mapping]]] = ..., address: _Optional[str] = ..., vnic_driver: _Optional[str] = ..., run_timeout_s: _Optional[int] = ..., tolerance: _Optional[str] = ..., specs: _Optional[_Iterable[_Union[_listener_pb2.SessionSpec, _Mapping]]] = ..., sources: _Optional[_Iterable[_Union[ModelSource, _Mapping]]] = ...) -> None: ...
 
 class Revoke(_message.Message):
     __slots__ = ("instance", "epoch", "drain_grace_ms")
@@ -125,18 +188,20 @@ class Revoke(_message.Message):
     def __init__(self, instance: _Optional[str] = ..., epoch: _Optional[int] = ..., drain_grace_ms: _Optional[int] = ...) -> None: ...
 
 class Granted(_message.Message):
-    __slots__ = ("instance", "epoch", "tenant", "workers", "address")
+    __slots__ = ("instance", "epoch", "tenant", "workers", "address", "specs_missing")
     INSTANCE_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     TENANT_FIELD_NUMBER: _ClassVar[int]
     WORKERS_FIELD_NUMBER: _ClassVar[int]
     ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    SPECS_MISSING_FIELD_NUMBER: _ClassVar[int]
     instance: str
     epoch: int
     tenant: str
     workers: _containers.RepeatedCompositeFieldContainer[_pool_pb2.WorkerEndpoint]
     address: str
-    def __init__(self, instance: _Optional[str] = ..., epoch: _Optional[int] = ..., tenant: _Optional[str] = ..., workers: _Optional[_Iterable[_Union[_pool_pb2.WorkerEndpoint, _Mapping]]] = ..., address: _Optional[str] = ...) -> None: ...
+    specs_missing: int
+    def __init__(self, instance: _Optional[str] = ..., epoch: _Optional[int] = ..., tenant: _Optional[str] = ..., workers: _Optional[_Iterable[_Union[_pool_pb2.WorkerEndpoint, _Mapping]]] = ..., address: _Optional[str] = ..., specs_missing: _Optional[int] = ...) -> None: ...
 
 class GrantFailed(_message.Message):
     __slots__ = ("instance", "epoch", "error")
@@ -177,20 +242,22 @@ class SessionsChanged(_message.Message):
     def __init__(self, instance: _Optional[str] = ..., epoch: _Optional[int] = ..., specs: _Optional[_Iterable[_Union[_listener_pb2.SessionSpec, _Mapping]]] = ...) -> None: ...
 
 class Usage(_message.Message):
-    __slots__ = ("instance", "epoch", "requests", "bytes_in", "bytes_out", "busy_ns")
+    __slots__ = ("instance", "epoch", "requests", "bytes_in", "bytes_out", "busy_ns", "latency_counts")
     INSTANCE_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     REQUESTS_FIELD_NUMBER: _ClassVar[int]
     BYTES_IN_FIELD_NUMBER: _ClassVar[int]
     BYTES_OUT_FIELD_NUMBER: _ClassVar[int]
     BUSY_NS_FIELD_NUMBER: _ClassVar[int]
+    LATENCY_COUNTS_FIELD_NUMBER: _ClassVar[int]
     instance: str
     epoch: int
     requests: int
     bytes_in: int
     bytes_out: int
     busy_ns: int
-    def __init__(self, instance: _Optional[str] = ..., epoch: _Optional[int] = ..., requests: _Optional[int] = ..., bytes_in: _Optional[int] = ..., bytes_out: _Optional[int] = ..., busy_ns: _Optional[int] = ...) -> None: ...
+    latency_counts: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, instance: _Optional[str] = ..., epoch: _Optional[int] = ..., requests: _Optional[int] = ..., bytes_in: _Optional[int] = ..., bytes_out: _Optional[int] = ..., busy_ns: _Optional[int] = ..., latency_counts: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class SignWorkerRequest(_message.Message):
     __slots__ = ("instance", "epoch", "n", "csr_pem")
@@ -256,6 +323,108 @@ class PoolStatusReply(_message.Message):
     ca: CaState
     def __init__(self, pool: _Optional[str] = ..., software: _Optional[str] = ..., devices: _Optional[_Iterable[_Union[DeviceUse, _Mapping]]] = ..., instances: _Optional[int] = ..., hosts: _Optional[_Iterable[_Union[HostUse, _Mapping]]] = ..., ca: _Optional[_Union[CaState, _Mapping]] = ...) -> None: ...
 
+class CreateTokenRequest(_message.Message):
+    __slots__ = ("op_id", "purpose", "tenant", "name")
+    OP_ID_FIELD_NUMBER: _ClassVar[int]
+    PURPOSE_FIELD_NUMBER: _ClassVar[int]
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    op_id: str
+    purpose: str
+    tenant: str
+    name: str
+    def __init__(self, op_id: _Optional[str] = ..., purpose: _Optional[str] = ..., tenant: _Optional[str] = ..., name: _Optional[str] = ...) -> None: ...
+
+class CreateTokenReply(_message.Message):
+    __slots__ = ("token", "life_s", "enrolment")
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    LIFE_S_FIELD_NUMBER: _ClassVar[int]
+    ENROLMENT_FIELD_NUMBER: _ClassVar[int]
+    token: str
+    life_s: int
+    enrolment: _common_pb2.Endpoint
+    def __init__(self, token: _Optional[str] = ..., life_s: _Optional[int] = ..., enrolment: _Optional[_Union[_common_pb2.Endpoint, _Mapping]] = ...) -> None: ...
+
+class Quota(_message.Message):
+    __slots__ = ("what", "limit")
+    WHAT_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    what: str
+    limit: int
+    def __init__(self, what: _Optional[str] = ..., limit: _Optional[int] = ...) -> None: ...
+
+class SetTenantRequest(_message.Message):
+    __slots__ = ("op_id", "tenant", "create", "quotas", "defaults")
+    OP_ID_FIELD_NUMBER: _ClassVar[int]
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    CREATE_FIELD_NUMBER: _ClassVar[int]
+    QUOTAS_FIELD_NUMBER: _ClassVar[int]
+    DEFAULTS_FIELD_NUMBER: _ClassVar[int]
+    op_id: str
+    tenant: str
+    create: bool
+    quotas: _containers.RepeatedCompositeFieldContainer[Quota]
+    defaults: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, op_id: _Optional[str] = ..., tenant: _Optional[str] = ..., create: bool = ..., quotas: _Optional[_Iterable[_Union[Quota, _Mapping]]] = ..., defaults: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class Tenant(_message.Message):
+    __slots__ = ("name", "quotas", "used")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    QUOTAS_FIELD_NUMBER: _ClassVar[int]
+    USED_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    quotas: _containers.RepeatedCompositeFieldContainer[Quota]
+    used: _containers.RepeatedCompositeFieldContainer[Quota]
+    def __init__(self, name: _Optional[str] = ..., quotas: _Optional[_Iterable[_Union[Quota, _Mapping]]] = ..., used: _Optional[_Iterable[_Union[Quota, _Mapping]]] = ...) -> None: ...
+
+class TenantReply(_message.Message):
+    __slots__ = ("tenant",)
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    tenant: Tenant
+    def __init__(self, tenant: _Optional[_Union[Tenant, _Mapping]] = ...) -> None: ...
+
+class ListTenantsRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListTenantsReply(_message.Message):
+    __slots__ = ("tenants",)
+    TENANTS_FIELD_NUMBER: _ClassVar[int]
+    tenants: _containers.RepeatedCompositeFieldContainer[Tenant]
+    def __init__(self, tenants: _Optional[_Iterable[_Union[Tenant, _Mapping]]] = ...) -> None: ...
+
+class CordonRequest(_message.Message):
+    __slots__ = ("op_id", "host", "cordoned")
+    OP_ID_FIELD_NUMBER: _ClassVar[int]
+    HOST_FIELD_NUMBER: _ClassVar[int]
+    CORDONED_FIELD_NUMBER: _ClassVar[int]
+    op_id: str
+    host: str
+    cordoned: bool
+    def __init__(self, op_id: _Optional[str] = ..., host: _Optional[str] = ..., cordoned: bool = ...) -> None: ...
+
+class DrainRequest(_message.Message):
+    __slots__ = ("op_id", "host")
+    OP_ID_FIELD_NUMBER: _ClassVar[int]
+    HOST_FIELD_NUMBER: _ClassVar[int]
+    op_id: str
+    host: str
+    def __init__(self, op_id: _Optional[str] = ..., host: _Optional[str] = ...) -> None: ...
+
+class HostReply(_message.Message):
+    __slots__ = ("host",)
+    HOST_FIELD_NUMBER: _ClassVar[int]
+    host: HostUse
+    def __init__(self, host: _Optional[_Union[HostUse, _Mapping]] = ...) -> None: ...
+
+class ForceDetachRequest(_message.Message):
+    __slots__ = ("op_id", "instance")
+    OP_ID_FIELD_NUMBER: _ClassVar[int]
+    INSTANCE_FIELD_NUMBER: _ClassVar[int]
+    op_id: str
+    instance: str
+    def __init__(self, op_id: _Optional[str] = ..., instance: _Optional[str] = ...) -> None: ...
+
 class RollCaRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
@@ -285,16 +454,30 @@ class CaState(_message.Message):
     def __init__(self, phase: _Optional[str] = ..., phase_left_s: _Optional[int] = ..., roll_left_s: _Optional[int] = ..., ca_left_s: _Optional[int] = ..., ca_ends_unix_s: _Optional[int] = ..., ca_sha256: _Optional[bytes] = ...) -> None: ...
 
 class HostUse(_message.Message):
-    __slots__ = ("host", "reachable", "isolation", "isolation_reason")
+    __slots__ = ("host", "reachable", "isolation", "isolation_reason", "cordoned", "draining", "instances", "stuck", "vnic_driver", "user_plane", "management_plane")
     HOST_FIELD_NUMBER: _ClassVar[int]
     REACHABLE_FIELD_NUMBER: _ClassVar[int]
     ISOLATION_FIELD_NUMBER: _ClassVar[int]
     ISOLATION_REASON_FIELD_NUMBER: _ClassVar[int]
+    CORDONED_FIELD_NUMBER: _ClassVar[int]
+    DRAINING_FIELD_NUMBER: _ClassVar[int]
+    INSTANCES_FIELD_NUMBER: _ClassVar[int]
+    STUCK_FIELD_NUMBER: _ClassVar[int]
+    VNIC_DRIVER_FIELD_NUMBER: _ClassVar[int]
+    USER_PLANE_FIELD_NUMBER: _ClassVar[int]
+    MANAGEMENT_PLANE_FIELD_NUMBER: _ClassVar[int]
     host: str
     reachable: bool
     isolation: int
     isolation_reason: str
-    def __init__(self, host: _Optional[str] = ..., reachable: bool = ..., isolation: _Optional[int] = ..., isolation_reason: _Optional[str] = ...) -> None: ...
+    cordoned: bool
+    draining: bool
+    instances: int
+    stuck: _containers.RepeatedScalarFieldContainer[str]
+    vnic_driver: str
+    user_plane: _common_pb2.Endpoint
+    management_plane: _common_pb2.Endpoint
+    def __init__(self, host: _Optional[str] = ..., reachable: bool = ..., isolation: _Optional[int] = ..., isolation_reason: _Optional[str] = ..., cordoned: bool = ..., draining: bool = ..., instances: _Optional[int] = ..., stuck: _Optional[_Iterable[str]] = ..., vnic_driver: _Optional[str] = ..., user_plane: _Optional[_Union[_common_pb2.Endpoint, _Mapping]] = ..., management_plane: _Optional[_Union[_common_pb2.Endpoint, _Mapping]] = ...) -> None: ...
 
 class ListenerStatusRequest(_message.Message):
     __slots__ = ()

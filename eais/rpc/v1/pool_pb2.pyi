@@ -79,7 +79,7 @@ class ListReply(_message.Message):
     def __init__(self, instances: _Optional[_Iterable[_Union[Instance, _Mapping]]] = ...) -> None: ...
 
 class Instance(_message.Message):
-    __slots__ = ("id", "tenant", "type", "state", "reason", "detail", "frontend", "epoch", "listener", "workers", "vnic", "tolerance", "ephemeral")
+    __slots__ = ("id", "tenant", "type", "state", "reason", "detail", "frontend", "epoch", "listener", "workers", "vnic", "tolerance", "ephemeral", "activity", "host")
     ID_FIELD_NUMBER: _ClassVar[int]
     TENANT_FIELD_NUMBER: _ClassVar[int]
     TYPE_FIELD_NUMBER: _ClassVar[int]
@@ -93,6 +93,8 @@ class Instance(_message.Message):
     VNIC_FIELD_NUMBER: _ClassVar[int]
     TOLERANCE_FIELD_NUMBER: _ClassVar[int]
     EPHEMERAL_FIELD_NUMBER: _ClassVar[int]
+    ACTIVITY_FIELD_NUMBER: _ClassVar[int]
+    HOST_FIELD_NUMBER: _ClassVar[int]
     id: str
     tenant: str
     type: str
@@ -106,7 +108,25 @@ class Instance(_message.Message):
     vnic: Vnic
     tolerance: str
     ephemeral: bool
-    def __init__(self, id: _Optional[str] = ..., tenant: _Optional[str] = ..., type: _Optional[str] = ..., state: _Optional[_Union[InstanceState, str]] = ..., reason: _Optional[str] = ..., detail: _Optional[str] = ..., frontend: _Optional[str] = ..., epoch: _Optional[int] = ..., listener: _Optional[_Union[_common_pb2.Endpoint, _Mapping]] = ..., workers: _Optional[_Iterable[_Union[WorkerEndpoint, _Mapping]]] = ..., vnic: _Optional[_Union[Vnic, _Mapping]] = ..., tolerance: _Optional[str] = ..., ephemeral: bool = ...) -> None: ...
+    activity: Activity
+    host: str
+    def __init__(self, id: _Optional[str] = ..., tenant: _Optional[str] = ..., type: _Optional[str] = ..., state: _Optional[_Union[InstanceState, str]] = ..., reason: _Optional[str] = ..., detail: _Optional[str] = ..., frontend: _Optional[str] = ..., epoch: _Optional[int] = ..., listener: _Optional[_Union[_common_pb2.Endpoint, _Mapping]] = ..., workers: _Optional[_Iterable[_Union[WorkerEndpoint, _Mapping]]] = ..., vnic: _Optional[_Union[Vnic, _Mapping]] = ..., tolerance: _Optional[str] = ..., ephemeral: bool = ..., activity: _Optional[_Union[Activity, _Mapping]] = ..., host: _Optional[str] = ...) -> None: ...
+
+class Activity(_message.Message):
+    __slots__ = ("calls_per_s", "p50_ms", "p99_ms", "busy_cores", "waiting_calls", "frontend_cpu")
+    CALLS_PER_S_FIELD_NUMBER: _ClassVar[int]
+    P50_MS_FIELD_NUMBER: _ClassVar[int]
+    P99_MS_FIELD_NUMBER: _ClassVar[int]
+    BUSY_CORES_FIELD_NUMBER: _ClassVar[int]
+    WAITING_CALLS_FIELD_NUMBER: _ClassVar[int]
+    FRONTEND_CPU_FIELD_NUMBER: _ClassVar[int]
+    calls_per_s: float
+    p50_ms: float
+    p99_ms: float
+    busy_cores: float
+    waiting_calls: int
+    frontend_cpu: float
+    def __init__(self, calls_per_s: _Optional[float] = ..., p50_ms: _Optional[float] = ..., p99_ms: _Optional[float] = ..., busy_cores: _Optional[float] = ..., waiting_calls: _Optional[int] = ..., frontend_cpu: _Optional[float] = ...) -> None: ...
 
 class WorkerEndpoint(_message.Message):
     __slots__ = ("n", "endpoint", "kind", "device", "share_milli", "simulated", "isolation", "enforcement", "serving", "incarnation")
@@ -171,14 +191,26 @@ class Want(_message.Message):
     def __init__(self, instance: _Optional[str] = ...) -> None: ...
 
 class WatchDown(_message.Message):
-    __slots__ = ("hello", "instance", "notice")
+    __slots__ = ("hello", "instance", "notice", "reopen")
     HELLO_FIELD_NUMBER: _ClassVar[int]
     INSTANCE_FIELD_NUMBER: _ClassVar[int]
     NOTICE_FIELD_NUMBER: _ClassVar[int]
+    REOPEN_FIELD_NUMBER: _ClassVar[int]
     hello: _common_pb2.HelloReply
     instance: Instance
     notice: Notice
-    def __init__(self, hello: _Optional[_Union[_common_pb2.HelloReply, _Mapping]] = ..., instance: _Optional[_Union[Instance, _Mapping]] = ..., notice: _Optional[_Union[Notice, _Mapping]] = ...) -> None: ...
+    reopen: Reopen
+    def __init__(self, hello: _Optional[_Union[_common_pb2.HelloReply, _Mapping]] = ..., instance: _Optional[_Union[Instance, _Mapping]] = ..., notice: _Optional[_Union[Notice, _Mapping]] = ..., reopen: _Optional[_Union[Reopen, _Mapping]] = ...) -> None: ...
+
+class Reopen(_message.Message):
+    __slots__ = ("instance", "epoch", "listener")
+    INSTANCE_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    LISTENER_FIELD_NUMBER: _ClassVar[int]
+    instance: str
+    epoch: int
+    listener: _common_pb2.Endpoint
+    def __init__(self, instance: _Optional[str] = ..., epoch: _Optional[int] = ..., listener: _Optional[_Union[_common_pb2.Endpoint, _Mapping]] = ...) -> None: ...
 
 class Notice(_message.Message):
     __slots__ = ("instance", "reason", "message")

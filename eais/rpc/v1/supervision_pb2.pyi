@@ -162,20 +162,24 @@ class LoadFailed(_message.Message):
     def __init__(self, session: _Optional[str] = ..., error: _Optional[_Union[_common_pb2.Error, _Mapping]] = ...) -> None: ...
 
 class Heartbeat(_message.Message):
-    __slots__ = ("requests", "bytes_in", "bytes_out", "busy_ns", "in_flight", "turns")
+    __slots__ = ("requests", "bytes_in", "bytes_out", "busy_ns", "in_flight", "turns", "latency_counts", "canary_age_ms")
     REQUESTS_FIELD_NUMBER: _ClassVar[int]
     BYTES_IN_FIELD_NUMBER: _ClassVar[int]
     BYTES_OUT_FIELD_NUMBER: _ClassVar[int]
     BUSY_NS_FIELD_NUMBER: _ClassVar[int]
     IN_FLIGHT_FIELD_NUMBER: _ClassVar[int]
     TURNS_FIELD_NUMBER: _ClassVar[int]
+    LATENCY_COUNTS_FIELD_NUMBER: _ClassVar[int]
+    CANARY_AGE_MS_FIELD_NUMBER: _ClassVar[int]
     requests: int
     bytes_in: int
     bytes_out: int
     busy_ns: int
     in_flight: int
     turns: int
-    def __init__(self, requests: _Optional[int] = ..., bytes_in: _Optional[int] = ..., bytes_out: _Optional[int] = ..., busy_ns: _Optional[int] = ..., in_flight: _Optional[int] = ..., turns: _Optional[int] = ...) -> None: ...
+    latency_counts: _containers.RepeatedScalarFieldContainer[int]
+    canary_age_ms: int
+    def __init__(self, requests: _Optional[int] = ..., bytes_in: _Optional[int] = ..., bytes_out: _Optional[int] = ..., busy_ns: _Optional[int] = ..., in_flight: _Optional[int] = ..., turns: _Optional[int] = ..., latency_counts: _Optional[_Iterable[int]] = ..., canary_age_ms: _Optional[int] = ...) -> None: ...
 
 class Stuck(_message.Message):
     __slots__ = ("session",)

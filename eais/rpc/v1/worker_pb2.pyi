@@ -36,7 +36,7 @@ class ToClient(_message.Message):
     def __init__(self, hello: _Optional[_Union[_common_pb2.HelloReply, _Mapping]] = ..., answers: _Optional[_Iterable[_Union[Answer, _Mapping]]] = ..., pieces: _Optional[_Iterable[_Union[Piece, _Mapping]]] = ..., draining: bool = ...) -> None: ...
 
 class Run(_message.Message):
-    __slots__ = ("call_id", "instance", "epoch", "session", "inputs", "outputs", "timeout_us", "options")
+    __slots__ = ("call_id", "instance", "epoch", "session", "inputs", "outputs", "timeout_us", "options", "traceparent", "tracestate")
     CALL_ID_FIELD_NUMBER: _ClassVar[int]
     INSTANCE_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
@@ -45,6 +45,8 @@ class Run(_message.Message):
     OUTPUTS_FIELD_NUMBER: _ClassVar[int]
     TIMEOUT_US_FIELD_NUMBER: _ClassVar[int]
     OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    TRACEPARENT_FIELD_NUMBER: _ClassVar[int]
+    TRACESTATE_FIELD_NUMBER: _ClassVar[int]
     call_id: int
     instance: str
     epoch: int
@@ -53,7 +55,9 @@ class Run(_message.Message):
     outputs: _containers.RepeatedScalarFieldContainer[str]
     timeout_us: int
     options: RunOptions
-    def __init__(self, call_id: _Optional[int] = ..., instance: _Optional[str] = ..., epoch: _Optional[int] = ..., session: _Optional[str] = ..., inputs: _Optional[_Iterable[_Union[_value_pb2.NamedValue, _Mapping]]] = ..., outputs: _Optional[_Iterable[str]] = ..., timeout_us: _Optional[int] = ..., options: _Optional[_Union[RunOptions, _Mapping]] = ...) -> None: ...
+    traceparent: str
+    tracestate: str
+    def __init__(self, call_id: _Optional[int] = ..., instance: _Optional[str] = ..., epoch: _Optional[int] = ..., session: _Optional[str] = ..., inputs: _Optional[_Iterable[_Union[_value_pb2.NamedValue, _Mapping]]] = ..., outputs: _Optional[_Iterable[str]] = ..., timeout_us: _Optional[int] = ..., options: _Optional[_Union[RunOptions, _Mapping]] = ..., traceparent: _Optional[str] = ..., tracestate: _Optional[str] = ...) -> None: ...
 
 class RunOptions(_message.Message):
     __slots__ = ("config_entries", "tag")
