@@ -10,10 +10,12 @@ the last one before a crash (`eais_server.testing.disk`).
 from __future__ import annotations
 
 import errno
+import glob
+import math
 import os
 import secrets
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -176,8 +178,30 @@ def remove_leftovers(directory: Path) -> int:
     Only for a directory with one writing process, before it writes. What a read-only disk
     keeps is in nobody's way.
     """
+    return _remove(directory.glob(".*.part"))
+
+
+def remove_leftovers_of(path: Path, until: float = math.inf) -> int:
+    """Remove what writers of `path` that died left beside it; how many files it was.
+
+    Args:
+        path: the file that they were to write.
+        until: seconds since 1970; what was written later may be a living writer's. All of it
+            goes by default, which is for a file with one writing process, before it writes.
+    """
+    found = path.parent.glob(f".{glob.escape(path.name)}.*.part")
+    return _remove(part for part in found if _written(part) <= until)
+
+
+def _written(path: Path) -> float:
+    with suppress(FileNotFoundError):  # its writer has ended it
+        return path.lstat().st_mtime
+    return math.inf
+
+
+def _remove(leftovers: Iterable[Path]) -> int:
     removed = 0
-    for leftover in directory.glob(".*.part"):
+    for leftover in leftovers:
         with suppress(OSError):
             leftover.unlink()
             removed += 1

@@ -112,6 +112,17 @@ def test_leftovers_are_removed_and_nothing_else_is(tmp_path: Path) -> None:
     assert names(tmp_path) == [".hidden", "key"]
 
 
+def test_what_may_be_at_work_is_no_leftover(tmp_path: Path) -> None:
+    for name in (".[k].1.part", ".[k].2.part", ".k.1.part", "[k]"):
+        (tmp_path / name).write_bytes(b"half")
+    os.utime(tmp_path / ".[k].1.part", (1000, 1000))
+    os.utime(tmp_path / ".[k].2.part", (1001, 1001))
+    assert files.remove_leftovers_of(tmp_path / "[k]", until=1000) == 1
+    assert names(tmp_path) == [".[k].2.part", ".k.1.part", "[k]"]
+    assert files.remove_leftovers_of(tmp_path / "[k]") == 1
+    assert names(tmp_path) == [".k.1.part", "[k]"]
+
+
 @pytest.mark.parametrize("bits", [0o640, 0o604, 0o620, 0o666, 0o601])
 def test_a_file_that_others_may_reach_is_refused(tmp_path: Path, bits: int) -> None:
     path = tmp_path / "key"
