@@ -20,9 +20,11 @@ from eais_pool.place import Place, load_place, save_place
 from eais_server.listener import place as listener_place
 from eais_server.listener.lease import Lease, Share
 from eais_server.listener.leases import ListenerFiles
+from eais_server.listener.quarantine_file import QuarantineFile
 from eais_server.listener.sessions import KeptSession
 from eais_server.listener.usage import Counters, UsageRecord
 from eais_server.store import ManifestFile, ModelStore
+from eais_server.supervision.quarantine import Model, Record
 from tests.fault.damage import cuts, turns
 
 # cryptography warns of names and serial numbers that are then refused for their signature.
@@ -197,6 +199,24 @@ def test_a_lease_is_lost_with_a_workers_key(
             lease.with_name("ei-1.json.damaged").rename(lease)
     assert lease.read_bytes() == whole
     assert lost > 1000
+
+
+def test_which_models_killed_workers_is_never_another_list(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "quarantine.json"
+    record = Record(Model("acme", "ab" * 32), 2, 0, "load", {"signal": "SIGFPE"}, ends_at=500.0)
+    file = QuarantineFile(path, 1000.0, lambda: 0.0, lambda: NOW)
+    file.save([record])
+    for damaged in each_damage(path):
+        with caplog.at_level(logging.ERROR):
+            assert file.load() == []
+        assert path.name in caplog.text
+        caplog.clear()
+        assert not path.exists()
+        assert path.with_name(f"{path.name}.damaged").read_bytes() == damaged
+    path.chmod(0o600)
+    assert file.load() == [record]
 
 
 def test_the_listeners_place_is_chosen_anew(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import hashlib
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,14 +17,17 @@ import pytest
 
 from eais import tls
 from eais.errors import EaisError
+from eais.files import DISK, DiskOps
 from eais.identity import Identity
 from eais_pool.authority import Authority
 from eais_server.listener.lease import Lease, Share
 from eais_server.listener.leases import ListenerFiles
+from eais_server.listener.quarantine_file import QuarantineFile
 from eais_server.listener.sessions import KeptSession
 from eais_server.listener.usage import Counters, UsageRecord
 from eais_server.store import ManifestFile, ModelStore
 from eais_server.store.disk import Disk
+from eais_server.supervision.quarantine import Model, Record
 from eais_server.testing import Died, FaultyOps
 
 NOW = datetime.now(UTC)
@@ -34,6 +37,9 @@ OLD = Lease(
 NEW = replace(OLD, shares=(Share(1, "cpu0", 1000, 4001, 3),))
 OLD_SESSIONS = [KeptSession("a", "acme", b"spec", b"")]
 NEW_SESSIONS = [*OLD_SESSIONS, KeptSession("b", "acme", b"other", b"")]
+KILLER = Record(Model("acme", "ab" * 32), 2, 0, "load", {"signal": "SIGFPE"}, ends_at=500.0)
+OLD_KILLERS = [KILLER]
+NEW_KILLERS = [KILLER, replace(KILLER, model=Model("other", "cd" * 32))]
 OLD_USAGE, NEW_USAGE = UsageRecord(7, Counters(1)), UsageRecord(7, Counters(2))
 BROKEN = [errno.ENOSPC, errno.EROFS, errno.EIO]
 
@@ -44,54 +50,75 @@ def leaf(tmp_path_factory: pytest.TempPathFactory) -> tls.Bundle:
     return authority.bundle(Identity.worker("pool", "ei-1", 1), NOW)
 
 
-Write = Callable[[ListenerFiles], None]
-Read = Callable[[ListenerFiles], object]
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """All that a listener keeps, as one that starts in `root` finds it."""
+
+    files: ListenerFiles
+    quarantine: QuarantineFile
+
+    @classmethod
+    def at(cls, root: Path, disk: DiskOps = DISK) -> Kept:
+        files = ListenerFiles(root, disk)
+        path = root / "quarantine.json"
+        return cls(files, QuarantineFile(path, 1000.0, lambda: 0.0, lambda: NOW, disk))
 
 
-def lease(files: ListenerFiles) -> list[Lease]:
-    return [lease for lease, _leaves in files.leases()]
+Write = Callable[[Kept], None]
+Read = Callable[[Kept], object]
+
+
+def lease(kept: Kept) -> list[Lease]:
+    return [lease for lease, _leaves in kept.files.leases()]
 
 
 #: What is written; how it is read; what is read before and after.
 WRITES: dict[str, tuple[Write, Read, object, object]] = {
-    "lease": (lambda files: files.save_lease(NEW), lease, [OLD], [NEW]),
-    "no lease": (lambda files: files.remove_lease("ei-1"), lease, [OLD], []),
+    "lease": (lambda kept: kept.files.save_lease(NEW), lease, [OLD], [NEW]),
+    "no lease": (lambda kept: kept.files.remove_lease("ei-1"), lease, [OLD], []),
     "specs": (
-        lambda files: files.save_specs("ei-1", NEW_SESSIONS),
-        lambda files: dict(files.specs()),
+        lambda kept: kept.files.save_specs("ei-1", NEW_SESSIONS),
+        lambda kept: dict(kept.files.specs()),
         {"ei-1": OLD_SESSIONS},
         {"ei-1": NEW_SESSIONS},
     ),
     "no specs": (
-        lambda files: files.save_specs("ei-1", []),
-        lambda files: dict(files.specs()),
+        lambda kept: kept.files.save_specs("ei-1", []),
+        lambda kept: dict(kept.files.specs()),
         {"ei-1": OLD_SESSIONS},
         {},
     ),
     "usage": (
-        lambda files: files.save_usage("ei-1", NEW_USAGE),
-        lambda files: files.usage("ei-1"),
+        lambda kept: kept.files.save_usage("ei-1", NEW_USAGE),
+        lambda kept: kept.files.usage("ei-1"),
         OLD_USAGE,
         NEW_USAGE,
+    ),
+    "quarantine": (
+        lambda kept: kept.quarantine.save(NEW_KILLERS),
+        lambda kept: kept.quarantine.load(),
+        OLD_KILLERS,
+        NEW_KILLERS,
     ),
 }
 
 
-def before(root: Path, leaf: tls.Bundle, ops: FaultyOps) -> ListenerFiles:
-    files = ListenerFiles(root, ops)
-    files.save_leaf("ei-1", 1, leaf)
-    files.save_lease(OLD)
-    files.save_specs("ei-1", OLD_SESSIONS)
-    files.save_usage("ei-1", OLD_USAGE)
-    return files
+def before(root: Path, leaf: tls.Bundle, ops: FaultyOps) -> Kept:
+    kept = Kept.at(root, ops)
+    kept.files.save_leaf("ei-1", 1, leaf)
+    kept.files.save_lease(OLD)
+    kept.files.save_specs("ei-1", OLD_SESSIONS)
+    kept.files.save_usage("ei-1", OLD_USAGE)
+    kept.quarantine.save(OLD_KILLERS)
+    return kept
 
 
 def steps_of(write: Write, root: Path, leaf: tls.Bundle) -> range:
     """The numbers of the calls that a write makes."""
     ops = FaultyOps()
-    files = before(root, leaf, ops)
+    kept = before(root, leaf, ops)
     first = len(ops.calls)
-    write(files)
+    write(kept)
     assert len(ops.calls) > first
     return range(first, len(ops.calls))
 
@@ -105,19 +132,19 @@ def test_a_write_that_fails_at_any_step(
     for step in steps_of(write, tmp_path / "all", leaf):
         root = tmp_path / str(step)
         ops = FaultyOps()
-        files = before(root, leaf, ops)
+        kept = before(root, leaf, ops)
         ops.fail_at(step, number)
         try:
-            write(files)
+            write(kept)
             failed = False
         except OSError:
             failed = True
-        found = read(ListenerFiles(root))
+        found = read(Kept.at(root))
         assert found in (old, new)
         assert failed or found == new
         ops.mend()
-        write(files)
-        assert read(files) == read(ListenerFiles(root)) == new
+        write(kept)
+        assert read(kept) == read(Kept.at(root)) == new
         assert not list(root.rglob(".*"))
 
 
@@ -129,11 +156,11 @@ def test_a_death_at_any_step(tmp_path: Path, leaf: tls.Bundle, what: str, *, pow
     for step in steps_of(write, tmp_path / "all", leaf):
         root = tmp_path / str(step)
         ops = FaultyOps()
-        files = before(root, leaf, ops)
+        kept = before(root, leaf, ops)
         ops.die_at(step, power=power)
         with pytest.raises(Died):
-            write(files)
-        after = ListenerFiles(root)
+            write(kept)
+        after = Kept.at(root)
         seen.append(read(after))
         # Counters aren't synced each second: a power cut may cost them.
         lost = seen[-1] is None and what == "usage" and power
@@ -148,12 +175,12 @@ def test_a_death_at_any_step(tmp_path: Path, leaf: tls.Bundle, what: str, *, pow
 def test_what_was_written_outlives_the_power(tmp_path: Path, leaf: tls.Bundle, what: str) -> None:
     write, read, _old, new = WRITES[what]
     ops = FaultyOps()
-    files = before(tmp_path, leaf, ops)
-    write(files)
+    kept = before(tmp_path, leaf, ops)
+    write(kept)
     ops.die_at(len(ops.calls), power=True)
     with pytest.raises(Died):
-        files.save_usage("ei-9", OLD_USAGE)
-    assert read(ListenerFiles(tmp_path)) == new
+        kept.files.save_usage("ei-9", OLD_USAGE)
+    assert read(Kept.at(tmp_path)) == new
 
 
 # The model store

@@ -83,6 +83,7 @@ class Listener:
             host.config.limits.quarantine_s,
             world.clock,
             world.now,
+            world.disk,
         )
         host.state.quarantine.restore(quarantine.load())
         self._deeds = ListenerDeeds(host, self.grants, self.openings, quarantine)
@@ -185,7 +186,7 @@ def _host(world: Surroundings, bundle: tls.Bundle) -> Host:
         boot_id=world.boot_id,
         config=config,
         clock=world.clock,
-        files=ListenerFiles(world.directory),
+        files=ListenerFiles(world.directory, world.disk),
         store=ModelStore(
             world.directory / "store",
             limit_bytes=config.store_limit_bytes,

@@ -29,6 +29,7 @@ class QuarantineFile:
         quarantine_s: the longest that a record may last.
         clock: seconds, monotonic, which the records' ends are of.
         now: the time of day, aware.
+        disk: does what changes the disk.
     """
 
     def __init__(
@@ -37,17 +38,20 @@ class QuarantineFile:
         quarantine_s: float,
         clock: Callable[[], float],
         now: Callable[[], datetime],
+        disk: files.DiskOps = files.DISK,
     ) -> None:
         self._path = path
         self._quarantine_s = quarantine_s
         self._clock = clock
         self._now = now
+        self._disk = disk
+        files.remove_leftovers_of(path)
 
     def save(self, records: Iterable[Record]) -> None:
         """Make the records durable, in the place of those before; raises OSError."""
         ahead_s = self._now().timestamp() - self._clock()
         rows = [_row(record, ahead_s) for record in records]
-        files.replace_file(self._path, seal({"models": rows}))
+        files.replace_file(self._path, seal({"models": rows}), disk=self._disk)
 
     def load(self) -> list[Record]:
         """The records that aren't over yet; none, said in the log, if the file is damaged."""
@@ -75,7 +79,7 @@ class QuarantineFile:
 
     def _put_aside(self) -> None:
         try:
-            self._path.replace(self._path.with_name(f"{self._path.name}.damaged"))
+            self._disk.rename(self._path, self._path.with_name(f"{self._path.name}.damaged"))
         except OSError as error:
             log.error("%s can't be put aside: %s", self._path, error)
 

@@ -43,6 +43,7 @@ class Surroundings:
         level: the isolation level of workers.
         clock: seconds, monotonic.
         now: the time of day, aware.
+        disk: changes the disk, where leases, specs, counters and quarantined models are kept.
     """
 
     directory: Path
@@ -56,6 +57,7 @@ class Surroundings:
     boot_id: str
     clock: Callable[[], float] = time.monotonic
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    disk: files.DiskOps = files.DISK
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -16,6 +16,7 @@ import grpc.aio
 
 from eais import channel, tls
 from eais.credentials import client_credentials
+from eais.files import DISK, DiskOps
 from eais.identity import Identity
 from eais.notify import Notifier
 from eais.rpc.client import acall
@@ -68,6 +69,7 @@ class ListenerBench:
     clock: Clock = field(default_factory=Clock)
     today: datetime = field(default_factory=lambda: datetime.now(UTC))
     level: int = 2
+    disk: DiskOps = DISK
     # Other than that of `bundle`: by their ends, those that were signed are told apart.
     leaf_life: timedelta = timedelta(minutes=61)
     spawner: Obedience = field(init=False)
@@ -137,6 +139,7 @@ class ListenerBench:
             boot_id="boot",
             clock=self.clock,
             now=lambda: self.today,
+            disk=self.disk,
         )
 
     def set(self, **settings: Any) -> None:

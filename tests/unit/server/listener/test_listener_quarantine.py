@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import signal
 from collections.abc import Awaitable, Callable, Coroutine
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from eais.errors import EaisError
+from eais.files import DiskOps
 from eais.identity import Identity
 from eais.rpc.client import acall
 from eais.rpc.v1 import hosts_pb2, listener_pb2
@@ -255,12 +259,24 @@ def test_a_quarantine_ends(bench: ListenerBench, run: Run) -> None:
     run(test())
 
 
-def test_a_disk_that_fails_lifts_nothing(bench: ListenerBench, run: Run) -> None:
+class NoListKept(DiskOps):
+    """Keeps all but the list of models that killed workers."""
+
+    def rename(self, source: Path | str, target: Path | str, dir_fd: int | None = None) -> None:
+        if Path(target).name == "quarantine.json":
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        super().rename(source, target, dir_fd)
+
+
+def test_a_disk_that_fails_lifts_nothing(
+    bench: ListenerBench, run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
     async def test() -> None:
+        bench.disk = NoListKept()
         async with bench.granted():
-            (bench.directory / "quarantine.json").mkdir()
             assert (await refusal(bench.opened(CRASHES))).reason == "MODEL_CRASHED"
             assert (await refusal(bench.opened(CRASHES))).reason == "MODEL_QUARANTINED"
             assert (await refusal(bench.opened(CRASHES))).reason == "MODEL_QUARANTINED"
+        assert "which models killed workers can't be written down" in caplog.text
 
     run(test())
