@@ -3,15 +3,18 @@
 Threads here and in another process call in every way there is; instances are attached, sent a
 new model, called and detached; sessions come and go; a worker is killed every 5 s. In the first
 half the listener, the manager and the steady instance's worker are killed too, so that in the
-second, which is judged, their memory is that of one process. At rest before and after that half
-all is counted: descriptors, threads, processes, zombies, shared memory, temporary and state
-files must be as they were. Memory is a line by least squares through samples of the second half.
+second, which is judged, all of them are warm, and stay the processes that they are. At rest
+before and after that half all is counted: descriptors, threads, processes, zombies, shared
+memory (all that the machine has), temporary and state files must be as they were. Memory is a
+line by least squares through samples of the second half. Logs grow with what happens and aren't
+judged: `log_bytes` says by how much.
 
 `--json` ends standard output with one object on one line. Keys: seconds, calls, lost (raised
 what they should not have, or late), wrong, ways (how calls ended), attaches, sessions, uploads,
 kills, failed (attaches and sessions that didn't go well), memory (by role: grown_kib, its 95 %
 interval, allowed_kib, kib_per_100k_calls, rss_kib), more (what there is more of at the end),
-samples, flat. The exit status is 1 if something isn't flat, lost, wrong or failed.
+log_bytes and state_bytes (at rest before and after the second half), samples, flat. The exit
+status is 1 if something isn't flat, lost, wrong or failed.
 """
 
 from __future__ import annotations
@@ -19,7 +22,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import threading
@@ -31,6 +33,7 @@ from pathlib import Path
 from typing import Any
 
 import eais
+from benchmarks.soak.caller import Caller, another_process
 from benchmarks.soak.calls import CALL_TIMEOUT_S, Tally, callers
 from benchmarks.soak.census import Census, Use, take
 from benchmarks.soak.doings import KILL_WORKER_EVERY_S, Doings, going_on
@@ -61,9 +64,9 @@ class Soak:
     killed: str
     doings: Doings
     sessions: list[tuple[eais.InferenceSession, int]]
+    caller: Caller
     tally: Tally = field(default_factory=Tally)
     samples: list[Sample] = field(default_factory=list)
-    caller: subprocess.Popen[str] | None = None
 
     def half(self, seconds: float, *, rough: bool) -> None:
         """All of it for that long; `rough`: whatever is judged later is killed too, at first."""
@@ -77,7 +80,7 @@ class Soak:
         if rough:
             works["rough"] = (lambda: self._kill_next(gentle_s), max(2.0, seconds / 12))
         with (
-            self._other_process(),
+            self.caller.calling(self.tally),
             callers(self.sessions, self.tally, first=0),
             going_on(self.doings.done, **works),
         ):
@@ -105,9 +108,7 @@ class Soak:
 
     def census(self) -> Census:
         """What is there now."""
-        roles = {"client": os.getpid()}
-        if self.caller is not None:
-            roles["caller"] = self.caller.pid
+        roles = {"client": os.getpid(), "caller": self.caller.process.pid}
         worker = self.doings.pid_of(f"eais-worker {self.steady}")
         if worker is not None:
             roles["worker"] = worker
@@ -122,25 +123,6 @@ class Soak:
             settled = before is not None and not left_over(before, found, self.doings.done.attaches)
             if settled or time.monotonic() > until:
                 return found
-
-    @contextmanager
-    def _other_process(self) -> Iterator[None]:
-        """Callers in a process of their own; what they counted is added at the end."""
-        command = [sys.executable, "-m", "benchmarks.soak.caller", self.steady]
-        command.append(str(1 + len(self.samples)))
-        self.caller = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        try:
-            assert self.caller.stdout is not None
-            self.caller.stdout.readline()
-            yield
-            said, _ = self.caller.communicate(timeout=2 * CALL_TIMEOUT_S)
-            self.tally.add(json.loads(said))
-        finally:
-            self.caller.kill()
-            self.caller.wait()
-            self.caller = None
 
 
 @contextmanager
@@ -159,7 +141,8 @@ def soak(root: Path, leaf_life_s: float | None) -> Iterator[Soak]:
             options = [{"instance": instance, "timeout_s": CALL_TIMEOUT_S}]
             session = eais.InferenceSession(affine(term), provider_options=options)
             sessions.append((held.enter_context(session), term))
-        yield Soak(stack, temp, steady, killed, doings, sessions)
+        caller = held.enter_context(another_process(steady))
+        yield Soak(stack, temp, steady, killed, doings, sessions, caller)
 
 
 def measure(seconds: float, root: Path, leaf_life_s: float | None) -> dict[str, Any]:
@@ -202,7 +185,7 @@ def report(running: Soak, before: Census, after: Census, seconds: float) -> dict
         "failed": dict(done.failed),
         "memory": by_role,
         "more": more,
-        "log_bytes": after.log_bytes,
+        "log_bytes": [before.log_bytes, after.log_bytes],
         "store_bytes": after.store_bytes,
         "state_bytes": [before.state_bytes, after.state_bytes],
         "before": {role: _said(use) for role, use in before.roles.items()},

@@ -12,6 +12,7 @@ from pathlib import Path
 from benchmarks.faults.processes import descendants
 
 SHM = Path("/dev/shm")
+ROLES = {"eais-manager": "manager", "eais-listener": "listener"}
 _STATUS = re.compile(r"^(VmRSS|Threads|State):\s+(\w+)", re.MULTILINE)
 _UNIQUE = re.compile(r"^Private_(?:Clean|Dirty):\s+(\d+) kB", re.MULTILINE)
 
@@ -79,12 +80,13 @@ def take(roles: dict[str, int], supervisor: int, state: Path, temp: Path) -> Cen
 
 
 def _by_role(processes: list[tuple[int, str]]) -> dict[str, int]:
-    names = {"eais-manager": "manager", "eais-listener": "listener"}
-    return {
-        names[title.split()[0]]: pid
-        for pid, title in processes
-        if title.split()[:1] and title.split()[0] in names
-    }
+    found: dict[str, int] = {}
+    for pid, title in processes:
+        role = ROLES.get(title.partition(" ")[0])
+        if role is not None:
+            # Parents come first: a child has its parent's title until it is another program.
+            found.setdefault(role, pid)
+    return found
 
 
 def use_of(pid: int) -> Use | None:

@@ -17,8 +17,8 @@ SLACK_KIB = 16 << 10
 """What allocators take and give back by themselves where tensors of 1 MiB come and go: measured,
 without anything that stays, it is up to 10 MiB. It hides nothing from a soak that is long enough:
 a leak per call, session or attach that matters in a day is above it within the hour."""
-FILES_SLACK = 9
-"""Three sessions stay open, with three files each: one that nobody called for a second isn't
+FILES_SLACK = 12
+"""Four sessions stay open, with three files each: one that nobody called for a second isn't
 loaded, and may be so at one moment and not at the other."""
 THREAD_SLACK = 4
 """Pools of threads (gRPC's, asyncio's) grow when they are first needed and keep what they have."""
@@ -96,6 +96,23 @@ def left_over(before: Census, after: Census, attaches: int) -> dict[str, int]:
     return {name: more for name, more in found.items() if more > 0}
 
 
+def replaced(
+    samples: Sequence[Sample], before: Census, after: Census
+) -> dict[str, list[int | None]]:
+    """Roles that weren't the same process from rest to rest: its ids, None where there was none.
+
+    What a process leaked goes when it ends, and what a new one takes at first is no leak.
+    """
+    censuses = [before, *(sample.census for sample in samples), after]
+    found = {}
+    for role in sorted({role for census in censuses for role in census.roles}):
+        uses = [census.roles.get(role) for census in censuses]
+        pids = list(dict.fromkeys(use.pid if use else None for use in uses))
+        if len(pids) > 1:
+            found[role] = pids
+    return found
+
+
 def shortcomings(samples: Sequence[Sample], before: Census, after: Census) -> list[str]:
     """In words: what isn't flat; [] if all is."""
     attaches = samples[-1].attaches - samples[0].attaches
@@ -106,4 +123,11 @@ def shortcomings(samples: Sequence[Sample], before: Census, after: Census) -> li
         if line.exceeds(allowed) and _stayed(role, before, after) > allowed
     ]
     more = left_over(before, after, attaches)
-    return grown + [f"{name}: {count} more than before" for name, count in sorted(more.items())]
+    return [
+        *grown,
+        *(f"{name}: {count} more than before" for name, count in sorted(more.items())),
+        *(
+            f"{role}: not one process throughout, but {pids}"
+            for role, pids in replaced(samples, before, after).items()
+        ),
+    ]

@@ -126,9 +126,36 @@ def test_memory_that_load_alone_takes_is() -> None:
     assert shortcomings(samples(500), AT_REST, heavier(1000)) == []
 
 
-def test_memory_of_a_caller_that_is_gone_at_rest_is_judged_by_its_line() -> None:
+def test_memory_of_a_process_that_is_gone_at_rest_is_judged_by_its_line() -> None:
     without = replace(AT_REST, roles={})
-    assert len(shortcomings(samples(500), without, without)) == 1
+    grown = [said for said in shortcomings(samples(500), without, without) if "memory" in said]
+    assert [said.split(":")[0] for said in grown] == ["listener"]
+
+
+def without_listener(census: Census) -> Census:
+    return replace(census, roles={"manager": census.roles["manager"]})
+
+
+def another_listener(census: Census) -> Census:
+    listener = replace(census.roles["listener"], pid=7)
+    return replace(census, roles={**census.roles, "listener": listener})
+
+
+@pytest.mark.parametrize("change", [without_listener, another_listener])
+@pytest.mark.parametrize("where", ["before", "amid", "after"])
+def test_what_is_judged_is_one_process_from_rest_to_rest(
+    change: Callable[[Census], Census], where: str
+) -> None:
+    """Else one that is new would be judged while it warms up, and one that died for nothing."""
+    before, made, after = AT_REST, samples(0), AT_REST
+    if where == "before":
+        before = change(before)
+    elif where == "amid":
+        made[30] = replace(made[30], census=change(made[30].census))
+    else:
+        after = change(after)
+    [said] = shortcomings(made, before, after)
+    assert said.startswith("listener: not one process throughout, but [")
 
 
 def test_more_is_allowed_for_more_calls() -> None:
@@ -170,7 +197,7 @@ def more_threads(census: Census) -> Census:
         (lambda census: replace(census, processes=5), "processes"),
         (lambda census: replace(census, shm=1), "shm"),
         (lambda census: replace(census, temp=1), "temp"),
-        (lambda census: replace(census, files=40), "files"),
+        (lambda census: replace(census, files=43), "files"),
         (lambda census: replace(census, state_bytes=64 << 20), "state_bytes"),
         (more_sockets, "listener_descriptors"),
         (more_threads, "manager_threads"),
@@ -238,6 +265,24 @@ def test_the_dead_that_nobody_waited_for_are_found(tmp_path: Path) -> None:
     child.wait()
     assert take({}, os.getpid(), tmp_path, tmp_path).zombies == 0
     assert use_of(child.pid) is None
+
+
+FORKS = "import os, sys; os.fork() or print('forked', flush=True); sys.stdin.read()"
+
+
+def test_a_child_that_is_no_program_of_its_own_yet_is_not_its_parent(tmp_path: Path) -> None:
+    listener = subprocess.Popen(
+        ["eais-listener", "-c", FORKS],
+        executable=sys.executable,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    with listener:
+        assert listener.stdout
+        assert listener.stdout.readline() == b"forked\n"
+        found = take({}, os.getpid(), tmp_path, tmp_path)
+    assert found.processes == 2
+    assert found.roles["listener"].pid == listener.pid
 
 
 def test_files_are_counted_by_what_they_are(tmp_path: Path) -> None:
