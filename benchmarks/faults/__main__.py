@@ -18,7 +18,6 @@ isn't met.
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import sys
 import tempfile
@@ -26,6 +25,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.ending import ending
 from benchmarks.faults import phases
 from benchmarks.faults.callers import Tally
 from benchmarks.faults.stand import Figures, Stand, stand
@@ -111,14 +111,7 @@ def main() -> int:
     else:
         with tempfile.TemporaryDirectory(prefix="eais-faults-") as folder:
             found = measure(args.seconds, Path(folder))
-    if args.json:
-        print(json.dumps(found))
-    else:
-        for name, value in found.items():
-            print(f"{name:28} {value}")
-    short = missed(found, args.seconds)
-    print("\n".join(short), end="\n" * bool(short), file=sys.stderr)
-    return 1 if short else 0
+    return ending(found, missed(found, args.seconds), as_json=args.json)
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from benchmarks.ending import ending
 from benchmarks.faults.__main__ import quantile
 from benchmarks.faults.processes import titled
 from benchmarks.overload.load import Outcome, Spec
@@ -208,14 +209,7 @@ def main() -> int:
         root = Path(folder)
         with embedded_pool(root) as stack:
             found = measure(stand(stack, root), args.seconds)
-    if args.json:
-        print(json.dumps(found))
-    else:
-        for name, value in found.items():
-            print(f"{name:28} {value}")
-    short = missed(found)
-    print("\n".join(short), end="\n" * bool(short), file=sys.stderr)
-    return 1 if short else 0
+    return ending(found, missed(found), as_json=args.json)
 
 
 if __name__ == "__main__":

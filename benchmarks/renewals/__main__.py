@@ -14,7 +14,6 @@ slowest_call_ms. The exit status is 1 if a limit isn't met.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import tempfile
@@ -23,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.ending import ending
 from benchmarks.faults.stand import Stand, pause, stand
 from benchmarks.renewals.leaves import Leaves
 from eais.identity import Identity
@@ -151,14 +151,7 @@ def main() -> int:
     else:
         with tempfile.TemporaryDirectory(prefix="eais-renewals-") as folder:
             found = measure(args.seconds, args.every, Path(folder))
-    if args.json:
-        print(json.dumps(found))
-    else:
-        for name, value in found.items():
-            print(f"{name:20} {value}")
-    short = missed(found)
-    print("\n".join(short), end="\n" * bool(short), file=sys.stderr)
-    return 1 if short else 0
+    return ending(found, missed(found), as_json=args.json)
 
 
 if __name__ == "__main__":

@@ -13,14 +13,14 @@ judged: `log_bytes` says by how much.
 what they should not have, or late), wrong, ways (how calls ended), attaches, sessions, uploads,
 kills, failed (attaches and sessions that didn't go well), memory (by role: grown_kib, its 95 %
 interval, allowed_kib, kib_per_100k_calls, rss_kib), more (what there is more of at the end),
-log_bytes and state_bytes (at rest before and after the second half), samples, flat. The exit
-status is 1 if something isn't flat, lost, wrong or failed.
+log_bytes and state_bytes (at rest before and after the second half), samples, shortcomings
+(in words, what isn't flat), flat. The exit status is 1 if something isn't flat, lost, wrong or
+failed.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import tempfile
@@ -33,6 +33,7 @@ from pathlib import Path
 from typing import Any
 
 import eais
+from benchmarks.ending import ending
 from benchmarks.soak.caller import Caller, another_process
 from benchmarks.soak.calls import CALL_TIMEOUT_S, Tally, callers
 from benchmarks.soak.census import Census, Use, take
@@ -162,7 +163,6 @@ def report(running: Soak, before: Census, after: Census, seconds: float) -> dict
     calls = samples[-1].calls - samples[0].calls
     more = left_over(before, after, samples[-1].attaches - samples[0].attaches)
     short = shortcomings(samples, before, after)
-    print("\n".join(short), end="\n" * bool(short), file=sys.stderr)
     by_role = {
         role: {
             "grown_kib": round(line.grown),
@@ -191,6 +191,7 @@ def report(running: Soak, before: Census, after: Census, seconds: float) -> dict
         "before": {role: _said(use) for role, use in before.roles.items()},
         "after": {role: _said(use) for role, use in after.roles.items()},
         "samples": len(samples),
+        "shortcomings": short,
         "flat": not short,
     }
 
@@ -204,9 +205,10 @@ def _said(use: Use) -> dict[str, Any]:
     }
 
 
-def is_good(found: dict[str, Any]) -> bool:
-    """Whether all was answered rightly, and nothing grew."""
-    return found["flat"] and not (found["lost"] or found["wrong"] or found["failed"])
+def missed(found: dict[str, Any]) -> list[str]:
+    """What was lost, wrong or failed, and what grew."""
+    counted = (f"{key} = {found[key]}" for key in ("lost", "wrong", "failed") if found[key])
+    return [*counted, *found["shortcomings"]]
 
 
 def main() -> int:
@@ -223,12 +225,7 @@ def main() -> int:
     except KeyboardInterrupt:
         print("interrupted: nothing is left", file=sys.stderr)
         return 130
-    if args.json:
-        print(json.dumps(found))
-    else:
-        for name, value in found.items():
-            print(f"{name:20} {value}")
-    return 0 if is_good(found) else 1
+    return ending(found, missed(found), as_json=args.json)
 
 
 if __name__ == "__main__":
