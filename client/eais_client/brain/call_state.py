@@ -6,7 +6,6 @@ with a number of its own, so that what comes late from an old one is recognised.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from math import inf
@@ -14,6 +13,7 @@ from math import inf
 from eais.backoff import RESTART, RETRY, Backoff, Rng
 from eais.errors import EaisError
 from eais_client.brain.retry_budget import RetryBudget
+from eais_client.brain.waiting import WaitingCalls
 from eais_client.instances import Worker
 
 
@@ -134,7 +134,7 @@ class State:
     epoch: int = 0
     links: list[Link] = field(default_factory=list)
     calls: dict[int, Call] = field(default_factory=dict)
-    waiting: OrderedDict[int, Call] = field(default_factory=OrderedDict)
+    waiting: WaitingCalls = field(default_factory=WaitingCalls)
     unwatched: dict[int, Call] = field(default_factory=dict)
     sessions: dict[str, Session] = field(default_factory=dict)
     ended: EaisError | None = None
@@ -176,8 +176,9 @@ class State:
     def validate(self) -> None:
         """Raise AssertionError if the state contradicts itself."""
         sent = {number: call for number, call in self.calls.items() if call.link is not None}
-        assert sent.keys() | self.waiting.keys() == self.calls.keys()
-        assert not sent.keys() & self.waiting.keys()
+        waiting = list(self.waiting)
+        assert waiting == sorted(self.calls.keys() - sent.keys())
+        assert all(call is self.calls[number] for number, call in self.waiting.items())
         assert self.in_flight_bytes == sum(call.size for call in sent.values())
         on_links = [(number, link) for link in self.links for number in link.calls]
         assert len(on_links) == len(sent)

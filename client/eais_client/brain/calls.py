@@ -66,7 +66,8 @@ def _submitted(state: State, event: Submitted, now: float, do: list[Action]) -> 
     call = Call(event.session, event.size, event.deadline_at, event.watched, since=now)
     # It may have been started again, which the Watch has yet to tell.
     call.doubts, call.finds_before = state.ended is not None, state.finds
-    state.calls[event.call] = state.waiting[event.call] = call
+    state.calls[event.call] = call
+    state.waiting.add(event.call, call)
     if not event.watched:
         state.unwatched[event.call] = call
     note_due(state, call, now)

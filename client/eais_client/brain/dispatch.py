@@ -45,7 +45,7 @@ def _send_waiting(state: State, now: float, do: list[Action]) -> None:
             _send(state, number, call, links, now, do)
             sent.append(number)
     for number in sent:
-        del state.waiting[number]
+        state.waiting.discard(number)
 
 
 def _send(

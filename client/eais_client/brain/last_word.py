@@ -23,7 +23,7 @@ def ask(state: State, number: int, error: EaisError, now: float, do: list[Action
     if not known or call.attempts < state.limits.max_attempts or not error.retryable:
         return False
     call.last_error, call.since, call.not_before = error, now, inf
-    state.waiting[number] = call
+    state.waiting.add(number, call)
     reopen(state, call.session, do)
     return True
 

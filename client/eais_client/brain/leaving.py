@@ -20,7 +20,7 @@ def leave_link(state: State, number: int, call: Call) -> Link | None:
 def forget(state: State, number: int, do: list[Action]) -> Link | None:
     """The call is over; the link that it was on, if any."""
     call = state.calls.pop(number)
-    state.waiting.pop(number, None)
+    state.waiting.discard(number)
     state.unwatched.pop(number, None)
     return leave_link(state, number, call)
 
@@ -64,7 +64,5 @@ def wait_again(
     call.avoid = leave_link(state, number, call)
     call.attempts -= 0 if counted else 1
     call.last_error, call.since = error, now
-    # Before those that came later and were never sent.
-    state.waiting[number] = call
-    state.waiting.move_to_end(number, last=False)
+    state.waiting.add(number, call)
     note_due(state, call, now)

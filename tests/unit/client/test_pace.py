@@ -5,6 +5,8 @@ from __future__ import annotations
 from math import inf
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from eais_client.brain import call_events as ev
 from eais_client.brain.call_state import Limits
@@ -76,19 +78,48 @@ def test_the_worker_gets_no_more_calls_than_it_took_until_it_answers() -> None:
     assert not brain.of(ev.Send)
     assert brain.submit(99) == []
     brain.tell(ev.Answered(0))
-    assert brain.of(ev.Send) == [ev.Send(9, 1, 1)]
+    assert brain.of(ev.Send) == [ev.Send(3, 1, 1)]
 
 
-def test_calls_that_were_refused_go_before_those_that_came_later() -> None:
-    brain = busy_after(3, 1)
-    brain.submit(50)
-    brain.later(1.0)
-    order = []
-    for answered in (0, 2, 1):
-        brain.tell(ev.Answered(answered))
+@given(
+    refusals=st.lists(st.integers(1, 12), unique=True, min_size=1), later=st.sets(st.integers(1, 9))
+)
+def test_calls_go_in_order_of_arrival_in_whatever_order_they_were_refused(
+    refusals: list[int], later: set[int]
+) -> None:
+    """The first is taken; of those under way some are refused, and while they are others come."""
+    brain = busy_after(13, 13)
+    for turn, call in enumerate(refusals):
+        brain.tell(refused(call, "BUSY", push_back_s=0.05))
+        if turn in later:
+            brain.submit(100 + turn)
+    late = [100 + turn for turn in range(len(refusals)) if turn in later]
+    assert sends_of(brain) == [*sorted(refusals), *late]
+
+
+def sends_of(brain: Brain) -> list[int]:
+    """The calls that are sent from now on, while all that are under way are answered in turn."""
+    order: list[int] = []
+    while under_way := sorted(brain.state.calls.keys() - set(brain.state.waiting)):
+        brain.later(0.1)
         order += [action.call for action in brain.of(ev.Send) if isinstance(action, ev.Send)]
-    assert sorted(order[:2]) == [1, 2]
-    assert order[2] == 50
+        for call in under_way:
+            brain.tell(ev.Answered(call))
+            order += [action.call for action in brain.of(ev.Send) if isinstance(action, ev.Send)]
+    return order
+
+
+def test_calls_of_a_broken_stream_go_again_in_order_of_arrival() -> None:
+    brain = Brain(1).connected()
+    for call in range(40, 0, -1):
+        brain.submit(call * 64)  # a set of such numbers is not in their order
+    brain.tell(ev.StreamBroken(1, DIED))
+    assert list(brain.state.waiting) == [call * 64 for call in range(1, 41)]
+    brain.later(1.0)
+    brain.tell(ev.StreamOpened(2))
+    sent = [action.call for action in brain.of(ev.Send) if isinstance(action, ev.Send)]
+    assert sent
+    assert sent == [call * 64 for call in range(1, 41)][: len(sent)]
 
 
 def test_without_refusals_the_window_grows_back() -> None:
