@@ -548,6 +548,16 @@ def test_one_workers_words_reach_no_other_instance(bench: ListenerBench, run: Ru
     run(test())
 
 
+async def leave_two_tenants_leases(bench: ListenerBench) -> None:
+    """A listener took them at level 2 and is gone; the next one runs at level 1."""
+    async with bench.running():
+        bench.grant()
+        await bench.manager.heard("granted")
+        bench.grant("ei-2", 1, tenant="other", address="127.64.9.17")
+        await bench.manager.heard("granted")
+    bench.level = 1
+
+
 def test_leases_of_two_tenants_arent_both_taken_up_below_level_2(
     bench: ListenerBench, run: Run
 ) -> None:
@@ -555,12 +565,7 @@ def test_leases_of_two_tenants_arent_both_taken_up_below_level_2(
 
     async def test() -> None:
         async with bench.pool():
-            async with bench.running():
-                bench.grant()
-                await bench.manager.heard("granted")
-                bench.grant("ei-2", 1, tenant="other", address="127.64.9.17")
-                await bench.manager.heard("granted")
-            bench.level = 1
+            await leave_two_tenants_leases(bench)
             async with bench.running():
                 (lease,) = bench.manager.joins[-1].leases
                 assert lease.tenant == "acme"
@@ -574,12 +579,7 @@ def test_a_lease_that_can_neither_be_held_nor_removed_stops_no_other(
 ) -> None:
     async def test() -> None:
         async with bench.pool():
-            async with bench.running():
-                bench.grant()
-                await bench.manager.heard("granted")
-                bench.grant("ei-2", 1, tenant="other", address="127.64.9.17")
-                await bench.manager.heard("granted")
-            bench.level = 1
+            await leave_two_tenants_leases(bench)
             async with bench.running(joins=False) as listener:
                 read_only = FaultyOps()
                 read_only.fail_at(0, errno.EROFS)
