@@ -15,8 +15,9 @@ import threading
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
+from typing import Final
 
-from eais import tls
+from eais import files, tls
 from eais.backoff import Rng
 from eais.errors import EaisError, IdentityError, make_error
 from eais.jitter import JITTER
@@ -27,6 +28,9 @@ from eais_client.brain.renewing import LOOK_AT_LEAST_S, Life, Renewing, due, fai
 from eais_client.dialer import utc_now
 
 log = logging.getLogger(__name__)
+
+# Longer than a file is written, also by who doesn't hold the lock: it joins, or is in a hurry.
+_SAVED_IN_S: Final = 60.0
 
 #: Sends the request to the plane that the identity may use, with its present leaf.
 Ask = Callable[[common_pb2.RenewRequest], common_pb2.RenewReply]
@@ -59,6 +63,8 @@ class Renewal:
             with _alone(self.leaf.path) as alone:
                 if not alone and not urgent:
                     return None
+                if alone:
+                    self._remove_leftovers()
                 present = self.leaf.current()
                 return present if present != seen else self._renewed(seen)
         except EaisError:
@@ -66,6 +72,10 @@ class Renewal:
         except OSError as error:
             text = f"{self.leaf.path}: {error.strerror or error}"
             raise make_error("STATE_DIR", text) from error
+
+    def _remove_leftovers(self) -> None:
+        """What processes that were killed while they saved left: each holds a private key."""
+        files.remove_leftovers_of(self.leaf.path, self.wall().timestamp() - _SAVED_IN_S)
 
     def _renewed(self, present: Bundle) -> Bundle:
         key = tls.new_key()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -117,6 +118,27 @@ def test_the_next_leaf_has_a_new_key_and_is_saved_before_it_is_used(desk: Desk) 
     assert made.key_pem != seen.key_pem
     assert tls.load_bundle(desk.leaf.path) == made
     assert desk.leaf.path.stat().st_mode & 0o777 == 0o600
+
+
+def test_keys_that_killed_processes_left_are_removed_and_no_others(desk: Desk) -> None:
+    def part(leaf: str, written: datetime) -> Path:
+        made = desk.leaf.path.with_name(f".{leaf}.{written:%S}.part")
+        made.write_bytes(b"a private key")
+        os.utime(made, (written.timestamp(), written.timestamp()))
+        return made
+
+    moment = desk.wall()
+    left = part("leaf.pem", moment - timedelta(seconds=61))
+    others = [
+        part("leaf.pem", moment - timedelta(seconds=59)),
+        part("other.pem", moment - timedelta(seconds=61)),
+    ]
+    with desk.locked():
+        desk.renewal.renew(desk.leaf.current())
+        assert left.exists()
+    desk.renewal.renew(desk.leaf.current())
+    assert not left.exists()
+    assert all(path.exists() for path in others)
 
 
 def test_an_answer_for_somebody_else_is_refused(desk: Desk) -> None:
