@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,6 +33,8 @@ _PASSING: Final = frozenset(
 _HELD: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 # Where a copy costs no space of the disk that may be full.
 _MEMORY_DIR: Final = Path("/dev/shm")
+# The process that made it follows.
+_COPY: Final = "eais-journal-"
 
 
 def open_journal(path: Path) -> sa.Engine:
@@ -49,8 +52,8 @@ def open_journal(path: Path) -> sa.Engine:
 @contextmanager
 def private_copy(path: Path) -> Iterator[sa.Engine]:
     """The journal as it is on the disk, opened elsewhere. Raises OSError."""
-    place = _MEMORY_DIR if _MEMORY_DIR.is_dir() else None
-    with tempfile.TemporaryDirectory(dir=place, prefix="eais-journal-") as folder:
+    prefix = f"{_COPY}{os.getpid()}-"
+    with tempfile.TemporaryDirectory(dir=_copies(), prefix=prefix) as folder:
         copy = Path(folder, path.name)
         shutil.copyfile(path, copy)
         wal = path.with_name(f"{path.name}-wal")
@@ -61,6 +64,24 @@ def private_copy(path: Path) -> Iterator[sa.Engine]:
             yield engine
         finally:
             engine.dispose()
+
+
+def remove_dead_copies() -> None:
+    """Remove the copies of processes that were killed while they read them."""
+    for copy in _copies().glob(f"{_COPY}*-*"):
+        pid = copy.name.removeprefix(_COPY).partition("-")[0]
+        if pid.isdecimal() and not Path("/proc", pid).exists():
+            _remove_own(copy)
+
+
+def _remove_own(copy: Path) -> None:
+    with suppress(OSError):  # it is in nobody's way, but for its memory
+        if copy.lstat().st_uid == os.geteuid():
+            shutil.rmtree(copy)
+
+
+def _copies() -> Path:
+    return _MEMORY_DIR if _MEMORY_DIR.is_dir() else Path(tempfile.gettempdir())
 
 
 def _configure(connection: Any, _record: object) -> None:

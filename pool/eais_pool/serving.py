@@ -37,6 +37,7 @@ from eais_pool.brain.records import Endpoint, InstanceView
 from eais_pool.config import ManagerConfig
 from eais_pool.failpoints import Reach, nowhere
 from eais_pool.hosts import HostsService, Links
+from eais_pool.journal_file import remove_dead_copies
 from eais_pool.owner import Keeper, embedded_identities
 from eais_pool.place import Place, load_place, lock, new_pool_name, save_place
 from eais_pool.policy.first_fit import FirstFit
@@ -192,6 +193,7 @@ class Manager:
         files.private_dir(self._own_dir)
         self._held.callback(os.close, lock(self._own_dir))
         files.remove_leftovers(self._own_dir)
+        remove_dead_copies()
         kept = load_place(self._own_dir)
         claimed = claim(kept.network if kept else None)
         self._held.callback(claimed.close)
