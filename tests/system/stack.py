@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 import grpc
 
+from benchmarks.faults.processes import titled
 from eais import channel, tls
 from eais.credentials import client_credentials
 from eais.errors import EaisError
@@ -128,6 +129,11 @@ class Stack:
             verbs.POOL_DESCRIBE, request, self.frontend(tenant)
         )
         return reply.instance
+
+    def worker_pid(self, ident: str) -> int | None:
+        """The process that serves the instance, if there is one."""
+        found = titled(self.supervisor.pid, f"eais-worker {ident}")
+        return found.pid if found else None
 
     def write_context(self) -> None:
         """The context by which the owner's programs find this pool."""

@@ -88,17 +88,6 @@ def patient(work: Callable[[], Any], words: set[str]) -> Any:
     return eventually(attempt, "an answer")
 
 
-def worker_pid(made: pool_pb2.Instance) -> int | None:
-    title = f"eais-worker {made.id}".encode()
-    for entry in Path("/proc").iterdir():
-        try:
-            if entry.name.isdigit() and (entry / "cmdline").read_bytes().startswith(title):
-                return int(entry.name)
-        except OSError:
-            continue
-    return None
-
-
 def test_two_clients_send_one_file_at_once(
     stack: Stack, instance: pool_pb2.Instance, pool: ThreadPoolExecutor
 ) -> None:
@@ -128,7 +117,7 @@ def test_an_open_while_the_worker_dies(
     """A kill from outside counts for nobody, so the load is done again."""
     for number in range(ROUNDS):
         work = pool.submit(opened, stack, instance, model(1000 + number))
-        pid = eventually(lambda: worker_pid(instance), "a worker runs")
+        pid = eventually(lambda: stack.worker_pid(instance.id), "a worker runs")
         os.kill(pid, signal.SIGKILL)
         assert ended(work, set())
         eventually(

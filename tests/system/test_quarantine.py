@@ -96,17 +96,6 @@ def refused(act: Callable[[], object]) -> EaisError:
     return caught.value
 
 
-def worker_pid(made: pool_pb2.Instance) -> int | None:
-    title = f"eais-worker {made.id}".encode()
-    for entry in Path("/proc").iterdir():
-        try:
-            if entry.name.isdigit() and (entry / "cmdline").read_bytes().startswith(title):
-                return int(entry.name)
-        except OSError:
-            continue
-    return None
-
-
 def own(data: bytes, number: int) -> bytes:
     """The same model with another digest."""
     return data + models.field(2, f"{number}".encode())  # producer_name, last one wins
@@ -263,9 +252,9 @@ def trips_for(session: eais.InferenceSession, pid: int, seconds: float) -> int:
     return int(trips * seconds / took_s)
 
 
-def busy_worker(made: pool_pb2.Instance) -> int:
+def busy_worker(stack: Stack, made: pool_pb2.Instance) -> int:
     """The instance's worker, once it has computed for longer than adoption and load take."""
-    pid = eventually(lambda: worker_pid(made), "a worker runs")
+    pid = eventually(lambda: stack.worker_pid(made.id), "a worker runs")
     enough_s = cpu_s(pid) + 0.4
     eventually(lambda: cpu_s(pid) > enough_s or None, "the call runs")
     return pid
@@ -281,11 +270,11 @@ def test_workers_that_are_stopped_from_outside_condemn_nobody(
     """Twice amid the same call, alone in flight, with no answer between."""
     before = incarnation(stack, one)
     with eais.InferenceSession(counting()) as innocent, ThreadPoolExecutor(1) as caller:
-        first = eventually(lambda: worker_pid(one), "a worker runs")
+        first = eventually(lambda: stack.worker_pid(one.id), "a worker runs")
         trips = trips_for(innocent, first, 1.5)
         call = caller.submit(innocent.run, None, ADD | {"trips": np.array(trips)})
         for _ in range(2):
-            pid = busy_worker(one)
+            pid = busy_worker(stack, one)
             os.kill(pid, signal.SIGSTOP)
             eventually(functools.partial(has_gone, pid), "the frozen worker is killed")
         assert call.result()[0].tolist() == [1, 1]
@@ -297,7 +286,7 @@ def test_workers_that_are_stopped_from_outside_condemn_nobody(
 def replace_worker(stack: Stack, made: pool_pb2.Instance) -> None:
     """Kill it from outside, and wait until its successor serves."""
     before = incarnation(stack, made)
-    os.kill(eventually(lambda: worker_pid(made), "a worker runs"), signal.SIGKILL)
+    os.kill(eventually(lambda: stack.worker_pid(made.id), "a worker runs"), signal.SIGKILL)
 
     def back() -> bool | None:
         (worker,) = stack.instance(made.id).workers
