@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -17,28 +17,24 @@ from eais.errors import Unavailable
 from eais.rpc import verbs
 from eais.rpc.v1 import hosts_pb2, pool_pb2
 from tests.fault.damage import filled, read_only, small_disk
-from tests.system.test_manager_crash import LIMIT_S, Pool, attach, attached_once, detach, joined
+from tests.system.test_manager_crash import (
+    LIMIT_S,
+    Pool,
+    attach,
+    attached_once,
+    detach,
+    joined,
+    running,
+)
 
 
 @contextlib.asynccontextmanager
 async def pool_on_a_small_disk(root: Path) -> AsyncIterator[Pool]:
-    pool = Pool(root)
-    with ExitStack() as disks:
-        disks.enter_context(small_disk(pool.state_dir, "2m"))
-        disks.enter_context(small_disk(pool.state_dir / "listener", "200m"))
-        pool.die_at("")
-        pool.start()
-        listener = pool.start_listener()
-        try:
-            async with asyncio.timeout(LIMIT_S):
-                while not pool.ready_file.exists():  # noqa: ASYNC110 - another process makes it
-                    await asyncio.sleep(0.02)
-                await joined(pool)
-                yield pool
-        finally:
-            await killed(pool)
-            listener.terminate()
-            await asyncio.to_thread(listener.wait, LIMIT_S)
+    state_dir = Pool(root).state_dir
+    with small_disk(state_dir, "2m"), small_disk(state_dir / "listener", "200m"):
+        async with running(root) as pool:
+            await joined(pool)
+            yield pool
 
 
 async def killed(pool: Pool) -> None:
