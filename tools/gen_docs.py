@@ -24,10 +24,11 @@ from eais.errors import REASONS, EaisError, ReasonSpec, make_error
 from eais.instance import INSTANCE_TABLE
 from eais.report import exit_code
 from eais.share import SHARE_TABLE
+from eais.supervisor import SupervisorConfig
 from eais_client.cli.main import main as main_of_eais
 from eais_client.cli.outside import Outside
 from eais_client.config import ClientConfig
-from eais_pool.config import ManagerConfig, SupervisorConfig
+from eais_pool.config import ManagerConfig
 from eais_server.listener.config import ListenerConfig
 
 ROOT = Path(__file__).resolve().parent.parent

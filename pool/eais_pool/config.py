@@ -1,4 +1,4 @@
-"""Settings of manager and supervisor: flag > `EAIS_*` variable > file's table > default."""
+"""The manager's settings: flag > `EAIS_*` variable > file's table > default."""
 
 from __future__ import annotations
 
@@ -82,20 +82,3 @@ class ManagerConfig:
             answer_kept_s=self.answers_kept_h * 3600,
             quotas=quotas,
         )
-
-
-@dataclass(frozen=True, slots=True)
-class SupervisorConfig:
-    """All that can be set of an embedded pool's supervisor; ValueError names what can't be.
-
-    Attributes:
-        watchdog_s: for how long manager or listener may stand still; then it is looked at once
-            more, 1 s later, killed and started again; 0: for ever. Workers end with their
-            listener, so what stands still for less goes on.
-    """
-
-    watchdog_s: float = 10.0
-
-    def __post_init__(self) -> None:
-        if not (self.watchdog_s == 0 or 2 <= self.watchdog_s <= 3600):
-            raise ValueError(f"watchdog_s = {self.watchdog_s}: must be 2 to 3600, or 0: never")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from eais_pool.restarts import (
+from eais.restarts import (
     Alive,
     Ended,
     Exit,

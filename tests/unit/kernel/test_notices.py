@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from eais.notices import Notices
 from eais.notify import Notifier
-from eais_pool.notices import Notices
 
 WAIT_MS = 30_000
 
