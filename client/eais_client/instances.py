@@ -103,6 +103,7 @@ class Instance:
         listener: who holds the lease; None unless IN_USE.
         reason, detail: why, when FAILED.
         ephemeral: made by attach, so that detach deletes it.
+        host: the back-end that holds the lease; "" unless IN_USE.
     """
 
     id: str
@@ -118,6 +119,7 @@ class Instance:
     ephemeral: bool = False
     reason: str = ""
     detail: str = ""
+    host: str = ""
 
     @classmethod
     def of_message(cls, message: pool_pb2.Instance) -> Instance:
@@ -137,6 +139,7 @@ class Instance:
             ephemeral=message.ephemeral,
             reason=message.reason,
             detail=message.detail,
+            host=message.host,
         )
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TextIO
 if TYPE_CHECKING:
     from eais_client.cli.processes import Processes
     from eais_client.context import Context, ContextStore
-    from eais_client.pool_client import PoolClient
+    from eais_client.pool_client import OperatorClient, PoolClient
     from eais_client.pool_status import CaRoll, PoolStatus
 
 STATUS_PATIENCE_S = 1.0
@@ -42,6 +42,20 @@ def roll_ca(store: ContextStore, context: Context) -> CaRoll:
         return client.roll_ca()
 
 
+def connect_operator(store: ContextStore, context: Context) -> OperatorClient:
+    """The management plane of the context's pool, as its operator."""
+    from eais_client.pool_client import OperatorClient
+
+    return OperatorClient.of_context(store, context)
+
+
+def ask_secret(prompt: str) -> str:
+    """What a person types after `prompt`, which isn't shown; EOFError if it is nothing."""
+    from getpass import getpass
+
+    return getpass(prompt)
+
+
 def local_processes() -> Processes:
     """The processes of this machine."""
     from eais_client.cli.processes import LocalProcesses
@@ -59,14 +73,22 @@ def or_nowhere(stream: TextIO | None) -> TextIO:
     return stream if stream is not None else Path(os.devnull).open("w")
 
 
+def or_nothing(stream: TextIO | None) -> TextIO:
+    """`stream`, or one that has nothing to read."""
+    return stream if stream is not None else Path(os.devnull).open()
+
+
 @dataclass(frozen=True, slots=True)
 class Outside:
     """The seams of the command line; tests give fakes."""
 
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    stdin: TextIO = field(default_factory=lambda: or_nothing(sys.stdin))
     stdout: TextIO = field(default_factory=lambda: or_nowhere(sys.stdout))
     stderr: TextIO = field(default_factory=lambda: or_nowhere(sys.stderr))
+    ask_secret: Callable[[str], str] = ask_secret
     connect: Callable[[ContextStore, Context], PoolClient] = connect
+    connect_operator: Callable[[ContextStore, Context], OperatorClient] = connect_operator
     ask_status: Callable[[ContextStore, Context], PoolStatus] = ask_status
     roll_ca: Callable[[ContextStore, Context], CaRoll] = roll_ca
     processes: Callable[[], Processes] = local_processes
