@@ -62,7 +62,7 @@ class ModelSource(_message.Message):
     def __init__(self, listener: _Optional[_Union[_common_pb2.Endpoint, _Mapping]] = ..., ticket: _Optional[_Union[SignedTicket, _Mapping]] = ...) -> None: ...
 
 class HostReport(_message.Message):
-    __slots__ = ("hello", "join", "granted", "grant_failed", "released", "workers", "sessions", "usage", "moving")
+    __slots__ = ("hello", "join", "granted", "grant_failed", "released", "workers", "sessions", "usage", "moving", "grant_goes_on")
     HELLO_FIELD_NUMBER: _ClassVar[int]
     JOIN_FIELD_NUMBER: _ClassVar[int]
     GRANTED_FIELD_NUMBER: _ClassVar[int]
@@ -72,6 +72,7 @@ class HostReport(_message.Message):
     SESSIONS_FIELD_NUMBER: _ClassVar[int]
     USAGE_FIELD_NUMBER: _ClassVar[int]
     MOVING_FIELD_NUMBER: _ClassVar[int]
+    GRANT_GOES_ON_FIELD_NUMBER: _ClassVar[int]
     hello: _common_pb2.Hello
     join: Join
     granted: Granted
@@ -81,7 +82,8 @@ class HostReport(_message.Message):
     sessions: SessionsChanged
     usage: Usage
     moving: Moving
-    def __init__(self, hello: _Optional[_Union[_common_pb2.Hello, _Mapping]] = ..., join: _Optional[_Union[Join, _Mapping]] = ..., granted: _Optional[_Union[Granted, _Mapping]] = ..., grant_failed: _Optional[_Union[GrantFailed, _Mapping]] = ..., released: _Optional[_Union[Released, _Mapping]] = ..., workers: _Optional[_Union[WorkersChanged, _Mapping]] = ..., sessions: _Optional[_Union[SessionsChanged, _Mapping]] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., moving: _Optional[_Union[Moving, _Mapping]] = ...) -> None: ...
+    grant_goes_on: GrantGoesOn
+    def __init__(self, hello: _Optional[_Union[_common_pb2.Hello, _Mapping]] = ..., join: _Optional[_Union[Join, _Mapping]] = ..., granted: _Optional[_Union[Granted, _Mapping]] = ..., grant_failed: _Optional[_Union[GrantFailed, _Mapping]] = ..., released: _Optional[_Union[Released, _Mapping]] = ..., workers: _Optional[_Union[WorkersChanged, _Mapping]] = ..., sessions: _Optional[_Union[SessionsChanged, _Mapping]] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., moving: _Optional[_Union[Moving, _Mapping]] = ..., grant_goes_on: _Optional[_Union[GrantGoesOn, _Mapping]] = ...) -> None: ...
 
 class HostCommand(_message.Message):
     __slots__ = ("hello", "grant", "revoke")
@@ -212,6 +214,14 @@ class GrantFailed(_message.Message):
     epoch: int
     error: _common_pb2.Error
     def __init__(self, instance: _Optional[str] = ..., epoch: _Optional[int] = ..., error: _Optional[_Union[_common_pb2.Error, _Mapping]] = ...) -> None: ...
+
+class GrantGoesOn(_message.Message):
+    __slots__ = ("instance", "epoch")
+    INSTANCE_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    instance: str
+    epoch: int
+    def __init__(self, instance: _Optional[str] = ..., epoch: _Optional[int] = ...) -> None: ...
 
 class Released(_message.Message):
     __slots__ = ("instance", "epoch")
