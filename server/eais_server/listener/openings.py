@@ -40,6 +40,20 @@ class _Opening:
     opened: asyncio.Future[KeptSession]
 
 
+@dataclass(slots=True)
+class _Ask:
+    """A session that was asked for and isn't kept.
+
+    Attributes:
+        at: when it was asked for last, or files were sent since.
+        looking: how many asks for it wait for the store. When that refuses the last of them,
+            the session is forgotten at once: nobody comes back to it.
+    """
+
+    at: float
+    looking: int = 0
+
+
 class Openings:
     """All sessions of all instances of one listener."""
 
@@ -48,7 +62,7 @@ class Openings:
         self._limits = ManifestLimits(model_max_bytes=host.config.model_max_bytes)
         self._openings: dict[tuple[str, str], _Opening] = {}
         # Sessions that were asked for and aren't kept: their files are pinned since then.
-        self._asked: dict[tuple[str, str], float] = {}
+        self._asked: dict[tuple[str, str], _Ask] = {}
 
     def restore(self) -> None:
         """Know the sessions again that the last listener of this host kept."""
@@ -95,9 +109,20 @@ class Openings:
             return []
         self._check_quota(key)
         self._check_room(key[0], size)
-        self._asked[key] = self._host.clock()
-        await self._host.for_client(self._host.store.pin, key[1], lease.tenant, files)
-        return await self._host.for_client(self._host.store.missing, lease.tenant, files)
+        now = self._host.clock()
+        ask = self._asked.setdefault(key, _Ask(now))
+        ask.at = now
+        ask.looking += 1
+        try:
+            await self._host.for_client(self._host.store.pin, key[1], lease.tenant, files)
+            return await self._host.for_client(self._host.store.missing, lease.tenant, files)
+        except EaisError:
+            if ask.looking == 1 and self._asked.get(key) is ask:
+                del self._asked[key]
+                await self._unpin(key)
+            raise
+        finally:
+            ask.looking -= 1
 
     def _check_quota(self, key: tuple[str, str]) -> None:
         begun = {name for name in (*self._openings, *self._asked) if name[0] == key[0]}
@@ -138,9 +163,9 @@ class Openings:
     def pushed(self, instance: str) -> None:
         """Somebody sends files for the instance: what it asked for stays pinned."""
         now = self._host.clock()
-        for key in self._asked:
+        for key, ask in self._asked.items():
             if key[0] == instance:
-                self._asked[key] = now
+                ask.at = now
 
     # what the supervision asks for
 
@@ -230,7 +255,7 @@ class Openings:
         for key in self._host.book.due(now):
             await self._drop(*key)
         late = now - self._host.config.session_idle_s
-        for key in [key for key, at in self._asked.items() if at <= late]:
+        for key in [key for key, ask in self._asked.items() if ask.at <= late]:
             if key not in self._openings:
                 del self._asked[key]
                 await self._unpin(key)

@@ -6,6 +6,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from errno import EIO, ENOSPC
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from eais.rpc.verbs import (
 from eais_server.process import Exit
 from eais_server.store import ModelStore
 from eais_server.store.disk import Disk
+from eais_server.testing import FaultyDisk
 from eais_server.testing.listener import CRASHES, HANGS, REFUSED
 from eais_server.testing.listener_bench import EI, POOL, Clock, ListenerBench, spec
 
@@ -83,15 +85,21 @@ class HaltingDisk(Disk):
         super().write(fd, data, offset)
 
 
+def put_disk(bench: ListenerBench, disk: Disk) -> None:
+    """From now on the listener's store is on `disk`."""
+    host = bench.listener.host
+    host.store.close()
+    root = bench.directory / "store"
+    host.store = ModelStore(root, limit_bytes=1 << 20, clock=bench.clock, disk=disk)
+
+
 def test_a_worker_comes_back_while_clients_hold_the_disk(bench: ListenerBench, run: Run) -> None:
     async def test() -> None:
-        async with bench.granted() as listener:
+        async with bench.granted():
             session = await bench.opened(MODEL)
             asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(2))
             disk = HaltingDisk(bench.directory / "store")
-            listener.host.store = ModelStore(
-                bench.directory / "store", limit_bytes=1 << 20, clock=bench.clock, disk=disk
-            )
+            put_disk(bench, disk)
             pushes = [asyncio.create_task(bench.push(b"model %d" % n)) for n in range(6)]
             try:
                 await bench.until(lambda: disk.writing.acquire(blocking=False))
@@ -266,6 +274,26 @@ def test_an_instance_has_only_so_many_sessions(bench: ListenerBench, run: Run) -
             await bench.opened(b"two")
             assert (await refusal(bench.open(b"three"))).reason == "QUOTA"
             assert (await bench.opened(b"one")).id
+
+    run(test())
+
+
+def test_an_ask_that_the_store_refuses_is_no_session(bench: ListenerBench, run: Run) -> None:
+    async def test() -> None:
+        bench.set(sessions_max=2)
+        async with bench.granted():
+            disk = FaultyDisk(bench.directory / "store")
+            put_disk(bench, disk)
+            for reason, number in (("STORE_FULL", ENOSPC), ("STORE_UNAVAILABLE", EIO)):
+                disk.fail_next("salt", OSError(number, ""))
+                assert (await refusal(bench.open(MODEL))).reason == reason
+            await bench.opened(b"one")
+            lie = spec(b"one")
+            lie.files[0].size += 1
+            request = listener_pb2.OpenRequest(instance=EI, epoch=5, spec=lie)
+            error = await refusal(bench.call(LISTENER_OPEN, request))
+            assert error.reason == "DIGEST_MISMATCH"
+            await bench.opened(b"two")
 
     run(test())
 
