@@ -209,6 +209,7 @@ REASONS: Mapping[str, ReasonSpec] = {
     "LOCKED": ReasonSpec(ConfigError, _PRECONDITION),
     "PORT": ReasonSpec(ConfigError, _PRECONDITION),
     "LOOPBACK_RANGE": ReasonSpec(ConfigError, _PRECONDITION),
+    "ADDRESS": ReasonSpec(ConfigError, _PRECONDITION),
     "NOT_INSTALLED": ReasonSpec(ConfigError, _PRECONDITION),
     "FORKED": ReasonSpec(UsageError, _PRECONDITION),
     "PROCESS_FAILED": ReasonSpec(RemoteError, _PRECONDITION),

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable
+from typing import Final
 
 from eais.errors import UsageError, make_error
 from eais_server.vnic.driver import VnicCounters, VnicDriver, VnicPlan, VnicState
 
 Maker = Callable[[], VnicDriver]
+
+# Of the addresses kept for documentation (RFC 5737): no host has it.
+_NOBODYS: Final = "192.0.2.77"
 
 
 def check_vnic(maker: Maker, first: VnicPlan, second: VnicPlan) -> None:
@@ -17,8 +21,11 @@ def check_vnic(maker: Maker, first: VnicPlan, second: VnicPlan) -> None:
     Args:
         maker: a driver that knows of no vNIC yet; called more than once, as after a crash.
         first: a plan that this host can carry out.
-        second: another instance's, with another address.
+        second: another instance's, with another address; with the same, if the driver gives
+            all instances one.
     """
+    check_addresses = _check_shared if first.address == second.address else _check_own
+    check_addresses(maker(), first, second)
     _check_create(maker(), first, second)
     _check_unknown(maker(), first.instance)
     _check_limit(maker(), first)
@@ -32,15 +39,32 @@ def _check_create(driver: VnicDriver, first: VnicPlan, second: VnicPlan) -> None
     assert told == (driver.name, first.instance, first.address, driver.isolation)
     assert driver.isolation, "it must say what keeps others off"
     assert driver.create(first) == state, "the same plan again must change nothing"
+    assert driver.create(second).address == second.address
+    driver.connect(first.instance, second.address)
+    driver.connect(first.instance, second.address)
+    driver.destroy(first.instance)
+    still = _refusal(lambda: driver.counters(second.instance))
+    assert not still, "what is destroyed must take nothing of another's along"
+    driver.destroy(second.instance)
+
+
+def _check_own(driver: VnicDriver, first: VnicPlan, second: VnicPlan) -> None:
+    driver.create(first)
     moved = VnicPlan(first.instance, first.tenant, second.address)
     assert _refusal(lambda: driver.create(moved)) == "WRONG_STATE"
     taken = VnicPlan(second.instance, second.tenant, first.address)
     assert _refusal(lambda: driver.create(taken)) == "WRONG_STATE"
     assert driver.create(second).address == second.address, "what was refused must leave nothing"
-    driver.connect(first.instance, second.address)
-    driver.connect(first.instance, second.address)
-    driver.destroy(first.instance)
-    driver.destroy(second.instance)
+
+
+def _check_shared(driver: VnicDriver, first: VnicPlan, second: VnicPlan) -> None:
+    """Nobody gets an address that isn't the one, and whoever was refused has none."""
+    driver.create(first)
+    moved = VnicPlan(first.instance, first.tenant, _NOBODYS)
+    assert _refusal(lambda: driver.create(moved)) == "WRONG_STATE"
+    elsewhere = VnicPlan(second.instance, second.tenant, _NOBODYS)
+    assert _refusal(lambda: driver.create(elsewhere)) not in ("", "WRONG_STATE")
+    assert _refusal(lambda: driver.counters(second.instance)) == "NOT_FOUND"
 
 
 def _check_unknown(driver: VnicDriver, instance: str) -> None:

@@ -13,7 +13,7 @@ class VnicPlan:
     Attributes:
         instance: "ei-...".
         tenant: whose it is.
-        address: from the pool's address plan.
+        address: from the pool's address plan, or the host's own.
     """
 
     instance: str
@@ -67,8 +67,8 @@ class VnicDriver(Protocol):
 
         Raises:
             UsageError: WRONG_STATE, the instance has another address, or the address is
-                another instance's.
-            ConfigError: LOOPBACK_RANGE or the like: this host can't have the address.
+                another instance's and this driver gives each one of its own.
+            ConfigError: LOOPBACK_RANGE, ADDRESS or the like: this host can't have the address.
         """
         ...
 

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Collection
 
 import pytest
 
 from eais.errors import EaisError
 from eais_server.testing import FakeVnic, check_vnic
-from eais_server.vnic import LoopbackDriver, VnicCounters, VnicDriver, VnicPlan
-from eais_server.vnic.loopback import try_bind
+from eais_server.vnic import HostDriver, LoopbackDriver, VnicCounters, VnicDriver, VnicPlan
+from eais_server.vnic.existing import try_bind
 
 FIRST = VnicPlan("ei-1", "a", "127.66.7.1")
 SECOND = VnicPlan("ei-2", "b", "127.66.7.2")
@@ -19,6 +20,14 @@ def loopback() -> LoopbackDriver:
 
 def test_loopback_conforms() -> None:
     check_vnic(loopback, FIRST, SECOND)
+
+
+def host(address: str = "127.0.0.9") -> HostDriver:
+    return HostDriver(address, lambda _instance: VnicCounters(3, 4))
+
+
+def test_the_hosts_own_address_conforms() -> None:
+    check_vnic(host, VnicPlan("ei-1", "a", "127.0.0.9"), VnicPlan("ei-2", "b", "127.0.0.9"))
 
 
 def test_the_fake_conforms() -> None:
@@ -38,6 +47,19 @@ class Generous(LoopbackDriver):
 
     def _require(self, instance: str) -> None:
         return
+
+
+class Indifferent(HostDriver):
+    """Gives any address that it is asked for."""
+
+    def _check_address(self, address: str, taken: Collection[str]) -> None:
+        return
+
+
+def test_the_conformance_function_finds_a_host_driver_that_gives_any_address() -> None:
+    plans = (VnicPlan("ei-1", "a", "127.0.0.9"), VnicPlan("ei-2", "b", "127.0.0.9"))
+    with pytest.raises(AssertionError):
+        check_vnic(lambda: Indifferent("127.0.0.9", lambda _instance: VnicCounters()), *plans)
 
 
 @pytest.mark.parametrize("wrong", [Forgetful, Generous])
@@ -103,3 +125,19 @@ def test_the_fake_fails_when_told() -> None:
         driver.create(FIRST)
     driver.create(FIRST)
     assert list(driver.vnics) == ["ei-1"]
+
+
+def test_the_host_driver_says_how_it_isolates() -> None:
+    state = host().create(VnicPlan("ei-1", "a", "127.0.0.9"))
+    assert (state.driver, state.address, state.isolation) == ("host", "127.0.0.9", "mTLS only")
+
+
+@pytest.mark.parametrize(("own", "asked"), [("127.0.0.9", "127.0.0.8"), ("192.0.2.1", "192.0.2.1")])
+def test_the_host_driver_gives_this_hosts_address_alone(own: str, asked: str) -> None:
+    with pytest.raises(EaisError) as caught:
+        host(own).create(VnicPlan("ei-1", "a", asked))
+    assert caught.value.reason == "ADDRESS"
+
+
+def test_the_host_driver_gives_an_address_of_the_sixth_version() -> None:
+    assert host("::1").create(VnicPlan("ei-1", "a", "::1")).address == "::1"
