@@ -38,6 +38,7 @@ class Bench:
         self.root = root / "store"
         self.clock = Clock()
         self.store = self.opened()
+        self.uploads = list[Upload]()
 
     def opened(self, limit: int = 1 << 20) -> ModelStore:
         return ModelStore(self.root, limit_bytes=limit, clock=self.clock, uploads_per_tenant=3)
@@ -47,6 +48,11 @@ class Bench:
         self.store = self.opened(limit)
         return self.store
 
+    def close(self) -> None:
+        for upload in self.uploads:
+            upload.abort()
+        self.store.close()
+
     def put(self, content: bytes, tenant: str = "a") -> ManifestFile:
         upload = self.store.begin(tenant, file_of(content).sha256, len(content))
         upload.write(0, content)
@@ -55,6 +61,7 @@ class Bench:
 
     def begun(self, *chunks: bytes, file: ManifestFile = FILE) -> Upload:
         upload = self.store.begin("a", file.sha256, file.size)
+        self.uploads.append(upload)
         for chunk in chunks:
             upload.write(upload.offset, chunk)
         return upload
@@ -71,7 +78,7 @@ class Bench:
 def bench(tmp_path: Path) -> Iterator[Bench]:
     made = Bench(tmp_path)
     yield made
-    made.store.close()
+    made.close()
 
 
 def refusal(attempt: Callable[[], object]) -> EaisError:

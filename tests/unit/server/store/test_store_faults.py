@@ -10,7 +10,9 @@ import resource
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
@@ -31,8 +33,21 @@ FAULTS = [
 ]
 
 
-def opened(root: Path, disk: FaultyDisk | None = None) -> ModelStore:
-    return ModelStore(root, limit_bytes=1 << 30, clock=lambda: 0.0, disk=disk)
+class Opened(Protocol):
+    def __call__(self, root: Path, disk: FaultyDisk | None = None) -> ModelStore: ...
+
+
+@pytest.fixture
+def opened() -> Iterator[Opened]:
+    """Opens stores, which are closed after the test."""
+    with ExitStack() as held:
+
+        def made(root: Path, disk: FaultyDisk | None = None) -> ModelStore:
+            store = ModelStore(root, limit_bytes=1 << 30, clock=lambda: 0.0, disk=disk)
+            held.callback(store.close)
+            return store
+
+        yield made
 
 
 def put(store: ModelStore, content: bytes = CONTENT) -> None:
@@ -69,7 +84,7 @@ class HaltingDisk(FaultyDisk):
         super().write(fd, data, offset)
 
 
-def test_an_abort_waits_for_the_write_that_goes_on(tmp_path: Path) -> None:
+def test_an_abort_waits_for_the_write_that_goes_on(tmp_path: Path, opened: Opened) -> None:
     """Else the write's descriptor could be another file's by then."""
     disk = HaltingDisk(tmp_path / "store")
     store = opened(tmp_path / "store", disk)
@@ -88,7 +103,7 @@ def test_an_abort_waits_for_the_write_that_goes_on(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("number", "reason"), FAULTS)
 @pytest.mark.parametrize("op", ["salt", "open_part", "write", "keep"])
 def test_a_failing_upload_leaves_nothing_and_the_next_succeeds(
-    tmp_path: Path, op: str, number: int, reason: str
+    tmp_path: Path, op: str, number: int, reason: str, opened: Opened
 ) -> None:
     disk = FaultyDisk(tmp_path / "store")
     store = opened(tmp_path / "store", disk)
@@ -103,7 +118,7 @@ def test_a_failing_upload_leaves_nothing_and_the_next_succeeds(
 @pytest.mark.parametrize(("number", "reason"), FAULTS)
 @pytest.mark.parametrize("op", ["link", "mark_used"])
 def test_a_failing_placement_leaves_nothing_and_the_next_succeeds(
-    tmp_path: Path, op: str, number: int, reason: str
+    tmp_path: Path, op: str, number: int, reason: str, opened: Opened
 ) -> None:
     disk = FaultyDisk(tmp_path / "store")
     store = opened(tmp_path / "store", disk)
@@ -116,7 +131,9 @@ def test_a_failing_placement_leaves_nothing_and_the_next_succeeds(
 
 
 @pytest.mark.parametrize("ask", ["missing", "begin", "place"])
-def test_a_file_that_can_not_be_read_to_judge_its_size_says_so(tmp_path: Path, ask: str) -> None:
+def test_a_file_that_can_not_be_read_to_judge_its_size_says_so(
+    tmp_path: Path, ask: str, opened: Opened
+) -> None:
     put(opened(tmp_path / "store"))
     disk = FaultyDisk(tmp_path / "store")
     store = opened(tmp_path / "store", disk)
@@ -144,7 +161,9 @@ class ReadingDisk(FaultyDisk):
         return super().sha256(key)
 
 
-def test_who_names_a_wrong_size_has_nobody_wait_for_the_hash(tmp_path: Path) -> None:
+def test_who_names_a_wrong_size_has_nobody_wait_for_the_hash(
+    tmp_path: Path, opened: Opened
+) -> None:
     put(opened(tmp_path))
     disk = ReadingDisk(tmp_path)
     store = opened(tmp_path, disk)
@@ -158,7 +177,9 @@ def test_who_names_a_wrong_size_has_nobody_wait_for_the_hash(tmp_path: Path) -> 
         assert refusal(lie.result, tmp_path).reason == "DIGEST_MISMATCH"
 
 
-def test_what_cannot_be_removed_is_counted_again_when_opened_next(tmp_path: Path) -> None:
+def test_what_cannot_be_removed_is_counted_again_when_opened_next(
+    tmp_path: Path, opened: Opened
+) -> None:
     disk = FaultyDisk(tmp_path / "store")
     store = opened(tmp_path / "store", disk)
     upload = store.begin("a", FILE.sha256, FILE.size)
@@ -180,7 +201,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     libc.umount2(bytes(place), 2)
 
 
-def test_a_disk_that_is_full_indeed(small_disk: Path) -> None:
+def test_a_disk_that_is_full_indeed(small_disk: Path, opened: Opened) -> None:
     store = opened(small_disk / "store")
     error = refusal(lambda: put(store, bytes(3 << 20)), small_disk)
     assert error.reason == "STORE_FULL"
@@ -189,10 +210,9 @@ def test_a_disk_that_is_full_indeed(small_disk: Path) -> None:
     put(store)
     store.place("a", [FILE], small_disk / "s")
     assert (small_disk / "s" / "model.onnx").read_bytes() == CONTENT
-    store.close()
 
 
-def test_a_process_that_may_write_no_larger_file(tmp_path: Path) -> None:
+def test_a_process_that_may_write_no_larger_file(tmp_path: Path, opened: Opened) -> None:
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     store = opened(tmp_path / "store")
     try:
