@@ -12,7 +12,7 @@ from typing import cast
 import grpc
 
 from eais.errors import IdentityError
-from eais.tls import Bundle
+from eais.tls import Bundle, issuer_pem
 
 _log = logging.getLogger(__name__)
 
@@ -39,10 +39,27 @@ def server_credentials(
     Raises:
         IdentityError: what the first `fetch` raised.
     """
-    source = _BundleSource(fetch, refused or _log_refused)
+    source = _BundleSource(fetch, refused or _log_refused, _server_configuration)
     changed = cast("Callable[[], grpc.ServerCertificateConfiguration]", source.changed)
     return grpc.dynamic_ssl_server_credentials(
         _server_configuration(source.held), changed, require_client_authentication=True
+    )
+
+
+def open_server_credentials(fetch: Callable[[], Bundle]) -> grpc.ServerCredentials:
+    """What one port of a server is made with that whoever comes may call, without a leaf.
+
+    It shows its CA's certificate behind its leaf, so that who knows no more of the pool than
+    that certificate's hash can tell whether it is the pool's. `fetch` as in
+    `server_credentials`.
+
+    Raises:
+        IdentityError: what the first `fetch` raised.
+    """
+    source = _BundleSource(fetch, _log_refused, _open_configuration)
+    changed = cast("Callable[[], grpc.ServerCertificateConfiguration]", source.changed)
+    return grpc.dynamic_ssl_server_credentials(
+        _open_configuration(source.held), changed, require_client_authentication=False
     )
 
 
@@ -50,10 +67,14 @@ class _BundleSource:
     """Tells gRPC of a new bundle once; serialised by gRPC's own lock around the handshake."""
 
     def __init__(
-        self, fetch: Callable[[], Bundle], refused: Callable[[IdentityError], None]
+        self,
+        fetch: Callable[[], Bundle],
+        refused: Callable[[IdentityError], None],
+        configure: Callable[[Bundle], grpc.ServerCertificateConfiguration],
     ) -> None:
         self._fetch = fetch
         self._refused = refused
+        self._configure = configure
         self._fault = ""
         self.held = fetch()
 
@@ -67,7 +88,7 @@ class _BundleSource:
         if bundle == self.held:
             return None
         self.held = bundle
-        return _server_configuration(bundle)
+        return self._configure(bundle)
 
     def _tell(self, error: IdentityError) -> None:
         if str(error) != self._fault:
@@ -83,3 +104,8 @@ def _server_configuration(bundle: Bundle) -> grpc.ServerCertificateConfiguration
     return grpc.ssl_server_certificate_configuration(
         [(bundle.key_pem, bundle.leaf_pem)], bundle.ca_pem
     )
+
+
+def _open_configuration(bundle: Bundle) -> grpc.ServerCertificateConfiguration:
+    chain = bundle.leaf_pem + issuer_pem(bundle)
+    return grpc.ssl_server_certificate_configuration([(bundle.key_pem, chain)])

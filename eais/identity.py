@@ -242,6 +242,22 @@ def identity_of_leaf(leaf: x509.Certificate) -> Identity:
     return identity
 
 
+def pool_of_ca(certificate: x509.Certificate) -> str:
+    """The pool whose CA it is the certificate of; it says `spiffe://<pool>`.
+
+    Raises:
+        IdentityError: CERT_IDENTITY, it names none.
+    """
+    from cryptography import x509
+
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        (uri,) = names.get_values_for_type(x509.UniformResourceIdentifier)
+        return Identity.manager(uri.removeprefix(_SCHEME)).pool
+    except (x509.ExtensionNotFound, ValueError) as error:
+        raise IdentityError("CERT_IDENTITY", "the CA's certificate names no pool") from error
+
+
 def _check_usage(leaf: x509.Certificate, identity: Identity) -> None:
     from cryptography import x509
 
@@ -270,7 +286,7 @@ def peer_of(auth_context: AuthContext, pool: str) -> Peer:
         IdentityError: UNAUTHENTICATED on a connection without TLS, or whose TLS session was
             resumed; CERT_MISSING, CERT_IDENTITY or CERT_USAGE when the certificate won't do.
     """
-    if _first(auth_context, "transport_security_type") != b"ssl":
+    if not is_tls(auth_context):
         raise IdentityError("UNAUTHENTICATED", "only mutual TLS is answered here")
     # A resumed session vouches with the certificate of its first handshake, which nobody
     # checks again: it would outlive the leaf by days.
@@ -285,6 +301,11 @@ def peer_of(auth_context: AuthContext, pool: str) -> Peer:
     if peer.identity.pool != pool:
         raise IdentityError("CERT_IDENTITY", "the certificate is another pool's")
     return peer
+
+
+def is_tls(auth_context: AuthContext) -> bool:
+    """Whether a gRPC connection is one of TLS, whoever is at its other end."""
+    return _first(auth_context, "transport_security_type") == b"ssl"
 
 
 def _first(auth_context: AuthContext, key: str) -> bytes | None:

@@ -178,6 +178,14 @@ def is_issued_by(leaf_pem: bytes, ca_pem: bytes) -> bool:
     return any(_issued(authority, leaf) for authority in load_certificates(ca_pem))
 
 
+def issuer_pem(bundle: Bundle) -> bytes:
+    """The certificate, PEM, of the one of its CAs that signed the leaf."""
+    (leaf,) = load_certificates(bundle.leaf_pem)
+    authorities = load_certificates(bundle.ca_pem)
+    issuer = next(authority for authority in authorities if _issued(authority, leaf))
+    return issuer.public_bytes(serialization.Encoding.PEM)
+
+
 def _issued(authority: x509.Certificate, leaf: x509.Certificate) -> bool:
     try:
         leaf.verify_directly_issued_by(authority)

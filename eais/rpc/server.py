@@ -3,13 +3,16 @@
 A handler sees a parsed request and the caller's identity, and answers or
 raises an `EaisError`. Nothing else leaves: an uncaught exception is logged
 here and answered BUG without its text.
+
+On the enrolment plane nobody has an identity yet: there a handler sees from
+where it is called (`Stranger`), and no verb of another plane is served.
 """
 
 from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NoReturn, TypeVar
@@ -19,12 +22,12 @@ import grpc.aio
 from google.protobuf.message import DecodeError, Message
 
 from eais.errors import EaisError, IdentityError, UsageError, make_error
-from eais.identity import Identity, peer_of
+from eais.identity import Identity, is_tls, peer_of
 from eais.rpc.hello import check_version, hello_reply
 from eais.rpc.places import MAX_CALLS, MAX_STREAMS, Places
 from eais.rpc.status import DETAILS_KEY, clip, status_code, status_details
 from eais.rpc.v1 import common_pb2
-from eais.rpc.verbs import Shape, Verb
+from eais.rpc.verbs import Plane, Shape, Verb
 
 Req = TypeVar("Req", bound=Message)
 Rep = TypeVar("Rep", bound=Message)
@@ -45,8 +48,30 @@ class Caller:
     timeout_s: float | None
     leaf_end: datetime
 
+    @property
+    def who(self) -> Hashable:
+        """Whose calls are counted together."""
+        return self.identity
+
+
+@dataclass(frozen=True, slots=True)
+class Stranger:
+    """Who calls on the enrolment plane: the network address is all that is known of them.
+
+    `address` has no port: another connection of the same machine has the same.
+    """
+
+    address: str
+    timeout_s: float | None
+
+    @property
+    def who(self) -> Hashable:
+        """Whose calls are counted together."""
+        return self.address
+
 
 UnaryHandler = Callable[[Req, Caller], Awaitable[Rep]]
+StrangersHandler = Callable[[Req, Stranger], Awaitable[Rep]]
 UploadHandler = Callable[[AsyncIterator[Req], Caller], Awaitable[Rep]]
 StreamHandler = Callable[[AsyncIterator[Req], Caller], AsyncIterator[Rep]]
 
@@ -56,12 +81,19 @@ class Binding:
     """A verb and what serves it; made by `unary`, `upload` and `stream`."""
 
     verb: Verb[Any, Any]
-    handler: Callable[[Any, Caller], Any]
+    handler: Callable[[Any, Any], Any]
 
 
 def unary(verb: Verb[Req, Rep], handler: UnaryHandler[Req, Rep]) -> Binding:
     """Serve a verb of one request and one reply."""
     return _binding(verb, Shape.UNARY, handler)
+
+
+def open_unary(verb: Verb[Req, Rep], handler: StrangersHandler[Req, Rep]) -> Binding:
+    """Serve a verb of one request and one reply to whoever reaches the socket."""
+    if verb.plane is not Plane.ENROLMENT:
+        raise TypeError(f"{verb.path} is of the {verb.plane.value} plane, for those it knows")
+    return Binding(verb, handler)
 
 
 def upload(verb: Verb[Req, Rep], handler: UploadHandler[Req, Rep]) -> Binding:
@@ -77,6 +109,8 @@ def stream(verb: Verb[Req, Rep], handler: StreamHandler[Req, Rep]) -> Binding:
 def _binding(verb: Verb[Any, Any], shape: Shape, handler: Callable[..., Any]) -> Binding:
     if verb.shape is not shape:
         raise TypeError(f"{verb.path} is {verb.shape.value}")
+    if verb.plane is Plane.ENROLMENT:
+        raise TypeError(f"{verb.path} is of the enrolment plane, where nobody is known")
     return Binding(verb, handler)
 
 
@@ -99,7 +133,7 @@ class _Guard:
         self._verb = binding.verb
         self._handler = binding.handler
 
-    def _admit(self, context: _Context) -> Caller:
+    def _admit(self, context: _Context) -> Caller | Stranger:
         peer = peer_of(context.auth_context(), self._pool)
         role = peer.identity.role
         if role not in self._verb.roles:
@@ -133,24 +167,38 @@ class _Guard:
     async def unary(self, data: bytes, context: _Context) -> Any:
         async with self._answering(context):
             caller = self._admit(context)
-            with self._places.one(caller.identity):
+            with self._places.one(caller.who):
                 return await self._handler(self._parse(data), caller)
 
     async def upload(self, requests: AsyncIterator[bytes], context: _Context) -> Any:
         async with self._answering(context):
             caller = self._admit(context)
-            with self._places.one(caller.identity):
+            with self._places.one(caller.who):
                 return await self._handler(self._parsed(requests), caller)
 
     async def stream(self, requests: AsyncIterator[bytes], context: _Context) -> AsyncIterator[Any]:
         async with self._answering(context):
             caller = self._admit(context)
-            with self._places.one(caller.identity):
+            with self._places.one(caller.who):
                 async with contextlib.aclosing(
                     self._handler(self._parsed(requests), caller)
                 ) as replies:
                     async for reply in replies:
                         yield reply
+
+
+class _OpenGuard(_Guard):
+    """What stands before a handler of the enrolment plane: TLS, a message, a place."""
+
+    def _admit(self, context: _Context) -> Caller | Stranger:
+        if not is_tls(context.auth_context()):
+            raise IdentityError("UNAUTHENTICATED", "only TLS is answered here")
+        return Stranger(_address_of(context.peer()), context.time_remaining())
+
+
+def _address_of(peer: str) -> str:
+    """The address in gRPC's word for a peer, such as "ipv4:192.0.2.7:40117"."""
+    return peer.rpartition(":")[0] or peer
 
 
 def _bug(verb: Verb[Any, Any]) -> EaisError:
@@ -178,13 +226,17 @@ _MAKERS: dict[Shape, tuple[Callable[..., grpc.RpcMethodHandler[Any, Any]], str]]
 def generic_handlers(
     pool: str, bindings: Iterable[Binding]
 ) -> tuple[grpc.GenericRpcHandler[Any, Any], ...]:
-    """One gRPC handler a service, for peers of `pool` only; bounded as `eais.rpc.places` says."""
+    """One gRPC handler a service, for peers of `pool` only; bounded as `eais.rpc.places` says.
+
+    The enrolment plane's alone are for whoever comes.
+    """
     calls, streams = Places(*MAX_CALLS), Places(*MAX_STREAMS)
     services: dict[str, dict[str, grpc.RpcMethodHandler[Any, Any]]] = {}
     for binding in bindings:
         make, name = _MAKERS[binding.verb.shape]
         places = streams if binding.verb.shape is Shape.STREAM else calls
-        guard = _Guard(pool, binding, places)
+        kind = _OpenGuard if binding.verb.plane is Plane.ENROLMENT else _Guard
+        guard = kind(pool, binding, places)
         method = make(getattr(guard, name), response_serializer=_serialize)
         services.setdefault(binding.verb.full_service, {})[binding.verb.method] = method
     return tuple(

@@ -16,10 +16,10 @@ from cryptography.hazmat.primitives import serialization
 
 from eais import files, tls
 from eais.errors import IdentityError
-from eais.identity import Identity
+from eais.identity import Identity, pool_of_ca
 from eais_pool.brain import ca_roll
 from eais_pool.brain.ca_roll import MAX_LEAF_LIFE, Phase, Roll
-from eais_pool.ca import Ca, pem_of, pool_of
+from eais_pool.ca import Ca, pem_of
 from eais_pool.ca_file import CaSet, dump, parse
 from eais_pool.signing_request import PublicKey, accepted_key, requested_key
 
@@ -38,7 +38,7 @@ class Authority:
     def __init__(self, directory: Path, cas: CaSet) -> None:
         self._path = directory / _FILE
         self._cas = cas
-        self.pool = pool_of(cas.signer.certificate)
+        self.pool = pool_of_ca(cas.signer.certificate)
 
     @classmethod
     def create(cls, directory: Path, pool: str, now: datetime) -> Authority:

@@ -76,20 +76,6 @@ def pem_of(certificate: x509.Certificate) -> bytes:
     return certificate.public_bytes(serialization.Encoding.PEM)
 
 
-def pool_of(certificate: x509.Certificate) -> str:
-    """The pool whose CA it is the certificate of.
-
-    Raises:
-        IdentityError: CERT_IDENTITY, it names none.
-    """
-    try:
-        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-        (uri,) = names.get_values_for_type(x509.UniformResourceIdentifier)
-        return Identity.manager(uri.removeprefix(_TRUST_DOMAIN)).pool
-    except (x509.ExtensionNotFound, ValueError) as error:
-        raise IdentityError("CERT_IDENTITY", "the CA's certificate names no pool") from error
-
-
 def _names(identity: Identity) -> list[x509.GeneralName]:
     names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(identity.uri)]
     if identity.dns_name:

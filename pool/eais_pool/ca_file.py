@@ -23,9 +23,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from eais import tls
 from eais.errors import IdentityError
+from eais.identity import pool_of_ca
 from eais.sealed import Damaged, seal, unseal
 from eais_pool.brain.ca_roll import Phase, Roll
-from eais_pool.ca import Ca, pem_of, pool_of
+from eais_pool.ca import Ca, pem_of
 
 _STATE: Final = "EAIS CA STATE"
 _BLOCK: Final = re.compile(
@@ -97,7 +98,7 @@ def parse(data: bytes, source: str) -> CaSet:
         successor=_ca(pems[2], pems[3], source) if announced else None,
         retired=tls.load_certificates(pems[2], source)[0] if retiring else None,
     )
-    if len({pool_of(certificate) for certificate in cas.trusted}) != 1:
+    if len({pool_of_ca(certificate) for certificate in cas.trusted}) != 1:
         raise IdentityError("CERT_IDENTITY", f"{source}: the CAs are of different pools")
     tls.check_self_signed(cas.trusted, source)
     return cas

@@ -42,6 +42,24 @@ ROWS = [
         "manager.pool.internal",
         {Usage.SERVER, Usage.CLIENT},
     ),
+    (
+        Identity.frontend("pool", "acme", "box-1").enrolment,
+        "spiffe://pool/enrolment/tenant/acme/frontend/box-1",
+        None,
+        {Usage.CLIENT},
+    ),
+    (
+        Identity.listener("pool", "gpu1.rack2").enrolment,
+        "spiffe://pool/enrolment/listener/gpu1.rack2",
+        None,
+        {Usage.CLIENT},
+    ),
+    (
+        Identity.operator("pool", "owner").enrolment,
+        "spiffe://pool/enrolment/operator/owner",
+        None,
+        {Usage.CLIENT},
+    ),
 ]
 
 
