@@ -17,11 +17,12 @@ import os
 import signal
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from setproctitle import setproctitle
 
-from eais import tls
+from eais import files, tls
 from eais.errors import EaisError, make_error
 from eais.identity import Role
 from eais.notify import Notifier, turns
@@ -66,6 +67,9 @@ log = logging.getLogger(__name__)
 LONGEST_DRAIN_S = 2.0
 ENDS_WITHIN_S = 2.75
 
+# Longer than a small file is written.
+_SAVED_IN_S = 60.0
+
 
 class Listener:
     """One listener, made within the running loop. `run` is its life."""
@@ -73,7 +77,7 @@ class Listener:
     def __init__(self, world: Surroundings) -> None:
         """Raises EaisError or OSError when the directory or an identity can't be used."""
         self._world = world
-        self._leaf = tls.OwnLeaf(world.directory / "identity.pem")
+        self._leaf = tls.OwnLeaf(_identity_file(world))
         self.host = host = _host(world, self._leaf.current())
         self.link = Link(self._manager, self._leaf.current, self._first_reports)
         self.grants = Grants(host, self.link.sign)
@@ -174,6 +178,14 @@ class Listener:
             isolation=self._world.level,
             isolation_reason=_why_not_more(probe, self._world.level),
         )
+
+
+def _identity_file(world: Surroundings) -> Path:
+    """Without what a listener that was killed while it renewed left: that holds a private key."""
+    path = world.directory / "identity.pem"
+    # Who made this listener a member writes there too.
+    files.remove_leftovers_of(path, world.now().timestamp() - _SAVED_IN_S)
+    return path
 
 
 def _host(world: Surroundings, bundle: tls.Bundle) -> Host:

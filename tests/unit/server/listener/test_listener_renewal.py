@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -53,6 +54,23 @@ def test_the_own_leaf_is_renewed_past_half_of_its_life(bench: ListenerBench, run
             assert after.leaf_pem != before.leaf_pem
             assert after.key_pem != before.key_pem
             assert after.identity == before.identity
+
+    run(test())
+
+
+def test_keys_that_a_killed_listener_left_are_removed_at_the_next_start(
+    bench: ListenerBench, run: Run
+) -> None:
+    async def test() -> None:
+        async with bench.pool():
+            left, fresh = (bench.directory / f".identity.pem.{n}.part" for n in (61, 59))
+            for n, path in ((61, left), (59, fresh)):
+                path.write_bytes(b"a private key")
+                written = bench.today.timestamp() - n
+                os.utime(path, (written, written))
+            async with bench.running():
+                parts = sorted(bench.directory.glob(".identity.pem.*"))
+            assert parts == [fresh]
 
     run(test())
 
