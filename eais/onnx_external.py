@@ -15,13 +15,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Final, TypeAlias
+from typing import Final
 
 from eais.errors import ModelRejected
-
-Buffer: TypeAlias = bytes | bytearray | memoryview
+from eais.onnx_wire import BYTES, VARINT, Buffer, read_fields, read_text, read_varint
 
 # Protobuf's own limit: what nests deeper is read by no parser either.
 MAX_DEPTH: Final = 100
@@ -29,13 +28,11 @@ MAX_REFERENCES: Final = 1 << 20
 MAX_NAME: Final = 256
 MAX_DIMS: Final = 64
 _INT64_MAX: Final = (1 << 63) - 1
-_MAX_LENGTH: Final = (1 << 31) - 1
 _NUMBER: Final = re.compile(r"[0-9]{1,19}")
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 # Which fields of a message lead to tensors: field number -> kind of message.
 # Numbers are those of onnx.proto; a kind that isn't listed has no such field.
-_INSIDE: Final[Mapping[str, Mapping[int, str]]] = {
+INSIDE: Final[Mapping[str, Mapping[int, str]]] = {
     "ModelProto": {7: "GraphProto", 20: "TrainingInfoProto", 25: "FunctionProto"},
     "TrainingInfoProto": {1: "GraphProto", 2: "GraphProto"},
     "FunctionProto": {7: "NodeProto", 11: "AttributeProto"},
@@ -54,7 +51,8 @@ _INSIDE: Final[Mapping[str, Mapping[int, str]]] = {
 # What gives a node its op and domain, and a function its name and domain.
 _NAMING: Final[Mapping[str, tuple[int, int]]] = {"NodeProto": (4, 7), "FunctionProto": (1, 10)}
 _TENSOR_DIMS, _TENSOR_TYPE = 1, 2
-_TENSOR_NAME, _EXTERNAL_DATA, _DATA_LOCATION = 8, 13, 14
+_TENSOR_NAME = 8
+EXTERNAL_DATA, DATA_LOCATION = 13, 14
 # TensorProto.DataType -> bits of an element; strings can't lie in another file.
 _BITS: Final[Mapping[int, int]] = {
     **dict.fromkeys((2, 3, 9, 17, 18, 19, 20, 24), 8),
@@ -66,7 +64,8 @@ _BITS: Final[Mapping[int, int]] = {
     **dict.fromkeys((25, 26), 2),
 }
 _ENTRY_KEY, _ENTRY_VALUE = 1, 2
-_EXTERNAL: Final = 1
+EXTERNAL: Final = 1
+"""The DATA_LOCATION of a tensor whose bytes lie in another file."""
 # An attribute's floats and ints are not packed: one field an element, millions in a tree
 # ensemble. Their runs are stepped over by the regular expression engine.
 _NUMBERS: Final = re.compile(
@@ -173,10 +172,6 @@ def names_memory(location: str) -> bool:
     return _MEMORY.search(location) is not None
 
 
-def _malformed(what: str) -> ModelRejected:
-    return ModelRejected("MODEL_PARSE", f"not an ONNX model: {what}")
-
-
 @dataclass
 class _Walk:
     data: Buffer
@@ -192,109 +187,74 @@ class _Walk:
         if kind == "TensorProto":
             self._tensor(start, end)
             return
-        inside, naming = _INSIDE[kind], _NAMING.get(kind, ())
+        inside, naming = INSIDE[kind], _NAMING.get(kind, ())
         names = ["", ""]
         skipped = _NUMBERS if kind == "AttributeProto" else None
-        for number, wire, value, length in self._fields(start, end, skipped):
-            if wire != _BYTES:
+        for number, wire, value, length, _ in read_fields(self.data, start, end, skipped):
+            if wire != BYTES:
                 continue
             child = inside.get(number)
             if child is not None:
                 pending.append((child, value, value + length, depth + 1))
             elif number in naming:
-                names[naming.index(number)] = self._text(value, length)
+                names[naming.index(number)] = read_text(self.data, value, length)
         if naming:
             self.named[kind].add((names[1], names[0]))
 
     def _tensor(self, start: int, end: int) -> None:
-        name, entries, external = "", list[tuple[str, str]](), False
-        dims, element = list[int](), 0
-        for number, wire, value, length in self._fields(start, end):
-            if number == _DATA_LOCATION and wire == _VARINT:
-                external |= value == _EXTERNAL
-            elif number == _EXTERNAL_DATA and wire == _BYTES:
-                entries.append(self._entry(value, value + length))
-            elif number == _TENSOR_NAME and wire == _BYTES:
-                name = self._text(value, min(length, MAX_NAME))
-            elif number == _TENSOR_TYPE and wire == _VARINT:
-                element = value
-            elif number == _TENSOR_DIMS:
-                dims += self._dims(wire, value, length)
-        # Entries alone count too: merged with another piece of the same field, they'd be read.
-        if external or entries:
+        reference = read_reference(self.data, start, end)
+        if reference is not None:
             if len(self.references) == MAX_REFERENCES:
                 raise ModelRejected(
                     "MODEL_TOO_LARGE", f"more than {MAX_REFERENCES} external tensors"
                 )
-            self.references.append(_reference(name, entries, _needed(dims, element)))
+            self.references.append(reference)
 
-    def _dims(self, wire: int, value: int, length: int) -> list[int]:
-        """One dim, or all of them packed; those after `MAX_DIMS` are nobody's."""
-        if wire != _BYTES:
-            return [value]
-        found, end = list[int](), value + length
-        while value < end and len(found) <= MAX_DIMS:
-            dim, value = self._varint(value, end)
-            found.append(dim)
-        return found
 
-    def _entry(self, start: int, end: int) -> tuple[str, str]:
-        key = text = ""
-        for number, wire, value, length in self._fields(start, end):
-            if wire == _BYTES and number == _ENTRY_KEY:
-                key = self._text(value, length)
-            elif wire == _BYTES and number == _ENTRY_VALUE:
-                text = self._text(value, length)
-        return key, text
+def read_reference(data: Buffer, start: int, end: int) -> ExternalReference | None:
+    """What the TensorProto from `start` to `end` refers to; None if nothing.
 
-    def _text(self, start: int, length: int) -> str:
-        return bytes(self.data[start : start + length]).decode(errors="backslashreplace")
+    Raises:
+        ModelRejected: MODEL_PARSE.
+    """
+    name, entries, external = "", list[tuple[str, str]](), False
+    dims, element = list[int](), 0
+    for number, wire, value, length, _ in read_fields(data, start, end):
+        if number == DATA_LOCATION and wire == VARINT:
+            external |= value == EXTERNAL
+        elif number == EXTERNAL_DATA and wire == BYTES:
+            entries.append(_entry(data, value, value + length))
+        elif number == _TENSOR_NAME and wire == BYTES:
+            name = read_text(data, value, min(length, MAX_NAME))
+        elif number == _TENSOR_TYPE and wire == VARINT:
+            element = value
+        elif number == _TENSOR_DIMS:
+            dims += _dims(data, wire, value, length)
+    # Entries alone count too: merged with another piece of the same field, they'd be read.
+    if external or entries:
+        return _reference(name, entries, _needed(dims, element))
+    return None
 
-    def _fields(
-        self, position: int, end: int, skipped: re.Pattern[bytes] | None = None
-    ) -> Iterator[tuple[int, int, int, int]]:
-        """(field, wire type, value or start, length) of each field up to `end`."""
-        data = self.data
-        while position < end:
-            run = skipped.match(data, position, end) if skipped else None
-            if run:
-                position = run.end()
-                continue
-            tag = data[position]
-            position += 1
-            if tag >= 0x80:
-                tag, position = self._varint(position - 1, end)
-            number, wire = tag >> 3, tag & 7
-            value, length = position, 0
-            if wire == _BYTES:
-                if position < end and data[position] < 0x80:
-                    length, value = data[position], position + 1
-                else:
-                    length, value = self._varint(position, end)
-                position = value + length
-            elif wire == _VARINT:
-                value, position = self._varint(position, end)
-            elif wire in (_FIXED32, _FIXED64):
-                length = 8 if wire == _FIXED64 else 4
-                position += length
-            else:
-                # Groups: none in ONNX, and a place to hide.
-                raise _malformed(f"wire type {wire}")
-            if position > end or not 0 < number < 1 << 29 or length > _MAX_LENGTH:
-                raise _malformed("a field goes beyond its message")
-            yield number, wire, value, length
 
-    def _varint(self, position: int, end: int) -> tuple[int, int]:
-        value = 0
-        for shift in range(0, 70, 7):
-            if position >= end:
-                raise _malformed("it ends inside a number")
-            byte = self.data[position]
-            position += 1
-            value |= (byte & 0x7F) << shift
-            if byte < 0x80:
-                return value & (1 << 64) - 1, position
-        raise _malformed("a number of more than ten bytes")
+def _dims(data: Buffer, wire: int, value: int, length: int) -> list[int]:
+    """One dim, or all of them packed; those after `MAX_DIMS` are nobody's."""
+    if wire != BYTES:
+        return [value]
+    found, end = list[int](), value + length
+    while value < end and len(found) <= MAX_DIMS:
+        dim, value = read_varint(data, value, end)
+        found.append(dim)
+    return found
+
+
+def _entry(data: Buffer, start: int, end: int) -> tuple[str, str]:
+    key = text = ""
+    for number, wire, value, length, _ in read_fields(data, start, end):
+        if wire == BYTES and number == _ENTRY_KEY:
+            key = read_text(data, value, length)
+        elif wire == BYTES and number == _ENTRY_VALUE:
+            text = read_text(data, value, length)
+    return key, text
 
 
 def _needed(dims: list[int], element: int) -> int | None:

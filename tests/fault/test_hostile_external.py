@@ -228,7 +228,7 @@ def test_a_range_that_is_none(
 
 def test_the_same_model_in_order_is_opened(stack: Stack, instance: pool_pb2.Instance) -> None:
     """So that the rows above are refused for what they say."""
-    for place in ("initializer", "constant", "sparse", "function"):
+    for place in PLACES:
         model = PLACES[place](external("w", offset="0", length="8"))
         assert open_session(stack, instance, model, {"w": W}).id
     assert open_session(stack, instance, models.relu(), {"d/🙂": W, "-rf": W, "CON": W}).id

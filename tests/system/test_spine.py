@@ -104,6 +104,38 @@ def test_a_model_with_external_data(instance: pool_pb2.Instance, tmp_path: Path)
         np.testing.assert_array_equal(session.run(["y"], {"x": x})[0], weights + 1)
 
 
+def test_a_model_whose_branches_have_external_data(
+    instance: pool_pb2.Instance, tmp_path: Path
+) -> None:
+    """A worker's files have a second name in the store, which onnx's check of branches refuses."""
+    size = 100_000
+    weights = {name: np.arange(size, dtype=np.float32) * k for name, k in (("p", 1), ("q", -1))}
+    branches = []
+    for name, values in weights.items():
+        tensor = helper.make_tensor(name, TensorProto.FLOAT, [size], values.tobytes(), raw=True)
+        node = helper.make_node("Add", ["x", name], ["z"])
+        out = helper.make_tensor_value_info("z", TensorProto.FLOAT, [size])
+        branches.append(helper.make_graph([node], "b", [], [out], [tensor]))
+    graph = helper.make_graph(
+        [helper.make_node("If", ["on"], ["y"], then_branch=branches[0], else_branch=branches[1])],
+        "g",
+        [
+            helper.make_tensor_value_info("x", TensorProto.FLOAT, [size]),
+            helper.make_tensor_value_info("on", TensorProto.BOOL, []),
+        ],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [size])],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    path = tmp_path / "m.onnx"
+    onnx.save(model, path, save_as_external_data=True, location="w.bin", size_threshold=0)
+    assert (tmp_path / "w.bin").stat().st_size >= 8 * size
+    here = local(path)
+    with eais.InferenceSession(path) as session:
+        for on in (True, False):
+            feeds = {"x": np.ones(size, np.float32), "on": np.array(on)}
+            same(session.run(None, feeds)[0], here.run(None, feeds)[0])
+
+
 def refused(make: Any) -> Exception:
     with pytest.raises(Exception) as caught:  # noqa: PT011 - the class is what is compared
         make()

@@ -13,7 +13,8 @@ import numpy as np
 import onnxruntime as ort
 
 from eais.errors import ModelRejected
-from eais.onnx_external import Buffer, check_references, scan_model
+from eais.onnx_external import ModelScan, check_references, scan_model
+from eais.onnx_wire import Buffer
 from eais_server.devices.driver import (
     ModelInfo,
     ModelSource,
@@ -29,6 +30,7 @@ from eais_server.runtime.failures import (
     run_failure,
     unreadable_model,
 )
+from eais_server.runtime.inlining import inline
 from eais_server.runtime.inputs import about
 from eais_server.runtime.operators import check_ops
 from eais_server.runtime.options import EXTERNAL_FOLDER, run_options, session_options
@@ -58,20 +60,33 @@ def open_session(model: ModelSource, settings: SessionSettings, threads: int) ->
     Raises:
         ModelRejected: MODEL_PARSE, EXTERNAL_DATA_…, OP_REFUSED, OPTION_REFUSED before
             onnxruntime saw it; else onnxruntime's own words, with MODEL_INVALID,
-            OPSET_UNSUPPORTED, OP_REFUSED or MODEL_MEMORY.
+            OPSET_UNSUPPORTED, OP_REFUSED or MODEL_MEMORY; MODEL_TOO_LARGE as `inline`.
     """
-    check_model(model)
+    scan = check_model(model)
     options = session_options(settings, threads)
-    if not model.from_path:
+    source = _source(model, scan)
+    if isinstance(source, bytes):
         options.add_session_config_entry(EXTERNAL_FOLDER, str(model.path.parent))
-    source = str(model.path) if model.from_path else model.path.read_bytes()
     try:
-        return OrtSession(ort.InferenceSession(source, options, providers=_PROVIDERS))
+        session = ort.InferenceSession(source, options, providers=_PROVIDERS)
     except Exception as error:  # noqa: BLE001 - onnxruntime's classes have no base of their own
         raise load_failure(error, model.path) from None
+    # Else it keeps the model's bytes, for another choice of providers, which nobody makes.
+    session._model_bytes = None
+    return OrtSession(session)
 
 
-def check_model(model: ModelSource) -> None:
+def _source(model: ModelSource, scan: ModelScan) -> str | bytes:
+    """What onnxruntime is given."""
+    if scan.references:
+        with _mapped(model.path) as data:
+            whole = inline(model.path, data)
+        if whole is not None:
+            return whole
+    return str(model.path) if model.from_path else model.path.read_bytes()
+
+
+def check_model(model: ModelSource) -> ModelScan:
     """Refuse what a runtime must not see: foreign files, code, another format.
 
     Raises:
@@ -93,6 +108,7 @@ def check_model(model: ModelSource) -> None:
             raise unreadable_model(error.reason, model.from_path) from None
     check_references(scan.references, model.manifest)
     check_ops(scan, begin_of_text(model.from_path))
+    return scan
 
 
 @contextmanager

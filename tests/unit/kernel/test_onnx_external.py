@@ -17,7 +17,7 @@ from onnx import TensorProto, helper
 from eais.errors import ModelRejected
 from eais.onnx_external import (
     _BITS,
-    _INSIDE,
+    INSIDE,
     MAX_DEPTH,
     ExternalReference,
     check_references,
@@ -132,12 +132,12 @@ def tensors(message: object) -> Iterator[onnx.TensorProto]:
 def test_every_message_that_can_hold_a_tensor_is_walked() -> None:
     """The table of fields is onnx's, from its descriptors: a new field in onnx fails here."""
     want: dict[str, dict[int, str]] = {}
-    kinds = {"TensorProto", *_INSIDE}
-    for kind in _INSIDE:
+    kinds = {"TensorProto", *INSIDE}
+    for kind in INSIDE:
         fields = getattr(onnx, kind).DESCRIPTOR.fields
         found = {f.number: f.message_type.name for f in fields if f.message_type}
         want[kind] = {number: name for number, name in found.items() if name in kinds}
-    assert {kind: dict(fields) for kind, fields in _INSIDE.items()} == want
+    assert {kind: dict(fields) for kind, fields in INSIDE.items()} == want
     outside = {"ValueInfoProto", "TypeProto", "OperatorSetIdProto", "TensorAnnotation"}
     for kind in outside:
         fields = getattr(onnx, kind).DESCRIPTOR.fields
