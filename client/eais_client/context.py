@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from eais import files
-from eais.errors import ConfigError, UsageError
+from eais.errors import ConfigError, IdentityError, UsageError
 from eais.identity import Identity
 from eais.paths import config_dir
 from eais.toml_file import TomlFile
@@ -73,10 +73,13 @@ class Context:
         return Address.parse(self.manager, self._server_name())
 
     def management_address(self) -> Address:
-        """The manager's management plane; `ConfigError` CONFIG if the context has none."""
+        """The manager's management plane; `IdentityError` CERT_MISSING if this is no operator."""
         if not self.management:
-            raise ConfigError(
-                "CONFIG", f"context {self.name} has no management address: it is no operator's"
+            raise IdentityError(
+                "CERT_MISSING",
+                f"context {self.name} has no operator's identity",
+                hint="an operator can make you one: eais token create --for operator, "
+                "then `eais join ADDR --as operator`",
             )
         return Address.parse(self.management, self._server_name())
 

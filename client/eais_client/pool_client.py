@@ -27,7 +27,8 @@ from eais_client import renewal
 from eais_client.context import Context, ContextStore
 from eais_client.dialer import Dialer, Peer
 from eais_client.instances import Instance
-from eais_client.pool_status import CaRoll, CaState, PoolStatus
+from eais_client.pool_status import CaRoll, CaState, HostUse, NewToken, PoolStatus
+from eais_client.tenants import QuotaChanges, Tenant
 
 Req = TypeVar("Req", bound=Message)
 Rep = TypeVar("Rep", bound=Message)
@@ -166,7 +167,7 @@ class OperatorClient(_ManagerClient):
     ) -> OperatorClient:
         """A client of the context's pool, as its operator, renewed if it is time.
 
-        Calls raise CERT_MISSING if the context has no operator.
+        Raises `IdentityError` CERT_MISSING if the context has no operator.
         """
         leaf = LeafFile(store.operator_file(context.name))
         dialer = Dialer(leaf, context.pool, Role.OPERATOR)
@@ -185,6 +186,60 @@ class OperatorClient(_ManagerClient):
         """Begin to replace the pool's CA; a roll that is under way goes on."""
         reply = self._call(verbs.POOL_ADMIN_ROLL_CA, hosts_pb2.RollCaRequest())
         return CaRoll(CaState.of_message(reply.ca), reply.begun)
+
+    def create_token(self, purpose: Role, *, tenant: str = "", name: str = "") -> NewToken:
+        """A token to join with as `purpose`; a front-end's is of `tenant`.
+
+        Raises NOT_FOUND if there is no such tenant, NAME if a name can't be one.
+        """
+        request = hosts_pb2.CreateTokenRequest(
+            op_id=new_op_id(), purpose=purpose.value, tenant=tenant, name=name
+        )
+        return NewToken.of_message(self._call(verbs.POOL_ADMIN_CREATE_TOKEN, request))
+
+    def create_tenant(self, name: str, quotas: QuotaChanges) -> Tenant:
+        """A new tenant; NAME_TAKEN if it is there."""
+        return self._set_tenant(name, quotas, create=True)
+
+    def set_quotas(self, name: str, quotas: QuotaChanges) -> Tenant:
+        """Change the quotas of a tenant; NOT_FOUND if there is none."""
+        return self._set_tenant(name, quotas, create=False)
+
+    def _set_tenant(self, name: str, quotas: QuotaChanges, *, create: bool) -> Tenant:
+        request = hosts_pb2.SetTenantRequest(
+            op_id=new_op_id(),
+            tenant=name,
+            create=create,
+            quotas=quotas.messages(),
+            defaults=quotas.defaults,
+        )
+        return Tenant.of_message(self._call(verbs.POOL_ADMIN_SET_TENANT, request).tenant)
+
+    def tenants(self) -> tuple[Tenant, ...]:
+        """All tenants, with their quotas and what they have."""
+        reply = self._call(verbs.POOL_ADMIN_LIST_TENANTS, hosts_pb2.ListTenantsRequest())
+        return tuple(map(Tenant.of_message, reply.tenants))
+
+    def instances(self) -> tuple[Instance, ...]:
+        """All instances of all tenants that aren't DELETED."""
+        reply = self._call(verbs.POOL_ADMIN_LIST_INSTANCES, pool_pb2.ListRequest())
+        return _instances(reply.instances)
+
+    def cordon(self, host: str, *, cordoned: bool = True) -> HostUse:
+        """Grant nothing more on a host, or grant again, which also ends a drain."""
+        request = hosts_pb2.CordonRequest(op_id=new_op_id(), host=host, cordoned=cordoned)
+        return HostUse.of_message(self._call(verbs.POOL_ADMIN_CORDON, request).host)
+
+    def drain(self, host: str) -> HostUse:
+        """Begin to move a host's instances to others; `status` says how far it is."""
+        request = hosts_pb2.DrainRequest(op_id=new_op_id(), host=host)
+        return HostUse.of_message(self._call(verbs.POOL_ADMIN_DRAIN, request).host)
+
+    def force_detach(self, instance: str) -> Instance:
+        """End an instance's lease and binding, whatever its tenant does."""
+        request = hosts_pb2.ForceDetachRequest(op_id=new_op_id(), instance=instance)
+        reply = self._call(verbs.POOL_ADMIN_FORCE_DETACH, request)
+        return Instance.of_message(reply.instance)
 
 
 def freshen(leaf: LeafFile, peer: Caller, verb: RenewVerb) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from eais.rpc.v1 import hosts_pb2
+from eais_client.instances import Address
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +59,48 @@ class DeviceUse:
 
 @dataclass(frozen=True, slots=True)
 class HostUse:
-    """A back-end host and the isolation level its workers get."""
+    """A back-end host: the isolation level its workers get, and what it takes and holds.
+
+    Attributes:
+        isolation_reason: why it isn't a higher level; "" if there is none.
+        cordoned: it is granted nothing more; `draining`: its instances are moved away, too.
+        instances: how many hold a lease there.
+        stuck: while it is drained, those that can't move now, each with the reason.
+        vnic_driver: of its instances; "" if it has never said.
+        user_plane, management_plane: of its listener; None if it has never said.
+    """
 
     host: str
     reachable: bool
     isolation: int
     isolation_reason: str
+    cordoned: bool = False
+    draining: bool = False
+    instances: int = 0
+    stuck: tuple[str, ...] = ()
+    vnic_driver: str = ""
+    user_plane: Address | None = None
+    management_plane: Address | None = None
+
+    @classmethod
+    def of_message(cls, message: hosts_pb2.HostUse) -> HostUse:
+        """The host that the wire describes."""
+        has_user, has_management = map(message.HasField, ("user_plane", "management_plane"))
+        return cls(
+            host=message.host,
+            reachable=message.reachable,
+            isolation=message.isolation,
+            isolation_reason=message.isolation_reason,
+            cordoned=message.cordoned,
+            draining=message.draining,
+            instances=message.instances,
+            stuck=tuple(message.stuck),
+            vnic_driver=message.vnic_driver,
+            user_plane=Address.of_message(message.user_plane) if has_user else None,
+            management_plane=(
+                Address.of_message(message.management_plane) if has_management else None
+            ),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +158,20 @@ class PoolStatus:
             software=message.software,
             instances=message.instances,
             devices=tuple(map(DeviceUse.of_message, message.devices)),
-            hosts=tuple(
-                HostUse(h.host, h.reachable, h.isolation, h.isolation_reason) for h in message.hosts
-            ),
+            hosts=tuple(map(HostUse.of_message, message.hosts)),
             ca=CaState.of_message(message.ca),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class NewToken:
+    """A token for one machine to join with, where that is, and how long it is good for."""
+
+    token: str = field(repr=False)
+    life_s: int
+    enrolment: Address
+
+    @classmethod
+    def of_message(cls, message: hosts_pb2.CreateTokenReply) -> NewToken:
+        """The token that the wire describes."""
+        return cls(message.token, message.life_s, Address.of_message(message.enrolment))

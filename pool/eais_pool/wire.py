@@ -7,6 +7,7 @@ brains trust what they get.
 from __future__ import annotations
 
 import base64
+import ipaddress
 import re
 from collections.abc import Iterable
 from typing import TypeVar
@@ -16,6 +17,7 @@ from eais.errors import UsageError
 from eais.identity import Identity
 from eais.rpc.status import clip, error_of_message
 from eais.rpc.v1 import common_pb2, hosts_pb2, pool_pb2
+from eais_pool.brain import vnics
 from eais_pool.brain.actions import Grant, Revoke
 from eais_pool.brain.events import (
     Event,
@@ -66,11 +68,13 @@ def instance_message(view: InstanceView, pool: str) -> pool_pb2.Instance:
         workers=[_worker_message(view, worker, pool) for worker in view.workers],
         tolerance=view.tolerance,
         ephemeral=view.ephemeral,
+        host=view.host,
     )
     if view.listener is not None:
         listener = Identity.listener(pool, view.host)
         message.listener.CopyFrom(endpoint_message(view.listener, listener))
-    if view.address:
+    # An address of no instance is in answers of before, with the driver that it would have had.
+    if view.address or view.vnic_driver == vnics.HOST:
         vnic = pool_pb2.Vnic(
             driver=view.vnic_driver, address=view.address, isolation=VNIC_ISOLATION
         )
@@ -154,6 +158,7 @@ def joined(host: str, join: hosts_pb2.Join) -> HostJoined:
     devices = tuple(_device(device) for device in join.devices)
     if len({device.id for device in devices}) != len(devices):
         raise _refused("two devices of one id")
+    driver, address = _vnic(join)
     record = HostRecord(
         host=host,
         boot_id=_text(join.boot_id),
@@ -161,6 +166,9 @@ def joined(host: str, join: hosts_pb2.Join) -> HostJoined:
         isolation=join.isolation,
         isolation_reason=_text(join.isolation_reason),
         devices=devices,
+        vnic_driver=driver,
+        vnic_address=address,
+        management_plane=_endpoint(join.management_plane) if join.management_plane.port else None,
     )
     leases = tuple(_held(lease) for lease in join.leases)
     if len({(lease.instance, lease.epoch) for lease in leases}) != len(leases):
@@ -252,6 +260,23 @@ def _device(device: hosts_pb2.Device) -> DeviceRecord:
 
 def _endpoint(endpoint: common_pb2.Endpoint) -> Endpoint:
     return Endpoint(_text(endpoint.address), endpoint.port)
+
+
+def _vnic(join: hosts_pb2.Join) -> tuple[str, str]:
+    """The driver and, with "host", the address of a host's instances."""
+    driver = join.vnic_driver or vnics.LOOPBACK
+    if driver not in vnics.DRIVERS:
+        raise _refused(f"vNIC driver {driver[:32]!r}")
+    if driver != vnics.HOST:
+        return driver, ""
+    try:
+        address = ipaddress.ip_address(join.vnic_address)
+    except ValueError:
+        raise _refused(f"instances at {join.vnic_address[:64]!r}") from None
+    mapped = address.version == 6 and address.ipv4_mapped is not None
+    if address.is_unspecified or address.is_multicast or mapped:
+        raise _refused(f"instances at {address}")
+    return driver, join.vnic_address
 
 
 def _instance(text: str) -> str:

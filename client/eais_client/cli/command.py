@@ -20,7 +20,7 @@ from eais_client.cli.progress import Progress, progress
 
 if TYPE_CHECKING:
     from eais_client.context import Context, ContextStore
-    from eais_client.pool_client import PoolClient
+    from eais_client.pool_client import OperatorClient, PoolClient
     from eais_client.pool_status import CaRoll, PoolStatus
 
 _KEYWORD = inspect.Parameter.KEYWORD_ONLY
@@ -73,6 +73,15 @@ class Call:
     def pool(self) -> Iterator[PoolClient]:
         """The context's pool, as its front-end."""
         with self.outside.connect(self.store(), self._running_context()) as client:
+            yield client
+
+    @contextmanager
+    def operator(self) -> Iterator[OperatorClient]:
+        """The management plane of the context's pool, as its operator.
+
+        `IdentityError` CERT_MISSING if this user is none.
+        """
+        with self.outside.connect_operator(self.store(), self._running_context()) as client:
             yield client
 
     def pool_status(self) -> PoolStatus:

@@ -26,7 +26,7 @@ def add_to(group: Group) -> None:
 
 
 def demo(call: Call, keep: KeepOption = False) -> None:
-    """Run real models through a pool of its own; check all answers.
+    """Run real models through a pool of its own; check answers.
 
     Starts a pool in a temporary folder, attaches one CPU core, runs ResNet-50
     and magika's model remotely, compares each answer bit by bit with onnxruntime

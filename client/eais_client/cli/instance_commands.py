@@ -55,7 +55,7 @@ def add_to(group: Group) -> None:
     verb("detach", examples=["eais detach ei-7f3a"])(detach)
     verb("delete", examples=["eais delete ei-7f3a"])(delete)
     verb("describe", examples=["eais describe ei-7f3a", "eais describe ei-7f3a -o yaml"])(describe)
-    verb("list", examples=["eais list", "eais list -o wide", "eais list -o json"])(list_)
+    verb("list", examples=["eais list", "eais list -o wide", "eais list --all-tenants"])(list_)
 
 
 def create(
@@ -121,13 +121,25 @@ def describe(call: Call, instance: InstanceArgument) -> None:
     call.printer.answer(instance_data(found), description(found, call.printer))
 
 
-def list_(call: Call) -> None:
+def list_(
+    call: Call,
+    all_tenants: Annotated[
+        bool,
+        typer.Option("--all-tenants", "-A", help="Those of all; operators.", show_default=False),
+    ] = False,
+) -> None:
     """List the tenant's instances."""
     from eais_client.cli.instance_view import instance_data, instance_table
 
-    with call.pool() as pool:
-        found = pool.list()
-    lines = instance_table(found, call.printer) if found else ["No instances."]
+    if all_tenants:
+        with call.operator() as operator:
+            found = operator.instances()
+    else:
+        with call.pool() as pool:
+            found = pool.list()
+    lines = ["No instances."]
+    if found:
+        lines = instance_table(found, call.printer, tenants=all_tenants)
     call.printer.answer({"instances": [instance_data(one) for one in found]}, lines)
 
 

@@ -11,7 +11,7 @@ from eais_client.instances import Instance, Worker
 
 _COLOURS = {InstanceState.IN_USE: "green", InstanceState.FAILED: "red"}
 _HEADINGS = ("ID", "TYPE", "STATE", "FRONT-END", "ADDRESS")
-_WIDE = ("EPOCH", "TOLERANCE", "DEVICE", "ISOLATION", "SHARE", "LISTENER", "VNIC")
+_WIDE = ("HOST", "EPOCH", "TOLERANCE", "DEVICE", "ISOLATION", "SHARE", "LISTENER", "VNIC")
 
 
 def instance_data(instance: Instance) -> dict[str, object]:
@@ -27,6 +27,7 @@ def instance_data(instance: Instance) -> dict[str, object]:
         "ephemeral": instance.ephemeral,
         "reason": instance.reason or None,
         "detail": instance.detail or None,
+        "host": instance.host or None,
         "listener": str(instance.listener) if instance.listener else None,
         "vnic": {
             "driver": instance.vnic.driver or None,
@@ -75,16 +76,23 @@ def _failed(instance: Instance) -> list[str]:
     return [f"{instance.reason}: {instance.detail}"] if failed else []
 
 
-def instance_table(instances: Sequence[Instance], printer: Printer) -> list[str]:
-    """The rows of `eais list`, with more columns for `-o wide`."""
+def instance_table(
+    instances: Sequence[Instance], printer: Printer, *, tenants: bool = False
+) -> list[str]:
+    """The rows of `eais list`, with more columns for `-o wide`, and for more than one tenant."""
     headings = (*_HEADINGS, *(_WIDE if printer.wide else ()))
-    return table(headings, [_row(instance, printer.wide) for instance in instances])
+    rows = [_row(instance, printer.wide) for instance in instances]
+    if tenants:
+        headings = ("TENANT", *headings)
+        rows = [[one.tenant, *row] for one, row in zip(instances, rows, strict=True)]
+    return table(headings, rows)
 
 
 def _row(instance: Instance, wide: bool) -> list[str]:
     address = _addresses(instance) or instance.vnic.address
     row = [instance.id, instance.type, instance.state, instance.frontend, address]
     if wide:
+        row += [instance.host]
         row += [str(instance.epoch), instance.tolerance, _devices(instance)]
         row += [_isolation(instance), _enforcement(instance)]
         row += [str(instance.listener or ""), instance.vnic.driver]
@@ -103,6 +111,7 @@ def description(instance: Instance, printer: Printer) -> list[str]:
         ("Epoch", str(instance.epoch)),
         ("Tolerance", instance.tolerance),
         ("vNIC", _vnic(instance)),
+        ("Host", instance.host),
         ("Listener", str(instance.listener or "")),
     ]
     if instance.state is InstanceState.FAILED:

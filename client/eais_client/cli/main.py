@@ -13,8 +13,11 @@ from eais.standard_streams import hold_standard_streams, leave
 from eais_client.cli import (
     context_commands,
     demo_command,
+    host_commands,
     instance_commands,
     pool_commands,
+    tenant_commands,
+    token_commands,
 )
 from eais_client.cli.command import Call, Group
 from eais_client.cli.edge import run
@@ -32,6 +35,9 @@ def make_app() -> typer.Typer:
     root = Group("eais", _ABOUT, completion=True)
     instance_commands.add_to(root)
     pool_commands.add_to(root)
+    host_commands.add_to(root)
+    tenant_commands.add_to(root)
+    token_commands.add_to(root)
     context_commands.add_to(root)
     demo_command.add_to(root)
     root.command("version", context=False, examples=["eais version", "eais version -o json"])(

@@ -19,8 +19,9 @@ from eais_client.cli.main import main
 from eais_client.cli.outside import Outside
 from eais_client.cli.processes import Process
 from eais_client.context import Context, ContextStore
-from eais_client.pool_client import PoolClient
+from eais_client.pool_client import OperatorClient, PoolClient
 from eais_client.pool_status import CaRoll, CaState, DeviceUse, HostUse, PoolStatus, ShareUse
+from eais_client.testing.fake_manager import FakeManager
 
 Req = TypeVar("Req", bound=Message)
 Rep = TypeVar("Rep", bound=Message)
@@ -242,13 +243,31 @@ class Said:
         return found
 
 
+class Keyboard(io.StringIO):
+    """Standard input: what is in it, from a terminal or from a file."""
+
+    def __init__(self, text: str, *, terminal: bool) -> None:
+        super().__init__(text)
+        self._terminal = terminal
+
+    def isatty(self) -> bool:
+        """Whether a person types it."""
+        return self._terminal
+
+
 class FakeOutside:
-    """A user with one context, whose pool is a `FakePool`."""
+    """A user with one context, whose pool is a `FakePool`, and its manager a `FakeManager`.
+
+    `typed` is what standard input holds, from a terminal if `at_terminal`.
+    """
 
     def __init__(self, home: Path) -> None:
         self.home = home
         self.environ = {"HOME": str(home), "XDG_CONFIG_HOME": "", "XDG_STATE_HOME": ""}
         self.pool = FakePool()
+        self.manager = FakeManager("local", "host-2")
+        self.typed = ""
+        self.at_terminal = False
         self.processes = FakeProcesses()
         self.clock = FakeClock()
         self.status: PoolStatus | EaisError = STATUS
@@ -269,9 +288,12 @@ class FakeOutside:
         """The seams, all of them fakes."""
         return Outside(
             environ=self.environ,
+            stdin=Keyboard(self.typed, terminal=self.at_terminal),
+            ask_secret=self._ask_secret,
             stdout=out or io.StringIO(),
             stderr=err or io.StringIO(),
             connect=lambda store, context: PoolClient(self.pool, patience_s=0.001),
+            connect_operator=self._operator,
             ask_status=self._ask_status,
             roll_ca=self._roll_ca,
             processes=lambda: self.processes,
@@ -279,6 +301,15 @@ class FakeOutside:
             clock=self.clock,
             sleep=self.clock.sleep,
         )
+
+    def _operator(self, store: ContextStore, context: Context) -> OperatorClient:
+        context.management_address()
+        return OperatorClient(self.manager, patience_s=0.001)
+
+    def _ask_secret(self, prompt: str) -> str:
+        if not self.typed:
+            raise EOFError
+        return self.typed
 
     def _ask_status(self, store: ContextStore, context: Context) -> PoolStatus:
         if isinstance(self.status, EaisError):

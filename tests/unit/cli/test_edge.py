@@ -19,6 +19,8 @@ SUBCOMMANDS = [
     *("create", "attach", "start", "stop", "detach", "delete", "describe", "list", "devices"),
     *("demo", "version", "pool up", "pool down", "pool status", "pool roll-ca", "listener up"),
     *("context list", "context use", "context show"),
+    *("token create", "tenant create", "tenant list", "tenant quota"),
+    *("host list", "host cordon", "host uncordon", "drain", "force-detach"),
 ]
 
 
@@ -112,7 +114,7 @@ def test_help_of_every_command_has_examples_and_fits_80_columns(
     assert max(map(len, text.splitlines())) <= 80
 
 
-@pytest.mark.parametrize("group", ["", "pool", "listener", "context"])
+@pytest.mark.parametrize("group", ["", "pool", "listener", "context", "host", "tenant", "token"])
 def test_a_group_alone_prints_its_help(
     eais: FakeOutside, group: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
