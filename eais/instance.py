@@ -1,7 +1,8 @@
 """The life of an elastic accelerated instance, as one table. (Brain)
 
 BINDABLE holds nothing. BOUND holds a front-end and an address. IN_USE holds a
-lease on device shares and is billed; scaled to zero it is still IN_USE.
+lease on device shares and is billed; scaled to zero it is still IN_USE. It stays IN_USE
+when it is *moved*: another lease takes the place of the one that it has.
 Stopped is BOUND. Neighbours: an instance is *lost* (`REGRANT`) when its host
 is, and *failed* when nobody can put it right but its owner.
 """
@@ -39,6 +40,7 @@ class InstanceEvent(StrEnum):
     BIND = "bind"
     GRANTED = "granted"
     REGRANT = "regrant"
+    MOVED = "moved"
     DRAIN = "drain"
     STOPPED = "stopped"
     UNBIND = "unbind"
@@ -57,6 +59,7 @@ INSTANCE_TABLE: TransitionTable[InstanceState, InstanceEvent] = TransitionTable(
         (_S.BINDABLE, _E.BIND): _S.BOUND,
         (_S.BOUND, _E.GRANTED): _S.IN_USE,
         (_S.IN_USE, _E.REGRANT): _S.IN_USE,
+        (_S.IN_USE, _E.MOVED): _S.IN_USE,
         (_S.IN_USE, _E.DRAIN): _S.DRAINING,
         (_S.DRAINING, _E.STOPPED): _S.BOUND,
         (_S.BOUND, _E.UNBIND): _S.BINDABLE,

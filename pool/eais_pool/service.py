@@ -16,8 +16,8 @@ from eais.rpc.hello import check_version, hello_reply
 from eais.rpc.server import Binding, Caller, greet, stream, unary
 from eais.rpc.v1 import pool_pb2
 from eais_pool.brain.events import OpRequested
+from eais_pool.brain.host_verbs import not_found
 from eais_pool.brain.records import InstanceRecord, InstanceView, OpVerb
-from eais_pool.brain.verbs import not_found
 from eais_pool.brain.views import view_of
 from eais_pool.pump import Pump
 from eais_pool.renewal import Issuer

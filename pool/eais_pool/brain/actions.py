@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from eais_pool.brain.facts import Fact
-from eais_pool.brain.records import Answer, Failure, InstanceView, SharePick
+from eais_pool.brain.membership import TenantView, TokenRecord
+from eais_pool.brain.records import Answer, Endpoint, Failure, InstanceView, SharePick
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,17 @@ class Reply:
     answer: Answer
 
 
+Told = TokenRecord | TenantView
+"""What is told to who asks for something that is done at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """Answer the one request that this event is."""
+
+    answer: Told
+
+
 @dataclass(frozen=True, slots=True)
 class Refuse:
     """Answer the one request that this event is, and keep nothing of it."""
@@ -37,7 +49,12 @@ class Refuse:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """The command to grant a lease; a host that has it answers again."""
+    """The command to grant a lease; a host that has it answers again.
+
+    Attributes:
+        sessions: what the instance has where it comes from, each as base64 of its wire form.
+        sources: hosts that may have the models of those, the likeliest first.
+    """
 
     instance: str
     tenant: str
@@ -47,6 +64,8 @@ class Grant:
     vnic_driver: str
     run_timeout_s: int
     tolerance: str
+    sessions: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,4 +94,30 @@ class Publish:
     view: InstanceView
 
 
-Action = Journal | Reply | Refuse | Send | Publish
+@dataclass(frozen=True, slots=True)
+class Reopen:
+    """Ask a front-end for the sessions of its instance at the host that is to have it."""
+
+    tenant: str
+    frontend: str
+    instance: str
+    epoch: int
+    host: str
+    listener: Endpoint
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Tell the people at a front-end something about its instance."""
+
+    tenant: str
+    frontend: str
+    instance: str
+    reason: str
+    message: str
+
+
+News = Publish | Reopen | Notice
+"""What goes to a front-end's watchers."""
+
+Action = Journal | Reply | Tell | Refuse | Send | News

@@ -6,7 +6,19 @@ sees them; the state itself changes when the journal has them.
 
 from __future__ import annotations
 
-from eais_pool.brain.actions import Action, Grant, Journal, Publish, Reply, Revoke, Send
+from eais_pool.brain.actions import (
+    Action,
+    Grant,
+    Journal,
+    Notice,
+    Publish,
+    Reopen,
+    Reply,
+    Revoke,
+    Send,
+    Tell,
+    Told,
+)
 from eais_pool.brain.facts import Fact, OpAnswered
 from eais_pool.brain.records import Answer, InstanceRecord
 from eais_pool.brain.state import PoolState
@@ -39,6 +51,10 @@ class Draft:
         if self.state.hosts[host].reachable:
             self._said.append(Send(host, command))
 
+    def tell(self, news: Notice | Reopen) -> None:
+        """Have the watchers of a front-end hear `news`."""
+        self._said.append(news)
+
     def answer(self, tenant: str, op_id: str, answer: Answer) -> None:
         """End an operation with `answer`."""
         self.record(OpAnswered(tenant, op_id, self.now, answer))
@@ -47,6 +63,10 @@ class Draft:
     def repeat(self, tenant: str, op_id: str, answer: Answer) -> None:
         """Give a stored answer again."""
         self._said.append(Reply(tenant, op_id, answer))
+
+    def answer_now(self, answer: Told) -> None:
+        """Answer the request that this event is."""
+        self._said.append(Tell(answer))
 
     def succeed(self, instance: InstanceRecord) -> None:
         """End the operation under way on `instance` with the instance as it is now."""

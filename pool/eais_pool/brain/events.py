@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from eais_pool.brain.membership import Limits
 from eais_pool.brain.records import (
     Failure,
     HeldLease,
@@ -25,7 +26,10 @@ class ManagerStarted:
 
 @dataclass(frozen=True, slots=True)
 class OpRequested:
-    """A front-end asks for a verb; tenant and front-end are those of its certificate."""
+    """A front-end asks for a verb; tenant and front-end are those of its certificate.
+
+    An operator's verbs have no tenant: `frontend` is the operator then, and `host` may be named.
+    """
 
     verb: OpVerb
     tenant: str
@@ -34,12 +38,66 @@ class OpRequested:
     instance: str = ""
     type: str = ""
     no_start: bool = False
+    host: str = ""
 
     @property
     def params(self) -> tuple[str, ...]:
         """All that must be the same for a repetition of the op_id to be one."""
         no_start = "no_start" if self.no_start else ""
-        return (self.verb.value, self.frontend, self.instance, self.type, no_start)
+        host = (self.host,) if self.host else ()
+        return (self.verb.value, self.frontend, self.instance, self.type, no_start, *host)
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRequested:
+    """An operator asks for a join token; its name is that of its certificate.
+
+    The secret's SHA-256 and the salt that it was made of are new ones, hex: a repetition of
+    the op_id brings others, which don't count.
+    """
+
+    operator: str
+    op_id: str
+    purpose: str
+    tenant: str
+    name: str
+    secret_sha256: str
+    salt: str
+
+    @property
+    def params(self) -> tuple[str, ...]:
+        """All that must be the same for a repetition of the op_id to be one."""
+        return ("token", self.purpose, self.tenant, self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class TenantRequested:
+    """An operator makes a tenant, or changes the quotas of one.
+
+    `quotas` are set; `defaults` go back to what the configuration says.
+    """
+
+    operator: str
+    op_id: str
+    tenant: str
+    create: bool = False
+    quotas: Limits = ()
+    defaults: tuple[str, ...] = ()
+
+    @property
+    def params(self) -> tuple[str, ...]:
+        """All that must be the same for a repetition of the op_id to be one."""
+        changes = sorted(f"{what}={limit}" for what, limit in self.quotas)
+        return ("tenant", self.tenant, str(self.create), *changes, "/", *sorted(self.defaults))
+
+
+@dataclass(frozen=True, slots=True)
+class JoinRequested:
+    """Somebody shows a token's secret, and two keys to certify: SHA-256 of each, hex."""
+
+    secret_sha256: str
+    purpose: str
+    keys: tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +136,11 @@ class GrantFailed(OfLease):
 
 
 @dataclass(frozen=True, slots=True)
+class GrantGoesOn(OfLease):
+    """A host still fetches or loads what is to come with a lease."""
+
+
+@dataclass(frozen=True, slots=True)
 class Released(OfLease):
     """A host has seen the exit of the lease's workers."""
 
@@ -113,10 +176,14 @@ class Tick:
 Event = (
     ManagerStarted
     | OpRequested
+    | TokenRequested
+    | TenantRequested
+    | JoinRequested
     | HostJoined
     | HostLost
     | GrantAccepted
     | GrantFailed
+    | GrantGoesOn
     | Released
     | WorkersChanged
     | SessionsChanged

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from eais_pool.brain.membership import MembershipFact
 from eais_pool.brain.records import (
     Answer,
     HostRecord,
@@ -41,6 +42,15 @@ class HostWentAway:
     """A listener's link is down; the shares of its leases are LOST."""
 
     host: str
+
+
+@dataclass(frozen=True, slots=True)
+class HostCordoned:
+    """An operator takes a host out of placement, has it drained, or takes it in again."""
+
+    host: str
+    cordoned: bool
+    draining: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,23 +112,70 @@ class InstanceFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class InstanceFenced:
+    """What was granted before is of an older epoch now, and why the instance lost it."""
+
+    instance: str
+    epoch: int
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
 class LeaseReserved(OfLease):
-    """Shares RESERVED for an instance, under a new epoch."""
+    """Shares RESERVED for an instance, under a new epoch.
+
+    `moving`: beside the lease that it has, whose place this one is to take. `at`: boot clock.
+    """
 
     tenant: str
     address: str
     shares: tuple[SharePick, ...]
     why: str
+    moving: bool = False
+    at: float = 0.0
+    vnic_driver: str = "loopback"
 
 
 @dataclass(frozen=True, slots=True)
 class LeaseReservedAgain(OfLease):
-    """The host came back without the lease: LOST shares are RESERVED, same epoch."""
+    """The host came back without the lease, or with one that is still MOVING: LOST shares are
+    RESERVED, same epoch.
+
+    At the address, and by the driver, that it has now; "": as before.
+    """
+
+    address: str = ""
+    vnic_driver: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseGoesOn(OfLease):
+    """The host of a MOVING lease still fetches or loads."""
+
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseArrived(OfLease):
+    """A MOVING lease is granted, but some sessions aren't there: who has them is asked."""
+
+    workers: tuple[WorkerRecord, ...]
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class MoveFailed(OfLease):
+    """The instance stays on this lease for now. `to`: the host that failed; "": none was found."""
+
+    to: str
+    why: str
+    at: float
 
 
 @dataclass(frozen=True, slots=True)
 class LeaseOpened(OfLease):
-    """The OPEN line: shares GRANTED, instance IN_USE."""
+    """The OPEN line: shares GRANTED, instance IN_USE, under this epoch from now on."""
 
     tenant: str
     shares: tuple[SharePick, ...]
@@ -194,6 +251,13 @@ class OpAnswered:
 
 
 @dataclass(frozen=True, slots=True)
+class OpDone:
+    """An operator's operation, which ended as it began; its op_id is taken."""
+
+    op: OpRecord
+
+
+@dataclass(frozen=True, slots=True)
 class Forgotten:
     """Answers and DELETED instances that were kept long enough; ops as (tenant, op_id)."""
 
@@ -205,6 +269,7 @@ Fact = (
     PoolStarted
     | HostRegistered
     | HostWentAway
+    | HostCordoned
     | InstanceCreated
     | InstanceBound
     | InstanceDraining
@@ -212,8 +277,12 @@ Fact = (
     | InstanceUnbound
     | InstanceDeleted
     | InstanceFailed
+    | InstanceFenced
     | LeaseReserved
     | LeaseReservedAgain
+    | LeaseGoesOn
+    | LeaseArrived
+    | MoveFailed
     | LeaseOpened
     | LeaseHeld
     | LeaseClosing
@@ -224,7 +293,9 @@ Fact = (
     | LeaseUsage
     | OpBegun
     | OpAnswered
+    | OpDone
     | Forgotten
+    | MembershipFact
 )
 
 FACTS: Final[dict[str, type[Fact]]] = {kind.__name__: kind for kind in Fact.__args__}

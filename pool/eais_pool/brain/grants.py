@@ -25,6 +25,10 @@ from eais_pool.brain.records import (
     WorkerRecord,
 )
 from eais_pool.brain.settings import Settings
+from eais_pool.brain.state import PoolState
+
+MOST_SOURCES = 8
+"""Of an instance's models, that a host which is to have it is told of."""
 
 
 def picks_of(lease: LeaseRecord) -> tuple[SharePick, ...]:
@@ -40,11 +44,30 @@ def send_grant(draft: Draft, lease: LeaseRecord, settings: Settings) -> None:
         epoch=lease.epoch,
         shares=picks_of(lease),
         address=lease.address,
-        vnic_driver=settings.vnic_driver,
+        vnic_driver=lease.vnic_driver,
         run_timeout_s=settings.run_timeout_s,
         tolerance=draft.state.instances[lease.instance].tolerance,
+        sessions=_sessions_for(draft.state, lease),
+        sources=_sources_for(draft.state, lease),
     )
     draft.send(lease.host, command)
+
+
+def _sessions_for(state: PoolState, lease: LeaseRecord) -> tuple[str, ...]:
+    """What an instance that is moved has where it is."""
+    live = state.live_lease(lease.instance)
+    return live.sessions if live and lease.phase is LeasePhase.MOVING else ()
+
+
+def _sources_for(state: PoolState, lease: LeaseRecord) -> tuple[str, ...]:
+    """Where an instance's models may be: where it is, then wherever its tenant has something."""
+    live = state.live_lease(lease.instance)
+    if live is None or lease.phase is not LeasePhase.MOVING or not live.sessions:
+        return ()
+    others = sorted(each.host for each in state.all_leases() if each.tenant == lease.tenant)
+    hosts = [name for name in dict.fromkeys((live.host, *others)) if name != lease.host]
+    reached = [state.hosts[name] for name in hosts]
+    return tuple(h.host for h in reached if h.reachable and h.management_plane)[:MOST_SOURCES]
 
 
 def send_revoke(draft: Draft, lease: LeaseRecord, settings: Settings) -> None:
@@ -61,6 +84,23 @@ def close(draft: Draft, lease: LeaseRecord, settings: Settings) -> None:
 def closed(draft: Draft, lease: LeaseRecord) -> None:
     """The lease is gone from its host."""
     draft.record(facts.LeaseClosed(*lease.key, lease.tenant, lease.opened, lease.usage))
+
+
+def cancel_move(draft: Draft, instance: str, settings: Settings) -> None:
+    """The instance is to be moved no more: it ends, or stays where it is."""
+    moving = draft.state.moving_lease(instance)
+    if moving is not None:
+        close(draft, moving, settings)
+
+
+def move_failed(draft: Draft, instance: str, to: str, failure: Failure) -> None:
+    """The instance stays where it is for now: say why, if that is news."""
+    live = draft.state.live_lease(instance)
+    if live is None:
+        return
+    why = f"{failure.reason}: {failure.message}"
+    if to or live.stuck is None or live.stuck.why != why:
+        draft.record(facts.MoveFailed(*live.key, to, why, draft.now))
 
 
 def unbind(draft: Draft, instance: InstanceRecord) -> None:
@@ -100,15 +140,18 @@ def opened(draft: Draft, lease: LeaseRecord, workers: tuple[WorkerRecord, ...]) 
     draft.succeed(instance)
 
 
-def abandon(draft: Draft, lease: LeaseRecord, failure: Failure) -> None:
-    """A wanted lease can't be: the grant failed, or the instance did.
+def abandon(draft: Draft, lease: LeaseRecord, failure: Failure, settings: Settings) -> None:
+    """A wanted lease can't be: the grant failed, or the move, or the instance did.
 
     The lease itself must be closed or closing already.
     """
     instance = draft.state.instances[lease.instance]
-    if lease.phase is LeasePhase.OPENING:
+    if lease.phase is LeasePhase.MOVING:
+        move_failed(draft, instance.id, lease.host, failure)
+    elif lease.phase is LeasePhase.OPENING:
         roll_back(draft, instance, failure)
     else:
+        cancel_move(draft, instance.id, settings)
         draft.record(facts.InstanceFailed(instance.id, failure.reason, failure.message))
 
 
@@ -135,25 +178,25 @@ def _is_regrant(lease: LeaseRecord) -> bool:
     return lease.phase is LeasePhase.OPEN and reserved
 
 
-def on_grant_failed(draft: Draft, event: GrantFailed) -> None:
+def on_grant_failed(draft: Draft, event: GrantFailed, settings: Settings) -> None:
     """A host says that it couldn't grant."""
     lease = draft.state.lease(event.key)
     if lease is not None:
-        _gone(draft, lease, event.failure)
+        _gone(draft, lease, event.failure, settings)
 
 
-def on_released(draft: Draft, event: Released) -> None:
+def on_released(draft: Draft, event: Released, settings: Settings) -> None:
     """A host says that a lease is gone."""
     lease = draft.state.lease(event.key)
     if lease is not None:
         gave_back = Failure("DEVICE_LOST", "the back-end gave the lease back unasked")
-        _gone(draft, lease, gave_back)
+        _gone(draft, lease, gave_back, settings)
 
 
-def _gone(draft: Draft, lease: LeaseRecord, failure: Failure) -> None:
+def _gone(draft: Draft, lease: LeaseRecord, failure: Failure, settings: Settings) -> None:
     closed(draft, lease)
     if lease.phase is not LeasePhase.CLOSING:
-        abandon(draft, lease, failure)
+        abandon(draft, lease, failure, settings)
         return
     instance = draft.state.instances.get(lease.instance)
     if instance is not None and _waits_for(instance, lease):

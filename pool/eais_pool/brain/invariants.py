@@ -14,6 +14,7 @@ _HOLDS_NOTHING = (InstanceState.BINDABLE, InstanceState.DELETED)
 
 _SHARES_OF = {
     LeasePhase.OPENING: {ShareState.RESERVED, ShareState.LOST},
+    LeasePhase.MOVING: {ShareState.RESERVED, ShareState.LOST},
     LeasePhase.OPEN: {ShareState.RESERVED, ShareState.GRANTED, ShareState.LOST},
     LeasePhase.CLOSING: {ShareState.DRAINING, ShareState.LOST},
 }
@@ -30,6 +31,7 @@ def validate(state: PoolState) -> None:
         _check_devices(state, host)
     _check_addresses(state)
     _check_ops(state)
+    state.members.validate()
 
 
 def _expect(holds: bool, what: str) -> None:
@@ -47,7 +49,8 @@ def _check_binding(instance: InstanceRecord) -> None:
 
 def _check_lease_of(state: PoolState, instance: InstanceRecord) -> None:
     leases = state.leases.get(instance.id, ())
-    live = [lease for lease in leases if lease.phase is not LeasePhase.CLOSING]
+    live = [each for each in leases if each.phase in (LeasePhase.OPENING, LeasePhase.OPEN)]
+    _check_move(instance, leases)
     _expect(len(live) <= 1, f"{instance.id} has {len(live)} live leases")
     phase = live[0].phase if live else None
     match instance.state:
@@ -65,6 +68,18 @@ def _check_lease_of(state: PoolState, instance: InstanceRecord) -> None:
     _expect(epochs <= {instance.epoch}, f"{instance.id}: epoch {epochs}, not {instance.epoch}")
 
 
+def _check_move(instance: InstanceRecord, leases: tuple[LeaseRecord, ...]) -> None:
+    moving = [lease for lease in leases if lease.phase is LeasePhase.MOVING]
+    _expect(len(moving) <= 1, f"{instance.id} moves to {len(moving)} hosts")
+    for lease in moving:
+        used = instance.state is InstanceState.IN_USE
+        _expect(used, f"{instance.id} is {instance.state} and moves")
+        newest = lease.epoch == instance.last_epoch > instance.epoch
+        _expect(newest, f"{instance.id} moves under {lease.epoch}, not {instance.last_epoch}")
+        hosts = [each.host for each in leases if each.phase is LeasePhase.OPEN]
+        _expect(lease.host not in hosts, f"{instance.id} moves to where it is")
+
+
 def _check_lease(state: PoolState, lease: LeaseRecord) -> None:
     states = {share.state for share in lease.shares}
     _expect(states <= _SHARES_OF[lease.phase], f"{lease.key} is {lease.phase} with {states}")
@@ -77,6 +92,8 @@ def _check_lease(state: PoolState, lease: LeaseRecord) -> None:
     if lease.phase is not LeasePhase.CLOSING:
         _expect(lease.instance in state.instances, f"{lease.key} is of an unknown instance")
         _expect(bool(lease.shares), f"{lease.key} has no share")
+    moving = lease.phase is LeasePhase.MOVING
+    _expect(moving == (lease.arrival is not None), f"{lease.key} is {lease.phase}, {lease.arrival}")
 
 
 def _check_devices(state: PoolState, host_id: str) -> None:

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from eais.device_type import DeviceType
+from eais.device_type import DeviceKind, DeviceType
 from eais.errors import make_error
 from eais_pool.brain import facts
 from eais_pool.brain.draft import Draft
 from eais_pool.brain.quotas import check_start, kind_refusal
-from eais_pool.brain.records import HostRecord, InstanceRecord
+from eais_pool.brain.records import HostRecord, InstanceRecord, LeaseRecord
 from eais_pool.brain.settings import Settings
 from eais_pool.brain.state import PoolState
+from eais_pool.brain.vnics import is_within_reach, vnic_on
 from eais_pool.policy import Ask, DeviceView, HostView, Placement, Policy, Refusal
 
 
@@ -24,26 +25,70 @@ def reserve(
     Raises:
         EaisError: QUOTA; what the policy refused with: NO_DEVICE says when to ask again.
     """
-    placed = _placed(draft.state, instance, policy, settings)
+    hosts = host_views(draft.state, instance.id, settings)
+    placed = _placed(draft.state, instance, hosts, policy, settings)
+    return _reserved(draft, instance, placed)
+
+
+def reserve_elsewhere(
+    draft: Draft, lease: LeaseRecord, policy: Policy, settings: Settings
+) -> facts.LeaseReserved:
+    """Reserve shares on another host for the instance of an OPEN lease, under its next epoch.
+
+    Of the kinds that it has first, for which its tenant's quota isn't asked: nothing is taken
+    beyond what the tenant has. Hosts that failed to take it so far come last.
+
+    Raises:
+        EaisError: as `reserve`.
+    """
+    instance = draft.state.instances[lease.instance]
+    tried = lease.stuck.tried if lease.stuck else ()
+    hosts = host_views(draft.state, instance.id, settings)
+    fresh = [replace(host, open=host.open and host.host not in tried) for host in hosts]
+    ask = Ask(instance.tenant, DeviceType.parse(instance.type))
+    others = frozenset(kind.value for kind in DeviceKind) - _kinds_of(draft.state, lease)
+    for views in (fresh, hosts) if tried else (hosts,):
+        placed = policy.place(ask, [_without(view, others) for view in views])
+        if isinstance(placed, Placement):
+            return _reserved(draft, instance, placed, moving=True)
+    placed = _placed(draft.state, instance, hosts, policy, settings)
+    return _reserved(draft, instance, placed, moving=True)
+
+
+def _kinds_of(state: PoolState, lease: LeaseRecord) -> frozenset[str]:
+    devices = (state.hosts[lease.host].device(share.device) for share in lease.shares)
+    return frozenset(device.kind for device in devices if device is not None)
+
+
+def _reserved(
+    draft: Draft, instance: InstanceRecord, placed: Placement, *, moving: bool = False
+) -> facts.LeaseReserved:
+    vnic = vnic_on(draft.state.hosts[placed.host], instance)
     fact = facts.LeaseReserved(
         host=placed.host,
         instance=instance.id,
-        epoch=instance.epoch + 1,
+        epoch=instance.next_epoch,
         tenant=instance.tenant,
-        address=instance.address,
+        address=vnic.address,
         shares=placed.shares,
         why=placed.why,
+        vnic_driver=vnic.driver,
+        moving=moving,
+        at=draft.now if moving else 0.0,
     )
     draft.record(fact)
     return fact
 
 
 def _placed(
-    state: PoolState, instance: InstanceRecord, policy: Policy, settings: Settings
+    state: PoolState,
+    instance: InstanceRecord,
+    hosts: Sequence[HostView],
+    policy: Policy,
+    settings: Settings,
 ) -> Placement:
     ask = Ask(instance.tenant, DeviceType.parse(instance.type))
     full = check_start(settings.quotas, state, ask.tenant, ask.type)
-    hosts = host_views(state, instance.id)
     placed = policy.place(ask, [_without(host, full) for host in hosts] if full else hosts)
     if full and isinstance(placed, Refusal):
         placed = policy.place(ask, hosts)
@@ -53,7 +98,8 @@ def _placed(
     if isinstance(placed, Refusal):
         later = {"push_back_ms": str(settings.push_back_ms)}
         metadata = later if placed.reason == "NO_DEVICE" else {}
-        raise make_error(placed.reason, placed.message, metadata=metadata)
+        text = placed.message + _out_of_reach(state, settings)
+        raise make_error(placed.reason, text, metadata=metadata)
     return placed
 
 
@@ -67,10 +113,27 @@ def _kind_of(placed: Placement, hosts: Sequence[HostView]) -> str:
     return next(device.kind for device in host.devices if device.id == placed.shares[0].device)
 
 
-def host_views(state: PoolState, instance: str) -> list[HostView]:
-    """All hosts in order of name; one that still holds a lease of `instance` takes no other."""
+def _out_of_reach(state: PoolState, settings: Settings) -> str:
+    """Which hosts aren't asked for being on loopback, as the end of a refusal's text."""
+    hosts = state.hosts.values()
+    found = sorted(each.host for each in hosts if each.reachable and not _within(each, settings))
+    if not found:
+        return ""
+    return f" (no front-end elsewhere reaches the loopback addresses of {', '.join(found)})"
+
+
+def _within(host: HostRecord, settings: Settings) -> bool:
+    return is_within_reach(host, beyond_loopback=settings.beyond_loopback)
+
+
+def host_views(state: PoolState, instance: str, settings: Settings) -> list[HostView]:
+    """All hosts in order of name, and whether they take `instance`.
+
+    One that still holds a lease of it doesn't, nor one that its front-end couldn't reach.
+    """
     held = {lease.host for lease in state.leases.get(instance, ())}
-    return [_view(state, state.hosts[name], name not in held) for name in sorted(state.hosts)]
+    hosts = sorted(state.hosts.items())
+    return [_view(state, h, name not in held and _within(h, settings)) for name, h in hosts]
 
 
 def _view(state: PoolState, host: HostRecord, takes_it: bool) -> HostView:
@@ -88,4 +151,5 @@ def _view(state: PoolState, host: HostRecord, takes_it: bool) -> HostView:
         if device.present
     )
     tenants = frozenset(lease.tenant for lease in state.leases_on(host.host))
-    return HostView(host.host, host.reachable and takes_it, host.isolation, tenants, devices)
+    is_open = host.reachable and takes_it and not host.cordoned
+    return HostView(host.host, is_open, host.isolation, tenants, devices)

@@ -34,9 +34,22 @@ class Quotas:
     tenants: Mapping[str, Mapping[str, int | None]] = field(default_factory=dict)
 
     def of(self, tenant: str) -> dict[str, int]:
-        """The limits of one tenant."""
+        """The limits of one tenant, as configured."""
         limits = {**self.default, **self.tenants.get(tenant, {})}
         return {key: limit for key, limit in limits.items() if limit is not None}
+
+
+def in_force(quotas: Quotas, state: PoolState, tenant: str) -> dict[str, int]:
+    """The limits of one tenant: the configuration's, and key by key what operators set."""
+    record = state.members.tenants.get(tenant)
+    limits = {**quotas.default, **quotas.tenants.get(tenant, {})}
+    limits |= dict(record.quotas) if record else {}
+    return {key: limit for key, limit in limits.items() if limit is not None}
+
+
+def operations_of(state: PoolState, tenant: str) -> int:
+    """How many of the tenant's operations are remembered."""
+    return sum(owner == tenant for owner, _ in state.ops)
 
 
 def instances_of(state: PoolState, tenant: str) -> int:
@@ -75,7 +88,7 @@ def _by_kind(state: PoolState, lease: LeaseRecord) -> list[tuple[str, int]]:
 
 def check_create(quotas: Quotas, state: PoolState, tenant: str) -> None:
     """`RemoteError` QUOTA if the tenant has all the instances that it may have."""
-    limit = quotas.of(tenant).get(INSTANCES)
+    limit = in_force(quotas, state, tenant).get(INSTANCES)
     if limit is not None:
         used = instances_of(state, tenant)
         if used + 1 > limit:
@@ -88,10 +101,10 @@ def check_operation(quotas: Quotas, state: PoolState, tenant: str, verb: OpVerb)
 
     What gives something back may be done twice as often: it is needed most when all is full.
     """
-    quota = quotas.of(tenant).get(OPERATIONS)
+    quota = in_force(quotas, state, tenant).get(OPERATIONS)
     limit = None if quota is None else quota * (2 if verb in _GIVING_BACK else 1)
     if limit is not None and len(state.ops) >= limit:
-        used = sum(owner == tenant for owner, _ in state.ops)
+        used = operations_of(state, tenant)
         if used + 1 > limit:
             text = (
                 f"a tenant's quota is {limit} operations in a day here, and {used} were asked for"
@@ -107,7 +120,7 @@ def check_start(
     Raises:
         RemoteError: QUOTA, no kind is left.
     """
-    limits, used = quotas.of(tenant), milli_of(state, tenant)
+    limits, used = in_force(quotas, state, tenant), milli_of(state, tenant)
     kinds = [wanted.kind.value] if wanted.kind else [kind.value for kind in DeviceKind]
     full = [
         kind for kind in kinds if kind in limits and used.get(kind, 0) + wanted.milli > limits[kind]
@@ -123,7 +136,7 @@ def kind_refusal(
 ) -> EaisError:
     """QUOTA for `kind`: it alone has room, and the tenant may have no more of it."""
     used = milli_of(state, tenant).get(kind, 0)
-    return _kind_quota(kind, used, wanted.milli, quotas.of(tenant)[kind])
+    return _kind_quota(kind, used, wanted.milli, in_force(quotas, state, tenant)[kind])
 
 
 def _kind_quota(kind: str, used: int, asked: int, limit: int) -> EaisError:

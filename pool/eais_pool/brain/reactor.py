@@ -12,20 +12,24 @@ from collections.abc import Callable
 
 from eais.errors import EaisError
 from eais.instance import InstanceState
-from eais_pool.brain import facts
+from eais_pool.brain import admissions, facts
 from eais_pool.brain.actions import Action, Refuse
 from eais_pool.brain.draft import Draft
 from eais_pool.brain.events import (
     Event,
     GrantAccepted,
     GrantFailed,
+    GrantGoesOn,
     HostJoined,
     HostLost,
+    JoinRequested,
     ManagerStarted,
     OpRequested,
     Released,
     SessionsChanged,
+    TenantRequested,
     Tick,
+    TokenRequested,
     UsageReported,
     WorkersChanged,
 )
@@ -38,8 +42,10 @@ from eais_pool.brain.grants import (
     roll_back,
     wind_up,
 )
+from eais_pool.brain.moves import Moves
+from eais_pool.brain.host_verbs import OPERATOR_VERBS
 from eais_pool.brain.reconcile import on_host_joined
-from eais_pool.brain.records import Failure, InstanceRecord, LeasePhase
+from eais_pool.brain.records import Failure, InstanceRecord, LeasePhase, LeaseRecord
 from eais_pool.brain.settings import Settings
 from eais_pool.brain.state import OpKey, PoolState
 from eais_pool.brain.verbs import Verbs
@@ -56,6 +62,7 @@ class Reactor:
     def __init__(self, settings: Settings, policy: Policy, new_id: Callable[[], str]) -> None:
         self.settings = settings
         self._verbs = Verbs(settings, policy, new_id)
+        self._moves = Moves(settings, policy)
 
     def on_event(self, state: PoolState, event: Event, now: float) -> list[Action]:
         """What is to be done about `event`; `now` is the boot clock, seconds.
@@ -67,6 +74,13 @@ class Reactor:
         if isinstance(event, OpRequested):
             try:
                 self._verbs.request(draft, event)
+                if event.verb in OPERATOR_VERBS:
+                    self._moves.advance(draft)
+            except EaisError as error:
+                return [Refuse(Failure.of(error))]
+        elif isinstance(event, TokenRequested | TenantRequested | JoinRequested):
+            try:
+                admissions.request(self.settings.quotas, draft, event)
             except EaisError as error:
                 return [Refuse(Failure.of(error))]
         elif isinstance(event, ManagerStarted | HostJoined | HostLost | Tick):
@@ -83,6 +97,7 @@ class Reactor:
                 _lose_unlinked(draft, frozenset())
             case HostJoined():
                 on_host_joined(draft, event, self.settings)
+                self._moves.advance(draft)
             case HostLost():
                 # Unknown: its Join was never decided, since the journal was away.
                 host = draft.state.hosts.get(event.host)
@@ -92,6 +107,7 @@ class Reactor:
                 _lose_unlinked(draft, event.linked)
                 self._give_up_grants(draft)
                 self._give_up_drains(draft)
+                self._moves.on_tick(draft)
                 self._forget(draft)
 
     def _on_report(
@@ -99,20 +115,47 @@ class Reactor:
         draft: Draft,
         event: GrantAccepted
         | GrantFailed
+        | GrantGoesOn
         | Released
         | WorkersChanged
         | SessionsChanged
         | UsageReported,
     ) -> None:
+        lease = draft.state.lease(event.key)
         match event:
+            case GrantFailed():
+                on_grant_failed(draft, event, self.settings)
+                self._moves.advance(draft)
+            case Released():
+                on_released(draft, event, self.settings)
+                self._moves.advance(draft)
+            case _ if lease is not None and lease.phase is LeasePhase.MOVING:
+                self._on_move(draft, lease, event)
             case GrantAccepted():
                 on_grant_accepted(draft, event, self.settings)
-            case GrantFailed():
-                on_grant_failed(draft, event)
-            case Released():
-                on_released(draft, event)
+                self._moves.advance(draft)
+            case GrantGoesOn():
+                pass
             case _:
                 _on_news(draft, event)
+
+    def _on_move(
+        self,
+        draft: Draft,
+        lease: LeaseRecord,
+        event: GrantAccepted | GrantGoesOn | WorkersChanged | SessionsChanged | UsageReported,
+    ) -> None:
+        """News of a lease that isn't the instance's yet."""
+        match event:
+            case GrantAccepted():
+                self._moves.accepted(draft, lease, event)
+                self._moves.advance(draft)
+            case GrantGoesOn():
+                self._moves.heard(draft, lease, event)
+            case SessionsChanged():
+                self._moves.sessions(draft, lease, event)
+            case _:
+                pass
 
     def _give_up_grants(self, draft: Draft) -> None:
         for instance in list(draft.state.instances.values()):
@@ -146,6 +189,7 @@ class Reactor:
         )
         if ops or instances:
             draft.record(facts.Forgotten(ops, instances))
+        admissions.forget(draft, self.settings.answer_kept_s)
 
 
 def _answered_before(state: PoolState, before: float) -> tuple[OpKey, ...]:

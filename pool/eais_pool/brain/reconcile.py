@@ -2,7 +2,8 @@
 
 Truth is the host's own leases together with the journal: wanted and held is
 granted; wanted and not held is granted again under the same epoch, since
-whatever worked under it has exited; held and not wanted is revoked.
+whatever worked under it has exited; held and not wanted is revoked. One that is on its way
+to a host is granted there again, held or not: the answer says when it has arrived.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from eais_pool.brain.records import (
     LeaseRecord,
 )
 from eais_pool.brain.settings import Settings
+from eais_pool.brain.vnics import vnic_on
 
 
 def on_host_joined(draft: Draft, event: HostJoined, settings: Settings) -> None:
@@ -50,18 +52,27 @@ def on_host_joined(draft: Draft, event: HostJoined, settings: Settings) -> None:
 def _settle(draft: Draft, lease: LeaseRecord, held: HeldLease | None, settings: Settings) -> None:
     wanted = lease.phase is not LeasePhase.CLOSING
     if wanted and _devices_there(draft.state.hosts[lease.host], lease):
-        if held is not None:
+        if held is not None and lease.phase is not LeasePhase.MOVING:
             opened(draft, lease, held.workers)
         else:
-            draft.record(facts.LeaseReservedAgain(*lease.key))
-            send_grant(draft, lease, settings)
+            _grant_again(draft, lease, settings)
         return
     if held is not None:
         close(draft, lease, settings)
     else:
         closed(draft, lease)
     if wanted:
-        abandon(draft, lease, Failure("DEVICE_LOST", "the back-end no longer has the device"))
+        lost = Failure("DEVICE_LOST", "the back-end no longer has the device")
+        abandon(draft, lease, lost, settings)
+
+
+def _grant_again(draft: Draft, lease: LeaseRecord, settings: Settings) -> None:
+    """Under the same epoch, at the address that the host has now."""
+    vnic = vnic_on(draft.state.hosts[lease.host], draft.state.instances[lease.instance])
+    draft.record(facts.LeaseReservedAgain(*lease.key, vnic.address, vnic.driver))
+    again = draft.state.lease(lease.key)
+    if again is not None:
+        send_grant(draft, again, settings)
 
 
 def _devices_there(host: HostRecord, lease: LeaseRecord) -> bool:

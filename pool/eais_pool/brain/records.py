@@ -41,12 +41,14 @@ class OfLease:
 class LeasePhase(StrEnum):
     """What the pool wants of a lease, whatever its host does now.
 
-    OPENING: granted as soon as the host says so. OPEN: granted. CLOSING: to be
-    gone; it counts against its devices until the host says that it is.
+    OPENING: granted as soon as the host says so. OPEN: granted. MOVING: beside an OPEN
+    one of another host, whose place it takes as soon as its host has the sessions.
+    CLOSING: to be gone; it counts against its devices until the host says that it is.
     """
 
     OPENING = "OPENING"
     OPEN = "OPEN"
+    MOVING = "MOVING"
     CLOSING = "CLOSING"
 
 
@@ -59,6 +61,11 @@ class OpVerb(StrEnum):
     STOP = "stop"
     DETACH = "detach"
     DELETE = "delete"
+    # An operator's.
+    CORDON = "cordon"
+    UNCORDON = "uncordon"
+    DRAIN = "drain"
+    FORCE_DETACH = "force_detach"
 
 
 class Undo(StrEnum):
@@ -101,7 +108,15 @@ class DeviceRecord:
 
 @dataclass(frozen=True, slots=True)
 class HostRecord:
-    """A back-end; `reachable` while its listener's link to the manager is up."""
+    """A back-end; `reachable` while its listener's link to the manager is up.
+
+    Attributes:
+        cordoned: it is given no new lease.
+        draining: its instances are moved to other hosts; it is cordoned, too.
+        vnic_driver, vnic_address: what makes its instances' vNICs; with "host" all of them are
+            at that address, which is never "" then.
+        management_plane: for operators, and listeners that fetch models; None before it said.
+    """
 
     host: str
     boot_id: str
@@ -110,6 +125,11 @@ class HostRecord:
     isolation_reason: str
     devices: tuple[DeviceRecord, ...]
     reachable: bool = True
+    cordoned: bool = False
+    draining: bool = False
+    vnic_driver: str = "loopback"
+    vnic_address: str = ""
+    management_plane: Endpoint | None = None
 
     def device(self, device_id: str) -> DeviceRecord | None:
         """The device of that id, if the host has or had it."""
@@ -166,13 +186,45 @@ class UsageRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class Arrival:
+    """How far a MOVING lease is.
+
+    Attributes:
+        heard_at: when its host last said that it is at it.
+        asked_at: when it was granted without some of the sessions, and the front-end was
+            asked for those; 0 before that.
+    """
+
+    heard_at: float
+    asked_at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Stuck:
+    """Why the instance of a lease couldn't be moved away.
+
+    Attributes:
+        why: the reason and the text behind it.
+        tried_at: when a host last failed to take it; 0: none was found that could.
+        tried: the hosts that failed to take it so far.
+    """
+
+    why: str
+    tried_at: float = 0.0
+    tried: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class LeaseRecord:
     """An instance's right to shares of one host's devices, from reservation to release.
 
     Attributes:
+        arrival: of a MOVING one.
+        stuck: of one whose host drains.
         opened: the lease's OPEN line was written, so that it ends with a CLOSE line.
         sessions: the session specs that live on it, each as base64 of its wire form.
         why: why it was placed there, in words.
+        vnic_driver: what gives the instance its `address` there.
     """
 
     host: str
@@ -187,6 +239,9 @@ class LeaseRecord:
     workers: tuple[WorkerRecord, ...] = ()
     sessions: tuple[str, ...] = ()
     usage: UsageRecord = UsageRecord()
+    arrival: Arrival | None = None
+    stuck: Stuck | None = None
+    vnic_driver: str = "loopback"
 
     @property
     def key(self) -> LeaseKey:
@@ -206,7 +261,9 @@ class InstanceRecord:
     Attributes:
         serial: its place in the order of creation.
         frontend, address: held while it is bound.
-        epoch: that of its last grant; 0 before the first.
+        epoch: that of the lease that it has or had last; 0 before the first.
+        last_epoch: the highest that was given to a lease which was to take that one's place.
+        reason, detail: why it FAILED, or lost its front-end, and the text behind it.
         op_id: the operation that is under way on it, or "".
         deleted_at: when it became DELETED, which is remembered for a day.
     """
@@ -225,6 +282,12 @@ class InstanceRecord:
     reason: str = ""
     detail: str = ""
     deleted_at: float = 0.0
+    last_epoch: int = 0
+
+    @property
+    def next_epoch(self) -> int:
+        """That of its next grant."""
+        return max(self.epoch, self.last_epoch) + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +308,10 @@ class WorkerView:
 
 @dataclass(frozen=True, slots=True)
 class InstanceView:
-    """An instance as its owner sees it; `host` names the listener behind `listener`."""
+    """An instance as its owner sees it; `host` names the listener behind `listener`.
+
+    `vnic_driver` is "" while it isn't bound; `address` while that will be any back-end's.
+    """
 
     id: str
     tenant: str
@@ -317,7 +383,10 @@ class OpRecord:
 
 @dataclass(frozen=True, slots=True)
 class HeldLease:
-    """A lease as a host reports it: what is on its disk, whatever its workers do."""
+    """A lease as a host reports it: what is on its disk, whatever its workers do.
+
+    `missing` is how many of the sessions that were to come with it are not there.
+    """
 
     instance: str
     epoch: int
@@ -325,3 +394,4 @@ class HeldLease:
     address: str
     shares: tuple[SharePick, ...] = field(default=())
     workers: tuple[WorkerRecord, ...] = field(default=())
+    missing: int = 0

@@ -13,9 +13,15 @@ class Settings:
     """The pool's rules.
 
     Attributes:
+        vnic_driver: what instances are planned to get; hosts say what they do give.
+        beyond_loopback: front-ends may be on other machines than the manager.
         grant_timeout_s: a grant that its host hasn't confirmed by then is given up.
         drain_grace_ms: what a worker gets to finish its calls when its lease ends.
         run_timeout_s: the longest that one call may run.
+        moves_at_once: instances of a host that drains.
+        move_retry_s: until an instance that a host failed to take is moved again.
+        reopen_wait_s: for a front-end to open the sessions that nobody else has any more,
+            before its instance is moved without them.
         answer_kept_s: how long answers and DELETED instances are remembered.
         push_back_ms: what a caller is told to wait when nothing is free now.
         quotas: what tenants may have at the same time.
@@ -23,9 +29,13 @@ class Settings:
 
     addresses: AddressPlan
     vnic_driver: str = "loopback"
+    beyond_loopback: bool = False
     grant_timeout_s: float = 30.0
     drain_grace_ms: int = 5_000
     run_timeout_s: int = 600
+    moves_at_once: int = 3
+    move_retry_s: float = 5.0
+    reopen_wait_s: float = 5.0
     answer_kept_s: float = 86_400.0
     push_back_ms: int = 1_000
     quotas: Quotas = field(default_factory=Quotas)

@@ -12,9 +12,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from eais.instance import INSTANCE_TABLE, InstanceEvent, InstanceState
-from eais.share import SHARE_TABLE, ShareEvent, ShareState
-from eais_pool.brain import facts
+from eais.share import ShareEvent
+from eais_pool.brain import facts, lease_moves
 from eais_pool.brain.facts import Fact
+from eais_pool.brain.membership import MembershipFact, Members
 from eais_pool.brain.records import (
     HostRecord,
     InstanceRecord,
@@ -22,8 +23,6 @@ from eais_pool.brain.records import (
     LeasePhase,
     LeaseRecord,
     OpRecord,
-    SharePick,
-    ShareRecord,
 )
 
 OpKey = tuple[str, str]
@@ -36,8 +35,10 @@ class PoolState:
     Attributes:
         boot_id: the boot that all boot clock values are of.
         serial: instances created so far.
-        leases: by instance, in order of epoch; at most one of each isn't CLOSING.
+        leases: by instance, in order of epoch; at most one of each is OPENING or OPEN, and
+            beside one that is OPEN at most one is MOVING.
         ops: by (tenant, op_id), oldest first.
+        members: who may join, tenants, and what operators asked for.
     """
 
     boot_id: str = ""
@@ -46,6 +47,7 @@ class PoolState:
     instances: dict[str, InstanceRecord] = field(default_factory=dict)
     leases: dict[str, tuple[LeaseRecord, ...]] = field(default_factory=dict)
     ops: dict[OpKey, OpRecord] = field(default_factory=dict)
+    members: Members = field(default_factory=Members)
 
     def apply(self, fact: Fact) -> None:
         """Take a fact in.
@@ -65,6 +67,7 @@ class PoolState:
             dict(self.instances),
             dict(self.leases),
             dict(self.ops),
+            self.members.copy(),
         )
 
     def all_leases(self) -> Iterator[LeaseRecord]:
@@ -84,7 +87,13 @@ class PoolState:
     def live_lease(self, instance: str) -> LeaseRecord | None:
         """The lease that the instance has or is getting; None if it has none."""
         found = self.leases.get(instance, ())
-        return next((lease for lease in found if lease.phase is not LeasePhase.CLOSING), None)
+        live = (LeasePhase.OPENING, LeasePhase.OPEN)
+        return next((lease for lease in found if lease.phase in live), None)
+
+    def moving_lease(self, instance: str) -> LeaseRecord | None:
+        """The lease that is to take the place of the live one; None if there is none."""
+        found = self.leases.get(instance, ())
+        return next((lease for lease in found if lease.phase is LeasePhase.MOVING), None)
 
     def used_milli(self, host: str) -> dict[str, int]:
         """Milli-devices that aren't FREE, by device of `host`."""
@@ -98,6 +107,7 @@ class PoolState:
 def _pool_started(state: PoolState, fact: facts.PoolStarted) -> None:
     rebooted = fact.boot_id != state.boot_id
     state.boot_id = fact.boot_id
+    state.members.start(fact.at, rebooted=rebooted)
     for key, op in state.ops.items():
         if op.answer is None:
             state.ops[key] = replace(op, since=fact.at)
@@ -106,6 +116,9 @@ def _pool_started(state: PoolState, fact: facts.PoolStarted) -> None:
     for instance in state.instances.values():
         if rebooted and instance.state is InstanceState.DELETED:
             state.instances[instance.id] = replace(instance, deleted_at=fact.at)
+    for lease in list(state.all_leases()):
+        if lease.arrival or lease.stuck:
+            _put_lease(state, lease_moves.begun_anew(lease, fact.at))
 
 
 def _host_registered(state: PoolState, fact: facts.HostRegistered) -> None:
@@ -118,6 +131,8 @@ def _host_registered(state: PoolState, fact: facts.HostRegistered) -> None:
         for device in (before.devices if before else ())
         if device.id not in here and used.get(device.id)
     ]
+    if before:
+        host = replace(host, cordoned=before.cordoned, draining=before.draining)
     state.hosts[host.host] = replace(host, devices=(*host.devices, *kept))
     _settle_devices(state, host.host)
 
@@ -141,6 +156,14 @@ def _host_went_away(state: PoolState, fact: facts.HostWentAway) -> None:
     state.hosts[fact.host] = replace(state.hosts[fact.host], reachable=False)
     for lease in state.leases_on(fact.host):
         _put_lease(state, _moved(lease, ShareEvent.LOSE))
+
+
+def _host_cordoned(state: PoolState, fact: facts.HostCordoned) -> None:
+    host = state.hosts[fact.host]
+    state.hosts[fact.host] = replace(host, cordoned=fact.cordoned, draining=fact.draining)
+    for lease in state.leases_on(fact.host):
+        if lease.stuck and not fact.draining:
+            _put_lease(state, replace(lease, stuck=None))
 
 
 def _instance_created(state: PoolState, fact: facts.InstanceCreated) -> None:
@@ -168,7 +191,7 @@ def _move(state: PoolState, instance: str, event: InstanceEvent, **changes: Any)
 
 
 def _instance_bound(state: PoolState, fact: facts.InstanceBound) -> None:
-    changes = {"frontend": fact.frontend, "address": fact.address}
+    changes = {"frontend": fact.frontend, "address": fact.address, "reason": "", "detail": ""}
     _move(state, fact.instance, InstanceEvent.BIND, **changes)
 
 
@@ -194,6 +217,15 @@ def _instance_failed(state: PoolState, fact: facts.InstanceFailed) -> None:
     _move(state, fact.instance, InstanceEvent.FAIL, **changes)
 
 
+def _instance_fenced(state: PoolState, fact: facts.InstanceFenced) -> None:
+    record = state.instances[fact.instance]
+    if fact.epoch < record.next_epoch:
+        raise ValueError(f"{fact.instance}: epoch {fact.epoch} after {record.next_epoch - 1}")
+    state.instances[fact.instance] = replace(
+        record, epoch=fact.epoch, reason=fact.reason, detail=fact.detail
+    )
+
+
 def _lease_of(state: PoolState, key: LeaseKey) -> LeaseRecord:
     found = state.lease(key)
     if found is None:
@@ -207,61 +239,55 @@ def _put_lease(state: PoolState, lease: LeaseRecord) -> None:
     state.leases[lease.instance] = tuple(order)
 
 
-def _moved(lease: LeaseRecord, *events: ShareEvent) -> LeaseRecord:
-    shares = lease.shares
-    for event in events:
-        shares = tuple(
-            replace(share, state=SHARE_TABLE.after(share.state, event)) for share in shares
-        )
-    return replace(lease, shares=shares)
-
-
-def _fresh_shares(picks: tuple[SharePick, ...]) -> tuple[ShareRecord, ...]:
-    return tuple(ShareRecord(p.n, p.device, p.milli, ShareState.FREE) for p in picks)
+_moved = lease_moves.with_shares
 
 
 def _lease_reserved(state: PoolState, fact: facts.LeaseReserved) -> None:
-    record = state.instances[fact.instance]
-    if fact.epoch <= record.epoch or state.live_lease(fact.instance):
-        raise ValueError(f"{fact.instance}: epoch {fact.epoch} after {record.epoch}")
-    lease = LeaseRecord(
-        host=fact.host,
-        instance=fact.instance,
-        epoch=fact.epoch,
-        tenant=fact.tenant,
-        address=fact.address,
-        phase=LeasePhase.OPENING,
-        shares=_fresh_shares(fact.shares),
-        why=fact.why,
-    )
-    _put_lease(state, _moved(lease, ShareEvent.RESERVE))
-    state.instances[fact.instance] = replace(record, epoch=fact.epoch)
+    record, live = state.instances[fact.instance], state.live_lease(fact.instance)
+    moving = live is not None and live.phase is LeasePhase.OPEN
+    doubled = state.moving_lease(fact.instance) is not None or (live is not None) != moving
+    if fact.epoch < record.next_epoch or doubled or moving != fact.moving:
+        raise ValueError(f"{fact.instance}: epoch {fact.epoch} after {record.next_epoch - 1}")
+    _put_lease(state, lease_moves.reserved(fact))
+    changes: dict[str, Any] = {"last_epoch" if fact.moving else "epoch": fact.epoch}
+    state.instances[fact.instance] = replace(record, **changes)
 
 
 def _lease_reserved_again(state: PoolState, fact: facts.LeaseReservedAgain) -> None:
     lease = _moved(_lease_of(state, fact.key), ShareEvent.RELEASE, ShareEvent.RESERVE)
+    if fact.vnic_driver:
+        lease = replace(lease, address=fact.address, vnic_driver=fact.vnic_driver)
     _put_lease(state, lease)
 
 
-def _granted(lease: LeaseRecord) -> LeaseRecord:
-    event = ShareEvent.RETURN if lease.lost else ShareEvent.GRANT
-    return replace(_moved(lease, event), phase=LeasePhase.OPEN, opened=True)
-
-
 def _lease_opened(state: PoolState, fact: facts.LeaseOpened) -> None:
-    lease = _granted(_lease_of(state, fact.key))
-    _put_lease(state, replace(lease, workers=fact.workers))
-    _move(state, fact.instance, InstanceEvent.GRANTED)
+    lease = _lease_of(state, fact.key)
+    event = InstanceEvent.MOVED if lease.arrival else InstanceEvent.GRANTED
+    _put_lease(state, replace(lease_moves.granted(lease), workers=fact.workers))
+    _move(state, fact.instance, event, epoch=fact.epoch)
 
 
 def _lease_held(state: PoolState, fact: facts.LeaseHeld) -> None:
-    lease = _granted(_lease_of(state, fact.key))
+    lease = lease_moves.granted(_lease_of(state, fact.key))
     _put_lease(state, replace(lease, workers=fact.workers))
     _move(state, fact.instance, InstanceEvent.REGRANT)
 
 
+def _lease_goes_on(state: PoolState, fact: facts.LeaseGoesOn) -> None:
+    _put_lease(state, lease_moves.goes_on(_lease_of(state, fact.key), fact))
+
+
+def _lease_arrived(state: PoolState, fact: facts.LeaseArrived) -> None:
+    _put_lease(state, lease_moves.arrived(_lease_of(state, fact.key), fact))
+
+
+def _move_failed(state: PoolState, fact: facts.MoveFailed) -> None:
+    _put_lease(state, lease_moves.stays(_lease_of(state, fact.key), fact))
+
+
 def _lease_closing(state: PoolState, fact: facts.LeaseClosing) -> None:
-    lease = replace(_lease_of(state, fact.key), phase=LeasePhase.CLOSING, workers=())
+    lease = _lease_of(state, fact.key)
+    lease = replace(lease, phase=LeasePhase.CLOSING, workers=(), arrival=None, stuck=None)
     if state.hosts[fact.host].reachable:
         lease = _moved(lease, ShareEvent.DRAIN)
     _put_lease(state, lease)
@@ -286,7 +312,7 @@ def _lease_found(state: PoolState, fact: facts.LeaseFound) -> None:
         tenant=fact.tenant,
         address=fact.address,
         phase=LeasePhase.CLOSING,
-        shares=_fresh_shares(fact.shares),
+        shares=lease_moves.fresh_shares(fact.shares),
     )
     _put_lease(state, _moved(lease, ShareEvent.RESERVE, ShareEvent.DRAIN))
     _settle_devices(state, fact.host)
@@ -319,6 +345,13 @@ def _op_answered(state: PoolState, fact: facts.OpAnswered) -> None:
     state.instances[op.instance] = replace(state.instances[op.instance], op_id="")
 
 
+def _op_done(state: PoolState, fact: facts.OpDone) -> None:
+    op = fact.op
+    if (op.tenant, op.op_id) in state.ops:
+        raise KeyError(op.op_id)
+    state.ops[op.tenant, op.op_id] = op
+
+
 def _forgotten(state: PoolState, fact: facts.Forgotten) -> None:
     for key in fact.ops:
         del state.ops[key]
@@ -326,10 +359,15 @@ def _forgotten(state: PoolState, fact: facts.Forgotten) -> None:
         del state.instances[instance]
 
 
+def _membership(state: PoolState, fact: MembershipFact) -> None:
+    state.members.apply(fact)
+
+
 _APPLY: Final[dict[type[Fact], Callable[[PoolState, Any], None]]] = {
     facts.PoolStarted: _pool_started,
     facts.HostRegistered: _host_registered,
     facts.HostWentAway: _host_went_away,
+    facts.HostCordoned: _host_cordoned,
     facts.InstanceCreated: _instance_created,
     facts.InstanceBound: _instance_bound,
     facts.InstanceDraining: _instance_draining,
@@ -337,8 +375,12 @@ _APPLY: Final[dict[type[Fact], Callable[[PoolState, Any], None]]] = {
     facts.InstanceUnbound: _instance_unbound,
     facts.InstanceDeleted: _instance_deleted,
     facts.InstanceFailed: _instance_failed,
+    facts.InstanceFenced: _instance_fenced,
     facts.LeaseReserved: _lease_reserved,
     facts.LeaseReservedAgain: _lease_reserved_again,
+    facts.LeaseGoesOn: _lease_goes_on,
+    facts.LeaseArrived: _lease_arrived,
+    facts.MoveFailed: _move_failed,
     facts.LeaseOpened: _lease_opened,
     facts.LeaseHeld: _lease_held,
     facts.LeaseClosing: _lease_closing,
@@ -349,5 +391,7 @@ _APPLY: Final[dict[type[Fact], Callable[[PoolState, Any], None]]] = {
     facts.LeaseUsage: _lease_usage,
     facts.OpBegun: _op_begun,
     facts.OpAnswered: _op_answered,
+    facts.OpDone: _op_done,
     facts.Forgotten: _forgotten,
+    **dict.fromkeys(MembershipFact.__args__, _membership),
 }

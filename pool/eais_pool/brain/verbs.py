@@ -1,4 +1,4 @@
-"""The verbs of the user plane. (Brain)
+"""The verbs that take an op_id: the user plane's, and by `Operators` the operators'. (Brain)
 
 A refusal that changed nothing isn't stored: the same op_id may be sent again.
 Everything else is an operation with one answer, which is stored.
@@ -15,7 +15,8 @@ from eais.instance import InstanceState
 from eais_pool.brain import facts
 from eais_pool.brain.draft import Draft
 from eais_pool.brain.events import OpRequested
-from eais_pool.brain.grants import close, send_grant, unbind, wind_up
+from eais_pool.brain.grants import cancel_move, close, send_grant, unbind, wind_up
+from eais_pool.brain.host_verbs import OPERATOR_VERBS, Operators, not_found
 from eais_pool.brain.placing import reserve
 from eais_pool.brain.quotas import check_create, check_operation
 from eais_pool.brain.records import InstanceRecord, OpRecord, OpVerb, Undo
@@ -23,12 +24,6 @@ from eais_pool.brain.settings import Settings
 from eais_pool.policy import Policy
 
 _ATTACHED = (InstanceState.BOUND, InstanceState.IN_USE, InstanceState.DRAINING)
-_ID_LIMIT = 64
-
-
-def not_found(instance: str) -> UsageError:
-    """The one answer for what isn't there and what is another tenant's."""
-    return UsageError("NOT_FOUND", f"there is no instance {instance[:_ID_LIMIT]!r}")
 
 
 class Verbs:
@@ -38,7 +33,9 @@ class Verbs:
         self._settings = settings
         self._policy = policy
         self._new_id = new_id
+        operators = Operators(settings)
         self._by_verb: Mapping[OpVerb, Callable[[Draft, OpRequested], None]] = {
+            **dict.fromkeys(OPERATOR_VERBS, operators.request),
             OpVerb.CREATE: self._create,
             OpVerb.ATTACH: self._attach,
             OpVerb.START: self._start,
@@ -49,9 +46,11 @@ class Verbs:
 
     def request(self, draft: Draft, event: OpRequested) -> None:
         """Decide one request; raises `EaisError` for a refusal that is not to be stored."""
-        _check_op_id(event.op_id)
+        check_op_id(event.op_id)
         known = draft.state.ops.get((event.tenant, event.op_id))
-        if known is None:
+        if known is None and event.verb in OPERATOR_VERBS:
+            self._by_verb[event.verb](draft, event)
+        elif known is None:
             check_operation(self._settings.quotas, draft.state, event.tenant, event.verb)
             self._by_verb[event.verb](draft, event)
         elif known.params != event.params:
@@ -158,6 +157,7 @@ class Verbs:
 
     def _drain(self, draft: Draft, instance: InstanceRecord) -> None:
         lease = draft.state.live_lease(instance.id)
+        cancel_move(draft, instance.id, self._settings)
         draft.record(facts.InstanceDraining(instance.id))
         if lease is None:
             raise AssertionError(f"{instance.id} is IN_USE without a lease")
@@ -174,7 +174,8 @@ class Verbs:
         _succeed(draft, instance.id)
 
 
-def _check_op_id(op_id: str) -> None:
+def check_op_id(op_id: str) -> None:
+    """`UsageError` ARGUMENT, unless it is a UUID in its canonical form."""
     try:
         canonical = str(uuid.UUID(op_id)) == op_id
     except ValueError:

@@ -12,15 +12,20 @@ from eais_pool.brain.records import (
     WorkerView,
 )
 from eais_pool.brain.state import PoolState
+from eais_pool.brain.vnics import vnic_of
 
 _SHOWS_FRONTEND = (InstanceState.BOUND, InstanceState.IN_USE, InstanceState.DRAINING)
 
 
-def view_of(state: PoolState, instance: InstanceRecord, vnic_driver: str) -> InstanceView:
-    """The instance as it is now; endpoints only while it is IN_USE."""
+def view_of(state: PoolState, instance: InstanceRecord, planned: str) -> InstanceView:
+    """The instance as it is now; endpoints only while it is IN_USE.
+
+    `planned`: the vNIC driver that it will have, while it has no lease.
+    """
     lease = state.live_lease(instance.id)
     if lease is not None and lease.phase is not LeasePhase.OPEN:
         lease = None
+    vnic = vnic_of(instance, lease, planned)
     return InstanceView(
         id=instance.id,
         tenant=instance.tenant,
@@ -33,8 +38,8 @@ def view_of(state: PoolState, instance: InstanceRecord, vnic_driver: str) -> Ins
         host=lease.host if lease else "",
         listener=state.hosts[lease.host].user_plane if lease else None,
         workers=_workers(state, lease) if lease else (),
-        vnic_driver=vnic_driver,
-        address=instance.address,
+        vnic_driver=vnic.driver,
+        address=vnic.address,
         tolerance=instance.tolerance,
         ephemeral=instance.ephemeral,
     )

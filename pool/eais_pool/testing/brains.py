@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 from eais_pool.brain.actions import Action, Grant, Journal, Revoke, Send
@@ -37,6 +38,8 @@ class FakeHost:
     Attributes:
         leases: on its disk, by (instance, epoch).
         failure: what the next grants fail with, if anything.
+        missing: how many sessions of the next grants won't be there.
+        vnic_address: of all its instances; "": as the pool plans.
     """
 
     def __init__(
@@ -44,12 +47,15 @@ class FakeHost:
         name: str = "h1",
         devices: Sequence[DeviceRecord] = (device(),),
         isolation: int = 2,
+        vnic_address: str = "",
     ) -> None:
         self.name = name
         self.devices = tuple(devices)
         self.isolation = isolation
+        self.vnic_address = vnic_address
         self.leases: dict[tuple[str, int], HeldLease] = {}
         self.failure: Failure | None = None
+        self.missing = 0
 
     def join(self) -> HostJoined:
         """Its link comes up."""
@@ -60,6 +66,8 @@ class FakeHost:
             isolation=self.isolation,
             isolation_reason="",
             devices=self.devices,
+            vnic_driver="host" if self.vnic_address else "loopback",
+            vnic_address=self.vnic_address,
         )
         return HostJoined(record, tuple(self.leases.values()))
 
@@ -74,7 +82,7 @@ class FakeHost:
         workers = tuple(self._worker(command.address, share) for share in command.shares)
         held = HeldLease(*key, command.tenant, command.address, command.shares, workers)
         self.leases[key] = held
-        return GrantAccepted(self.name, held)
+        return GrantAccepted(self.name, replace(held, missing=self.missing))
 
     def _worker(self, address: str, share: SharePick) -> WorkerRecord:
         return WorkerRecord(share.n, Endpoint(address, 5000 + share.n), self.isolation, True, 1)

@@ -110,6 +110,8 @@ class WireHost:
             leases=leases,
             user_plane=common_pb2.Endpoint(address="127.0.0.1", port=4000),
             isolation=self.host.isolation,
+            vnic_driver="host" if self.host.vnic_address else "loopback",
+            vnic_address=self.host.vnic_address,
         )
 
 

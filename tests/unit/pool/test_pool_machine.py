@@ -15,30 +15,45 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from eais.instance import InstanceState
-from eais_pool.brain.actions import Grant, Publish, Refuse, Reply, Revoke, Send
+from eais_pool.brain.actions import Grant, Notice, Publish, Refuse, Reopen, Reply, Revoke, Send
 from eais_pool.brain.events import (
     Event,
+    GrantGoesOn,
     HostLost,
     ManagerStarted,
     OpRequested,
+    SessionsChanged,
     Tick,
     UsageReported,
     WorkersChanged,
 )
+from eais_pool.brain.host_verbs import OPERATOR_VERBS
 from eais_pool.brain.reactor import Reactor
-from eais_pool.brain.records import Answer, Failure, OpVerb, UsageRecord
+from eais_pool.brain.records import Answer, Failure, LeasePhase, OpVerb, UsageRecord
 from eais_pool.policy.first_fit import FirstFit
 from eais_pool.testing import FakeHost, FakeShell, device
 from tests.unit.pool.rig import SETTINGS, ids, op_id
 
 TENANTS = [("acme", "box"), ("acme", "box"), ("acme", "laptop"), ("other", "x")]
 TYPES = ["cpu", "cpu.2", "cpu.1-8", "gpu.1", "gpu.2", "gpu.1-2", "auto", "npu"]
-MORE_ATTACH = [*OpVerb, OpVerb.ATTACH, OpVerb.ATTACH, OpVerb.DETACH, OpVerb.STOP, OpVerb.START]
+FRONT_END_VERBS = [verb for verb in OpVerb if verb not in OPERATOR_VERBS]
+MORE_ATTACH = [
+    *FRONT_END_VERBS,
+    OpVerb.ATTACH,
+    OpVerb.ATTACH,
+    OpVerb.DETACH,
+    OpVerb.STOP,
+    OpVerb.START,
+]
 
 
 def hosts() -> dict[str, FakeHost]:
     gpus = [device(f"gpu{n}", "gpu", 1000) for n in range(2)]
-    return {"h1": FakeHost("h1", isolation=1), "h2": FakeHost("h2", [device(milli=2000), *gpus])}
+    return {
+        "h1": FakeHost("h1", isolation=1),
+        "h2": FakeHost("h2", [device(milli=2000), *gpus]),
+        "h3": FakeHost("h3", [device(milli=3000), *gpus[:1]]),
+    }
 
 
 class PoolMachine(RuleBasedStateMachine):
@@ -67,6 +82,8 @@ class PoolMachine(RuleBasedStateMachine):
         for publish in self.shell.said_of(Publish):
             assert publish.view.tenant == publish.tenant
             assert publish.view.frontend in ("", publish.frontend)
+        for news in [*self.shell.said_of(Notice), *self.shell.said_of(Reopen)]:
+            assert news.tenant == self.shell.state.instances[news.instance].tenant
         for send in self.shell.said_of(Send):
             assert send.host in self.linked
             self.commands.append((send.host, send.command))
@@ -97,7 +114,16 @@ class PoolMachine(RuleBasedStateMachine):
     def a_busy_hour(self) -> None:
         """What mostly happens, and now and then what doesn't."""
         usual = [self.ask, self.ask, self.ask, self.obey_some, self.obey_some, self.obey_some]
-        seldom = [self.repeat_one, self.relink, self.lose, self.crash, self.time_passes, self.news]
+        seldom = [
+            self.repeat_one,
+            self.operate,
+            self.operate,
+            self.relink,
+            self.lose,
+            self.crash,
+            self.time_passes,
+            self.news,
+        ]
         for _ in range(30):
             step = self.chance.choice(usual if self.chance.random() < 0.85 else seldom)
             step()
@@ -126,6 +152,17 @@ class PoolMachine(RuleBasedStateMachine):
             tenant, frontend = instance.tenant, instance.frontend or frontend
         return OpRequested(made[0], tenant, frontend, made[1], instance.id)
 
+    @rule()
+    def operate(self) -> None:
+        """An operator drains a host, or takes it in again, or an instance away."""
+        verb, pick = self.chance.choice(OPERATOR_VERBS), self.chance
+        known = [*self.shell.state.instances]
+        if verb is not OpVerb.FORCE_DETACH:
+            host = pick.choice([*self.hosts])
+            self.request(OpRequested(verb, "", "ops", next(self.op_ids), host=host))
+        elif known and pick.random() < 0.5:
+            self.request(OpRequested(verb, "", "ops", next(self.op_ids), pick.choice(known)))
+
     @precondition(lambda self: self.past)
     @rule()
     def repeat(self) -> None:
@@ -152,6 +189,7 @@ class PoolMachine(RuleBasedStateMachine):
         command = self.commands.pop(index)[1]
         fails = self.chance.random() < 0.2
         self.hosts[host].failure = Failure("NO_WORKER", "no") if fails else None
+        self.hosts[host].missing = self.chance.choice([0, 0, 1])
         report = self.hosts[host].obey(command)
         if heard:
             self.feed(report)
@@ -184,6 +222,8 @@ class PoolMachine(RuleBasedStateMachine):
                 key = (host, held.instance, held.epoch)
                 self.feed(UsageReported(*key, UsageRecord(self.chance.randrange(9))))
                 self.feed(WorkersChanged(*key, held.workers))
+                self.feed(GrantGoesOn(*key))
+                self.feed(SessionsChanged(*key, self.chance.choice([(), ("a",), ("a", "b")])))
 
     @rule()
     def time_passes(self) -> None:
@@ -220,6 +260,20 @@ class PoolMachine(RuleBasedStateMachine):
         self.a_share_has_one_owner()
         self.below_isolation_2_there_is_one_tenant()
         self.an_instance_has_one_lease_a_host()
+        self.hosts_that_drain_know_why()
+
+    def hosts_that_drain_know_why(self) -> None:
+        """Whatever is left there moves, or it is known why not; or others move first."""
+        state = self.shell.state
+        for host in state.hosts.values():
+            left = [each for each in state.leases_on(host.host) if each.phase is LeasePhase.OPEN]
+            moving = [each for each in left if state.moving_lease(each.instance)]
+            stuck = [each for each in left if each.stuck]
+            if not host.draining:
+                assert not moving
+                assert not stuck
+            elif len(moving) < SETTINGS.moves_at_once:
+                assert {each.key for each in left} == {each.key for each in (*moving, *stuck)}
 
     def who_waits_is_under_way(self) -> None:
         pending = {key for key, op in self.shell.state.ops.items() if op.answer is None}

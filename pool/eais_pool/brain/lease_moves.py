@@ -1,0 +1,88 @@
+"""A lease with its shares moved by their table, and what facts about a move make of it. (Brain)"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from eais.share import SHARE_TABLE, ShareEvent, ShareState
+from eais_pool.brain import facts
+from eais_pool.brain.records import (
+    Arrival,
+    LeasePhase,
+    LeaseRecord,
+    SharePick,
+    ShareRecord,
+    Stuck,
+)
+
+
+def with_shares(lease: LeaseRecord, *events: ShareEvent) -> LeaseRecord:
+    """The lease after all of its shares went through `events`; IllegalMove if they can't."""
+    shares = lease.shares
+    for event in events:
+        shares = tuple(
+            replace(share, state=SHARE_TABLE.after(share.state, event)) for share in shares
+        )
+    return replace(lease, shares=shares)
+
+
+def fresh_shares(picks: tuple[SharePick, ...]) -> tuple[ShareRecord, ...]:
+    """The shares of a lease that is about to be reserved."""
+    return tuple(ShareRecord(p.n, p.device, p.milli, ShareState.FREE) for p in picks)
+
+
+def reserved(fact: facts.LeaseReserved) -> LeaseRecord:
+    """The new lease."""
+    lease = LeaseRecord(
+        host=fact.host,
+        instance=fact.instance,
+        epoch=fact.epoch,
+        tenant=fact.tenant,
+        address=fact.address,
+        phase=LeasePhase.MOVING if fact.moving else LeasePhase.OPENING,
+        shares=fresh_shares(fact.shares),
+        why=fact.why,
+        vnic_driver=fact.vnic_driver,
+        arrival=Arrival(fact.at) if fact.moving else None,
+    )
+    return with_shares(lease, ShareEvent.RESERVE)
+
+
+def granted(lease: LeaseRecord) -> LeaseRecord:
+    """OPEN, with its shares GRANTED."""
+    event = ShareEvent.RETURN if lease.lost else ShareEvent.GRANT
+    moved = with_shares(lease, event)
+    return replace(moved, phase=LeasePhase.OPEN, opened=True, arrival=None)
+
+
+def goes_on(lease: LeaseRecord, fact: facts.LeaseGoesOn) -> LeaseRecord:
+    """Its host was heard of."""
+    return replace(lease, arrival=replace(_arrival(lease), heard_at=fact.at))
+
+
+def arrived(lease: LeaseRecord, fact: facts.LeaseArrived) -> LeaseRecord:
+    """Its host has granted it, without some sessions."""
+    _arrival(lease)
+    return replace(lease, workers=fact.workers, arrival=Arrival(fact.at, fact.at))
+
+
+def stays(lease: LeaseRecord, fact: facts.MoveFailed) -> LeaseRecord:
+    """Its instance couldn't be moved away."""
+    before = lease.stuck or Stuck("")
+    if not fact.to:
+        return replace(lease, stuck=replace(before, why=fact.why))
+    tried = tuple(dict.fromkeys((*before.tried, fact.to)))
+    return replace(lease, stuck=Stuck(fact.why, fact.at, tried))
+
+
+def begun_anew(lease: LeaseRecord, at: float) -> LeaseRecord:
+    """After a restart of the manager, whose boot clock may be another one."""
+    arrival = replace(lease.arrival, heard_at=at) if lease.arrival else None
+    stuck = replace(lease.stuck, tried_at=0.0) if lease.stuck else None
+    return replace(lease, arrival=arrival, stuck=stuck)
+
+
+def _arrival(lease: LeaseRecord) -> Arrival:
+    if lease.arrival is None:
+        raise ValueError(f"{lease.key} isn't on its way")
+    return lease.arrival
