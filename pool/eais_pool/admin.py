@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from eais import __version__
+from eais.identity import Identity
 from eais.instance import InstanceState
 from eais.rpc import verbs
 from eais.rpc.server import Binding, Caller, greet, unary
@@ -13,7 +14,7 @@ from eais_pool.pump import Pump
 from eais_pool.renewal import Issuer
 from eais_pool.service import SOFTWARE
 from eais_pool.turnover import Turnover
-from eais_pool.wire import device_message
+from eais_pool.wire import device_message, endpoint_message
 
 
 class AdminService:
@@ -46,7 +47,7 @@ class AdminService:
             software=f"{SOFTWARE}/{__version__}",
             devices=[_device_use(state, host, device) for host in hosts for device in host.devices],
             instances=sum(each.state is not InstanceState.DELETED for each in instances),
-            hosts=[_host_use(host) for host in hosts],
+            hosts=[_host_use(self._pool, host) for host in hosts],
             ca=self._turnover.state(),
         )
 
@@ -75,10 +76,15 @@ def _device_use(state: PoolState, host: HostRecord, device: DeviceRecord) -> hos
     )
 
 
-def _host_use(host: HostRecord) -> hosts_pb2.HostUse:
+def _host_use(pool: str, host: HostRecord) -> hosts_pb2.HostUse:
+    listener = Identity.listener(pool, host.host)
+    management = host.management_plane
     return hosts_pb2.HostUse(
         host=host.host,
         reachable=host.reachable,
         isolation=host.isolation,
         isolation_reason=host.isolation_reason,
+        vnic_driver=host.vnic_driver,
+        user_plane=endpoint_message(host.user_plane, listener),
+        management_plane=endpoint_message(management, listener) if management else None,
     )
