@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 
 class EaisError(Exception):
@@ -52,6 +53,17 @@ class EaisError(Exception):
 
     def __str__(self) -> str:
         return f"{self.reason}: {self.message}"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # As a program's process pool hands it to the parent: a class that can't be made from
+        # its message alone would end that pool's reader.
+        return _again, (type(self), self.reason, self.message, self.hint, self.metadata)
+
+
+def _again(
+    kind: type[EaisError], reason: str, message: str, hint: str, metadata: Mapping[str, str]
+) -> EaisError:
+    return kind(reason, message, hint=hint, metadata=metadata)
 
 
 class UsageError(EaisError):

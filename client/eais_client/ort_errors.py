@@ -105,7 +105,9 @@ def as_onnxruntime(error: EaisError, name: str) -> EaisError:
     if name not in CLASSES:
         return error
     real = getattr(sys.modules.get(_REAL_MODULE), name, None)
-    bases = (CLASSES[name], real) if isinstance(real, type) else (CLASSES[name],)
+    own = CLASSES[name]
+    # Under `eais run` that module is ours, and so are its classes.
+    bases = (own, real) if isinstance(real, type) and real is not own else (own,)
     return _copy(_combined(type(error), name, bases), error)
 
 
@@ -157,6 +159,7 @@ def _new_class(name: str, bases: tuple[type[Exception], ...]) -> type[EaisError]
     body: dict[str, Any] = {
         "__doc__": f"An EAIS {bases[0].__name__} that is a {name} too.",
         "__module__": __name__,
+        "__reduce__": lambda self: (_again, (name, bases, *_parts(self))),
         "__str__": _message,
     }
     made: type[Any] = type(name, bases, body)
@@ -165,3 +168,20 @@ def _new_class(name: str, bases: tuple[type[Exception], ...]) -> type[EaisError]
 
 def _message(self: EaisError) -> str:
     return self.message
+
+
+def _parts(error: EaisError) -> tuple[str, str, str, dict[str, str]]:
+    return error.reason, error.message, error.hint, error.metadata
+
+
+def _again(
+    name: str,
+    bases: tuple[type[Any], ...],
+    reason: str,
+    message: str,
+    hint: str,
+    metadata: dict[str, str],
+) -> EaisError:
+    """The same error in another process of the program, which handed it over."""
+    kind = _combined(bases[0], name, bases[1:])
+    return kind(reason, message, hint=hint, metadata=metadata)

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from eais.errors import EaisError, UsageError, make_error
 from eais.instance import InstanceState
 from eais_client.instances import Instance
+
+AS_REQUESTED: Final = "as-requested"
+PROVIDER_POLICIES: Final = ("pool", AS_REQUESTED)
 
 _HELD = frozenset({InstanceState.BOUND, InstanceState.IN_USE, InstanceState.DRAINING})
 _STOPPED = frozenset({InstanceState.BOUND, InstanceState.DRAINING})
@@ -27,7 +30,7 @@ class Choice:
     Attributes:
         instance: the instance named, or "".
         timeout_s: seconds that each call may take, or None.
-        providers: execution providers asked for, in order.
+        providers: execution providers asked for, in order; none if the pool decides.
     """
 
     instance: str = ""
@@ -43,7 +46,21 @@ def read_choice(providers: object, provider_options: object, environ: Mapping[st
     instance = own.get("instance") or environ.get("EAIS_INSTANCE") or ""
     if not isinstance(instance, str):
         raise UsageError("ARGUMENT", f"instance must be a string such as ei-7f3a, not {instance!r}")
-    return Choice(instance, _timeout(own.get("timeout_s")), _names(providers))
+    names = _names(providers) if passed_on(environ) else ()
+    return Choice(instance, _timeout(own.get("timeout_s")), names)
+
+
+def passed_on(environ: Mapping[str, str]) -> bool:
+    """Whether the providers that a program asks for are passed to the pool.
+
+    `EAIS_PROVIDERS=pool`, as `eais run` sets it, says that the pool decides: programs that
+    were written for one machine ask for what that machine had.
+    """
+    policy = environ.get("EAIS_PROVIDERS") or AS_REQUESTED
+    if policy not in PROVIDER_POLICIES:
+        words = " or ".join(PROVIDER_POLICIES)
+        raise UsageError("ARGUMENT", f"EAIS_PROVIDERS must be {words}, not {policy!r}")
+    return policy == AS_REQUESTED
 
 
 def choose(instances: Iterable[Instance], frontend: str) -> Instance:

@@ -8,7 +8,7 @@ from typing import Any
 import onnxruntime
 import pytest
 
-from eais.errors import EaisError
+from eais.errors import EaisError, UsageError
 from eais.instance import InstanceState
 from eais_client.brain.choose import check_usable, choose, ending, provider_fault, read_choice
 from eais_client.testing import fake_instance
@@ -96,3 +96,19 @@ def test_faulty_providers_are_told_in_onnxruntimes_words(providers: Any, options
 def test_good_providers_have_no_fault(options: Any) -> None:
     assert provider_fault(["CPUExecutionProvider"], options) == ""
     assert provider_fault(None, options) == ""
+
+
+def test_the_pool_decides_on_providers_where_the_environment_says_so() -> None:
+    asked = [("CUDAExecutionProvider", {"instance": "ei-1"}), "CPUExecutionProvider"]
+    chosen = read_choice(asked, None, {"EAIS_PROVIDERS": "pool"})
+    assert (chosen.instance, chosen.providers) == ("ei-1", ())
+
+
+@pytest.mark.parametrize("environ", [{}, {"EAIS_PROVIDERS": "as-requested"}])
+def test_else_they_are_passed_on_as_requested(environ: dict[str, str]) -> None:
+    assert read_choice(["B", "A"], None, environ).providers == ("B", "A")
+
+
+def test_another_word_for_the_policy_is_refused() -> None:
+    with pytest.raises(UsageError, match="EAIS_PROVIDERS must be pool or as-requested, not 'x'"):
+        read_choice(None, None, {"EAIS_PROVIDERS": "x"})
