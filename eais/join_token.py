@@ -19,9 +19,11 @@ from eais.errors import IdentityError
 SECRET_BYTES = 20
 """How long a new secret is, in bytes; a token with a shorter one is no token."""
 MAX_SECRET_BYTES = 64
+MAX_SECRET_TEXT = 86
+"""How long the text of a secret is at most."""
 
 _VERSION = "eais1"
-_TOKEN = re.compile(rf"{_VERSION}\.([0-9a-f]{{64}})\.([A-Za-z0-9_-]{{27,86}})")
+_TOKEN = re.compile(rf"{_VERSION}\.([0-9a-f]{{64}})\.([A-Za-z0-9_-]{{27,{MAX_SECRET_TEXT}}})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +74,14 @@ class JoinToken:
         return token
 
     @property
+    def secret_text(self) -> str:
+        """The last part of the text: what a pool is told."""
+        return base64.urlsafe_b64encode(self.secret).rstrip(b"=").decode()
+
+    @property
     def text(self) -> str:
         """What `parse` reads: one line without its end."""
-        secret = base64.urlsafe_b64encode(self.secret).rstrip(b"=").decode()
-        return f"{_VERSION}.{self.ca_sha256.hex()}.{secret}"
+        return f"{_VERSION}.{self.ca_sha256.hex()}.{self.secret_text}"
 
 
 def _no_token(text: str) -> IdentityError:

@@ -115,7 +115,7 @@ def join(
     parsed = JoinToken.parse(token)
     host, port = parse_address(address)
     met = _meet(host, port, parsed.ca_sha256, timeout_s)
-    return _sign(met, token.strip().rpartition(".")[2], purpose, software, end - time.monotonic())
+    return _sign(met, parsed.secret_text, purpose, software, end - time.monotonic())
 
 
 def parse_address(text: str) -> tuple[str, int]:

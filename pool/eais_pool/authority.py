@@ -12,11 +12,13 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from eais import files, tls
 from eais.errors import IdentityError
-from eais.identity import Identity, pool_of_ca
+from eais.identity import Identity, Role, pool_of_ca
+from eais.join_token import SECRET_BYTES
 from eais_pool.brain import ca_roll
 from eais_pool.brain.ca_roll import MAX_LEAF_LIFE, Phase, Roll
 from eais_pool.ca import Ca, pem_of
@@ -24,6 +26,7 @@ from eais_pool.ca_file import CaSet, dump, parse
 from eais_pool.signing_request import PublicKey, accepted_key, requested_key
 
 LEAF_LIFE = timedelta(hours=1)
+ENROLMENT_LIFE = timedelta(days=30)
 
 _FILE = "authority.pem"
 
@@ -127,12 +130,14 @@ class Authority:
         Raises:
             IdentityError: CSR_REFUSED when the request's signature, key or wishes won't do;
                 CERT_EXPIRED when the CA has ended.
-            ValueError: the identity is another pool's, or `life` isn't within (0, 24 h].
+            ValueError: the identity is another pool's, or `life` isn't within (0, 24 h], of an
+                enrolment (0, 30 d].
         """
         if identity.pool != self.pool:
             raise ValueError(f"{identity.uri} isn't of pool {self.pool}")
-        if not timedelta(0) < life <= MAX_LEAF_LIFE:
-            raise ValueError(f"a leaf's life is more than 0 and at most {MAX_LEAF_LIFE}")
+        most = ENROLMENT_LIFE if identity.role is Role.ENROLMENT else MAX_LEAF_LIFE
+        if not timedelta(0) < life <= most:
+            raise ValueError(f"the life of a {identity.role} is more than 0 and at most {most}")
         key = requested_key(request) if isinstance(request, bytes) else accepted_key(request)
         return self._cas.signer.sign(identity, key, now, life)
 
@@ -145,6 +150,15 @@ class Authority:
         key = tls.new_key()
         leaf_pem = self.issue(identity, key.public_key(), now, life)
         return tls.make_bundle(tls.key_to_pem(key), leaf_pem, self.ca_pem)
+
+    def token_secret(self, salt: bytes) -> bytes:
+        """The secret of the join token of that salt: whoever lacks the CA's key can't tell it.
+
+        It is made again when an operator repeats its question, and so is stored nowhere. The
+        CA that signs next makes others.
+        """
+        derive = HKDF(hashes.SHA256(), SECRET_BYTES, salt, b"eais join token")
+        return derive.derive(tls.key_to_pem(self._cas.signer.key))
 
     def set_leaf_life(self, life: timedelta, now: datetime) -> None:
         """Note how long leaves live from now on: the phases of a roll go by it.

@@ -16,8 +16,25 @@ from functools import partial
 from typing import Protocol
 
 from eais.errors import EaisError, Unavailable, make_error
-from eais_pool.brain.actions import Action, Grant, Journal, Publish, Refuse, Reply, Revoke, Send
-from eais_pool.brain.events import Event, OpRequested
+from eais_pool.brain.actions import (
+    Action,
+    Grant,
+    Journal,
+    Publish,
+    Refuse,
+    Reply,
+    Revoke,
+    Send,
+    Tell,
+    Told,
+)
+from eais_pool.brain.events import (
+    Event,
+    JoinRequested,
+    OpRequested,
+    TenantRequested,
+    TokenRequested,
+)
 from eais_pool.brain.facts import Fact
 from eais_pool.brain.reactor import Reactor
 from eais_pool.brain.records import Answer, InstanceView
@@ -29,6 +46,7 @@ log = logging.getLogger(__name__)
 
 Clock = Callable[[], float]
 _QUEUE_LIMIT = 1024
+_Outcome = Answer | Told | None
 
 
 class Mouth(Protocol):
@@ -46,13 +64,13 @@ class Mouth(Protocol):
 @dataclass(frozen=True, slots=True)
 class _Waiting:
     make: Callable[[], Event]
-    done: asyncio.Future[Answer | None]
+    done: asyncio.Future[_Outcome]
 
 
 @dataclass(frozen=True, slots=True)
 class _Item:
     event: Event
-    done: asyncio.Future[Answer | None]
+    done: asyncio.Future[_Outcome]
 
 
 class Pump:
@@ -84,7 +102,7 @@ class Pump:
         # None: nothing is to be decided, only to be shown that it would be (`moves`).
         self._queue: asyncio.Queue[_Waiting | None] = asyncio.Queue(_QUEUE_LIMIT)
         self._stepped = asyncio.Event()
-        self._waiters: dict[OpKey, list[asyncio.Future[Answer | None]]] = {}
+        self._waiters: dict[OpKey, list[asyncio.Future[_Outcome]]] = {}
         self._closed = False
         self._first: Event | None = None
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="journal")
@@ -129,14 +147,25 @@ class Pump:
             EaisError: the refusal. A stored failure comes back as an `Answer`.
         """
         answer = await self._put(lambda: event)
-        if answer is None:
+        if not isinstance(answer, Answer):
             raise AssertionError(f"{event.verb.value} ended without an answer")
         return answer
 
-    async def _put(self, make: Callable[[], Event]) -> Answer | None:
+    async def ask(self, event: TokenRequested | TenantRequested | JoinRequested) -> Told:
+        """Have what is done at once decided; returns when it is durable.
+
+        Raises:
+            EaisError: the refusal.
+        """
+        answer = await self._put(lambda: event)
+        if answer is None or isinstance(answer, Answer):
+            raise AssertionError(f"{name_of(event)} ended without its answer")
+        return answer
+
+    async def _put(self, make: Callable[[], Event]) -> _Outcome:
         if self._closed:
             raise _stopping()
-        done: asyncio.Future[Answer | None] = asyncio.get_running_loop().create_future()
+        done: asyncio.Future[_Outcome] = asyncio.get_running_loop().create_future()
         await self._queue.put(_Waiting(make, done))
         return await done
 
@@ -236,6 +265,8 @@ class Pump:
                 case Reply(tenant, op_id, answer):
                     for done in self._waiters.pop((tenant, op_id), ()):
                         _set_result(done, answer)
+                case Tell(told):
+                    _set_result(item.done, told)
                 case Refuse(failure):
                     _set_error(item.done, failure.error())
                 case Send(host, command):
@@ -252,13 +283,13 @@ def _nothing() -> None:
     """What a thread does to show that it does what it is given."""
 
 
-def _set_result(done: asyncio.Future[Answer | None], answer: Answer | None) -> None:
+def _set_result(done: asyncio.Future[_Outcome], answer: _Outcome) -> None:
     # A requester that has hung up has cancelled its future.
     if not done.done():
         done.set_result(answer)
 
 
-def _set_error(done: asyncio.Future[Answer | None], error: EaisError) -> None:
+def _set_error(done: asyncio.Future[_Outcome], error: EaisError) -> None:
     if not done.done():
         done.set_exception(error)
 

@@ -13,6 +13,7 @@ from eais.errors import IdentityError
 _MAX_BYTES: Final = 16 * 1024
 _CURVES: Final = (ec.SECP256R1, ec.SECP384R1)
 _RSA_BITS: Final = range(2048, 8193)
+_NAMES: Final = "it asks for names: the pool gives them"
 
 PublicKey = ec.EllipticCurvePublicKey | rsa.RSAPublicKey
 
@@ -23,19 +24,35 @@ def requested_key(csr_pem: bytes) -> PublicKey:
     Raises:
         IdentityError: CSR_REFUSED when its signature, key or wishes won't do.
     """
+    return _judged(csr_pem)[1]
+
+
+def joining_key(csr_pem: bytes) -> PublicKey:
+    """The key of a signing request of who joins, which names nobody, not even as its subject.
+
+    Raises:
+        IdentityError: CSR_REFUSED, as `requested_key`.
+    """
+    csr, key = _judged(csr_pem)
+    if len(csr.subject):
+        raise _refused(_NAMES)
+    return key
+
+
+def _judged(csr_pem: bytes) -> tuple[x509.CertificateSigningRequest, PublicKey]:
     if len(csr_pem) > _MAX_BYTES:
         raise _refused(f"more than {_MAX_BYTES} bytes")
     try:
         csr = x509.load_pem_x509_csr(csr_pem)
         wishes = list(csr.extensions)
         key = accepted_key(csr.public_key())
-        signed = csr.is_signature_valid
+        signed, _ = csr.is_signature_valid, csr.subject
     except (ValueError, UnsupportedAlgorithm, InvalidSignature, x509.DuplicateExtension) as error:
         raise _refused("it can't be read") from error
     if not signed:
         raise _refused("its signature isn't of its key")
     _refuse_wishes(wishes)
-    return key
+    return csr, key
 
 
 def accepted_key(key: object) -> PublicKey:
@@ -54,7 +71,7 @@ def accepted_key(key: object) -> PublicKey:
 def _refuse_wishes(wishes: list[x509.Extension[x509.ExtensionType]]) -> None:
     for wish in wishes:
         if isinstance(wish.value, x509.SubjectAlternativeName):
-            raise _refused("it asks for names: the pool gives them")
+            raise _refused(_NAMES)
         if isinstance(wish.value, x509.BasicConstraints) and wish.value.ca:
             raise _refused("it asks to be an authority")
 

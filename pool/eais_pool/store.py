@@ -28,6 +28,7 @@ from eais.errors import ConfigError, Unavailable
 from eais.transition import IllegalMove
 from eais_pool.brain.codec import from_json, to_json
 from eais_pool.brain.facts import FACTS, LEDGER_KINDS, Fact
+from eais_pool.brain.membership import Members, OperatorOp, TenantRecord, TokenRecord
 from eais_pool.brain.records import HostRecord, InstanceRecord, LeaseRecord, OpRecord
 from eais_pool.brain.state import PoolState
 from eais_pool.failpoints import Reach, nowhere
@@ -82,6 +83,10 @@ class Snapshot:
     instances: tuple[InstanceRecord, ...]
     leases: tuple[tuple[LeaseRecord, ...], ...]
     ops: tuple[OpRecord, ...]
+    tokens: tuple[TokenRecord, ...] = ()
+    joined_keys: tuple[str, ...] = ()
+    tenants: tuple[TenantRecord, ...] = ()
+    operator_ops: tuple[OperatorOp, ...] = ()
 
     @classmethod
     def of(cls, state: PoolState, seq: int, ledger_rows: int) -> Snapshot:
@@ -95,6 +100,10 @@ class Snapshot:
             tuple(state.instances.values()),
             tuple(state.leases.values()),
             tuple(state.ops.values()),
+            tuple(state.members.tokens.values()),
+            tuple(state.members.keys),
+            tuple(state.members.tenants.values()),
+            tuple(state.members.ops.values()),
         )
 
     def state(self) -> PoolState:
@@ -106,6 +115,15 @@ class Snapshot:
             {instance.id: instance for instance in self.instances},
             {leases[0].instance: leases for leases in self.leases},
             {(op.tenant, op.op_id): op for op in self.ops},
+            self._members(),
+        )
+
+    def _members(self) -> Members:
+        return Members(
+            {token.secret_sha256: token for token in self.tokens},
+            dict.fromkeys(self.joined_keys),
+            {tenant.name: tenant for tenant in self.tenants},
+            {(op.operator, op.op_id): op for op in self.operator_ops},
         )
 
 
