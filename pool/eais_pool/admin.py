@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from eais import __version__
-from eais.identity import Identity
+from eais.identity import Identity, Role
 from eais.instance import InstanceState
 from eais.rpc import verbs
 from eais.rpc.server import Binding, Caller, greet, unary
@@ -31,7 +31,7 @@ class AdminService:
         return [
             greet(verbs.POOL_ADMIN_GREET, SOFTWARE),
             unary(verbs.POOL_ADMIN_STATUS, self.status),
-            unary(verbs.POOL_ADMIN_RENEW, self._issuer.renew),
+            unary(verbs.POOL_ADMIN_RENEW, self._issuer.renewer(Role.OPERATOR)),
             unary(verbs.POOL_ADMIN_ROLL_CA, self.roll_ca),
         ]
 

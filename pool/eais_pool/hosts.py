@@ -11,7 +11,7 @@ import logging
 from collections.abc import AsyncIterator, Coroutine
 
 from eais.errors import EaisError, Unavailable, UsageError
-from eais.identity import Identity
+from eais.identity import Identity, Role
 from eais.rpc import verbs
 from eais.rpc.hello import check_version, hello_reply
 from eais.rpc.server import Binding, Caller, greet, stream, unary
@@ -122,7 +122,7 @@ class HostsService:
             greet(verbs.HOSTS_GREET, SOFTWARE),
             stream(verbs.HOSTS_LINK, self.link),
             unary(verbs.HOSTS_SIGN_WORKER, self.sign_worker),
-            unary(verbs.HOSTS_RENEW, self._issuer.renew),
+            unary(verbs.HOSTS_RENEW, self._issuer.renewer(Role.LISTENER)),
         ]
 
     async def link(self, reports: Reports, caller: Caller) -> AsyncIterator[hosts_pb2.HostCommand]:

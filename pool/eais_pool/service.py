@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 from eais.errors import UsageError
+from eais.identity import Role
 from eais.instance import InstanceState, check_instance_name
 from eais.rpc import verbs
 from eais.rpc.hello import check_version, hello_reply
@@ -51,7 +52,7 @@ class PoolService:
             unary(verbs.POOL_DESCRIBE, self.describe),
             unary(verbs.POOL_LIST, self.list_instances),
             stream(verbs.POOL_WATCH, self.watch),
-            unary(verbs.POOL_RENEW, self._issuer.renew),
+            unary(verbs.POOL_RENEW, self._issuer.renewer(Role.FRONTEND)),
         ]
 
     async def create(
