@@ -107,7 +107,9 @@ def as_onnxruntime(error: EaisError, name: str) -> EaisError:
     real = getattr(sys.modules.get(_REAL_MODULE), name, None)
     own = CLASSES[name]
     # Under `eais run` that module is ours, and so are its classes.
-    bases = (own, real) if isinstance(real, type) and real is not own else (own,)
+    bases: tuple[type[Any], ...] = (own,)
+    if isinstance(real, type) and real is not own:
+        bases = (own, real)
     return _copy(_combined(type(error), name, bases), error)
 
 
