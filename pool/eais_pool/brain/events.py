@@ -52,8 +52,8 @@ class OpRequested:
 class TokenRequested:
     """An operator asks for a join token; its name is that of its certificate.
 
-    The secret's SHA-256 and the salt that it was made of are new ones, hex: a repetition of
-    the op_id brings others, which don't count.
+    The secret's SHA-256 and the salt that it was made of are new ones, hex, as is the name that
+    is taken if none is asked for: a repetition of the op_id brings others, which don't count.
     """
 
     operator: str
@@ -63,6 +63,7 @@ class TokenRequested:
     name: str
     secret_sha256: str
     salt: str
+    spare_name: str
 
     @property
     def params(self) -> tuple[str, ...]:

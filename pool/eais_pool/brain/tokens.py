@@ -34,8 +34,9 @@ def make_token(quotas: Quotas, draft: Draft, event: TokenRequested) -> TokenReco
         check_tenant(quotas, draft.state, event.tenant)
     elif event.tenant:
         raise UsageError("ARGUMENT", f"a token for a {event.purpose} is of no tenant")
-    check_name(event.purpose, event.name)
-    if (event.purpose, event.name) == (Role.LISTENER, LOCAL_HOST):
+    name = event.name or event.spare_name
+    check_name(event.purpose, name)
+    if (event.purpose, name) == (Role.LISTENER, LOCAL_HOST):
         raise UsageError(
             "NAME_TAKEN", f"{LOCAL_HOST!r} is the name of the pool's own listener", hint="another"
         )
@@ -48,7 +49,7 @@ def make_token(quotas: Quotas, draft: Draft, event: TokenRequested) -> TokenReco
         event.salt,
         event.purpose,
         event.tenant,
-        event.name,
+        name,
         draft.now + TOKEN_LIFE_S,
     )
     draft.record(TokenMade(token))
