@@ -23,9 +23,11 @@ from typing import IO
 
 from eais import config, files, restarts
 from eais.errors import ConfigError
+from eais.log_files import BoundedLogs, append_only
 from eais.notices import Notices
 
 LOCK_NAME = "supervisor.lock"
+OWN_NAME = "supervisor"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,7 @@ class Supervisor:
     """The shell around `restarts`: starts, signals and reaps child processes, hears what they say.
 
     Args:
-        directory: where logs (`NAME.log`) and the socket are.
+        directory: where logs (`NAME.log`, kept short) and the socket are.
         programs: by name, in the order in which they are started.
 
     Raises:
@@ -123,6 +125,9 @@ class Supervisor:
         graces = {name: program.stop_grace_s for name, program in programs.items()}
         self._state = restarts.new_state(graces, clock(), patience)
         self._notices = Notices(directory)
+        # Its own too, which whoever started it made its output.
+        logs = [directory / f"{name}.log" for name in (*programs, OWN_NAME)]
+        self._logs = BoundedLogs(logs, self._log)
         self._running = True
         self._stop_asked = False
 
@@ -134,6 +139,7 @@ class Supervisor:
             signal.signal(number, self._on_signal)
         self._on_readable(wake_read, lambda: os.read(wake_read, 4096))
         self._on_readable(self._notices.fileno(), self._hear)
+        append_only(self._directory / f"{OWN_NAME}.log")
         self._feed(restarts.Tick())
         while self._running:
             self._wait()
@@ -146,9 +152,10 @@ class Supervisor:
     def _wait(self) -> None:
         if self._notices.lost:
             self._listen_again()
+        self._logs.look(self._clock())
         wake = restarts.next_wake(self._state)
-        wait = None if wake is None else max(0.0, wake - self._clock())
-        for key, _mask in self._selector.select(wait):
+        wake = self._logs.look_at if wake is None else min(wake, self._logs.look_at)
+        for key, _mask in self._selector.select(max(0.0, wake - self._clock())):
             key.data()
         if self._stop_asked:
             self._feed(restarts.StopAsked())

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.stack import eventually
+from eais import restarts
+from eais.log_files import LOG_BYTES, older_log
+from tests.system.stack import WAIT_S, eventually
 
 
 class Pool:
@@ -22,14 +24,14 @@ class Pool:
         self.state.mkdir(mode=0o700)
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self, said: Path, config: str = "") -> None:
-        """Start it, with its words going to `said`."""
+    def start(self, said: Path, config: str = "", mode: str = "ab") -> None:
+        """Start it, with its words going to `said`, opened so."""
         file = self.state.parent / "pool.toml"
         file.write_text(config)
         command = [sys.executable, "-m", "eais_pool.supervisor", "--no-listener"]
         command += ["--state-dir", str(self.state), "--owner-dir", str(self.owner)]
         command += ["--config", str(file)]
-        with said.open("ab") as stderr:
+        with said.open(mode) as stderr:
             self.process = subprocess.Popen(command, stderr=stderr)
 
     def manager(self) -> int | None:
@@ -74,7 +76,9 @@ def test_a_manager_that_stands_still_is_ended_and_started_again(pool: Pool, tmp_
     first = eventually(pool.manager, "it serves")
     (pool.state / "ready.json").unlink()
     os.kill(first, signal.SIGSTOP)
-    assert eventually(pool.manager, "it serves again") != first
+    # Stopped before it said so, it has all the time that a start may take.
+    within_s = restarts.Patience().start_s + WAIT_S
+    assert eventually(pool.manager, "it serves again", within_s) != first
     assert "manager is killed: it doesn't say that it moves" in said.read_text()
 
 
@@ -88,6 +92,27 @@ def test_a_socket_that_was_taken_away_is_made_again(pool: Pool, tmp_path: Path) 
     (pool.state / "ready.json").unlink()
     os.kill(first, signal.SIGSTOP)
     assert eventually(pool.manager, "it serves again") != first
+
+
+def test_logs_that_have_grown_too_long_are_emptied_while_they_are_written_to(pool: Pool) -> None:
+    """Also its own, though it wasn't opened as one to append to."""
+    logs = [pool.state / "manager.log", pool.state / "supervisor.log"]
+    pool.start(logs[1], mode="wb")
+    first = eventually(pool.manager, "it serves")
+    for log in logs:
+        with log.open("ab") as file:
+            file.write(b"a line\n" * (LOG_BYTES // 7 + 1))
+    emptied = [older_log(log) for log in logs]
+    assert eventually(lambda: all(map(Path.exists, emptied)) or None, "they are emptied")
+    (pool.state / "ready.json").unlink()
+    os.kill(first, signal.SIGKILL)
+    assert eventually(pool.manager, "it serves again") != first
+    assert b"manager ended with -9" in logs[1].read_bytes()
+    for log, older in zip(logs, emptied, strict=True):
+        assert LOG_BYTES - 7 < older.stat().st_size < 2 * LOG_BYTES
+        content = log.read_bytes()
+        assert b"\0" not in content
+        assert b"a line" not in content
 
 
 def test_what_its_settings_cannot_be_is_said(tmp_path: Path) -> None:
