@@ -8,7 +8,8 @@
     management = "127.64.16.1:40118"
     state_dir = "/home/ada/.local/state/eais/pools/local"
 
-Beside it, `contexts/<name>/` holds the identities: `frontend.pem`, `operator.pem`. Other
+Beside it, `contexts/<name>/` holds the identities: `frontend.pem`, `operator.pem`, and where
+this machine has joined the pool their enrolments, `frontend-enrolment.pem`, and so on. Other
 tables and comments in the file are the user's and are kept.
 """
 
@@ -24,7 +25,7 @@ from typing import Any
 
 from eais import files
 from eais.errors import ConfigError, IdentityError, UsageError
-from eais.identity import Identity
+from eais.identity import Identity, Role
 from eais.paths import config_dir
 from eais.toml_file import TomlFile
 from eais_client.instances import Address
@@ -128,6 +129,10 @@ class ContextStore:
         """The operator identity of the context called `name`."""
         return self.folder(name) / "operator.pem"
 
+    def identity_file(self, name: str, role: Role) -> Path:
+        """The identity of that role: FRONTEND or OPERATOR."""
+        return self.operator_file(name) if role is Role.OPERATOR else self.frontend_file(name)
+
     def read(self) -> ContextList:
         """All contexts; `ConfigError` CONFIG names the line and column of a fault."""
         found = TomlFile.read(self.file)
@@ -189,6 +194,11 @@ class ContextStore:
 
     def _text(self) -> str:
         return self.file.read_text() if self.file.exists() else ""
+
+
+def enrolment_file(leaf: Path) -> Path:
+    """Where the enrolment of the identity at `leaf` is, if this machine has joined."""
+    return leaf.with_name(f"{leaf.stem}-enrolment.pem")
 
 
 def check_name(name: str) -> str:

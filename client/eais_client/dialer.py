@@ -29,6 +29,7 @@ from eais.rpc.hello import check_version, hello
 from eais.rpc.v1 import common_pb2
 from eais.rpc.verbs import Verb
 from eais.tls import Bundle, LeafFile, check_validity
+from eais_client.context import enrolment_file
 from eais_client.instances import Address
 
 Req = TypeVar("Req", bound=Message)
@@ -44,6 +45,9 @@ REPLACE_AGAIN_S = 1.0
 _NO_GRACE = timedelta(0)
 _NO_IDENTITY_HINT = "`eais pool up` makes one on this machine; EAIS_CONTEXT chooses among contexts"
 _EXPIRED_HINT = "the manager of this machine's pool writes a new one while it runs: `eais pool up`"
+_JOIN_HINT = (
+    "it was away for too long: an operator's token joins it again, `eais join ADDR < token`"
+)
 
 
 def utc_now() -> datetime:
@@ -55,6 +59,7 @@ class Dialer:
     """Makes channels with the identity in one file, reading it again when it changed.
 
     `pool` and `role` are what the identity must be of: no server would say what is wrong.
+    `revive` is called with an identity that has ended, and may put another in its place.
     """
 
     def __init__(
@@ -63,25 +68,35 @@ class Dialer:
         pool: str,
         role: Role = Role.FRONTEND,
         wall: Callable[[], datetime] = utc_now,
+        revive: Callable[[Bundle], None] | None = None,
     ) -> None:
         self._leaf = leaf
         self._pool = pool
         self._role = role
         self._wall = wall
+        self._revive = revive
 
     def bundle(self) -> Bundle:
         """The identity now, found to be usable.
 
         Raises `IdentityError` CERT_MISSING, CERT_EXPIRED, CERT_NOT_YET_VALID,
-        CERT_KEY_MISMATCH, ... as `eais.tls`; CERT_IDENTITY for another pool's or role's.
+        CERT_KEY_MISMATCH, ... as `eais.tls`; CERT_IDENTITY for another pool's or role's;
+        POOL_UNREACHABLE if it has ended and nobody answers who could give the next one.
         """
+        bundle = self._read()
+        if self._revive is not None and self._wall() > bundle.not_after:
+            self._revive(bundle)
+            bundle = self._read()
+        self._check_validity(bundle)
+        return bundle
+
+    def _read(self) -> Bundle:
         try:
             bundle = self._leaf.current()
         except IdentityError as error:
             error.hint = error.hint or _NO_IDENTITY_HINT
             raise
         self._check_name(bundle.identity)
-        self._check_validity(bundle)
         return bundle
 
     def _check_name(self, identity: Identity) -> None:
@@ -95,12 +110,13 @@ class Dialer:
             check_validity(bundle, self._wall(), _NO_GRACE)
         except IdentityError as error:
             if error.reason == "CERT_EXPIRED":
-                error.hint = _EXPIRED_HINT
+                joined = enrolment_file(self._leaf.path).exists()
+                error.hint = _JOIN_HINT if joined else _EXPIRED_HINT
             raise
 
     def dial(self, address: Address) -> grpc.Channel:
         """A new channel of its own; the caller closes it. Raises `IdentityError`."""
-        return _dial(address, self.bundle())
+        return dial_as(address, self.bundle())
 
 
 # The process that made the first channel: gRPC works in none of its forked children.
@@ -123,7 +139,8 @@ def forked() -> UsageError:
     )
 
 
-def _dial(address: Address, bundle: Bundle) -> grpc.Channel:
+def dial_as(address: Address, bundle: Bundle) -> grpc.Channel:
+    """A new channel that shows `bundle`; the caller closes it."""
     check_process()
     if not _dialled_by:
         _dialled_by.append(os.getpid())
@@ -221,7 +238,7 @@ class Peer:
             for line in (self._next, self._held):
                 if line is not None and line.bundle == bundle:
                     return line
-            made = _Line(bundle, _dial(self.address, bundle))
+            made = _Line(bundle, dial_as(self.address, bundle))
             if self._held is None:
                 self._held = made
             else:

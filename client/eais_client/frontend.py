@@ -19,16 +19,16 @@ from eais.deadline import Deadline
 from eais.errors import EaisError
 from eais.instance import InstanceState
 from eais.jitter import JITTER
-from eais.tls import LeafFile
 from eais_client.attachment import Attachment, Tools
 from eais_client.background import CALLBACKS_NAME, Callbacks, ThreadAlarm, spawn_thread
 from eais_client.brain.choose import check_usable, choose, ending
 from eais_client.config import ClientConfig
 from eais_client.context import Context, ContextStore
-from eais_client.dialer import Dialer, check_process, forked
+from eais_client.dialer import check_process, forked
 from eais_client.grpc_wire import GrpcWire
 from eais_client.instances import Instance
-from eais_client.renewal import Keeper, Renewal
+from eais_client.own_identity import frontend_identity
+from eais_client.renewal import Keeper
 from eais_client.wire import Load, Timeout, Turnover, Watch, Wire
 
 T = TypeVar("T")
@@ -211,9 +211,9 @@ def frontend_of(environ: Mapping[str, str]) -> FrontEnd:
     with _lock:
         if key not in _frontends:
             config = ClientConfig.of_environ(environ, store.file)
-            leaf, tools = LeafFile(store.frontend_file(context.name)), real_tools(config)
-            wire = GrpcWire(Dialer(leaf, context.pool), context)
-            keeper = Keeper(Renewal(leaf, wire.renew), tools.alarm, tools.clock)
+            own, tools = frontend_identity(store, context), real_tools(config)
+            wire = GrpcWire(own.dialer, context)
+            keeper = Keeper(own.renewal(wire.renew), tools.alarm, tools.clock)
             _frontends[key] = FrontEnd(wire, config, tools, keeper)
         return _frontends[key]
 

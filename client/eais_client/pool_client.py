@@ -20,19 +20,18 @@ from eais.errors import EaisError
 from eais.identity import Role
 from eais.jitter import JITTER
 from eais.rpc import verbs
-from eais.rpc.v1 import common_pb2, hosts_pb2, pool_pb2
+from eais.rpc.v1 import hosts_pb2, pool_pb2
 from eais.rpc.verbs import Verb
-from eais.tls import LeafFile
 from eais_client import renewal
 from eais_client.context import Context, ContextStore
 from eais_client.dialer import Dialer, Peer
 from eais_client.instances import Instance
+from eais_client.own_identity import OwnIdentity, frontend_identity, operator_identity
 from eais_client.pool_status import CaRoll, CaState, HostUse, NewToken, PoolStatus
 from eais_client.tenants import QuotaChanges, Tenant
 
 Req = TypeVar("Req", bound=Message)
 Rep = TypeVar("Rep", bound=Message)
-RenewVerb = Verb[common_pb2.RenewRequest, common_pb2.RenewReply]
 
 PATIENCE_S = 10.0
 RENEW_TIMEOUT_S = 5.0
@@ -111,9 +110,9 @@ class PoolClient(_ManagerClient):
         cls, store: ContextStore, context: Context, *, patience_s: float = PATIENCE_S
     ) -> PoolClient:
         """A client of the context's pool, as the context's front-end, renewed if it is time."""
-        leaf = LeafFile(store.frontend_file(context.name))
-        peer = pool_peer(Dialer(leaf, context.pool), context)
-        freshen(leaf, peer, verbs.POOL_RENEW)
+        own = frontend_identity(store, context)
+        peer = pool_peer(own.dialer, context)
+        freshen(own, peer)
         return cls(peer, patience_s=patience_s)
 
     def create(self, type: str) -> Instance:
@@ -169,12 +168,9 @@ class OperatorClient(_ManagerClient):
 
         Raises `IdentityError` CERT_MISSING if the context has no operator.
         """
-        leaf = LeafFile(store.operator_file(context.name))
-        dialer = Dialer(leaf, context.pool, Role.OPERATOR)
-        peer = Peer(
-            dialer, context.management_address(), verbs.POOL_ADMIN_GREET, "POOL_UNREACHABLE"
-        )
-        freshen(leaf, peer, verbs.POOL_ADMIN_RENEW)
+        own = operator_identity(store, context)
+        peer = Peer(own.dialer, own.manager, verbs.POOL_ADMIN_GREET, "POOL_UNREACHABLE")
+        freshen(own, peer)
         return cls(peer, patience_s=patience_s)
 
     def status(self) -> PoolStatus:
@@ -242,9 +238,9 @@ class OperatorClient(_ManagerClient):
         return Instance.of_message(reply.instance)
 
 
-def freshen(leaf: LeafFile, peer: Caller, verb: RenewVerb) -> None:
-    """Renew the identity in `leaf` over `peer` if it is time; never raises for it."""
-    renewal.freshen(renewal.Renewal(leaf, lambda ask: peer.call(verb, ask, FRESHEN_TIMEOUT_S)))
+def freshen(own: OwnIdentity, peer: Caller) -> None:
+    """Renew the identity over `peer` if it is time; never raises for it."""
+    renewal.freshen(own.renewal(lambda ask: peer.call(own.verb, ask, FRESHEN_TIMEOUT_S)))
 
 
 def pool_peer(dialer: Dialer, context: Context) -> Peer:

@@ -2,7 +2,9 @@
 
 The identity of a (user, context) is one file that programs and command lines share.
 Whoever finds it past half of its life renews it, one process at a time (a lock beside the
-file); the others go on with the leaf they have and read the file again.
+file); the others go on with the leaf they have and read the file again. Where the machine has
+joined the pool, a leaf that has ended is renewed by its enrolment, and the enrolment itself
+when it is due (`eais_client.enrolment`).
 """
 
 from __future__ import annotations
@@ -14,8 +16,11 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Final
+
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
 from eais import files, tls
 from eais.backoff import Rng
@@ -26,6 +31,7 @@ from eais.tls import Bundle, LeafFile
 from eais_client.background import Alarm
 from eais_client.brain.renewing import LOOK_AT_LEAST_S, Life, Renewing, due, failed, look_in_s
 from eais_client.dialer import utc_now
+from eais_client.enrolment import Enrolment, is_due
 
 log = logging.getLogger(__name__)
 
@@ -43,12 +49,19 @@ def life_of(bundle: Bundle) -> Life:
 
 
 class Renewal:
-    """Renews the identity in one file."""
+    """Renews the identity in one file; `enrolment` is that beside it, if there may be one."""
 
-    def __init__(self, leaf: LeafFile, ask: Ask, wall: Wall = utc_now) -> None:
+    def __init__(
+        self,
+        leaf: LeafFile,
+        ask: Ask,
+        wall: Wall = utc_now,
+        enrolment: Enrolment | None = None,
+    ) -> None:
         self.leaf = leaf
         self.wall = wall
         self._ask = ask
+        self._enrolment = enrolment
         self.renewals = 0
 
     def renew(self, seen: Bundle) -> Bundle | None:
@@ -78,15 +91,82 @@ class Renewal:
         files.remove_leftovers_of(self.leaf.path, self.wall().timestamp() - _SAVED_IN_S)
 
     def _renewed(self, present: Bundle) -> Bundle:
-        key = tls.new_key()
-        reply = self._ask(common_pb2.RenewRequest(csr_pem=tls.make_csr(key)))
-        made = tls.make_bundle(
-            tls.key_to_pem(key), reply.leaf_pem, reply.ca_pem, "the renewed identity"
-        )
-        check_successor(present, made, self.wall())
+        enrolment, now = self._enrolment, self.wall()
+        enrolled = enrolment.of(present, now) if enrolment is not None else None
+        if enrolment is None or enrolled is None:
+            return self._exchange(self._ask, present)
+        made = self._with_enrolment(enrolment, enrolled, present)
+        enrolled = enrolment.of(made, now)
+        if enrolled is not None and is_due(enrolled, made, now):
+            # The new leaf is the first that the pool's new CA has signed: who waits with the
+            # enrolment until the next leaf may find that the old CA is trusted no more.
+            with contextlib.suppress(EaisError):
+                made = self._exchange(partial(enrolment.ask, enrolled), made, enrolled)
+        return made
+
+    def _with_enrolment(self, enrolment: Enrolment, enrolled: Bundle, present: Bundle) -> Bundle:
+        """By the enrolment if that is due or the leaf has ended, else by the leaf."""
+        now = self.wall()
+        ended = now >= present.not_after
+        if ended or is_due(enrolled, present, now):
+            try:
+                return self._exchange(partial(enrolment.ask, enrolled), present, enrolled)
+            except IdentityError:
+                if ended:
+                    raise
+        made = self._exchange(self._ask, present)
+        enrolment.trust(enrolled, made.ca_pem)
+        return made
+
+    def _exchange(self, ask: Ask, present: Bundle, enrolled: Bundle | None = None) -> Bundle:
+        """Ask for the leaf after `present`, and for the enrolment after `enrolled` if it is due.
+
+        Both are found to be right, and are saved: the enrolment first.
+        """
+        keys, now = (tls.new_key(), tls.new_key()), self.wall()
+        request = common_pb2.RenewRequest(csr_pem=tls.make_csr(keys[0]))
+        if enrolled is not None and is_due(enrolled, present, now):
+            request.enrolment_csr_pem = tls.make_csr(keys[1])
+        reply = ask(request)
+        made = _signed(keys[0], reply.leaf_pem, reply.ca_pem)
+        check_successor(present, made, now)
+        if self._enrolment is not None and enrolled is not None:
+            self._keep_enrolment(self._enrolment, enrolled, keys[1], reply)
         tls.save_bundle(self.leaf.path, made)
         self.renewals += 1
         return made
+
+    def _keep_enrolment(
+        self,
+        enrolment: Enrolment,
+        enrolled: Bundle,
+        key: PrivateKeyTypes,
+        reply: common_pb2.RenewReply,
+    ) -> None:
+        if not reply.enrolment_pem:
+            enrolment.trust(enrolled, reply.ca_pem)
+            return
+        made = _signed(key, reply.enrolment_pem, reply.ca_pem)
+        check_successor(enrolled, made, self.wall())
+        enrolment.save(made)
+
+
+def reviver(leaf: LeafFile, enrolment: Enrolment, wall: Wall = utc_now) -> Callable[[Bundle], None]:
+    """What a `Dialer` calls with an identity that has ended: renews it by its enrolment.
+
+    Does nothing if there is none that can be used. Raises `EaisError` as `Renewal.renew`.
+    """
+
+    def revive(seen: Bundle) -> None:
+        enrolled = enrolment.of(seen, wall())
+        if enrolled is not None:
+            Renewal(leaf, partial(enrolment.ask, enrolled), wall, enrolment).renew(seen)
+
+    return revive
+
+
+def _signed(key: PrivateKeyTypes, leaf_pem: bytes, ca_pem: bytes) -> Bundle:
+    return tls.make_bundle(tls.key_to_pem(key), leaf_pem, ca_pem, "the renewed identity")
 
 
 def check_successor(present: Bundle, made: Bundle, now: datetime) -> None:
