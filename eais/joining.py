@@ -13,6 +13,7 @@ import socket
 import ssl
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -94,11 +95,13 @@ def join(
     *,
     software: str = "eais-client",
     timeout_s: float = TIMEOUT_S,
+    check_pool: Callable[[str], None] | None = None,
 ) -> Joined:
     """Join the pool at `address` ("HOST", "HOST:PORT") with the text of a token.
 
     Nothing is written: keep both bundles with `tls.save_bundle`. `purpose` is FRONTEND,
-    LISTENER or OPERATOR, which the token must be for; `software` is said in Hello.
+    LISTENER or OPERATOR, which the token must be for; `software` is said in Hello. `check_pool`
+    is told the pool's name before the token is used, which it isn't if that raises.
 
     Raises:
         ConfigError: CONFIG or PORT, `address` is none.
@@ -115,6 +118,8 @@ def join(
     parsed = JoinToken.parse(token)
     host, port = parse_address(address)
     met = _meet(host, port, parsed.ca_sha256, timeout_s)
+    if check_pool is not None:
+        check_pool(pool_of_ca(met.ca))
     return _sign(met, parsed.secret_text, purpose, software, end - time.monotonic())
 
 
