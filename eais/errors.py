@@ -161,6 +161,7 @@ REASONS: Mapping[str, ReasonSpec] = {
     "SESSION_CLOSED": ReasonSpec(Detached, _PRECONDITION),
     "INSTANCE_FAILED": ReasonSpec(AttachmentLost, _PRECONDITION),
     "STALE_EPOCH": ReasonSpec(AttachmentLost, _PRECONDITION),
+    "FORCE_DETACHED": ReasonSpec(AttachmentLost, _PRECONDITION),
     "QUOTA": ReasonSpec(RemoteError, _EXHAUSTED),
     "NO_DEVICE": ReasonSpec(Unavailable, "UNAVAILABLE", retryable=True),
     "ADDRESSES_EXHAUSTED": ReasonSpec(RemoteError, _EXHAUSTED),

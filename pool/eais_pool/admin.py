@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from eais import __version__
 from eais.identity import Identity, Role
-from eais.instance import InstanceState
+from eais.instance import InstanceState, check_instance_name
 from eais.rpc import verbs
 from eais.rpc.server import Binding, Caller, greet, unary
-from eais.rpc.v1 import hosts_pb2
-from eais_pool.brain.records import DeviceRecord, HostRecord
+from eais.rpc.v1 import hosts_pb2, pool_pb2
+from eais_pool.brain.events import OpRequested
+from eais_pool.brain.records import DeviceRecord, HostRecord, OpVerb
 from eais_pool.brain.state import PoolState
 from eais_pool.pump import Pump
 from eais_pool.renewal import Issuer
 from eais_pool.service import SOFTWARE
 from eais_pool.turnover import Turnover
-from eais_pool.wire import device_message, endpoint_message
+from eais_pool.wire import device_message, endpoint_message, instance_message
+
+# That people are told of at a time.
+_MOST_STUCK = 100
 
 
 class AdminService:
@@ -33,6 +37,9 @@ class AdminService:
             unary(verbs.POOL_ADMIN_STATUS, self.status),
             unary(verbs.POOL_ADMIN_RENEW, self._issuer.renewer(Role.OPERATOR)),
             unary(verbs.POOL_ADMIN_ROLL_CA, self.roll_ca),
+            unary(verbs.POOL_ADMIN_CORDON, self.cordon),
+            unary(verbs.POOL_ADMIN_DRAIN, self.drain),
+            unary(verbs.POOL_ADMIN_FORCE_DETACH, self.force_detach),
         ]
 
     async def status(
@@ -47,7 +54,7 @@ class AdminService:
             software=f"{SOFTWARE}/{__version__}",
             devices=[_device_use(state, host, device) for host in hosts for device in host.devices],
             instances=sum(each.state is not InstanceState.DELETED for each in instances),
-            hosts=[_host_use(self._pool, host) for host in hosts],
+            hosts=[_host_use(self._pool, state, host) for host in hosts],
             ca=self._turnover.state(),
         )
 
@@ -57,6 +64,35 @@ class AdminService:
         """See `PoolAdmin.RollCa`."""
         begun = await self._turnover.begin_roll()
         return hosts_pb2.RollCaReply(ca=self._turnover.state(), begun=begun)
+
+    async def cordon(self, request: hosts_pb2.CordonRequest, caller: Caller) -> hosts_pb2.HostReply:
+        """See `PoolAdmin.Cordon`."""
+        verb = OpVerb.CORDON if request.cordoned else OpVerb.UNCORDON
+        return await self._ask_about_host(verb, request.op_id, request.host, caller)
+
+    async def drain(self, request: hosts_pb2.DrainRequest, caller: Caller) -> hosts_pb2.HostReply:
+        """See `PoolAdmin.Drain`."""
+        return await self._ask_about_host(OpVerb.DRAIN, request.op_id, request.host, caller)
+
+    async def _ask_about_host(
+        self, verb: OpVerb, op_id: str, host: str, caller: Caller
+    ) -> hosts_pb2.HostReply:
+        """The host as it is when that is done; also the answer to a repetition."""
+        await self._pump.request(OpRequested(verb, "", caller.identity.name, op_id, host=host))
+        state = self._pump.state
+        return hosts_pb2.HostReply(host=_host_use(self._pool, state, state.hosts[host]))
+
+    async def force_detach(
+        self, request: hosts_pb2.ForceDetachRequest, caller: Caller
+    ) -> pool_pb2.InstanceReply:
+        """See `PoolAdmin.ForceDetach`."""
+        name = check_instance_name(request.instance)
+        operator = caller.identity.name
+        event = OpRequested(OpVerb.FORCE_DETACH, "", operator, request.op_id, instance=name)
+        answer = await self._pump.request(event)
+        if answer.view is None:
+            raise AssertionError("it is answered with the instance")
+        return pool_pb2.InstanceReply(instance=instance_message(answer.view, self._pool))
 
 
 def _device_use(state: PoolState, host: HostRecord, device: DeviceRecord) -> hosts_pb2.DeviceUse:
@@ -76,14 +112,20 @@ def _device_use(state: PoolState, host: HostRecord, device: DeviceRecord) -> hos
     )
 
 
-def _host_use(pool: str, host: HostRecord) -> hosts_pb2.HostUse:
+def _host_use(pool: str, state: PoolState, host: HostRecord) -> hosts_pb2.HostUse:
     listener = Identity.listener(pool, host.host)
+    leases = state.leases_on(host.host)
+    stuck = [f"{lease.instance}: {lease.stuck.why}" for lease in leases if lease.stuck]
     management = host.management_plane
     return hosts_pb2.HostUse(
         host=host.host,
         reachable=host.reachable,
         isolation=host.isolation,
         isolation_reason=host.isolation_reason,
+        cordoned=host.cordoned,
+        draining=host.draining,
+        instances=len({lease.instance for lease in leases}),
+        stuck=sorted(stuck)[:_MOST_STUCK],
         vnic_driver=host.vnic_driver,
         user_plane=endpoint_message(host.user_plane, listener),
         management_plane=endpoint_message(management, listener) if management else None,

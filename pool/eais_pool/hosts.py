@@ -16,13 +16,12 @@ from eais.rpc import verbs
 from eais.rpc.hello import check_version, hello_reply
 from eais.rpc.server import Binding, Caller, greet, stream, unary
 from eais.rpc.v1 import hosts_pb2
-from eais_pool.brain.actions import Grant, Revoke
 from eais_pool.brain.events import Event, HostJoined, HostLost
 from eais_pool.brain.records import LeaseKey, LeasePhase
 from eais_pool.pump import Pump
 from eais_pool.renewal import Issuer
 from eais_pool.service import FIRST_MESSAGE_S, SOFTWARE
-from eais_pool.wire import command_message, joined, reported
+from eais_pool.wire import joined, reported
 
 log = logging.getLogger(__name__)
 
@@ -92,11 +91,11 @@ class Links:
         """Whether it is its host's link."""
         return self._links.get(link.host) is link
 
-    def send(self, host: str, command: Grant | Revoke) -> None:
+    def send(self, host: str, command: hosts_pb2.HostCommand) -> None:
         """Queue a command for a host; dropped without a link."""
         link = self._links.get(host)
         if link is not None:
-            link.send(command_message(command))
+            link.send(command)
 
     def close(self) -> None:
         """End all links, of which nobody is to hear that they did."""

@@ -20,8 +20,11 @@ from eais_pool.brain.actions import (
     Action,
     Grant,
     Journal,
+    News,
+    Notice,
     Publish,
     Refuse,
+    Reopen,
     Reply,
     Revoke,
     Send,
@@ -37,7 +40,7 @@ from eais_pool.brain.events import (
 )
 from eais_pool.brain.facts import Fact
 from eais_pool.brain.reactor import Reactor
-from eais_pool.brain.records import Answer, InstanceView
+from eais_pool.brain.records import Answer
 from eais_pool.brain.state import OpKey, PoolState
 from eais_pool.failpoints import Reach, name_of, nowhere
 from eais_pool.store import Store
@@ -56,8 +59,8 @@ class Mouth(Protocol):
         """Queue a command for a host's link; without a link it is dropped."""
         ...
 
-    def publish(self, tenant: str, frontend: str, view: InstanceView) -> None:
-        """Queue an instance for its front-end's watchers."""
+    def publish(self, news: News) -> None:
+        """Queue something for a front-end's watchers."""
         ...
 
 
@@ -271,8 +274,8 @@ class Pump:
                     _set_error(item.done, failure.error())
                 case Send(host, command):
                     self._mouth.send(host, command)
-                case Publish(tenant, frontend, view):
-                    self._mouth.publish(tenant, frontend, view)
+                case Publish() | Notice() | Reopen():
+                    self._mouth.publish(action)
                 case Journal():
                     pass
         if not isinstance(item.event, OpRequested):

@@ -16,6 +16,7 @@ from eais.rpc import verbs
 from eais.rpc.hello import check_version, hello_reply
 from eais.rpc.server import Binding, Caller, greet, stream, unary
 from eais.rpc.v1 import pool_pb2
+from eais_pool.brain.actions import Publish
 from eais_pool.brain.events import OpRequested
 from eais_pool.brain.host_verbs import not_found
 from eais_pool.brain.records import InstanceRecord, InstanceView, OpVerb
@@ -23,7 +24,7 @@ from eais_pool.brain.views import view_of
 from eais_pool.pump import Pump
 from eais_pool.renewal import Issuer
 from eais_pool.watchers import FrontEnd, Watcher, Watchers
-from eais_pool.wire import instance_message
+from eais_pool.wire import instance_message, news_message
 
 SOFTWARE = "eais-manager"
 FIRST_MESSAGE_S = 10.0
@@ -131,11 +132,11 @@ class PoolService:
         watcher = self._watchers.add(frontend)
         for view in self._views(frontend[0]):
             if view.frontend == frontend[1]:
-                watcher.tell(view)
+                watcher.tell(Publish(*frontend, view))
         reading = asyncio.create_task(_read(requests, watcher))
         try:
-            async for view in watcher.views():
-                yield pool_pb2.WatchDown(instance=instance_message(view, self._pool))
+            async for news in watcher.news():
+                yield news_message(news, self._pool)
         finally:
             self._watchers.remove(frontend, watcher)
             reading.cancel()

@@ -9,7 +9,7 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -28,12 +28,12 @@ from eais.rpc.server import Binding, generic_handlers
 from eais_pool.addresses import MANAGER_OFFSET, claim
 from eais_pool.admin import AdminService
 from eais_pool.authority import Authority
-from eais_pool.brain.actions import Grant, Revoke
+from eais_pool.brain.actions import Grant, News, Revoke
 from eais_pool.brain.address_plan import AddressPlan
 from eais_pool.brain.events import ManagerStarted, Tick
 from eais_pool.brain.quotas import Quotas
 from eais_pool.brain.reactor import Reactor
-from eais_pool.brain.records import Endpoint, InstanceView
+from eais_pool.brain.records import Endpoint, HostRecord
 from eais_pool.config import ManagerConfig
 from eais_pool.failpoints import Reach, nowhere
 from eais_pool.hosts import HostsService, Links
@@ -45,9 +45,10 @@ from eais_pool.pump import Pump
 from eais_pool.renewal import Issuer
 from eais_pool.service import PoolService
 from eais_pool.store import Store
+from eais_pool.tickets import Tickets
 from eais_pool.turnover import Turnover
 from eais_pool.watchers import Watchers
-from eais_pool.wire import endpoint_message
+from eais_pool.wire import command_message, endpoint_message
 
 log = logging.getLogger(__name__)
 
@@ -89,12 +90,14 @@ class World:
 class _Mouth:
     links: Links
     watchers: Watchers
+    tickets: Tickets
 
     def send(self, host: str, command: Grant | Revoke) -> None:
-        self.links.send(host, command)
+        sources = self.tickets.sources(command, host) if isinstance(command, Grant) else ()
+        self.links.send(host, command_message(command, sources))
 
-    def publish(self, tenant: str, frontend: str, view: InstanceView) -> None:
-        self.watchers.publish(tenant, frontend, view)
+    def publish(self, news: News) -> None:
+        self.watchers.publish(news)
 
 
 class Manager:
@@ -236,7 +239,7 @@ class Manager:
         pump = Pump(
             reactor,
             store,
-            _Mouth(self._links, self._watchers),
+            _Mouth(self._links, self._watchers, self._tickets),
             clock=self._world.clock,
             boot_id=self._world.boot_id,
             reach=self._reach,
@@ -244,6 +247,13 @@ class Manager:
         self._held.callback(pump.close)
         self._opened = True
         return pump
+
+    @property
+    def _tickets(self) -> Tickets:
+        def hosts() -> Mapping[str, HostRecord]:
+            return self.pump.state.hosts
+
+        return Tickets(self.place.pool, self._own_leaf.current, self._world.wall, hosts)
 
     @property
     def _issuer(self) -> Issuer:

@@ -1,6 +1,6 @@
 """Who watches which front-end's instances, and what they haven't been told yet.
 
-A watcher that reads slowly holds at most one message an instance: the newest.
+A watcher that reads slowly holds at most one message of a kind an instance: the newest.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncIterator
 
-from eais_pool.brain.records import InstanceView
+from eais_pool.brain.actions import News, Publish
 
 FrontEnd = tuple[str, str]
 
@@ -18,13 +18,14 @@ class Watcher:
     """One Watch stream's news."""
 
     def __init__(self) -> None:
-        self._news: OrderedDict[str, InstanceView] = OrderedDict()
+        self._news: OrderedDict[tuple[type[News], str], News] = OrderedDict()
         self._something = asyncio.Event()
         self._closed = False
 
-    def tell(self, view: InstanceView) -> None:
-        """Have `view` told, in the place of an older one of the same instance."""
-        self._news[view.id] = view
+    def tell(self, news: News) -> None:
+        """Have `news` told, in the place of older ones of that kind of the same instance."""
+        instance = news.view.id if isinstance(news, Publish) else news.instance
+        self._news[type(news), instance] = news
         self._something.set()
 
     def close(self) -> None:
@@ -32,7 +33,7 @@ class Watcher:
         self._closed = True
         self._something.set()
 
-    async def views(self) -> AsyncIterator[InstanceView]:
+    async def news(self) -> AsyncIterator[News]:
         """The news, as they come; ends when closed."""
         while True:
             await self._something.wait()
@@ -62,10 +63,10 @@ class Watchers:
         if not watching:
             self._by_frontend.pop(frontend, None)
 
-    def publish(self, tenant: str, frontend: str, view: InstanceView) -> None:
-        """Tell `view` to all who watch that front-end."""
-        for watcher in self._by_frontend.get((tenant, frontend), ()):
-            watcher.tell(view)
+    def publish(self, news: News) -> None:
+        """Tell `news` to all who watch its front-end."""
+        for watcher in self._by_frontend.get((news.tenant, news.frontend), ()):
+            watcher.tell(news)
 
     def close(self) -> None:
         """End all streams."""

@@ -16,13 +16,14 @@ from eais.device_type import DeviceKind
 from eais.errors import UsageError
 from eais.identity import Identity
 from eais.rpc.status import clip, error_of_message
-from eais.rpc.v1 import common_pb2, hosts_pb2, pool_pb2
+from eais.rpc.v1 import common_pb2, hosts_pb2, listener_pb2, pool_pb2
 from eais_pool.brain import vnics
-from eais_pool.brain.actions import Grant, Revoke
+from eais_pool.brain.actions import Grant, News, Notice, Publish, Reopen, Revoke
 from eais_pool.brain.events import (
     Event,
     GrantAccepted,
     GrantFailed,
+    GrantGoesOn,
     HostJoined,
     Released,
     SessionsChanged,
@@ -106,8 +107,10 @@ def endpoint_message(endpoint: Endpoint, identity: Identity) -> common_pb2.Endpo
     )
 
 
-def command_message(command: Grant | Revoke) -> hosts_pb2.HostCommand:
-    """A command as a link carries it."""
+def command_message(
+    command: Grant | Revoke, sources: Iterable[hosts_pb2.ModelSource] = ()
+) -> hosts_pb2.HostCommand:
+    """A command as a link carries it; `sources` of a grant's sessions."""
     if isinstance(command, Revoke):
         revoke = hosts_pb2.Revoke(
             instance=command.instance,
@@ -128,8 +131,29 @@ def command_message(command: Grant | Revoke) -> hosts_pb2.HostCommand:
         vnic_driver=command.vnic_driver,
         run_timeout_s=command.run_timeout_s,
         tolerance=command.tolerance,
+        specs=specs_of(command.sessions),
+        sources=sources,
     )
     return hosts_pb2.HostCommand(grant=grant)
+
+
+def specs_of(sessions: Iterable[str]) -> list[listener_pb2.SessionSpec]:
+    """Session specs as they are kept in records, as messages."""
+    return [listener_pb2.SessionSpec.FromString(base64.b64decode(text)) for text in sessions]
+
+
+def news_message(news: News, pool: str) -> pool_pb2.WatchDown:
+    """What a Watch carries down."""
+    match news:
+        case Publish(_, _, view):
+            return pool_pb2.WatchDown(instance=instance_message(view, pool))
+        case Notice(_, _, instance, reason, message):
+            notice = pool_pb2.Notice(instance=instance, reason=reason, message=message)
+            return pool_pb2.WatchDown(notice=notice)
+        case Reopen(_, _, instance, epoch, host, listener):
+            endpoint = endpoint_message(listener, Identity.listener(pool, host))
+            reopen = pool_pb2.Reopen(instance=instance, epoch=epoch, listener=endpoint)
+            return pool_pb2.WatchDown(reopen=reopen)
 
 
 def device_message(device: DeviceRecord) -> hosts_pb2.Device:
@@ -185,6 +209,9 @@ def reported(host: str, report: hosts_pb2.HostReport) -> Event:
             failed = report.grant_failed
             failure = Failure.of(error_of_message(failed.error))
             return GrantFailed(host, _instance(failed.instance), _epoch(failed.epoch), failure)
+        case "grant_goes_on":
+            going = report.grant_goes_on
+            return GrantGoesOn(host, _instance(going.instance), _epoch(going.epoch))
         case "released":
             gone = report.released
             return Released(host, _instance(gone.instance), _epoch(gone.epoch))
@@ -227,6 +254,7 @@ def _held(lease: hosts_pb2.Granted) -> HeldLease:
         address=_text(lease.address),
         shares=tuple(picks),
         workers=tuple(_worker(worker) for worker in lease.workers),
+        missing=lease.specs_missing,
     )
 
 

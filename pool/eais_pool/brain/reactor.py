@@ -42,8 +42,8 @@ from eais_pool.brain.grants import (
     roll_back,
     wind_up,
 )
-from eais_pool.brain.moves import Moves
 from eais_pool.brain.host_verbs import OPERATOR_VERBS
+from eais_pool.brain.moves import Moves
 from eais_pool.brain.reconcile import on_host_joined
 from eais_pool.brain.records import Failure, InstanceRecord, LeasePhase, LeaseRecord
 from eais_pool.brain.settings import Settings

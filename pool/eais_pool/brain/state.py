@@ -15,7 +15,7 @@ from eais.instance import INSTANCE_TABLE, InstanceEvent, InstanceState
 from eais.share import ShareEvent
 from eais_pool.brain import facts, lease_moves
 from eais_pool.brain.facts import Fact
-from eais_pool.brain.membership import MembershipFact, Members
+from eais_pool.brain.membership import Members, MembershipFact
 from eais_pool.brain.records import (
     HostRecord,
     InstanceRecord,
