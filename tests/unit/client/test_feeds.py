@@ -63,7 +63,7 @@ NO_NUMBERS: list[Any] = [
     [[1, 2], [3]],
     (1, 2),
     range(3),
-    iter([1]),
+    iter([1, 2]),  # one for each
     {},
     True,
     1,
