@@ -1,19 +1,34 @@
-"""Why a port can't be had: what the kernel says when it is tried once more."""
+"""Why a port or an address can't be had: what the kernel says when it is tried once more."""
 
 from __future__ import annotations
 
+import errno
 import socket
 
 from eais.errors import ConfigError
 
 
 def cannot_bind(key: str, address: str, port: int) -> ConfigError:
-    """PORT, with the kernel's reason if it still has one; `port` 0: none at all was to be had."""
+    """PORT, with the kernel's reason if it still has one; `port` 0: none at all was to be had.
+
+    ADDRESS if it isn't the port's fault: the address isn't this machine's.
+    """
+    fault = _fault(address, port)
+    if fault is not None and fault.errno == errno.EADDRNOTAVAIL:
+        return not_ours(address)
+    why = f": {fault.strerror or fault}" if fault else ""
     text = f"{key} = {port}: can't be bound at" if port else f"{key}: no port can be had at"
-    return ConfigError("PORT", f"{text} {address}{_why(address, port)}")
+    return ConfigError("PORT", f"{text} {address}{why}")
 
 
-def _why(address: str, port: int) -> str:
+def not_ours(address: str) -> ConfigError:
+    """ADDRESS: nothing can be bound to `address` here."""
+    return ConfigError(
+        "ADDRESS", f"{address} isn't an address of this machine", hint="`ip address` lists those"
+    )
+
+
+def _fault(address: str, port: int) -> OSError | None:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         # As servers do it: a port whose last connections are still fading is free.
@@ -22,5 +37,5 @@ def _why(address: str, port: int) -> str:
             probe.bind((address, port))
             probe.listen()
         except OSError as error:
-            return f": {error.strerror}" if error.strerror else f": {error}"
-    return ""
+            return error
+    return None

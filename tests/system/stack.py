@@ -153,6 +153,74 @@ class Stack:
         return "\n".join(ends)
 
 
+class Host:
+    """A further back-end of a pool on this machine, at an address of its own (127.0.0.N).
+
+    Attributes:
+        name: as its certificate says.
+        directory: the listener's own.
+    """
+
+    def __init__(self, stack: Stack, directory: Path, name: str, address: str) -> None:
+        self.name = name
+        self.directory = directory
+        self._stack = stack
+        self._address = address
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def process(self) -> subprocess.Popen[bytes]:
+        """Its listener."""
+        assert self._process is not None, f"{self.name} isn't started"
+        return self._process
+
+    def start(self) -> None:
+        """Start its listener, or start it again, and wait until the pool can reach it."""
+        config = self.directory.parent / f"{self.name}.toml"
+        config.write_text("[listener]\ncpu_cores = 2\n")
+        command = [sys.executable, "-m", "eais_server.listener", "--bind", self._address]
+        command += ["--state-dir", str(self.directory), "--config", str(config)]
+        command += ["--pool-file", str(self.directory / "pool.json")]
+        with (self._stack.state / f"{self.name}.log").open("ab") as log:
+            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=log)
+        self.await_reachable()
+
+    def join(self) -> None:
+        """Give it an identity, and tell it where the manager is."""
+        identity = Identity.listener(self._stack.pool, self.name)
+        tls.save_bundle(self.directory / "identity.pem", self._stack.bundle(identity))
+        ready = (self._stack.state / "ready.json").read_bytes()
+        (self.directory / "pool.json").write_bytes(ready)
+
+    def reachable(self) -> bool:
+        """Whether the pool can reach it now."""
+        return any(use.host == self.name and use.reachable for use in self._stack.status().hosts)
+
+    def await_reachable(self) -> None:
+        """Wait until the pool can reach it."""
+        eventually(lambda: self.reachable() or None, f"{self.name} is reachable")
+
+    def stop(self) -> None:
+        """End its listener as an operator does; its leases stay on its disk."""
+        self.process.terminate()
+        self.process.wait(20)
+
+
+@contextlib.contextmanager
+def further_host(stack: Stack, root: Path, name: str, address: str) -> Iterator[Host]:
+    """A listener of `stack`'s pool below `root`, of two cores, until the block ends.
+
+    `address`: 127.0.0.N, other for each.
+    """
+    host = Host(stack, root / name, name, address)
+    host.join()
+    try:
+        host.start()
+        yield host
+    finally:
+        host.stop()
+
+
 @contextlib.contextmanager
 def embedded_pool(
     root: Path,

@@ -59,7 +59,8 @@ from eais_server.listener.workers import Workers
 from eais_server.store import ModelStore
 from eais_server.supervision import State
 from eais_server.supervision import events as on
-from eais_server.vnic import LoopbackDriver, VnicCounters
+from eais_server.vnic import HostDriver, LoopbackDriver, VnicCounters, VnicDriver
+from eais_server.vnic.loopback import in_range
 
 log = logging.getLogger(__name__)
 
@@ -177,6 +178,11 @@ class Listener:
             ),
             isolation=self._world.level,
             isolation_reason=_why_not_more(probe, self._world.level),
+            vnic_driver=LoopbackDriver.name if in_range(place.address) else HostDriver.name,
+            vnic_address="" if in_range(place.address) else place.address,
+            management_plane=common_pb2.Endpoint(
+                address=place.address, port=place.management_port, server_name=name
+            ),
         )
 
 
@@ -208,12 +214,19 @@ def _host(world: Surroundings, bundle: tls.Bundle) -> Host:
             clock=world.clock,
         ),
         inventory=world.inventory,
-        vnics={LoopbackDriver.name: LoopbackDriver(lambda name: _bytes(meter, name))},
+        vnics=_vnics(world.address, meter),
         admission=Admission(world.level),
         book=SessionBook(config.session_idle_s),
         meter=meter,
         state=State(config.limits),
     )
+
+
+def _vnics(address: str, meter: UsageMeter) -> dict[str, VnicDriver]:
+    """The drivers of this host, of which new leases get one: older ones may have the other."""
+    loopback = LoopbackDriver(lambda name: _bytes(meter, name))
+    host = HostDriver(address, lambda name: _bytes(meter, name))
+    return {loopback.name: loopback, host.name: host}
 
 
 def _why_not_more(probe: IsolationProbe, level: int) -> str:

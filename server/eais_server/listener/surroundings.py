@@ -17,18 +17,19 @@ from typing import Final
 
 from eais import config, files
 from eais.errors import EaisError, make_error
+from eais.toml_file import TomlFile
 from eais_server.isolation import IsolationProbe, probe_level
 from eais_server.listener.config import ListenerConfig
 from eais_server.listener.inventory import Inventory, find_drivers
 from eais_server.listener.manager_place import ManagerPlace
 from eais_server.listener.place import load_place
 from eais_server.process import ExecSpawner, Spawner, clean_up
+from eais_server.vnic.loopback import in_range
 
 log = logging.getLogger(__name__)
 
 _LOOK_AGAIN_S: Final = 0.05
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
-_LOOPBACK_PLAN: Final = ipaddress.ip_network("127.64.0.0/10")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,12 +109,13 @@ def surroundings(given: argparse.Namespace, environ: Mapping[str, str]) -> Surro
         EaisError: CONFIG, ISOLATION_UNAVAILABLE, STATE_DIR.
     """
     directory: Path = given.state_dir.absolute()
+    file = config.read_pool_file(given.config)
     settings = config.load(
         ListenerConfig,
         table="listener",
         flags={"bind": given.bind},
         environ=environ,
-        file=config.read_pool_file(given.config),
+        file=file,
     )
     _await_file(directory / "identity.pem")
     probe = probe_level()
@@ -122,7 +124,7 @@ def surroundings(given: argparse.Namespace, environ: Mapping[str, str]) -> Surro
     return Surroundings(
         directory=directory,
         pool_file=given.pool_file.absolute(),
-        address=settings.bind or _address(directory, given.pool_file),
+        address=settings.bind or _address(directory, given.pool_file.absolute(), file),
         config=settings,
         inventory=Inventory(find_drivers(settings.cpu_cores)),
         spawner=ExecSpawner(
@@ -162,10 +164,21 @@ def _await_file(path: Path) -> None:
         time.sleep(_LOOK_AGAIN_S)
 
 
-def _address(directory: Path, pool_file: Path) -> str:
-    """Where to serve when nobody said: where it was before, else beside the manager."""
+def _address(directory: Path, pool_file: Path, file: TomlFile | None) -> str:
+    """Where to serve when nobody said: where it was before; beside a manager of this machine.
+
+    Raises:
+        ConfigError: ADDRESS, on a host of its own it has never been anywhere.
+    """
     kept = load_place(directory / "place.json", "").address
-    return kept or beside(_await_manager(pool_file))
+    if pool_file.parent == directory:
+        if not kept:
+            raise make_error("ADDRESS", "say an address of this machine to --bind")
+        return kept
+    bound = file.table("manager").get("bind") if file else None
+    if isinstance(bound, str) and bound:
+        return bound
+    return kept if in_range(kept) else beside(_await_manager(pool_file))
 
 
 def _await_manager(pool_file: Path) -> str:
@@ -179,12 +192,7 @@ def _await_manager(pool_file: Path) -> str:
 
 
 def beside(manager: str) -> str:
-    """The address after the manager's, in an embedded pool's loopback plan.
-
-    Raises:
-        ConfigError: CONFIG, the manager isn't in one: `bind` must be said.
+    """The address after that of this machine's manager, or the same if it isn't a loopback plan's:
+    it was bound to an address that others come to, and so is its listener.
     """
-    address = ipaddress.ip_address(manager)
-    if address not in _LOOPBACK_PLAN:
-        raise make_error("CONFIG", f"the manager is at {manager}: say the address to --bind")
-    return str(address + 1)
+    return str(ipaddress.ip_address(manager) + 1) if in_range(manager) else manager
