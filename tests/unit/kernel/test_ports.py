@@ -48,5 +48,6 @@ def test_why_a_port_cannot_be_had() -> None:
 
 
 def test_an_address_of_another_machine_is_said() -> None:
-    found = cannot_bind("user_port", "192.0.2.1", 0).message
-    assert found == "user_port: no port can be had at 192.0.2.1: Cannot assign requested address"
+    found = cannot_bind("user_port", "192.0.2.1", 0)
+    assert found.reason == "ADDRESS"
+    assert found.message == "192.0.2.1 isn't an address of this machine"
