@@ -169,8 +169,8 @@ def _utf8(item: object) -> bytes:
     try:
         # As onnxruntime does with what is no string.
         return str(item).encode()
-    except UnicodeEncodeError:
-        raise InputRejected("INPUT_REJECTED", "a string has no UTF-8") from None
+    except UnicodeEncodeError as error:
+        raise InputRejected("INPUT_REJECTED", str(error)) from None
 
 
 def checked_size(tensor: value_pb2.Tensor) -> tuple[tuple[int, ...], int]:

@@ -14,6 +14,7 @@ from typing import Any, Final
 import numpy as np
 
 from eais.value import Array, Value
+from eais_client.maps import check_maps, map_of
 from eais_client.ort_errors import builtin_error
 from eais_client.signature import NodeArg
 
@@ -29,6 +30,7 @@ _DTYPES: Final[Mapping[str, Any]] = {
 # What onnxruntime takes from numpy; long double, complex, dates and records it doesn't.
 _TAKEN_KINDS = frozenset("biufOUSV")
 _TAKEN_SIZES = frozenset({2, 4, 8})
+_NOTHING: Final = object()
 _TENSOR = re.compile(r"(?:optional\()?tensor\((\w+)\)\)?")
 
 
@@ -67,24 +69,32 @@ def convert(name: str, value: object, declared: NodeArg | None) -> Value:
     if isinstance(value, list):
         return _of_list(name, value, declared)
     if isinstance(value, dict):
-        if not value:
-            raise _rejected("Size of dictionary is empty, unable to run the prediction.")
-        return value
+        return map_of(name, value)
     if _is_ort_value(value):
         return _array(value.numpy())  # type: ignore[attr-defined]
-    if _can_be_walked(value):
+    return _walked(name, value, declared)
+
+
+def _walked(name: str, value: Any, declared: NodeArg | None) -> Value:
+    """What is neither array nor list: onnxruntime takes it only if dicts are in it."""
+    try:
+        items = iter(value)
+    except (TypeError, NotImplementedError):
+        raise _rejected(f"Unable to handle object of type {type(value)}") from None
+    first = next(items, _NOTHING)
+    if first is _NOTHING:
+        raise _rejected(f"Input '{name}' must not be empty.")
+    if isinstance(first, np.ndarray):
+        kind = type(first)
+        raise _rejected(f"Iterable of {kind} should be given as array for input '{name}'.")
+    if not isinstance(first, dict):
         raise _rejected(
             f"Input must be a list of dictionaries or a single numpy array for input '{name}'."
         )
-    raise _rejected(f"Unable to handle object of type {type(value)}")
-
-
-def _can_be_walked(value: Any) -> bool:
-    try:
-        iter(value)
-    except (TypeError, NotImplementedError):
-        return False
-    return True
+    maps = [map_of(name, item) for item in (first, *items)]
+    if declared is not None:
+        check_maps(maps, declared)
+    return maps
 
 
 def _of_list(name: str, value: list[Any], declared: NodeArg | None) -> Value:

@@ -20,7 +20,7 @@ from eais_client.feeds import check_names, check_outputs, convert
 from eais_client.frontend import FrontEnd, frontend_of
 from eais_client.model_source import ModelSource, read_model
 from eais_client.opening import Model
-from eais_client.ort_errors import ort_error, worded
+from eais_client.ort_errors import builtin_error, ort_error, worded
 from eais_client.pending import PendingCall
 from eais_client.session_options import (
     RunOptions,
@@ -163,7 +163,7 @@ class RemoteSession:
         return [
             value_pb2.NamedValue(
                 name=name,
-                value=encode_value(convert(name, value, declared.get(name)), deferred),
+                value=_encoded(convert(name, value, declared.get(name)), deferred),
             )
             for name, value in input_feed.items()
         ]
@@ -216,6 +216,13 @@ def _spec(source: ModelSource, options: SessionOptions, choice: Choice) -> liste
         providers=choice.providers,
         from_path=source.path is not None,
     )
+
+
+def _encoded(value: Value, deferred: Deferred) -> value_pb2.Value:
+    try:
+        return encode_value(value, deferred)
+    except InputRejected as error:  # a string without UTF-8: Python's UnicodeEncodeError is one
+        raise builtin_error(error.reason, ValueError, error.message) from None
 
 
 def _terminated() -> EaisError:

@@ -1,7 +1,8 @@
 """What every session must do that stands in for onnxruntime's: `check_session(maker)`.
 
 The checks run alike over `onnxruntime.InferenceSession`, the oracle, and over
-`eais.InferenceSession`. They take their models from the wheels of onnxruntime and onnx.
+`eais.InferenceSession`. They take their models from the wheels of onnxruntime and onnx,
+and make small ones with the latter.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from eais_client.testing.conformance_values import assert_same, check_values
 
 Maker = Callable[..., Any]
 #: (exception class's name, its text)
@@ -36,6 +39,7 @@ def check_session(maker: Maker, *, light: tuple[str, ...] = ("light_squeezenet",
     check_bad_models(maker)
     check_async(maker)
     check_threads(maker)
+    check_values(maker, oracle)
 
 
 def own_models() -> dict[str, Path]:
@@ -173,26 +177,6 @@ def mistake(make: Callable[[], Any]) -> Mistake:
     except Exception as error:  # noqa: BLE001 - which class it is, is the question
         return type(error).__name__, str(error)
     return "", ""
-
-
-def assert_same(left: Any, right: Any) -> None:
-    """Equal in type, dtype, shape and every bit."""
-    if isinstance(right, np.ndarray):
-        assert isinstance(left, np.ndarray)
-        assert (left.dtype, left.shape) == (right.dtype, right.shape)
-        same = (
-            np.array_equal(left, right)
-            if right.dtype == object
-            else left.tobytes() == right.tobytes()
-        )
-        assert same, f"{left} is not {right}"
-    elif isinstance(right, list | tuple):
-        assert len(left) == len(right)
-        for a, b in zip(left, right, strict=True):
-            assert_same(a, b)
-    else:
-        assert type(left) is type(right)
-        assert left == right
 
 
 _ONES = np.ones((3, 2), np.float32)
