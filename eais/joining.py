@@ -26,12 +26,11 @@ from eais import tls
 from eais.errors import ConfigError, EaisError, IdentityError, Unavailable, make_error
 from eais.identity import JOINING, Identity, Role, pool_of_ca
 from eais.join_token import JoinToken
-from eais.ports import PORT_LIMIT
+from eais.ports import ENROLMENT_PORT, PORT_LIMIT
 
 if TYPE_CHECKING:
     from eais.rpc.v1 import common_pb2, enrolment_pb2
 
-ENROLMENT_PORT: Final = 7443
 TIMEOUT_S: Final = 30.0
 UNREACHABLE: Final = "POOL_UNREACHABLE"
 

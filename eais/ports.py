@@ -8,6 +8,8 @@ from typing import Final
 from eais.errors import ConfigError
 
 PORT_LIMIT: Final = 1 << 16
+ENROLMENT_PORT: Final = 7443
+"""Where machines join a pool, unless another port is set."""
 
 
 def check_ports(**ports: int) -> None:

@@ -186,6 +186,11 @@ def issuer_pem(bundle: Bundle) -> bytes:
     return issuer.public_bytes(serialization.Encoding.PEM)
 
 
+def certificate_sha256(pem: bytes) -> bytes:
+    """SHA-256 of the DER of the first certificate in `pem`."""
+    return load_certificates(pem)[0].fingerprint(hashes.SHA256())
+
+
 def _issued(authority: x509.Certificate, leaf: x509.Certificate) -> bool:
     try:
         leaf.verify_directly_issued_by(authority)

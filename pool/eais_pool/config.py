@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import ipaddress
 from dataclasses import dataclass
 from datetime import timedelta
 
-from eais.ports import check_ports
+from eais.ports import ENROLMENT_PORT, check_ports
 from eais_pool.brain.address_plan import AddressPlan
 from eais_pool.brain.quotas import Quotas
 from eais_pool.brain.settings import Settings
@@ -26,7 +27,10 @@ class ManagerConfig:
     """All that can be set of a manager; ValueError names what can't be.
 
     Attributes:
-        user_port, management_port: of that plane; 0: the kernel chooses one, which is kept.
+        bind: the address that the planes are at; "": one of the pool's own on the loopback
+            device, which this machine alone reaches.
+        user_port, management_port, enrolment_port: of that plane; 0: the kernel chooses one,
+            which is kept.
         grant_timeout_s: a grant that its host hasn't confirmed by then is given up.
         revoke_grace_s: what a worker gets to finish its calls when its lease ends.
         run_timeout_s: the longest that one call may run.
@@ -37,8 +41,10 @@ class ManagerConfig:
         journal_rows: how many facts are kept before they become a snapshot.
     """
 
+    bind: str = ""
     user_port: int = 0
     management_port: int = 0
+    enrolment_port: int = ENROLMENT_PORT
     grant_timeout_s: float = 30.0
     revoke_grace_s: float = 5.0
     run_timeout_s: int = 600
@@ -48,7 +54,12 @@ class ManagerConfig:
     journal_rows: int = 20_000
 
     def __post_init__(self) -> None:
-        check_ports(user_port=self.user_port, management_port=self.management_port)
+        _check_address(self.bind)
+        check_ports(
+            user_port=self.user_port,
+            management_port=self.management_port,
+            enrolment_port=self.enrolment_port,
+        )
         for name in ("grant_timeout_s", "run_timeout_s", "tick_s", "journal_rows"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} = {getattr(self, name)}: must be above 0")
@@ -81,4 +92,20 @@ class ManagerConfig:
             run_timeout_s=self.run_timeout_s,
             answer_kept_s=self.answers_kept_h * 3600,
             quotas=quotas,
+        )
+
+
+def _check_address(bind: str) -> None:
+    """ValueError unless others can be told to come to `bind`."""
+    if not bind:
+        return
+    try:
+        address = ipaddress.IPv4Address(bind)
+    except ValueError:
+        text = f"bind = {bind[:80]!r}: must be an IPv4 address of this machine, such as 10.1.2.3"
+        raise ValueError(text) from None
+    if address.is_unspecified or address.is_multicast or bind == "255.255.255.255":
+        raise ValueError(
+            f"bind = {bind}: nobody can be told to come there; name the one address of this"
+            " machine that front-ends and hosts reach it by"
         )

@@ -60,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--state-dir", type=Path, required=True, help="the pool's state")
     parser.add_argument("--owner-dir", type=Path, help="where the owner's identities are kept")
     parser.add_argument("--config", type=Path, help="a TOML file with a [manager] table")
+    parser.add_argument("--bind", metavar="ADDRESS", help="the address of all planes")
     parser.add_argument("--parent-pid", type=int, help="end when this process does")
     parser.add_argument("--test-failpoints", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--test-leaf-life-s", type=float, help=argparse.SUPPRESS)
@@ -97,7 +98,9 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 def _run(given: argparse.Namespace) -> int:
     file = config.read_pool_file(given.config)
-    settings = config.load(ManagerConfig, table="manager", flags={}, environ=os.environ, file=file)
+    settings = config.load(
+        ManagerConfig, table="manager", flags={"bind": given.bind}, environ=os.environ, file=file
+    )
     reach = die_at_named_in(given.test_failpoints) if given.test_failpoints else nowhere
     quotas = read_quotas(file)
     seconds = given.test_leaf_life_s

@@ -28,11 +28,12 @@ class Place:
     network: str
     user_port: int = 0
     management_port: int = 0
+    enrolment_port: int = 0
 
     def __post_init__(self) -> None:
         Identity.manager(self.pool)
         AddressPlan(self.network).host(0)
-        for port in (self.user_port, self.management_port):
+        for port in (self.user_port, self.management_port, self.enrolment_port):
             if not 0 <= port < 1 << 16:
                 raise ValueError(f"port {port}")
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import json
 import logging
 import os
 import secrets
 import time
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -18,13 +16,9 @@ from pathlib import Path
 import grpc.aio as aio
 
 from eais import files, tls
-from eais.bind_fault import cannot_bind
-from eais.channel import LINE_KEEPALIVE, SERVER_KEEPALIVE, Keepalive, server_options
-from eais.credentials import server_credentials
 from eais.errors import Unavailable
-from eais.identity import Identity
-from eais.ports import to_try
-from eais.rpc.server import Binding, generic_handlers
+from eais.rpc.server import Binding
+from eais.rpc.verbs import Plane
 from eais_pool.addresses import MANAGER_OFFSET, claim
 from eais_pool.admin import AdminService
 from eais_pool.authority import Authority
@@ -35,20 +29,23 @@ from eais_pool.brain.quotas import Quotas
 from eais_pool.brain.reactor import Reactor
 from eais_pool.brain.records import Endpoint, HostRecord
 from eais_pool.config import ManagerConfig
+from eais_pool.enrolment import EnrolmentService, Planes
 from eais_pool.failpoints import Reach, nowhere
 from eais_pool.hosts import HostsService, Links
 from eais_pool.journal_file import remove_dead_copies
 from eais_pool.owner import Keeper, embedded_identities
 from eais_pool.place import Place, load_place, lock, new_pool_name, save_place
+from eais_pool.planes import Bound, bind, port_key, write_ready
 from eais_pool.policy.first_fit import FirstFit
 from eais_pool.pump import Pump
 from eais_pool.renewal import Issuer
 from eais_pool.service import PoolService
 from eais_pool.store import Store
+from eais_pool.tenancy import Door, TenancyService
 from eais_pool.tickets import Tickets
 from eais_pool.turnover import Turnover
 from eais_pool.watchers import Watchers
-from eais_pool.wire import command_message, endpoint_message
+from eais_pool.wire import command_message
 
 log = logging.getLogger(__name__)
 
@@ -143,7 +140,7 @@ class Manager:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        """Serve on both planes, then say so in `ready.json`.
+        """Serve on all planes, then say so in `ready.json`.
 
         Raises:
             EaisError: the state directory, journal, addresses or CA won't do; nothing is held.
@@ -175,21 +172,22 @@ class Manager:
 
     async def _start(self) -> None:
         plan = self._take_place()
+        address = self._config.bind or plan.host(MANAGER_OFFSET)
         self.authority = Authority.open(self._state_dir / "ca", self.place.pool, self._world.wall())
         self._turnover = self._keep_identities()
         self.pump = self._open_pump(plan)
         self._spawn("pump", self.pump.run())
         await self.pump.begin(ManagerStarted(self._world.boot_id))
-        address = plan.host(MANAGER_OFFSET)
-        user = await self._serve("user", self._user_bindings(), address, SERVER_KEEPALIVE)
-        management = await self._serve(
-            "management", self._management_bindings(), address, LINE_KEEPALIVE
-        )
-        self._keep(replace(self.place, user_port=user.port, management_port=management.port))
-        self._write_ready(user, management)
+        bound = {plane: self._bind(plane, address) for plane in Plane}
+        places = {plane: each.endpoint for plane, each in bound.items()}
+        for plane, each in bound.items():
+            await each.serve(self.place.pool, self._bindings(plane, places))
+        self._keep_ports(places)
+        write_ready(self._state_dir / READY_FILE, self.place.pool, places)
         self._spawn("tick", self._tick())
         self._spawn("identities", self._turnover.run())
-        log.info("pool %s: serving on %s, %d", self.place.pool, address, user.port)
+        where = ", ".join(f"{plane.value} {places[plane].port}" for plane in Plane)
+        log.info("pool %s: serving on %s: %s", self.place.pool, address, where)
 
     def _take_place(self) -> AddressPlan:
         files.private_dir(self._state_dir)
@@ -206,8 +204,14 @@ class Manager:
         self.place = kept
         return claimed.plan
 
-    def _keep(self, place: Place) -> None:
+    def _keep_ports(self, places: Mapping[Plane, Endpoint]) -> None:
         """Remember the ports, so that the next start takes them again; without, it asks for any."""
+        place = replace(
+            self.place,
+            user_port=places[Plane.USER].port,
+            management_port=places[Plane.MANAGEMENT].port,
+            enrolment_port=places[Plane.ENROLMENT].port,
+        )
         if place != self.place:
             self.place = place
             try:
@@ -259,6 +263,31 @@ class Manager:
     def _issuer(self) -> Issuer:
         return Issuer(self.authority, self._leaf_life, self._world.wall)
 
+    def _bindings(self, plane: Plane, places: Mapping[Plane, Endpoint]) -> list[Binding]:
+        match plane:
+            case Plane.USER:
+                return self._user_bindings()
+            case Plane.MANAGEMENT:
+                door = Door(places[Plane.ENROLMENT], self._shown_ca)
+                tenancy = TenancyService(self.authority, self.pump, door)
+                return [*self._management_bindings(), *tenancy.bindings()]
+            case Plane.ENROLMENT:
+                return self._enrolment(places).bindings()
+
+    def _shown_ca(self) -> bytes:
+        """The hash of the CA that whoever joins is shown now."""
+        return tls.certificate_sha256(tls.issuer_pem(self._own_leaf.current()))
+
+    def _enrolment(self, places: Mapping[Plane, Endpoint]) -> EnrolmentService:
+        return EnrolmentService(
+            self.authority,
+            self.pump,
+            Planes(places[Plane.USER], places[Plane.MANAGEMENT]),
+            leaf_life=self._leaf_life,
+            wall=self._world.wall,
+            clock=self._world.clock,
+        )
+
     def _user_bindings(self) -> list[Binding]:
         service = PoolService(self.place.pool, self.pump, self._watchers, self._issuer)
         return service.bindings()
@@ -268,45 +297,12 @@ class Manager:
         admin = AdminService(self.place.pool, self.pump, self._issuer, self._turnover)
         return [*hosts.bindings(), *admin.bindings()]
 
-    async def _serve(
-        self, plane: str, bindings: Iterable[Binding], address: str, keepalive: Keepalive
-    ) -> Endpoint:
-        """A plane's server at `address`: on the port that is set, or had before, or on any."""
-        key = f"{plane}_port"
-        fixed: int = getattr(self._config, key)
-        for wanted in to_try(fixed, getattr(self.place, key)):
-            server = aio.server(options=server_options(keepalive))
-            server.add_generic_rpc_handlers(generic_handlers(self.place.pool, bindings))
-            try:
-                got = server.add_secure_port(
-                    f"{address}:{wanted}", server_credentials(self._own_leaf.current)
-                )
-            except RuntimeError as error:
-                log.warning("port %d of %s can't be had: %s", wanted, address, error)
-                continue
-            await server.start()
-            self._servers.append(server)
-            return Endpoint(address, got)
-        raise cannot_bind(key, address, fixed)
-
-    def _write_ready(self, user: Endpoint, management: Endpoint) -> None:
-        identity = Identity.manager(self.place.pool)
-        ready: dict[str, object] = {"pool": self.place.pool}
-        for plane, endpoint in (("user", user), ("management", management)):
-            message = endpoint_message(endpoint, identity)
-            ready[plane] = {
-                "address": message.address,
-                "port": message.port,
-                "server_name": message.server_name,
-            }
-        data, path = json.dumps(ready).encode(), self._state_dir / READY_FILE
-        # What is there is right, unless a port or a bit is another: a full disk is no matter then.
-        if not path.exists() or path.read_bytes() != data:
-            files.replace_file(path, data)
-            return
-        # Whoever started this manager waits for the file to be newer than the start.
-        with contextlib.suppress(OSError):
-            os.utime(path)
+    def _bind(self, plane: Plane, address: str) -> Bound:
+        key = port_key(plane)
+        fixed, kept = getattr(self._config, key), getattr(self.place, key)
+        bound = bind(plane, address, fixed, kept, self._own_leaf)
+        self._servers.append(bound.server)
+        return bound
 
     def _spawn(self, name: str, work: Coroutine[object, object, None]) -> None:
         self._tasks.append(asyncio.create_task(work, name=name))

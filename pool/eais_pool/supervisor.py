@@ -15,10 +15,12 @@ from pathlib import Path
 
 from setproctitle import setproctitle
 
+from eais import config
 from eais.errors import ConfigError, EaisError
 from eais.parent import end_with_parent
 from eais.standard_streams import hold_standard_streams, leave, tell
 from eais.supervisor import Supervised, Supervisor, read_patience, take_lock
+from eais_pool.config import ManagerConfig
 
 READY_NAME = "ready.json"
 
@@ -27,6 +29,7 @@ READY_NAME = "ready.json"
 class SupervisorPlan:
     """What to keep running, and where its state is.
 
+    `bind` is the address of both programs, "": on the pool's own loopback addresses;
     `test_leaf_life_s` is the manager's, seconds; None but in tests.
     """
 
@@ -34,12 +37,14 @@ class SupervisorPlan:
     owner_dir: Path
     config: Path | None
     listener: bool
+    bind: str = ""
     test_leaf_life_s: float | None = None
 
     def programs(self, pid: int) -> Mapping[str, Supervised]:
         """The programs; each ends when process `pid` does."""
         python = [sys.executable, "-m"]
         common = ["--parent-pid", str(pid), *(["--config", str(self.config)] * bool(self.config))]
+        common += ["--bind", self.bind] if self.bind else []
         ready = str(self.state_dir / READY_NAME)
         manager = [*python, "eais_pool.manager", "--state-dir", str(self.state_dir)]
         if self.test_leaf_life_s is not None:
@@ -64,6 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--state-dir", type=Path, required=True)
     parser.add_argument("--owner-dir", type=Path, required=True)
     parser.add_argument("--config", type=Path)
+    parser.add_argument("--bind", metavar="ADDRESS")
     parser.add_argument("--no-listener", action="store_true")
     parser.add_argument("--parent-pid", type=int, help="end when this process does")
     parser.add_argument("--test-leaf-life-s", type=float, help=argparse.SUPPRESS)
@@ -90,11 +96,19 @@ def _run(given: argparse.Namespace) -> None:
 
 
 def _plan(given: argparse.Namespace) -> SupervisorPlan:
+    manager = config.load(
+        ManagerConfig,
+        table="manager",
+        flags={"bind": given.bind},
+        environ=os.environ,
+        file=config.read_pool_file(given.config),
+    )
     return SupervisorPlan(
         given.state_dir,
         given.owner_dir,
         given.config,
         not given.no_listener,
+        manager.bind,
         given.test_leaf_life_s,
     )
 

@@ -77,8 +77,8 @@ def find_token(members: Members, secret_sha256: str, purpose: str, now: float) -
     if found is None or found.purpose != purpose or now >= found.ends_at:
         raise IdentityError(
             "TOKEN",
-            f"the join token isn't good here for a {purpose if purpose in JOINING else 'machine'}:"
-            " unknown, used, over its ten minutes, or for something else",
+            "the join token isn't good here: unknown, used, over its ten minutes, or for"
+            " something else",
             hint="an operator makes another one: eais token create",
         )
     return found
