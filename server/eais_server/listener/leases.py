@@ -117,13 +117,15 @@ class ListenerFiles:
     def save_usage(self, instance: str, usage: UsageRecord) -> None:
         """Replace an instance's counters; not synced: a power cut may cost what was
         counted since the system last wrote back, and the pool has had those. OSError.
+
+        Without the times of calls: of those only what is new is ever asked.
         """
         path = self._usage_file(instance)
         part = path.with_name(f".{path.name}.part")
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
         fd = self._disk.open(part, flags, files.PRIVATE_FILE)
         try:
-            files.write_all(fd, seal({"instance": instance, **asdict(usage)}), 0, self._disk)
+            files.write_all(fd, seal(_usage_record(instance, usage)), 0, self._disk)
         finally:
             os.close(fd)
         self._disk.rename(part, path)
@@ -171,6 +173,12 @@ class ListenerFiles:
 def _lease_of(record: dict[str, Any]) -> Lease:
     shares = tuple(Share(**share) for share in record.pop("shares"))
     return Lease(shares=shares, **record)
+
+
+def _usage_record(instance: str, usage: UsageRecord) -> dict[str, Any]:
+    record = {"instance": instance, **asdict(usage)}
+    del record["counters"]["latency"]
+    return record
 
 
 def _usage_of(record: dict[str, Any]) -> UsageRecord:

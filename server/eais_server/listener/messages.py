@@ -10,6 +10,7 @@ from eais.identity import Identity
 from eais.instance import check_instance_name
 from eais.rpc.status import MAX_ONNXRUNTIME_TEXT, ONNXRUNTIME_CLASS, clip, error_to_message
 from eais.rpc.v1 import common_pb2, hosts_pb2, listener_pb2, pool_pb2, supervision_pb2
+from eais.telemetry import latency
 from eais_server.devices.driver import DeviceInfo
 from eais_server.in_flight import InFlight
 from eais_server.listener.inventory import Inventory
@@ -112,12 +113,14 @@ def usage(instance: str, record: UsageRecord) -> hosts_pb2.Usage:
         bytes_in=counted.bytes_in,
         bytes_out=counted.bytes_out,
         busy_ns=counted.busy_ns,
+        latency_counts=counted.latency,
     )
 
 
 def counters(beat: supervision_pb2.Heartbeat) -> Counters:
     """What a worker counted."""
-    return Counters(beat.requests, beat.bytes_in, beat.bytes_out, beat.busy_ns)
+    counts = latency.trimmed(beat.latency_counts)
+    return Counters(beat.requests, beat.bytes_in, beat.bytes_out, beat.busy_ns, counts)
 
 
 def spec_bytes(spec: listener_pb2.SessionSpec) -> bytes:

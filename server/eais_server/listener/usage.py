@@ -10,12 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
+from eais.telemetry import latency
+
 _MOST: Final = (1 << 64) - 1
 
 
 @dataclass(frozen=True, slots=True)
 class Counters:
-    """Requests answered, bytes of tensors in and out, and time of computing.
+    """Requests answered, bytes of tensors in and out, time of computing, calls by their time.
 
     They stay at what the wire can carry: a worker may claim anything.
     """
@@ -24,6 +26,7 @@ class Counters:
     bytes_in: int = 0
     bytes_out: int = 0
     busy_ns: int = 0
+    latency: latency.Counts = ()
 
     def __add__(self, other: Counters) -> Counters:
         return Counters(
@@ -31,6 +34,7 @@ class Counters:
             min(_MOST, self.bytes_in + other.bytes_in),
             min(_MOST, self.bytes_out + other.bytes_out),
             min(_MOST, self.busy_ns + other.busy_ns),
+            latency.added(self.latency, other.latency),
         )
 
     def at_least(self, other: Counters) -> Counters:
@@ -40,6 +44,7 @@ class Counters:
             max(self.bytes_in, other.bytes_in),
             max(self.bytes_out, other.bytes_out),
             max(self.busy_ns, other.busy_ns),
+            latency.larger(self.latency, other.latency),
         )
 
 

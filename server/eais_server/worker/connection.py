@@ -49,6 +49,7 @@ class _Pending:
     """What the shell keeps of a call until it is answered."""
 
     run: worker_pb2.Run
+    ready_ns: int = 0
     ends_ns: int | None = None
     cost_s: float = 0.0
     coming: bool = False
@@ -233,6 +234,7 @@ class Connection:
         return self._loop.call_later(most, self._expire, asked, self._took_too_long)
 
     def _expire(self, asked: Asked, why: Callable[[], EaisError]) -> None:
+        self._count(asked.body)
         self._end(asked, why())
 
     def _took_too_long(self) -> EaisError:
@@ -283,7 +285,8 @@ class Connection:
         run, ends_ns = pending.run, pending.ends_ns
         entries = dict(run.options.config_entries)
         prepared = session.prepare(RunSettings(entries, run.options.tag))
-        clock, ready = self._hub.clock, self._hub.clock()
+        clock = self._hub.clock
+        ready = pending.ready_ns = clock()
         return Job(
             stream=self,
             frontend=self._gate.frontend,
@@ -306,12 +309,17 @@ class Connection:
         counters.in_flight = self._hub.runner.in_flight
         if not self._calls.on_answered(asked):
             return
+        self._count(asked.body)
         self._settle(asked.body)
         size = self._answer(result.answer, result.deferred)
         if not result.answer.HasField("error"):
             counters.requests += 1
             counters.bytes_in += asked.size
             counters.bytes_out += size
+
+    def _count(self, pending: _Pending) -> None:
+        if pending.ready_ns:
+            self._hub.counters.took(self._hub.clock() - pending.ready_ns)
 
     def _answer(self, answer: worker_pb2.Answer, deferred: Deferred) -> int:
         size = self._outbox.add(answer, deferred)

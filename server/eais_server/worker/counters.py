@@ -8,10 +8,11 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from eais.rpc.v1 import supervision_pb2
+from eais.telemetry import latency
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +29,8 @@ class Counters:
         busy_ns: time that the runtime ran, of failed and abandoned calls too.
         in_flight: calls that wait or run now.
         turns: how often the event loop came round.
+        latency: calls that were run or waited in vain, by the time from when all of the call
+            was here to its answer: see `eais.telemetry.latency`.
     """
 
     requests: int = 0
@@ -36,6 +39,11 @@ class Counters:
     busy_ns: int = 0
     in_flight: int = 0
     turns: int = 0
+    latency: list[int] = field(default_factory=lambda: [0] * latency.BUCKETS)
+
+    def took(self, took_ns: int) -> None:
+        """A call was answered so long after it came."""
+        self.latency[latency.bucket(took_ns)] += 1
 
     def heartbeat(self) -> supervision_pb2.FromWorkerProcess:
         """The counters as the listener is told them."""
@@ -47,6 +55,7 @@ class Counters:
                 busy_ns=self.busy_ns,
                 in_flight=self.in_flight,
                 turns=self.turns,
+                latency_counts=latency.trimmed(self.latency),
             )
         )
 

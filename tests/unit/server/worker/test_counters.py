@@ -40,9 +40,13 @@ def test_heartbeats_come_by_themselves_with_the_counters_of_that_moment() -> Non
     socket, counters = Socket(), Counters()
     reporter = Reporter(socket, counters, lambda: None, interval_s=0.001)
     counters.requests, counters.busy_ns, counters.in_flight = 3, 5, 1
+    counters.took(90_000)
+    counters.took(210_000)
+    counters.took(90_000)
     reporter.start()
     beat = socket.next().heartbeat
     assert (beat.requests, beat.busy_ns, beat.in_flight) == (3, 5, 1)
+    assert list(beat.latency_counts) == [2, 0, 0, 0, 0, 1]
     assert socket.next().WhichOneof("kind") == "heartbeat"
     reporter.close()
 

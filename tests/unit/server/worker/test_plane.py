@@ -184,6 +184,8 @@ def test_a_full_queue_pushes_back_and_takes_calls_again() -> None:
         client.call(5)
         assert await client.answers(1) == {5: ""}
         assert (bench.counters.requests, bench.counters.in_flight) == (4, 0)
+        # The one that was refused at once isn't among those whose time counts.
+        assert sum(bench.counters.latency) == 4
         await client.close()
 
     live(test)

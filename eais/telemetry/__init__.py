@@ -1,0 +1,1 @@
+"""What EAIS tells of itself: latencies, metrics, logs, health, traces."""
