@@ -10,6 +10,7 @@ from eais.ports import ENROLMENT_PORT, check_ports
 from eais_pool.brain.address_plan import AddressPlan
 from eais_pool.brain.quotas import Quotas
 from eais_pool.brain.settings import Settings
+from eais_pool.brain.vnics import HOST, LOOPBACK
 
 # What messages to listeners hold, and far more than anybody needs.
 _AT_MOST = {
@@ -87,6 +88,8 @@ class ManagerConfig:
         """What the reactor is told."""
         return Settings(
             addresses=addresses,
+            vnic_driver=HOST if self.bind else LOOPBACK,
+            beyond_loopback=bool(self.bind) and not ipaddress.ip_address(self.bind).is_loopback,
             grant_timeout_s=self.grant_timeout_s,
             drain_grace_ms=round(self.revoke_grace_s * 1000),
             run_timeout_s=self.run_timeout_s,
