@@ -136,6 +136,7 @@ REASONS: Mapping[str, ReasonSpec] = {
     "DUPLICATE_ID": ReasonSpec(UsageError, _INVALID),
     "NOT_FOUND": ReasonSpec(UsageError, "NOT_FOUND"),
     "WRONG_STATE": ReasonSpec(UsageError, _PRECONDITION),
+    "PROGRAM": ReasonSpec(UsageError, _INVALID),
     "NAME_TAKEN": ReasonSpec(UsageError, "ALREADY_EXISTS"),
     "NOT_ATTACHED": ReasonSpec(UsageError, _PRECONDITION),
     "INSTANCE_AMBIGUOUS": ReasonSpec(UsageError, _PRECONDITION),

@@ -20,6 +20,7 @@ from eais_client.cli.progress import Progress, progress
 
 if TYPE_CHECKING:
     from eais_client.context import Context, ContextStore
+    from eais_client.instances import Instance
     from eais_client.pool_client import OperatorClient, PoolClient
     from eais_client.pool_status import CaRoll, PoolStatus
 
@@ -92,6 +93,10 @@ class Call:
         """Begin to replace the CA of the context's pool, as its operator."""
         return self.outside.roll_ca(self.store(), self._running_context())
 
+    def usable_instance(self, name: str) -> Instance:
+        """The instance called `name`, or the only one attached here; raises if it can't be used."""
+        return self.outside.usable_instance(self.store(), self._running_context(), name)
+
     def _running_context(self) -> Context:
         from eais_client.cli.local_pool import check_runs
 
@@ -122,13 +127,19 @@ class Group:
         self.app.callback(invoke_without_command=True)(_help_alone)
 
     def command(
-        self, name: str, *, examples: Sequence[str], context: bool = True
+        self, name: str, *, examples: Sequence[str], context: bool = True, program: bool = False
     ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-        """Make the decorated function the command `name`."""
+        """Make the decorated function the command `name`.
+
+        `program`: what follows is a program's own, its options too; it answers, not `eais`.
+        """
         epilog = "\n".join(["\b", "Examples:", *(f"  {line}" for line in examples)])
 
         def register(function: Callable[..., None]) -> Callable[..., None]:
-            self.app.command(name, epilog=epilog)(_with_call(function, context))
+            left_out = {"context"} if not context else {"output"} if program else set[str]()
+            settings = {"allow_interspersed_args": not program}
+            made = _with_call(function, left_out)
+            self.app.command(name, epilog=epilog, context_settings=settings)(made)
             return function
 
         return register
@@ -143,7 +154,7 @@ def _help_alone(ctx: typer.Context) -> None:
         typer.echo(ctx.get_help())
 
 
-def _with_call(function: Callable[..., None], context: bool) -> Callable[..., None]:
+def _with_call(function: Callable[..., None], left_out: set[str]) -> Callable[..., None]:
     own = inspect.signature(function, eval_str=True)
     _, *parameters = own.parameters.values()
     shared = [
@@ -153,11 +164,11 @@ def _with_call(function: Callable[..., None], context: bool) -> Callable[..., No
         inspect.Parameter("context", _KEYWORD, default="", annotation=ContextOption),
         inspect.Parameter("debug", _KEYWORD, default=False, annotation=DebugOption),
     ]
-    kept = [parameter for parameter in shared if context or parameter.name != "context"]
+    kept = [parameter for parameter in shared if parameter.name not in left_out]
 
-    def run(*, ctx: typer.Context, output: Format, debug: bool, **given: Any) -> None:
+    def run(*, ctx: typer.Context, debug: bool, **given: Any) -> None:
         outside = outside_of(ctx)
-        name = given.pop("context", "")
+        name, output = given.pop("context", ""), given.pop("output", Format.TABLE)
         printer = Printer(output, outside.stdout, outside.stderr, outside.environ)
         function(Call(outside, printer, name), **given)
 
