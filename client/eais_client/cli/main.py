@@ -15,13 +15,16 @@ from eais_client.cli import (
     demo_command,
     host_commands,
     instance_commands,
+    join_command,
     pool_commands,
+    run_command,
     tenant_commands,
     token_commands,
 )
 from eais_client.cli.command import Call, Group
 from eais_client.cli.edge import run
 from eais_client.cli.outside import Outside
+from eais_client.run.environment import leave_run
 
 _ABOUT = """Elastic accelerated instances: attach an accelerator from a pool.
 
@@ -34,6 +37,8 @@ def make_app() -> typer.Typer:
     """The command tree."""
     root = Group("eais", _ABOUT, completion=True)
     instance_commands.add_to(root)
+    run_command.add_to(root)
+    join_command.add_to(root)
     pool_commands.add_to(root)
     host_commands.add_to(root)
     tenant_commands.add_to(root)
@@ -75,4 +80,5 @@ def main(argv: Sequence[str], outside: Outside) -> int:
 def entry() -> None:
     """The console script."""
     hold_standard_streams()
+    leave_run()
     sys.exit(leave(main(sys.argv[1:], Outside())))

@@ -5,16 +5,21 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
+    from eais.identity import Role
+    from eais.joining import Joined
     from eais_client.cli.processes import Processes
     from eais_client.context import Context, ContextStore
+    from eais_client.instances import Instance
+    from eais_client.joining import Join
     from eais_client.pool_client import OperatorClient, PoolClient
     from eais_client.pool_status import CaRoll, PoolStatus
+    from eais_client.run.program import Probed
 
 STATUS_PATIENCE_S = 1.0
 
@@ -49,6 +54,13 @@ def connect_operator(store: ContextStore, context: Context) -> OperatorClient:
     return OperatorClient.of_context(store, context)
 
 
+def join(address: str, token: str, purpose: Role, *, check_pool: Callable[[str], None]) -> Joined:
+    """Trade a token for an identity."""
+    from eais import joining
+
+    return joining.join(address, token, purpose, check_pool=check_pool)
+
+
 def ask_secret(prompt: str) -> str:
     """What a person types after `prompt`, which isn't shown; EOFError if it is nothing."""
     from getpass import getpass
@@ -66,6 +78,27 @@ def local_processes() -> Processes:
 def replace_process(command: list[str]) -> None:
     """Become `command`; doesn't return."""
     os.execv(command[0], command)
+
+
+def usable_instance(store: ContextStore, context: Context, name: str) -> Instance:
+    """The instance that a session with that name, or with none, would use."""
+    from eais_client.run import attached
+
+    return attached.usable_instance(store, context, name)
+
+
+def ask_python(interpreter: str, environ: Mapping[str, str]) -> Probed:
+    """What a Python says of itself below `eais run`."""
+    from eais_client.run import program
+
+    return program.ask_python(interpreter, environ)
+
+
+def become(path: str, argv: Sequence[str], environ: Mapping[str, str]) -> None:
+    """Become the program; doesn't return."""
+    from eais_client.run import program
+
+    program.become(path, argv, environ)
 
 
 def or_nowhere(stream: TextIO | None) -> TextIO:
@@ -91,7 +124,11 @@ class Outside:
     connect_operator: Callable[[ContextStore, Context], OperatorClient] = connect_operator
     ask_status: Callable[[ContextStore, Context], PoolStatus] = ask_status
     roll_ca: Callable[[ContextStore, Context], CaRoll] = roll_ca
+    join: Join = join
     processes: Callable[[], Processes] = local_processes
     replace_process: Callable[[list[str]], None] = replace_process
+    usable_instance: Callable[[ContextStore, Context, str], Instance] = usable_instance
+    ask_python: Callable[[str, Mapping[str, str]], Probed] = ask_python
+    become: Callable[[str, Sequence[str], Mapping[str, str]], None] = become
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep

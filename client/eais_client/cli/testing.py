@@ -12,15 +12,21 @@ from typing import TypeVar, cast
 
 from google.protobuf.message import Message
 
-from eais.errors import EaisError, UsageError
+from eais.errors import EaisError, UsageError, make_error
+from eais.identity import Role
+from eais.joining import Joined
 from eais.rpc.v1 import pool_pb2
 from eais.rpc.verbs import Verb
 from eais_client.cli.main import main
 from eais_client.cli.outside import Outside
 from eais_client.cli.processes import Process
 from eais_client.context import Context, ContextStore
+from eais_client.instances import Instance
+from eais_client.joining import Join
 from eais_client.pool_client import OperatorClient, PoolClient
 from eais_client.pool_status import CaRoll, CaState, DeviceUse, HostUse, PoolStatus, ShareUse
+from eais_client.run.attached import usable_of
+from eais_client.run.program import Probed
 from eais_client.testing.fake_manager import FakeManager
 
 Req = TypeVar("Req", bound=Message)
@@ -43,6 +49,7 @@ DEVICE = DeviceUse(
     shares=(ShareUse("ei-7f3a", 1000, "GRANTED"),),
 )
 HOST = HostUse("local", reachable=True, isolation=2, isolation_reason="")
+WITH_EAIS = Probed(hooked=True, fault="")
 CA = CaState("STEADY", 0, 0, datetime(2036, 1, 31, 12, tzinfo=UTC), "ab" * 32)
 STATUS = PoolStatus("local-5f3a9c1e", "eais-manager/0.1.0", 1, (DEVICE,), (HOST,), CA)
 
@@ -243,6 +250,13 @@ class Said:
         return found
 
 
+def nobody_to_join(
+    address: str, token: str, purpose: Role, *, check_pool: Callable[[str], None]
+) -> Joined:
+    """A `Join` where no pool is."""
+    raise make_error("POOL_UNREACHABLE", f"nobody can be joined at {address}")
+
+
 class Keyboard(io.StringIO):
     """Standard input: what is in it, from a terminal or from a file."""
 
@@ -258,7 +272,9 @@ class Keyboard(io.StringIO):
 class FakeOutside:
     """A user with one context, whose pool is a `FakePool`, and its manager a `FakeManager`.
 
-    `typed` is what standard input holds, from a terminal if `at_terminal`.
+    `typed` is what standard input holds, from a terminal if `at_terminal`; `pythons` what an
+    interpreter says of itself, if it hasn't all that `eais run` wants; `became`: path, arguments
+    and environment of each program that `eais run` started.
     """
 
     def __init__(self, home: Path) -> None:
@@ -271,7 +287,10 @@ class FakeOutside:
         self.processes = FakeProcesses()
         self.clock = FakeClock()
         self.status: PoolStatus | EaisError = STATUS
+        self.join: Join = nobody_to_join
         self.replaced_by: list[str] = []
+        self.pythons: dict[str, Probed] = {}
+        self.became: list[tuple[str, list[str], Mapping[str, str]]] = []
         self.store = ContextStore.of_environ(self.environ)
 
     def know_the_pool(self) -> None:
@@ -296,11 +315,21 @@ class FakeOutside:
             connect_operator=self._operator,
             ask_status=self._ask_status,
             roll_ca=self._roll_ca,
+            join=self.join,
             processes=lambda: self.processes,
             replace_process=self.replaced_by.extend,
+            usable_instance=self._usable_instance,
+            ask_python=lambda interpreter, environ: self.pythons.get(interpreter, WITH_EAIS),
+            become=self._become,
             clock=self.clock,
             sleep=self.clock.sleep,
         )
+
+    def _usable_instance(self, store: ContextStore, context: Context, name: str) -> Instance:
+        return usable_of(PoolClient(self.pool, patience_s=0.001), "owner", name)
+
+    def _become(self, path: str, argv: Sequence[str], environ: Mapping[str, str]) -> None:
+        self.became.append((path, list(argv), environ))
 
     def _operator(self, store: ContextStore, context: Context) -> OperatorClient:
         context.management_address()

@@ -20,7 +20,7 @@ SUBCOMMANDS = [
     *("demo", "version", "pool up", "pool down", "pool status", "pool roll-ca", "listener up"),
     *("context list", "context use", "context show"),
     *("token create", "tenant create", "tenant list", "tenant quota"),
-    *("host list", "host cordon", "host uncordon", "drain", "force-detach"),
+    *("host list", "host cordon", "host uncordon", "drain", "force-detach", "join"),
 ]
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eais.errors import ConfigError, EaisError, UsageError
+from eais.errors import ConfigError, EaisError, IdentityError, UsageError
 from eais_client.context import Context, ContextList, ContextStore, _kept, _toml_of
 from eais_client.instances import Address
 
@@ -120,7 +120,7 @@ def test_addresses() -> None:
     )
     assert OTHER.manager_address().target == "ipv6:[::1]:7443"
     assert LOCAL.management_address().target == "ipv4:127.64.16.1:40118"
-    with pytest.raises(ConfigError, match="no management address"):
+    with pytest.raises(IdentityError, match="no operator's identity"):
         OTHER.management_address()
     for bad in ("a", ":1", "a:", "a:0", "a:65536", "a:x", "a:\uff11"):
         with pytest.raises(ConfigError):
