@@ -43,7 +43,7 @@ class Line:
     def __init__(self, place: ManagerPlace, bundle: tls.Bundle) -> None:
         self.bundle = bundle
         self._channel = grpc.aio.secure_channel(
-            f"{place.address}:{place.port}",
+            place.target,
             client_credentials(bundle),
             options=channel.client_options(place.server_name, channel.LINE_KEEPALIVE),
         )

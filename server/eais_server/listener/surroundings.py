@@ -21,7 +21,7 @@ from eais.toml_file import TomlFile
 from eais_server.isolation import IsolationProbe, probe_level
 from eais_server.listener.config import ListenerConfig
 from eais_server.listener.inventory import Inventory, find_drivers
-from eais_server.listener.manager_place import ManagerPlace
+from eais_server.listener.manager_place import ManagerPlace, own_address
 from eais_server.listener.place import load_place
 from eais_server.process import ExecSpawner, Spawner, clean_up
 from eais_server.vnic.loopback import in_range
@@ -165,16 +165,16 @@ def _await_file(path: Path) -> None:
 
 
 def _address(directory: Path, pool_file: Path, file: TomlFile | None) -> str:
-    """Where to serve when nobody said: where it was before; beside a manager of this machine.
+    """Where to serve when nobody said: as it joined or was before; beside this machine's manager.
 
     Raises:
         ConfigError: ADDRESS, on a host of its own it has never been anywhere.
     """
     kept = load_place(directory / "place.json", "").address
     if pool_file.parent == directory:
-        if not kept:
+        if not (said := own_address(pool_file) or kept):
             raise make_error("ADDRESS", "say an address of this machine to --bind")
-        return kept
+        return said
     bound = file.table("manager").get("bind") if file else None
     if isinstance(bound, str) and bound:
         return bound
