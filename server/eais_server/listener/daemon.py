@@ -33,13 +33,18 @@ from eais_server.isolation import IsolationProbe
 from eais_server.listener import messages
 from eais_server.listener.admin import AdminPlane
 from eais_server.listener.admission import Admission
+from eais_server.listener.arrivals import Arrivals
 from eais_server.listener.deeds import ListenerDeeds
 from eais_server.listener.grants import Grants
 from eais_server.listener.host import Host
 from eais_server.listener.leases import ListenerFiles
+from eais_server.listener.line import renew_as
 from eais_server.listener.link import Link
 from eais_server.listener.manager_place import ManagerPlace
+from eais_server.listener.models_plane import ModelsPlane
 from eais_server.listener.openings import Openings
+from eais_server.listener.own_identity import OwnIdentity
+from eais_server.listener.peers import GrpcPeers
 from eais_server.listener.place import Place
 from eais_server.listener.planes import Planes
 from eais_server.listener.quarantine_file import QuarantineFile
@@ -81,8 +86,10 @@ class Listener:
         self._leaf = tls.OwnLeaf(_identity_file(world))
         self.host = host = _host(world, self._leaf.current())
         self.link = Link(self._manager, self._leaf.current, self._first_reports)
-        self.grants = Grants(host, self.link.sign)
         self.openings = Openings(host)
+        identity = self._leaf.current
+        self.arrivals = Arrivals(host, self.openings, lambda: GrpcPeers(identity))
+        self.grants = Grants(host, self.link.sign, self.arrivals)
         quarantine = QuarantineFile(
             world.directory / "quarantine.json",
             host.config.limits.quarantine_s,
@@ -96,7 +103,16 @@ class Listener:
             host.state, world.spawner, self._deeds, clock=world.clock, level=world.level
         )
         self.upkeep = Upkeep(host, self.openings)
-        self.renewal = Renewal(host, self.grants, self.workers, self.link, self._leaf, world.now)
+        own = OwnIdentity(
+            self._leaf,
+            tls.OwnLeaf(world.directory / "enrolment.pem"),
+            self.link.renew,
+            lambda enrolled, request: renew_as(self._manager(), enrolled, request),
+            lambda file, bundle: host.durable(file.replace, bundle),
+            now=world.now,
+            clock=world.clock,
+        )
+        self.renewal = Renewal(host, self.grants, self.workers, self.link, own, world.now)
         host.tell, host.report = self.workers.tell, self.link.report
         host.deaths_seen = self.workers.deaths_seen
         self.planes = Planes.bind(
@@ -105,7 +121,7 @@ class Listener:
             host.pool,
             self._leaf.current,
             UserPlane(host, self.openings).bindings(),
-            AdminPlane(host).bindings(),
+            [*AdminPlane(host).bindings(), *ModelsPlane(host, identity, world.now).bindings()],
         )
 
     async def run(self, stop: asyncio.Event, notifier: Notifier) -> None:
@@ -136,6 +152,7 @@ class Listener:
         finally:
             await _cancel([stopped, watched, *parts])
             await self.link.close()
+            await self.arrivals.close()
             await asyncio.to_thread(self.host.close)
         _raise_failed(parts)
 

@@ -18,8 +18,10 @@ from eais.errors import AttachmentLost, EaisError, make_error
 from eais.rpc.status import error_to_message
 from eais.rpc.v1 import hosts_pb2, supervision_pb2
 from eais_server.listener import messages
+from eais_server.listener.arrivals import Arrivals
 from eais_server.listener.host import Host
 from eais_server.listener.lease import Lease
+from eais_server.listener.sessions import session_id
 from eais_server.listener.usage import Counters
 from eais_server.supervision import actions as do
 from eais_server.supervision import events as on
@@ -43,9 +45,15 @@ class _Preparation:
 class Grants:
     """The leases of one listener, and the keys and leaves of their workers."""
 
-    def __init__(self, host: Host, sign: Signer) -> None:
+    def __init__(self, host: Host, sign: Signer, arrivals: Arrivals) -> None:
         self._host = host
         self._sign = sign
+        self._arrivals = arrivals
+        # Of leases that are MOVING: all workers have served; how many sessions are missing;
+        # why it failed.
+        self._served: set[str] = set()
+        self._missing: dict[str, int] = {}
+        self._failed: dict[str, EaisError] = {}
         self._preparing: dict[str, _Preparation] = {}
         # Set once nothing is left of the instance's older lease, on the disk neither.
         self._gone: dict[str, asyncio.Event] = {}
@@ -57,8 +65,9 @@ class Grants:
         """Hold the lease that is granted; says Granted or GrantFailed when that is known."""
         try:
             lease = messages.lease_of(message)
-            if not self._is_known(lease):
+            if not self._is_known(lease, message):
                 await self._begin(lease)
+            self._arrive(lease, message)
         except EaisError as error:
             self._refuse(message, error)
         except OSError as error:
@@ -67,6 +76,9 @@ class Grants:
 
     async def revoke(self, message: hosts_pb2.Revoke) -> None:
         """End the lease; says Released when its workers are gone, at once if it isn't here."""
+        held = self._host.admission.leases.get(message.instance)
+        if held is not None and held.epoch <= message.epoch:
+            self._arrivals.cancel(message.instance)
         preparation = self._preparing.get(message.instance)
         if preparation and preparation.lease.epoch <= message.epoch:
             preparation.wanted = False
@@ -78,7 +90,36 @@ class Grants:
             grace_s = message.drain_grace_ms / 1000
             self._host.tell(on.LeaseRevoked(message.instance, grace_s))
 
-    def _is_known(self, lease: Lease) -> bool:
+    def _arrive(self, lease: Lease, message: hosts_pb2.Grant) -> None:
+        """Have the grant's sessions come here, if it still waits for them."""
+        held = self._host.admission.leases.get(lease.instance)
+        waits = held is not None and held.moving and held.epoch == lease.epoch
+        if held is not None and waits and lease.instance not in self._missing:
+            self._arrivals.begin(held, message, self._arrived)
+
+    async def _arrived(self, lease: Lease, outcome: int | EaisError) -> None:
+        """The sessions of a MOVING lease are here, but for so many; or they can't be."""
+        held = self._host.admission.leases.get(lease.instance)
+        if held is None or held.epoch != lease.epoch or self._is_ending(held):
+            return
+        if isinstance(outcome, EaisError):
+            self._failed[lease.instance] = outcome
+            self._host.tell(on.LeaseRevoked(lease.instance, 0.0))
+            return
+        self._missing[lease.instance] = outcome
+        await self._answer_moving(lease.instance)
+
+    async def _answer_moving(self, instance: str) -> None:
+        if instance in self._served and instance in self._missing:
+            await self._answer(instance, self._missing.pop(instance))
+
+    def _lacks(self, message: hosts_pb2.Grant) -> int:
+        """How many of the grant's sessions aren't here."""
+        wires = map(messages.spec_bytes, message.specs)
+        names = [session_id(message.instance, wire) for wire in wires]
+        return sum(self._host.book.get(message.instance, name) is None for name in names)
+
+    def _is_known(self, lease: Lease, message: hosts_pb2.Grant) -> bool:
         """Whether this very grant was taken before; if it was answered, it is again."""
         preparation = self._preparing.get(lease.instance)
         if preparation and preparation.wanted and preparation.lease.epoch == lease.epoch:
@@ -87,7 +128,7 @@ class Grants:
         if held is None or held.epoch != lease.epoch or self._is_ending(held):
             return False
         if held.granted:
-            self._say_granted(held)
+            self._say_granted(held, self._lacks(message))
         return True
 
     def _is_ending(self, lease: Lease) -> bool:
@@ -229,15 +270,22 @@ class Grants:
             await self._host.durable(self._host.files.save_lease, new)
 
     async def answer_granted(self, action: do.AnswerGranted) -> None:
-        """All workers have served: write that down, then answer."""
-        lease = self._host.admission.leases[action.instance]
+        """All workers have served: write that down, then answer; sessions are waited for."""
+        if self._host.admission.leases[action.instance].moving:
+            self._served.add(action.instance)
+            await self._answer_moving(action.instance)
+        else:
+            await self._answer(action.instance, 0)
+
+    async def _answer(self, instance: str, missing: int) -> None:
+        lease = self._host.admission.leases[instance]
         try:
-            await self._change(lease, replace(lease, granted=True))
+            await self._change(lease, replace(lease, granted=True, moving=False))
         except OSError as error:
             # Harmless: after a restart it would only be answered once more.
-            log.error("%s can't be written down as granted: %s", action.instance, error)
+            log.error("%s can't be written down as granted: %s", instance, error)
         log.info("lease of %s, epoch %s: granted", lease.instance, lease.epoch)
-        self._say_granted(self._host.admission.leases[action.instance])
+        self._say_granted(self._host.admission.leases.get(instance, lease), missing)
 
     def publish(self, action: do.Publish) -> None:
         """Tell the pool of the workers as they are now."""
@@ -253,13 +301,19 @@ class Grants:
         host = self._host
         gone = self._gone.setdefault(action.instance, asyncio.Event())
         lease = host.admission.leases.pop(action.instance)
+        self._arrivals.cancel(action.instance)
+        self._served.discard(action.instance)
+        self._missing.pop(action.instance, None)
+        failed = self._failed.pop(action.instance, None)
         if total := host.meter.total(action.instance):
             host.report(hosts_pb2.HostReport(usage=messages.usage(action.instance, total)))
         host.meter.close(action.instance)
         await self._undo(lease)
         self.leaves = {key: b for key, b in self.leaves.items() if key[0] != action.instance}
         log.info("lease of %s, epoch %s: released", lease.instance, lease.epoch)
-        if action.failure:
+        if failed is not None:
+            self._say_failed(lease.instance, lease.epoch, failed)
+        elif action.failure:
             self._say_failed(lease.instance, lease.epoch, messages.error_of(action.failure))
         else:
             self._say_released(lease.instance, lease.epoch)
@@ -290,8 +344,10 @@ class Grants:
 
     # what is said to the pool
 
-    def _say_granted(self, lease: Lease) -> None:
-        self._host.report(hosts_pb2.HostReport(granted=self._host.granted(lease)))
+    def _say_granted(self, lease: Lease, missing: int) -> None:
+        granted = self._host.granted(lease)
+        granted.specs_missing = missing
+        self._host.report(hosts_pb2.HostReport(granted=granted))
 
     def _say_released(self, instance: str, epoch: int) -> None:
         released = hosts_pb2.Released(instance=instance, epoch=epoch)

@@ -29,6 +29,7 @@ class Lease:
     """What was granted. `address` is the instance's vNIC address.
 
     `granted` is whether the grant was answered: all of its workers had served once.
+    `moving`: it isn't answered before the sessions that came with it are here.
     """
 
     instance: str
@@ -40,6 +41,7 @@ class Lease:
     run_timeout_s: int
     tolerance: str
     granted: bool = False
+    moving: bool = False
 
     def share(self, n: int) -> Share:
         """The share of worker `n`; KeyError if there is none."""

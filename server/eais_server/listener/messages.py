@@ -100,6 +100,7 @@ def lease_of(grant: hosts_pb2.Grant) -> Lease:
         vnic_driver=grant.vnic_driver,
         run_timeout_s=grant.run_timeout_s,
         tolerance=grant.tolerance,
+        moving=bool(grant.specs),
     )
 
 

@@ -166,6 +166,27 @@ class ModelStore:
             for key, file in zip(keys, files, strict=True):
                 place.link_at(self._held.disk, key, fd, file.location or MODEL_FILE_NAME)
 
+    def read(self, tenant: str, sha256: bytes, offset: int, length: int) -> tuple[int, bytes]:
+        """A whole file's size, and at most `length` bytes of it from `offset`; it is used now.
+
+        Who reads it all has to hash it: here it isn't.
+
+        Raises:
+            Unavailable: MODEL_LOST, the store hasn't got it, or not all of it; STORE_UNAVAILABLE.
+            RemoteError: STORE_FULL (at a tenant's first use).
+        """
+        with self._held.lock:
+            key = self._key(tenant, sha256)
+            entry = self._held.index.get(key)
+            if entry is None or entry.state is not FileState.STORED:
+                raise _gone()
+            self._held.index.touch(key, self._held.clock())
+        try:
+            with as_store_error():
+                return self._held.disk.piece(key, offset, length)
+        except FileNotFoundError:
+            raise _gone() from None
+
     def doubt(self, tenant: str, files: Iterable[ManifestFile]) -> None:
         """Somebody read one of these and it wasn't what it should be: hash them at the next use.
 
