@@ -8,7 +8,6 @@ first one is ended once the pool has said hello on the second.
 from __future__ import annotations
 
 import contextlib
-import os
 import queue
 import threading
 from collections.abc import Iterator
@@ -21,8 +20,9 @@ from eais.errors import EaisError
 from eais.rpc import client, verbs
 from eais.rpc.hello import check_version, hello
 from eais.rpc.v1 import pool_pb2
+from eais_client.cpu_load import CpuLoad
 from eais_client.dialer import SOFTWARE, Peer
-from eais_client.instances import Instance
+from eais_client.instances import Address, Instance
 from eais_client.wire import Load, WatchEvents
 
 REPORT_S = 1.0
@@ -127,9 +127,22 @@ class GrpcWatch:
         if message.HasField("hello"):
             check_version(message.hello)
             self._take_over(line)
-        elif message.HasField("instance") and line is self._line:
+        elif line is self._line:
             # What an older stream had still to tell may be older than what the newer one told.
-            self._events.instance(Instance.of_message(message.instance))
+            self._tell(message)
+
+    def _tell(self, message: pool_pb2.WatchDown) -> None:
+        match message.WhichOneof("kind"):
+            case "instance":
+                self._events.instance(Instance.of_message(message.instance))
+            case "reopen":
+                at = message.reopen
+                self._events.reopen(at.instance, at.epoch, Address.of_message(at.listener))
+            case "notice":
+                said = message.notice
+                self._events.notice(said.instance, said.reason, said.message)
+            case _:
+                pass  # a newer pool's
 
     def _take_over(self, line: _Line) -> None:
         """The pool said hello on `line`: an older one is ended."""
@@ -144,33 +157,30 @@ class GrpcWatch:
     def _up(self, wants: queue.SimpleQueue[str | None]) -> Iterator[pool_pb2.WatchUp]:
         yield pool_pb2.WatchUp(hello=hello(SOFTWARE))
         told: dict[str, Load] = {}
+        cpu = CpuLoad()
         while True:
             try:
                 instance = wants.get(timeout=REPORT_S)
             except queue.Empty:
-                yield from self._reports(told)
+                yield from self._reports(told, cpu)
                 continue
             if instance is None:
                 return
             yield pool_pb2.WatchUp(want=pool_pb2.Want(instance=instance))
 
-    def _reports(self, told: dict[str, Load]) -> Iterator[pool_pb2.WatchUp]:
-        """The load of each attachment that had calls since it was last told."""
+    def _reports(self, told: dict[str, Load], cpu: CpuLoad) -> Iterator[pool_pb2.WatchUp]:
+        """The load of each attachment that has calls, or had since it was last told."""
         loads = self._events.loads()
         for gone in told.keys() - {load.instance for load in loads}:
             del told[gone]
+        cores = cpu.look()
         for load in loads:
-            if told.get(load.instance, Load(load.instance, 0, 0)) != load:
+            if load.waiting or told.get(load.instance, Load(load.instance, 0, 0)) != load:
                 told[load.instance] = load
                 up = pool_pb2.FrontEndLoad(
                     instance=load.instance,
                     waiting_calls=load.waiting,
                     answered_calls=load.answered,
-                    cpu_load=cpu_load(),
+                    cpu_load=cores,
                 )
                 yield pool_pb2.WatchUp(load=up)
-
-
-def cpu_load() -> float:
-    """Load of this machine's CPU cores over the last minute, 0 to 1."""
-    return min(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))

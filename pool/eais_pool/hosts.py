@@ -16,7 +16,9 @@ from eais.rpc import verbs
 from eais.rpc.hello import check_version, hello_reply
 from eais.rpc.server import Binding, Caller, greet, stream, unary
 from eais.rpc.v1 import hosts_pb2
-from eais_pool.brain.events import Event, HostJoined, HostLost
+from eais_pool.activity import counted
+from eais_pool.brain.activity import Activities
+from eais_pool.brain.events import Event, HostJoined, HostLost, UsageReported
 from eais_pool.brain.records import LeaseKey, LeasePhase
 from eais_pool.pump import Pump
 from eais_pool.renewal import Issuer
@@ -109,8 +111,9 @@ class Links:
 class HostsService:
     """The service `Hosts` of one pool."""
 
-    def __init__(self, pump: Pump, links: Links, issuer: Issuer) -> None:
+    def __init__(self, pump: Pump, links: Links, issuer: Issuer, activities: Activities) -> None:
         self._pump = pump
+        self._activities = activities
         self._links = links
         self._issuer = issuer
         self._tasks: set[asyncio.Task[None]] = set()
@@ -147,6 +150,7 @@ class HostsService:
         moving = False
         try:
             await self._decide(link, event)
+            self._activities.begun_anew(link.host)
             log.info("host %s joined", link.host)
             moving = await self._hear(link, reports)
         except EaisError as error:
@@ -183,8 +187,15 @@ class HostsService:
                 return False
             if report.WhichOneof("kind") == "moving":
                 return True
-            await self._decide(link, reported(link.host, report))
+            event = reported(link.host, report)
+            if isinstance(event, UsageReported):
+                self._count(event, report.usage)
+            await self._decide(link, event)
         return False
+
+    def _count(self, event: UsageReported, usage: hosts_pb2.Usage) -> None:
+        if self._pump.state.lease(event.key) is not None:
+            self._activities.counted(event.key, counted(usage))
 
     async def _await_next(self, link: Link) -> None:
         """The host has said all on this link: its Join on the next one is due soon."""

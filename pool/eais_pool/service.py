@@ -16,7 +16,9 @@ from eais.rpc import verbs
 from eais.rpc.hello import check_version, hello_reply
 from eais.rpc.server import Binding, Caller, greet, stream, unary
 from eais.rpc.v1 import pool_pb2
+from eais_pool.activity import described, word_of
 from eais_pool.brain.actions import Publish
+from eais_pool.brain.activity import Activities
 from eais_pool.brain.events import OpRequested
 from eais_pool.brain.host_verbs import not_found
 from eais_pool.brain.records import InstanceRecord, InstanceView, OpVerb
@@ -33,11 +35,14 @@ FIRST_MESSAGE_S = 10.0
 class PoolService:
     """The service `Pool` of one pool."""
 
-    def __init__(self, pool: str, pump: Pump, watchers: Watchers, issuer: Issuer) -> None:
+    def __init__(
+        self, pool: str, pump: Pump, watchers: Watchers, issuer: Issuer, activities: Activities
+    ) -> None:
         self._pool = pool
         self._pump = pump
         self._watchers = watchers
         self._issuer = issuer
+        self._activities = activities
         self._vnic_driver = pump.settings.vnic_driver
 
     def bindings(self) -> list[Binding]:
@@ -112,20 +117,22 @@ class PoolService:
         instance = self._pump.state.instances.get(check_instance_name(request.instance))
         if instance is None or not _visible(instance, tenant):
             raise not_found(request.instance)
-        return self._reply(view_of(self._pump.state, instance, self._vnic_driver))
+        view = view_of(self._pump.state, instance, self._vnic_driver)
+        return pool_pb2.InstanceReply(instance=described(view, self._pool, self._activities))
 
     async def list_instances(
         self, request: pool_pb2.ListRequest, caller: Caller
     ) -> pool_pb2.ListReply:
         """See `Pool.List`."""
         tenant, _ = _frontend(caller)
-        instances = [instance_message(view, self._pool) for view in self._views(tenant)]
+        views = self._views(tenant)
+        instances = [described(view, self._pool, self._activities) for view in views]
         return pool_pb2.ListReply(instances=instances)
 
     async def watch(
         self, requests: AsyncIterator[pool_pb2.WatchUp], caller: Caller
     ) -> AsyncIterator[pool_pb2.WatchDown]:
-        """See `Pool.Watch`. Load and wants are read; nothing is made of them yet."""
+        """See `Pool.Watch`. Wants are read; nothing is made of them yet."""
         await _check_hello(requests)
         yield pool_pb2.WatchDown(hello=hello_reply(SOFTWARE))
         frontend = _frontend(caller)
@@ -133,13 +140,30 @@ class PoolService:
         for view in self._views(frontend[0]):
             if view.frontend == frontend[1]:
                 watcher.tell(Publish(*frontend, view))
-        reading = asyncio.create_task(_read(requests, watcher))
+        reading = asyncio.create_task(self._read(requests, watcher, frontend))
         try:
             async for news in watcher.news():
                 yield news_message(news, self._pool)
         finally:
             self._watchers.remove(frontend, watcher)
             reading.cancel()
+
+    async def _read(
+        self, requests: AsyncIterator[pool_pb2.WatchUp], watcher: Watcher, frontend: FrontEnd
+    ) -> None:
+        """Read what comes up until the front-end ends its side, then end ours."""
+        try:
+            async for message in requests:
+                if message.HasField("load"):
+                    self._take_load(message.load, watcher, frontend)
+        finally:
+            self._activities.silent(watcher)
+            watcher.close()
+
+    def _take_load(self, load: pool_pb2.FrontEndLoad, watcher: Watcher, frontend: FrontEnd) -> None:
+        instance = self._pump.state.instances.get(load.instance)
+        if instance is not None and (instance.tenant, instance.frontend) == frontend:
+            self._activities.said(watcher, load.instance, word_of(load))
 
     async def _ask_about(
         self, verb: OpVerb, request: pool_pb2.InstanceRequest, caller: Caller
@@ -189,12 +213,3 @@ async def _check_hello(requests: AsyncIterator[pool_pb2.WatchUp]) -> None:
     if first.WhichOneof("kind") != "hello":
         raise UsageError("MALFORMED_MESSAGE", "the first message must be Hello")
     check_version(first.hello)
-
-
-async def _read(requests: AsyncIterator[pool_pb2.WatchUp], watcher: Watcher) -> None:
-    """Read what comes up until the front-end ends its side, then end ours."""
-    try:
-        async for _ in requests:
-            pass
-    finally:
-        watcher.close()

@@ -23,6 +23,7 @@ from eais_pool.addresses import MANAGER_OFFSET, claim
 from eais_pool.admin import AdminService
 from eais_pool.authority import Authority
 from eais_pool.brain.actions import Grant, News, Revoke
+from eais_pool.brain.activity import Activities
 from eais_pool.brain.address_plan import AddressPlan
 from eais_pool.brain.events import ManagerStarted, Tick
 from eais_pool.brain.quotas import Quotas
@@ -134,6 +135,7 @@ class Manager:
         self._leaf_life = test_leaf_life or config.leaf_life
         self._links = Links()
         self._watchers = Watchers()
+        self._activities = Activities(self._world.clock)
         self._held = ExitStack()
         self._opened = False
         self._servers: list[aio.Server] = []
@@ -269,7 +271,7 @@ class Manager:
                 return self._user_bindings()
             case Plane.MANAGEMENT:
                 door = Door(places[Plane.ENROLMENT], self._shown_ca)
-                tenancy = TenancyService(self.authority, self.pump, door)
+                tenancy = TenancyService(self.authority, self.pump, door, self._activities)
                 return [*self._management_bindings(), *tenancy.bindings()]
             case Plane.ENROLMENT:
                 return self._enrolment(places).bindings()
@@ -289,11 +291,13 @@ class Manager:
         )
 
     def _user_bindings(self) -> list[Binding]:
-        service = PoolService(self.place.pool, self.pump, self._watchers, self._issuer)
+        service = PoolService(
+            self.place.pool, self.pump, self._watchers, self._issuer, self._activities
+        )
         return service.bindings()
 
     def _management_bindings(self) -> list[Binding]:
-        hosts = HostsService(self.pump, self._links, self._issuer)
+        hosts = HostsService(self.pump, self._links, self._issuer, self._activities)
         admin = AdminService(self.place.pool, self.pump, self._issuer, self._turnover)
         return [*hosts.bindings(), *admin.bindings()]
 
@@ -310,6 +314,7 @@ class Manager:
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(self._config.tick_s)
+            self._activities.keep({lease.key for lease in self.pump.state.all_leases()})
             try:
                 await self.pump.submit_late(lambda: Tick(self._links.hosts))
             except Unavailable as error:

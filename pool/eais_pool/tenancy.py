@@ -13,7 +13,9 @@ from eais.join_token import JoinToken
 from eais.rpc import verbs
 from eais.rpc.server import Binding, Caller, unary
 from eais.rpc.v1 import hosts_pb2, pool_pb2
+from eais_pool.activity import described
 from eais_pool.authority import Authority
+from eais_pool.brain.activity import Activities
 from eais_pool.brain.events import TenantRequested, TokenRequested
 from eais_pool.brain.membership import Limits, TenantView, TokenRecord
 from eais_pool.brain.records import Endpoint
@@ -22,7 +24,7 @@ from eais_pool.brain.tokens import TOKEN_LIFE_S
 from eais_pool.brain.views import view_of
 from eais_pool.enrolment import secret_sha256
 from eais_pool.pump import Pump
-from eais_pool.wire import endpoint_message, instance_message
+from eais_pool.wire import endpoint_message
 
 _SALT_BYTES = 16
 _SPARE_NAME_BYTES = 4
@@ -39,10 +41,13 @@ class Door:
 class TenancyService:
     """The verbs of `PoolAdmin` about who may use the pool, and who does."""
 
-    def __init__(self, authority: Authority, pump: Pump, door: Door) -> None:
+    def __init__(
+        self, authority: Authority, pump: Pump, door: Door, activities: Activities
+    ) -> None:
         self._authority = authority
         self._pump = pump
         self._door = door
+        self._activities = activities
         self._quotas = pump.settings.quotas
 
     def bindings(self) -> list[Binding]:
@@ -130,7 +135,8 @@ class TenancyService:
             if instance.state is not InstanceState.DELETED
         )
         pool = self._authority.pool
-        return pool_pb2.ListReply(instances=[instance_message(view, pool) for view in views])
+        instances = [described(view, pool, self._activities) for view in views]
+        return pool_pb2.ListReply(instances=instances)
 
 
 def _limit(quota: hosts_pb2.Quota) -> tuple[str, int | None]:

@@ -52,6 +52,11 @@ class WireHost:
         self.joined = asyncio.Event()
         self._ready_file = ready_file
         self._identity_file = identity_file
+        self._reports: asyncio.Queue[hosts_pb2.HostReport] = asyncio.Queue()
+
+    def say(self, report: hosts_pb2.HostReport) -> None:
+        """Report something of the test's on the present link."""
+        self._reports.put_nowait(report)
 
     async def run(self, pause: Callable[[], Awaitable[None]]) -> None:
         """Serve until cancelled; `await pause()` comes between two attempts."""
@@ -64,7 +69,7 @@ class WireHost:
     async def _serve(self) -> None:
         bundle = tls.load_bundle(self._identity_file)
         async with dial(self._ready_file, "management", bundle) as channel:
-            reports: asyncio.Queue[hosts_pb2.HostReport] = asyncio.Queue()
+            reports = self._reports = asyncio.Queue()
             reports.put_nowait(hosts_pb2.HostReport(hello=hello("fake-listener")))
             reports.put_nowait(hosts_pb2.HostReport(join=self._join()))
             call = astream(channel, verbs.HOSTS_LINK, _drain(reports))

@@ -20,13 +20,14 @@ from eais.identity import Identity
 from eais.rpc import server, verbs
 from eais.rpc.v1 import common_pb2, pool_pb2
 from eais_client.context import Context
+from eais_client.cpu_load import CpuLoad
 from eais_client.dialer import Dialer, Peer
 from eais_client.grpc_wire import GrpcWire
 from eais_client.instances import Address, Instance
 from eais_client.testing import fake_instance
 from eais_client.testing.fakes import FakeClock
 from eais_client.testing.messages import instance_message
-from eais_client.watch import GrpcWatch, cpu_load
+from eais_client.watch import GrpcWatch
 from eais_client.wire import Load
 from eais_pool.authority import Authority
 from tests.unit.client.served import POOL, WAIT_S, Rig, now, rig
@@ -267,13 +268,14 @@ class Told:
     def __init__(self) -> None:
         self.instances: list[Instance] = []
         self.heard = threading.Event()
+        self.load = Load("ei-1", 2, 3)
 
     def instance(self, instance: Instance) -> None:
         self.instances.append(instance)
         self.heard.set()
 
     def loads(self) -> list[Load]:
-        return [Load("ei-1", 2, 3)]
+        return [self.load]
 
 
 def test_the_watch_tells_and_is_told_and_begins_again(served: Rig) -> None:
@@ -319,15 +321,21 @@ def test_a_watch_that_begins_again_does_so_with_the_newest_leaf(served: Rig) -> 
     made.close()
 
 
-def test_load_goes_up_when_it_changed(served: Rig) -> None:
+def test_load_goes_up_while_calls_wait_and_when_it_changed(served: Rig) -> None:
     made = Peer(served.dialer(), Address("127.0.0.1", 1, "x"), verbs.POOL_GREET, "X")
-    watch = GrpcWatch(made, Told(), lambda: 0.0)
+    told = Told()
+    watch = GrpcWatch(made, told, lambda: 0.0)
     watch.close()
     memory: dict[str, Load] = {}
-    (up,) = watch._reports(memory)
-    assert (up.load.instance, up.load.waiting_calls, up.load.answered_calls) == ("ei-1", 2, 3)
-    assert list(watch._reports(memory)) == []
-    assert 0 <= cpu_load() <= 1
+    cpu = CpuLoad(lambda: "", lambda: 0.25)
+    for _ in range(2):
+        (up,) = watch._reports(memory, cpu)
+        assert (up.load.instance, up.load.waiting_calls, up.load.answered_calls) == ("ei-1", 2, 3)
+        assert up.load.cpu_load == 0.25
+    told.load = Load("ei-1", 0, 5)
+    (up,) = watch._reports(memory, cpu)
+    assert (up.load.waiting_calls, up.load.answered_calls) == (0, 5)
+    assert list(watch._reports(memory, cpu)) == []
 
 
 def test_what_is_detached_is_forgotten(served: Rig) -> None:
@@ -335,7 +343,7 @@ def test_what_is_detached_is_forgotten(served: Rig) -> None:
     watch = GrpcWatch(made, Told(), lambda: 0.0)
     watch.close()
     memory = {"ei-gone": Load("ei-gone", 0, 9)}
-    assert len(list(watch._reports(memory))) == 1
+    assert len(list(watch._reports(memory, CpuLoad()))) == 1
     assert list(memory) == ["ei-1"]
 
 
