@@ -16,8 +16,8 @@ from eais.errors import make_error
 from eais.rpc.client import acall, astream
 from eais.rpc.hello import check_version, hello
 from eais.rpc.status import error_of_rpc
-from eais.rpc.v1 import hosts_pb2
-from eais.rpc.verbs import HOSTS_LINK, Verb
+from eais.rpc.v1 import common_pb2, hosts_pb2
+from eais.rpc.verbs import HOSTS_LINK, HOSTS_RENEW, Verb
 from eais_server.listener.manager_place import ManagerPlace
 
 SOFTWARE: Final = "eais-listener"
@@ -147,6 +147,22 @@ class Line:
         _end(self._unsent)
         self._flowing.set()
         await self._channel.close(None)
+
+
+async def renew_as(
+    place: ManagerPlace, bundle: tls.Bundle, request: common_pb2.RenewRequest
+) -> common_pb2.RenewReply:
+    """Renew on a connection of its own, made with `bundle`.
+
+    Raises:
+        EaisError: POOL_UNREACHABLE, or what the manager refuses.
+    """
+    async with grpc.aio.secure_channel(
+        place.target, client_credentials(bundle), options=channel.client_options(place.server_name)
+    ) as made:
+        return await acall(
+            made, HOSTS_RENEW, request, timeout_s=_ASK_TIMEOUT_S, unreachable=UNREACHABLE
+        )
 
 
 async def _reports(unsent: _Unsent, flowing: asyncio.Event) -> AsyncIterator[hosts_pb2.HostReport]:

@@ -8,12 +8,11 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
-from eais import tls
-from eais.errors import DeadlineExceeded, EaisError, IdentityError, Unavailable
-from eais.rpc.v1 import common_pb2
+from eais.errors import DeadlineExceeded, EaisError, Unavailable
 from eais_server.listener.grants import Grants, leaf_message
 from eais_server.listener.host import Host
 from eais_server.listener.link import Link
+from eais_server.listener.own_identity import OwnIdentity
 from eais_server.listener.workers import Workers
 
 log = logging.getLogger(__name__)
@@ -32,14 +31,14 @@ class Renewal:
         grants: Grants,
         workers: Workers,
         link: Link,
-        leaf: tls.OwnLeaf,
+        own: OwnIdentity,
         now: Callable[[], datetime],
     ) -> None:
         self._host = host
         self._grants = grants
         self._workers = workers
         self._link = link
-        self._leaf = leaf
+        self._own = own
         self._now = now
         self._warned: dict[str, float] = {}
 
@@ -52,25 +51,12 @@ class Renewal:
     async def once(self) -> None:
         """Renew what is due; what fails is tried again the next time."""
         try:
-            await self._renew_own()
+            await self._own.renew()
             # Also when somebody else has put another leaf into the file.
             self._link.refresh()
         except EaisError as error:
             self._warn("the listener's leaf", error)
         await self._renew_workers()
-
-    async def _renew_own(self) -> None:
-        bundle = self._leaf.current()
-        if self._now() < bundle.renew_after:
-            return
-        key = tls.new_key()
-        reply = await self._link.renew(common_pb2.RenewRequest(csr_pem=tls.make_csr(key)))
-        source = "the listener's new leaf"
-        fresh = tls.make_bundle(tls.key_to_pem(key), reply.leaf_pem, reply.ca_pem, source)
-        if fresh.identity != bundle.identity:
-            raise IdentityError("CERT_IDENTITY", f"{source} is that of {fresh.identity.uri}")
-        await self._host.durable(self._leaf.replace, fresh)
-        log.info("the listener has a leaf until %s", fresh.not_after)
 
     async def _renew_workers(self) -> None:
         now = self._now()

@@ -192,6 +192,8 @@ class FakeManager:
         self.refuse_to_sign: dict[str, Exception] = {}
         # What Renew raises.
         self.refuse_to_renew: Exception | None = None
+        # Who has called Renew.
+        self.renewed_by: list[Identity] = []
 
     async def start(self, pool_file: Path) -> None:
         """Serve, and say where in `pool_file`."""
@@ -281,8 +283,12 @@ class FakeManager:
     ) -> common_pb2.RenewReply:
         if self.refuse_to_renew is not None:
             raise self.refuse_to_renew
-        leaf = self._sign(caller.identity, request.csr_pem)
-        return common_pb2.RenewReply(leaf_pem=leaf, ca_pem=self.identity.ca_pem)
+        self.renewed_by.append(caller.identity)
+        leaf = self._sign(caller.identity.enrolled, request.csr_pem)
+        reply = common_pb2.RenewReply(leaf_pem=leaf, ca_pem=self.identity.ca_pem)
+        if request.enrolment_csr_pem:
+            reply.enrolment_pem = self._sign(caller.identity, request.enrolment_csr_pem)
+        return reply
 
 
 # The real program
