@@ -84,6 +84,7 @@ class UpOptions:
     listener: bool = True
     config: Path | None = None
     cpu_cores: int | None = None
+    bind: str | None = None
     bound: bool = False
 
     def flags(self) -> list[str]:
@@ -92,18 +93,23 @@ class UpOptions:
             "--no-listener": not self.listener,
             "--config": self.config is not None,
             "--cpu-cores": self.cpu_cores is not None,
+            "--bind": self.bind is not None,
         }
         return [flag for flag, is_given in given.items() if is_given]
 
 
 @dataclass(frozen=True, slots=True)
 class RunningPool:
-    """A pool that serves; `started` if it did not run before."""
+    """A pool that serves; `started` if it did not run before.
+
+    `enrolment`: "ADDRESS:PORT" where machines join it.
+    """
 
     context: Context
     status: PoolStatus
     process: Process
     started: bool
+    enrolment: str
 
 
 def check_installed(*programs: str) -> None:
@@ -182,7 +188,8 @@ class LocalPool:
         """The running pool as it is now; POOL_NOT_RUNNING if it isn't."""
         process = self.require_running()
         context = self._context()
-        return RunningPool(context, self._ask_status(self.place.store, context), process, False)
+        status = self._ask_status(self.place.store, context)
+        return RunningPool(context, status, process, False, self._enrolment())
 
     def _spawn(self, options: UpOptions) -> Process:
         place = self.place
@@ -191,6 +198,7 @@ class LocalPool:
         command += ["--owner-dir", str(place.store.folder(place.name).absolute())]
         command += ["--config", str(options.config.absolute())] if options.config else []
         command += [] if options.listener else ["--no-listener"]
+        command += ["--bind", options.bind] if options.bind is not None else []
         command += ["--parent-pid", str(os.getpid())] if options.bound else []
         environ = dict(self._environ)
         if options.cpu_cores is not None:
@@ -214,7 +222,7 @@ class LocalPool:
             status = self._try_status(context) or status
         if process.wait(0):  # another command's supervisor was first, and serves
             raise self._failure(log, "supervisor", "ended")
-        return RunningPool(context, status, process, started=True)
+        return RunningPool(context, status, process, True, self._enrolment())
 
     def _join(self, process: Process, progress: Progress) -> RunningPool:
         """Wait for a pool that another command brought up, or is bringing up."""
@@ -229,7 +237,7 @@ class LocalPool:
         while not any(host.reachable for host in status.hosts) and self._clock() < joined_by:
             self._sleep(LOOK_EVERY_S)
             status = self._try_status(context) or status
-        return RunningPool(context, status, process, started=False)
+        return RunningPool(context, status, process, False, self._enrolment())
 
     def _check(self, process: Process, log: _LogMark | None, program: str, until: float) -> None:
         """Wait a little; raise if the pool has failed or takes too long."""
@@ -271,7 +279,11 @@ class LocalPool:
 
     def _context(self) -> Context:
         place = self.place
-        return read_ready(place.ready_file, place.name, place.state_dir)
+        return read_ready(place.ready_file, place.name, place.state_dir).context
+
+    def _enrolment(self) -> str:
+        place = self.place
+        return read_ready(place.ready_file, place.name, place.state_dir).enrolment
 
     def _end(self, process: Process) -> None:
         process.terminate()
@@ -315,16 +327,25 @@ def _not_running(name: str) -> Unavailable:
     )
 
 
-def read_ready(file: Path, name: str, state_dir: Path) -> Context:
-    """The context of the pool whose manager wrote `file`.
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """Where a manager serves: its context, and "ADDRESS:PORT" where machines join."""
+
+    context: Context
+    enrolment: str
+
+
+def read_ready(file: Path, name: str, state_dir: Path) -> Ready:
+    """What the manager that wrote `file` says of itself.
 
     Raises `Unavailable` POOL_NOT_RUNNING if there is no such file, `ConfigError` STATE_DIR
     if it can't be read.
     """
     try:
         data = json.loads(file.read_text())
-        user, management = (
-            f"{data[plane]['address']}:{data[plane]['port']}" for plane in ("user", "management")
+        user, management, enrolment = (
+            f"{data[plane]['address']}:{data[plane]['port']}"
+            for plane in ("user", "management", "enrolment")
         )
         pool = str(data["pool"])
     except FileNotFoundError:
@@ -333,7 +354,7 @@ def read_ready(file: Path, name: str, state_dir: Path) -> Context:
         hint = "`eais pool down`, then `eais pool up`, writes it anew"
         why = error.strerror if isinstance(error, OSError) else "not what the manager wrote"
         raise ConfigError("STATE_DIR", f"{file}: {why}", hint=hint) from None
-    return Context(name, pool, user, management, str(state_dir))
+    return Ready(Context(name, pool, user, management, str(state_dir)), enrolment)
 
 
 class _LogMark:

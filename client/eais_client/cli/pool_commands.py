@@ -55,7 +55,12 @@ def add_to(group: Group) -> None:
     pool.command(
         "up",
         context=False,
-        examples=["eais pool up", "eais pool up --cpu-cores 2", "eais pool up --foreground"],
+        examples=[
+            "eais pool up",
+            "eais pool up --cpu-cores 2",
+            "eais pool up --bind 10.1.2.3",
+            "eais pool up --foreground",
+        ],
     )(up)
     pool.command("down", context=False, examples=["eais pool down"])(down)
     pool.command(
@@ -78,6 +83,15 @@ def up(
     no_listener: Annotated[
         bool, typer.Option("--no-listener", help="Start the manager alone.", show_default=False)
     ] = False,
+    bind: Annotated[
+        str | None,
+        typer.Option(
+            "--bind",
+            metavar="ADDRESS",
+            help="This machine's address that other machines reach; else the pool is its own.",
+            show_default=False,
+        ),
+    ] = None,
     foreground: Annotated[
         bool,
         typer.Option("--foreground", help="Stay, and end with this command.", show_default=False),
@@ -90,7 +104,7 @@ def up(
     """
     from eais_client.cli.local_pool import UpOptions
 
-    options = UpOptions(not no_listener, config, cpu_cores, bound=foreground)
+    options = UpOptions(not no_listener, config, cpu_cores, bind, bound=foreground)
     pool = _local(call, name, state_dir)
     with call.progress("starting") as progress:
         running = pool.up(options, progress)

@@ -17,6 +17,7 @@ READY = {
     "pool": "local-5f3a9c1e",
     "user": {"address": "127.64.16.1", "port": 40117, "server_name": "x"},
     "management": {"address": "127.64.16.1", "port": 40118, "server_name": "x"},
+    "enrolment": {"address": "127.64.16.1", "port": 7443, "server_name": "x"},
 }
 
 
@@ -112,6 +113,17 @@ def test_up_passes_its_flags_on(nowhere: FakeOutside) -> None:
     [(command, environ)] = nowhere.processes.spawned
     assert command[-3:] == ["--config", str(config), "--no-listener"]
     assert environ["EAIS_CPU_CORES"] == "2"
+
+
+def test_an_address_is_passed_on_and_where_to_join_is_said(nowhere: FakeOutside) -> None:
+    said = that_comes_up(nowhere).run("pool", "up", "--bind", "10.1.2.3")
+    assert said.code == 0
+    assert "Joining:     at 127.64.16.1:7443, with a token of `eais token create`\n" in said.out
+    [(command, _)] = nowhere.processes.spawned
+    assert command[-2:] == ["--bind", "10.1.2.3"]
+    assert nowhere.run("pool", "status", "-o", "json").data["enrolment"] == "127.64.16.1:7443"
+    again = nowhere.run("pool", "up", "--bind", "10.1.2.4")
+    assert again.err == "note: the pool was up already; no effect: --bind\n"
 
 
 def test_in_the_foreground_the_pool_is_bound_to_the_command(nowhere: FakeOutside) -> None:
@@ -279,6 +291,7 @@ def test_status(nowhere: FakeOutside) -> None:
         "Pool:        local-5f3a9c1e (context local)",
         "Supervisor:  pid 4242",
         "Manager:     127.64.16.1:40117, eais-manager/0.1.0",
+        "Joining:     at 127.64.16.1:7443, with a token of `eais token create`",
         f"State:       {state_dir(nowhere)}",
         "Instances:   1",
         "CA:          STEADY, ends 2036-01-31",
