@@ -224,6 +224,7 @@ REASONS: Mapping[str, ReasonSpec] = {
     "PORT": ReasonSpec(ConfigError, _PRECONDITION),
     "LOOPBACK_RANGE": ReasonSpec(ConfigError, _PRECONDITION),
     "ADDRESS": ReasonSpec(ConfigError, _PRECONDITION),
+    "CLOCK": ReasonSpec(ConfigError, _PRECONDITION),
     "NOT_INSTALLED": ReasonSpec(ConfigError, _PRECONDITION),
     "FORKED": ReasonSpec(UsageError, _PRECONDITION),
     "PROCESS_FAILED": ReasonSpec(RemoteError, _PRECONDITION),

@@ -83,14 +83,18 @@ class Dialer:
         CERT_KEY_MISMATCH, ... as `eais.tls`; CERT_IDENTITY for another pool's or role's;
         POOL_UNREACHABLE if it has ended and nobody answers who could give the next one.
         """
-        bundle = self._read()
+        bundle = self.identity()
         if self._revive is not None and self._wall() > bundle.not_after:
             self._revive(bundle)
-            bundle = self._read()
+            bundle = self.identity()
         self._check_validity(bundle)
         return bundle
 
-    def _read(self) -> Bundle:
+    def identity(self) -> Bundle:
+        """The identity in the file, found to be the one that is meant, whatever its times.
+
+        Raises `IdentityError` as `bundle`.
+        """
         try:
             bundle = self._leaf.current()
         except IdentityError as error:

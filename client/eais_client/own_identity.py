@@ -8,10 +8,10 @@ from eais.identity import Role
 from eais.rpc import verbs
 from eais.tls import LeafFile
 from eais_client.context import Context, ContextStore
-from eais_client.dialer import Dialer
+from eais_client.dialer import Dialer, utc_now
 from eais_client.enrolment import Enrolment, RenewVerb, enrolment_of
 from eais_client.instances import Address
-from eais_client.renewal import Ask, Renewal, reviver
+from eais_client.renewal import Ask, Renewal, Wall, reviver
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,21 +29,20 @@ class OwnIdentity:
         return Renewal(self.leaf, ask, enrolment=self.enrolment)
 
 
-def frontend_identity(store: ContextStore, context: Context) -> OwnIdentity:
+def frontend_identity(store: ContextStore, context: Context, wall: Wall = utc_now) -> OwnIdentity:
     """The context's front-end."""
-    return _identity(store, context, Role.FRONTEND, context.manager_address(), verbs.POOL_RENEW)
+    leaf = LeafFile(store.frontend_file(context.name))
+    manager, verb = context.manager_address(), verbs.POOL_RENEW
+    enrolment = enrolment_of(leaf.path, manager, verb)
+    revive = reviver(leaf, enrolment, wall)
+    dialer = Dialer(leaf, context.pool, Role.FRONTEND, wall, revive)
+    return OwnIdentity(leaf, enrolment, dialer, manager, verb)
 
 
 def operator_identity(store: ContextStore, context: Context) -> OwnIdentity:
     """The context's operator; `IdentityError` CERT_MISSING if it has none."""
-    manager = context.management_address()
-    return _identity(store, context, Role.OPERATOR, manager, verbs.POOL_ADMIN_RENEW)
-
-
-def _identity(
-    store: ContextStore, context: Context, role: Role, manager: Address, verb: RenewVerb
-) -> OwnIdentity:
-    leaf = LeafFile(store.identity_file(context.name, role))
+    manager, verb = context.management_address(), verbs.POOL_ADMIN_RENEW
+    leaf = LeafFile(store.operator_file(context.name))
     enrolment = enrolment_of(leaf.path, manager, verb)
-    dialer = Dialer(leaf, context.pool, role, revive=reviver(leaf, enrolment))
+    dialer = Dialer(leaf, context.pool, Role.OPERATOR, revive=reviver(leaf, enrolment))
     return OwnIdentity(leaf, enrolment, dialer, manager, verb)
