@@ -6,23 +6,23 @@ Decides under the lock, acts after it. Shared by all sessions of the instance.
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from math import inf
 
-from eais.backoff import Rng
 from eais.deadline import Deadline
-from eais.errors import EaisError, make_error
+from eais.errors import EaisError
 from eais.instance import InstanceState
-from eais_client.background import Alarm, no_thread
+from eais_client.background import Tools, no_thread
 from eais_client.brain import call_events as events
 from eais_client.brain.call_state import Limits, State
 from eais_client.brain.calls import on_event
-from eais_client.brain.choose import ending
-from eais_client.instances import Instance
+from eais_client.brain.choose import lost
+from eais_client.instances import Address, Instance
 from eais_client.opening import Model, Opened, Patience, listener_of, open_session
 from eais_client.pending import PendingCall
-from eais_client.wire import DataStream, Incoming, Load, Spawn, Turnover, Wire
+from eais_client.wire import DataStream, Incoming, Load, Turnover, Wire
 
 
 @dataclass(slots=True)
@@ -31,18 +31,6 @@ class _Held:
 
     model: Model
     users: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Tools:
-    """What an attachment works with, given from outside."""
-
-    spawn: Spawn
-    alarm: Callable[[Callable[[], None]], Alarm]
-    rng: Rng
-    clock: Callable[[], float] = time.monotonic
-    sleep: Callable[[float], None] = time.sleep
-    control_timeout_s: float = 10.0
 
 
 class Attachment:
@@ -85,9 +73,9 @@ class Attachment:
 
     # What sessions ask for.
 
-    def open(self, model: Model, deadline: Deadline) -> Opened:
-        """Open a session for one more user; raises as `open_session`."""
-        opened = self._open(model, deadline)
+    def open(self, model: Model, deadline: Deadline, patience_s: float = inf) -> Opened:
+        """Open a session for one more user; raises as `open_session`, soon if `patience_s` says."""
+        opened = self._open(model, deadline, patience_s)
         with self._holding:
             with self._lock:
                 held = self._held.setdefault(opened.id, _Held(model))
@@ -121,7 +109,8 @@ class Attachment:
             number = self._numbers
             self._pending[number] = pending
         size, at = pending.outgoing.size, pending.deadline.at_s
-        self._post(events.Submitted(number, session, size, at, pending.watched))
+        how = (pending.watched, pending.patience_s)
+        self._post(events.Submitted(number, session, size, at, *how))
         return number
 
     def abandon(self, number: int, error: EaisError) -> None:
@@ -132,6 +121,18 @@ class Attachment:
     def on_instance(self, instance: Instance) -> None:
         """The pool says how the instance stands."""
         self._learn(instance, found=False)
+
+    def bring(self, epoch: int, listener: Address) -> None:
+        """The instance is about to move to `listener`, which lacks models: open what is held there.
+
+        Endpoints and epoch stay as they are until the pool says otherwise.
+        """
+        with self._lock:
+            there = replace(self._instance, epoch=epoch, listener=listener)
+            models = [held.model for held in self._held.values()]
+        # Without a thread for it they are opened when the instance has moved.
+        with suppress(RuntimeError):
+            self._tools.spawn("eais-bring", lambda: self._bring(there, models))
 
     def renewed(self) -> None:
         """The identity was renewed: streams are made anew with it, and no call is lost."""
@@ -333,7 +334,7 @@ class Attachment:
         with self._lock:
             newest = instance.epoch >= self._instance.epoch
             self._instance = instance if newest else self._instance
-        error = self._ending(instance) if newest else None
+        error = lost(instance, self._frontend) if newest else None
         if error is not None:
             self._post(events.Ended(error, found))
             return
@@ -356,15 +357,20 @@ class Attachment:
         else:
             self._post(events.SessionOpened(session, opened.epoch))
 
-    def _open(self, model: Model, deadline: Deadline) -> Opened:
-        patience = Patience(
-            deadline,
-            self._state.limits.unavailable_timeout_s,
-            self._tools.clock,
-            self._tools.sleep,
-            self._tools.rng,
-        )
+    def _bring(self, there: Instance, models: list[Model]) -> None:
+        for model in models:
+            seconds, now = self._state.limits.unavailable_timeout_s, self._tools.clock()
+            patience = self._patience(Deadline.after(seconds, now))
+            with suppress(EaisError):  # opened again when the instance has moved, it says why
+                open_session(self._wire, model, lambda _fresh: there, patience)
+
+    def _open(self, model: Model, deadline: Deadline, patience_s: float = inf) -> Opened:
+        patience = self._patience(deadline, patience_s)
         return open_session(self._wire, model, self._newest, patience)
+
+    def _patience(self, deadline: Deadline, patience_s: float = inf) -> Patience:
+        seconds, tools = self._state.limits.unavailable_timeout_s, self._tools
+        return Patience(deadline, min(patience_s, seconds), tools.clock, tools.sleep, tools.rng)
 
     def _newest(self, fresh: bool) -> Instance:
         """The instance, asked of the pool if `fresh`; raises if it serves nothing now."""
@@ -376,7 +382,7 @@ class Attachment:
                     raise
         with self._lock:
             instance = self._instance
-        ended = self._ending(instance)
+        ended = lost(instance, self._frontend)
         if ended is not None:
             raise ended
         return instance
@@ -388,10 +394,3 @@ class Attachment:
             if error.reason != "NOT_FOUND":
                 raise
             return replace(self._instance, state=InstanceState.DELETED, frontend="")
-
-    def _ending(self, instance: Instance) -> EaisError | None:
-        error = ending(instance, self._frontend)
-        if error is not None and error.reason == "NOT_ATTACHED":
-            text = f"{instance.id} was detached"
-            return make_error("DETACHED", text, metadata={"instance": instance.id})
-        return error

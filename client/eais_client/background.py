@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from math import inf
 from typing import Any, Protocol
 
+from eais.backoff import Rng
 from eais.errors import EaisError, make_error
 
 #: The thread that waits for callbacks for as long as the process is.
@@ -39,6 +42,18 @@ class Alarm(Protocol):
     def close(self) -> None:
         """Never call back again."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What an attachment works with, given from outside."""
+
+    spawn: Callable[[str, Callable[[], Any]], None]
+    alarm: Callable[[Callable[[], None]], Alarm]
+    rng: Rng
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+    control_timeout_s: float = 10.0
 
 
 class ThreadAlarm:

@@ -6,6 +6,7 @@ One for each context in a process, shared by all sessions, made when it is first
 from __future__ import annotations
 
 import atexit
+import logging
 import os
 import re
 import threading
@@ -19,19 +20,24 @@ from eais.deadline import Deadline
 from eais.errors import EaisError
 from eais.instance import InstanceState
 from eais.jitter import JITTER
-from eais_client.attachment import Attachment, Tools
-from eais_client.background import CALLBACKS_NAME, Callbacks, ThreadAlarm, spawn_thread
+from eais_client.attachment import Attachment
+from eais_client.background import CALLBACKS_NAME, Callbacks, ThreadAlarm, Tools, spawn_thread
 from eais_client.brain.choose import check_usable, choose, ending
 from eais_client.config import ClientConfig
 from eais_client.context import Context, ContextStore
 from eais_client.dialer import check_process, forked
 from eais_client.grpc_wire import GrpcWire
-from eais_client.instances import Instance
+from eais_client.instances import Address, Instance
 from eais_client.own_identity import frontend_identity
 from eais_client.renewal import Keeper
 from eais_client.wire import Load, Timeout, Turnover, Watch, Wire
 
+log = logging.getLogger(__name__)
+
 T = TypeVar("T")
+
+# A move, for which no call fails.
+_HARMLESS = "DRAINING"
 
 # How long a new session waits for a manager that is being restarted.
 MANAGER_PATIENCE_S = 5.0
@@ -48,8 +54,6 @@ class FrontEnd:
     ) -> None:
         self._wire = wire
         self._keeper = keeper
-        self._config = config
-        self._tools = tools
         self._lock = threading.Lock()
         self._known: dict[str, Instance] = {}
         self._attachments: dict[str, Attachment] = {}
@@ -57,9 +61,15 @@ class FrontEnd:
         self._pid = os.getpid()
         self.callbacks = Callbacks()
         self.clock = tools.clock
+        self.tools = tools
+        self.config = config
 
-    def select(self, name: str, deadline: Deadline) -> Instance:
+    def select(
+        self, name: str, deadline: Deadline, patience_s: float = MANAGER_PATIENCE_S
+    ) -> Instance:
         """The instance called `name`, or the only one attached here; usable now.
+
+        `patience_s`: how long a manager that is away is asked again.
 
         Raises NOT_ATTACHED, INSTANCE_AMBIGUOUS, INSTANCE_STOPPED, INSTANCE_FAILED,
         NOT_FOUND, `IdentityError`, POOL_UNREACHABLE.
@@ -69,8 +79,9 @@ class FrontEnd:
         known = {i.id: i for i in list(self._known.values()) if ending(i, frontend) is None}
         if name:
             describe = partial(self._wire.describe, name)
-            return check_usable(self._ask(deadline, describe, known.get(name)), frontend)
-        listed = self._ask(deadline, self._wire.list, tuple(known.values()) or None)
+            found = self._ask(deadline, patience_s, describe, known.get(name))
+            return check_usable(found, frontend)
+        listed = self._ask(deadline, patience_s, self._wire.list, tuple(known.values()) or None)
         return choose(listed, frontend)
 
     def attachment(self, instance: Instance) -> Attachment:
@@ -125,6 +136,18 @@ class FrontEnd:
         if attachment is not None:
             attachment.on_instance(instance)
 
+    def reopen(self, instance: str, epoch: int, listener: Address) -> None:
+        """See `WatchEvents`."""
+        with self._lock:
+            attachment = self._attachments.get(instance)
+        if attachment is not None:
+            attachment.bring(epoch, listener)
+
+    def notice(self, instance: str, reason: str, message: str) -> None:
+        """See `WatchEvents`."""
+        level = logging.INFO if reason == _HARMLESS else logging.WARNING
+        log.log(level, "%s: %s: %s", instance, reason, message)
+
     def loads(self) -> list[Load]:
         """See `WatchEvents`."""
         with self._lock:
@@ -151,8 +174,8 @@ class FrontEnd:
             attachment.renewed()
 
     def _attached(self, instance: Instance, frontend: str) -> Attachment:
-        limits = self._config.limits()
-        made = Attachment(instance, frontend, self._wire, limits, self._tools, self._want)
+        limits = self.config.limits()
+        made = Attachment(instance, frontend, self._wire, limits, self.tools, self._want)
         self._attachments[instance.id] = made
         return made
 
@@ -168,13 +191,19 @@ class FrontEnd:
         if watch is not None:
             watch.want(instance)
 
-    def _ask(self, deadline: Deadline, ask: Callable[[Timeout], T], known: T | None) -> T:
+    def _ask(
+        self,
+        deadline: Deadline,
+        patience_s: float,
+        ask: Callable[[Timeout], T],
+        known: T | None,
+    ) -> T:
         """Ask the pool; while it is away use what is `known`, else wait for it a little."""
-        clock, failures = self._tools.clock, 0
-        until = deadline.earlier(Deadline.after(MANAGER_PATIENCE_S, clock()))
+        clock, failures = self.tools.clock, 0
+        until = deadline.earlier(Deadline(clock() + patience_s))
         while True:
             deadline.check(clock())
-            left_s = min(deadline.left_s(clock()), self._config.control_timeout_s)
+            left_s = min(deadline.left_s(clock()), self.config.control_timeout_s)
             try:
                 return ask(left_s)
             except EaisError as error:
@@ -183,12 +212,12 @@ class FrontEnd:
                 if known is not None:
                     return known
                 failures += 1
-                wait_s = RETRY.delay_s(failures, self._tools.rng)
+                wait_s = RETRY.delay_s(failures, self.tools.rng)
                 if until.passed(clock() + wait_s):
                     deadline.check(clock())
                     error.hint = error.hint or "`eais pool status` says whether it runs"
                     raise
-            self._tools.sleep(wait_s)
+            self.tools.sleep(wait_s)
 
 
 _EXIT_WAIT_S = 0.5

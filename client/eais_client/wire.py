@@ -137,6 +137,14 @@ class WatchEvents(Protocol):
         """The instance as it is now."""
         ...
 
+    def reopen(self, instance: str, epoch: int, listener: Address) -> None:
+        """The instance is about to move there, where models of its are missing."""
+        ...
+
+    def notice(self, instance: str, reason: str, message: str) -> None:
+        """Words for people."""
+        ...
+
     def loads(self) -> Sequence[Load]:
         """What is told up: the load of each attachment."""
         ...

@@ -113,6 +113,21 @@ def ending(instance: Instance, frontend: str) -> EaisError | None:
     return None
 
 
+def lost(instance: Instance, frontend: str) -> EaisError | None:
+    """Why an attachment to `instance` serves no calls any more; None if it does.
+
+    As `ending`; one that isn't attached any more was detached, by its tenant (DETACHED) or by an
+    operator of the pool (FORCE_DETACHED).
+    """
+    error = ending(instance, frontend)
+    if error is None or error.reason != "NOT_ATTACHED":
+        return error
+    about = {"instance": instance.id}
+    if instance.reason == "FORCE_DETACHED":
+        return make_error(instance.reason, f"{instance.id}: {instance.detail}", metadata=about)
+    return make_error("DETACHED", f"{instance.id} was detached", metadata=about)
+
+
 def provider_fault(providers: object, provider_options: object) -> str:
     """What onnxruntime finds wrong with the arguments before it falls back, or ""."""
     if providers is None:

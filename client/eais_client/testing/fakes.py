@@ -17,7 +17,7 @@ from eais.errors import EaisError, make_error
 from eais.instance import InstanceState
 from eais.rpc.v1 import listener_pb2, worker_pb2
 from eais.value import Deferred, Value, decode_value, encode_value
-from eais_client.attachment import Tools
+from eais_client.background import Tools
 from eais_client.config import ClientConfig
 from eais_client.frontend import FrontEnd
 from eais_client.instances import Address, Instance, Worker
