@@ -1,7 +1,7 @@
 """The management plane's side for listeners: links, and leaves for their workers.
 
-A host has one live link; a newer one takes the place of the older. Which host
-it is, is read from the certificate.
+A host has one live link; a newer one takes the place of the older if it is the same listener's,
+and is refused if it is another's. Which host it is, is read from the certificate.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 
 # From the end of a line that its host has left to the Join on the next one.
 _MOVES_WITHIN_S = 5.0
+_PROCESS_LIMIT = 64
 
 Reports = AsyncIterator[hosts_pb2.HostReport]
 
@@ -37,10 +38,15 @@ HEAR_AGAIN_S = 0.5
 
 
 class Link:
-    """One stream to a host: commands wait here until they are sent."""
+    """One stream to a host: commands wait here until they are sent.
 
-    def __init__(self, host: str) -> None:
+    Attributes:
+        process: of the listener, random; "" if it doesn't say.
+    """
+
+    def __init__(self, host: str, process: str = "") -> None:
         self.host = host
+        self.process = process
         self._waiting: asyncio.Queue[hosts_pb2.HostCommand | EaisError | None] = asyncio.Queue()
         self.replaced = asyncio.Event()
 
@@ -75,8 +81,19 @@ class Links:
         return frozenset(self._links)
 
     def add(self, link: Link) -> None:
-        """Take a new link in; the host's older one ends."""
+        """Take a new link in; the host's older one ends, which the same listener had.
+
+        Raises:
+            UsageError: NAME_TAKEN, another listener has it: what they hold of the host's leases
+                can't be both.
+        """
         older = self._links.get(link.host)
+        if older and older.process and link.process and older.process != link.process:
+            raise UsageError(
+                "NAME_TAKEN",
+                f"another listener is host {link.host!r} of this pool at the moment",
+                hint="end one of them, or give this one a name of its own by a new token",
+            )
         self._links[link.host] = link
         if older is not None:
             older.replaced.set()
@@ -133,8 +150,9 @@ class HostsService:
         hello = await _first(reports, "hello")
         check_version(hello.hello)
         yield hosts_pb2.HostCommand(hello=hello_reply(SOFTWARE))
-        event = joined(host, (await _first(reports, "join")).join)
-        link = Link(host)
+        join = (await _first(reports, "join")).join
+        event = joined(host, join)
+        link = Link(host, join.process[:_PROCESS_LIMIT])
         self._links.add(link)
         reading = self._keep(self._follow(link, event, reports))
         try:

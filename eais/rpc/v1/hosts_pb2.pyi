@@ -118,7 +118,7 @@ class Device(_message.Message):
     def __init__(self, id: _Optional[str] = ..., kind: _Optional[str] = ..., model: _Optional[str] = ..., memory_bytes: _Optional[int] = ..., capacity_milli: _Optional[int] = ..., granularity_milli: _Optional[int] = ..., simulated: bool = ..., enforcement: _Optional[str] = ..., share_limit_milli: _Optional[int] = ...) -> None: ...
 
 class Join(_message.Message):
-    __slots__ = ("host", "boot_id", "devices", "leases", "user_plane", "isolation", "isolation_reason", "vnic_driver", "vnic_address", "management_plane")
+    __slots__ = ("host", "boot_id", "devices", "leases", "user_plane", "isolation", "isolation_reason", "vnic_driver", "vnic_address", "management_plane", "process")
     HOST_FIELD_NUMBER: _ClassVar[int]
     BOOT_ID_FIELD_NUMBER: _ClassVar[int]
     DEVICES_FIELD_NUMBER: _ClassVar[int]
@@ -129,6 +129,7 @@ class Join(_message.Message):
     VNIC_DRIVER_FIELD_NUMBER: _ClassVar[int]
     VNIC_ADDRESS_FIELD_NUMBER: _ClassVar[int]
     MANAGEMENT_PLANE_FIELD_NUMBER: _ClassVar[int]
+    PROCESS_FIELD_NUMBER: _ClassVar[int]
     host: str
     boot_id: str
     devices: _containers.RepeatedCompositeFieldContainer[Device]
@@ -139,7 +140,8 @@ class Join(_message.Message):
     vnic_driver: str
     vnic_address: str
     management_plane: _common_pb2.Endpoint
-    def __init__(self, host: _Optional[str] = ..., boot_id: _Optional[str] = ..., devices: _Optional[_Iterable[_Union[Device, _Mapping]]] = ..., leases: _Optional[_Iterable[_Union[Granted, _Mapping]]] = ..., user_plane: _Optional[_Union[_common_pb2.Endpoint, _Mapping]] = ..., isolation: _Optional[int] = ..., isolation_reason: _Optional[str] = ..., vnic_driver: _Optional[str] = ..., vnic_address: _Optional[str] = ..., management_plane: _Optional[_Union[_common_pb2.Endpoint, _Mapping]] = ...) -> None: ...
+    process: str
+    def __init__(self, host: _Optional[str] = ..., boot_id: _Optional[str] = ..., devices: _Optional[_Iterable[_Union[Device, _Mapping]]] = ..., leases: _Optional[_Iterable[_Union[Granted, _Mapping]]] = ..., user_plane: _Optional[_Union[_common_pb2.Endpoint, _Mapping]] = ..., isolation: _Optional[int] = ..., isolation_reason: _Optional[str] = ..., vnic_driver: _Optional[str] = ..., vnic_address: _Optional[str] = ..., management_plane: _Optional[_Union[_common_pb2.Endpoint, _Mapping]] = ..., process: _Optional[str] = ...) -> None: ...
 
 class Moving(_message.Message):
     __slots__ = ()

@@ -14,6 +14,7 @@ import argparse
 import asyncio
 import logging
 import os
+import secrets
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -28,6 +29,7 @@ from eais.identity import Role
 from eais.notify import Notifier, turns
 from eais.parent import end_with_parent
 from eais.rpc.v1 import common_pb2, hosts_pb2
+from eais.telemetry.readiness import Readiness
 from eais.standard_streams import hold_standard_streams, leave, tell
 from eais_server.isolation import IsolationProbe
 from eais_server.listener import messages
@@ -83,6 +85,7 @@ class Listener:
     def __init__(self, world: Surroundings) -> None:
         """Raises EaisError or OSError when the directory or an identity can't be used."""
         self._world = world
+        self._process = secrets.token_hex(16)
         self._leaf = tls.OwnLeaf(_identity_file(world))
         self.host = host = _host(world, self._leaf.current())
         self.link = Link(self._manager, self._leaf.current, self._first_reports)
@@ -115,6 +118,7 @@ class Listener:
         self.renewal = Renewal(host, self.grants, self.workers, self.link, own, world.now)
         host.tell, host.report = self.workers.tell, self.link.report
         host.deaths_seen = self.workers.deaths_seen
+        self.readiness = Readiness([self._why_not_ready])
         self.planes = Planes.bind(
             world.directory / "place.json",
             Place(world.address, world.config.user_port, world.config.management_port),
@@ -122,7 +126,16 @@ class Listener:
             self._leaf.current,
             UserPlane(host, self.openings).bindings(),
             [*AdminPlane(host).bindings(), *ModelsPlane(host, identity, world.now).bindings()],
+            self.readiness.is_ready,
         )
+
+    def _why_not_ready(self) -> str:
+        """A manager that is away is none: what is held here is served meanwhile."""
+        if not self.link.ever_joined:
+            return "it hasn't joined the pool yet"
+        if self.upkeep.unwritten:
+            return f"the disk doesn't take the counters of {len(self.upkeep.unwritten)} leases"
+        return "DRAINING" if self.host.state.stopping else ""
 
     async def run(self, stop: asyncio.Event, notifier: Notifier) -> None:
         """Serve until `stop` is set, then drain; leases stay on disk for the next listener.
@@ -197,6 +210,7 @@ class Listener:
             isolation_reason=_why_not_more(probe, self._world.level),
             vnic_driver=LoopbackDriver.name if in_range(place.address) else HostDriver.name,
             vnic_address="" if in_range(place.address) else place.address,
+            process=self._process,
             management_plane=common_pb2.Endpoint(
                 address=place.address, port=place.management_port, server_name=name
             ),
