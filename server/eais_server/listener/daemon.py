@@ -29,8 +29,8 @@ from eais.identity import Role
 from eais.notify import Notifier, turns
 from eais.parent import end_with_parent
 from eais.rpc.v1 import common_pb2, hosts_pb2
-from eais.telemetry.readiness import Readiness
 from eais.standard_streams import hold_standard_streams, leave, tell
+from eais.telemetry.readiness import Readiness
 from eais_server.isolation import IsolationProbe
 from eais_server.listener import messages
 from eais_server.listener.admin import AdminPlane
@@ -51,6 +51,7 @@ from eais_server.listener.place import Place
 from eais_server.listener.planes import Planes
 from eais_server.listener.quarantine_file import QuarantineFile
 from eais_server.listener.renewal import Renewal
+from eais_server.listener.self_report import STATUS_FILE, SelfReport, status
 from eais_server.listener.sessions import SessionBook
 from eais_server.listener.surroundings import (
     Surroundings,
@@ -153,6 +154,7 @@ class Listener:
             asyncio.create_task(self.link.run(self.grants), name="link"),
             asyncio.create_task(self.upkeep.run(), name="upkeep"),
             asyncio.create_task(self.renewal.run(), name="renewal"),
+            asyncio.create_task(self._self_report().run(), name="self-report"),
         ]
         await self.planes.start()
         notifier.ready()
@@ -179,6 +181,10 @@ class Listener:
             await asyncio.wait_for(ending, ENDS_WITHIN_S)
         except TimeoutError:
             log.warning("some workers haven't exited yet; they end with this process")
+
+    def _self_report(self) -> SelfReport:
+        path = self._world.directory / STATUS_FILE
+        return SelfReport(path, lambda: status(self.host, self.planes.place, self.link))
 
     def _manager(self) -> ManagerPlace:
         place = ManagerPlace.read(self._world.pool_file)

@@ -55,6 +55,10 @@ class Link:
         place: where the manager is now; raises EaisError.
         identity: this listener's key and leaf; raises IdentityError.
         first: what is to be said first on each line: the Join, then what else is known.
+
+    Attributes:
+        joined: there is a line.
+        fault: why the last one ended, or couldn't be had.
     """
 
     def __init__(
@@ -70,6 +74,8 @@ class Link:
         self._outdated = asyncio.Event()
         self._jobs: set[asyncio.Task[None]] = set()
         self.joined = asyncio.Event()
+        self.fault: EaisError | None = None
+        self.ever_joined = False
 
     def report(self, message: hosts_pb2.HostReport) -> None:
         """Tell the manager, if there is a line."""
@@ -114,7 +120,7 @@ class Link:
             except EaisError as error:
                 if self.joined.is_set() or str(error) != said:
                     log.warning("no line to the manager: %s", error)
-                said = str(error)
+                said, self.fault = str(error), error
             failures = 1 if self.joined.is_set() else failures + 1
             self.joined.clear()
             await asyncio.sleep(RESTART.delay_s(failures, JITTER))
@@ -129,6 +135,7 @@ class Link:
             self._report_on(line)
             line.flow()
             self.joined.set()
+            self.ever_joined = True
             log.info("joined the pool")
             while True:
                 line = await self._hold(line, commands)
