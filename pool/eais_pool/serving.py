@@ -19,6 +19,7 @@ from eais import files, tls
 from eais.errors import Unavailable
 from eais.rpc.server import Binding
 from eais.rpc.verbs import Plane
+from eais.telemetry.readiness import Readiness
 from eais_pool.addresses import MANAGER_OFFSET, claim
 from eais_pool.admin import AdminService
 from eais_pool.authority import Authority
@@ -105,11 +106,14 @@ class Manager:
         place: the pool's name, range and ports, once it was started.
         pump: the pool's state and the one way to change it, once it was started.
         authority: the pool's CA, once it was started.
+        readiness: whether verbs should be sent here.
+        planes: where its sockets are, once it was started.
     """
 
     place: Place
     pump: Pump
     authority: Authority
+    planes: Mapping[Plane, Endpoint]
     _turnover: Turnover
 
     def __init__(
@@ -136,6 +140,7 @@ class Manager:
         self._links = Links()
         self._watchers = Watchers()
         self._activities = Activities(self._world.clock)
+        self.readiness = Readiness()
         self._held = ExitStack()
         self._opened = False
         self._servers: list[aio.Server] = []
@@ -180,10 +185,12 @@ class Manager:
         self.pump = self._open_pump(plan)
         self._spawn("pump", self.pump.run())
         await self.pump.begin(ManagerStarted(self._world.boot_id))
+        self.readiness.require(lambda: self.pump.fault)
         bound = {plane: self._bind(plane, address) for plane in Plane}
-        places = {plane: each.endpoint for plane, each in bound.items()}
+        self.planes = places = {plane: each.endpoint for plane, each in bound.items()}
         for plane, each in bound.items():
-            await each.serve(self.place.pool, self._bindings(plane, places))
+            bindings = self._bindings(plane, places)
+            await each.serve(self.place.pool, bindings, self.readiness.is_ready)
         self._keep_ports(places)
         write_ready(self._state_dir / READY_FILE, self.place.pool, places)
         self._spawn("tick", self._tick())
