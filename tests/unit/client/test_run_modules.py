@@ -192,6 +192,18 @@ print(onnxruntime.InferenceSession is eais.InferenceSession, onnxruntime.OrtValu
     assert line.startswith("eais run: onnxruntime was imported while Python started")
 
 
+def test_our_own_programs_have_the_real_one(pythons: dict[str, str]) -> None:
+    code = """
+import os, sys
+from eais_client.run.environment import leave_run
+leave_run()
+import onnxruntime
+print(json.dumps([hasattr(onnxruntime, "OrtEpDevice"), onnxruntime.__name__,
+    onnxruntime.InferenceSession.__module__, os.environ.get("PYTHONPATH")]))"""
+    real = "onnxruntime.capi.onnxruntime_inference_collection"
+    assert said(pythons[WITH], code) == [True, "onnxruntime", real, os.environ.get("PYTHONPATH")]
+
+
 def test_a_python_without_eais_fails_at_the_import_and_names_itself(tmp_path: Path) -> None:
     bare = bare_python(tmp_path, without="_eais")
     done = run(str(bare), "print('runs', flush=True); import onnxruntime")
