@@ -7,7 +7,7 @@ UV_COMPILE := env -u UV_EXTRA_INDEX_URL -u UV_FIND_LINKS $(BIN)/uv pip compile -
 	--no-config --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow check proto docs bench bench-faults bench-overload bench-renewals soak lock clean
+.PHONY: help install demo test test-slow check proto docs bench bench-drain bench-faults bench-overload bench-renewals soak lock clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' Makefile | column -t -s '|' 2>/dev/null \
@@ -65,6 +65,9 @@ bench-overload: install ## offer one worker ten times the load that it can carry
 
 bench-renewals: install ## renew all certificates of a pool every 5 s under load for ten minutes
 	@$(BIN)/python -m benchmarks.renewals --json $(ARGS)
+
+bench-drain: install ## move an instance between two hosts, back and forth, under load
+	@$(BIN)/python -m benchmarks.drain --json $(ARGS)
 
 soak: install ## everything at once for an hour (ARGS="--minutes 10"): nothing may grow
 	@$(BIN)/python -m benchmarks.soak --json $(ARGS)
