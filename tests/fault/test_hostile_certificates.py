@@ -240,6 +240,50 @@ def test_a_certificate_of_no_name_or_another(
     assert home.reason() == "CERT_IDENTITY"
 
 
+def of_two(stack: Stack) -> bytes:
+    """One's key with another's certificate."""
+    one, other = stack.frontend(), stack.frontend()
+    return one.key_pem + other.leaf_pem + one.ca_pem
+
+
+KEY_FILES: dict[str, tuple[Callable[[Stack], bytes], int, str]] = {
+    "another's key": (of_two, 0o600, "CERT_KEY_MISMATCH"),
+    "no PEM": (lambda stack: b"\x00\xff" * 500, 0o600, "CERT_UNREADABLE"),
+    "empty": (lambda stack: b"", 0o600, "CERT_UNREADABLE"),
+    "half": (lambda stack: stack.frontend().pem[:700], 0o600, "CERT_UNREADABLE"),
+    "no certificate": (lambda stack: stack.frontend().key_pem, 0o600, "CERT_MISSING"),
+    "everybody's to read": (lambda stack: stack.frontend().pem, 0o644, "KEY_MODE"),
+    "the group's to write": (lambda stack: stack.frontend().pem, 0o620, "KEY_MODE"),
+}
+
+
+@pytest.mark.hostile("key-file")
+@pytest.mark.parametrize("what", KEY_FILES)
+def test_an_identity_file_that_will_not_do(stack: Stack, home: Home, what: str) -> None:
+    make, mode, reason = KEY_FILES[what]
+    home.keep(make(stack))
+    home.file.chmod(mode)
+    assert home.reason() == reason
+
+
+@pytest.mark.hostile("key-file-in-use")
+@pytest.mark.parametrize("cut", [0, 700])
+def test_a_server_whose_file_is_half_written_shows_what_it_had(
+    stack: Stack, instance: pool_pb2.Instance, cut: int
+) -> None:
+    shown = bundle_of(stack, Wish([own_uri(stack)]))
+    programs = {"manager": "manager", "listener": "listener"}
+    for program, where in programs.items():
+        file = stack.state / program / "identity.pem"
+        whole = file.read_bytes()
+        file.write_bytes(whole[:cut])
+        try:
+            dial_and_greet(stack, instance, where, shown)
+        finally:
+            file.write_bytes(whole)
+        dial_and_greet(stack, instance, where, shown)
+
+
 @dataclass(frozen=True)
 class Answers:
     """Who answers, and what the client shows and trusts."""
