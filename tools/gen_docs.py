@@ -34,7 +34,7 @@ from eais_server.listener.config import ListenerConfig
 ROOT = Path(__file__).resolve().parent.parent
 MEANINGS = ROOT / "tools" / "error_meanings.toml"
 DOCS = ROOT / "docs"
-GROUPS = ("pool", "listener", "context")
+GROUPS = ("pool", "listener", "host", "tenant", "token", "context")
 
 _ERRORS_HEAD = """# Errors
 

@@ -13,6 +13,7 @@ from eais.standard_streams import hold_standard_streams, leave
 from eais_client.cli import (
     context_commands,
     demo_command,
+    doctor_command,
     host_commands,
     instance_commands,
     join_command,
@@ -44,6 +45,7 @@ def make_app() -> typer.Typer:
     tenant_commands.add_to(root)
     token_commands.add_to(root)
     context_commands.add_to(root)
+    doctor_command.add_to(root)
     demo_command.add_to(root)
     root.command("version", context=False, examples=["eais version", "eais version -o json"])(
         version

@@ -21,6 +21,7 @@ SUBCOMMANDS = [
     *("context list", "context use", "context show"),
     *("token create", "tenant create", "tenant list", "tenant quota"),
     *("host list", "host cordon", "host uncordon", "drain", "force-detach", "join"),
+    "doctor",
 ]
 
 

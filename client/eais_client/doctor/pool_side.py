@@ -1,0 +1,149 @@
+"""Checks of what the pool gives: the operator's view, instance, listener, worker, quotas."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from eais.errors import EaisError, IdentityError, make_error
+from eais_client.doctor import judgement
+from eais_client.doctor.findings import Finding, ok, unknown
+from eais_client.doctor.handshake import shown_by
+from eais_client.doctor.machine import last_error
+from eais_client.doctor.scene import Scene
+from eais_client.instances import Address, Instance
+from eais_client.pool_client import OperatorClient, PoolClient
+from eais_client.pool_status import HostUse
+from eais_client.run.attached import usable_of
+from eais_client.tenants import Tenant
+
+PATIENCE_S = 2.0
+_LOOPBACK = "loopback"
+
+
+def operator(scene: Scene) -> Finding | None:
+    """Whether the management plane takes this user's operator, if they are one."""
+    if not scene.context.management:
+        return None
+    with OperatorClient.of_context(scene.store, scene.context, patience_s=PATIENCE_S) as client:
+        scene.status = client.status()
+        scene.tenants = client.tenants()
+    return ok(f"{len(scene.status.hosts)} hosts, {scene.status.instances} instances")
+
+
+def hosts(scene: Scene) -> Finding | None:
+    """Whether all back-ends are reached by the manager; for operators."""
+    if scene.status is None:
+        return None
+    away = [host.host for host in scene.status.hosts if not host.reachable]
+    if scene.status.hosts and not away:
+        return ok(", ".join(host.host for host in scene.status.hosts))
+    if scene.context.state_dir:
+        said = last_error(Path(scene.context.state_dir), "listener")
+        if said is not None:
+            raise said
+    text = f"the manager doesn't reach {', '.join(away)}" if away else "no host has joined"
+    hint = "there: `eais listener up`, or its unit's state and log"
+    raise make_error("HOST_UNREACHABLE", text, hint=hint)
+
+
+def instance(scene: Scene) -> Finding:
+    """Whether a session of this user's would find its instance."""
+    with PoolClient.of_context(scene.store, scene.context, patience_s=PATIENCE_S) as client:
+        name = scene.environ.get("EAIS_INSTANCE", "")
+        scene.instance = usable_of(client, scene.bundle.identity.name, name)
+    return ok(f"{scene.instance.id}: {scene.instance.type}, {scene.instance.state}")
+
+
+def listener(scene: Scene) -> Finding:
+    """Whether the instance's listener answers through the instance's vNIC."""
+    found = _instance(scene)
+    if found.listener is None:
+        return ok("none needed: the instance holds no lease")
+    _reach(scene, found, found.listener, "listener")
+    return ok(f"{found.listener} ({found.vnic.driver})")
+
+
+def worker(scene: Scene) -> Finding:
+    """Whether a worker serves, and answers at its address."""
+    found = _instance(scene)
+    serving = [worker for worker in found.workers if worker.serving]
+    if not serving:
+        raise make_error(
+            "NO_WORKER",
+            f"{found.id} has {len(found.workers)} workers, none of which serves",
+            hint="a worker that died is replaced within a second: look again; "
+            "`eais describe` and the listener's log say more",
+        )
+    for each in serving:
+        _reach(scene, found, each.address, f"worker {each.n}")
+    return ok(", ".join(f"{each.address} on {each.device}" for each in serving))
+
+
+def isolation(scene: Scene) -> Finding | None:
+    """Whether workers are confined as far as they can be: Landlock and seccomp."""
+    found = _instance(scene)
+    level = min((each.isolation for each in found.workers), default=2)
+    if level >= 2:
+        return ok(f"L{level}: workers are confined by Landlock and seccomp")
+    reasons = [host.isolation_reason for host in _hosts_of(scene, found)]
+    why = next(iter(reasons), "") or "its back-end's operator sees why: `eais host list`"
+    raise make_error(
+        "ISOLATION_UNAVAILABLE",
+        f"workers of {found.id} run at L{level}, without Landlock: {why}",
+        hint="a back-end with Linux 6.12 or newer, and Landlock switched on",
+    )
+
+
+def quota(scene: Scene) -> Finding | None:
+    """Whether what the tenant may have is used up, when nothing is attached."""
+    if scene.instance is not None:
+        return None
+    name = scene.bundle.identity.tenant
+    if scene.status is None:
+        return unknown("only an operator sees quotas", "ask one for `eais tenant list`")
+    for tenant in scene.tenants:
+        full = _full(tenant) if tenant.name == name else []
+        if full:
+            raise make_error(
+                "QUOTA",
+                f"tenant {name} has all that it may have of {', '.join(full)}",
+                hint=f"delete what isn't needed, or `eais tenant quota {name} {full[0]}=...`",
+            )
+    return ok(f"tenant {name} may have more")
+
+
+def _full(tenant: Tenant) -> list[str]:
+    limits = tenant.quotas.items()
+    return [
+        what for what, limit in limits if limit is not None and tenant.used.get(what, 0) >= limit
+    ]
+
+
+def _hosts_of(scene: Scene, found: Instance) -> list[HostUse]:
+    known = scene.status.hosts if scene.status is not None else ()
+    return [host for host in known if host.host == found.host or not found.host]
+
+
+def _instance(scene: Scene) -> Instance:
+    assert scene.instance is not None  # what asks for it needs `instance`
+    return scene.instance
+
+
+def _reach(scene: Scene, found: Instance, where: Address, who: str) -> None:
+    """Raise what keeps this machine from `who`: HOST_UNREACHABLE, SERVER_UNTRUSTED."""
+    try:
+        shown = shown_by(where, "HOST_UNREACHABLE")
+        judgement.check_server(shown, where.server_name, scene.bundle.ca_pem, scene.wall())
+    except IdentityError as error:
+        error.hint = "ask an operator: the back-end's address may be another machine's now"
+        raise
+    except EaisError as error:
+        error.message = (
+            f"the {who} of {found.id}, by its vNIC ({found.vnic.driver}): {error.message}"
+        )
+        if found.vnic.driver == _LOOPBACK and not scene.context.state_dir:
+            error.hint = (
+                "a pool on loopback serves its own machine alone: "
+                "its operator brings it up with `eais pool up --bind ADDRESS`"
+            )
+        raise
