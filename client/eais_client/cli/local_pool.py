@@ -10,7 +10,6 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
-import re
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -18,8 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from eais import files
-from eais.errors import ConfigError, EaisError, IdentityError, RemoteError, Unavailable, make_error
+from eais.errors import ConfigError, IdentityError, RemoteError, Unavailable
 from eais.paths import state_dir as state_root
+from eais_client.cli.coming_up import LOOK_EVERY_S, ComingUp, LogMark, is_locked
 from eais_client.cli.outside import Outside
 from eais_client.cli.processes import Process, Processes
 from eais_client.cli.progress import Progress
@@ -28,12 +28,9 @@ from eais_client.context import Context, ContextStore
 from eais_client.pool_status import PoolStatus
 
 DEFAULT_NAME = "local"
-UP_WITHIN_S = 20.0
 DOWN_WITHIN_S = 15.0
 # A program of a pool that runs already may be between two starts.
 JOIN_WITHIN_S = 5.0
-LOOK_EVERY_S = 0.05
-FAILED_STARTS = 3
 # Journal, CA, identities and logs of a pool that begins.
 FIRST_START_BYTES = 1 << 20
 
@@ -44,7 +41,6 @@ _NEEDED_BY = {
 # What was there before the manager came up: an ended certificate, and an address that may have
 # been left to another server. It makes both anew.
 _NOT_YET = frozenset({"CERT_MISSING", "CERT_EXPIRED", "SERVER_UNTRUSTED"})
-_ERROR_LINE = re.compile(r"^error: ([A-Z][A-Z0-9_]*): (.*)$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,16 +152,16 @@ class LocalPool:
             return self._join(found, progress)
         check_installed("manager", *(["listener"] * options.listener))
         _check_room(self.place.state_dir)
-        log = _LogMark(self.place)
+        mark = LogMark(self.place.ready_file, self.place.log, ("manager", "listener"))
         process: Process | None = None
         try:
             with held_back():
                 process = self._spawn(options)
-            return self._come_up(process, log, options, progress)
+            return self._come_up(process, mark, options, progress)
         except BaseException as error:
             if process is not None:
                 self._end(process)
-            other = self.running() if _is_locked(error) else None
+            other = self.running() if is_locked(error) else None
             if other is None:
                 raise
             return self._join(other, progress)
@@ -206,59 +202,41 @@ class LocalPool:
         return self._processes.spawn(command, place.log("supervisor"), environ)
 
     def _come_up(
-        self, process: Process, log: _LogMark, options: UpOptions, progress: Progress
+        self, process: Process, mark: LogMark, options: UpOptions, progress: Progress
     ) -> RunningPool:
-        until = self._clock() + UP_WITHIN_S
+        coming = self._coming(process, mark)
         progress.step("starting the pool manager", 0, 3)
-        while not log.ready_is_new():
-            self._check(process, log, "manager", until)
+        while not mark.ready_is_new():
+            coming.wait("manager")
         context = self._keep_context()
         progress.step("waiting for the pool manager", 1, 3)
         while (status := self._try_status(context)) is None:
-            self._check(process, log, "manager", until)
+            coming.wait("manager")
         progress.step("starting the listener", 2, 3)
         while options.listener and not any(host.reachable for host in status.hosts):
-            self._check(process, log, "listener", until)
+            coming.wait("listener")
             status = self._try_status(context) or status
         if process.wait(0):  # another command's supervisor was first, and serves
-            raise self._failure(log, "supervisor", "ended")
+            raise coming.failure("supervisor", "ended")
         return RunningPool(context, status, process, True, self._enrolment())
 
     def _join(self, process: Process, progress: Progress) -> RunningPool:
         """Wait for a pool that another command brought up, or is bringing up."""
-        until = self._clock() + UP_WITHIN_S
+        coming = self._coming(process, None)
         progress.step("waiting for the pool manager", 1, 3)
         while not self.place.ready_file.exists():
-            self._check(process, None, "manager", until)
+            coming.wait("manager")
         context = self._keep_context()
         while (status := self._try_status(context)) is None:
-            self._check(process, None, "manager", until)
+            coming.wait("manager")
         joined_by = self._clock() + JOIN_WITHIN_S
         while not any(host.reachable for host in status.hosts) and self._clock() < joined_by:
             self._sleep(LOOK_EVERY_S)
             status = self._try_status(context) or status
         return RunningPool(context, status, process, False, self._enrolment())
 
-    def _check(self, process: Process, log: _LogMark | None, program: str, until: float) -> None:
-        """Wait a little; raise if the pool has failed or takes too long."""
-        if process.wait(0):
-            raise self._failure(log, "supervisor", "ended")
-        if log is not None and log.ends_of(program) >= self._starts(log, program):
-            raise self._failure(log, program, "doesn't stay up")
-        if self._clock() >= until:
-            raise self._failure(log, program, f"isn't ready after {UP_WITHIN_S:.0f} s")
-        self._sleep(LOOK_EVERY_S)
-
-    def _starts(self, log: _LogMark, program: str) -> int:
-        """After how many ends a program is given up: what is set wrongly stays so."""
-        found = log.last_error(program)
-        return 1 if isinstance(found, ConfigError) and not _is_locked(found) else FAILED_STARTS
-
-    def _failure(self, log: _LogMark | None, program: str, what: str) -> EaisError:
-        found = log.last_error(program) if log else None
-        return found or RemoteError(
-            "PROCESS_FAILED", f"the pool's {program} {what}", hint=f"see {self.place.log(program)}"
-        )
+    def _coming(self, process: Process, mark: LogMark | None) -> ComingUp:
+        return ComingUp(process, "pool", self.place.log, mark, self._clock, self._sleep)
 
     def _try_status(self, context: Context) -> PoolStatus | None:
         try:
@@ -355,60 +333,6 @@ def read_ready(file: Path, name: str, state_dir: Path) -> Ready:
         why = error.strerror if isinstance(error, OSError) else "not what the manager wrote"
         raise ConfigError("STATE_DIR", f"{file}: {why}", hint=hint) from None
     return Ready(Context(name, pool, user, management, str(state_dir)), enrolment)
-
-
-class _LogMark:
-    """The pool's files as they were before it was started."""
-
-    def __init__(self, place: PoolPlace) -> None:
-        self._place = place
-        self._ready = _stamp(place.ready_file)
-        self._offsets = {
-            name: _size(place.log(name)) for name in ("supervisor", "manager", "listener")
-        }
-
-    def ready_is_new(self) -> bool:
-        """Whether the manager has said that it serves since then."""
-        return _stamp(self._place.ready_file) not in (None, self._ready)
-
-    def ends_of(self, program: str) -> int:
-        """How often the supervisor has seen `program` end since then."""
-        return self._since("supervisor").count(f"eais-supervisor {program} ended with")
-
-    def last_error(self, program: str) -> EaisError | None:
-        """The last error line that `program` wrote since then."""
-        found = _ERROR_LINE.findall(self._since(program))
-        if not found:
-            return None
-        reason, text = found[-1]
-        return make_error(reason, text)
-
-    def _since(self, program: str) -> str:
-        try:
-            with self._place.log(program).open("rb") as file:
-                known = self._offsets[program]
-                # The supervisor empties a log that has grown too long.
-                file.seek(known if known <= os.fstat(file.fileno()).st_size else 0)
-                return file.read().decode(errors="replace")
-        except FileNotFoundError:
-            return ""
-
-
-def _is_locked(error: BaseException) -> bool:
-    """Whether another command brought the pool up at the same moment."""
-    return isinstance(error, EaisError) and error.reason == "LOCKED"
-
-
-def _stamp(file: Path) -> tuple[int, int] | None:
-    try:
-        info = file.stat()
-    except FileNotFoundError:
-        return None
-    return (info.st_ino, info.st_mtime_ns)
-
-
-def _size(file: Path) -> int:
-    return file.stat().st_size if file.exists() else 0
 
 
 def _name_flag(name: str) -> str:
