@@ -15,7 +15,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NoReturn, TypeVar
+from typing import Any, Final, NoReturn, TypeVar
 
 import grpc
 import grpc.aio
@@ -73,12 +73,13 @@ class Stranger:
 UnaryHandler = Callable[[Req, Caller], Awaitable[Rep]]
 StrangersHandler = Callable[[Req, Stranger], Awaitable[Rep]]
 UploadHandler = Callable[[AsyncIterator[Req], Caller], Awaitable[Rep]]
+WatchHandler = Callable[[Req, Caller], AsyncIterator[Rep]]
 StreamHandler = Callable[[AsyncIterator[Req], Caller], AsyncIterator[Rep]]
 
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """A verb and what serves it; made by `unary`, `upload` and `stream`."""
+    """A verb and what serves it; made by `unary`, `upload`, `watch` and `stream`."""
 
     verb: Verb[Any, Any]
     handler: Callable[[Any, Any], Any]
@@ -99,6 +100,11 @@ def open_unary(verb: Verb[Req, Rep], handler: StrangersHandler[Req, Rep]) -> Bin
 def upload(verb: Verb[Req, Rep], handler: UploadHandler[Req, Rep]) -> Binding:
     """Serve a verb of many requests and one reply."""
     return _binding(verb, Shape.UPLOAD, handler)
+
+
+def watch(verb: Verb[Req, Rep], handler: WatchHandler[Req, Rep]) -> Binding:
+    """Serve a verb of one request and many replies; the handler is an async generator."""
+    return _binding(verb, Shape.WATCH, handler)
 
 
 def stream(verb: Verb[Req, Rep], handler: StreamHandler[Req, Rep]) -> Binding:
@@ -176,13 +182,21 @@ class _Guard:
             with self._places.one(caller.who):
                 return await self._handler(self._parsed(requests), caller)
 
+    async def watch(self, data: bytes, context: _Context) -> AsyncIterator[Any]:
+        async with self._answering(context):
+            caller = self._admit(context)
+            with self._places.one(caller.who):
+                replies = self._handler(self._parse(data), caller)
+                async with contextlib.aclosing(replies):
+                    async for reply in replies:
+                        yield reply
+
     async def stream(self, requests: AsyncIterator[bytes], context: _Context) -> AsyncIterator[Any]:
         async with self._answering(context):
             caller = self._admit(context)
             with self._places.one(caller.who):
-                async with contextlib.aclosing(
-                    self._handler(self._parsed(requests), caller)
-                ) as replies:
+                replies = self._handler(self._parsed(requests), caller)
+                async with contextlib.aclosing(replies):
                     async for reply in replies:
                         yield reply
 
@@ -216,9 +230,11 @@ def _serialize(reply: Message) -> bytes:
     return reply.SerializeToString()
 
 
+_LASTING: Final = (Shape.STREAM, Shape.WATCH)
 _MAKERS: dict[Shape, tuple[Callable[..., grpc.RpcMethodHandler[Any, Any]], str]] = {
     Shape.UNARY: (grpc.unary_unary_rpc_method_handler, "unary"),
     Shape.UPLOAD: (grpc.stream_unary_rpc_method_handler, "upload"),
+    Shape.WATCH: (grpc.unary_stream_rpc_method_handler, "watch"),
     Shape.STREAM: (grpc.stream_stream_rpc_method_handler, "stream"),
 }
 
@@ -234,7 +250,7 @@ def generic_handlers(
     services: dict[str, dict[str, grpc.RpcMethodHandler[Any, Any]]] = {}
     for binding in bindings:
         make, name = _MAKERS[binding.verb.shape]
-        places = streams if binding.verb.shape is Shape.STREAM else calls
+        places = streams if binding.verb.shape in _LASTING else calls
         kind = _OpenGuard if binding.verb.plane is Plane.ENROLMENT else _Guard
         guard = kind(pool, binding, places)
         method = make(getattr(guard, name), response_serializer=_serialize)

@@ -32,6 +32,7 @@ class Shape(Enum):
 
     UNARY = "unary"
     UPLOAD = "stream request, unary reply"
+    WATCH = "unary request, stream reply"
     STREAM = "stream both ways"
 
 
@@ -57,6 +58,7 @@ class Verb(Generic[Req, Rep]):
     plane: Plane
     roles: frozenset[Role]
     shape: Shape = Shape.UNARY
+    package: str = "eais.rpc.v1"
 
     @property
     def path(self) -> str:
@@ -66,7 +68,7 @@ class Verb(Generic[Req, Rep]):
     @property
     def full_service(self) -> str:
         """The service's full name, "eais.rpc.v1.Pool"."""
-        return f"eais.rpc.v1.{self.service}"
+        return f"{self.package}.{self.service}"
 
 
 _FRONTEND = frozenset({Role.FRONTEND})

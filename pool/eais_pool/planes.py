@@ -23,6 +23,7 @@ from eais.channel import LINE_KEEPALIVE, SERVER_KEEPALIVE, Keepalive, server_opt
 from eais.credentials import open_server_credentials, server_credentials
 from eais.identity import Identity
 from eais.ports import to_try
+from eais.rpc.health import Ready, with_health
 from eais.rpc.server import Binding, generic_handlers
 from eais.rpc.verbs import Plane
 from eais.tls import OwnLeaf
@@ -45,9 +46,9 @@ class Bound:
     server: aio.Server
     endpoint: Endpoint
 
-    async def serve(self, pool: str, bindings: Iterable[Binding]) -> None:
-        """Answer from now on."""
-        self.server.add_generic_rpc_handlers(generic_handlers(pool, bindings))
+    async def serve(self, pool: str, bindings: Iterable[Binding], ready: Ready) -> None:
+        """Answer from now on, when asked for health too: as `ready` says."""
+        self.server.add_generic_rpc_handlers(generic_handlers(pool, with_health(bindings, ready)))
         await self.server.start()
 
 

@@ -82,6 +82,7 @@ class Pump:
     Attributes:
         state: read it between two awaits; it is never half of an event.
         settings: the pool's rules.
+        fault: why the journal couldn't be written the last time; "" if it could.
     """
 
     def __init__(
@@ -104,6 +105,7 @@ class Pump:
         self._reach = reach
         # None: nothing is to be decided, only to be shown that it would be (`moves`).
         self._queue: asyncio.Queue[_Waiting | None] = asyncio.Queue(_QUEUE_LIMIT)
+        self.fault = ""
         self._stepped = asyncio.Event()
         self._waiters: dict[OpKey, list[asyncio.Future[_Outcome]]] = {}
         self._closed = False
@@ -244,7 +246,12 @@ class Pump:
         loop = asyncio.get_running_loop()
         at = self._clock()
         write = partial(self._store.append, facts, at, self._boot_id, what)
-        await loop.run_in_executor(self._writer, write)
+        try:
+            await loop.run_in_executor(self._writer, write)
+        except Unavailable as error:
+            self.fault = str(error)
+            raise
+        self.fault = ""
         for fact in facts:
             self.state.apply(fact)
         if self._store.crowded:

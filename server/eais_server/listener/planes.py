@@ -14,6 +14,7 @@ from eais import channel, tls
 from eais.bind_fault import cannot_bind
 from eais.credentials import server_credentials
 from eais.ports import to_try
+from eais.rpc.health import Ready, with_health
 from eais.rpc.server import Binding, generic_handlers
 from eais_server.listener.place import Place, load_place, save_place
 
@@ -37,14 +38,18 @@ class Planes:
         identity: Callable[[], tls.Bundle],
         user: Iterable[Binding],
         management: Iterable[Binding],
+        ready: Ready,
     ) -> Planes:
         """Bind both planes where `wanted` says; a port of 0 is the one kept in `file`, or any.
+
+        Asked for health they answer as `ready` says.
 
         Raises:
             ConfigError: PORT, a port that is wanted can't be bound, or none at that address.
         """
         address, kept = wanted.address, load_place(file, wanted.address)
         bind = partial(_bind, pool, address, identity)
+        user, management = with_health(user, ready), with_health(management, ready)
         user_server, user_port = bind(user, "user_port", wanted.user_port, kept.user_port)
         server, port = bind(
             management, "management_port", wanted.management_port, kept.management_port

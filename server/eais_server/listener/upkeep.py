@@ -25,6 +25,11 @@ class Upkeep:
         # Whose counters wait for the disk: that is logged once.
         self._unsaid: set[str] = set()
 
+    @property
+    def unwritten(self) -> frozenset[str]:
+        """The instances whose counters the disk doesn't take."""
+        return frozenset(self._unsaid)
+
     async def run(self) -> None:
         """Until cancelled."""
         while True:

@@ -15,7 +15,8 @@ from eais.channel import server_options
 from eais.credentials import server_credentials
 from eais.errors import EaisError, make_error
 from eais.rpc import verbs
-from eais.rpc.server import generic_handlers, stream
+from eais.rpc.health import with_health
+from eais.rpc.server import Binding, generic_handlers, stream
 from eais.rpc.v1 import supervision_pb2
 from eais_server.devices.driver import DeviceDriver, Reservation, RuntimeSession
 from eais_server.in_flight import ROWS, Marks
@@ -55,9 +56,7 @@ class Adoption:
             EaisError: PORT.
         """
         server = grpc.aio.server(options=server_options())
-        server.add_generic_rpc_handlers(
-            generic_handlers(pool, [stream(verbs.WORKER_STREAM, self.plane.stream)])
-        )
+        server.add_generic_rpc_handlers(generic_handlers(pool, self._bindings()))
         credentials = server_credentials(lambda: self.bundle)
         host = f"[{address}]" if ":" in address else address
         try:
@@ -68,6 +67,11 @@ class Adoption:
             raise make_error("PORT", f"the instance's address has no port {port or 'left'}")
         await server.start()
         self.server = server
+
+    def _bindings(self) -> list[Binding]:
+        plane = self.plane
+        own = [stream(verbs.WORKER_STREAM, plane.stream)]
+        return with_health(own, lambda: not plane.not_ready, plane.admit)
 
     async def close(self, grace_s: float) -> None:
         """End what streams are left after `grace_s`."""

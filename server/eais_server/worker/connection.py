@@ -313,6 +313,7 @@ class Connection:
         self._settle(asked.body)
         size = self._answer(result.answer, result.deferred)
         if not result.answer.HasField("error"):
+            counters.answered(self._hub.clock())
             counters.requests += 1
             counters.bytes_in += asked.size
             counters.bytes_out += size

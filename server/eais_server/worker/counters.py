@@ -17,6 +17,8 @@ from eais.telemetry import latency
 log = logging.getLogger(__name__)
 
 HEARTBEAT_S: Final = 0.25
+# What the wire can carry.
+_MOST_MS: Final = (1 << 32) - 1
 
 
 @dataclass(slots=True)
@@ -31,6 +33,8 @@ class Counters:
         turns: how often the event loop came round.
         latency: calls that were run or waited in vain, by the time from when all of the call
             was here to its answer: see `eais.telemetry.latency`.
+        answered_ns: when the runtime last gave outputs, a call's or the canary's, by
+            `time.monotonic_ns`; 0: never.
     """
 
     requests: int = 0
@@ -40,10 +44,19 @@ class Counters:
     in_flight: int = 0
     turns: int = 0
     latency: list[int] = field(default_factory=lambda: [0] * latency.BUCKETS)
+    answered_ns: int = 0
 
     def took(self, took_ns: int) -> None:
         """A call was answered so long after it came."""
         self.latency[latency.bucket(took_ns)] += 1
+
+    def answered(self, now_ns: int) -> None:
+        """The runtime has given outputs."""
+        self.answered_ns = now_ns
+
+    def canary_age_ms(self, now_ns: int) -> int:
+        """Since outputs were last given, at least 1; 0: never."""
+        return max(1, (now_ns - self.answered_ns) // 1_000_000) if self.answered_ns else 0
 
     def heartbeat(self) -> supervision_pb2.FromWorkerProcess:
         """The counters as the listener is told them."""
@@ -56,6 +69,7 @@ class Counters:
                 in_flight=self.in_flight,
                 turns=self.turns,
                 latency_counts=latency.trimmed(self.latency),
+                canary_age_ms=min(self.canary_age_ms(time.monotonic_ns()), _MOST_MS),
             )
         )
 

@@ -17,6 +17,7 @@ from eais_server.devices.driver import RuntimeSession
 from eais_server.in_flight import Marks
 from eais_server.worker.admission import Admission, busy
 from eais_server.worker.calls import NOT_HERE, Budget, CallLimits, Gate, Service, StreamCalls
+from eais_server.worker.canary import READY_S, STREAM, Canary
 from eais_server.worker.connection import BACKLOG_BYTES, Connection, Hub
 from eais_server.worker.counters import Counters, Reporter
 from eais_server.worker.holds import Holds
@@ -107,6 +108,23 @@ class DataPlane:
         """Answer Hellos from now on; until then clients wait."""
         self._ready.set()
 
+    def canary(self, session: RuntimeSession) -> Canary:
+        """What has `session` run among the calls."""
+        hub = self._hub
+        return Canary(session, hub.runner, hub.counters, hub.clock)
+
+    @property
+    def not_ready(self) -> str:
+        """Why no call should be sent here now; "" if none is a reason."""
+        if self._draining:
+            return "DRAINING"
+        if not self._ready.is_set():
+            return "it doesn't serve yet"
+        age_ms = self._hub.counters.canary_age_ms(self._hub.clock())
+        if not age_ms or age_ms > READY_S * 1000:
+            return f"nothing was answered for {READY_S:g} s"
+        return ""
+
     def suspect(self, message: supervision_pb2.Suspects) -> None:
         """Run these sessions' calls one at a time, alone."""
         holds_s = {suspect.session: suspect.hold_ms / 1000 for suspect in message.suspects}
@@ -128,12 +146,16 @@ class DataPlane:
         """Wait until no stream is open and no run goes on."""
         await self._quiet.wait()
 
+    def admit(self, caller: Caller) -> None:
+        """NOT_FOUND for front-ends of other tenants: there is nothing here."""
+        if caller.identity.tenant != self._tenant:
+            raise UsageError("NOT_FOUND", NOT_HERE)
+
     async def stream(
         self, requests: AsyncIterator[worker_pb2.ToWorker], caller: Caller
     ) -> AsyncGenerator[worker_pb2.ToClient, None]:
         """Serve `Worker.Stream`."""
-        if caller.identity.tenant != self._tenant:
-            raise UsageError("NOT_FOUND", NOT_HERE)
+        self.admit(caller)
         # Text keeps its hash, which is asked for several times at each call.
         frontend = caller.identity.uri
         if not self._streams.take(frontend, 1):
@@ -191,4 +213,4 @@ class DataPlane:
 
 
 def _has_room(stream: Hashable) -> bool:
-    return isinstance(stream, Connection) and stream.has_room
+    return stream is STREAM or (isinstance(stream, Connection) and stream.has_room)

@@ -19,6 +19,7 @@ from eais_server.control import ControlBroken, ControlSocket
 from eais_server.devices.driver import RuntimeSession
 from eais_server.in_flight import Marks
 from eais_server.worker.adoption import Adoption, Drivers, adopt
+from eais_server.worker.canary import open_canary
 from eais_server.worker.counters import HEARTBEAT_S, Counters, Reporter
 from eais_server.worker.integrity import check_files
 from eais_server.worker.messages import model_source, session_settings, signature_message
@@ -112,6 +113,7 @@ class Worker:
                 self._adopted.renew(message.leaf)
             case "serve":
                 self._adopted.plane.open()
+                self._task(self._sing(self._adopted))
             case _:
                 self._task(self._drain(message.drain.grace_ms / 1000))
 
@@ -120,6 +122,16 @@ class Worker:
         if self._adoption is None:
             raise ValueError("the listener goes on with a worker whose adoption failed")
         return self._adoption
+
+    async def _sing(self, adopted: Adoption) -> None:
+        """See for ourselves that calls are answered, until the end."""
+        try:
+            # Not on the loader's thread: a model may take it for minutes.
+            session = await asyncio.to_thread(open_canary, adopted.driver, adopted.share)
+        except EaisError as error:
+            log.error("this worker can't load the smallest of models: %s", error)
+            return
+        await adopted.plane.canary(session).run()
 
     def _task(self, work: Coroutine[None, None, None]) -> None:
         task = self._loop.create_task(work)

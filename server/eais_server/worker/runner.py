@@ -126,6 +126,12 @@ class Runner:
         self.pump()
         return True
 
+    def add(self, job: Job) -> bool:
+        """Queue a job that is nobody's call: it takes no other's place; False if too many wait."""
+        added = self._offer(job)
+        self.pump()
+        return added
+
     def _submit_suspect(self, job: Job) -> bool:
         if len(self._suspects) >= self._waiting_limit:
             return False

@@ -226,7 +226,7 @@ class ClientStream:
     def __init__(self, port: int, bundle: tls.Bundle) -> None:
         name = Identity.worker(POOL, INSTANCE, 1).dns_name
         assert name is not None
-        self._channel = grpc.secure_channel(
+        self._channel = self.channel = grpc.secure_channel(
             f"127.0.0.1:{port}", client_credentials(bundle), channel.client_options(name)
         )
         self._requests: queue.SimpleQueue[worker_pb2.ToWorker | None] = queue.SimpleQueue()

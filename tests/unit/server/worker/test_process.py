@@ -11,9 +11,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import grpc
 import numpy as np
 import onnxruntime as ort
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from onnx import TensorProto, helper
 
 from eais.channel import PIECE_BYTES
@@ -223,6 +225,46 @@ def test_every_call_is_checked(
 
 def test_a_session_that_is_not_open_is_said_so(client: ClientStream) -> None:
     assert client.failure("ff" * 16, ONES).reason == "SESSION_UNKNOWN"
+
+
+# health
+
+
+def health(stream: ClientStream, service: str = "") -> Any:
+    """The status that a stock client is told, or the code that it is refused with."""
+    stub = health_pb2_grpc.HealthStub(stream.channel)
+    try:
+        return stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=WAIT_S).status
+    except grpc.RpcError as error:
+        return error.code()
+
+
+def test_a_worker_that_answers_its_canary_is_ready_to_its_own_tenant(worker: WorkerChild) -> None:
+    with worker.stream() as stream:
+        stub = health_pb2_grpc.HealthStub(stream.channel)
+        told = (reply.status for reply in stub.Watch(health_pb2.HealthCheckRequest()))
+        assert health_pb2.HealthCheckResponse.SERVING in told
+        assert health(stream, "eais.rpc.v1.Worker") == health_pb2.HealthCheckResponse.SERVING
+        assert health(stream, "eais.rpc.v1.Pool") is grpc.StatusCode.NOT_FOUND
+    with worker.stream(worker.frontend("other")) as stream:
+        assert health(stream) is grpc.StatusCode.NOT_FOUND
+    operator = worker.authority.bundle(Identity.operator(POOL, "root"), datetime.now(UTC))
+    with worker.stream(operator) as stream:
+        assert health(stream) is grpc.StatusCode.PERMISSION_DENIED
+
+
+def test_a_worker_that_does_not_serve_yet_is_not_ready_and_the_canary_ages(tmp_path: Path) -> None:
+    with worker_child(tmp_path) as child:
+        child.heard("spare")
+        child.adopt()
+        with child.stream() as stream:
+            assert health(stream) == health_pb2.HealthCheckResponse.NOT_SERVING
+            child.load(models.relu())
+            assert {beat.canary_age_ms for beat in child.heartbeats} <= {0}
+            child.serve()
+            while not (child.heartbeats and child.heartbeats[-1].canary_age_ms):
+                child.load(models.relu())
+            assert health(stream) == health_pb2.HealthCheckResponse.SERVING
 
 
 # the stream's own rules

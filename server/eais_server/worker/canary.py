@@ -1,0 +1,141 @@
+"""The canary: a tiny inference by which a worker sees for itself that it can answer.
+
+It goes the way of every call, through the runtime and in turn with the others onto a run
+thread, once a second unless calls were answered meanwhile: an answer is an answer. It displaces
+nobody, and waits while a suspect runs, as everybody does. So an old answer says that calls
+aren't answered now, be it that all threads have been running the same ones for so long.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from eais.errors import EaisError, make_error
+from eais.rpc.v1 import value_pb2, worker_pb2
+from eais.value import Deferred, decode_value, encode_value
+from eais_server.devices.driver import (
+    DeviceDriver,
+    ModelSource,
+    Reservation,
+    RunSettings,
+    RuntimeSession,
+    SessionSettings,
+)
+from eais_server.worker.counters import Counters
+from eais_server.worker.execution import Result, execute
+from eais_server.worker.runner import Job, Runner
+
+log = logging.getLogger(__name__)
+
+MODEL: Final = Path(__file__).with_name("canary.onnx")
+"""y = 2 x[0] + 1, 3 x[1] + 1, in float32."""
+EVERY_S: Final = 1.0
+READY_S: Final = 5.0
+"""A worker whose last answer is older isn't ready."""
+
+_X: Final = np.array([20.0, 30.0], np.float32)
+_Y: Final = np.array([41.0, 91.0], np.float32)
+
+
+class CanaryStream:
+    """Whose turn the canary takes among the streams."""
+
+
+STREAM: Final = CanaryStream()
+
+
+def open_canary(driver: DeviceDriver, share: Reservation) -> RuntimeSession:
+    """Load the model onto one thread of the share; blocks.
+
+    Raises:
+        EaisError: the runtime can't load it, and so nothing.
+    """
+    one = Reservation(share.device, share.milli, 1, share.cores)
+    return driver.open(one, ModelSource(MODEL), SessionSettings())
+
+
+class Canary:
+    """Runs it, on the event loop's time; `run` is to be a task.
+
+    Args:
+        counters: where it is written when calls were answered last.
+        clock: monotonic nanoseconds.
+    """
+
+    def __init__(
+        self,
+        session: RuntimeSession,
+        runner: Runner,
+        counters: Counters,
+        clock: Callable[[], int],
+    ) -> None:
+        self._session = session
+        self._runner = runner
+        self._counters = counters
+        self._clock = clock
+        self._back = asyncio.Event()
+        self._said = ""
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            await self.once()
+            await asyncio.sleep(EVERY_S)
+
+    async def once(self) -> None:
+        """Unless a call was answered within the last second, run it and await its answer."""
+        answered = self._counters.answered_ns
+        if answered and self._clock() - answered < EVERY_S * 1e9:
+            return
+        self._back.clear()
+        if self._runner.add(self._job()):
+            await self._back.wait()
+
+    def _job(self) -> Job:
+        prepared = self._session.prepare(RunSettings())
+        ready = self._clock()
+        return Job(
+            stream=STREAM,
+            frontend=STREAM,
+            session="",
+            cost_s=0.0,
+            work=lambda: execute(_run(), (), prepared, self._clock() - ready, self._clock),
+            terminate=prepared.terminate,
+            finished=self._finished,
+            displaced=self._back.set,
+            refuse=self._refused,
+        )
+
+    def _refused(self, error: EaisError) -> None:
+        """Its session is nobody's, so nobody's quarantine ends it."""
+        raise AssertionError(f"the canary was refused: {error}")
+
+    def _finished(self, result: Result) -> None:
+        self._back.set()
+        wrong = _wrong(result)
+        if wrong is None:
+            self._counters.answered(self._clock())
+        elif str(wrong) != self._said:
+            log.error("this worker doesn't compute: %s", wrong)
+        self._said = str(wrong or "")
+
+
+def _run() -> worker_pb2.Run:
+    value = encode_value(_X, Deferred())
+    return worker_pb2.Run(inputs=[value_pb2.NamedValue(name="x", value=value)])
+
+
+def _wrong(result: Result) -> EaisError | None:
+    if result.answer.HasField("error"):
+        error = result.answer.error
+        return make_error("RUN_FAILED", f"{error.reason}: {error.message}")
+    got = [decode_value(value, iter(())) for value in result.answer.outputs]
+    if len(got) == 1 and np.array_equal(got[0], _Y):
+        return None
+    return make_error("RUN_FAILED", f"the answer is {got!r}, not {[_Y]!r}")
