@@ -17,6 +17,8 @@ from eais_client.cli import (
     host_commands,
     instance_commands,
     join_command,
+    listener_commands,
+    logs_command,
     pool_commands,
     run_command,
     tenant_commands,
@@ -41,10 +43,12 @@ def make_app() -> typer.Typer:
     run_command.add_to(root)
     join_command.add_to(root)
     pool_commands.add_to(root)
+    listener_commands.add_to(root)
     host_commands.add_to(root)
     tenant_commands.add_to(root)
     token_commands.add_to(root)
     context_commands.add_to(root)
+    logs_command.add_to(root)
     doctor_command.add_to(root)
     demo_command.add_to(root)
     root.command("version", context=False, examples=["eais version", "eais version -o json"])(
