@@ -34,13 +34,13 @@ def real(options: list[dict[str, Any]]) -> tuple[eais.InferenceSession, Ask]:
     path = str(model_file())
     feeds = _feeds()
     here = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    want = [here.run(None, feed) for feed in feeds]
+    want = [[np.asarray(output) for output in here.run(None, feed)] for feed in feeds]
     session = eais.InferenceSession(path, provider_options=options)
 
     def ask(number: int) -> bool:
         got = session.run(None, feeds[number % INPUTS])
         pairs = zip(got, want[number % INPUTS], strict=True)
-        return all(np.allclose(a, b, rtol=RTOL, atol=ATOL) for a, b in pairs)
+        return all(np.allclose(np.asarray(a), b, rtol=RTOL, atol=ATOL) for a, b in pairs)
 
     return session, ask
 

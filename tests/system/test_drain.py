@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 
 import eais
 from benchmarks.faults.callers import Callers
-from benchmarks.faults.model import model
+from benchmarks.faults.model import Question, model
 from eais.errors import EaisError
 from eais.identity import Identity
 from eais.rpc import client, verbs
@@ -87,9 +88,18 @@ def attached(stack: Stack) -> Iterator[str]:
     stack.ask(verbs.POOL_DETACH, detach)
 
 
-def session_on(instance: str) -> eais.InferenceSession:
+def session_on(instance: str, made: bytes = b"") -> eais.InferenceSession:
     options = [{"instance": instance, "timeout_s": 20.0}]
-    return eais.InferenceSession(model(), provider_options=options)
+    return eais.InferenceSession(made or model(), provider_options=options)
+
+
+def large() -> bytes:
+    """The model with 12 MiB more of it than it needs: three pieces of a fetch."""
+    made = onnx.load_from_string(model())
+    padding = np.arange(12 << 17, dtype=np.int64)
+    made.graph.initializer.append(onnx.numpy_helper.from_array(padding, "padding"))
+    made.graph.node.append(onnx.helper.make_node("ReduceMax", ["padding"], ["unused"]))
+    return bytes(made.SerializeToString())
 
 
 def go_on(callers: Callers) -> None:
@@ -129,6 +139,37 @@ def test_a_model_that_nobody_else_has_is_asked_of_its_front_end(stack: Stack, se
             drained(stack, at)
             go_on(callers)
         assert stack.instance(instance).host != at
+    assert (callers.tally.lost, callers.tally.wrong) == (0, 0), callers.tally.errors
+
+
+def test_a_model_of_several_pieces_moves(stack: Stack, second: Host) -> None:
+    with attached(stack) as instance, session_on(instance, large()) as session:
+        at = stack.instance(instance).host
+        log = stack.state / ("h2.log" if at == "local" else "listener.log")
+        before = log.read_text().count("at none of its sources")
+        drain(stack, at)
+        drained(stack, at)
+        question = Question(5, 4)
+        assert question.answers(session.run(None, question.feeds))
+        assert stack.instance(instance).host != at
+        assert log.read_text().count("at none of its sources") == before
+
+
+def test_a_host_that_dies_while_it_is_moved_to_costs_nothing(stack: Stack, second: Host) -> None:
+    with attached(stack) as instance, session_on(instance, large()) as session:
+        if stack.instance(instance).host == second.name:
+            drain(stack, second.name)
+            drained(stack, second.name)
+        with Callers(lambda feeds: session.run(None, feeds), 20.0) as callers:
+            go_on(callers)
+            drain(stack, "local")
+            second.process.kill()
+            second.process.wait(20)
+            go_on(callers)
+            second.start()
+            drained(stack, "local")
+            go_on(callers)
+        assert stack.instance(instance).host == second.name
     assert (callers.tally.lost, callers.tally.wrong) == (0, 0), callers.tally.errors
 
 
