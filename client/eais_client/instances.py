@@ -95,6 +95,39 @@ class Vnic:
 
 
 @dataclass(frozen=True, slots=True)
+class Activity:
+    """What an instance did in the last ten seconds or so.
+
+    Attributes:
+        p50_ms, p99_ms: of a call at its worker, queue included.
+        busy_cores: of the workers' runtime threads, at work on average.
+        waiting_calls: at the front-end.
+        frontend_cpu: load of the front-end's cores, 0 to 1; `frontend_busy_cores`: those at work.
+    """
+
+    calls_per_s: float = 0.0
+    p50_ms: float = 0.0
+    p99_ms: float = 0.0
+    busy_cores: float = 0.0
+    waiting_calls: int = 0
+    frontend_cpu: float = 0.0
+    frontend_busy_cores: float = 0.0
+
+    @classmethod
+    def of_message(cls, message: pool_pb2.Activity) -> Activity:
+        """The activity that the wire describes."""
+        return cls(
+            calls_per_s=message.calls_per_s,
+            p50_ms=message.p50_ms,
+            p99_ms=message.p99_ms,
+            busy_cores=message.busy_cores,
+            waiting_calls=message.waiting_calls,
+            frontend_cpu=message.frontend_cpu,
+            frontend_busy_cores=message.frontend_busy_cores,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Instance:
     """An elastic accelerated instance as the pool last described it.
 
@@ -104,6 +137,7 @@ class Instance:
         reason, detail: why, when FAILED.
         ephemeral: made by attach, so that detach deletes it.
         host: the back-end that holds the lease; "" unless IN_USE.
+        activity: what it does now; None before its first call, and unless IN_USE.
     """
 
     id: str
@@ -120,11 +154,12 @@ class Instance:
     reason: str = ""
     detail: str = ""
     host: str = ""
+    activity: Activity | None = None
 
     @classmethod
     def of_message(cls, message: pool_pb2.Instance) -> Instance:
         """The instance that the wire describes."""
-        has_listener = message.HasField("listener")
+        has_listener, is_active = map(message.HasField, ("listener", "activity"))
         return cls(
             id=message.id,
             state=InstanceState(pool_pb2.InstanceState.Name(message.state)),
@@ -140,6 +175,7 @@ class Instance:
             reason=message.reason,
             detail=message.detail,
             host=message.host,
+            activity=Activity.of_message(message.activity) if is_active else None,
         )
 
 

@@ -8,6 +8,7 @@ first one is ended once the pool has said hello on the second.
 from __future__ import annotations
 
 import contextlib
+import os
 import queue
 import threading
 from collections.abc import Iterator
@@ -173,7 +174,7 @@ class GrpcWatch:
         loads = self._events.loads()
         for gone in told.keys() - {load.instance for load in loads}:
             del told[gone]
-        cores = cpu.look()
+        cpu_load = cpu.look()
         for load in loads:
             if load.waiting or told.get(load.instance, Load(load.instance, 0, 0)) != load:
                 told[load.instance] = load
@@ -181,6 +182,7 @@ class GrpcWatch:
                     instance=load.instance,
                     waiting_calls=load.waiting,
                     answered_calls=load.answered,
-                    cpu_load=cores,
+                    cpu_load=cpu_load,
+                    cpu_cores=os.cpu_count() or 0,
                 )
                 yield pool_pb2.WatchUp(load=up)

@@ -17,7 +17,7 @@ def counted(news: hosts_pb2.Usage) -> Counted:
 
 def word_of(load: pool_pb2.FrontEndLoad) -> FrontEndWord:
     """What a front-end says of itself; a load that can't be is none."""
-    return FrontEndWord(load.waiting_calls, min(1.0, max(0.0, load.cpu_load)))
+    return FrontEndWord(load.waiting_calls, min(1.0, max(0.0, load.cpu_load)), load.cpu_cores)
 
 
 def described(view: InstanceView, pool: str, activities: Activities) -> pool_pb2.Instance:
@@ -37,4 +37,5 @@ def _message(activity: Activity) -> pool_pb2.Activity:
         busy_cores=activity.busy_cores,
         waiting_calls=min(activity.waiting_calls, 0xFFFFFFFF),
         frontend_cpu=activity.frontend_cpu,
+        frontend_busy_cores=activity.frontend_busy_cores,
     )

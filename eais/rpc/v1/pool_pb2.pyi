@@ -113,20 +113,22 @@ class Instance(_message.Message):
     def __init__(self, id: _Optional[str] = ..., tenant: _Optional[str] = ..., type: _Optional[str] = ..., state: _Optional[_Union[InstanceState, str]] = ..., reason: _Optional[str] = ..., detail: _Optional[str] = ..., frontend: _Optional[str] = ..., epoch: _Optional[int] = ..., listener: _Optional[_Union[_common_pb2.Endpoint, _Mapping]] = ..., workers: _Optional[_Iterable[_Union[WorkerEndpoint, _Mapping]]] = ..., vnic: _Optional[_Union[Vnic, _Mapping]] = ..., tolerance: _Optional[str] = ..., ephemeral: bool = ..., activity: _Optional[_Union[Activity, _Mapping]] = ..., host: _Optional[str] = ...) -> None: ...
 
 class Activity(_message.Message):
-    __slots__ = ("calls_per_s", "p50_ms", "p99_ms", "busy_cores", "waiting_calls", "frontend_cpu")
+    __slots__ = ("calls_per_s", "p50_ms", "p99_ms", "busy_cores", "waiting_calls", "frontend_cpu", "frontend_busy_cores")
     CALLS_PER_S_FIELD_NUMBER: _ClassVar[int]
     P50_MS_FIELD_NUMBER: _ClassVar[int]
     P99_MS_FIELD_NUMBER: _ClassVar[int]
     BUSY_CORES_FIELD_NUMBER: _ClassVar[int]
     WAITING_CALLS_FIELD_NUMBER: _ClassVar[int]
     FRONTEND_CPU_FIELD_NUMBER: _ClassVar[int]
+    FRONTEND_BUSY_CORES_FIELD_NUMBER: _ClassVar[int]
     calls_per_s: float
     p50_ms: float
     p99_ms: float
     busy_cores: float
     waiting_calls: int
     frontend_cpu: float
-    def __init__(self, calls_per_s: _Optional[float] = ..., p50_ms: _Optional[float] = ..., p99_ms: _Optional[float] = ..., busy_cores: _Optional[float] = ..., waiting_calls: _Optional[int] = ..., frontend_cpu: _Optional[float] = ...) -> None: ...
+    frontend_busy_cores: float
+    def __init__(self, calls_per_s: _Optional[float] = ..., p50_ms: _Optional[float] = ..., p99_ms: _Optional[float] = ..., busy_cores: _Optional[float] = ..., waiting_calls: _Optional[int] = ..., frontend_cpu: _Optional[float] = ..., frontend_busy_cores: _Optional[float] = ...) -> None: ...
 
 class WorkerEndpoint(_message.Message):
     __slots__ = ("n", "endpoint", "kind", "device", "share_milli", "simulated", "isolation", "enforcement", "serving", "incarnation")
@@ -173,16 +175,18 @@ class WatchUp(_message.Message):
     def __init__(self, hello: _Optional[_Union[_common_pb2.Hello, _Mapping]] = ..., load: _Optional[_Union[FrontEndLoad, _Mapping]] = ..., want: _Optional[_Union[Want, _Mapping]] = ...) -> None: ...
 
 class FrontEndLoad(_message.Message):
-    __slots__ = ("instance", "waiting_calls", "answered_calls", "cpu_load")
+    __slots__ = ("instance", "waiting_calls", "answered_calls", "cpu_load", "cpu_cores")
     INSTANCE_FIELD_NUMBER: _ClassVar[int]
     WAITING_CALLS_FIELD_NUMBER: _ClassVar[int]
     ANSWERED_CALLS_FIELD_NUMBER: _ClassVar[int]
     CPU_LOAD_FIELD_NUMBER: _ClassVar[int]
+    CPU_CORES_FIELD_NUMBER: _ClassVar[int]
     instance: str
     waiting_calls: int
     answered_calls: int
     cpu_load: float
-    def __init__(self, instance: _Optional[str] = ..., waiting_calls: _Optional[int] = ..., answered_calls: _Optional[int] = ..., cpu_load: _Optional[float] = ...) -> None: ...
+    cpu_cores: int
+    def __init__(self, instance: _Optional[str] = ..., waiting_calls: _Optional[int] = ..., answered_calls: _Optional[int] = ..., cpu_load: _Optional[float] = ..., cpu_cores: _Optional[int] = ...) -> None: ...
 
 class Want(_message.Message):
     __slots__ = ("instance",)

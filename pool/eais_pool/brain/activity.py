@@ -35,6 +35,7 @@ class FrontEndWord:
 
     waiting_calls: int
     cpu: float
+    cores: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,7 @@ class Activity:
         busy_cores: runtime threads at work, on average.
         waiting_calls: at the front-end, for an endpoint or an answer.
         frontend_cpu: load of the front-end's cores, 0 to 1.
+        frontend_busy_cores: of the front-end's, at work.
     """
 
     calls_per_s: float = 0.0
@@ -55,6 +57,7 @@ class Activity:
     busy_cores: float = 0.0
     waiting_calls: int = 0
     frontend_cpu: float = 0.0
+    frontend_busy_cores: float = 0.0
 
 
 @dataclass(slots=True)
@@ -148,6 +151,7 @@ class Activities:
             busy_cores=sum(busy for _, busy, _ in rates),
             waiting_calls=sum(word.waiting_calls for word in words),
             frontend_cpu=max((word.cpu for word in words), default=0.0),
+            frontend_busy_cores=max((word.cpu * word.cores for word in words), default=0.0),
         )
 
     def _heard(self, instance: str, now: float) -> list[FrontEndWord]:

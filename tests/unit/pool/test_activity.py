@@ -140,12 +140,13 @@ def test_leases_of_an_instance_that_moves_add_up_and_go_when_they_are_gone() -> 
 
 def test_processes_of_a_front_end_add_up_until_they_are_gone_or_say_no_more() -> None:
     bench = Bench()
-    bench.activities.said("one", "ei-1", FrontEndWord(3, 0.2))
-    bench.activities.said("two", "ei-1", FrontEndWord(4, 0.5))
+    bench.activities.said("one", "ei-1", FrontEndWord(3, 0.2, 8))
+    bench.activities.said("two", "ei-1", FrontEndWord(4, 0.5, 2))
     bench.activities.said("two", "ei-2", FrontEndWord(1, 0.5))
     found = bench.activities.of("ei-1")
     assert found is not None
     assert (found.waiting_calls, found.frontend_cpu) == (7, 0.5)
+    assert found.frontend_busy_cores == 1.6
     bench.activities.silent("two")
     found = bench.activities.of("ei-1")
     assert found is not None
