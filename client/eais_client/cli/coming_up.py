@@ -86,14 +86,18 @@ class ComingUp:
 
     def wait(self, program: str) -> None:
         """Wait a little; raise what keeps `program` from coming up, or if it takes too long."""
+        self.check(program)
+        if self._clock() >= self._until:
+            raise self.failure(program, f"isn't ready after {UP_WITHIN_S:.0f} s")
+        self._sleep(LOOK_EVERY_S)
+
+    def check(self, program: str) -> None:
+        """Raise what has ended the supervisor, or keeps ending `program`."""
         if self._process.wait(0):
             raise self.failure("supervisor", "ended")
         mark = self._mark
         if mark is not None and mark.ends_of(program) >= self._starts(mark, program):
             raise self.failure(program, "doesn't stay up")
-        if self._clock() >= self._until:
-            raise self.failure(program, f"isn't ready after {UP_WITHIN_S:.0f} s")
-        self._sleep(LOOK_EVERY_S)
 
     def failure(self, program: str, what: str) -> EaisError:
         """The error that `program` has written, else that it did `what`."""

@@ -113,10 +113,11 @@ def check_installed(*programs: str) -> None:
     needed = dict.fromkeys(module for program in programs for module in _NEEDED_BY[program])
     missing = [module for module in needed if importlib.util.find_spec(module) is None]
     if missing:
+        whole, extra = ("pool", "all") if "manager" in programs else ("listener", "server")
         raise ConfigError(
             "NOT_INSTALLED",
-            f"a pool on this machine needs {', '.join(missing)}",
-            hint="pip install 'eais[all]'",
+            f"a {whole} on this machine needs {', '.join(missing)}",
+            hint=f"pip install 'eais[{extra}]'",
         )
 
 

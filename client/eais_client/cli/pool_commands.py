@@ -50,7 +50,7 @@ CoresOption = Annotated[
 
 
 def add_to(group: Group) -> None:
-    """Register `eais pool ...`, `eais listener ...` and `eais devices`."""
+    """Register `eais pool ...` and `eais devices`."""
     pool = Group("pool", "The embedded pool of this machine: manager and listener.")
     pool.command(
         "up",
@@ -66,11 +66,11 @@ def add_to(group: Group) -> None:
     pool.command(
         "status", context=False, examples=["eais pool status", "eais pool status -o json"]
     )(status)
+    pool.command(
+        "listener", context=False, examples=["eais pool listener", "eais pool listener --name lab"]
+    )(listener)
     ca_command.add_to(pool)
     group.add(pool)
-    listener = Group("listener", "This machine's listener.")
-    listener.command("up", context=False, examples=["eais listener up"])(listener_up)
-    group.add(listener)
     group.command("devices", examples=["eais devices", "eais devices -o wide"])(devices)
 
 
@@ -135,29 +135,28 @@ def status(call: Call, name: NameOption = "local", state_dir: StateDirOption = N
     call.printer.answer(pool_data(found), pool_lines(found, call.printer))
 
 
-def listener_up(
+def listener(
     call: Call,
-    pool: Annotated[
-        str, typer.Option("--pool", metavar="NAME", help="The pool, as `eais pool up` named it.")
-    ] = "local",
+    name: NameOption = "local",
     state_dir: StateDirOption = None,
     config: ConfigOption = None,
 ) -> None:
-    """Run this machine's listener in the foreground.
+    """Run the embedded pool's own listener in the foreground.
 
-    For a pool that was brought up with --no-listener. Ctrl-C ends it.
+    For a pool that was brought up with --no-listener, on its machine. Ctrl-C
+    ends it. On other machines: `eais listener up`.
     """
     from eais_client.cli.local_pool import check_installed
 
     check_installed("listener")
-    local = _local(call, pool, state_dir)
+    local = _local(call, name, state_dir)
     local.require_running()
     place = local.place
     command = [sys.executable, "-m", "eais_server.listener"]
     command += ["--state-dir", str(place.state_dir / "listener")]
     command += ["--pool-file", str(place.ready_file)]
     command += ["--config", str(config.absolute())] if config else []
-    call.printer.note(f"listener of pool {pool}: Ctrl-C ends it")
+    call.printer.note(f"listener of pool {name}: Ctrl-C ends it")
     call.outside.replace_process(command)
 
 

@@ -110,7 +110,7 @@ def pool_lines(pool: RunningPool, printer: Printer) -> list[str]:
 
 def _hosts(status: PoolStatus) -> list[str]:
     if not status.hosts:
-        return ["No host has joined: start this machine's listener with `eais listener up`."]
+        return ["No host has joined: start this machine's listener with `eais pool listener`."]
     rows = [
         [host.host, "yes" if host.reachable else "no", _isolation(host)] for host in status.hosts
     ]

@@ -17,7 +17,8 @@ from eais_client.cli.testing import FakeOutside, Said
 
 SUBCOMMANDS = [
     *("create", "attach", "start", "stop", "detach", "delete", "describe", "list", "devices"),
-    *("demo", "version", "pool up", "pool down", "pool status", "pool roll-ca", "listener up"),
+    *("demo", "version", "pool up", "pool down", "pool status", "pool roll-ca"),
+    *("pool listener", "listener up", "listener down", "listener status"),
     *("context list", "context use", "context show"),
     *("token create", "tenant create", "tenant list", "tenant quota"),
     *("host list", "host cordon", "host uncordon", "drain", "force-detach", "join"),

@@ -109,7 +109,7 @@ def test_up_passes_its_flags_on(nowhere: FakeOutside) -> None:
     nowhere.status = replace(STATUS, hosts=())
     said = nowhere.run("pool", "up", "--cpu-cores", "2", "--no-listener", "--config", str(config))
     assert said.code == 0
-    assert "eais listener up" in said.out
+    assert "eais pool listener" in said.out
     [(command, environ)] = nowhere.processes.spawned
     assert command[-3:] == ["--config", str(config), "--no-listener"]
     assert environ["EAIS_CPU_CORES"] == "2"
