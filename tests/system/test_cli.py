@@ -174,7 +174,7 @@ def test_in_the_foreground_it_ends_with_the_command(stranger: Terminal) -> None:
 def test_a_listener_of_its_own(stranger: Terminal) -> None:
     up = stranger.run("pool", "up", "--no-listener")
     assert "eais pool listener" in up.stdout, up.stderr
-    listener = stranger.start("listener", "up")
+    listener = stranger.start("pool", "listener")
     try:
 
         def joined() -> list[object] | None:
