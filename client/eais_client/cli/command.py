@@ -20,7 +20,6 @@ from eais_client.cli.progress import Progress, progress
 
 if TYPE_CHECKING:
     from eais_client.context import Context, ContextStore
-    from eais_client.instances import Instance
     from eais_client.pool_client import OperatorClient, PoolClient
     from eais_client.pool_status import CaRoll, PoolStatus
 
@@ -93,9 +92,9 @@ class Call:
         """Begin to replace the CA of the context's pool, as its operator."""
         return self.outside.roll_ca(self.store(), self._running_context())
 
-    def usable_instance(self, name: str) -> Instance:
-        """The instance called `name`, or the only one attached here; raises if it can't be used."""
-        return self.outside.usable_instance(self.store(), self._running_context(), name)
+    def check_attached(self, name: str) -> None:
+        """Raise what a session with the instance `name`, or "", would raise."""
+        self.outside.check_attached(self.store(), self._running_context(), name)
 
     def _running_context(self) -> Context:
         from eais_client.cli.local_pool import check_runs

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from eais.joining import Joined
     from eais_client.cli.processes import Processes
     from eais_client.context import Context, ContextStore
-    from eais_client.instances import Instance
     from eais_client.joining import Join
     from eais_client.pool_client import OperatorClient, PoolClient
     from eais_client.pool_status import CaRoll, PoolStatus
@@ -80,11 +79,11 @@ def replace_process(command: list[str]) -> None:
     os.execv(command[0], command)
 
 
-def usable_instance(store: ContextStore, context: Context, name: str) -> Instance:
-    """The instance that a session with that name, or with none, would use."""
+def check_attached(store: ContextStore, context: Context, name: str) -> None:
+    """Raise what a session with that instance, or with none named, would raise."""
     from eais_client.run import attached
 
-    return attached.usable_instance(store, context, name)
+    attached.check_attached(store, context, name)
 
 
 def ask_python(interpreter: str, environ: Mapping[str, str]) -> Probed:
@@ -127,7 +126,7 @@ class Outside:
     join: Join = join
     processes: Callable[[], Processes] = local_processes
     replace_process: Callable[[list[str]], None] = replace_process
-    usable_instance: Callable[[ContextStore, Context, str], Instance] = usable_instance
+    check_attached: Callable[[ContextStore, Context, str], None] = check_attached
     ask_python: Callable[[str, Mapping[str, str]], Probed] = ask_python
     become: Callable[[str, Sequence[str], Mapping[str, str]], None] = become
     clock: Callable[[], float] = time.monotonic

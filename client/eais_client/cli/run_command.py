@@ -104,7 +104,7 @@ def run(
 def _check_attached(call: Call, instance: str, fallback: str) -> None:
     """Raise what the program's first session would; with a fall-back only say it."""
     try:
-        call.usable_instance(instance)
+        call.check_attached(instance)
     except Unavailable as error:
         if fallback != Fallback.LOCAL:
             raise

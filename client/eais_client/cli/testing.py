@@ -17,15 +17,14 @@ from eais.identity import Role
 from eais.joining import Joined
 from eais.rpc.v1 import pool_pb2
 from eais.rpc.verbs import Verb
+from eais_client.brain.choose import choose
 from eais_client.cli.main import main
 from eais_client.cli.outside import Outside
 from eais_client.cli.processes import Process
 from eais_client.context import Context, ContextStore
-from eais_client.instances import Instance
 from eais_client.joining import Join
 from eais_client.pool_client import OperatorClient, PoolClient
 from eais_client.pool_status import CaRoll, CaState, DeviceUse, HostUse, PoolStatus, ShareUse
-from eais_client.run.attached import usable_of
 from eais_client.run.program import Probed
 from eais_client.testing.fake_manager import FakeManager
 
@@ -318,15 +317,16 @@ class FakeOutside:
             join=self.join,
             processes=lambda: self.processes,
             replace_process=self.replaced_by.extend,
-            usable_instance=self._usable_instance,
+            check_attached=self._check_attached,
             ask_python=lambda interpreter, environ: self.pythons.get(interpreter, WITH_EAIS),
             become=self._become,
             clock=self.clock,
             sleep=self.clock.sleep,
         )
 
-    def _usable_instance(self, store: ContextStore, context: Context, name: str) -> Instance:
-        return usable_of(PoolClient(self.pool, patience_s=0.001), "owner", name)
+    def _check_attached(self, store: ContextStore, context: Context, name: str) -> None:
+        listed = PoolClient(self.pool, patience_s=0.001).list()
+        choose([one for one in listed if name in ("", one.id)], "owner")
 
     def _become(self, path: str, argv: Sequence[str], environ: Mapping[str, str]) -> None:
         self.became.append((path, list(argv), environ))
