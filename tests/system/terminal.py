@@ -38,12 +38,15 @@ class Terminal:
         """Where pools keep their state."""
         return self.home / ".local/state/eais/pools"
 
-    def run(self, *argv: str, timeout_s: float = 60) -> subprocess.CompletedProcess[str]:
-        """Run `eais` to its end."""
+    def run(
+        self, *argv: str, timeout_s: float = 60, stdin: str | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run `eais` to its end; `stdin` is what it may read."""
         return subprocess.run(
             [PROGRAM, *argv],
             env=self.environ,
             cwd=self.home,
+            input=stdin,
             capture_output=True,
             text=True,
             timeout=timeout_s,

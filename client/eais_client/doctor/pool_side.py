@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from eais.errors import EaisError, IdentityError, make_error
+from eais_client.brain.choose import check_usable, choose
 from eais_client.doctor import judgement
 from eais_client.doctor.findings import Finding, ok, unknown
 from eais_client.doctor.handshake import shown_by
@@ -13,7 +14,6 @@ from eais_client.doctor.scene import Scene
 from eais_client.instances import Address, Instance
 from eais_client.pool_client import OperatorClient, PoolClient
 from eais_client.pool_status import HostUse
-from eais_client.run.attached import usable_of
 from eais_client.tenants import Tenant
 
 PATIENCE_S = 2.0
@@ -27,7 +27,7 @@ def operator(scene: Scene) -> Finding | None:
     with OperatorClient.of_context(scene.store, scene.context, patience_s=PATIENCE_S) as client:
         scene.status = client.status()
         scene.tenants = client.tenants()
-    return ok(f"{len(scene.status.hosts)} hosts, {scene.status.instances} instances")
+    return ok(f"the pool has {_count(scene.status.instances, 'instance')} in all")
 
 
 def hosts(scene: Scene) -> Finding | None:
@@ -49,8 +49,11 @@ def hosts(scene: Scene) -> Finding | None:
 def instance(scene: Scene) -> Finding:
     """Whether a session of this user's would find its instance."""
     with PoolClient.of_context(scene.store, scene.context, patience_s=PATIENCE_S) as client:
-        name = scene.environ.get("EAIS_INSTANCE", "")
-        scene.instance = usable_of(client, scene.bundle.identity.name, name)
+        frontend, name = scene.bundle.identity.name, scene.environ.get("EAIS_INSTANCE")
+        if name:
+            scene.instance = check_usable(client.describe(name), frontend)
+        else:
+            scene.instance = choose(client.list(), frontend)
     return ok(f"{scene.instance.id}: {scene.instance.type}, {scene.instance.state}")
 
 
@@ -70,7 +73,7 @@ def worker(scene: Scene) -> Finding:
     if not serving:
         raise make_error(
             "NO_WORKER",
-            f"{found.id} has {len(found.workers)} workers, none of which serves",
+            f"no worker of {found.id} serves; it has {_count(len(found.workers), 'worker')}",
             hint="a worker that died is replaced within a second: look again; "
             "`eais describe` and the listener's log say more",
         )
@@ -110,6 +113,10 @@ def quota(scene: Scene) -> Finding | None:
                 hint=f"delete what isn't needed, or `eais tenant quota {name} {full[0]}=...`",
             )
     return ok(f"tenant {name} may have more")
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _full(tenant: Tenant) -> list[str]:
