@@ -26,19 +26,17 @@ cpu_cores = 2
 """
 
 
-def token_for(stack: Stack, tenant: str, name: str) -> str:
-    asked = hosts_pb2.SetTenantRequest(op_id=op(), tenant=tenant, create=True)
-    made = hosts_pb2.CreateTokenRequest(op_id=op(), purpose="frontend", tenant=tenant, name=name)
+def as_operator(stack: Stack, verb: Any, request: Any) -> Any:
     operator = stack.bundle(Identity.operator(stack.pool, "op"))
     with stack.dial(stack.endpoint("management"), operator) as line:
-        calls: list[tuple[Any, Any]] = [
-            (verbs.POOL_ADMIN_SET_TENANT, asked),
-            (verbs.POOL_ADMIN_CREATE_TOKEN, made),
-        ]
-        for verb, request in calls:
-            reply = client.call(line, verb, request, timeout_s=30, unreachable="POOL_UNREACHABLE")
-    assert isinstance(reply, hosts_pb2.CreateTokenReply)
-    return reply.token
+        return client.call(line, verb, request, timeout_s=30, unreachable="POOL_UNREACHABLE")
+
+
+def token_for(stack: Stack, tenant: str, name: str) -> str:
+    asked = hosts_pb2.SetTenantRequest(op_id=op(), tenant=tenant, create=True)
+    as_operator(stack, verbs.POOL_ADMIN_SET_TENANT, asked)
+    made = hosts_pb2.CreateTokenRequest(op_id=op(), purpose="frontend", tenant=tenant, name=name)
+    return str(as_operator(stack, verbs.POOL_ADMIN_CREATE_TOKEN, made).token)
 
 
 def test_a_front_end_joins_at_the_pools_address_and_has_a_worker_there(tmp_path: Path) -> None:
