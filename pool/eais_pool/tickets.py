@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from eais import tls
+from eais.errors import IdentityError
 from eais.identity import Identity
 from eais.rpc.v1 import hosts_pb2
 from eais.ticket import sign_ticket
 from eais_pool.brain.actions import Grant
 from eais_pool.brain.records import HostRecord
 from eais_pool.wire import endpoint_message, specs_of
+
+log = logging.getLogger(__name__)
 
 TICKET_LIFE = timedelta(hours=1)
 # A command fits in one message, whatever it names.
@@ -36,15 +40,25 @@ class Tickets:
     hosts: Callable[[], Mapping[str, HostRecord]]
 
     def sources(self, grant: Grant, to: str) -> list[hosts_pb2.ModelSource]:
-        """Where `to` may get the models of the grant's sessions, and the tickets for that."""
+        """Where `to` may get the models of the grant's sessions, and the tickets for that.
+
+        Nowhere, if the manager's own identity can't be read now.
+        """
         specs = specs_of(grant.sessions)
         digests = sorted({file.sha256 for spec in specs for file in spec.files})
         most = max(1, _MOST_DIGEST_BYTES // (_DIGEST_BYTES * max(1, len(digests))))
         found = [self.hosts()[name] for name in grant.sources[:most]]
-        return [self._source(grant, host, to, digests) for host in found if digests]
+        if not found or not digests:
+            return []
+        try:
+            leaf = self.leaf()
+        except IdentityError as error:
+            log.error("no tickets for %s: %s", grant.instance, error)
+            return []
+        return [self._source(grant, host, to, digests, leaf) for host in found]
 
     def _source(
-        self, grant: Grant, host: HostRecord, to: str, digests: list[bytes]
+        self, grant: Grant, host: HostRecord, to: str, digests: list[bytes], leaf: tls.Bundle
     ) -> hosts_pb2.ModelSource:
         if host.management_plane is None:
             raise ValueError(f"{host.host} can't be asked for models")
@@ -61,5 +75,5 @@ class Tickets:
         listener = Identity.listener(self.pool, host.host)
         return hosts_pb2.ModelSource(
             listener=endpoint_message(host.management_plane, listener),
-            ticket=sign_ticket(ticket, self.leaf()),
+            ticket=sign_ticket(ticket, leaf),
         )

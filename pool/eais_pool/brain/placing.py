@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from eais.device_type import DeviceKind, DeviceType
-from eais.errors import make_error
+from eais.errors import EaisError, make_error
 from eais_pool.brain import facts
 from eais_pool.brain.draft import Draft
 from eais_pool.brain.quotas import check_start, kind_refusal
@@ -51,6 +51,8 @@ def reserve_elsewhere(
         placed = policy.place(ask, [_without(view, others) for view in views])
         if isinstance(placed, Placement):
             return _reserved(draft, instance, placed, moving=True)
+    if isinstance(placed, Refusal) and ask.type.kind is not None:
+        raise _refused(draft.state, placed, settings)
     placed = _placed(draft.state, instance, hosts, policy, settings)
     return _reserved(draft, instance, placed, moving=True)
 
@@ -96,11 +98,15 @@ def _placed(
             kind = _kind_of(placed, hosts)
             raise kind_refusal(settings.quotas, state, ask.tenant, ask.type, kind)
     if isinstance(placed, Refusal):
-        later = {"push_back_ms": str(settings.push_back_ms)}
-        metadata = later if placed.reason == "NO_DEVICE" else {}
-        text = placed.message + _out_of_reach(state, settings)
-        raise make_error(placed.reason, text, metadata=metadata)
+        raise _refused(state, placed, settings)
     return placed
+
+
+def _refused(state: PoolState, refusal: Refusal, settings: Settings) -> EaisError:
+    later = {"push_back_ms": str(settings.push_back_ms)}
+    metadata = later if refusal.reason == "NO_DEVICE" else {}
+    text = refusal.message + _out_of_reach(state, settings)
+    return make_error(refusal.reason, text, metadata=metadata)
 
 
 def _without(host: HostView, kinds: frozenset[str]) -> HostView:

@@ -11,6 +11,7 @@ import pytest
 from eais.instance import InstanceState
 from eais.share import ShareState
 from eais_pool.brain.actions import Grant, Notice, Refuse, Reopen, Reply, Revoke, Send
+from eais_pool.brain.codec import from_json, to_json
 from eais_pool.brain.events import (
     GrantGoesOn,
     HostLost,
@@ -23,6 +24,7 @@ from eais_pool.brain.events import (
 from eais_pool.brain.facts import LEDGER_KINDS
 from eais_pool.brain.quotas import Quotas
 from eais_pool.brain.records import Endpoint, Failure, InstanceView, LeasePhase, OpVerb
+from eais_pool.store import Snapshot
 from eais_pool.testing import FakeHost, device
 from tests.unit.pool.rig import SETTINGS, Pool, op_id
 
@@ -44,7 +46,7 @@ class Moving(Pool):
     def drain(self, host: str) -> None:
         """Drain a host; nothing is left to be read but commands and news."""
         self.operate(OpVerb.DRAIN, host=host)
-        assert [reply.answer.failure for reply in self.shell.said_of(Reply)] == [None]
+        assert {reply.answer.failure for reply in self.shell.said_of(Reply)} == {None}
 
     def tick(self, after_s: float = 1.0, linked: Sequence[str] = ALL) -> None:
         """Time passes."""
@@ -186,6 +188,41 @@ def test_a_tenant_at_its_quota_is_moved_all_the_same() -> None:
     pool.drain("h1")
     pool.deliver()
     assert pool.used(made.id)[0] == "h2"
+    pool.operate(OpVerb.CORDON, host="h1")
+    pool.drain("h2")
+    assert pool.stuck(made.id).startswith("NO_DEVICE: ")
+
+
+def test_auto_stays_of_its_kind_where_that_can_be() -> None:
+    gpus = [device("gpu0", "gpu", 1000)]
+    first = FakeHost("h1", [device(milli=1000)])
+    pool = Moving(first, FakeHost("h2", [*gpus, device(milli=1000)]), FakeHost("h3", gpus))
+    made = pool.attached("auto")
+    assert made.host == "h1"
+    pool.drain("h1")
+    pool.deliver()
+    lease = pool.shell.state.live_lease(made.id)
+    assert lease is not None
+    assert (lease.host, lease.shares[0].device) == ("h2", "cpu0")
+    pool.operate(OpVerb.CORDON, host="h1")
+    pool.drain("h2")
+    pool.deliver()
+    assert pool.used(made.id)[0] == "h3"
+
+
+def test_a_move_under_way_is_in_a_snapshot() -> None:
+    pool = two_hosts()
+    made = pool.with_sessions()
+    pool.hosts["h2"].missing = 1
+    pool.drain("h1")
+    pool.deliver()
+    pool.hosts["h2"].failure = Failure("STORE_FULL", "no room")
+    pool.operate(OpVerb.CORDON, host="h1")
+    text = to_json(Snapshot.of(pool.shell.state, 9, 0))
+    assert from_json(Snapshot, text).state() == pool.shell.state
+    moving = pool.shell.state.moving_lease(made.id)
+    assert moving is not None
+    assert moving.arrival is not None
 
 
 def test_a_host_that_fails_to_take_it_is_tried_last() -> None:
