@@ -10,6 +10,13 @@ from eais.config import load
 from eais.toml_file import TomlFile
 from eais_client.brain.call_state import Limits
 
+_POSITIVE = ("unavailable_timeout_s", "control_timeout_s", "max_in_flight_mib", "fallback_after_s")
+
+
+def fallback_fault(value: object) -> str:
+    """What is wrong with a value of `fallback`, or ""."""
+    return "" if value in ("", "local") else f'fallback must be "local" or "", not {value!r}'
+
 
 @dataclass(frozen=True, slots=True)
 class ClientConfig:
@@ -19,16 +26,22 @@ class ClientConfig:
         unavailable_timeout_s: how long a call without deadline waits for a worker.
         control_timeout_s: how long the pool or a listener may take to answer a question.
         max_in_flight_mib: tensors sent but not answered, an attachment; more wait.
+        fallback: "local": what can't be asked of the pool runs in this process; "": it doesn't.
+        fallback_after_s: how long the pool may be away before that.
     """
 
     unavailable_timeout_s: float = 30.0
     control_timeout_s: float = 10.0
     max_in_flight_mib: int = 256
+    fallback: str = ""
+    fallback_after_s: float = 5.0
 
     def __post_init__(self) -> None:
-        for name in ("unavailable_timeout_s", "control_timeout_s", "max_in_flight_mib"):
+        for name in _POSITIVE:
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be above 0, not {getattr(self, name)}")
+        if fault := fallback_fault(self.fallback):
+            raise ValueError(fault)
 
     @classmethod
     def of_environ(cls, environ: Mapping[str, str], file: Path) -> ClientConfig:
@@ -38,7 +51,7 @@ class ClientConfig:
     @classmethod
     def for_test(cls) -> ClientConfig:
         """Settings for tests: short patience."""
-        return cls(unavailable_timeout_s=5.0, control_timeout_s=2.0)
+        return cls(unavailable_timeout_s=5.0, control_timeout_s=2.0, fallback_after_s=1.0)
 
     def limits(self) -> Limits:
         """What the calls' brain is bounded by."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from math import inf
 
 from eais.deadline import Deadline
 from eais.errors import EaisError
@@ -16,13 +17,21 @@ class PendingCall:
     """A call under way; done once, with an answer or an error.
 
     `on_done` is called by the thread that brings the end; without it somebody waits.
+    `patience_s`: how long it waits while no worker can be reached, if less than all calls do.
     """
 
-    __slots__ = ("_event", "_on_done", "answer", "deadline", "error", "outgoing")
+    __slots__ = ("_event", "_on_done", "answer", "deadline", "error", "outgoing", "patience_s")
 
-    def __init__(self, outgoing: Outgoing, deadline: Deadline, on_done: Done | None = None) -> None:
+    def __init__(
+        self,
+        outgoing: Outgoing,
+        deadline: Deadline,
+        on_done: Done | None = None,
+        patience_s: float = inf,
+    ) -> None:
         self.outgoing = outgoing
         self.deadline = deadline
+        self.patience_s = patience_s
         self.answer: Incoming | None = None
         self.error: EaisError | None = None
         self._on_done = on_done

@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
-import os
 import re
-import warnings
 import weakref
 from collections.abc import Callable, Mapping, Sequence
+from math import inf
 from typing import Any
 
 from eais.channel import MAX_MESSAGE_BYTES
-from eais.deadline import Deadline, current
+from eais.deadline import current
 from eais.errors import EaisError, InputRejected, UsageError, make_error
 from eais.rpc.v1 import listener_pb2, value_pb2, worker_pb2
 from eais.value import Deferred, Value, encode_value
+from eais_client.asked import Asked, Callback
 from eais_client.brain.call_errors import closed, late
-from eais_client.brain.choose import Choice, provider_fault, read_choice
+from eais_client.brain.choose import Choice
 from eais_client.feeds import check_names, check_outputs, convert
-from eais_client.frontend import FrontEnd, frontend_of
-from eais_client.model_source import ModelSource, read_model
+from eais_client.frontend import MANAGER_PATIENCE_S, FrontEnd
+from eais_client.model_source import ModelSource
 from eais_client.opening import Model
 from eais_client.ort_errors import builtin_error, ort_error, worded
-from eais_client.pending import PendingCall
+from eais_client.pending import Done, PendingCall
 from eais_client.session_options import (
     RunOptions,
     SessionOptions,
     run_options_of,
 )
+from eais_client.session_stats import SessionStats, Tally
 from eais_client.wire import Outgoing
 
 # What a Run may be besides its deferred tensors: strings can't be sent in pieces.
@@ -34,41 +35,44 @@ _MAX_RUN_BYTES = MAX_MESSAGE_BYTES - (1 << 20) - (1 << 16)
 _PREFIX = re.compile(r"\[ONNXRuntimeError\] : \d+ : \w+ : ")
 _TERMINATED = "Exiting due to terminate flag being set to true."
 
-#: What `run_async` calls: (results, user_data, error text or "").
-Callback = Callable[[list[Value], Any, str], object]
+#: Gives a call's outputs, or raises.
+Results = Callable[[], list[Value]]
+#: Answers a call in another way, or raises what it is given.
+Rescue = Callable[[EaisError], list[Value]]
 
 
 class RemoteSession:
     """What an `InferenceSession` is made of: it loads on first use what a session needs.
 
-    Arguments, results and errors are those of `InferenceSession`.
+    Arguments, results and errors are those of `InferenceSession`. `opening_s` and
+    `patience_s`: how long the opening, and a call, wait while nobody can be reached, if that is
+    less than the front-end's own.
     """
+
+    fallback_active = False
 
     def __init__(
         self,
-        path_or_bytes: object,
-        options: SessionOptions,
-        providers: object,
-        provider_options: object,
-        frontend: FrontEnd | None,
+        asked: Asked,
+        opening_s: float = inf,
+        patience_s: float = inf,
+        tally: Tally | None = None,
     ) -> None:
-        fault = provider_fault(providers, provider_options)
-        if fault:
-            warnings.warn(f"EP Error {fault} when using {providers}", stacklevel=3)
-        self._choice = read_choice(providers, provider_options, os.environ)
+        self._asked = asked
+        self._patience_s = patience_s
+        self._tally = tally or Tally()
         self._closed = False
-        frontend = self._frontend = frontend or _usable_frontend(path_or_bytes)
+        frontend = self._frontend = asked.frontend
         deadline = current()
-        deadline.check(frontend.clock())
-        source = read_model(path_or_bytes, lambda: deadline.check(frontend.clock()))
-        instance = frontend.select(self._choice.instance, deadline)
+        instance = frontend.select(
+            asked.choice.instance, deadline, min(opening_s, MANAGER_PATIENCE_S)
+        )
         self._attachment = frontend.attachment(instance)
-        model = Model(source, _spec(source, options, self._choice))
-        opened = self._attachment.open(model, deadline)
+        model = Model(asked.source, _spec(asked.source, asked.options, asked.choice))
+        opened = self._attachment.open(model, deadline, opening_s)
         self._id, self.signature = opened.id, opened.signature
         self._end = weakref.finalize(self, _drop, frontend, self._attachment, opened.id)
         self._end.atexit = False
-        self._warn_of_providers()
 
     def run(
         self,
@@ -78,14 +82,16 @@ class RemoteSession:
     ) -> list[Value]:
         """See `InferenceSession.run`."""
         outgoing, options = self._encode(output_names, input_feed, run_options)
-        pending = PendingCall(outgoing, self._deadline())
+        pending = self._pending(outgoing)
         number = self._attachment.submit(self._id, pending)
         if options is None:
             self._wait(number, pending)
         else:
             with options.ending(lambda: self._terminate(number)):
                 self._wait(number, pending)
-        return _answer(pending)
+        answer = _answer(pending)
+        self._tally.pool()
+        return answer
 
     def run_async(
         self,
@@ -94,24 +100,25 @@ class RemoteSession:
         callback: Callback,
         user_data: Any,
         run_options: object = None,
+        rescue: Rescue | None = None,
     ) -> None:
-        """See `InferenceSession.run_async`."""
+        """See `InferenceSession.run_async`; `rescue` may answer a call that failed."""
         outgoing, _options = self._encode(output_names, input_feed, run_options)
-        callbacks, deadline = self._frontend.callbacks, self._deadline()
+        callbacks, deadline = self._frontend.callbacks, self._asked.call_deadline()
         leave = callbacks.reserve(deadline.left_or_none(self._frontend.clock()))
         if leave is None:
             raise late()
 
-        def call_back(pending: PendingCall) -> None:
+        def ended(pending: PendingCall) -> None:
             try:
-                _call_back(pending, callback, user_data)
+                call_back(self._rescued(pending, rescue), callback, user_data)
             finally:
                 leave()
 
         def done(pending: PendingCall) -> None:
-            callbacks.put(lambda: call_back(pending))
+            callbacks.put(lambda: ended(pending))
 
-        self._attachment.submit(self._id, PendingCall(outgoing, deadline, done))
+        self._attachment.submit(self._id, self._pending(outgoing, done))
 
     def close(self) -> None:
         """See `InferenceSession.close`."""
@@ -125,13 +132,30 @@ class RemoteSession:
         state = "closed" if self._closed else "open"
         return f"<session {self._id[:8]} {state} on {self._attachment!r}>"
 
-    def _deadline(self) -> Deadline:
-        """The caller's deadline, or the session's own if that is earlier."""
-        deadline, seconds = current(), self._choice.timeout_s
-        if seconds is not None:
-            deadline = deadline.earlier(Deadline.after(seconds, self._frontend.clock()))
-        deadline.check(self._frontend.clock())
-        return deadline
+    @property
+    def stats(self) -> SessionStats:
+        """What was answered so far."""
+        return self._tally.stats()
+
+    def _pending(self, outgoing: Outgoing, done: Done | None = None) -> PendingCall:
+        deadline = self._asked.call_deadline()
+        # What is left after it is for whoever answers instead.
+        patience_s = min(self._patience_s, deadline.left_s(self._frontend.clock()) / 2)
+        patience_s = patience_s if self._patience_s < inf else inf
+        return PendingCall(outgoing, deadline, done, patience_s)
+
+    def _rescued(self, pending: PendingCall, rescue: Rescue | None) -> Results:
+        def results() -> list[Value]:
+            try:
+                answer = _answer(pending)
+            except EaisError as error:
+                if rescue is None:
+                    raise
+                return rescue(error)
+            self._tally.pool()
+            return answer
+
+        return results
 
     def _encode(
         self, output_names: object, input_feed: Mapping[str, Any], run_options: object
@@ -142,7 +166,7 @@ class RemoteSession:
         check_names(self.signature.inputs, list(input_feed.keys()))
         options = run_options_of(run_options)
         if options is not None and options.terminate:
-            raise _terminated()
+            raise terminated()
         message = worker_pb2.Run(
             instance=self._attachment.instance,
             session=self._id,
@@ -179,23 +203,7 @@ class RemoteSession:
             raise
 
     def _terminate(self, number: int) -> None:
-        self._attachment.abandon(number, _terminated())
-
-    def _warn_of_providers(self) -> None:
-        available = self.signature.providers
-        for name in self._choice.providers:
-            if name not in available:
-                warnings.warn(
-                    f"Specified provider '{name}' is not in available provider names."
-                    f"Available providers: '{', '.join(available)}'",
-                    stacklevel=4,
-                )
-
-
-def _usable_frontend(path_or_bytes: object) -> FrontEnd:
-    if not isinstance(path_or_bytes, str | bytes | os.PathLike):
-        read_model(path_or_bytes, lambda: None)  # onnxruntime's TypeError comes first
-    return frontend_of(os.environ)
+        self._attachment.abandon(number, terminated())
 
 
 def _spec(source: ModelSource, options: SessionOptions, choice: Choice) -> listener_pb2.SessionSpec:
@@ -225,7 +233,8 @@ def _encoded(value: Value, deferred: Deferred) -> value_pb2.Value:
         raise builtin_error(error.reason, ValueError, error.message) from None
 
 
-def _terminated() -> EaisError:
+def terminated() -> EaisError:
+    """The error of a call that its `RunOptions.terminate` ended."""
     return ort_error("CANCELLED", "Fail", _TERMINATED)
 
 
@@ -248,12 +257,13 @@ def _answer(pending: PendingCall) -> list[Value]:
         raise make_error("BUG", f"the worker's answer can't be read: {error.message}") from None
 
 
-def _call_back(pending: PendingCall, callback: Callback, user_data: Any) -> None:
+def call_back(results: Results, callback: Callback, user_data: Any) -> None:
+    """Call `callback` with what `results` gives, or with the text of what it raises."""
     try:
-        results, text = _answer(pending), ""
+        found, text = results(), ""
     except EaisError as error:
-        results, text = [], _PREFIX.sub("", str(error), count=1)
-    callback(results, user_data, text)
+        found, text = [], _PREFIX.sub("", str(error), count=1)
+    callback(found, user_data, text)
 
 
 def _drop(frontend: FrontEnd, attachment: Any, session: str) -> None:

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from eais_client.brain.choose import read_choice
 from eais_client.session_options import SessionOptions, session_options_of
 from eais_client.signature import ModelMetadata, NodeArg
 
 if TYPE_CHECKING:
     from eais_client.frontend import FrontEnd
+    from eais_client.session_stats import SessionStats
 
 
 class InferenceSession:
@@ -28,12 +31,15 @@ class InferenceSession:
         provider_options: as onnxruntime takes them; also one dict. Our own keys are
             `instance` ("ei-...": which one) and `timeout_s` (how long each `run` may take;
             the making of the session is bounded by `eais.deadline` alone).
+        fallback: "local" runs the model in this process, by its own onnxruntime, while the
+            pool can't be reached, and says so (`fallback_active`); "" doesn't. By default
+            `EAIS_FALLBACK`, or `fallback` in `[client]` of the contexts' file.
         frontend: for tests; the one of the context in force is used otherwise.
 
     Raises what onnxruntime raises for the same mistake (`NoSuchFile`, `InvalidProtobuf`,
     `InvalidGraph`, `Fail`, TypeError, ...), each also an `eais.errors.EaisError`; and
     NOT_ATTACHED, INSTANCE_AMBIGUOUS, INSTANCE_STOPPED, `Unavailable`, `IdentityError`,
-    `DeadlineExceeded`.
+    `DeadlineExceeded`; NOT_INSTALLED if it is to fall back on an onnxruntime that isn't there.
 
     Thread-safe. Calls run side by side; `close` ends it, as does the end of a `with`.
     """
@@ -45,15 +51,25 @@ class InferenceSession:
         providers: Sequence[str | tuple[str, dict[Any, Any]]] | None = None,
         provider_options: Sequence[dict[Any, Any]] | Mapping[str, Any] | None = None,
         *,
+        fallback: str | None = None,
         frontend: FrontEnd | None = None,
         **_ignored: object,
     ) -> None:
-        from eais_client.remote_session import RemoteSession
+        from eais_client.asked import ask
+        from eais_client.fallback import opened_session
 
         self._options = session_options_of(sess_options)
-        self._remote = RemoteSession(
-            path_or_bytes, self._options, providers, provider_options, frontend
+        asked = self._asked = ask(
+            path_or_bytes,
+            self._options,
+            sess_options,
+            providers,
+            provider_options,
+            fallback,
+            frontend,
         )
+        self._work = opened_session(asked)
+        asked.warn_of_providers(self._work.signature.providers)
 
     def run(
         self,
@@ -70,7 +86,7 @@ class InferenceSession:
         Raises what onnxruntime raises; and DEADLINE_EXCEEDED, INSTANCE_STOPPED, DETACHED,
         SESSION_CLOSED, NO_WORKER, WORKER_DIED, FORKED.
         """
-        return self._remote.run(output_names, input_feed, run_options)
+        return self._work.run(output_names, input_feed, run_options)
 
     def run_async(
         self,
@@ -85,39 +101,66 @@ class InferenceSession:
         On success `error` is "", else `results` is [] and `error` is onnxruntime's text.
         What is wrong with the inputs' names is raised here, as onnxruntime does.
         """
-        self._remote.run_async(output_names, input_feed, callback, user_data, run_options)
+        self._work.run_async(output_names, input_feed, callback, user_data, run_options)
 
     def get_inputs(self) -> list[NodeArg]:
         """The model's inputs, with `.name`, `.shape` and `.type`."""
-        return list(self._remote.signature.inputs)
+        return list(self._work.signature.inputs)
 
     def get_outputs(self) -> list[NodeArg]:
         """The model's outputs."""
-        return list(self._remote.signature.outputs)
+        return list(self._work.signature.outputs)
 
     def get_overridable_initializers(self) -> list[NodeArg]:
         """The initializers that a feed may override."""
-        return list(self._remote.signature.overridable_initializers)
+        return list(self._work.signature.overridable_initializers)
 
     def get_modelmeta(self) -> ModelMetadata:
         """What the model's maker wrote into it."""
-        return self._remote.signature.metadata
+        return self._work.signature.metadata
 
     def get_providers(self) -> list[str]:
-        """The execution providers in use at the worker."""
-        return list(self._remote.signature.providers)
+        """The execution providers in use at the worker.
+
+        While the model runs in this process: those in use here, and "EaisLocalFallback" last.
+        """
+        return list(self._work.signature.providers)
 
     def get_provider_options(self) -> dict[str, dict[str, str]]:
         """Options of each provider in use: none are set by callers."""
-        return {name: {} for name in self._remote.signature.providers}
+        return {name: {} for name in self.get_providers()}
+
+    def set_providers(
+        self,
+        providers: Sequence[str | tuple[str, dict[Any, Any]]] | None = None,
+        provider_options: Sequence[dict[Any, Any]] | None = None,
+    ) -> None:
+        """Nothing: which device is used the pool decides; names it lacks are warned of."""
+        again = replace(self._asked, choice=read_choice(providers, provider_options, os.environ))
+        again.warn_of_providers(self._work.signature.providers)
+
+    def enable_fallback(self) -> None:
+        """Nothing: no other provider is tried here when one fails (see `fallback` instead)."""
+
+    def disable_fallback(self) -> None:
+        """Nothing: as `enable_fallback`."""
 
     def get_session_options(self) -> SessionOptions:
         """The options that the session was made with."""
         return self._options
 
+    @property
+    def fallback_active(self) -> bool:
+        """Whether calls are answered in this process now, since the pool can't be reached."""
+        return self._work.fallback_active
+
+    def stats(self) -> SessionStats:
+        """How many calls the pool answered, and how many this process did."""
+        return self._work.stats
+
     def close(self) -> None:
         """End the session; later calls fail with SESSION_CLOSED. May be called again."""
-        self._remote.close()
+        self._work.close()
 
     def __enter__(self) -> InferenceSession:
         return self
@@ -126,7 +169,7 @@ class InferenceSession:
         self.close()
 
     def __repr__(self) -> str:
-        return f"<eais.InferenceSession {self._remote!r}>"
+        return f"<eais.InferenceSession {self._work!r}>"
 
 
 def get_available_providers() -> list[str]:

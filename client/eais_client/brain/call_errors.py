@@ -18,7 +18,7 @@ def late() -> EaisError:
 
 def unanswered(state: State, call: Call) -> EaisError:
     """The error of a call that waited too long for a worker, or for room at one."""
-    patience_s = state.limits.unavailable_timeout_s
+    patience_s = state.patience_s(call)
     if call.last_error is not None and call.last_error.reason == "BUSY":
         text = f"the workers of {state.instance} had no room for {patience_s:g} s"
         return make_error("BUSY", text, metadata={"instance": state.instance})

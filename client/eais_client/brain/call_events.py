@@ -18,7 +18,8 @@ from eais_client.instances import Worker
 class Submitted:
     """A caller's call: `size` bytes of inputs, to be answered before `deadline_at`.
 
-    `watched`: its caller waits and ends it at the deadline itself.
+    `watched`: its caller waits and ends it at the deadline itself. `patience_s`: how long it
+    waits while no worker can be reached, if that is less than it is for all calls.
     """
 
     call: int
@@ -26,6 +27,7 @@ class Submitted:
     size: int = 0
     deadline_at: float = inf
     watched: bool = True
+    patience_s: float = inf
 
 
 @dataclass(frozen=True, slots=True)

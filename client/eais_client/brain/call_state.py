@@ -98,6 +98,8 @@ class Call:
     deadline_at: float
     watched: bool
     since: float
+    #: See `Submitted`.
+    patience_s: float = inf
     attempts: int = 0
     not_before: float = 0.0
     sent_at: float = 0.0
@@ -172,6 +174,13 @@ class State:
     def has_usable_link(self) -> bool:
         """Whether a call could be sent now."""
         return any(link.usable and link.epoch == self.epoch for link in self.links)
+
+    def patience_s(self, call: Call) -> float:
+        """How long the call may wait from now: briefly only while no worker can be reached."""
+        longest = self.limits.unavailable_timeout_s
+        if self.has_usable_link() or (call.last_error and call.last_error.reason == "BUSY"):
+            return longest
+        return min(call.patience_s, longest)
 
     def validate(self) -> None:
         """Raise AssertionError if the state contradicts itself."""

@@ -63,7 +63,7 @@ def _submitted(state: State, event: Submitted, now: float, do: list[Action]) -> 
     if event.session not in state.sessions:
         do.append(Fail(event.call, closed(state.instance)))
         return
-    call = Call(event.session, event.size, event.deadline_at, event.watched, since=now)
+    call = Call(event.session, event.size, event.deadline_at, event.watched, now, event.patience_s)
     # It may have been started again, which the Watch has yet to tell.
     call.doubts, call.finds_before = state.ended is not None, state.finds
     state.calls[event.call] = call
@@ -248,7 +248,7 @@ def _tick(state: State, event: Tick, now: float, do: list[Action]) -> None:
         if call.deadline_at <= now and not call.watched:
             leaving.withdraw(state, number, do)
             do.append(Fail(number, late()))
-        elif number in state.waiting and now >= call.since + state.limits.unavailable_timeout_s:
+        elif number in state.waiting and now >= call.since + state.patience_s(call):
             _out_of_patience(state, number, now, do)
     for call in state.calls.values():
         note_due(state, call, now)

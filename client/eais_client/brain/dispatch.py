@@ -10,11 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from math import inf
+from typing import Final
 
 from eais_client.brain import pace
 from eais_client.brain.call_events import Action, Connect, Disconnect, Find, Reopen, Send, WakeAt
 from eais_client.brain.call_state import Call, Link, LinkState, State
 from eais_client.brain.replacing import connect_successors, wake_times
+
+_LOOK_AGAIN_S: Final = 0.5
 
 
 def dispatch(state: State, now: float, do: list[Action]) -> None:
@@ -132,11 +135,20 @@ def _wake_times(state: State, now: float) -> Iterable[float]:
 def note_due(state: State, call: Call, now: float) -> None:
     """Have a Tick come when something of the call is to happen."""
     if call.link is None:
-        state.due_at = min(state.due_at, call.since + state.limits.unavailable_timeout_s)
+        state.due_at = min(state.due_at, _out_of_patience_at(state, call, now))
         if call.not_before > now:
             state.due_at = min(state.due_at, call.not_before)
     if not call.watched:
         state.due_at = min(state.due_at, call.deadline_at)
+
+
+def _out_of_patience_at(state: State, call: Call, now: float) -> float:
+    longest, brief = state.limits.unavailable_timeout_s, call.patience_s
+    if brief >= longest:
+        return call.since + longest
+    # Whether a worker can be reached may change with any event: it is looked at again.
+    at = call.since + brief
+    return at if at > now else min(now + _LOOK_AGAIN_S, call.since + longest)
 
 
 def reopen(state: State, name: str, do: list[Action]) -> None:

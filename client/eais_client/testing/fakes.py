@@ -231,6 +231,10 @@ class FakeWire:
         """Fail the next calls of `what` ("describe", "open", "push", "start", "run", ...)."""
         self._faults[what].extend(errors)
 
+    def heal(self) -> None:
+        """No call fails any more."""
+        self._faults.clear()
+
     def next_fault(self, what: str) -> EaisError | None:
         """The fault that comes next, taken off the list."""
         return self._faults[what].popleft() if self._faults[what] else None
