@@ -10,6 +10,7 @@ where it is called (`Stranger`), and no verb of another plane is served.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable
@@ -28,6 +29,7 @@ from eais.rpc.places import MAX_CALLS, MAX_STREAMS, Places
 from eais.rpc.status import DETAILS_KEY, clip, status_code, status_details
 from eais.rpc.v1 import common_pb2
 from eais.rpc.verbs import Plane, Shape, Verb
+from eais.telemetry.metrics import OK, Tally
 
 Req = TypeVar("Req", bound=Message)
 Rep = TypeVar("Rep", bound=Message)
@@ -133,7 +135,8 @@ def greet(verb: Verb[common_pb2.Hello, common_pb2.HelloReply], software: str) ->
 class _Guard:
     """What stands between a socket and a handler."""
 
-    def __init__(self, pool: str, binding: Binding, places: Places) -> None:
+    def __init__(self, pool: str, binding: Binding, places: Places, tally: Tally) -> None:
+        self._tally = tally
         self._pool = pool
         self._places = places
         self._verb = binding.verb
@@ -166,9 +169,19 @@ class _Guard:
         try:
             yield
         except EaisError as error:
+            self._count(error.reason)
             await _abort(context, error)
+        except (asyncio.CancelledError, GeneratorExit):
+            self._count("CANCELLED")
+            raise
         except Exception:  # noqa: BLE001 - the edge of the process: its text stays in the log
+            self._count("BUG")
             await _abort(context, _bug(self._verb))
+        else:
+            self._count(OK)
+
+    def _count(self, reason: str) -> None:
+        self._tally.add(self._verb.service, self._verb.method, reason)
 
     async def unary(self, data: bytes, context: _Context) -> Any:
         async with self._answering(context):
@@ -240,11 +253,12 @@ _MAKERS: dict[Shape, tuple[Callable[..., grpc.RpcMethodHandler[Any, Any]], str]]
 
 
 def generic_handlers(
-    pool: str, bindings: Iterable[Binding]
+    pool: str, bindings: Iterable[Binding], tally: Tally | None = None
 ) -> tuple[grpc.GenericRpcHandler[Any, Any], ...]:
     """One gRPC handler a service, for peers of `pool` only; bounded as `eais.rpc.places` says.
 
-    The enrolment plane's alone are for whoever comes.
+    The enrolment plane's alone are for whoever comes. How calls ended is added to `tally`, as
+    (service, verb, reason).
     """
     calls, streams = Places(*MAX_CALLS), Places(*MAX_STREAMS)
     services: dict[str, dict[str, grpc.RpcMethodHandler[Any, Any]]] = {}
@@ -252,7 +266,7 @@ def generic_handlers(
         make, name = _MAKERS[binding.verb.shape]
         places = streams if binding.verb.shape in _LASTING else calls
         kind = _OpenGuard if binding.verb.plane is Plane.ENROLMENT else _Guard
-        guard = kind(pool, binding, places)
+        guard = kind(pool, binding, places, tally or Tally())
         method = make(getattr(guard, name), response_serializer=_serialize)
         services.setdefault(binding.verb.full_service, {})[binding.verb.method] = method
     return tuple(

@@ -209,7 +209,8 @@ class Times:
         self._sum_s = 0.0
 
     def took(self, seconds: float) -> None:
-        """Once more."""
+        """Once more; a clock that went back counts as no time."""
+        seconds = max(0.0, seconds)
         self._counts[latency.bucket(round(seconds * 1e9))] += 1
         self._sum_s += seconds
 

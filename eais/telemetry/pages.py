@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import logging
 from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Final
 
+from eais import files
 from eais.telemetry import metrics as m
 from eais.telemetry.exposition import Readings, render
-from eais.telemetry.http import Answer, LoopbackServer, Page, text
+from eais.telemetry.http import ADDRESS, Answer, LoopbackServer, Page, text
 from eais.telemetry.readiness import Readiness
+
+log = logging.getLogger(__name__)
+
+PLACE_FILE: Final = "metrics.json"
+"""In a process's own directory: where its pages are."""
 
 
 def own_pages(
@@ -37,3 +47,28 @@ def own_pages(
         "/readyz": readyz,
     }
     return LoopbackServer({**pages, **(more or {})})
+
+
+async def start_kept(server: LoopbackServer, directory: Path, fixed: int) -> None:
+    """Start it on the `fixed` port, else on the one of before; say so in `PLACE_FILE` there.
+
+    Raises:
+        ConfigError: PORT, the fixed one is taken.
+    """
+    path = directory / PLACE_FILE
+    kept = _kept(path)
+    port = await server.start(fixed, kept)
+    if port != kept:
+        try:
+            files.replace_file(path, json.dumps({"address": ADDRESS, "port": port}).encode())
+        except OSError as error:
+            log.error("the port of the metrics can't be written down: %s", error)
+
+
+def _kept(path: Path) -> int:
+    """The port there; 0 if there is none."""
+    try:
+        port = json.loads(path.read_text())["port"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0
+    return port if isinstance(port, int) and 0 < port < 1 << 16 else 0

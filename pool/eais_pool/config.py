@@ -32,6 +32,7 @@ class ManagerConfig:
             device, which this machine alone reaches.
         user_port, management_port, enrolment_port: of that plane; 0: the kernel chooses one,
             which is kept.
+        metrics_port: of the metrics, on 127.0.0.1; 0: the kernel chooses one, which is kept.
         grant_timeout_s: a grant that its host hasn't confirmed by then is given up.
         revoke_grace_s: what a worker gets to finish its calls when its lease ends.
         run_timeout_s: the longest that one call may run.
@@ -46,6 +47,7 @@ class ManagerConfig:
     user_port: int = 0
     management_port: int = 0
     enrolment_port: int = ENROLMENT_PORT
+    metrics_port: int = 0
     grant_timeout_s: float = 30.0
     revoke_grace_s: float = 5.0
     run_timeout_s: int = 600
@@ -56,6 +58,7 @@ class ManagerConfig:
 
     def __post_init__(self) -> None:
         _check_address(self.bind)
+        check_ports(metrics_port=self.metrics_port)
         check_ports(
             user_port=self.user_port,
             management_port=self.management_port,

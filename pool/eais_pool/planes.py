@@ -26,6 +26,7 @@ from eais.ports import to_try
 from eais.rpc.health import Ready, with_health
 from eais.rpc.server import Binding, generic_handlers
 from eais.rpc.verbs import Plane
+from eais.telemetry.metrics import Tally
 from eais.tls import OwnLeaf
 from eais_pool.brain.records import Endpoint
 from eais_pool.wire import endpoint_message
@@ -46,9 +47,12 @@ class Bound:
     server: aio.Server
     endpoint: Endpoint
 
-    async def serve(self, pool: str, bindings: Iterable[Binding], ready: Ready) -> None:
-        """Answer from now on, when asked for health too: as `ready` says."""
-        self.server.add_generic_rpc_handlers(generic_handlers(pool, with_health(bindings, ready)))
+    async def serve(
+        self, pool: str, bindings: Iterable[Binding], ready: Ready, calls: Tally
+    ) -> None:
+        """Answer from now on, when asked for health too: as `ready` says. Counts into `calls`."""
+        handlers = generic_handlers(pool, with_health(bindings, ready), calls)
+        self.server.add_generic_rpc_handlers(handlers)
         await self.server.start()
 
 

@@ -16,6 +16,7 @@ from functools import partial
 from typing import Protocol
 
 from eais.errors import EaisError, Unavailable, make_error
+from eais.telemetry.metrics import Times
 from eais_pool.brain.actions import (
     Action,
     Grant,
@@ -83,6 +84,7 @@ class Pump:
         state: read it between two awaits; it is never half of an event.
         settings: the pool's rules.
         fault: why the journal couldn't be written the last time; "" if it could.
+        journal_times, journal_failures: of all writes so far.
     """
 
     def __init__(
@@ -106,6 +108,8 @@ class Pump:
         # None: nothing is to be decided, only to be shown that it would be (`moves`).
         self._queue: asyncio.Queue[_Waiting | None] = asyncio.Queue(_QUEUE_LIMIT)
         self.fault = ""
+        self.journal_times = Times()
+        self.journal_failures = 0
         self._stepped = asyncio.Event()
         self._waiters: dict[OpKey, list[asyncio.Future[_Outcome]]] = {}
         self._closed = False
@@ -173,6 +177,11 @@ class Pump:
         done: asyncio.Future[_Outcome] = asyncio.get_running_loop().create_future()
         await self._queue.put(_Waiting(make, done))
         return await done
+
+    @property
+    def journal_rows(self) -> int:
+        """Facts since the journal's last snapshot."""
+        return self._store.rows
 
     async def moves(self) -> None:
         """Return when the next event has been decided, or could have been if there was none.
@@ -250,8 +259,10 @@ class Pump:
             await loop.run_in_executor(self._writer, write)
         except Unavailable as error:
             self.fault = str(error)
+            self.journal_failures += 1
             raise
         self.fault = ""
+        self.journal_times.took(self._clock() - at)
         for fact in facts:
             self.state.apply(fact)
         if self._store.crowded:

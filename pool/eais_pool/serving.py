@@ -7,7 +7,7 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -19,6 +19,8 @@ from eais import files, tls
 from eais.errors import Unavailable
 from eais.rpc.server import Binding
 from eais.rpc.verbs import Plane
+from eais.telemetry.metrics import Reading, Tally
+from eais.telemetry.pages import own_pages, start_kept
 from eais.telemetry.readiness import Readiness
 from eais_pool.addresses import MANAGER_OFFSET, claim
 from eais_pool.admin import AdminService
@@ -35,6 +37,7 @@ from eais_pool.enrolment import EnrolmentService, Planes
 from eais_pool.failpoints import Reach, nowhere
 from eais_pool.hosts import HostsService, Links
 from eais_pool.journal_file import remove_dead_copies
+from eais_pool.metrics import readings
 from eais_pool.owner import Keeper, embedded_identities
 from eais_pool.place import Place, load_place, lock, new_pool_name, save_place
 from eais_pool.planes import Bound, bind, port_key, write_ready
@@ -107,6 +110,7 @@ class Manager:
         pump: the pool's state and the one way to change it, once it was started.
         authority: the pool's CA, once it was started.
         readiness: whether verbs should be sent here.
+        pages: what it shows of itself on loopback.
         planes: where its sockets are, once it was started.
     """
 
@@ -141,6 +145,8 @@ class Manager:
         self._watchers = Watchers()
         self._activities = Activities(self._world.clock)
         self.readiness = Readiness()
+        self._calls = Tally()
+        self.pages = own_pages(self._readings, self.readiness)
         self._held = ExitStack()
         self._opened = False
         self._servers: list[aio.Server] = []
@@ -165,11 +171,15 @@ class Manager:
             self.pump.refuse()
         self._links.close()
         self._watchers.close()
+        await self.pages.stop()
         await asyncio.gather(*(server.stop(STOP_GRACE_S) for server in self._servers))
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._held.close()
+
+    def _readings(self) -> Iterator[Reading]:
+        return readings(self.pump, self._watchers, self._calls)
 
     async def failed(self) -> None:
         """Return when a task that must not end has ended; it is logged."""
@@ -190,7 +200,8 @@ class Manager:
         self.planes = places = {plane: each.endpoint for plane, each in bound.items()}
         for plane, each in bound.items():
             bindings = self._bindings(plane, places)
-            await each.serve(self.place.pool, bindings, self.readiness.is_ready)
+            await each.serve(self.place.pool, bindings, self.readiness.is_ready, self._calls)
+        await start_kept(self.pages, self._own_dir, self._config.metrics_port)
         self._keep_ports(places)
         write_ready(self._state_dir / READY_FILE, self.place.pool, places)
         self._spawn("tick", self._tick())

@@ -254,6 +254,11 @@ class Store:
         self._reach(f"{what}.committed")
 
     @property
+    def rows(self) -> int:
+        """Facts since the last snapshot."""
+        return self._since_snapshot
+
+    @property
     def crowded(self) -> bool:
         """Whether it is time to `compact`."""
         return self._since_snapshot > self._compact_rows

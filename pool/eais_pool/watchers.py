@@ -50,6 +50,11 @@ class Watchers:
     def __init__(self) -> None:
         self._by_frontend: dict[FrontEnd, set[Watcher]] = {}
 
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return sum(map(len, self._by_frontend.values()))
+
     def add(self, frontend: FrontEnd) -> Watcher:
         """A new watcher of `frontend`."""
         watcher = Watcher()

@@ -138,12 +138,14 @@ class Spare(_message.Message):
     def __init__(self, isolation: _Optional[int] = ...) -> None: ...
 
 class Adopted(_message.Message):
-    __slots__ = ("port", "error")
+    __slots__ = ("port", "error", "metrics_port")
     PORT_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
+    METRICS_PORT_FIELD_NUMBER: _ClassVar[int]
     port: int
     error: _common_pb2.Error
-    def __init__(self, port: _Optional[int] = ..., error: _Optional[_Union[_common_pb2.Error, _Mapping]] = ...) -> None: ...
+    metrics_port: int
+    def __init__(self, port: _Optional[int] = ..., error: _Optional[_Union[_common_pb2.Error, _Mapping]] = ..., metrics_port: _Optional[int] = ...) -> None: ...
 
 class Loaded(_message.Message):
     __slots__ = ("session", "signature")

@@ -19,6 +19,7 @@ class ListenerConfig:
     Attributes:
         bind: the address of both planes; "": beside an embedded pool's manager.
         user_port, management_port: of that plane; 0: the kernel chooses one, which is kept.
+        metrics_port: of the metrics, on 127.0.0.1; 0: the kernel chooses one, which is kept.
         store_limit_bytes: of the model store, uploads included.
         tenant_store_bytes: of it for one tenant; 0: all of it.
         tenant_uploads: files that one tenant may send at the same time; more wait.
@@ -46,6 +47,7 @@ class ListenerConfig:
     bind: str = ""
     user_port: int = 0
     management_port: int = 0
+    metrics_port: int = 0
     store_limit_bytes: int = 20 * _GIB
     tenant_store_bytes: int = 0
     tenant_uploads: int = 8
@@ -70,6 +72,7 @@ class ListenerConfig:
 
     def __post_init__(self) -> None:
         _check_address(self.bind)
+        check_ports(metrics_port=self.metrics_port)
         check_ports(user_port=self.user_port, management_port=self.management_port)
         for name in _ABOVE_ZERO:
             if not getattr(self, name) > 0:

@@ -17,7 +17,7 @@ import os
 import secrets
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,8 @@ from eais.notify import Notifier, turns
 from eais.parent import end_with_parent
 from eais.rpc.v1 import common_pb2, hosts_pb2
 from eais.standard_streams import hold_standard_streams, leave, tell
+from eais.telemetry.metrics import Reading, Tally
+from eais.telemetry.pages import own_pages, start_kept
 from eais.telemetry.readiness import Readiness
 from eais_server.isolation import IsolationProbe
 from eais_server.listener import messages
@@ -43,6 +45,7 @@ from eais_server.listener.leases import ListenerFiles
 from eais_server.listener.line import renew_as
 from eais_server.listener.link import Link
 from eais_server.listener.manager_place import ManagerPlace
+from eais_server.listener.metrics import readings, worker_targets
 from eais_server.listener.models_plane import ModelsPlane
 from eais_server.listener.openings import Openings
 from eais_server.listener.own_identity import OwnIdentity
@@ -120,6 +123,7 @@ class Listener:
         host.tell, host.report = self.workers.tell, self.link.report
         host.deaths_seen = self.workers.deaths_seen
         self.readiness = Readiness([self._why_not_ready])
+        self._calls = Tally()
         self.planes = Planes.bind(
             world.directory / "place.json",
             Place(world.address, world.config.user_port, world.config.management_port),
@@ -128,7 +132,13 @@ class Listener:
             UserPlane(host, self.openings).bindings(),
             [*AdminPlane(host).bindings(), *ModelsPlane(host, identity, world.now).bindings()],
             self.readiness.is_ready,
+            self._calls,
         )
+        workers_page = {"/workers": lambda accept: worker_targets(host, self.workers)}
+        self.pages = own_pages(self._readings, self.readiness, workers_page)
+
+    def _readings(self) -> Iterator[Reading]:
+        return readings(self.host, self.link, self.workers, self.upkeep, self._calls)
 
     def _why_not_ready(self) -> str:
         """A manager that is away is none: what is held here is served meanwhile."""
@@ -157,6 +167,7 @@ class Listener:
             asyncio.create_task(self._self_report().run(), name="self-report"),
         ]
         await self.planes.start()
+        await start_kept(self.pages, self._world.directory, self._world.config.metrics_port)
         notifier.ready()
         watched = asyncio.create_task(notifier.watch(turns))
         stopped = asyncio.create_task(stop.wait())
@@ -167,6 +178,7 @@ class Listener:
         finally:
             await _cancel([stopped, watched, *parts])
             await self.link.close()
+            await self.pages.stop()
             await self.arrivals.close()
             await asyncio.to_thread(self.host.close)
         _raise_failed(parts)

@@ -16,6 +16,8 @@ class LiveWorker:
     """A process, its socket once that is open, and the folders of its loads.
 
     `answered`: session -> runs that gave outputs, as they were looked at last.
+    `metrics_port`: of its metrics, on loopback; 0 before it is adopted.
+    `adopted_at`, `beat_at`: when it was told to be, and when it said so last; 0: never.
     `stopped`: somebody had stopped it when it was killed here.
     `buried`: set when the supervision knows of its exit.
     """
@@ -26,6 +28,9 @@ class LiveWorker:
     folders: dict[str, str] = field(default_factory=dict)
     answered: Mapping[str, int] = field(default_factory=dict)
     stopped: bool = False
+    metrics_port: int = 0
+    adopted_at: float = 0.0
+    beat_at: float = 0.0
     buried: asyncio.Event = field(default_factory=asyncio.Event)
 
     def look(self) -> tuple[InFlight, tuple[str, ...]]:

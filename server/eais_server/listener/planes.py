@@ -16,6 +16,7 @@ from eais.credentials import server_credentials
 from eais.ports import to_try
 from eais.rpc.health import Ready, with_health
 from eais.rpc.server import Binding, generic_handlers
+from eais.telemetry.metrics import Tally
 from eais_server.listener.place import Place, load_place, save_place
 
 log = logging.getLogger(__name__)
@@ -39,16 +40,17 @@ class Planes:
         user: Iterable[Binding],
         management: Iterable[Binding],
         ready: Ready,
+        calls: Tally,
     ) -> Planes:
         """Bind both planes where `wanted` says; a port of 0 is the one kept in `file`, or any.
 
-        Asked for health they answer as `ready` says.
+        Asked for health they answer as `ready` says. What they answer is counted in `calls`.
 
         Raises:
             ConfigError: PORT, a port that is wanted can't be bound, or none at that address.
         """
         address, kept = wanted.address, load_place(file, wanted.address)
-        bind = partial(_bind, pool, address, identity)
+        bind = partial(_bind, pool, address, identity, calls)
         user, management = with_health(user, ready), with_health(management, ready)
         user_server, user_port = bind(user, "user_port", wanted.user_port, kept.user_port)
         server, port = bind(
@@ -74,13 +76,14 @@ def _bind(
     pool: str,
     address: str,
     identity: Callable[[], tls.Bundle],
+    calls: Tally,
     bindings: Iterable[Binding],
     key: str,
     fixed: int,
     kept: int,
 ) -> tuple[grpc.aio.Server, int]:
     """A server on the port that is `fixed` by `key`, or was `kept`, or on any; and the port."""
-    handlers = generic_handlers(pool, bindings)
+    handlers = generic_handlers(pool, bindings, calls)
     for wanted in to_try(fixed, kept):
         # New ones for each attempt: gRPC gives their first configuration to one port alone.
         credentials = server_credentials(identity)

@@ -10,6 +10,7 @@ from eais.rpc.v1 import hosts_pb2
 from eais_server.listener import messages
 from eais_server.listener.host import Host
 from eais_server.listener.openings import Openings
+from eais_server.store import StoreUse
 
 log = logging.getLogger(__name__)
 
@@ -17,13 +18,18 @@ EVERY_S: Final = 1.0
 
 
 class Upkeep:
-    """`once` is to be called about once a second."""
+    """`once` is to be called about once a second.
+
+    Attributes:
+        store_use: the store's numbers as they were then.
+    """
 
     def __init__(self, host: Host, openings: Openings) -> None:
         self._host = host
         self._openings = openings
         # Whose counters wait for the disk: that is logged once.
         self._unsaid: set[str] = set()
+        self.store_use: StoreUse | None = None
 
     @property
     def unwritten(self) -> frozenset[str]:
@@ -41,6 +47,7 @@ class Upkeep:
         await self._tell_usage()
         await self._openings.drop_idle()
         await asyncio.to_thread(self._host.store.sweep)
+        self.store_use = await asyncio.to_thread(self._host.store.use)
 
     async def _tell_usage(self) -> None:
         """Counters are on disk before they are told, so they never go back after a restart."""

@@ -21,6 +21,7 @@ from eais.errors import EaisError
 from eais.rpc.v1 import listener_pb2, supervision_pb2
 from eais_server.control import AsyncControl, ControlBroken
 from eais_server.listener import messages
+from eais_server.listener.figures import Figures
 from eais_server.listener.live_worker import LiveWorker
 from eais_server.listener.oom_kills import OomKills
 from eais_server.listener.speech import event_of
@@ -109,6 +110,9 @@ class Workers:
         clock: seconds, monotonic.
         level: the isolation level that they must have.
         oom_kills: tells the kernel's kills for want of memory.
+
+    Attributes:
+        figures: what is counted of them.
     """
 
     def __init__(
@@ -127,6 +131,7 @@ class Workers:
         self._clock = clock
         self._level = level
         self._oom_kills = oom_kills or OomKills()
+        self.figures = Figures()
         self._live: dict[int, LiveWorker] = {}
         self._todo: asyncio.Queue[do.Action | _NewLeaf] = asyncio.Queue()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -192,6 +197,12 @@ class Workers:
         else:
             self.tell(on.Tick())
 
+    def metrics_ports(self) -> dict[tuple[str, int], int]:
+        """Where the metrics of workers are on loopback, by instance and number."""
+        seats = {w.id: w.seat for w in self.state.workers.values() if w.seat}
+        ports = {seats.get(k): live.metrics_port for k, live in self._live.items()}
+        return {seat: port for seat, port in ports.items() if seat and port}
+
     # actions
 
     async def _do(self, action: do.Action | _NewLeaf) -> None:
@@ -231,6 +242,7 @@ class Workers:
         match action:
             case do.Adopt():
                 control.send(to(adopt=await self._deeds.adoption(action)))
+                live.adopted_at = self._clock()
             case do.RecordPort():
                 await self._deeds.record_port(action)
             case do.Load():
@@ -338,6 +350,7 @@ class Workers:
         exited = messages.exited(
             worker, how, in_flight, answered, out_of_memory=no_memory, stopped=live.stopped
         )
+        self.figures.ended(how, out_of_memory=no_memory)
         self.tell(exited)
         live.buried.set()
         if seated and seated.seat:
@@ -359,11 +372,15 @@ class Workers:
                 self._on_beat(worker, message.heartbeat)
             case "held":
                 self._on_held(worker, message.held)
+            case "adopted":
+                self.figures.adopted(self._live[worker], message.adopted, self._clock())
+                self.tell(event_of(worker, message, self._level))
             case _:
                 self.tell(event_of(worker, message, self._level))
 
     def _on_beat(self, worker: int, beat: supervision_pb2.Heartbeat) -> None:
         live, known = self._live[worker], self.state.workers.get(worker)
+        self.figures.beat(live, self._clock())
         self._oom_kills.look(worker, live.process.pid, self._clock())
         if known and known.seat:
             self._deeds.beat(known.seat[0], worker, messages.counters(beat))

@@ -71,6 +71,7 @@ class Index:
         self._entries: dict[Key, Entry] = {}
         self._pins: dict[str, frozenset[Key]] = {}
         self.used_bytes = 0
+        self.evicted = 0
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -103,6 +104,7 @@ class Index:
         victims = self._victims(key, more)
         for victim in victims:
             self.drop(victim)
+        self.evicted += len(victims)
         self.drop(key)
         self.add(key, FileState.UPLOADING, size, now)
         return victims

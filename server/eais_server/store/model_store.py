@@ -30,7 +30,8 @@ class Missing:
 
 @dataclass(frozen=True, slots=True)
 class StoreUse:
-    """What the store holds: `files` whole or not, `uploads` of them in progress.
+    """What the store holds: `files` whole or not, `uploads` of them in progress, and how many
+    were `evicted` so far.
 
     `used_bytes` counts whole files, partial files and reservations."""
 
@@ -38,6 +39,7 @@ class StoreUse:
     limit_bytes: int
     files: int
     uploads: int
+    evicted: int = 0
 
 
 class ModelStore:
@@ -214,7 +216,9 @@ class ModelStore:
         """The store's numbers now."""
         with self._held.lock:
             index = self._held.index
-            return StoreUse(index.used_bytes, index.limit_bytes, len(index), index.uploads())
+            return StoreUse(
+                index.used_bytes, index.limit_bytes, len(index), index.uploads(), index.evicted
+            )
 
     def close(self) -> None:
         """Give the store's descriptors back."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 import grpc.aio
@@ -18,10 +18,15 @@ from eais.rpc import verbs
 from eais.rpc.health import with_health
 from eais.rpc.server import Binding, generic_handlers, stream
 from eais.rpc.v1 import supervision_pb2
+from eais.telemetry.http import LoopbackServer
+from eais.telemetry.metrics import Reading, Tally
+from eais.telemetry.pages import own_pages
+from eais.telemetry.readiness import Readiness
 from eais_server.devices.driver import DeviceDriver, Reservation, RuntimeSession
 from eais_server.in_flight import ROWS, Marks
 from eais_server.worker.calls import CallLimits, Service
 from eais_server.worker.counters import Counters, Reporter
+from eais_server.worker.metrics import readings
 from eais_server.worker.plane import DEFAULT_QUEUE_LIMIT_S, DataPlane, PlaneSettings
 
 log = logging.getLogger(__name__)
@@ -39,8 +44,11 @@ class Adoption:
     bundle: tls.Bundle
     plane: DataPlane
     sessions: dict[str, RuntimeSession]
+    counters: Counters
     server: grpc.aio.Server | None = None
     port: int = 0
+    pages: LoopbackServer | None = None
+    calls: Tally = field(default_factory=Tally)
 
     def renew(self, leaf: supervision_pb2.Leaf) -> None:
         """Show another leaf from the next handshake on; a bad one is left aside, and logged."""
@@ -56,7 +64,7 @@ class Adoption:
             EaisError: PORT.
         """
         server = grpc.aio.server(options=server_options())
-        server.add_generic_rpc_handlers(generic_handlers(pool, self._bindings()))
+        server.add_generic_rpc_handlers(generic_handlers(pool, self._bindings(), self.calls))
         credentials = server_credentials(lambda: self.bundle)
         host = f"[{address}]" if ":" in address else address
         try:
@@ -67,6 +75,21 @@ class Adoption:
             raise make_error("PORT", f"the instance's address has no port {port or 'left'}")
         await server.start()
         self.server = server
+        self.pages = await self._show()
+
+    async def _show(self) -> LoopbackServer | None:
+        """The pages of this worker on loopback; None if there is no port left."""
+
+        def collected() -> Iterator[Reading]:
+            return readings(self.counters, self.plane, self.sessions, self.calls)
+
+        pages = own_pages(collected, Readiness([lambda: self.plane.not_ready]))
+        try:
+            await pages.start()
+        except EaisError as error:
+            log.error("no metrics of this worker: %s", error)
+            return None
+        return pages
 
     def _bindings(self) -> list[Binding]:
         plane = self.plane
@@ -75,6 +98,8 @@ class Adoption:
 
     async def close(self, grace_s: float) -> None:
         """End what streams are left after `grace_s`."""
+        if self.pages is not None:
+            await self.pages.stop()
         if self.server is not None:
             await self.server.stop(grace_s)
 
@@ -116,7 +141,7 @@ def adopt(
         ),
     )
     share = Reservation(message.kind, 1000 * threads, threads, tuple(message.cores))
-    return Adoption(drivers[message.kind](), share, bundle, plane, sessions)
+    return Adoption(drivers[message.kind](), share, bundle, plane, sessions, counters)
 
 
 def _call_limits(message: supervision_pb2.Adopt) -> CallLimits:

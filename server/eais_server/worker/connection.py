@@ -197,6 +197,7 @@ class Connection:
         if push_back_s:
             error_now = worker_pb2.Answer(call_id=run.call_id, error=_NO_ROOM)
             error_now.error.push_back_ms = push_back_ms(push_back_s)
+            self._hub.counters.failed["BUSY"] += 1
             self._answer(error_now, _NOTHING)
             return
         pending = _Pending(run)
@@ -262,6 +263,7 @@ class Connection:
         self._hub.counters.in_flight = self._hub.runner.in_flight
 
     def _refuse(self, call_id: int, error: EaisError) -> None:
+        self._hub.counters.failed[error.reason] += 1
         self._answer(worker_pb2.Answer(call_id=call_id, error=error_to_message(error)), _NOTHING)
 
     def _start(self, asked: Asked, pending: _Pending, buffers: tuple[bytearray, ...]) -> None:
@@ -306,6 +308,7 @@ class Connection:
             took_s = self._hub.runner.now_s - job.began_s
             self._hub.times.took(asked.session, asked.size, took_s)
         counters.busy_ns += result.compute_ns
+        counters.queue_ns += result.answer.account.queue_ns
         counters.in_flight = self._hub.runner.in_flight
         if not self._calls.on_answered(asked):
             return
@@ -317,6 +320,8 @@ class Connection:
             counters.requests += 1
             counters.bytes_in += asked.size
             counters.bytes_out += size
+        else:
+            counters.failed[result.answer.error.reason] += 1
 
     def _count(self, pending: _Pending) -> None:
         if pending.ready_ns:

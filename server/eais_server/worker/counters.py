@@ -6,6 +6,7 @@ import logging
 import queue
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -33,6 +34,9 @@ class Counters:
         turns: how often the event loop came round.
         latency: calls that were run or waited in vain, by the time from when all of the call
             was here to its answer: see `eais.telemetry.latency`.
+        latency_ns: of these calls, all together.
+        failed: calls that were answered with an error, by reason.
+        queue_ns: what calls that were run waited for a thread.
         answered_ns: when the runtime last gave outputs, a call's or the canary's, by
             `time.monotonic_ns`; 0: never.
     """
@@ -44,11 +48,15 @@ class Counters:
     in_flight: int = 0
     turns: int = 0
     latency: list[int] = field(default_factory=lambda: [0] * latency.BUCKETS)
+    latency_ns: int = 0
+    failed: Counter[str] = field(default_factory=Counter)
+    queue_ns: int = 0
     answered_ns: int = 0
 
     def took(self, took_ns: int) -> None:
         """A call was answered so long after it came."""
         self.latency[latency.bucket(took_ns)] += 1
+        self.latency_ns += took_ns
 
     def answered(self, now_ns: int) -> None:
         """The runtime has given outputs."""

@@ -125,6 +125,21 @@ class DataPlane:
             return f"nothing was answered for {READY_S:g} s"
         return ""
 
+    @property
+    def streams(self) -> int:
+        """Client streams that have said Hello."""
+        return len(self._connections)
+
+    @property
+    def in_flight(self) -> int:
+        """Calls that wait or run, the canary among them."""
+        return self._hub.runner.in_flight
+
+    @property
+    def waiting(self) -> int:
+        """Of them, those that wait."""
+        return self._hub.runner.waiting_jobs
+
     def suspect(self, message: supervision_pb2.Suspects) -> None:
         """Run these sessions' calls one at a time, alone."""
         holds_s = {suspect.session: suspect.hold_ms / 1000 for suspect in message.suspects}

@@ -147,7 +147,9 @@ class Worker:
             self._reporter.say(adopted=supervision_pb2.Adopted(error=error_to_message(error)))
             return
         self._adoption = adoption
-        self._reporter.say(adopted=supervision_pb2.Adopted(port=adoption.port))
+        shown = adoption.pages.port if adoption.pages else 0
+        told = supervision_pb2.Adopted(port=adoption.port, metrics_port=shown)
+        self._reporter.say(adopted=told)
 
     async def _load(self, message: supervision_pb2.Load) -> None:
         adopted, name = self._adopted, message.session

@@ -99,6 +99,11 @@ class Runner:
         return len(self._queue) + len(self._suspects) + len(self._running)
 
     @property
+    def waiting_jobs(self) -> int:
+        """Of them, those that wait."""
+        return len(self._queue) + len(self._suspects)
+
+    @property
     def now_s(self) -> float:
         """The event loop's clock, seconds."""
         return self._loop.time()

@@ -6,6 +6,8 @@ import contextlib
 import os
 import signal
 import threading
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -265,6 +267,37 @@ def test_a_worker_that_does_not_serve_yet_is_not_ready_and_the_canary_ages(tmp_p
             while not (child.heartbeats and child.heartbeats[-1].canary_age_ms):
                 child.load(models.relu())
             assert health(stream) == health_pb2.HealthCheckResponse.SERVING
+
+
+# metrics
+
+
+def test_a_worker_shows_what_it_counted_on_loopback(tmp_path: Path) -> None:
+    with worker_child(tmp_path) as child:
+        child.heard("spare")
+        port = child.adopt().metrics_port
+
+        def get(path: str) -> str:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=WAIT_S) as found:
+                return str(found.read().decode())
+
+        with pytest.raises(urllib.error.HTTPError) as unready:
+            get("/readyz")
+        with unready.value as answer:
+            assert (answer.code, answer.read()) == (503, b"it doesn't serve yet\n")
+        child.serve()
+        with child.stream() as stream:
+            stream.greet()
+            session = child.load(models.relu())
+            stream.run(session, ONES)
+            stream.failure("ff" * 16, ONES)
+            lines = get("/metrics").splitlines()
+        assert 'eais_worker_calls_total{reason="OK"} 1.0' in lines
+        assert 'eais_worker_calls_total{reason="SESSION_UNKNOWN"} 1.0' in lines
+        assert "eais_worker_call_seconds_count 1.0" in lines
+        assert "eais_worker_streams 1.0" in lines
+        assert any(line.startswith("eais_worker_busy_seconds_total ") for line in lines)
+        assert get("/readyz") == "ok\n"
 
 
 # the stream's own rules
