@@ -13,7 +13,6 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -22,64 +21,19 @@ import pytest
 from eais import tls
 from eais.identity import Identity
 from eais_client.testing.conformance import own_models
-from eais_pool.authority import Authority
+from tests.system.team import Team, team_at
 from tests.system.terminal import PROGRAM, Terminal
 
 ADDRESS = "127.0.0.77"
-SETTINGS = "[manager]\nenrolment_port = 0\n[listener]\ncpu_cores = 4\n"
 WAIT_S = 60.0
-
-
-@dataclass(frozen=True)
-class Team:
-    """An operator whose pool is up at an address, and who else comes."""
-
-    operator: Terminal
-    root: Path
-    pool: str
-
-    @property
-    def authority(self) -> Authority:
-        """The pool's CA."""
-        return Authority.load(self.operator.pools / "local" / "ca")
-
-    def machine(self, name: str) -> Terminal:
-        """A machine that knows no pool yet."""
-        home = self.root / name
-        home.mkdir()
-        return Terminal(home)
-
-    def token(self, purpose: str, *more: str) -> tuple[str, str]:
-        """Where to join, and a token."""
-        made = self.operator.data("token", "create", "--for", purpose, *more)
-        return str(made["enrolment"]), str(made["token"])
-
-    def user(self, name: str, tenant: str) -> Terminal:
-        """A machine whose user has joined as a front-end of `tenant`."""
-        made = self.machine(name)
-        where, token = self.token("frontend", "--tenant", tenant, "--name", name)
-        done = made.run("join", where, stdin=f"{token}\n")
-        assert done.returncode == 0, done.stderr
-        return made
-
-    def identity(self, user: Terminal) -> Path:
-        """The file of a joined user's front-end."""
-        return user.home / ".config/eais/contexts" / self.pool / "frontend.pem"
 
 
 @pytest.fixture(scope="module")
 def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
     """A pool with two tenants."""
     root = tmp_path_factory.mktemp("people")
-    (root / "operator").mkdir()
-    operator = Terminal(root / "operator")
-    config = root / "pool.toml"
-    config.write_text(SETTINGS)
-    up = operator.data("pool", "up", "--bind", ADDRESS, "--config", str(config))
-    for tenant in ("acme", "globex"):
-        assert operator.run("tenant", "create", tenant).returncode == 0
-    yield Team(operator, root, str(up["pool"]))
-    assert operator.run("pool", "down").returncode == 0
+    with team_at(root, ADDRESS, tenants=("acme", "globex")) as made:
+        yield made
 
 
 def problems(user: Terminal, *argv: str) -> list[tuple[str, str]]:
@@ -126,6 +80,18 @@ def test_a_token_works_once_and_for_its_purpose(team: Team) -> None:
     assert (second.returncode, second.stderr.split(":")[1].strip()) == (3, "TOKEN")
     assert token not in first.stdout + first.stderr + second.stderr
     assert not (thief.home / ".config/eais/config.toml").exists()
+
+
+def test_a_context_of_another_pool_is_no_reason_to_lose_a_token(team: Team) -> None:
+    user = team.machine("carol")
+    config = user.home / ".config/eais/config.toml"
+    config.parent.mkdir(parents=True, mode=0o700)
+    config.write_text('[contexts.team]\npool = "other-0001"\nmanager = "10.0.0.9:1"\n')
+    where, token = team.token("frontend", "--tenant", "acme", "--name", "carol")
+    refused = user.run("join", where, "--context", "team", stdin=token)
+    assert (refused.returncode, refused.stderr[:18]) == (2, "error: NAME_TAKEN:")
+    assert "the token wasn't used" in refused.stderr
+    assert user.run("join", where, stdin=token).returncode == 0
 
 
 def test_an_operator_on_another_machine(team: Team) -> None:
