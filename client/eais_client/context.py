@@ -34,7 +34,10 @@ _NAME = re.compile(r"(?!.*\.\.)[a-z0-9][a-z0-9_.-]{0,63}")
 _HEADER = re.compile(r"\s*\[")
 _OURS = re.compile(r"\s*\[\s*contexts\b")
 _CURRENT = re.compile(r"\s*current\s*=")
-_NO_POOL_HINT = "start one on this machine with `eais pool up`, then `eais attach --type cpu`"
+_NO_POOL_HINT = (
+    "`eais pool up` starts one on this machine, `eais join ADDR < token` joins another's; "
+    "then `eais attach --type cpu`"
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,10 @@ REPLACE_WITHIN_S = 2.0
 REPLACE_AGAIN_S = 1.0
 
 _NO_GRACE = timedelta(0)
-_NO_IDENTITY_HINT = "`eais pool up` makes one on this machine; EAIS_CONTEXT chooses among contexts"
+_NO_IDENTITY_HINT = (
+    "`eais pool up` makes one of this machine's pool, `eais join` of another's; "
+    "EAIS_CONTEXT chooses among contexts"
+)
 _EXPIRED_HINT = "the manager of this machine's pool writes a new one while it runs: `eais pool up`"
 _JOIN_HINT = (
     "it was away for too long: an operator's token joins it again, `eais join ADDR < token`"

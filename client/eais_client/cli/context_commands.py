@@ -32,7 +32,7 @@ def list_(call: Call) -> None:
     rows = [
         ["*" if one.name == current else " ", one.name, one.pool, one.manager] for one in contexts
     ]
-    none = ["No contexts: `eais pool up` makes one."]
+    none = ["No contexts: `eais pool up` or `eais join` makes one."]
     lines = table((" ", "NAME", "POOL", "MANAGER"), rows) if rows else none
     data = {"current": current or None, "contexts": [_data(store, one) for one in contexts]}
     call.printer.answer(data, lines)

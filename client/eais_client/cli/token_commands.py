@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
@@ -78,6 +80,8 @@ def create(
     call.printer.answer(_data(made, purpose, whose, name), [made.token])
     for line in _words(made, purpose, whose):
         call.printer.note(line)
+    if _others_read(call.outside.stdout):
+        call.printer.note("note: others can read the file that the token is in now: chmod 600 it")
 
 
 def _data(made: NewToken, purpose: Purpose, tenant: str, name: str) -> dict[str, object]:
@@ -97,6 +101,15 @@ def _words(made: NewToken, purpose: Purpose, tenant: str) -> list[str]:
         f"for one {purpose}{whose}, once, within {made.life_s // 60} minutes; there:",
         f"  {_command(made, purpose)}",
     ]
+
+
+def _others_read(stdout: TextIO) -> bool:
+    """Whether standard output is a file that more users than its owner may read."""
+    try:
+        mode = os.fstat(stdout.fileno()).st_mode
+    except OSError:  # what has no descriptor says so by one, too
+        return False
+    return stat.S_ISREG(mode) and bool(mode & 0o077)
 
 
 def _command(made: NewToken, purpose: Purpose) -> str:

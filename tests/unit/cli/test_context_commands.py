@@ -17,7 +17,10 @@ def test_list_marks_the_current_one(eais: FakeOutside) -> None:
 
 
 def test_list_of_none(nowhere: FakeOutside) -> None:
-    assert nowhere.run("context", "list").out == "No contexts: `eais pool up` makes one.\n"
+    assert (
+        nowhere.run("context", "list").out
+        == "No contexts: `eais pool up` or `eais join` makes one.\n"
+    )
     assert nowhere.run("context", "list", "-o", "json").data == {"current": None, "contexts": []}
 
 

@@ -12,7 +12,7 @@ def test_who_knows_no_pool(nowhere: FakeOutside) -> None:
     config, context, remedy, hidden = said.out.splitlines()
     assert config.startswith("ok            config: ")
     assert context == "problem       context: NOT_ATTACHED: no pool is known here"
-    assert remedy.strip().startswith("start one on this machine")
+    assert remedy.strip().startswith("`eais pool up` starts one on this machine")
     assert hidden.startswith("can't tell    pool, certificate, address, ")
     assert hidden.endswith(": not before context is mended")
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import io
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
 from eais.errors import IdentityError, make_error
 from eais.rpc.v1 import hosts_pb2
+from eais_client.cli.main import main
 from eais_client.cli.testing import FakeOutside
 from eais_client.context import Context
 from eais_client.testing.fake_manager import TOKEN
@@ -57,6 +62,19 @@ def test_a_token_is_all_there_is_on_standard_output(eais: FakeOutside) -> None:
     assert isinstance(request, hosts_pb2.CreateTokenRequest)
     assert (request.purpose, request.tenant, request.name) == ("frontend", "default", "")
     assert len(request.op_id) == 36
+
+
+@pytest.mark.parametrize(("mode", "told"), [(0o644, True), (0o600, False)])
+def test_a_token_in_a_file_that_others_can_read(
+    eais: FakeOutside, tmp_path: Path, mode: int, told: bool
+) -> None:
+    path, said = tmp_path / "token", io.StringIO()
+    with path.open("w") as out:
+        path.chmod(mode)
+        outside = replace(eais.outside(err=said), stdout=out)
+        assert main(["token", "create", "--for", "frontend"], outside) == 0
+    assert path.read_text() == f"{TOKEN}\n"
+    assert ("chmod 600 it" in said.getvalue()) is told
 
 
 @pytest.mark.parametrize(
