@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from eais.errors import EaisError, Unavailable
-from eais_pool.brain.actions import Action, Grant, Revoke
+from eais_pool.brain.actions import Action, Grant, News, Publish, Revoke
 from eais_pool.brain.events import Event, HostLost, ManagerStarted, OpRequested, Tick
 from eais_pool.brain.facts import Fact
 from eais_pool.brain.reactor import Reactor
-from eais_pool.brain.records import Answer, InstanceView, OpVerb
+from eais_pool.brain.records import Answer, OpVerb
 from eais_pool.brain.state import PoolState
 from eais_pool.failpoints import points
 from eais_pool.policy.first_fit import FirstFit
@@ -31,8 +31,9 @@ class Mouth:
     def send(self, host: str, command: Grant | Revoke) -> None:
         self.sent.append(command)
 
-    def publish(self, tenant: str, frontend: str, view: InstanceView) -> None:
-        self.shown.append(view.state.value)
+    def publish(self, news: News) -> None:
+        assert isinstance(news, Publish)
+        self.shown.append(news.view.state.value)
 
 
 class FailingStore(Store):
