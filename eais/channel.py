@@ -14,6 +14,9 @@ from typing import Final
 
 # A message on any stream; larger tensors and files are sent in pieces.
 MAX_MESSAGE_BYTES: Final = 16 << 20
+# All sessions of an instance: told to the pool in one message, and by the pool, in one as well,
+# to the host that the instance moves to, with the names of their files once more.
+MAX_SESSIONS_BYTES: Final = 6 << 20
 # A tensor up to this size travels inside its Run or Answer.
 INLINE_TENSOR_BYTES: Final = 256 << 10
 # All tensors inside one Run or Answer together.

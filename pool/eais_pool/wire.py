@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable
 from typing import TypeVar
 
+from eais.channel import MAX_SESSIONS_BYTES
 from eais.device_type import DeviceKind
 from eais.errors import UsageError
 from eais.identity import Identity
@@ -52,7 +53,6 @@ _MAX_TEXT = 256
 _MAX_DEVICES = 1024
 _MAX_WORKERS = 1024
 _MAX_LEASES = 65_536
-_MAX_SESSION_BYTES = 4 << 20
 
 
 def instance_message(view: InstanceView, pool: str) -> pool_pb2.Instance:
@@ -228,7 +228,7 @@ def reported(host: str, report: hosts_pb2.HostReport) -> Event:
 
 
 def _sessions(host: str, news: hosts_pb2.SessionsChanged) -> SessionsChanged:
-    if news.ByteSize() > _MAX_SESSION_BYTES:
+    if news.ByteSize() > MAX_SESSIONS_BYTES:
         raise _refused("too many session specs")
     specs = (spec.SerializeToString(deterministic=True) for spec in news.specs)
     sessions = tuple(base64.b64encode(spec).decode() for spec in specs)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from eais.channel import MAX_MESSAGE_BYTES
+from eais.channel import MAX_SESSIONS_BYTES
 from eais.errors import EaisError, make_error
 from eais.rpc.v1 import hosts_pb2, listener_pb2
 from eais_server.listener import messages
@@ -27,8 +27,8 @@ from eais_server.supervision.quarantine import Model
 
 log = logging.getLogger(__name__)
 
-SESSIONS_BYTES: Final = MAX_MESSAGE_BYTES * 3 // 4
-"""Of all specs and signatures of an instance: they are told to the pool in one message."""
+SESSIONS_BYTES: Final = MAX_SESSIONS_BYTES - (64 << 10)
+"""Of all specs and signatures of an instance, less than the message that tells the pool."""
 
 
 @dataclass(slots=True)
