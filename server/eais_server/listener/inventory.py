@@ -13,6 +13,7 @@ from importlib.metadata import entry_points
 from eais.errors import make_error
 from eais_server.devices.cpu import CpuDriver
 from eais_server.devices.driver import DeviceDriver, DeviceInfo, Reservation
+from eais_server.devices.exclusive import Hold
 from eais_server.listener.lease import Lease
 
 log = logging.getLogger(__name__)
@@ -33,10 +34,15 @@ def find_drivers(cpu_cores: int) -> list[DeviceDriver]:
 
 
 class Inventory:
-    """What is here, and which shares of it are reserved for whom."""
+    """What is here, and which shares of it are reserved for whom.
 
-    def __init__(self, drivers: Iterable[DeviceDriver]) -> None:
-        found = [(info, driver) for driver in drivers for info in driver.fingerprint()]
+    `hold` says of each device whether it is this listener's: others aren't offered.
+    """
+
+    def __init__(self, drivers: Iterable[DeviceDriver], hold: Hold | None = None) -> None:
+        here = ((info, driver) for driver in drivers for info in driver.fingerprint())
+        found = [(info, driver) for info, driver in here if hold is None or hold(info)]
+        self._hold = hold  # What it holds ends with it.
         self._drivers = {info.id: driver for info, driver in found}
         self._infos = {info.id: info for info, _ in found}
         self._reserved: dict[tuple[str, int], Reservation] = {}

@@ -18,6 +18,7 @@ from typing import Final
 from eais import config, files
 from eais.errors import EaisError, make_error
 from eais.toml_file import TomlFile
+from eais_server.devices.exclusive import HostLocks
 from eais_server.isolation import IsolationProbe, probe_level
 from eais_server.listener.config import ListenerConfig
 from eais_server.listener.inventory import Inventory, find_drivers
@@ -126,7 +127,7 @@ def surroundings(given: argparse.Namespace, environ: Mapping[str, str]) -> Surro
         pool_file=given.pool_file.absolute(),
         address=settings.bind or _address(directory, given.pool_file.absolute(), file),
         config=settings,
-        inventory=Inventory(find_drivers(settings.cpu_cores)),
+        inventory=Inventory(find_drivers(settings.cpu_cores), HostLocks().hold),
         spawner=ExecSpawner(
             directory / "workers",
             level=level,
