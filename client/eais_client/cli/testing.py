@@ -93,13 +93,13 @@ class FakePool:
 
     def _stop(self, request: pool_pb2.InstanceRequest) -> pool_pb2.InstanceReply:
         instance = self._in(request.instance, pool_pb2.IN_USE)
-        instance.state = pool_pb2.BOUND
+        instance.state, instance.host = pool_pb2.BOUND, ""
         instance.ClearField("workers")
         return self._reply(instance)
 
     def _detach(self, request: pool_pb2.InstanceRequest) -> pool_pb2.InstanceReply:
         instance = self._get(request.instance)
-        for name in ("workers", "vnic", "frontend"):
+        for name in ("workers", "vnic", "frontend", "host"):
             instance.ClearField(name)
         instance.state = pool_pb2.DELETED if instance.ephemeral else pool_pb2.BINDABLE
         if instance.ephemeral:
@@ -131,7 +131,7 @@ class FakePool:
         return made
 
     def _grant(self, instance: pool_pb2.Instance) -> pool_pb2.InstanceReply:
-        instance.state = pool_pb2.IN_USE
+        instance.state, instance.host = pool_pb2.IN_USE, "local"
         instance.epoch += 1
         worker = instance.workers.add(
             n=1, kind="cpu", device="cpu0", share_milli=1000, isolation=2, serving=True

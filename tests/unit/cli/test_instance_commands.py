@@ -84,9 +84,9 @@ def test_list_wide_has_more_columns(eais: FakeOutside) -> None:
     eais.run("attach", "--type", "cpu.1")
     heading, row = eais.run("list", "-o", "wide").out.splitlines()
     assert heading.split()[5:] == [
-        *("EPOCH", "TOLERANCE", "DEVICE", "ISOLATION", "SHARE", "LISTENER", "VNIC")
+        *("HOST", "EPOCH", "TOLERANCE", "DEVICE", "ISOLATION", "SHARE", "LISTENER", "VNIC")
     ]
-    assert row.split()[5:] == ["1", "exact", "cpu0", "L2", "cooperative", "-", "loopback"]
+    assert row.split()[5:] == ["local", "1", "exact", "cpu0", "L2", "cooperative", "-", "loopback"]
 
 
 def test_list_of_nothing(eais: FakeOutside) -> None:
