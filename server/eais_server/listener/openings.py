@@ -27,8 +27,11 @@ from eais_server.supervision.quarantine import Model
 
 log = logging.getLogger(__name__)
 
-SESSIONS_BYTES: Final = MAX_SESSIONS_BYTES - (64 << 10)
-"""Of all specs and signatures of an instance, less than the message that tells the pool."""
+SPECS_BYTES: Final = MAX_SESSIONS_BYTES - (64 << 10)
+"""Of all specs of an instance, less than the message that tells the pool."""
+
+SESSIONS_BYTES: Final = 12 << 20
+"""Of all specs and signatures of an instance: they are in memory, and in one file."""
 
 
 @dataclass(slots=True)
@@ -131,13 +134,15 @@ class Openings:
             text = f"an instance has at most {limit} sessions here; close some"
             raise make_error("QUOTA", text, metadata={"limit": str(limit)})
 
-    def _check_room(self, instance: str, size: int) -> None:
-        kept = sum(len(s.spec) + len(s.signature) for s in self._host.book.of(instance))
+    def _check_room(self, instance: str, spec: int, signature: int = 0) -> None:
+        """Whether there is room for a session with a spec and a signature of so many bytes."""
+        kept = self._host.book.of(instance)
         opening = sum(len(o.spec) for key, o in self._openings.items() if key[0] == instance)
-        if kept + opening + size > SESSIONS_BYTES:
-            text = "the sessions of an instance have at most {} bytes of files' names, options, "
-            text = text.format(SESSIONS_BYTES) + "inputs, outputs and metadata here; close some"
-            raise make_error("QUOTA", text, metadata={"limit": str(SESSIONS_BYTES)})
+        specs = sum(len(s.spec) for s in kept) + opening + spec
+        _check_bytes(specs, SPECS_BYTES, "files' names and options")
+        all_of_it = specs + sum(len(s.signature) for s in kept) + signature
+        what = "files' names, options, inputs, outputs and metadata"
+        _check_bytes(all_of_it, SESSIONS_BYTES, what)
 
     async def _load(
         self, lease: Lease, key: tuple[str, str], wire: bytes, timeout_s: float | None
@@ -210,7 +215,7 @@ class Openings:
         opening.opened.set_result(kept)
 
     async def _keep(self, instance: str, kept: KeptSession) -> None:
-        self._check_room(instance, len(kept.spec) + len(kept.signature))
+        self._check_room(instance, len(kept.spec), len(kept.signature))
         self._host.book.keep(instance, kept, self._host.clock())
         try:
             await self._save(instance)
@@ -286,6 +291,12 @@ class Openings:
         lease = self._host.admission.leases.get(instance)
         if lease:
             self._host.report(hosts_pb2.HostReport(sessions=self._host.sessions(lease)))
+
+
+def _check_bytes(there: int, limit: int, what: str) -> None:
+    if there > limit:
+        text = f"the sessions of an instance have at most {limit} bytes of {what} here; close some"
+        raise make_error("QUOTA", text, metadata={"limit": str(limit)})
 
 
 def _heard(opened: asyncio.Future[KeptSession]) -> None:

@@ -312,8 +312,8 @@ def test_sessions_stay_small_enough_to_be_told_to_the_pool(bench: ListenerBench,
             for part in (b"a", b"b"):
                 await bench.open(part)
                 await bench.push(part)
-            assert (await bench.call(LISTENER_OPEN, wide(b"a", 10 << 20))).session.id
-            error = await refusal(bench.call(LISTENER_OPEN, wide(b"b", 10 << 20)))
+            assert (await bench.call(LISTENER_OPEN, wide(b"a", 5 << 20))).session.id
+            error = await refusal(bench.call(LISTENER_OPEN, wide(b"b", 5 << 20)))
             assert error.reason == "QUOTA"
             specs = 0
             while specs < 2:
