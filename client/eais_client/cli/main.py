@@ -23,6 +23,7 @@ from eais_client.cli import (
     run_command,
     tenant_commands,
     token_commands,
+    top_command,
 )
 from eais_client.cli.command import Call, Group
 from eais_client.cli.edge import run
@@ -48,6 +49,7 @@ def make_app() -> typer.Typer:
     tenant_commands.add_to(root)
     token_commands.add_to(root)
     context_commands.add_to(root)
+    top_command.add_to(root)
     logs_command.add_to(root)
     doctor_command.add_to(root)
     demo_command.add_to(root)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 
-_GAP = "   "
+GAP = "   "
 
 
 def text_width(text: str) -> int:
@@ -25,7 +25,7 @@ def _line(row: Sequence[str], widths: Sequence[int]) -> str:
     cells = (
         cell + " " * (width - text_width(cell)) for cell, width in zip(row, widths, strict=True)
     )
-    return _GAP.join(cells).rstrip()
+    return GAP.join(cells).rstrip()
 
 
 def pairs(rows: Sequence[tuple[str, str]], indent: str = "") -> list[str]:
