@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from multiprocessing.reduction import ForkingPickler
+from multiprocessing import Pipe
 from types import ModuleType
 
 import pytest
@@ -20,16 +20,26 @@ ERRORS = [
 ]
 
 
+def handed_over(error: EaisError) -> EaisError:
+    """`error` as a process gets it that another of the program's sends it to."""
+    there, here = Pipe()
+    there.send(error)
+    got: EaisError = here.recv()
+    there.close()
+    here.close()
+    return got
+
+
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: error.reason)
 def test_an_error_is_the_same_in_another_process_of_the_program(error: EaisError) -> None:
-    again = ForkingPickler.loads(bytes(ForkingPickler.dumps(error)))
+    again = handed_over(error)
     assert type(again) is type(error)
     assert (again.reason, str(again), again.hint) == (error.reason, str(error), error.hint)
     assert again.metadata == error.metadata
 
 
 def test_what_is_a_timeout_here_is_one_there() -> None:
-    again = ForkingPickler.loads(bytes(ForkingPickler.dumps(ERRORS[0])))
+    again = handed_over(ERRORS[0])
     assert isinstance(again, DeadlineExceeded)
     assert isinstance(again, TimeoutError)
 
