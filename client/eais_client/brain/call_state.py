@@ -108,7 +108,9 @@ class Call:
     link: Link | None = None
     avoid: Link | None = None
     last_error: EaisError | None = None
-    reopened: bool = False
+    #: Refused for want of its session: how often, and when for the first time.
+    unknown: int = 0
+    unknown_since: float = inf
     #: Refused as too old: it waits for an epoch above this one.
     newer_than: int = -1
     #: Made while the instance was said to have ended: it waits to hear it again.

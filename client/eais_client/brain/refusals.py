@@ -54,12 +54,16 @@ def _no_room(state: State, link: Link, event: Refused, now: float, do: list[Acti
 def _session_unknown(
     state: State, number: int, error: EaisError, now: float, do: list[Action]
 ) -> None:
-    """Open the session again, once a call."""
+    """Open the session again: it may be lost again meanwhile, with its worker or its last holder.
+
+    Nothing ran of the call. It goes on for as long as it would wait for a worker.
+    """
     call = state.calls[number]
-    if call.reopened:
+    call.unknown, call.unknown_since = call.unknown + 1, min(call.unknown_since, now)
+    if now >= call.unknown_since + state.limits.unavailable_timeout_s:
         leaving.fail(state, number, error, do)
         return
-    call.reopened = True
+    call.not_before = now + state.limits.backoff.delay_s(call.unknown - 1, state.rng)
     reopen(state, call.session, do)
     leaving.wait_again(state, number, error, now, do, counted=False)
 

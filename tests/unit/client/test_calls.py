@@ -343,13 +343,20 @@ def test_a_call_refused_as_too_old_fails_when_nobody_knows_a_newer_epoch() -> No
     assert brain.failures() == {1: "STALE_EPOCH"}
 
 
-def test_an_unknown_session_is_opened_again_once() -> None:
+def test_an_unknown_session_is_opened_again_for_as_long_as_a_worker_is_waited_for() -> None:
     brain = Brain(1).connected()
     brain.submit(1)
     assert brain.tell(refused(1, "SESSION_UNKNOWN")) == [ev.Reopen("s")]
     assert brain.tell(ev.SessionOpened("s", 1)) == [ev.Send(1, 1, 1)]
+    first = brain.now
     brain.tell(refused(1, "SESSION_UNKNOWN"))
+    while not brain.failures():
+        brain.tell(ev.SessionOpened("s", 1))
+        brain.later(brain.state.limits.backoff.cap_s)
+        assert brain.state.calls[1].attempts == 1
+        brain.tell(refused(1, "SESSION_UNKNOWN"))
     assert brain.failures() == {1: "SESSION_UNKNOWN"}
+    assert brain.now >= first + brain.state.limits.unavailable_timeout_s
 
 
 def test_a_session_that_cannot_be_opened_again_fails_its_calls_and_is_tried_anew() -> None:
