@@ -120,7 +120,7 @@ class MemberFiles:
         if wanted and found != wanted:
             raise UsageError(
                 "NAME",
-                f"the token was host {found!r}'s, and this is {wanted!r}",
+                f"the token is for host {found!r}, and this is {wanted!r}",
                 hint=f"ask for another: `eais token create --for listener --name {wanted}`",
             )
         return self._keep(joined, at, address)
