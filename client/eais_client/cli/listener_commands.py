@@ -128,7 +128,7 @@ def up(
 
 
 def down(call: Call, name: NameOption = "", state_dir: StateDirOption = None) -> None:
-    """Stop this machine's listener; leases and models are kept for the next `up`."""
+    """Stop this machine's listener; its leases and models are kept."""
     host = _host(call, name, state_dir)
     with call.progress("stopping"):
         stopped = host.down()

@@ -32,12 +32,13 @@ def top(
         bool, typer.Option("--once", help="Print it once, and end.", show_default=False)
     ] = False,
 ) -> None:
-    """Show what the pool does: hosts, devices, instances, calls, ratio.
+    """Show what the pool does now.
 
-    An operator sees the whole pool, a front-end its tenant's instances. On a
-    terminal it is live, q or Ctrl-C ends it; elsewhere it is printed once.
-    RATIO is CPU cores at work, of the front-end and the pool, to accelerators
-    granted; FE CPU how busy the front-end's cores are.
+    Hosts, devices, instances, calls: an operator sees the whole pool, a
+    front-end its tenant's instances. On a terminal it is live, q or Ctrl-C ends
+    it; elsewhere it is printed once. RATIO is CPU cores at work, of the
+    front-end and the pool, to accelerators granted; FE CPU says how busy the
+    front-end's cores are.
     """
     if once or not _is_live(call):
         from eais_client.cli.top_view import top_data
