@@ -51,6 +51,8 @@ def settings(machine: Machine, text: str) -> str:
 
 # port
 
+_BOTH = ("user_port", "management_port")
+
 
 @pytest.fixture
 def taken() -> Iterator[int]:
@@ -60,8 +62,13 @@ def taken() -> Iterator[int]:
 
 
 @pytest.mark.hostile("port")
-@pytest.mark.parametrize("table", ["manager", "listener"])
-@pytest.mark.parametrize("key", ["user_port", "management_port"])
+@pytest.mark.parametrize(
+    ("table", "key"),
+    [
+        *((table, key) for table in ("manager", "listener") for key in _BOTH),
+        ("manager", "enrolment_port"),
+    ],
+)
 def test_port(machine: Machine, taken: int, table: str, key: str) -> None:
     for port in ("70000", "-1"):
         file = settings(machine, f"[{table}]\n{key} = {port}\n")
@@ -93,6 +100,11 @@ def bad_settings() -> dict[str, tuple[str | bytes, str]]:
         "no fraction": ("[manager]\njournal_rows = 1.5\n", ":2:1: journal_rows = 1.5 is not int"),
         "no number": ("[manager]\ntick_s = nan\n", ":2:1: tick_s = nan is not float"),
         "out of range": ("[manager]\nleaf_life_h = 99\n", ":2:1: [manager] leaf_life_h = 99"),
+        "no address": ("[manager]\nbind = 'h'\n", ":2:1: [manager] bind = 'h': must be an IPv4"),
+        "all addresses": (
+            "[manager]\nbind = '0.0.0.0'\n",
+            ":2:1: [manager] bind = 0.0.0.0: nobody can be told to come there",
+        ),
         "no table": ("manager = 7\n", ":1:1: manager must be a table"),
         "no TOML": ("tick_s: 1\n", ":1:7: Expected '='"),
         "torn": ("[manager]\ntick_s = \n", ":2:10: Invalid value"),
