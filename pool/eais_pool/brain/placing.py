@@ -47,11 +47,12 @@ def reserve_elsewhere(
     fresh = [replace(host, open=host.open and host.host not in tried) for host in hosts]
     ask = Ask(instance.tenant, DeviceType.parse(instance.type))
     others = frozenset(kind.value for kind in DeviceKind) - _kinds_of(draft.state, lease)
-    for views in (fresh, hosts) if tried else (hosts,):
-        placed = policy.place(ask, [_without(view, others) for view in views])
-        if isinstance(placed, Placement):
-            return _reserved(draft, instance, placed, moving=True)
-    if isinstance(placed, Refusal) and ask.type.kind is not None:
+    placed = policy.place(ask, [_without(view, others) for view in fresh])
+    if isinstance(placed, Refusal) and tried:
+        placed = policy.place(ask, [_without(view, others) for view in hosts])
+    if isinstance(placed, Placement):
+        return _reserved(draft, instance, placed, moving=True)
+    if ask.type.kind is not None:
         raise _refused(draft.state, placed, settings)
     placed = _placed(draft.state, instance, hosts, policy, settings)
     return _reserved(draft, instance, placed, moving=True)
