@@ -254,3 +254,32 @@ def test_a_doctor_of_a_pool_whose_port_is_taken(tmp_path: Path) -> None:
         up = user.run("pool", "up", "--config", str(config))
         assert up.stderr.startswith("error: PORT: ")
         assert problems(user) == [("pool", "PORT")]
+
+
+def test_a_drain_moves_what_is_attached(team: Team) -> None:
+    with team.host("host-2", "127.0.0.78", cores=2):
+        drained_and_stuck(team)
+
+
+def drained_and_stuck(team: Team) -> None:
+    user = team.user("frida", "acme")
+    assert team.operator.run("host", "cordon", "host-2").returncode == 0
+    attached = user.data("attach", "--type", "cpu.1")
+    assert attached["host"] == "local"
+    assert team.operator.run("host", "uncordon", "host-2").returncode == 0
+    drained = team.operator.run("drain", "local", timeout_s=WAIT_S)
+    assert (drained.returncode, drained.stdout.split()[7]) == (0, "drained"), drained.stderr
+    hosts = {host["host"]: host for host in team.operator.data("host", "list")["hosts"]}
+    assert (hosts["local"]["instances"], hosts["host-2"]["instances"]) == (0, 1)
+    moved = user.data("describe", str(attached["id"]))
+    assert (moved["host"], moved["workers"][0]["address"].split(":")[0]) == (
+        "host-2",
+        "127.0.0.78",
+    )
+    assert problems(user) == []
+    stuck = team.operator.run("drain", "host-2", "--timeout", "1")
+    assert stuck.returncode == 5
+    assert f"stuck: {attached['id']}: " in stuck.stderr
+    for host in ("local", "host-2"):
+        assert team.operator.data("host", "uncordon", host)["draining"] is False
+    user.run("detach", str(attached["id"]))
