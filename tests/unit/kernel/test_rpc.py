@@ -287,3 +287,15 @@ def test_who_cancelled_a_call_is_told(closed_here: bool) -> None:
         served.stop(0).wait()
     assert isinstance(error, EaisError)
     assert error.reason == ("CANCELLED" if closed_here else "NO_WORKER")
+
+
+async def never(request: Any, caller: Any) -> Any:
+    raise AssertionError("nobody calls this")
+
+
+def test_a_verb_is_served_to_strangers_where_nobody_is_known_and_only_there() -> None:
+    with pytest.raises(TypeError, match="enrolment plane, where nobody is known"):
+        server.unary(verbs.ENROLMENT_SIGN_CSR, never)
+    with pytest.raises(TypeError, match="user plane, for those it knows"):
+        server.open_unary(verbs.POOL_LIST, never)
+    assert all(verb.roles or verb.plane is verbs.Plane.ENROLMENT for verb in verbs.VERBS)
