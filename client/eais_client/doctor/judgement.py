@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 
 from eais import tls
 from eais.errors import EaisError, IdentityError, make_error
 from eais.tls import CLOCK_SKEW, Bundle
 
 _SET_CLOCK = "set this machine's clock, and have it kept: chrony, systemd-timesyncd"
+_OR_SERVER = "; if it is right, the manager hasn't renewed its own certificate: see its log"
 _SOON = timedelta(days=30)
 _REASONS = {
     "UNKNOWN_CA": "CERT_UNTRUSTED",
@@ -55,14 +57,14 @@ def check_clock(offset: Offset) -> None:
         ConfigError: CLOCK.
     """
     if offset.least > CLOCK_SKEW:
-        raise _off("ahead of", offset.least)
+        raise _off("ahead of", offset.least, _SET_CLOCK + _OR_SERVER)
     if offset.most < -CLOCK_SKEW:
-        raise _off("behind", -offset.most)
+        raise _off("behind", -offset.most, _SET_CLOCK)
 
 
-def _off(where: str, least: timedelta) -> EaisError:
+def _off(where: str, least: timedelta, hint: str) -> EaisError:
     text = f"this machine's clock is {span(least)} or more {where} the pool's"
-    return make_error("CLOCK", text, hint=_SET_CLOCK)
+    return make_error("CLOCK", text, hint=hint)
 
 
 def check_server(server: x509.Certificate, name: str, ca_pem: bytes, now: datetime) -> None:
@@ -71,11 +73,11 @@ def check_server(server: x509.Certificate, name: str, ca_pem: bytes, now: dateti
     Raises:
         IdentityError: SERVER_UNTRUSTED; CERT_EXPIRED, the server's own leaf has ended.
     """
-    names = server.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    if name not in names.get_values_for_type(x509.DNSName):
-        shown = ", ".join(names.get_values_for_type(x509.DNSName)) or "no name"
-        raise _untrusted(f"it shows a certificate of {shown[:160]}, not of {name}")
-    if not any(_issued(ca, server) for ca in tls.load_certificates(ca_pem)):
+    names = _names(server)
+    if name not in names:
+        shown = ", ".join(names)[:160] or "nobody that it names"
+        raise _untrusted(f"it shows a certificate of {shown}, not of {name}")
+    if not is_of(server, ca_pem):
         raise _untrusted("its certificate is of no CA that your identity trusts")
     if now > server.not_valid_after_utc:
         ended = f"{server.not_valid_after_utc:%F %T} UTC"
@@ -86,14 +88,26 @@ def check_server(server: x509.Certificate, name: str, ca_pem: bytes, now: dateti
         )
 
 
+def is_of(server: x509.Certificate, ca_pem: bytes) -> bool:
+    """Whether one of these CAs has signed the leaf that a server shows."""
+    return any(_issued(authority, server) for authority in tls.load_certificates(ca_pem))
+
+
+def _names(server: x509.Certificate) -> list[str]:
+    """The DNS names of a certificate, which may be anybody's."""
+    try:
+        names = server.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (x509.ExtensionNotFound, *tls.UNREADABLE):
+        return []
+    return names.get_values_for_type(x509.DNSName)
+
+
 def _issued(authority: x509.Certificate, leaf: x509.Certificate) -> bool:
-    return tls.is_issued_by(_pem(leaf), _pem(authority))
-
-
-def _pem(certificate: x509.Certificate) -> bytes:
-    from cryptography.hazmat.primitives.serialization import Encoding
-
-    return certificate.public_bytes(Encoding.PEM)
+    try:
+        leaf.verify_directly_issued_by(authority)
+    except (*tls.UNREADABLE, InvalidSignature):
+        return False
+    return True
 
 
 def _untrusted(why: str) -> IdentityError:
@@ -114,7 +128,7 @@ def refusal(alert: str, own: Bundle, server: x509.Certificate) -> EaisError:
     for word, reason in _REASONS.items():
         if word in alert:
             return _refused(reason, f"the server refused the certificate: {alert}")
-    if not tls.is_issued_by(own.leaf_pem, own.ca_pem) or not _same_ca(own, server):
+    if not is_of(server, tls.issuer_pem(own)):
         why = "it is of another CA than the server's, which was replaced or is another pool's"
         return _refused("CERT_UNTRUSTED", f"the server refused the certificate: {why}")
     said = f"by the alert {alert}" if alert else "without a word"
@@ -123,11 +137,6 @@ def refusal(alert: str, own: Bundle, server: x509.Certificate) -> EaisError:
 
 def _refused(reason: str, text: str) -> EaisError:
     return make_error(reason, text, hint="join again: `eais join ADDR < token`")
-
-
-def _same_ca(own: Bundle, server: x509.Certificate) -> bool:
-    issuer = tls.load_certificates(tls.issuer_pem(own))[0]
-    return _issued(issuer, server)
 
 
 def ends_soon(ends: datetime, now: datetime) -> bool:

@@ -43,6 +43,9 @@ def _said_by_manager(scene: Scene) -> EaisError | None:
 
 def clock(scene: Scene) -> Finding | None:
     """Whether this machine's clock can be right, by the times of the manager's certificate."""
+    own = scene.found_bundle
+    if own is None or not judgement.is_of(scene.server, own.ca_pem):
+        return None  # nobody has vouched for what these times say
     offset = judgement.offset_by_leaf(scene.server, scene.wall())
     try:
         judgement.check_clock(offset)

@@ -13,6 +13,10 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
 
 from eais import tls
 from eais.errors import make_error
@@ -23,7 +27,7 @@ from eais.rpc.v1 import common_pb2, hosts_pb2, pool_pb2
 from eais_client.context import Context, ContextStore, enrolment_file
 from eais_client.doctor.checks import CHECKS, look
 from eais_client.doctor.findings import Check, Finding, Verdict, examine, exit_code_of, ok, problem
-from eais_client.doctor.judgement import span
+from eais_client.doctor.judgement import refusal, span
 from eais_client.doctor.scene import Scene
 from eais_client.instances import Address
 from eais_pool.authority import ENROLMENT_LIFE, Authority
@@ -504,6 +508,35 @@ def test_a_server_of_another_ca(ward: Ward) -> None:
     assert "of no CA that your identity trusts" in ward.of("server").text
 
 
+@pytest.mark.parametrize("ago", [DAY, 500 * DAY])
+def test_a_web_server_at_the_managers_address(ward: Ward, tmp_path: Path, ago: timedelta) -> None:
+    """Whose certificate names nobody, and says nothing of the clock when it has ended."""
+    key, name = tls.new_key(), x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "web")])
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now() - ago)
+        .not_valid_after(now() - ago + 365 * DAY)
+        .sign(key, hashes.SHA256())
+    )
+    identity = tmp_path / "web.pem"
+    identity.write_bytes(tls.key_to_pem(key) + made.public_bytes(Encoding.PEM))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(identity)
+
+    def handle(line: socket.socket) -> None:
+        with context.wrap_socket(line, server_side=True) as shaken:
+            shaken.recv(1)
+
+    with serving(handle) as port:
+        ward.move(manager=f"127.0.0.1:{port}")
+        assert ward.cause() == ("server", "SERVER_UNTRUSTED")
+        assert "nobody that it names" in ward.of("server").text
+
+
 def test_another_server_of_the_pool(ward: Ward) -> None:
     where = ward.rig.serve(Identity.listener(POOL, "host-9"))
     ward.move(manager=str(where))
@@ -542,6 +575,22 @@ def test_a_server_that_says_why_it_refuses(ward: Ward, tmp_path: Path) -> None:
         ward.move(manager=f"127.0.0.1:{port}")
         assert ward.cause() == ("accepted", "CERT_UNTRUSTED")
         assert "UNKNOWN_CA" in ward.of("accepted").text
+
+
+@pytest.mark.parametrize(
+    ("alert", "reason"),
+    [
+        ("SSLV3_ALERT_CERTIFICATE_EXPIRED", "CERT_EXPIRED"),
+        ("TLSV13_ALERT_CERTIFICATE_REQUIRED", "CERT_MISSING"),
+        ("SSLV3_ALERT_UNSUPPORTED_CERTIFICATE", "CERT_USAGE"),
+        ("TLSV1_ALERT_ACCESS_DENIED", "UNAUTHENTICATED"),
+        ("", "UNAUTHENTICATED"),
+    ],
+)
+def test_what_an_alert_means(ward: Ward, alert: str, reason: str) -> None:
+    manager = tls.load_certificates(ward.bundle(Identity.manager(POOL)).leaf_pem)[0]
+    found = refusal(alert, ward.bundle(), manager)
+    assert (found.reason, alert in found.message) == (reason, True)
 
 
 def test_another_version(ward: Ward) -> None:
