@@ -267,7 +267,8 @@ def _kept(text: str) -> tuple[str, str]:
     head: list[str] = []
     tail: list[str] = []
     table = ours = False
-    for line in text.splitlines():
+    # TOML's lines end with "\n" alone; `splitlines` knows more ends, which values may hold.
+    for line in text.split("\n"):
         if _HEADER.match(line):
             table, ours = True, bool(_OURS.match(line))
         if not table and not _CURRENT.match(line):

@@ -6,7 +6,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from eais.errors import ConfigError, EaisError, IdentityError, UsageError
@@ -131,6 +131,7 @@ NAMES = st.from_regex(r"[a-z0-9][a-z0-9_.-]{0,9}", fullmatch=True).filter(lambda
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=20)
 
 
+@example({"a": "\x85["}, "")
 @given(st.dictionaries(NAMES, TEXTS, max_size=4), TEXTS)
 def test_whatever_is_written_is_read_and_written_alike(places: dict[str, str], note: str) -> None:
     contexts = {name: Context(name, "p", "a:1", state_dir=s) for name, s in places.items()}
