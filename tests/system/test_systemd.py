@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import json
 import os
 import shlex
 import shutil
@@ -13,14 +14,19 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 import eais
+from eais import files, tls
+from eais.identity import Identity
+from eais_pool.authority import Authority
+from tests.system.stack import eventually
 
 UNITS = Path(eais.__file__).parent / "systemd"
-NAMES = ("eais-manager", "eais-listener")
+NAMES = ("eais-manager", "eais-listener", "eais-host")
 PYTHON = "/opt/eais/bin/python"
 WATCHDOG_S = 2.0
 WAIT_S = 60.0
@@ -105,6 +111,17 @@ class State:
             line = line.replace(mark, shlex.quote(str(self.root / folder)))
         return shlex.split(line)
 
+    def join(self, name: str, address: str) -> Path:
+        """Make this machine a host of the pool here, as joining does; where it says so."""
+        pool, directory = self.root / "var" / "eais", self.root / "var" / "eais" / "listener"
+        ready = json.loads((pool / "ready.json").read_text())
+        authority = Authority.load(pool / "ca")
+        who = Identity.listener(ready["pool"], name)
+        tls.save_bundle(directory / "identity.pem", authority.bundle(who, datetime.now(UTC)))
+        file = directory / "joined.json"
+        files.replace_file(file, json.dumps({**ready, "address": address}).encode())
+        return file
+
     @staticmethod
     def environ(address: str) -> dict[str, str]:
         """As systemd makes one."""
@@ -129,6 +146,27 @@ def test_their_programs_say_that_they_serve_move_and_end(state: State) -> None:
             while (last := unit.said()) == "WATCHDOG=1":
                 continue
             assert last == "STOPPING=1"
+
+
+def test_a_host_of_its_own_serves_for_a_manager_elsewhere(state: State) -> None:
+    with state.start("eais-manager") as manager:
+        assert manager.said() == "READY=1"
+        joined = state.join("h2", "127.0.0.91")
+        with state.start("eais-host") as host:
+            assert host.said() == "READY=1"
+
+            def taken() -> bool | None:
+                status = joined.with_name("status.json")
+                return (status.exists() and json.loads(status.read_text())["joined"]) or None
+
+            assert eventually(taken, "the pool has taken it")
+
+
+def test_a_host_of_its_own_is_not_started_before_it_joined() -> None:
+    text = (UNITS / "eais-host.service").read_text()
+    condition = "%S/eais/listener/joined.json"
+    assert f"ConditionPathExists={condition}\n" in text
+    assert f"--pool-file {condition} " in service("eais-host")["ExecStart"]
 
 
 def test_the_listener_serves_before_there_is_a_manager(state: State) -> None:

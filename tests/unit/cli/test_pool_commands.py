@@ -311,17 +311,17 @@ def test_devices(eais: FakeOutside) -> None:
     assert (device["free_milli"], device["used_milli"], device["simulated"]) == (1000, 1000, False)
 
 
-def test_listener_up_becomes_the_listener(nowhere: FakeOutside) -> None:
+def test_the_embedded_pools_listener_is_what_the_command_becomes(nowhere: FakeOutside) -> None:
     nowhere.processes.supervisor = FakeProcess()
-    assert nowhere.run("listener", "up").code == 0
+    assert nowhere.run("pool", "listener").code == 0
     assert nowhere.replaced_by[1:] == [
         *("-m", "eais_server.listener", "--state-dir", str(state_dir(nowhere) / "listener")),
         *("--pool-file", str(state_dir(nowhere) / "ready.json")),
     ]
 
 
-def test_listener_up_needs_a_pool(nowhere: FakeOutside) -> None:
-    assert nowhere.run("listener", "up").code == 4
+def test_it_needs_a_pool_that_runs(nowhere: FakeOutside) -> None:
+    assert nowhere.run("pool", "listener").code == 4
     assert nowhere.replaced_by == []
 
 
