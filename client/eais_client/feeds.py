@@ -103,7 +103,8 @@ def _of_list(name: str, value: list[Any], declared: NodeArg | None) -> Value:
         return [_part(part) for part in value]
     try:
         array = np.array(value, dtype=_DTYPES.get(match[1]))
-    except (ValueError, TypeError, OverflowError):
+    # The last: of numpy before 2, in a program that makes warnings errors.
+    except (ValueError, TypeError, OverflowError, DeprecationWarning):
         raise _rejected("Could not create tensor from given input list") from None
     return _array(array)
 

@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from eais_client.brain.choose import read_choice
 from eais_client.session_options import SessionOptions, session_options_of
 from eais_client.signature import ModelMetadata, NodeArg
 
@@ -136,6 +135,8 @@ class InferenceSession:
         provider_options: Sequence[dict[Any, Any]] | None = None,
     ) -> None:
         """Nothing: which device is used the pool decides; names it lacks are warned of."""
+        from eais_client.brain.choose import read_choice
+
         again = replace(self._asked, choice=read_choice(providers, provider_options, os.environ))
         again.warn_of_providers(self._work.signature.providers)
 

@@ -35,9 +35,11 @@ ONNXRUNTIME_CLASS = "onnxruntime_class"
 PUSH_BACK_MS = "push_back_ms"
 # gRPC's texts of what this process did: it cancelled the call, or closed the channel under it.
 _OWN_CANCELS = ("Locally cancelled", "Channel closed")
-# What gRPC says of a handshake that this side ended; the name is judged after the CA.
-_NAME_REFUSED = "Hostname Verification Check failed"
+# What gRPC says of a handshake that this side ended; the name is judged after the CA. The second
+# wording is that of 1.62, which doesn't say either why a certificate was refused.
+_NAME_REFUSED = ("Hostname Verification Check failed", "is not in peer certificate")
 _CERTIFICATE_REFUSED = "CERTIFICATE_VERIFY_FAILED"
+_CERTIFICATE_WHY = "CERTIFICATE_VERIFY_FAILED: "
 _CERTIFICATE_TIMES = ("certificate has expired", "certificate is not yet valid")
 _CODES = {code.name: code for code in grpc.StatusCode}
 
@@ -124,12 +126,13 @@ def no_connection(text: str, unreachable: str) -> EaisError:
     SERVER_UNTRUSTED if somebody answered, but not the server that was meant; else
     `unreachable`. Of a refused client certificate gRPC says no more than of a dead server.
     """
-    if _NAME_REFUSED in text:
+    if any(wording in text for wording in _NAME_REFUSED):
         return _untrusted("its certificate carries another name")
     if _CERTIFICATE_REFUSED in text:
         if any(wrong in text for wrong in _CERTIFICATE_TIMES):
             return Unavailable(unreachable, "the server's certificate isn't valid at this time")
-        return _untrusted("its certificate is of no CA that is trusted here")
+        why = "" if _CERTIFICATE_WHY in text else ", or isn't valid at this time"
+        return _untrusted(f"its certificate is of no CA that is trusted here{why}")
     return Unavailable(unreachable, f"no answer ({clip(text, 160)})")
 
 

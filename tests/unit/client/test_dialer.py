@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import grpc
 import pytest
 
 from eais import tls
@@ -195,6 +196,9 @@ def test_a_server_whose_leaf_has_ended_may_have_another_soon(served: Rig) -> Non
     past = now() - datetime.timedelta(days=1)
     own = served.authority.bundle(Identity.manager(POOL), past)
     error = answered_by(served, own, str(own.identity.dns_name))
+    if grpc.__version__.startswith("1.62."):  # the lowest: it says no more than "refused"
+        assert "or isn't valid at this time" in error.message
+        return
     assert (error.reason, error.retryable) == ("POOL_UNREACHABLE", True)
     assert "certificate" in error.message
 

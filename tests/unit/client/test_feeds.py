@@ -78,7 +78,7 @@ NO_NUMBERS: list[Any] = [
     np.zeros(2, np.longdouble),
     np.zeros(2, "m8[s]"),
     np.zeros(2, ml_dtypes.bfloat16),
-    np.zeros(2, np.dtypes.StringDType()),
+    *([np.zeros(2, np.dtypes.StringDType())] if hasattr(np.dtypes, "StringDType") else []),
 ]
 STRINGS: list[Any] = [
     ["a", "b"],

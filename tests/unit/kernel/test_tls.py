@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -258,11 +259,15 @@ def test_a_client_without_a_leaf_is_refused(authority: Authority) -> None:
             assert error.value.code() is grpc.StatusCode.UNAVAILABLE
 
 
+# gRPC's words of now, and those of 1.62.
+NAME = "Hostname Verification|is not in peer certificate"
+
+
 @pytest.mark.parametrize(
     ("identity", "issued", "expected", "why"),
     [
-        (WORKER, NOW, "1.ei-1.pool.internal", "Hostname Verification"),
-        (WORKER, NOW, "127.0.0.1", "Hostname Verification"),
+        (WORKER, NOW, "1.ei-1.pool.internal", NAME),
+        (WORKER, NOW, "127.0.0.1", NAME),
         (FRONTEND, NOW, "manager.pool.internal", "CERTIFICATE_VERIFY_FAILED"),
         (MANAGER, NOW - 2 * HOUR, "manager.pool.internal", "CERTIFICATE_VERIFY_FAILED"),
         (MANAGER, NOW + 2 * HOUR, "manager.pool.internal", "CERTIFICATE_VERIFY_FAILED"),
@@ -276,7 +281,7 @@ def test_servers_that_a_client_refuses(
     with sync_server(server_credentials(lambda: server)) as port:
         answer, details = ask(port, authority.bundle(FRONTEND, NOW), expected)
     assert answer == ""
-    assert why in details
+    assert re.search(why, details)
 
 
 def test_a_server_of_another_ca_is_refused(authority: Authority, stranger: Authority) -> None:
