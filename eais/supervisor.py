@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import logging
 import os
 import selectors
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +25,9 @@ from eais import config, files, restarts
 from eais.errors import ConfigError
 from eais.log_files import BoundedLogs, append_only
 from eais.notices import Notices
+from eais.telemetry.logs import format_of, log_to_stderr
+
+log = logging.getLogger(__name__)
 
 LOCK_NAME = "supervisor.lock"
 OWN_NAME = "supervisor"
@@ -38,17 +41,20 @@ class SupervisorConfig:
         watchdog_s: for how long manager or listener may stand still; then it is looked at once
             more, 1 s later, killed and started again; 0: for ever. Workers end with their
             listener, so what stands still for less goes on.
+        log_format: "text" or "json", of its own log.
     """
 
     watchdog_s: float = 10.0
+    log_format: str = "text"
 
     def __post_init__(self) -> None:
+        format_of(self.log_format)
         if not (self.watchdog_s == 0 or 2 <= self.watchdog_s <= 3600):
             raise ValueError(f"watchdog_s = {self.watchdog_s}: must be 2 to 3600, or 0: never")
 
 
-def read_patience(file: Path | None, environ: Mapping[str, str]) -> restarts.Patience:
-    """How long programs may be silent, as the settings say.
+def begin(file: Path | None, environ: Mapping[str, str]) -> restarts.Patience:
+    """Log as the settings say; how long programs may be silent, as they say.
 
     Raises:
         ConfigError: CONFIG.
@@ -60,6 +66,7 @@ def read_patience(file: Path | None, environ: Mapping[str, str]) -> restarts.Pat
         environ=environ,
         file=config.read_pool_file(file),
     )
+    log_to_stderr(f"eais-{OWN_NAME}", format_of(settings.log_format))
     return restarts.Patience(watchdog_s=settings.watchdog_s)
 
 
@@ -127,7 +134,7 @@ class Supervisor:
         self._notices = Notices(directory)
         # Its own too, which whoever started it made its output.
         logs = [directory / f"{name}.log" for name in (*programs, OWN_NAME)]
-        self._logs = BoundedLogs(logs, self._log)
+        self._logs = BoundedLogs(logs, log.warning)
         self._running = True
         self._stop_asked = False
 
@@ -171,7 +178,7 @@ class Supervisor:
             self._notices.bind_again()
             self._selector.unregister(deaf)
             self._on_readable(self._notices.fileno(), self._hear)
-            self._log("its socket was taken away, and made again")
+            log.warning("its socket was taken away, and made again")
         for name in self._children:
             self._feed(restarts.Alive(name))
 
@@ -189,7 +196,7 @@ class Supervisor:
         self._selector.unregister(pidfd)
         os.close(pidfd)
         code = self._children.pop(name).wait()
-        self._log(f"{name} ended with {code}")
+        log.info("%s ended with %s", name, code)
         self._feed(restarts.Ended(name))
 
     def _feed(self, event: restarts.Event) -> None:
@@ -200,7 +207,7 @@ class Supervisor:
                 case restarts.Terminate(name):
                     self._children[name].terminate()
                 case restarts.Kill(name, why):
-                    self._log(f"{name} is killed: {why}")
+                    log.warning("%s is killed: %s", name, why)
                     self._children[name].kill()
                 case restarts.Exit():
                     self._running = False
@@ -209,7 +216,7 @@ class Supervisor:
         try:
             child = self._spawn(name)
         except OSError as error:  # no memory, no descriptors, no log: as if it had ended at once
-            self._log(f"{name} can't be started: {error}")
+            log.error("%s can't be started: %s", name, error)
             self._feed(restarts.Started(name, 0))
             self._feed(restarts.Ended(name))
             return
@@ -219,12 +226,12 @@ class Supervisor:
         self._feed(restarts.Started(name, child.pid))
 
     def _spawn(self, name: str) -> subprocess.Popen[bytes]:
-        with (self._directory / f"{name}.log").open("ab") as log:
+        with (self._directory / f"{name}.log").open("ab") as output:
             return subprocess.Popen(
                 self._programs[name].command,
                 stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
+                stdout=output,
+                stderr=output,
                 env=self._environ(),
             )
 
@@ -234,9 +241,3 @@ class Supervisor:
         names = {"NOTIFY_SOCKET": self._notices.address, "WATCHDOG_USEC": str(watchdog_us)}
         kept = {name: value for name, value in os.environ.items() if name != "WATCHDOG_PID"}
         return {**kept, **names}
-
-    def _log(self, text: str) -> None:
-        stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        with contextlib.suppress(OSError):  # a full disk is no reason to end
-            sys.stderr.write(f"{stamp} eais-supervisor {text}\n")
-            sys.stderr.flush()

@@ -28,6 +28,7 @@ from eais_client.session_options import (
     run_options_of,
 )
 from eais_client.session_stats import SessionStats, Tally
+from eais_client.tracing import begin_span, end_span
 from eais_client.wire import Outgoing
 
 # What a Run may be besides its deferred tensors: strings can't be sent in pieces.
@@ -71,6 +72,7 @@ class RemoteSession:
         model = Model(asked.source, _spec(asked.source, asked.options, asked.choice))
         opened = self._attachment.open(model, deadline, opening_s)
         self._id, self.signature = opened.id, opened.signature
+        self._digest = asked.source.files[0].sha256.hex()
         self._end = weakref.finalize(self, _drop, frontend, self._attachment, opened.id)
         self._end.atexit = False
 
@@ -83,12 +85,12 @@ class RemoteSession:
         """See `InferenceSession.run`."""
         outgoing, options = self._encode(output_names, input_feed, run_options)
         pending = self._pending(outgoing)
-        number = self._attachment.submit(self._id, pending)
-        if options is None:
-            self._wait(number, pending)
-        else:
-            with options.ending(lambda: self._terminate(number)):
-                self._wait(number, pending)
+        span = begin_span(outgoing.message, self._digest)
+        try:
+            self._send_and_wait(pending, options)
+        finally:
+            if span is not None:
+                end_span(span, pending)
         answer = _answer(pending)
         self._tally.pool()
         return answer
@@ -116,9 +118,13 @@ class RemoteSession:
                 leave()
 
         def done(pending: PendingCall) -> None:
+            if span is not None:
+                end_span(span, pending)
             callbacks.put(lambda: ended(pending))
 
-        self._attachment.submit(self._id, self._pending(outgoing, done))
+        pending = self._pending(outgoing, done)
+        span = begin_span(outgoing.message, self._digest)
+        self._attachment.submit(self._id, pending)
 
     def close(self) -> None:
         """See `InferenceSession.close`."""
@@ -191,6 +197,14 @@ class RemoteSession:
             )
             for name, value in input_feed.items()
         ]
+
+    def _send_and_wait(self, pending: PendingCall, options: RunOptions | None) -> None:
+        number = self._attachment.submit(self._id, pending)
+        if options is None:
+            self._wait(number, pending)
+        else:
+            with options.ending(lambda: self._terminate(number)):
+                self._wait(number, pending)
 
     def _wait(self, number: int, pending: PendingCall) -> None:
         try:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from eais.ports import ENROLMENT_PORT, check_ports
+from eais.telemetry.logs import format_of
 from eais_pool.brain.address_plan import AddressPlan
 from eais_pool.brain.quotas import Quotas
 from eais_pool.brain.settings import Settings
@@ -33,6 +34,7 @@ class ManagerConfig:
         user_port, management_port, enrolment_port: of that plane; 0: the kernel chooses one,
             which is kept.
         metrics_port: of the metrics, on 127.0.0.1; 0: the kernel chooses one, which is kept.
+        log_format: "text" or "json".
         grant_timeout_s: a grant that its host hasn't confirmed by then is given up.
         revoke_grace_s: what a worker gets to finish its calls when its lease ends.
         run_timeout_s: the longest that one call may run.
@@ -48,6 +50,7 @@ class ManagerConfig:
     management_port: int = 0
     enrolment_port: int = ENROLMENT_PORT
     metrics_port: int = 0
+    log_format: str = "text"
     grant_timeout_s: float = 30.0
     revoke_grace_s: float = 5.0
     run_timeout_s: int = 600
@@ -58,6 +61,7 @@ class ManagerConfig:
 
     def __post_init__(self) -> None:
         _check_address(self.bind)
+        format_of(self.log_format)
         check_ports(metrics_port=self.metrics_port)
         check_ports(
             user_port=self.user_port,

@@ -10,11 +10,9 @@ import argparse
 import asyncio
 import importlib
 import importlib.util
-import logging
 import os
 import signal
 import sys
-import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -27,6 +25,7 @@ from eais.notify import Notifier
 from eais.parent import end_with_parent
 from eais.report import EXIT_FAILED
 from eais.standard_streams import hold_standard_streams, leave, tell
+from eais.telemetry.logs import format_of, log_to_stderr, use_format
 from eais_pool.config import ManagerConfig
 from eais_pool.failpoints import die_at_named_in, nowhere
 from eais_pool.quota_config import read_quotas
@@ -34,25 +33,6 @@ from eais_pool.serving import Manager
 
 TITLE = "eais-manager"
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
-
-
-class _OneLine(logging.Formatter):
-    """One line a record, tracebacks too; times are UTC."""
-
-    def __init__(self) -> None:
-        line = f"%(asctime)sZ {TITLE} %(levelname)s %(name)s: %(message)s"
-        super().__init__(line, datefmt="%Y-%m-%dT%H:%M:%S")
-        self.converter = time.gmtime
-
-    def format(self, record: logging.LogRecord) -> str:
-        return " | ".join(super().format(record).splitlines())
-
-
-def log_to_stderr() -> None:
-    """Send the log to stderr, which the supervisor has pointed at a file."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(_OneLine())
-    logging.basicConfig(level=logging.INFO, handlers=[handler])
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -101,6 +81,7 @@ def _run(given: argparse.Namespace) -> int:
     settings = config.load(
         ManagerConfig, table="manager", flags={"bind": given.bind}, environ=os.environ, file=file
     )
+    use_format(format_of(settings.log_format))
     reach = die_at_named_in(given.test_failpoints) if given.test_failpoints else nowhere
     quotas = read_quotas(file)
     seconds = given.test_leaf_life_s
@@ -129,7 +110,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.umask(0o077)
     if given.parent_pid and not end_with_parent(given.parent_pid, signal.SIGTERM):
         return 0
-    log_to_stderr()
+    log_to_stderr(TITLE)
     try:
         return leave(_run(given))
     except OSError as error:

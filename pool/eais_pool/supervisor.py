@@ -19,7 +19,7 @@ from eais import config
 from eais.errors import ConfigError, EaisError
 from eais.parent import end_with_parent
 from eais.standard_streams import hold_standard_streams, leave, tell
-from eais.supervisor import Supervised, Supervisor, read_patience, take_lock
+from eais.supervisor import Supervised, Supervisor, begin, take_lock
 from eais_pool.config import ManagerConfig
 
 READY_NAME = "ready.json"
@@ -89,7 +89,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(given: argparse.Namespace) -> None:
-    patience = read_patience(given.config, os.environ)
+    patience = begin(given.config, os.environ)
     plan = _plan(given)
     Supervisor(given.state_dir, plan.programs(os.getpid()), patience).run()
     (given.state_dir / READY_NAME).unlink(missing_ok=True)

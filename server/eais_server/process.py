@@ -96,6 +96,7 @@ class ExecSpawner:
         environ: of the listener; workers get nothing of it but the locale.
         data_limit_bytes: for each worker's memory, if any.
         log_fd: where workers' output goes.
+        log_format: of it, as `eais.telemetry.logs.Format`.
         program: what to run, before the flags.
 
     Raises:
@@ -111,6 +112,7 @@ class ExecSpawner:
         environ: Mapping[str, str],
         data_limit_bytes: int | None = None,
         log_fd: int = 2,
+        log_format: str = "text",
         program: Sequence[str] = WORKER_PROGRAM,
     ) -> None:
         try:
@@ -121,6 +123,8 @@ class ExecSpawner:
         self._flags = ["--level", str(level), "--secret-root", str(secret_root)]
         if data_limit_bytes is not None:
             self._flags += ["--data-limit", str(data_limit_bytes)]
+        if log_format != "text":
+            self._flags += ["--log-format", log_format]
         self._environment = worker_environment(environ)
         self._log_fd = log_fd
         self._children: dict[int, subprocess.Popen[bytes]] = {}

@@ -6,7 +6,7 @@ caller's monotonic clock; calls and streams are known by numbers of their own.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf
 from typing import TypeAlias
 
@@ -172,11 +172,12 @@ class Disconnect:
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Send the call on the stream, under `epoch`."""
+    """Send the call on the stream, under `epoch`; `worker`: whose it is, for people."""
 
     call: int
     stream: int
     epoch: int
+    worker: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,7 +59,7 @@ def _send(
     link.calls.add(number)
     state.in_flight_bytes += call.size
     state.retries += call.attempts > 1
-    do.append(Send(number, link.stream, state.epoch))
+    do.append(Send(number, link.stream, state.epoch, link.worker.n))
 
 
 def _has_room(state: State, call: Call) -> bool:

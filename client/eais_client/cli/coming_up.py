@@ -37,7 +37,7 @@ class LogMark:
 
     def ends_of(self, program: str) -> int:
         """How often the supervisor has seen `program` end since then."""
-        return self._since("supervisor").count(f"eais-supervisor {program} ended with")
+        return self._since("supervisor").count(f"{program} ended with")
 
     def last_error(self, program: str) -> EaisError | None:
         """The last error line that `program` wrote since then."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from eais.ports import check_ports
+from eais.telemetry.logs import format_of
 from eais_server.supervision import Limits
 
 _GIB = 1 << 30
@@ -20,6 +21,7 @@ class ListenerConfig:
         bind: the address of both planes; "": beside an embedded pool's manager.
         user_port, management_port: of that plane; 0: the kernel chooses one, which is kept.
         metrics_port: of the metrics, on 127.0.0.1; 0: the kernel chooses one, which is kept.
+        log_format: "text" or "json", of the workers too.
         store_limit_bytes: of the model store, uploads included.
         tenant_store_bytes: of it for one tenant; 0: all of it.
         tenant_uploads: files that one tenant may send at the same time; more wait.
@@ -48,6 +50,7 @@ class ListenerConfig:
     user_port: int = 0
     management_port: int = 0
     metrics_port: int = 0
+    log_format: str = "text"
     store_limit_bytes: int = 20 * _GIB
     tenant_store_bytes: int = 0
     tenant_uploads: int = 8
@@ -72,6 +75,7 @@ class ListenerConfig:
 
     def __post_init__(self) -> None:
         _check_address(self.bind)
+        format_of(self.log_format)
         check_ports(metrics_port=self.metrics_port)
         check_ports(user_port=self.user_port, management_port=self.management_port)
         for name in _ABOVE_ZERO:

@@ -16,7 +16,6 @@ import logging
 import os
 import secrets
 import signal
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,6 +29,7 @@ from eais.notify import Notifier, turns
 from eais.parent import end_with_parent
 from eais.rpc.v1 import common_pb2, hosts_pb2
 from eais.standard_streams import hold_standard_streams, leave, tell
+from eais.telemetry.logs import bind, format_of, log_to_stderr, use_format
 from eais.telemetry.metrics import Reading, Tally
 from eais.telemetry.pages import own_pages, start_kept
 from eais.telemetry.readiness import Readiness
@@ -92,6 +92,7 @@ class Listener:
         self._process = secrets.token_hex(16)
         self._leaf = tls.OwnLeaf(_identity_file(world))
         self.host = host = _host(world, self._leaf.current())
+        bind(host=host.name)
         self.link = Link(self._manager, self._leaf.current, self._first_reports)
         self.openings = Openings(host)
         identity = self._leaf.current
@@ -319,15 +320,6 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
-def _log_to_stderr() -> None:
-    logging.Formatter.converter = time.gmtime
-    logging.basicConfig(
-        level=logging.INFO,
-        format="%(asctime)s.%(msecs)03dZ eais-listener %(levelname)s %(name)s: %(message)s",
-        datefmt="%Y-%m-%dT%H:%M:%S",
-    )
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a listener until SIGTERM or SIGINT; the exit code is that of `eais.report`."""
     hold_standard_streams()
@@ -337,10 +329,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = parser.parse_args(argv)
     if given.parent_pid and not end_with_parent(given.parent_pid, signal.SIGTERM):
         return 0
-    _log_to_stderr()
+    log_to_stderr("eais-listener")
     try:
         with hold_lock(given.state_dir), asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_live(surroundings(given, os.environ)))
+            world = surroundings(given, os.environ)
+            use_format(format_of(world.config.log_format))
+            runner.run(_live(world))
     except EaisError as error:
         return tell(error)
     except OSError as error:

@@ -19,7 +19,7 @@ from setproctitle import setproctitle
 from eais.errors import ConfigError, EaisError
 from eais.parent import end_with_parent
 from eais.standard_streams import hold_standard_streams, leave, tell
-from eais.supervisor import Supervised, Supervisor, read_patience, take_lock
+from eais.supervisor import Supervised, Supervisor, begin, take_lock
 from eais_server.listener.manager_place import JOINED_FILE
 
 _STOP_GRACE_S = 6.0
@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with take_lock(given.state_dir, "this listener"):
             command = listener_command(given.state_dir, given.config, os.getpid())
             programs = {"listener": Supervised(command, _STOP_GRACE_S)}
-            patience = read_patience(given.config, os.environ)
+            patience = begin(given.config, os.environ)
             Supervisor(given.state_dir, programs, patience).run()
     except OSError as error:
         where = error.filename or given.state_dir

@@ -134,6 +134,7 @@ def surroundings(given: argparse.Namespace, environ: Mapping[str, str]) -> Surro
             secret_root=secret_root(directory, given.pool_file.absolute()),
             environ=environ,
             data_limit_bytes=settings.worker_memory_bytes or None,
+            log_format=settings.log_format,
         ),
         isolation=probe,
         level=level,

@@ -13,6 +13,7 @@ import sys
 import setproctitle
 
 import eais.errors
+from eais.telemetry.logs import log_to_stderr
 from eais_server.isolation import IsolationUnavailable, NotPristine, ParentGone, confine
 from eais_server.worker.arguments import WorkerArguments, parse_arguments
 
@@ -25,8 +26,8 @@ PRELOADED = (eais.errors,)
 def main(argv: list[str]) -> int:
     """Confine this process, load the runtimes, serve; the exit code."""
     setproctitle.setproctitle("eais-worker (spare)")
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
     given = parse_arguments(argv)
+    log_to_stderr("eais-worker", given.log_format)
     try:
         confine(given.confinement)
     except (IsolationUnavailable, NotPristine, ParentGone) as error:

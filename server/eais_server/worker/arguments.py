@@ -10,7 +10,9 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
+from eais.telemetry.logs import Format
 from eais_server.isolation import IsolationLevel, WorkerConfinement, WorkerLimits
 
 
@@ -26,6 +28,7 @@ class WorkerArguments:
         level: the isolation level to have.
         secret_roots: what it must not be able to read.
         data_limit_bytes: of memory; None: no limit.
+        log_format: of its log.
     """
 
     control_fd: int
@@ -35,6 +38,7 @@ class WorkerArguments:
     level: IsolationLevel
     secret_roots: tuple[Path, ...] = ()
     data_limit_bytes: int | None = None
+    log_format: Format = "text"
 
     @property
     def confinement(self) -> WorkerConfinement:
@@ -59,6 +63,7 @@ def parse_arguments(argv: Sequence[str]) -> WorkerArguments:
     parser.add_argument("--level", type=int, choices=(1, 2), required=True, help="isolation")
     parser.add_argument("--secret-root", type=Path, action="append", default=[], help="unreadable")
     parser.add_argument("--data-limit", type=int, default=None, help="bytes of memory")
+    parser.add_argument("--log-format", choices=get_args(Format), default="text", help="of its log")
     given = parser.parse_args(argv)
     return WorkerArguments(
         control_fd=given.control_fd,
@@ -68,4 +73,5 @@ def parse_arguments(argv: Sequence[str]) -> WorkerArguments:
         level=given.level,
         secret_roots=tuple(given.secret_root),
         data_limit_bytes=given.data_limit,
+        log_format=given.log_format,
     )

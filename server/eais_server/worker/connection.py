@@ -25,6 +25,7 @@ from eais_server.worker.admission import Admission, busy, push_back_ms
 from eais_server.worker.calls import Action, Asked, Gate, Refuse, Start, Stop, StreamCalls
 from eais_server.worker.counters import Counters
 from eais_server.worker.execution import Result, announced, execute, late
+from eais_server.worker.failure_log import FailureLog
 from eais_server.worker.gate import StreamGate
 from eais_server.worker.holds import Holds
 from eais_server.worker.outbox import Backlog, Outbox
@@ -65,6 +66,7 @@ class Hub:
         clock: monotonic nanoseconds.
         run_timeout_s: the longest that any call may take, waiting included.
         held: told when the sessions in use changed.
+        failures: told of calls that were run, or waited, in vain.
     """
 
     sessions: Mapping[str, RuntimeSession]
@@ -77,6 +79,7 @@ class Hub:
     clock: Callable[[], int]
     run_timeout_s: float
     held: Callable[[], None]
+    failures: FailureLog
 
 
 class Connection:
@@ -236,7 +239,9 @@ class Connection:
 
     def _expire(self, asked: Asked, why: Callable[[], EaisError]) -> None:
         self._count(asked.body)
-        self._end(asked, why())
+        error = why()
+        self._hub.failures.failed(asked.body.run, error.reason)
+        self._end(asked, error)
 
     def _took_too_long(self) -> EaisError:
         limit = f"{self._hub.run_timeout_s:g}"
@@ -322,6 +327,7 @@ class Connection:
             counters.bytes_out += size
         else:
             counters.failed[result.answer.error.reason] += 1
+            self._hub.failures.failed(asked.body.run, result.answer.error.reason)
 
     def _count(self, pending: _Pending) -> None:
         if pending.ready_ns:

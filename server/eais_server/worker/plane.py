@@ -20,6 +20,7 @@ from eais_server.worker.calls import NOT_HERE, Budget, CallLimits, Gate, Service
 from eais_server.worker.canary import READY_S, STREAM, Canary
 from eais_server.worker.connection import BACKLOG_BYTES, Connection, Hub
 from eais_server.worker.counters import Counters, Reporter
+from eais_server.worker.failure_log import FailureLog
 from eais_server.worker.holds import Holds
 from eais_server.worker.outbox import Backlog
 from eais_server.worker.runner import CANCEL_GRACE_S, Runner
@@ -102,6 +103,7 @@ class DataPlane:
             clock=time.monotonic_ns,
             run_timeout_s=settings.run_timeout_s,
             held=self._held,
+            failures=FailureLog(time.monotonic_ns),
         )
 
     def open(self) -> None:

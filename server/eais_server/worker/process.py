@@ -15,6 +15,7 @@ import setproctitle
 from eais.errors import EaisError, make_error
 from eais.rpc.status import error_of_message, error_to_message
 from eais.rpc.v1 import supervision_pb2
+from eais.telemetry.logs import bind
 from eais_server.control import ControlBroken, ControlSocket
 from eais_server.devices.driver import RuntimeSession
 from eais_server.in_flight import Marks
@@ -140,6 +141,12 @@ class Worker:
 
     async def _adopt(self, message: supervision_pb2.Adopt) -> None:
         setproctitle.setproctitle(f"{TITLE} {message.instance}")
+        bind(
+            instance=message.instance,
+            tenant=message.tenant,
+            epoch=message.epoch,
+            worker=message.n,
+        )
         try:
             adoption = adopt(message, self._drivers, self._reporter, self._counters, self._marks)
             await adoption.bind(message.pool, message.address, message.port)

@@ -1,0 +1,36 @@
+"""What a call's span says: where it went, how often, and what it cost there."""
+
+from __future__ import annotations
+
+from eais.rpc.v1 import worker_pb2
+from eais.telemetry.trace import CallSpan
+from eais_client.pending import PendingCall
+
+
+def begin_span(run: worker_pb2.Run, model: str) -> CallSpan | None:
+    """Begin the span of a call, and put its context into the message; None: nobody traces.
+
+    Args:
+        model: the SHA-256 of the model's file, in hex.
+    """
+    span = CallSpan.begin(
+        {"eais.instance": run.instance, "eais.session": run.session, "eais.model.sha256": model}
+    )
+    if span is not None:
+        run.traceparent, run.tracestate = span.traceparent, span.tracestate
+    return span
+
+
+def end_span(span: CallSpan, pending: PendingCall) -> None:
+    """The call is over, answered or not."""
+    attributes: dict[str, str | int | float] = {"eais.attempts": pending.attempts}
+    if pending.worker:
+        attributes["eais.worker"] = pending.worker
+    if pending.answer is not None and pending.error is None:
+        account = pending.answer.message.account
+        attributes["eais.queue_ms"] = account.queue_ns / 1e6
+        attributes["eais.compute_ms"] = account.compute_ns / 1e6
+    reason = pending.error.reason if pending.error is not None else ""
+    if not reason and pending.answer is None:
+        reason = "CANCELLED"
+    span.end(attributes, reason)
