@@ -7,7 +7,7 @@ UV_COMPILE := env -u UV_EXTRA_INDEX_URL -u UV_FIND_LINKS $(BIN)/uv pip compile -
 	--no-config --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow check proto docs bench bench-drain bench-faults bench-overload bench-renewals soak lock clean
+.PHONY: help install demo test test-slow test-guest check proto docs bench bench-drain bench-faults bench-overload bench-renewals soak lock clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' Makefile | column -t -s '|' 2>/dev/null \
@@ -36,6 +36,9 @@ test: install ## the tests, about ten minutes on two cores
 
 test-slow: install ## the tests that take long or need the package index
 	$(BIN)/python -m pytest -m slow $(ARGS)
+
+test-guest: install ## a front-end at the lowest and the newest of its ranges; `test-slow` has them
+	$(BIN)/python -m pytest -m guest tests/meta/test_guest.py $(ARGS)
 
 check: install ## format, lint, types, import floors, generated code and docs, wheel
 	$(BIN)/ruff format --check
