@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from eais_pool.brain.actions import Action, Refuse, Tell
+from eais_pool.brain.codec import from_json, to_json
 from eais_pool.brain.events import JoinRequested, ManagerStarted, TenantRequested, TokenRequested
 from eais_pool.brain.membership import KEYS_KEPT, Members, TenantView, TokenRecord, TokenUsed
 from eais_pool.brain.quotas import Quotas
@@ -286,4 +287,5 @@ def test_a_snapshot_holds_them() -> None:
     told(a, join("b"))
     told(a, tenant(3, "new", create=True, quotas=(("cpu", 0), ("gpu", None))))
     state = a.shell.state
-    assert Snapshot.of(state, 1, 0).state() == state
+    kept = from_json(Snapshot, to_json(Snapshot.of(state, 1, 0)))
+    assert kept.state() == state
