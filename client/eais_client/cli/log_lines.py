@@ -1,8 +1,8 @@
 """What a line of a log says: when, who, how bad; which lines are wanted. (Brain)
 
-A line begins with `TIME PROGRAM LEVEL`, or is a JSON object with `time`, `program` and `level`.
-What begins otherwise, such as a library's own words, goes on from the line before it: it has that
-one's time and level, so that both are shown or neither.
+Lines are those of `eais.telemetry.logs`, in either form; JSON is read as the text that it would
+have been. What begins otherwise, such as a library's own words, goes on from the line before it:
+it has that one's time and level, so that both are shown or neither.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 @dataclass(frozen=True, slots=True)
 class LogLine:
-    """A line as it was written; `time` in seconds since 1970, 0 if no line before it says one."""
+    """A line as text; `time` in seconds since 1970, 0 if no line before it says one."""
 
     text: str
     time: float
@@ -83,7 +83,7 @@ class LogParser:
         if level not in LEVELS:
             level = last.level if time is None else "info"
         return LogLine(
-            text=text,
+            text=found.get("text") or text,
             time=last.time if time is None else time,
             program=found.get("program") or last.program,
             level=level,
@@ -118,13 +118,16 @@ def _of_json(text: str) -> dict[str, str | None]:
         data = json.loads(text)
     except ValueError:
         return {}
-    if not isinstance(data, dict):
-        return {}
-    return {name: data[name] for name in ("time", "program", "level") if _is_text(data, name)}
+    said = {name: str(value) for name, value in data.items()}
+    head = {name: said.pop(name, None) for name in ("time", "program", "level")}
+    return {**head, "text": _as_text(head, said)} if "message" in said else head
 
 
-def _is_text(data: dict[str, object], name: str) -> bool:
-    return isinstance(data.get(name), str)
+def _as_text(head: dict[str, str | None], said: dict[str, str]) -> str:
+    message, logger = said.pop("message"), said.pop("logger", "-")
+    words = [head["time"] or "-", head["program"] or "-", (head["level"] or "-").upper()]
+    fields = [f"{name}={value}" for name, value in said.items() if value not in message]
+    return " ".join([*words, f"{logger}:", " | ".join(message.splitlines()), *fields])
 
 
 def _seconds(text: str | None) -> float | None:

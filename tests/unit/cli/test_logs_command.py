@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from eais.errors import UsageError
 from eais.log_files import bound_log
+from eais.telemetry.logs import Format, LineFormatter
 from eais_client.cli.log_lines import LogParser, Wanted, duration_s, pattern_of
 from eais_client.cli.log_tail import LogTail
 from eais_client.cli.testing import FakeOutside
@@ -18,13 +20,18 @@ MANAGER = """\
 2025-11-22T10:00:00Z eais-manager INFO eais_pool.hosts: host local joined
 2025-11-22T10:00:04Z eais-manager WARNING eais_pool.owner: ei-0a0b waits
 """
-LISTENER = """\
+WRITTEN = """\
 2025-11-22T10:00:01.500Z eais-listener INFO eais_server.listener.grants: lease of ei-0a0b: held
 Traceback of a library
 INFO eais_server.worker a worker's own words
 {"time": "2025-11-22T10:00:03.000Z", "program": "eais-listener", "level": "ERROR", "message": "no"}
 error: PORT: 7443 is in use
 """
+# JSON is shown as text.
+LISTENER = "".join(
+    "2025-11-22T10:00:03.000Z eais-listener ERROR -: no\n" if line.startswith("{") else line
+    for line in WRITTEN.splitlines(keepends=True)
+)
 
 
 @pytest.fixture
@@ -33,7 +40,7 @@ def folder(eais: FakeOutside) -> Path:
     made = eais.home / ".local/state/eais/pools/local"
     made.mkdir(parents=True)
     (made / "manager.log").write_text(MANAGER)
-    (made / "listener.log").write_text(LISTENER)
+    (made / "listener.log").write_text(WRITTEN)
     return made
 
 
@@ -111,7 +118,7 @@ def test_what_cant_be_shown_is_named(
 def test_a_listener_of_its_own_has_logs_too(eais: FakeOutside, place: str, name: str) -> None:
     folder = eais.home / ".local/state/eais" / place
     folder.mkdir(parents=True)
-    (folder / "listener.log.1").write_text(LISTENER)
+    (folder / "listener.log.1").write_text(WRITTEN)
     named = ("--name", name) if name else ()
     assert eais.run("logs", *named).out == LISTENER
     assert eais.run("logs", "--state-dir", str(folder)).out == LISTENER
@@ -185,6 +192,18 @@ def test_durations() -> None:
     assert [duration_s(text) for text in ("90s", "1.5m", "2h", "1d")] == [90, 90, 7200, 86400]
     with pytest.raises(UsageError, match="10m"):
         duration_s("10")
+
+
+def test_json_is_read_as_the_text_that_it_would_have_been() -> None:
+    record = logging.makeLogRecord(
+        {"name": "eais_pool.hosts", "levelname": "WARNING", "msg": "away", "host": "h2"}
+    )
+    forms: tuple[Format, Format] = ("text", "json")
+    text, data = (LineFormatter("eais-manager", form).format(record) for form in forms)
+    assert text.endswith("Z eais-manager WARNING eais_pool.hosts: away host=h2")
+    [line] = LogParser("manager").parse([data])
+    assert line.text == text
+    assert [line] == list(LogParser("manager").parse([text]))
 
 
 def test_lines_of_all_formats_say_the_same() -> None:
