@@ -1,9 +1,9 @@
 """Make the parts of docs/ that are the code's own words.
 
-docs/errors.md from the table of reasons, the state diagrams of docs/concepts.md from the
-transition tables, the settings in docs/operations.md from the config dataclasses, the
-commands in docs/cli.md from their help. With `--check` nothing is written: what is stale
-is named, exit 1.
+docs/errors.md from the table of reasons, docs/metrics.md from that of metrics, the state
+diagrams of docs/concepts.md from the transition tables, the settings in docs/operations.md
+from the config dataclasses, the commands in docs/cli.md from their help. With `--check`
+nothing is written: what is stale is named, exit 1.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from eais.instance import INSTANCE_TABLE
 from eais.report import exit_code
 from eais.share import SHARE_TABLE
 from eais.supervisor import SupervisorConfig
+from eais.telemetry.metrics import METRICS, Metric
 from eais_client.cli.main import main as main_of_eais
 from eais_client.cli.outside import Outside
 from eais_client.config import ClientConfig
@@ -60,6 +61,25 @@ catalogue of [hostile inputs](hostile-inputs.md).
 """
 
 
+_METRICS_HEAD = """# Metrics
+
+<!-- Made by tools/gen_docs.py: don't edit. -->
+
+Manager, listener and each worker show these at `/metrics`, as Prometheus reads them, on 127.0.0.1
+of their machine: [operations](operations.md#see-it) says where, what to alert on, and who sees
+them there. `reason` is `OK` or a word of [errors](errors.md), as in errors and logs; states are
+those of [concepts](concepts.md). A series ends with the instance, device, host or worker that it
+is of. Prometheus gives each series the `instance` and `job` of its own configuration; which of
+EAIS's instances a worker is of is said by the labels `eais_instance`, `eais_worker` and
+`eais_tenant` of the listener's `/workers`.
+
+Histograms are in seconds, with bounds that double from 0.0001.
+
+| name | kind | labels | of | what it says |
+|---|---|---|---|---|
+"""
+
+
 class DocsError(Exception):
     """Code and docs don't fit; the text says where."""
 
@@ -82,6 +102,20 @@ def _row(reason: str, spec: ReasonSpec, meaning: str) -> str:
 
 def _class(error: type[EaisError]) -> str:
     return f"`{error.__name__}`"
+
+
+def metrics_page() -> str:
+    """The whole of docs/metrics.md."""
+    rows = (
+        f"| `{metric.name}` | {metric.kind} | {_labels(metric)} | {', '.join(metric.of)} "
+        f"| {metric.help} |"
+        for metric in METRICS
+    )
+    return _METRICS_HEAD + "\n".join(rows) + "\n"
+
+
+def _labels(metric: Metric) -> str:
+    return ", ".join(f"`{label}`" for label in metric.labels)
 
 
 def settings_table(config: type) -> str:
@@ -172,7 +206,10 @@ BLOCKS: Mapping[str, Mapping[str, Callable[[], str]]] = {
 
 def pages() -> dict[Path, str]:
     """Every page that has a part made here, as it should be."""
-    made = {DOCS / "errors.md": errors_page(tomllib.loads(MEANINGS.read_text()))}
+    made = {
+        DOCS / "errors.md": errors_page(tomllib.loads(MEANINGS.read_text())),
+        DOCS / "metrics.md": metrics_page(),
+    }
     for name, blocks in BLOCKS.items():
         text = (DOCS / name).read_text()
         for block, make in blocks.items():

@@ -6,18 +6,15 @@ import json
 import logging
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Final
 
 from eais import files
 from eais.telemetry import metrics as m
 from eais.telemetry.exposition import Readings, render
 from eais.telemetry.http import ADDRESS, Answer, LoopbackServer, Page, text
+from eais.telemetry.places import PLACE_FILE
 from eais.telemetry.readiness import Readiness
 
 log = logging.getLogger(__name__)
-
-PLACE_FILE: Final = "metrics.json"
-"""In a process's own directory: where its pages are."""
 
 
 def own_pages(

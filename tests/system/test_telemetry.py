@@ -16,7 +16,7 @@ import eais
 from eais.errors import EaisError
 from eais.rpc import verbs
 from eais.rpc.v1 import pool_pb2
-from eais.telemetry.pages import PLACE_FILE
+from eais.telemetry.places import PLACE_FILE
 from tests.system.stack import Stack, embedded_pool, eventually, op
 from tests.unit.server.runtime import models
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from eais_client.cli.ca_command import ca_data, ca_text
 from eais_client.cli.instance_view import devices_text
 from eais_client.cli.local_pool import RunningPool
+from eais_client.cli.metrics_places import metrics_places
 from eais_client.cli.printer import Printer
 from eais_client.cli.table import pairs, table
 from eais_client.pool_status import DeviceUse, HostUse, PoolStatus
@@ -76,6 +78,7 @@ def pool_data(pool: RunningPool) -> dict[str, object]:
         "management": pool.context.management,
         "enrolment": pool.enrolment,
         "state_dir": pool.context.state_dir,
+        "metrics": metrics_places(Path(pool.context.state_dir)),
         "instances": pool.status.instances,
         "ca": ca_data(pool.status.ca),
         "hosts": [_host_data(host) for host in pool.status.hosts],
@@ -105,7 +108,14 @@ def pool_lines(pool: RunningPool, printer: Printer) -> list[str]:
             ("CA", ca_text(pool.status.ca)),
         ]
     )
+    if printer.wide:
+        head += pairs([("Metrics", _metrics(pool))])
     return [*head, "", *_hosts(pool.status), "", *device_table(pool.status.devices, printer)]
+
+
+def _metrics(pool: RunningPool) -> str:
+    places = metrics_places(Path(pool.context.state_dir))
+    return ", ".join(f"{program} {place}" for program, place in places.items()) or "nowhere"
 
 
 def _hosts(status: PoolStatus) -> list[str]:

@@ -15,7 +15,7 @@ from eais.rpc import verbs
 from eais.rpc.client import acall
 from eais.rpc.v1 import pool_pb2
 from eais.telemetry import metrics as m
-from eais.telemetry.pages import PLACE_FILE
+from eais.telemetry.places import PLACE_FILE
 from eais_pool.testing import FakeHost, RunningManager, in_process_manager, joined_host
 
 Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
