@@ -15,71 +15,15 @@ from pathlib import Path
 import pytest
 
 from eais_client.cli.processes import LocalProcesses
+from tests.console import INSTANCE, Step, fits, steps_of
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
 PAGES += sorted((ROOT / "docs").rglob("*.md"))
-BLOCK = re.compile(r"^```console\n(.*?)^```", re.MULTILINE | re.DOTALL)
-HEREDOC = re.compile(r"<<'(\w+)'")
-INSTANCE = re.compile(r"\bei-[0-9a-f]+\b")
-VARYING = [
-    (INSTANCE, "EI"),
-    (re.compile(r"\b\d+\.\d+\.\d+\.\d+(:\d+)?\b"), "ADDRESS"),
-    (re.compile(r"\bpid \d+\b"), "PID"),
-    (re.compile(r"\b(local|demo)-[0-9a-f]{8}\b"), "POOL"),
-    (re.compile(r"\b\d+(\.\d+)? (ms|s)\b"), "TIME"),
-    (re.compile(r" +"), " "),
-]
-
-
-@dataclass(frozen=True)
-class Step:
-    """One command and the output that the page shows."""
-
-    command: str
-    shown: list[str]
-
-
-def steps_of(page: Path) -> list[Step]:
-    return [step for block in BLOCK.findall(page.read_text()) for step in steps_in(block)]
-
-
-def steps_in(block: str) -> Iterator[Step]:
-    lines = block.splitlines()
-    while lines:
-        first = lines.pop(0)
-        assert first.startswith("$ "), f"output before a command: {first!r}"
-        command = [first[2:].split("  # ")[0]]
-        if found := HEREDOC.search(first):
-            while command[-1] != found[1]:
-                command.append(lines.pop(0))
-        shown: list[str] = []
-        while lines and not lines[0].startswith("$ "):
-            shown.append(lines.pop(0))
-        yield Step("\n".join(command), shown)
 
 
 def make_targets() -> set[str]:
     return set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-
-
-def plain(line: str) -> str:
-    for pattern, name in VARYING:
-        line = pattern.sub(name, line)
-    return line.strip()
-
-
-def fits(shown: list[str], said: list[str]) -> bool:
-    """Whether output `said` is what the page shows."""
-    lines = ["\n".join(map(plain, said)), ""] if said else [""]
-    parts = [
-        r"(?:.*\n)*?" if line == "..." else line_pattern(line) + r"\n" for line in map(plain, shown)
-    ]
-    return re.fullmatch("".join(parts), "\n".join(lines)) is not None
-
-
-def line_pattern(line: str) -> str:
-    return ".*".join(map(re.escape, line.split("...")))
 
 
 @dataclass
