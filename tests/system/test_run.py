@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -256,6 +257,26 @@ def test_without_an_instance_the_first_session_says_so(user: Terminal, bare: str
     unchecked = elsewhere.run("run", "--no-check", "--", bare, "double.py")
     assert unchecked.returncode == 1
     assert "UsageError: NOT_ATTACHED: no pool is known here" in unchecked.stderr
+
+
+def test_with_a_fall_back_it_runs_here_while_nobody_answers(
+    user: Terminal, stack: Stack, tmp_path: Path
+) -> None:
+    config = tmp_path / "config"
+    shutil.copytree(stack.config, config)
+    manager = stack.endpoint("user")
+    contexts = (config / "config.toml").read_text()
+    nobody = contexts.replace(f'"{manager.address}:{manager.port}"', '"127.0.0.1:1"')
+    assert nobody != contexts
+    (config / "config.toml").write_text(nobody)
+    alone = Terminal(user.home, {**user.more, "EAIS_CONFIG_DIR": str(config)})
+    program = ["--", sys.executable, "double.py"]
+    without = alone.run("run", *program, timeout_s=300)
+    assert without.returncode == 4
+    assert without.stderr.startswith("error: POOL_UNREACHABLE: ")
+    done = alone.run("run", "--fallback", "local", *program, timeout_s=300)
+    assert (done.returncode, done.stdout) == (0, ANSWER), done.stderr
+    assert "sessions run in process until the pool can be reached" in done.stderr
 
 
 def test_a_run_below_a_run_is_one(user: Terminal, bare: str) -> None:
