@@ -160,9 +160,10 @@ def test_a_manager_that_restarts_changes_nothing(
     supervisor = int(team.operator.data("pool", "status")["pid"])
     children = Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text().split()
     os.kill(int(children[0]), signal.SIGKILL)
-    answers_are_right(ada, model, attached[0]["id"])
+    eventually(lambda: team.operator.run("host", "list").returncode == 0 or None, "a manager", 120)
     for host in hosts:
         host.await_reachable()
+    answers_are_right(ada, model, attached[0]["id"])
     assert [where(ada, each["id"]) for each in attached] == before
 
 
