@@ -83,7 +83,7 @@ class Callers:
     ended: threading.Event = field(default_factory=threading.Event)
 
     def __enter__(self) -> Callers:
-        self._here = onnxruntime.InferenceSession(MUL)
+        self._here: Any = onnxruntime.InferenceSession(MUL)
         self._lock = threading.Lock()
         self._threads = [threading.Thread(target=self._call, args=(n,)) for n in range(4)]
         for thread in self._threads:

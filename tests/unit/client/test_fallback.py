@@ -48,7 +48,7 @@ MUL = own_models()["mul_1"]
 ONES = np.ones((3, 2), np.float32)
 AWAY = make_error("POOL_UNREACHABLE", "nobody answers")
 GONE = make_error("HOST_UNREACHABLE", "nobody answers")
-EXPECTED = onnxruntime.InferenceSession(MUL).run(None, {"X": ONES})
+EXPECTED: Any = onnxruntime.InferenceSession(MUL).run(None, {"X": ONES})
 FOREVER = [AWAY] * 1000
 _CHECKS = (
     check_async,
