@@ -132,11 +132,19 @@ def parse_address(text: str) -> tuple[str, int]:
     if not colon or port.endswith("]"):
         host, port = text.strip(), str(ENROLMENT_PORT)
     host = host.removeprefix("[").removesuffix("]")
-    if not host or not (port.isascii() and port.isdigit()):
+    if not _is_host(host) or not (port.isascii() and port.isdigit()):
         raise ConfigError("CONFIG", f"{text!r} is no address to join at, such as HOST:7443")
     if len(port) > _PORT_DIGITS or not 0 < int(port) < PORT_LIMIT:
         raise ConfigError("PORT", f"{text!r}: a port is 1 to {PORT_LIMIT - 1}")
     return host, int(port)
+
+
+def _is_host(text: str) -> bool:
+    """Whether it can be looked up; what can't isn't an OSError of the one who tries."""
+    try:
+        return bool(text.encode("idna")) and "\0" not in text
+    except UnicodeError:
+        return False
 
 
 def _meet(host: str, port: int, ca_sha256: bytes, timeout_s: float) -> _Met:
