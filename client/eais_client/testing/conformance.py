@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from eais_client.testing.conformance_values import assert_same, check_values
+from eais_client.testing.conformance_values import assert_same, check_entries, check_values
 
 Maker = Callable[..., Any]
 #: (exception class's name, its text)
@@ -40,6 +40,7 @@ def check_session(maker: Maker, *, light: tuple[str, ...] = ("light_squeezenet",
     check_async(maker)
     check_threads(maker)
     check_values(maker, oracle)
+    check_entries(maker, oracle, _onnxruntimes_options())
 
 
 def own_models() -> dict[str, Path]:
@@ -168,6 +169,12 @@ def oracle(model: Any, threads: int = 1) -> Any:
     options.intra_op_num_threads = threads
     options.log_severity_level = 4
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def _onnxruntimes_options() -> Any:
+    import onnxruntime
+
+    return onnxruntime.SessionOptions()
 
 
 def mistake(make: Callable[[], Any]) -> Mistake:
