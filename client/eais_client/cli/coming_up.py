@@ -10,7 +10,7 @@ from pathlib import Path
 from eais.errors import ConfigError, EaisError, RemoteError, make_error
 from eais_client.cli.processes import Process
 
-UP_WITHIN_S = 20.0
+UP_WITHIN_S = 60.0
 LOOK_EVERY_S = 0.05
 FAILED_STARTS = 3
 
