@@ -83,15 +83,24 @@ class EnrolmentService:
     ) -> enrolment_pb2.SignCsrReply:
         """See `Enrolment.SignCsr`."""
         check_version(request.hello)
-        self._guesses.check(caller.address, self._clock())
         try:
             signed = await self._use(request)
         except IdentityError as error:
-            log.warning("a machine at %s can't join: %s", caller.address, error)
             if error.reason == "TOKEN":
-                self._guesses.wrong(caller.address, self._clock())
+                self._guessed(caller.address)
+            log.warning("a machine at %s can't join: %s", caller.address, error)
             raise
         return self._reply(signed)
+
+    def _guessed(self, address: str) -> None:
+        """Count a wrong token; who has shown many is told to wait instead.
+
+        Right ones never wait: else whoever guesses would keep those out who have one, behind the
+        same address or, from many addresses, anywhere.
+        """
+        now = self._clock()
+        self._guesses.check(address, now)
+        self._guesses.wrong(address, now)
 
     async def _use(self, request: enrolment_pb2.SignCsrRequest) -> Signed:
         secret, purpose = secret_sha256(request.secret), request.purpose

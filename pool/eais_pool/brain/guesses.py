@@ -1,10 +1,10 @@
 """How often join tokens may be guessed: by one address, and by all. (Brain)
 
 Two buckets of guesses are emptied by each wrong one and fill again with time: that of the address
-it came from, and everybody's. Who finds one empty is told when to ask again, before what he
-shows is looked at. Right tokens empty nothing.
+it came from, and everybody's. Who shows a wrong one and finds a bucket empty is told when to ask
+again, and nothing else of it. Right tokens empty nothing, and find nothing empty.
 
-A secret has 160 bits, so that no rate would find one: what is bounded is the work.
+A secret has 160 bits, so that no rate would find one: what is bounded is what is said and logged.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Guesses:
         self._all = _Bucket(self.of_all)
 
     def check(self, address: str, now: float) -> None:
-        """Whether `address` may show a token now.
+        """Whether `address` may be told now that a token is wrong.
 
         Raises:
             Unavailable: BUSY with push_back_ms.
