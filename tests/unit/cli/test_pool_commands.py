@@ -184,11 +184,11 @@ def test_a_manager_that_dies_without_a_word(nowhere: FakeOutside) -> None:
     assert said.err.startswith("error: PROCESS_FAILED: the pool's manager doesn't stay up (see ")
 
 
-def test_a_pool_that_never_gets_ready_is_stopped_after_20_seconds(nowhere: FakeOutside) -> None:
+def test_a_pool_that_never_gets_ready_is_stopped_after_a_minute(nowhere: FakeOutside) -> None:
     said = nowhere.run("pool", "up")
     assert said.code == 5
     assert "isn't ready after 60 s" in said.err
-    assert 20 <= nowhere.clock.now < 21
+    assert 60 <= nowhere.clock.now < 61
     assert nowhere.run("pool", "status").code == 4
 
 
