@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import shlex
@@ -51,21 +52,23 @@ def commands_of_the_example() -> list[str]:
     ]
 
 
-def assert_is_a_command(words: list[str]) -> None:
-    """The help of the command is printed, and has each option that is used."""
-    verbs = []
-    for word in words:
-        if not re.fullmatch(r"[a-z][a-z-]*", word):
-            break
-        verbs.append(word)
+def help_of(words: list[str]) -> str:
+    """The help of the command that begins the words; "" if none does."""
+    verbs = list(itertools.takewhile(re.compile(r"[a-z][a-z-]*").fullmatch, words))
     while verbs:
         done = subprocess.run([EAIS, *verbs, "--help"], capture_output=True, text=True, timeout=60)
         if done.returncode == 0:
-            break
+            return done.stdout
         verbs.pop()  # it was an argument
-    assert verbs, f"no command: {words}"
+    return ""
+
+
+def assert_is_a_command(words: list[str]) -> None:
+    """There is such a command, and it has each option that is used."""
+    said = help_of(words)
+    assert said, f"no command: {words}"
     options = [word for word in words if word.startswith("--")]
-    assert [option for option in options if option not in done.stdout] == [], words
+    assert [option for option in options if option not in said] == [], words
 
 
 def test_there_is_an_image_for_each_part() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +10,10 @@ import pytest
 
 from tests.system.terminal import PROGRAM, Terminal
 from tests.system.tmux_screen import TMUX, WHY_NOT, Screen, screen
-from tools.capture_top import busy, calling, pool_of, shown
+from tools.capture_top import busy, calling, placed, pool_of, shown
+
+# Not 39, the terminal's own.
+COLOUR = re.compile(r"\x1b\[(?:\d+;)*3[0-8]")
 
 pytestmark = pytest.mark.skipif(TMUX is None, reason=WHY_NOT)
 
@@ -68,23 +72,14 @@ def test_a_key_ends_it_and_leaves_the_terminal_as_it_was(terminal: Screen, key: 
     shown(terminal, lambda text: "echo $?\n0\n" in text, "its exit code, 0")
 
 
-def test_a_pool_that_goes_away_and_comes_back(user: Terminal, terminal: Screen) -> None:
-    shown(terminal, lambda text: "every 0.3 s" in text, "the pool")
-    user.data("pool", "down")
-    away = shown(terminal, lambda text: "s ago: POOL_" in text, "that it is away")
-    assert "cpu0" in away
-    user.data("pool", "up")
-    shown(terminal, lambda text: "every 0.3 s" in text, "the pool again")
-
-
 def test_no_colours_where_none_are_wanted(user: Terminal, tmp_path: Path) -> None:
     plain = Terminal(user.home, {"NO_COLOR": "1"})
     for terminal in top(plain, tmp_path):
         shown(terminal, busy, "calls are made")
-        assert "\x1b[3" not in terminal.colours()
+        assert not COLOUR.search(terminal.colours())
     for terminal in top(user, tmp_path):
         shown(terminal, busy, "calls are made")
-        assert "\x1b[32m" in terminal.colours()
+        assert COLOUR.search(terminal.colours())
 
 
 def test_where_is_no_terminal_it_is_printed_once(user: Terminal) -> None:
@@ -92,3 +87,20 @@ def test_where_is_no_terminal_it_is_printed_once(user: Terminal) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert "ei-" in done.stdout
     assert "\x1b" not in done.stdout
+
+
+def test_a_capture_takes_the_place_of_the_one_before() -> None:
+    page = "a\n<!-- captured: eais top -->\n{}<!-- end -->\nb\n<!-- end -->\n"
+    first = placed(page.format(""), "one")
+    assert first == page.format("```\none\n```\n")
+    assert placed(first, "two") == page.format("```\ntwo\n```\n")
+
+
+# Last: what is called when the pool is away for long ends.
+def test_a_pool_that_goes_away_and_comes_back(user: Terminal, terminal: Screen) -> None:
+    shown(terminal, lambda text: "every 0.3 s" in text, "the pool")
+    user.data("pool", "down")
+    away = shown(terminal, lambda text: "s ago: POOL_" in text, "that it is away")
+    assert "cpu0" in away
+    user.data("pool", "up")
+    shown(terminal, lambda text: "every 0.3 s" in text, "the pool again")
