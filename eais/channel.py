@@ -54,6 +54,14 @@ _PING_INTERVAL_MS: Final = 400
 HANDSHAKE_TIMEOUT_MS: Final = 5_000
 MAX_STREAMS_PER_CONNECTION: Final = 1_024
 
+# What strangers may hold of a server that knows nobody: connections and streams of each, a
+# message, and how long. Joining takes one connection and one call, for less than a second.
+STRANGERS: Final = 256
+_STREAMS_OF_A_STRANGER: Final = 4
+STRANGERS_MESSAGE_BYTES: Final = 128 << 10
+_STRANGERS_IDLE_MS: Final = 5_000
+_STRANGERS_STAY_MS: Final = 30_000
+
 Options = list[tuple[str, str | int]]
 
 _COMMON: Options = [
@@ -103,3 +111,21 @@ def server_options(keepalive: Keepalive = SERVER_KEEPALIVE) -> Options:
         ("grpc.http2.min_ping_interval_without_data_ms", _PING_INTERVAL_MS),
         ("grpc.http2.max_ping_strikes", 3),
     ]
+
+
+def open_server_options(idle_ms: int = _STRANGERS_IDLE_MS) -> Options:
+    """Options of a server that whoever comes may call.
+
+    Its process serves others too, on sockets of their own, and strangers are to take neither its
+    descriptors nor its memory: whoever calls nothing for `idle_ms` is sent away, all are after
+    half a minute, and there are never more than `STRANGERS` (grpcio 1.62 doesn't count them).
+    """
+    narrower: Options = [
+        ("grpc.max_receive_message_length", STRANGERS_MESSAGE_BYTES),
+        ("grpc.max_concurrent_streams", _STREAMS_OF_A_STRANGER),
+        ("grpc.max_allowed_incoming_connections", STRANGERS),
+        ("grpc.max_connection_idle_ms", idle_ms),
+        ("grpc.max_connection_age_ms", _STRANGERS_STAY_MS),
+        ("grpc.max_connection_age_grace_ms", HANDSHAKE_TIMEOUT_MS),
+    ]
+    return list({**dict(server_options()), **dict(narrower)}.items())

@@ -19,7 +19,7 @@ import grpc.aio as aio
 
 from eais import files
 from eais.bind_fault import cannot_bind
-from eais.channel import LINE_KEEPALIVE, SERVER_KEEPALIVE, Keepalive, server_options
+from eais.channel import LINE_KEEPALIVE, Options, open_server_options, server_options
 from eais.credentials import open_server_credentials, server_credentials
 from eais.identity import Identity
 from eais.ports import to_try
@@ -33,10 +33,10 @@ from eais_pool.wire import endpoint_message
 
 log = logging.getLogger(__name__)
 
-KEEPALIVES: dict[Plane, Keepalive] = {
-    Plane.USER: SERVER_KEEPALIVE,
-    Plane.MANAGEMENT: LINE_KEEPALIVE,
-    Plane.ENROLMENT: SERVER_KEEPALIVE,
+OPTIONS: dict[Plane, Options] = {
+    Plane.USER: server_options(),
+    Plane.MANAGEMENT: server_options(LINE_KEEPALIVE),
+    Plane.ENROLMENT: open_server_options(),
 }
 
 
@@ -68,7 +68,7 @@ def bind(plane: Plane, address: str, fixed: int, kept: int, leaf: OwnLeaf) -> Bo
         ConfigError: PORT, none of these can be had.
     """
     for wanted in to_try(fixed, kept):
-        server = aio.server(options=server_options(KEEPALIVES[plane]))
+        server = aio.server(options=OPTIONS[plane])
         try:
             got = server.add_secure_port(f"{address}:{wanted}", _credentials(plane, leaf))
         except RuntimeError as error:
