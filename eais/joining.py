@@ -174,13 +174,13 @@ def _shown_chain(host: str, port: int, timeout_s: float) -> tuple[list[bytes], s
             address: str = line.getpeername()[0]
             with context.wrap_socket(line) as shaken:
                 return _chain_of(shaken), address
-    except ssl.SSLError:
-        raise _untrusted(f"who answers at {host}:{port} doesn't speak TLS as a pool does") from None
     except OSError as error:
-        why = "it doesn't answer" if isinstance(error, TimeoutError) else _words(error)
+        if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError):
+            text = f"who answers at {host}:{port} doesn't speak TLS as a pool does"
+            raise _untrusted(text) from None
         raise Unavailable(
             UNREACHABLE,
-            f"nobody can be joined at {host}:{port}: {why}",
+            f"nobody can be joined at {host}:{port}: {_words(error)}",
             hint="is the pool up, and is this its enrolment address? See `eais pool status` there",
         ) from None
 
@@ -194,6 +194,10 @@ def _chain_of(shaken: ssl.SSLSocket) -> list[bytes]:
 
 
 def _words(error: OSError) -> str:
+    if isinstance(error, TimeoutError):
+        return "it doesn't answer"
+    if isinstance(error, ssl.SSLEOFError):
+        return "the connection was closed, as by a pool that too many join at once"
     return error.strerror or str(error)
 
 

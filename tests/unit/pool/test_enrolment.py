@@ -532,6 +532,22 @@ def test_nobody_there_and_no_tls_are_told_apart(tmp_path: Path) -> None:
     assert "refused" in error.message
 
 
+def test_who_hangs_up_is_asked_again_and_not_mistrusted() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def hang_up() -> None:
+            line, _ = listening.accept()
+            with line:
+                line.recv(4096)
+
+        answering = threading.Thread(target=hang_up)
+        answering.start()
+        error = refusal(listening.getsockname()[1], JoinToken(bytes(32), bytes(20)).text)
+        answering.join(TIMEOUT_S)
+    assert (error.reason, error.retryable) == ("POOL_UNREACHABLE", True)
+    assert "closed" in error.message
+
+
 def test_the_user_plane_is_no_place_to_join(tmp_path: Path) -> None:
     async def test(running: RunningManager) -> None:
         made = await new_token(running)
