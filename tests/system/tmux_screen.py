@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import shlex
 import shutil
 import subprocess
@@ -25,6 +26,10 @@ class Screen:
     def text(self) -> str:
         """What is shown now, without the spaces at the ends of lines."""
         return self._tmux("capture-pane", "-p", "-t", "0").stdout.rstrip("\n")
+
+    def colours(self) -> str:
+        """What is shown now, with the escapes of its colours."""
+        return self._tmux("capture-pane", "-p", "-e", "-t", "0").stdout
 
     def press(self, key: str) -> None:
         """Type a key, as tmux calls it: "q", "C-c"."""
@@ -62,7 +67,8 @@ def screen(
     lines: int = 24,
 ) -> Iterator[Screen]:
     """A terminal of that size in which a shell has been told to run `command`."""
-    socket = folder / "tmux"
+    # A server that is told to end is there for a moment yet: each has its own place.
+    socket = folder / f"tmux-{secrets.token_hex(4)}"
     shell = ["env", "-i", *(f"{name}={value}" for name, value in environ.items())]
     shell += [f"LC_ALL={_UTF8['LC_ALL']}", "TERM=screen-256color", "PS1=$ ", "sh"]
     size = ("-x", str(columns), "-y", str(lines))
