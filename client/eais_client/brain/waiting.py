@@ -5,21 +5,20 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import Generic, TypeVar
 
-if TYPE_CHECKING:
-    from eais_client.brain.call_state import Call
+AnyCall = TypeVar("AnyCall")
 
 
 @dataclass(slots=True)
-class WaitingCalls:
+class WaitingCalls(Generic[AnyCall]):
     """Calls by their numbers, which grow with arrival: one that comes back has its place again.
 
     Finding a call takes O(1); adding and removing one O(log n) and moving a block of memory.
     Don't add or remove while iterating.
     """
 
-    _calls: dict[int, Call] = field(default_factory=dict)
+    _calls: dict[int, AnyCall] = field(default_factory=dict)
     _numbers: list[int] = field(default_factory=list)
 
     def __len__(self) -> int:
@@ -31,15 +30,15 @@ class WaitingCalls:
     def __iter__(self) -> Iterator[int]:
         return iter(self._numbers)
 
-    def items(self) -> Iterator[tuple[int, Call]]:
+    def items(self) -> Iterator[tuple[int, AnyCall]]:
         """Numbers and calls, the first that came first."""
         return ((number, self._calls[number]) for number in self._numbers)
 
-    def values(self) -> Iterator[Call]:
+    def values(self) -> Iterator[AnyCall]:
         """The calls, the first that came first."""
         return (self._calls[number] for number in self._numbers)
 
-    def add(self, number: int, call: Call) -> None:
+    def add(self, number: int, call: AnyCall) -> None:
         """Put a call behind those that came before it."""
         if number not in self._calls:
             self._numbers.insert(bisect_left(self._numbers, number), number)
