@@ -55,6 +55,16 @@ def granted(lease: LeaseRecord) -> LeaseRecord:
     return replace(moved, phase=LeasePhase.OPEN, opened=True, arrival=None)
 
 
+def reserved_again(lease: LeaseRecord, fact: facts.LeaseReservedAgain) -> LeaseRecord:
+    """RESERVED once more; what its host had of a move is asked anew."""
+    again = with_shares(lease, ShareEvent.RELEASE, ShareEvent.RESERVE)
+    if fact.vnic_driver:
+        again = replace(again, address=fact.address, vnic_driver=fact.vnic_driver)
+    if again.arrival is None:
+        return again
+    return replace(again, workers=(), arrival=replace(again.arrival, asked_at=0.0))
+
+
 def goes_on(lease: LeaseRecord, fact: facts.LeaseGoesOn) -> LeaseRecord:
     """Its host was heard of."""
     return replace(lease, arrival=replace(_arrival(lease), heard_at=fact.at))

@@ -254,10 +254,7 @@ def _lease_reserved(state: PoolState, fact: facts.LeaseReserved) -> None:
 
 
 def _lease_reserved_again(state: PoolState, fact: facts.LeaseReservedAgain) -> None:
-    lease = _moved(_lease_of(state, fact.key), ShareEvent.RELEASE, ShareEvent.RESERVE)
-    if fact.vnic_driver:
-        lease = replace(lease, address=fact.address, vnic_driver=fact.vnic_driver)
-    _put_lease(state, lease)
+    _put_lease(state, lease_moves.reserved_again(_lease_of(state, fact.key), fact))
 
 
 def _lease_opened(state: PoolState, fact: facts.LeaseOpened) -> None:

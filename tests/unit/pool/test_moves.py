@@ -358,6 +358,29 @@ def test_a_target_that_is_lost_and_returns_is_granted_again() -> None:
     assert pool.used(made.id) == ("h2", 2, LeasePhase.OPEN)
 
 
+@pytest.mark.parametrize("boot", ["boot-1", "boot-2"])
+def test_a_target_that_lacked_models_is_moved_to_only_once_it_says_so_again(boot: str) -> None:
+    pool = two_hosts()
+    made = pool.with_sessions()
+    pool.hosts["h2"].missing = 1
+    pool.drain("h1")
+    pool.deliver()
+    assert len(pool.shell.said_of(Reopen)) == 1
+    pool.shell.state = pool.shell.replayed()
+    pool.shell.now = 5.0 if boot == "boot-2" else pool.shell.now + SETTINGS.reopen_wait_s
+    pool.shell.feed(ManagerStarted(boot))
+    pool.hosts["h2"].leases.clear()
+    for host in ("h1", "h2"):
+        pool.shell.feed(pool.hosts[host].join())
+    pool.tick()
+    assert pool.used(made.id) == ("h1", 1, LeasePhase.OPEN)
+    pool.deliver()
+    (reopen,) = pool.shell.said_of(Reopen)
+    assert (reopen.instance, reopen.epoch) == (made.id, 2)
+    pool.tick(SETTINGS.reopen_wait_s)
+    assert pool.used(made.id) == ("h2", 2, LeasePhase.OPEN)
+
+
 def test_a_manager_that_restarts_in_the_middle_goes_on() -> None:
     pool = two_hosts()
     made = pool.attached()
