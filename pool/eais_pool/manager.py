@@ -23,6 +23,7 @@ from eais import config
 from eais.errors import ConfigError, EaisError
 from eais.notify import Notifier
 from eais.parent import end_with_parent
+from eais.process_limits import keep_keys_and_connections
 from eais.report import EXIT_FAILED
 from eais.standard_streams import hold_standard_streams, leave, tell
 from eais.telemetry.logs import format_of, log_to_stderr, use_format
@@ -108,6 +109,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     setproctitle(TITLE)
     given = _parser().parse_args(argv)
     os.umask(0o077)
+    keep_keys_and_connections()
     if given.parent_pid and not end_with_parent(given.parent_pid, signal.SIGTERM):
         return 0
     log_to_stderr(TITLE)

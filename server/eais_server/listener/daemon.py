@@ -27,6 +27,7 @@ from eais.errors import EaisError, make_error
 from eais.identity import Role
 from eais.notify import Notifier, turns
 from eais.parent import end_with_parent
+from eais.process_limits import keep_keys_and_connections
 from eais.rpc.v1 import common_pb2, hosts_pb2
 from eais.standard_streams import hold_standard_streams, leave, tell
 from eais.telemetry.logs import bind, format_of, log_to_stderr, use_format
@@ -330,6 +331,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if given.parent_pid and not end_with_parent(given.parent_pid, signal.SIGTERM):
         return 0
     log_to_stderr("eais-listener")
+    keep_keys_and_connections()
     try:
         with hold_lock(given.state_dir), asyncio.Runner(loop_factory=_loop_factory()) as runner:
             world = surroundings(given, os.environ)
