@@ -7,8 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from eais_client.cli.bringing_up import (
+    CoresOption,
+    ForegroundOption,
+    config_option,
+    note_without_effect,
+    state_dir_option,
+    stay,
+)
 from eais_client.cli.command import Call, Group
-from eais_client.cli.pool_commands import CoresOption
 
 if TYPE_CHECKING:
     from eais_client.cli.host_listener import HostListener, RunningListener
@@ -23,15 +30,8 @@ NameOption = Annotated[
         show_default=False,
     ),
 ]
-StateDirOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--state-dir",
-        metavar="DIR",
-        help="Where the listener keeps its state; else $XDG_STATE_HOME/eais/listener.",
-        show_default=False,
-    ),
-]
+StateDirOption = Annotated[Path | None, state_dir_option("listener", "listener")]
+ConfigOption = Annotated[Path | None, config_option("[listener] and [supervisor]")]
 
 
 def add_to(group: Group) -> None:
@@ -75,17 +75,7 @@ def up(
     ] = "",
     name: NameOption = "",
     state_dir: StateDirOption = None,
-    config: Annotated[
-        Path | None,
-        typer.Option(
-            "--config",
-            metavar="FILE",
-            help="Settings, tables [listener] and [supervisor].",
-            exists=True,
-            dir_okay=False,
-            show_default=False,
-        ),
-    ] = None,
+    config: ConfigOption = None,
     cpu_cores: CoresOption = None,
     join_again: Annotated[
         bool,
@@ -95,10 +85,7 @@ def up(
         bool,
         typer.Option("--no-start", help="Join alone: systemd starts it.", show_default=False),
     ] = False,
-    foreground: Annotated[
-        bool,
-        typer.Option("--foreground", help="Stay, and end with this command.", show_default=False),
-    ] = False,
+    foreground: ForegroundOption = False,
 ) -> None:
     """Bring up this machine's listener, in the background.
 
@@ -118,11 +105,10 @@ def up(
         return
     with call.progress("starting") as progress:
         running = host.up(options, progress)
-    if not running.started and options.flags():
-        flags = ", ".join(options.flags())
-        call.printer.note(f"note: the listener was up already; no effect: {flags}")
+    if not running.started:
+        note_without_effect(call, "listener", options.flags())
     if foreground:
-        _stay(call, host, running)
+        stay(running.process, lambda: _tell(call, host, running))
     else:
         _tell(call, host, running)
 
@@ -200,13 +186,3 @@ def _ends(members: MemberFiles) -> dict[str, object]:
 def _until(certificate: Certificate) -> str:
     ends = certificate.ends
     return f"until {ends:%F %T} UTC, renewed by itself" if ends else certificate.fault
-
-
-def _stay(call: Call, host: HostListener, running: RunningListener) -> None:
-    """Wait until the listener ends; end it when this command is told to."""
-    from eais_client.cli.signals import told_by_signals
-
-    with told_by_signals(running.process.terminate):
-        _tell(call, host, running)
-        while not running.process.wait(3600.0):
-            pass

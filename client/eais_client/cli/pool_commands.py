@@ -9,6 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from eais_client.cli import ca_command
+from eais_client.cli.bringing_up import (
+    CoresOption,
+    ForegroundOption,
+    config_option,
+    note_without_effect,
+    state_dir_option,
+    stay,
+)
 from eais_client.cli.command import Call, Group
 
 if TYPE_CHECKING:
@@ -17,36 +25,8 @@ if TYPE_CHECKING:
 NameOption = Annotated[
     str, typer.Option("--name", metavar="NAME", help="The pool's name, which is its context's.")
 ]
-StateDirOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--state-dir",
-        metavar="DIR",
-        help="Where the pool keeps its state; else $XDG_STATE_HOME/eais/pools/NAME.",
-        show_default=False,
-    ),
-]
-ConfigOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--config",
-        metavar="FILE",
-        help="Settings, tables [manager] and [listener].",
-        exists=True,
-        dir_okay=False,
-        show_default=False,
-    ),
-]
-CoresOption = Annotated[
-    int | None,
-    typer.Option(
-        "--cpu-cores",
-        metavar="N",
-        min=1,
-        help="CPU cores that the pool may lend; else all of this machine.",
-        show_default=False,
-    ),
-]
+StateDirOption = Annotated[Path | None, state_dir_option("pool", "pools/NAME")]
+ConfigOption = Annotated[Path | None, config_option("[manager] and [listener]")]
 
 
 def add_to(group: Group) -> None:
@@ -92,10 +72,7 @@ def up(
             show_default=False,
         ),
     ] = None,
-    foreground: Annotated[
-        bool,
-        typer.Option("--foreground", help="Stay, and end with this command.", show_default=False),
-    ] = False,
+    foreground: ForegroundOption = False,
 ) -> None:
     """Bring up this machine's pool, in the background.
 
@@ -108,11 +85,10 @@ def up(
     pool = _local(call, name, state_dir)
     with call.progress("starting") as progress:
         running = pool.up(options, progress)
-    if not running.started and options.flags():
-        flags = ", ".join(options.flags())
-        call.printer.note(f"note: the pool was up already; no effect: {flags}")
+    if not running.started:
+        note_without_effect(call, "pool", options.flags())
     if foreground:
-        _stay(call, running)
+        stay(running.process, lambda: _tell_up(call, running))
     else:
         _tell_up(call, running)
 
@@ -182,13 +158,3 @@ def _tell_up(call: Call, running: RunningPool) -> None:
     head = "is up" if running.started else "was up already"
     lines = [f"pool {running.context.name} {head}", "", *pool_lines(running, call.printer)]
     call.printer.answer(data, lines)
-
-
-def _stay(call: Call, running: RunningPool) -> None:
-    """Wait until the pool ends; end it when this command is told to."""
-    from eais_client.cli.signals import told_by_signals
-
-    with told_by_signals(running.process.terminate):
-        _tell_up(call, running)
-        while not running.process.wait(3600.0):
-            pass
