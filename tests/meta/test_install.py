@@ -63,8 +63,9 @@ import importlib, pkgutil, eais, eais_client
 for package in (eais, eais_client):
     for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
         # The demo is a program of its own: it says which extra it needs. Health and metrics are
-        # answered by servers, which have theirs.
-        of_extras = (".demo", "rpc.health", "telemetry.exposition", "telemetry.pages")
+        # answered by servers, and conformance is checked beside onnxruntime: they have theirs.
+        servers = ("rpc.health", "telemetry.exposition", "telemetry.pages")
+        of_extras = (".demo", "conformance_values", "value_models", *servers)
         if not module.name.endswith("__main__") and not any(x in module.name for x in of_extras):
             importlib.import_module(module.name)
             print(module.name)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from eais_client.testing import value_models as models
+from eais_client.testing.sameness import assert_same
 
 Maker = Callable[..., Any]
 #: (a model, values to give its inputs, one after the other)
@@ -68,27 +69,6 @@ def outcome(run: Callable[[], Any]) -> Any:
         return run()
     except Exception as error:  # noqa: BLE001 - which class it is, is the question
         return type(error).__name__, str(error)
-
-
-def assert_same(left: Any, right: Any) -> None:
-    """Equal in Python type, dtype, shape and every bit."""
-    assert type(left) is type(right), f"{left!r} is not {right!r}"
-    if isinstance(right, np.ndarray):
-        assert (left.dtype, left.shape) == (right.dtype, right.shape)
-        same = (
-            [(type(a), a) for a in left.ravel()] == [(type(b), b) for b in right.ravel()]
-            if right.dtype == object
-            else left.tobytes() == right.tobytes()
-        )
-        assert same, f"{left} is not {right}"
-    elif isinstance(right, list | tuple):
-        assert len(left) == len(right), f"{left!r} is not {right!r}"
-        for a, b in zip(left, right, strict=True):
-            assert_same(a, b)
-    elif isinstance(right, dict):
-        assert_same(list(left.items()), list(right.items()))
-    else:
-        assert left == right or (left != left and right != right), f"{left!r} is not {right!r}"
 
 
 def _declared(session: Any) -> list[tuple[Any, ...]]:

@@ -39,7 +39,8 @@ from eais_client.testing.conformance import (
     oracle,
     own_models,
 )
-from eais_client.testing.conformance_values import assert_same, check_values
+from eais_client.testing.conformance_values import check_values
+from eais_client.testing.sameness import assert_same
 from eais_client.testing.fakes import FakeTools
 from tests.unit.client.ort_host import OrtHost
 
