@@ -71,13 +71,7 @@ class Line:
         return line
 
     async def _greet(self) -> None:
-        try:
-            first = await asyncio.wait_for(anext(self._replies), _HELLO_TIMEOUT_S)
-        except (TimeoutError, StopAsyncIteration):
-            raise make_error(UNREACHABLE, "the manager doesn't answer Hello") from None
-        except grpc.RpcError as error:
-            raise error_of_rpc(error, UNREACHABLE) from None
-        check_version(first.hello)
+        check_version((await first_command(self._replies)).hello)
 
     def flow(self) -> None:
         """Send what was reported, and from now on what is."""
@@ -163,6 +157,22 @@ async def renew_as(
         return await acall(
             made, HOSTS_RENEW, request, timeout_s=_ASK_TIMEOUT_S, unreachable=UNREACHABLE
         )
+
+
+async def first_command(replies: AsyncIterator[hosts_pb2.HostCommand]) -> hosts_pb2.HostCommand:
+    """What the manager says first.
+
+    Raises:
+        EaisError: POOL_UNREACHABLE, the line broke or it says nothing; or what it refuses.
+    """
+    try:
+        # Not `wait_for`: in Python 3.11 it forgets that it is cancelled while a line breaks.
+        async with asyncio.timeout(_HELLO_TIMEOUT_S):
+            return await anext(replies)
+    except (TimeoutError, StopAsyncIteration):
+        raise make_error(UNREACHABLE, "the manager doesn't answer Hello") from None
+    except grpc.RpcError as error:
+        raise error_of_rpc(error, UNREACHABLE) from None
 
 
 async def _reports(unsent: _Unsent, flowing: asyncio.Event) -> AsyncIterator[hosts_pb2.HostReport]:
