@@ -6,13 +6,18 @@ import os
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from eais.errors import ConfigError, EaisError, RemoteError, make_error
+from eais_client.cli.ending import end
 from eais_client.cli.processes import Process
+from eais_client.cli.signals import held_back
 
 UP_WITHIN_S = 60.0
 LOOK_EVERY_S = 0.05
 FAILED_STARTS = 3
+
+Running = TypeVar("Running")
 
 _ERROR_LINE = re.compile(r"^error: ([A-Z][A-Z0-9_]*): (.*)$", re.MULTILINE)
 
@@ -110,6 +115,36 @@ class ComingUp:
         """After how many ends a program is given up: what is set wrongly stays so."""
         found = mark.last_error(program)
         return 1 if isinstance(found, ConfigError) and not is_locked(found) else FAILED_STARTS
+
+
+def brought_up(
+    spawn: Callable[[], Process],
+    come_up: Callable[[Process], Running],
+    running: Callable[[], Process | None],
+    join: Callable[[Process], Running],
+) -> Running:
+    """A place whose supervisor is started now.
+
+    Args:
+        spawn: starts the supervisor.
+        come_up: waits until its programs serve.
+        running: the supervisor that another command started at the same moment, if it did.
+        join: waits for that one.
+
+    Raises the error that kept it from coming up; nothing that was started is left.
+    """
+    process: Process | None = None
+    try:
+        with held_back():
+            process = spawn()
+        return come_up(process)
+    except BaseException as error:
+        if process is not None:
+            end(process)
+        other = running() if is_locked(error) else None
+        if other is None:
+            raise
+        return join(other)
 
 
 def is_locked(error: BaseException) -> bool:

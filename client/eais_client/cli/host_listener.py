@@ -18,16 +18,16 @@ from pathlib import Path
 from typing import Any, Final
 
 from eais.bind_fault import not_ours
-from eais.errors import ConfigError, EaisError, RemoteError, Unavailable, UsageError, make_error
+from eais.errors import ConfigError, EaisError, Unavailable, UsageError, make_error
 from eais.identity import Identity
 from eais.paths import state_dir as state_root
-from eais_client.cli.coming_up import LOOK_EVERY_S, ComingUp, LogMark, is_locked
-from eais_client.cli.local_pool import DOWN_WITHIN_S, check_installed
+from eais_client.cli.coming_up import LOOK_EVERY_S, ComingUp, LogMark, brought_up
+from eais_client.cli.ending import stop
+from eais_client.cli.local_pool import check_installed
 from eais_client.cli.membership import MemberFiles, Membership
 from eais_client.cli.outside import Outside
 from eais_client.cli.processes import Process
 from eais_client.cli.progress import Progress
-from eais_client.cli.signals import held_back
 from eais_client.dialer import utc_now
 
 STATUS_FILE: Final = "status.json"
@@ -168,28 +168,19 @@ class HostListener:
             return self._wait(found, None, progress)
         self.join(options)
         mark = LogMark(self.directory / STATUS_FILE, self.log, ("listener",))
-        process: Process | None = None
-        try:
-            with held_back():
-                process = self._spawn(options)
-            return self._wait(process, mark, progress)
-        except BaseException as error:
-            if process is not None:
-                self._end(process)
-            other = self.running() if is_locked(error) else None
-            if other is None:
-                raise
-            return self._wait(other, None, progress)
+        return brought_up(
+            lambda: self._spawn(options),
+            lambda process: self._wait(process, mark, progress),
+            self.running,
+            lambda other: self._wait(other, None, progress),
+        )
 
     def down(self) -> bool:
         """Stop the listener and wait until it has ended; False if it didn't run."""
         found = self.running()
         if found is None:
             return False
-        found.terminate()
-        if not found.wait(DOWN_WITHIN_S):
-            text = f"the supervisor (pid {found.pid}) is still stopping after {DOWN_WITHIN_S:.0f} s"
-            raise RemoteError("PROCESS_FAILED", text, hint=f"see {self.log('supervisor')}")
+        stop(found, self.log("supervisor"))
         return True
 
     def status(self) -> RunningListener:
@@ -256,12 +247,6 @@ class HostListener:
         except (OSError, ValueError):
             return None
         return found if isinstance(found, dict) else None
-
-    def _end(self, process: Process) -> None:
-        process.terminate()
-        if not process.wait(DOWN_WITHIN_S):
-            process.kill()
-            process.wait(DOWN_WITHIN_S)
 
 
 def _fault(said: Mapping[str, Any]) -> EaisError | None:

@@ -17,18 +17,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from eais import files
-from eais.errors import ConfigError, IdentityError, RemoteError, Unavailable
+from eais.errors import ConfigError, IdentityError, Unavailable
 from eais.paths import state_dir as state_root
-from eais_client.cli.coming_up import LOOK_EVERY_S, ComingUp, LogMark, is_locked
+from eais_client.cli.coming_up import LOOK_EVERY_S, ComingUp, LogMark, brought_up
+from eais_client.cli.ending import stop
 from eais_client.cli.outside import Outside
 from eais_client.cli.processes import Process, Processes
 from eais_client.cli.progress import Progress
-from eais_client.cli.signals import held_back
 from eais_client.context import Context, ContextStore
 from eais_client.pool_status import PoolStatus
 
 DEFAULT_NAME = "local"
-DOWN_WITHIN_S = 15.0
 # A program of a pool that runs already may be between two starts.
 JOIN_WITHIN_S = 5.0
 # Journal, CA, identities and logs of a pool that begins.
@@ -154,31 +153,19 @@ class LocalPool:
         check_installed("manager", *(["listener"] * options.listener))
         _check_room(self.place.state_dir)
         mark = LogMark(self.place.ready_file, self.place.log, ("manager", "listener"))
-        process: Process | None = None
-        try:
-            with held_back():
-                process = self._spawn(options)
-            return self._come_up(process, mark, options, progress)
-        except BaseException as error:
-            if process is not None:
-                self._end(process)
-            other = self.running() if is_locked(error) else None
-            if other is None:
-                raise
-            return self._join(other, progress)
+        return brought_up(
+            lambda: self._spawn(options),
+            lambda process: self._come_up(process, mark, options, progress),
+            self.running,
+            lambda other: self._join(other, progress),
+        )
 
     def down(self) -> bool:
         """Stop the pool and wait until it has ended; False if it didn't run."""
         found = self.running()
         if found is None:
             return False
-        found.terminate()
-        if not found.wait(DOWN_WITHIN_S):
-            raise RemoteError(
-                "PROCESS_FAILED",
-                f"the supervisor (pid {found.pid}) is still stopping after {DOWN_WITHIN_S:.0f} s",
-                hint=f"see {self.place.log('supervisor')}",
-            )
+        stop(found, self.place.log("supervisor"))
         return True
 
     def status(self) -> RunningPool:
@@ -263,12 +250,6 @@ class LocalPool:
     def _enrolment(self) -> str:
         place = self.place
         return read_ready(place.ready_file, place.name, place.state_dir).enrolment
-
-    def _end(self, process: Process) -> None:
-        process.terminate()
-        if not process.wait(DOWN_WITHIN_S):
-            process.kill()
-            process.wait(DOWN_WITHIN_S)
 
 
 def check_runs(context: Context, processes: Processes) -> None:
