@@ -16,22 +16,10 @@ from eais.errors import ConfigError, EaisError, UsageError, make_error
 from eais_client.asked import Asked
 from eais_client.model_source import ModelSource, read_model
 from eais_client.ort_errors import CLASSES, as_onnxruntime, builtin_error
-from eais_client.session_options import SessionOptions, run_options_of
+from eais_client.session_options import PLAIN_FIELDS, SessionOptions, run_options_of
 from eais_client.signature import ModelMetadata, NodeArg, Signature
 
 _CPU: Final = "CPUExecutionProvider"
-_FIELDS: Final = (
-    "enable_cpu_mem_arena",
-    "enable_mem_pattern",
-    "enable_mem_reuse",
-    "inter_op_num_threads",
-    "intra_op_num_threads",
-    "log_severity_level",
-    "log_verbosity_level",
-    "logid",
-    "use_deterministic_compute",
-    "use_per_session_threads",
-)
 _OF_LOADING: Final[Mapping[str, str]] = {
     "InvalidGraph": "MODEL_INVALID",
     "InvalidProtobuf": "MODEL_PARSE",
@@ -179,7 +167,7 @@ def _options(ort: Any, options: SessionOptions, given: object) -> Any:
     if isinstance(given, ort.SessionOptions):
         return given
     made = ort.SessionOptions()
-    for name in _FIELDS:
+    for name in PLAIN_FIELDS:
         setattr(made, name, getattr(options, name))
     made.graph_optimization_level = ort.GraphOptimizationLevel(
         int(options.graph_optimization_level)

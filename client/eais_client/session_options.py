@@ -228,7 +228,8 @@ KNOWN_RUN_KEYS: Final = (
     "disable_synchronize_execution_providers",
 )
 
-_SHARED_FIELDS: Final = (
+#: Numbers, truths and words that onnxruntime's options take as ours have them.
+PLAIN_FIELDS: Final = (
     "enable_cpu_mem_arena",
     "enable_mem_pattern",
     "enable_mem_reuse",
@@ -237,10 +238,13 @@ _SHARED_FIELDS: Final = (
     "log_severity_level",
     "log_verbosity_level",
     "logid",
-    "optimized_model_filepath",
-    "profile_file_prefix",
     "use_deterministic_compute",
     "use_per_session_threads",
+)
+_SHARED_FIELDS: Final = (
+    *PLAIN_FIELDS,
+    "optimized_model_filepath",
+    "profile_file_prefix",
     "graph_optimization_level",
     "execution_mode",
     "enable_profiling",
