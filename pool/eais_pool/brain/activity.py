@@ -113,8 +113,15 @@ class Activities:
         self._drop(lambda lease: lease.host != host)
 
     def keep(self, leases: Container[LeaseKey]) -> None:
-        """There are no other leases any more."""
+        """There are no other leases any more; nor are words that are too old to be so."""
         self._drop(lambda lease: lease in leases)
+        since = self._clock() - WINDOW_S
+        for instance, words in list(self._words.items()):
+            fresh = {speaker: said for speaker, said in words.items() if said[0] > since}
+            if fresh:
+                self._words[instance] = fresh
+            else:
+                del self._words[instance]
 
     def _drop(self, stays: Callable[[LeaseKey], bool]) -> None:
         for instance, meters in list(self._meters.items()):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+
 import pytest
 
 from eais.telemetry import latency
@@ -154,3 +156,18 @@ def test_processes_of_a_front_end_add_up_until_they_are_gone_or_say_no_more() ->
     assert bench.activities.of("ei-2") is None
     bench.now += WINDOW_S
     assert bench.activities.of("ei-1") is None
+
+
+def test_old_words_are_forgotten_though_who_said_them_is_still_there() -> None:
+    class Process:
+        """Whose words they are."""
+
+    bench, process = Bench(), Process()
+    known = weakref.ref(process)
+    bench.activities.said(process, "ei-1", FrontEndWord(3, 0.2, 8))
+    del process
+    bench.activities.keep(set())
+    assert known() is not None
+    bench.now += WINDOW_S
+    bench.activities.keep(set())
+    assert known() is None
