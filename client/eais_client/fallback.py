@@ -19,7 +19,7 @@ from eais.errors import EaisError
 from eais_client.asked import Asked, Callback
 from eais_client.background import Alarm
 from eais_client.brain import falling_back
-from eais_client.brain.call_errors import closed, late
+from eais_client.brain.call_errors import closed
 from eais_client.brain.falling_back import Hysteresis, Standing
 from eais_client.feeds import check_names
 from eais_client.local_model import LocalModel
@@ -200,9 +200,7 @@ class FallbackSession:
         self, here: Callable[[], list[Any]], callback: Callback, user_data: Any
     ) -> None:
         frontend = self._asked.frontend
-        leave = frontend.callbacks.reserve(self._deadline().left_or_none(frontend.clock()))
-        if leave is None:
-            raise late()
+        leave = frontend.callback_room(self._deadline())
 
         def work() -> None:
             try:

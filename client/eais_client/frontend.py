@@ -22,6 +22,7 @@ from eais.instance import InstanceState
 from eais.jitter import JITTER
 from eais_client.attachment import Attachment
 from eais_client.background import CALLBACKS_NAME, Callbacks, ThreadAlarm, Tools, spawn_thread
+from eais_client.brain.call_errors import late
 from eais_client.brain.choose import check_usable, choose, ending
 from eais_client.config import ClientConfig
 from eais_client.context import Context, ContextStore
@@ -101,6 +102,16 @@ class FrontEnd:
         if found is not None:
             found.on_instance(instance)
         return kept
+
+    def callback_room(self, deadline: Deadline) -> Callable[[], None]:
+        """Wait for room for one more call with a callback; what gives it back when that has run.
+
+        Raises DEADLINE_EXCEEDED.
+        """
+        leave = self.callbacks.reserve(deadline.left_or_none(self.clock()))
+        if leave is None:
+            raise late()
+        return leave
 
     def check_process(self) -> None:
         """Raise `UsageError` FORKED in a child of the process that this belongs to."""

@@ -106,10 +106,7 @@ class RemoteSession:
     ) -> None:
         """See `InferenceSession.run_async`; `rescue` may answer a call that failed."""
         outgoing, _options = self._encode(output_names, input_feed, run_options)
-        callbacks, deadline = self._frontend.callbacks, self._asked.call_deadline()
-        leave = callbacks.reserve(deadline.left_or_none(self._frontend.clock()))
-        if leave is None:
-            raise late()
+        leave = self._frontend.callback_room(self._asked.call_deadline())
 
         def ended(pending: PendingCall) -> None:
             try:
@@ -120,7 +117,7 @@ class RemoteSession:
         def done(pending: PendingCall) -> None:
             if span is not None:
                 end_span(span, pending)
-            callbacks.put(lambda: ended(pending))
+            self._frontend.callbacks.put(lambda: ended(pending))
 
         pending = self._pending(outgoing, done)
         span = begin_span(outgoing.message, self._digest)
