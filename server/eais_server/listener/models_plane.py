@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
+from itertools import count
 from typing import Final
 
 from eais import tls
@@ -18,6 +20,14 @@ from eais_server.listener.host import Host
 from eais_server.store import ManifestFile
 
 PIECE_BYTES: Final = 4 << 20
+
+
+@dataclass(slots=True)
+class _Loan:
+    """Files that are kept for another listener, by that name, until then."""
+
+    name: str
+    until: asyncio.TimerHandle | None = None
 
 
 class ModelsPlane:
@@ -34,8 +44,9 @@ class ModelsPlane:
         self._host = host
         self._identity = identity
         self._now = now
-        # When what was lent to whom is let go, unless it is asked for again.
-        self._lent: dict[str, asyncio.TimerHandle] = {}
+        # By ticket. Each is let go after a while, unless more is asked for on it.
+        self._lent: dict[str, _Loan] = {}
+        self._numbers = count(1)
 
     def bindings(self) -> list[Binding]:
         """The verb of the service."""
@@ -62,15 +73,20 @@ class ModelsPlane:
 
     async def _lend(self, ticket: hosts_pb2.Ticket, digest: str) -> None:
         """Keep the ticket's files while they are fetched, and a little longer."""
-        name = f"lent {digest}"
-        if name not in self._lent:
+        loan = self._lent.get(digest)
+        if loan is None:
+            loan = _Loan(f"lent {next(self._numbers)}")
             files = [ManifestFile("", sha256, 0) for sha256 in ticket.sha256]
-            await self._host.for_client(self._host.store.pin, name, ticket.tenant, files)
-        if before := self._lent.pop(name, None):
-            before.cancel()
+            await self._host.for_client(self._host.store.pin, loan.name, ticket.tenant, files)
+            # Another that began meanwhile ends in its own time.
+            self._lent[digest] = loan
+        if loan.until:
+            loan.until.cancel()
         later = asyncio.get_running_loop().call_later
-        self._lent[name] = later(self._host.config.chunk_timeout_s, self._let_go, name)
+        loan.until = later(self._host.config.chunk_timeout_s, self._let_go, digest, loan)
 
-    def _let_go(self, name: str) -> None:
-        del self._lent[name]
-        self._host.store.unpin(name)
+    def _let_go(self, digest: str, loan: _Loan) -> None:
+        if self._lent.get(digest) is loan:
+            del self._lent[digest]
+        # The store may be busy with the disk.
+        asyncio.get_running_loop().run_in_executor(None, self._host.store.unpin, loan.name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -134,6 +135,26 @@ def test_what_is_lent_is_not_evicted(bench: ListenerBench, run: Run) -> None:
             bench.listener.host.store.unpin(session.id)
             with pytest.raises(grpc.RpcError, match="STORE_FULL"):
                 await bench.opened(OTHER)
+
+    run(test())
+
+
+def test_what_was_lent_is_let_go_in_time(bench: ListenerBench, run: Run) -> None:
+    bench.set(store_limit_bytes=len(MODEL) + 5, chunk_timeout_s=0.2)
+
+    async def test() -> None:
+        async with bench.granted():
+            session = await bench.opened(MODEL)
+            signed = ticket(bench, MODEL)
+            await asyncio.gather(*(fetch(bench, signed) for _ in range(3)))
+            bench.listener.host.store.unpin(session.id)
+            while True:
+                try:
+                    await bench.opened(OTHER)
+                    return
+                except grpc.RpcError as error:
+                    if "STORE_FULL" not in str(error):
+                        raise
 
     run(test())
 
