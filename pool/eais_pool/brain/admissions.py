@@ -19,7 +19,7 @@ from eais_pool.brain.membership import (
     TenantView,
     TokenRecord,
 )
-from eais_pool.brain.quotas import Quotas
+from eais_pool.brain.quotas import Quotas, check_operators
 from eais_pool.brain.tenants import set_tenant
 from eais_pool.brain.tokens import end_tokens, make_token, use_token
 from eais_pool.brain.verbs import check_op_id
@@ -43,6 +43,7 @@ def _once(draft: Draft, event: OperatorRequest, do: Callable[[], Told]) -> None:
     check_op_id(event.op_id)
     known = draft.state.members.ops.get((event.operator, event.op_id))
     if known is None:
+        check_operators(len(draft.state.members.ops))
         answer = do()
         draft.record(OperatorAnswered(_op(event, draft.now, answer)))
     elif known.params != event.params:

@@ -18,6 +18,8 @@ from eais_pool.brain.state import PoolState
 
 INSTANCES = "instances"
 OPERATIONS = "operations"
+OPERATORS_MOST = 100_000
+"""How many answers to operators are remembered: of tokens and tenants, and of hosts."""
 _GIVING_BACK = (OpVerb.STOP, OpVerb.DETACH, OpVerb.DELETE)
 
 
@@ -110,6 +112,13 @@ def check_operation(quotas: Quotas, state: PoolState, tenant: str, verb: OpVerb)
                 f"a tenant's quota is {limit} operations in a day here, and {used} were asked for"
             )
             raise _quota(text, OPERATIONS, used, 1, limit, hint="later")
+
+
+def check_operators(asked: int) -> None:
+    """`RemoteError` QUOTA if so many answers to operators are remembered that no more may be."""
+    if asked >= OPERATORS_MOST:
+        text = f"operators may ask for {OPERATORS_MOST} such things in a day, as they have"
+        raise _quota(text, OPERATIONS, asked, 1, OPERATORS_MOST, hint="later")
 
 
 def check_start(

@@ -18,7 +18,13 @@ from eais_pool.brain.events import OpRequested
 from eais_pool.brain.grants import cancel_move, close, send_grant, unbind, wind_up
 from eais_pool.brain.host_verbs import OPERATOR_VERBS, Operators, not_found
 from eais_pool.brain.placing import reserve
-from eais_pool.brain.quotas import check_create, check_operation
+from eais_pool.brain.quotas import (
+    OPERATORS_MOST,
+    check_create,
+    check_operation,
+    check_operators,
+    operations_of,
+)
 from eais_pool.brain.records import InstanceRecord, OpRecord, OpVerb, Undo
 from eais_pool.brain.settings import Settings
 from eais_pool.policy import Policy
@@ -49,6 +55,8 @@ class Verbs:
         check_op_id(event.op_id)
         known = draft.state.ops.get((event.tenant, event.op_id))
         if known is None and event.verb in OPERATOR_VERBS:
+            if len(draft.state.ops) >= OPERATORS_MOST:
+                check_operators(operations_of(draft.state, event.tenant))
             self._by_verb[event.verb](draft, event)
         elif known is None:
             check_operation(self._settings.quotas, draft.state, event.tenant, event.verb)

@@ -10,9 +10,16 @@ import pytest
 
 from eais_pool.brain.actions import Action, Refuse, Tell
 from eais_pool.brain.codec import from_json, to_json
-from eais_pool.brain.events import JoinRequested, ManagerStarted, TenantRequested, TokenRequested
+from eais_pool.brain.events import (
+    JoinRequested,
+    ManagerStarted,
+    OpRequested,
+    TenantRequested,
+    TokenRequested,
+)
 from eais_pool.brain.membership import KEYS_KEPT, Members, TenantView, TokenRecord, TokenUsed
-from eais_pool.brain.quotas import Quotas
+from eais_pool.brain.quotas import OPERATORS_MOST, Quotas
+from eais_pool.brain.records import OpVerb
 from eais_pool.brain.tokens import MOST_TOKENS, TOKEN_LIFE_S
 from eais_pool.store import Snapshot
 from eais_pool.testing import FakeHost, device
@@ -139,6 +146,25 @@ def test_the_oldest_keys_are_forgotten_in_the_end() -> None:
     assert len(members.keys) == KEYS_KEPT
     assert "0" not in members.keys
     assert list(members.keys)[-2:] == ["new", "newer"]
+
+
+def test_what_operators_asked_for_is_remembered_up_to_a_limit_of_each_kind() -> None:
+    a = pool(FakeHost("h1", (device(),)))
+    first = told(a, token(1))
+    state = a.shell.state
+    [answered] = state.members.ops.values()
+    others = (replace(answered, op_id=str(n)) for n in range(OPERATORS_MOST - 1))
+    state.members.ops |= {(op.operator, op.op_id): op for op in others}
+    assert told(a, token(2, "other")) == "QUOTA"
+    assert told(a, tenant(3, create=True, name="b")) == "QUOTA"
+    assert told(a, token(1)) == first
+    # A host can still be taken out of use; until that was done as often.
+    cordon = OpRequested(OpVerb.CORDON, "", "op1", op_id(4), host="h1")
+    a.shell.feed(cordon)
+    assert not a.shell.said_of(Refuse)
+    done = state.ops["", op_id(4)]
+    state.ops |= {("", str(n)): replace(done, op_id=str(n)) for n in range(OPERATORS_MOST)}
+    assert told(a, replace(cordon, op_id=op_id(5))) == "QUOTA"
 
 
 @pytest.mark.parametrize(
