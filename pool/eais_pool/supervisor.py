@@ -7,19 +7,19 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from setproctitle import setproctitle
 
 from eais import config
-from eais.errors import ConfigError, EaisError
-from eais.parent import end_with_parent
-from eais.standard_streams import hold_standard_streams, leave, tell
-from eais.supervisor import Supervised, Supervisor, begin, take_lock
+from eais.restarts import Patience
+from eais.standard_streams import hold_standard_streams
+from eais.supervisor import Supervised, Supervisor
+from eais.supervisor_program import TITLE, supervise, supervisor_options
 from eais_pool.config import ManagerConfig
 
 READY_NAME = "ready.json"
@@ -65,31 +65,17 @@ class SupervisorPlan:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the supervisor; the exit code is that of `eais.report`."""
     hold_standard_streams()
-    parser = argparse.ArgumentParser(prog="eais-supervisor")
-    parser.add_argument("--state-dir", type=Path, required=True)
+    parser = supervisor_options()
     parser.add_argument("--owner-dir", type=Path, required=True)
-    parser.add_argument("--config", type=Path)
     parser.add_argument("--bind", metavar="ADDRESS")
     parser.add_argument("--no-listener", action="store_true")
-    parser.add_argument("--parent-pid", type=int, help="end when this process does")
     parser.add_argument("--test-leaf-life-s", type=float, help=argparse.SUPPRESS)
     given = parser.parse_args(argv)
-    setproctitle("eais-supervisor")
-    if given.parent_pid and not end_with_parent(given.parent_pid, signal.SIGTERM):
-        return 0
-    try:
-        with take_lock(given.state_dir, "this pool"):
-            _run(given)
-    except OSError as error:
-        where = error.filename or given.state_dir
-        return tell(ConfigError("STATE_DIR", f"{where}: {error.strerror or error}"))
-    except EaisError as error:
-        return tell(error)
-    return leave(0)
+    setproctitle(TITLE)
+    return supervise(given, "this pool", partial(_run, given))
 
 
-def _run(given: argparse.Namespace) -> None:
-    patience = begin(given.config, os.environ)
+def _run(given: argparse.Namespace, patience: Patience) -> None:
     plan = _plan(given)
     Supervisor(given.state_dir, plan.programs(os.getpid()), patience).run()
     (given.state_dir / READY_NAME).unlink(missing_ok=True)
