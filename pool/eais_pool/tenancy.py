@@ -27,7 +27,8 @@ from eais_pool.pump import Pump
 from eais_pool.wire import endpoint_message
 
 _SALT_BYTES = 16
-_SPARE_NAME_BYTES = 4
+# Two machines of one name are one identity, so that no two names that are made up may be equal.
+_SPARE_NAME_BYTES = 8
 
 
 @dataclass(frozen=True, slots=True)

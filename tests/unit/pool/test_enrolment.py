@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import socket
 import ssl
 import threading
@@ -375,7 +376,7 @@ def test_the_same_question_has_the_same_token_also_after_a_restart(tmp_path: Pat
         assert error.reason == "IDEMPOTENCY_MISMATCH"
         made = await new_token(running, name="", op_id=op_id)
         joined = await join(made)
-        assert joined.leaf.identity.name.startswith("frontend-")
+        assert re.fullmatch("frontend-[0-9a-f]{16}", joined.leaf.identity.name)
         assert (await refused(join(made))).reason == "TOKEN"
 
     on_manager(tmp_path, once)
