@@ -21,6 +21,7 @@ from eais.errors import EaisError
 from eais.rpc.v1 import listener_pb2, supervision_pb2
 from eais_server.control import AsyncControl, ControlBroken
 from eais_server.listener import messages
+from eais_server.listener.cpu_waits import CpuWaits
 from eais_server.listener.figures import Figures
 from eais_server.listener.live_worker import LiveWorker
 from eais_server.listener.oom_kills import OomKills
@@ -35,6 +36,8 @@ log = logging.getLogger(__name__)
 
 # Between the end of a worker's socket and its exit; longer than that, it lives without one.
 _EXIT_FOLLOWS_S = 1.0
+# Before a silent worker is judged: the loop reads what waits in its socket.
+_READS_FIRST_S = 0.01
 # A timer that comes later than this says that this process was stopped, not the workers.
 _STALL_S = 1.0
 
@@ -110,6 +113,7 @@ class Workers:
         clock: seconds, monotonic.
         level: the isolation level that they must have.
         oom_kills: tells the kernel's kills for want of memory.
+        cpu_waits: tells whether workers that say nothing wait for a CPU.
 
     Attributes:
         figures: what is counted of them.
@@ -124,6 +128,7 @@ class Workers:
         clock: Callable[[], float],
         level: int,
         oom_kills: OomKills | None = None,
+        cpu_waits: CpuWaits | None = None,
     ) -> None:
         self.state = state
         self._spawner = spawner
@@ -131,6 +136,7 @@ class Workers:
         self._clock = clock
         self._level = level
         self._oom_kills = oom_kills or OomKills()
+        self._cpu_waits = cpu_waits or CpuWaits()
         self.figures = Figures()
         self._live: dict[int, LiveWorker] = {}
         self._todo: asyncio.Queue[do.Action | _NewLeaf] = asyncio.Queue()
@@ -213,6 +219,8 @@ class Workers:
                 self._spawn(worker)
             case do.Kill(worker, why):
                 self._kill(worker, why)
+            case do.WatchCpu() | do.AskCpu():
+                await self._look_at_cpu(action)
             case (
                 do.Adopt()
                 | do.RecordPort()
@@ -325,6 +333,19 @@ class Workers:
             log.log(level, "worker %s is killed: %s%s", worker, why, by)
             self._spawner.kill(live.process, signal.SIGKILL)
 
+    async def _look_at_cpu(self, action: do.WatchCpu | do.AskCpu) -> None:
+        asked = isinstance(action, do.AskCpu)
+        if asked:
+            await asyncio.sleep(_READS_FIRST_S)
+        worker, live = action.worker, self._live.get(action.worker)
+        if live is None or live.exit.done():
+            return  # whatever it waited for, its exit is what the brain is told
+        pid, now = live.process.pid, self._clock()
+        if asked:
+            self.tell(self._cpu_waits.seen(worker, pid, now))
+        else:
+            self._cpu_waits.watch(worker, pid, now)
+
     async def _attend(self, worker: int, live: LiveWorker) -> None:
         """From its start to its exit: all that the worker said comes before the exit."""
         live.control = await AsyncControl.open(live.process.control)
@@ -347,6 +368,7 @@ class Workers:
         in_flight, answered = live.look()
         live.process.page.close()
         no_memory = self._oom_kills.killed(worker)
+        self._cpu_waits.forget(worker)
         exited = messages.exited(
             worker, how, in_flight, answered, out_of_memory=no_memory, stopped=live.stopped
         )

@@ -85,6 +85,20 @@ class Drain:
 
 
 @dataclass(frozen=True, slots=True)
+class WatchCpu:
+    """The worker is silent: note what CPU time its threads have had so far."""
+
+    worker: int
+
+
+@dataclass(frozen=True, slots=True)
+class AskCpu:
+    """It still is: tell what CPU time they got since, as `CpuSeen`."""
+
+    worker: int
+
+
+@dataclass(frozen=True, slots=True)
 class Kill:
     """End the process; its exit is still to be seen. `why` is for the log."""
 
@@ -166,6 +180,8 @@ Action = (
     | NameSuspects
     | Serve
     | Drain
+    | WatchCpu
+    | AskCpu
     | Kill
     | KeepQuarantine
     | KeepSession

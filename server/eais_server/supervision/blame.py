@@ -6,7 +6,8 @@ took too long. Then it counts against a model if that one alone was in flight: l
 nothing else running, or running with nothing else running or loading. With several in flight it
 counts against none; they are suspects, and tried one at a time. Any other exit (a kill from
 outside, SIGTERM, an exit code, our kill for another reason) says nothing of any model; nor does
-our kill of a worker that somebody had stopped: it is that one's doing that it did nothing.
+our kill of a worker that somebody had stopped, or that the machine gave no CPU: it is their
+doing that it did nothing.
 
 What was in flight is what the worker claims. It names sessions of its own instance only; a
 name that isn't one of those stands for something else that ran.
@@ -31,6 +32,8 @@ SILENT: Final = "its heartbeat stopped"
 """Why one was killed that said nothing."""
 STANDS: Final = "its event loop stands still"
 """Why one was killed that spoke and did nothing else."""
+STARVED: Final = "it got no CPU for too long"
+"""Why one was killed that said nothing, and waited for a CPU most of that time: nobody's doing."""
 
 _FAULTS = frozenset({"SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGABRT", "SIGSYS"})
 _CAUSES = {LOAD_TIMEOUT: "load_timeout", STUCK: "hang", SILENT: "hang", STANDS: "hang"}

@@ -123,6 +123,30 @@ class Beat:
 
 
 @dataclass(frozen=True, slots=True)
+class CpuTime:
+    """Seconds that a thread was ready to run and had no CPU, and those that it had one."""
+
+    waited_s: float = 0.0
+    ran_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class CpuSeen:
+    """What CPU time the silent worker got in `over_s` seconds; all 0 if that can't be told.
+
+    `loop`: of the thread of its event loop. `most`: the longest wait and the longest run of any
+    of its threads. `listener_waited_s`: what this process waited itself. Nobody waits in a worker
+    that somebody has stopped.
+    """
+
+    worker: int
+    over_s: float = 0.0
+    loop: CpuTime = CpuTime()
+    most: CpuTime = CpuTime()
+    listener_waited_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerStuck:
     """A call of the worker's doesn't end, whatever it was told."""
 
@@ -189,6 +213,7 @@ Event = (
     | SessionLoaded
     | LoadRefused
     | Beat
+    | CpuSeen
     | WorkerStuck
     | WorkerAstray
     | RunsAnswered

@@ -24,7 +24,7 @@ from eais_server.supervision.blame import STUCK, how_it_ended
 from eais_server.supervision.deaths import answered, loaded, note_death, refuse_condemned
 from eais_server.supervision.giving_up import LOADS, give_up, unload
 from eais_server.supervision.life import WORKER_TABLE, WorkerEvent, WorkerState
-from eais_server.supervision.silence import beat, heard, overdue
+from eais_server.supervision.silence import beat, heard, judged, overdue
 from eais_server.supervision.state import NEVER, Held, Session, Slot, State, Worker
 
 # Why a session's files can't be laid out for a worker now, though they're there.
@@ -164,6 +164,11 @@ def _beat(state: State, event: on.Beat, now: float) -> list[do.Action]:
     return []
 
 
+def _cpu_seen(state: State, event: on.CpuSeen, now: float) -> list[do.Action]:
+    worker = state.workers.get(event.worker)
+    return judged(state, worker, event, now) if worker else []
+
+
 def _stuck(state: State, event: on.WorkerStuck, now: float) -> list[do.Action]:
     worker = state.workers.get(event.worker)
     return _astray(state, worker, STUCK, now)
@@ -241,11 +246,7 @@ def _leave(state: State, worker: Worker, grace_s: float, now: float) -> list[do.
 
 
 def _tick(state: State, event: on.Tick, now: float) -> list[do.Action]:
-    found = []
-    for worker in state.workers.values():
-        if why := overdue(state, worker, now):
-            found.append(kill(worker, why))
-    return found
+    return [a for worker in state.workers.values() for a in overdue(state, worker, now)]
 
 
 # Helpers of the handlers
@@ -275,6 +276,7 @@ _HANDLERS: dict[type, Callable[[State, Any, float], list[do.Action]]] = {
     on.SessionLoaded: _loaded,
     on.LoadRefused: _load_refused,
     on.Beat: _beat,
+    on.CpuSeen: _cpu_seen,
     on.WorkerStuck: _stuck,
     on.WorkerAstray: _gone_astray,
     on.RunsAnswered: _answered,

@@ -37,6 +37,8 @@ class Limits:
     heartbeat_timeout_s: float = 1.0
     load_silence_s: float = 5.0
     second_look_s: float = 0.4
+    # So many times as long may one be silent that waits for a CPU most of that time.
+    starved_times: float = 10.0
     # Workers that may end before a grant that was never answered is given up.
     grant_attempts: int = 5
     # Beyond its grace, for the exit itself.
@@ -64,7 +66,8 @@ class Worker:
     `since` it was spawned or, later, adopted. `killed` says why it is to go; "" if it isn't.
     `deadline`: of the step that it is at, NEVER for none; it is killed then.
     `heard_at`: its last sign of life; see `State.silent_at`. `second_look_at`: it was silent for
-    too long, and is looked at once more then; NEVER if it wasn't.
+    too long, and is looked at once more then; NEVER if it wasn't. `asked`: what CPU time it got
+    since was asked for, and not told yet.
     `suspects`: those that it was told last.
     `turns` of its event loop that it told of last; `stands`: it told of no more since.
     """
@@ -80,6 +83,7 @@ class Worker:
     loading: str = ""
     heard_at: float = NEVER
     second_look_at: float = NEVER
+    asked: bool = False
     turns: int = -1
     stands: bool = False
     loaded: set[str] = field(default_factory=set)
@@ -202,11 +206,14 @@ class State:
         """When the worker will have been silent for too long; `inf` if it needn't speak."""
         if worker.state not in _SPEAKS:
             return NEVER
+        silent_at = worker.heard_at + self.patience_s(worker)
+        return silent_at if worker.second_look_at == NEVER else worker.second_look_at
+
+    def patience_s(self, worker: Worker) -> float:
+        """How long the worker may be silent as things stand."""
         busy = worker.loading or worker.state is WorkerState.ADOPTING
         limits = self.limits
-        patience_s = max(limits.heartbeat_timeout_s, limits.load_silence_s if busy else 0.0)
-        silent_at = worker.heard_at + patience_s
-        return silent_at if worker.second_look_at == NEVER else worker.second_look_at
+        return max(limits.heartbeat_timeout_s, limits.load_silence_s if busy else 0.0)
 
     def validate(self) -> None:
         """Raise AssertionError when the parts contradict each other."""

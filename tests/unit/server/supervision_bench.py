@@ -15,6 +15,7 @@ from eais_server.supervision.state import Worker
 
 EI, TENANT = "ei-1", "acme"
 A = Model(TENANT, "model-a")
+IDLE = on.CpuSeen(0, over_s=0.4)
 SEGV, KILL = Signals.SIGSEGV, Signals.SIGKILL
 
 
@@ -25,17 +26,24 @@ def models(*sessions: str) -> dict[str, str]:
 
 @dataclass
 class Bench:
-    """The brain under a clock that the test moves; what it asked for waits in `said`."""
+    """The brain under a clock that the test moves; what it asked for waits in `said`.
+
+    `cpu`: what it is told of a silent worker's threads when it asks; their machine has idle CPUs
+    unless the test says otherwise. Neither is what a test is given of what was asked for.
+    """
 
     state: State = field(default_factory=lambda: State(Limits()))
     now: float = 1000.0
     said: list[do.Action] = field(default_factory=list)
+    cpu: on.CpuSeen = IDLE
 
     def tell(self, *events: on.Event) -> list[do.Action]:
         found = [action for event in events for action in on_event(self.state, event, self.now)]
         self.said += found
         self.state.validate()
-        return found
+        answers = [replace(self.cpu, worker=a.worker) for a in found if isinstance(a, do.AskCpu)]
+        rest: list[do.Action] = [a for a in found if not isinstance(a, do.AskCpu | do.WatchCpu)]
+        return [*rest, *self.tell(*answers)] if answers else rest
 
     def after(self, seconds: float) -> list[do.Action]:
         """Time passes; nobody was silent."""

@@ -51,12 +51,16 @@ class World(RuleBasedStateMachine):
         self.held: dict[str, bool] = {}
         self.kept: dict[str, set[str]] = {name: set() for name in INSTANCES}
         self.asked: dict[str, set[str]] = {name: set() for name in INSTANCES}
-        self.stopping = self.gone = False
+        self.stopping = self.gone = self.starves = False
         self.tell(on.Tick())
 
     def tell(self, event: on.Event) -> None:
-        for action in on_event(self.state, event, self.now):
+        found = on_event(self.state, event, self.now)
+        for action in found:
             self.obey(action)
+        for worker in [action.worker for action in found if isinstance(action, do.AskCpu)]:
+            waited = on.CpuTime(waited_s=0.4 * self.starves)
+            self.tell(on.CpuSeen(worker, 0.4, waited, waited))
 
     # what the brain asks for
 
@@ -181,7 +185,11 @@ class World(RuleBasedStateMachine):
             self.kept[instance].discard(session)
             self.tell(on.SessionDropped(instance, session))
 
-    @rule(seconds=st.sampled_from([0.0, 0.05, 1.0, 5.0, 31.0, 121.0]))
+    @rule(starves=st.booleans())
+    def share_the_cpus(self, starves: bool) -> None:
+        self.starves = starves
+
+    @rule(seconds=st.sampled_from([0.0, 0.05, 0.4, 1.0, 5.0, 31.0, 121.0]))
     def wait(self, seconds: float) -> None:
         self.now += seconds
         self.tell(on.Tick())
