@@ -27,8 +27,9 @@ def validate(state: PoolState) -> None:
         _check_lease_of(state, instance)
     for lease in state.all_leases():
         _check_lease(state, lease)
-    for host in state.hosts:
-        _check_devices(state, host)
+    for host in state.hosts.values():
+        _expect(host.cordoned or not host.draining, f"{host.host} drains and is given leases")
+        _check_devices(state, host.host)
     _check_addresses(state)
     _check_ops(state)
     state.members.validate()
@@ -92,6 +93,9 @@ def _check_lease(state: PoolState, lease: LeaseRecord) -> None:
     if lease.phase is not LeasePhase.CLOSING:
         _expect(lease.instance in state.instances, f"{lease.key} is of an unknown instance")
         _expect(bool(lease.shares), f"{lease.key} has no share")
+    if lease.stuck:
+        drains = host is not None and host.draining and lease.phase is LeasePhase.OPEN
+        _expect(drains, f"{lease.key} is {lease.phase} and stuck where nothing drains")
     moving = lease.phase is LeasePhase.MOVING
     _expect(moving == (lease.arrival is not None), f"{lease.key} is {lease.phase}, {lease.arrival}")
 
