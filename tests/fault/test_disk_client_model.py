@@ -14,7 +14,7 @@ from eais.errors import UsageError
 from eais_client.model_source import HASH_BYTES, read_model
 from eais_client.testing import FakeWire, fake_frontend, fake_instance
 from eais_client.testing.conformance import own_models
-from eais_client.testing.fakes import FakeTools
+from eais_client.testing.fake_tools import FakeTools
 from tests.unit.client.ort_host import OrtHost
 from tests.unit.client.test_model_source import external, never
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from eais_client.testing.conformance import check_session
-from eais_client.testing.fakes import (
-    FakeAlarm,
-    FakeClock,
+from eais_client.testing.fake_tools import FakeAlarm, FakeClock
+from eais_client.testing.fake_wire import (
     FakeHost,
     FakeStream,
     FakeWatch,

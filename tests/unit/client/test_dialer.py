@@ -26,7 +26,7 @@ from eais_client.dialer import Dialer, Peer
 from eais_client.grpc_wire import GrpcWire
 from eais_client.instances import Address, Instance
 from eais_client.testing import fake_instance
-from eais_client.testing.fakes import FakeClock
+from eais_client.testing.fake_tools import FakeClock
 from eais_client.testing.messages import instance_message
 from eais_client.watch import GrpcWatch
 from eais_client.wire import Load

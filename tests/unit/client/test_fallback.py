@@ -40,7 +40,7 @@ from eais_client.testing.conformance import (
     own_models,
 )
 from eais_client.testing.conformance_values import check_values
-from eais_client.testing.fakes import FakeTools
+from eais_client.testing.fake_tools import FakeTools
 from eais_client.testing.sameness import assert_same
 from tests.unit.client.ort_host import OrtHost
 

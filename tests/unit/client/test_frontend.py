@@ -23,7 +23,8 @@ from eais_client.instances import Address, Instance
 from eais_client.pending import PendingCall
 from eais_client.testing import FakeWire, fake_frontend, fake_instance
 from eais_client.testing.conformance import own_models
-from eais_client.testing.fakes import FakeStream, FakeTools
+from eais_client.testing.fake_tools import FakeTools
+from eais_client.testing.fake_wire import FakeStream
 from eais_client.wire import Outgoing, StreamEvents, Timeout
 from tests.unit.client.ort_host import OrtHost
 

@@ -16,7 +16,7 @@ from eais_client.frontend import FrontEnd
 from eais_client.instances import Address, Worker
 from eais_client.testing import FakeWire, fake_frontend, fake_instance
 from eais_client.testing.conformance import own_models
-from eais_client.testing.fakes import FakeTools
+from eais_client.testing.fake_tools import FakeTools
 from tests.unit.client.ort_host import OrtHost
 
 MUL = own_models()["mul_1"]

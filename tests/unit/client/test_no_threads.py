@@ -21,7 +21,7 @@ from eais_client.data_stream import GrpcDataStream
 from eais_client.frontend import FrontEnd
 from eais_client.testing import FakeClock, FakeWire, fake_instance
 from eais_client.testing.conformance import own_models
-from eais_client.testing.fakes import FakeTools
+from eais_client.testing.fake_tools import FakeTools
 from tests.unit.client.ort_host import OrtHost
 from tests.unit.client.served import POOL, WAIT_S, Heard, ScriptedWorker, rig
 

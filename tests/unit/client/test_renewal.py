@@ -25,7 +25,7 @@ from eais_client.frontend import FrontEnd
 from eais_client.renewal import Keeper, Renewal, freshen
 from eais_client.testing import FakeWire, fake_instance
 from eais_client.testing.conformance import own_models
-from eais_client.testing.fakes import FakeTools
+from eais_client.testing.fake_tools import FakeTools
 from eais_client.wire import Turnover
 from eais_pool.authority import Authority
 from tests.unit.client.ort_host import OrtHost

@@ -24,7 +24,8 @@ from eais_client import ort_errors
 from eais_client.instances import Address
 from eais_client.testing import FakeWire, check_session, fake_frontend, fake_instance
 from eais_client.testing.conformance import own_models
-from eais_client.testing.fakes import LISTENER, FakeTools
+from eais_client.testing.fake_tools import FakeTools
+from eais_client.testing.fake_wire import LISTENER
 from eais_client.wire import Timeout
 from tests.unit.client.ort_host import OrtHost
 

@@ -18,7 +18,7 @@ from eais.rpc.v1 import common_pb2, pool_pb2
 from eais_client.dialer import REPLACE_AGAIN_S, Peer
 from eais_client.instances import Instance
 from eais_client.testing import fake_instance
-from eais_client.testing.fakes import FakeClock
+from eais_client.testing.fake_tools import FakeClock
 from eais_client.testing.messages import instance_message
 from eais_client.watch import GrpcWatch
 from eais_client.wire import Load
