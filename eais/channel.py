@@ -57,7 +57,8 @@ MAX_STREAMS_PER_CONNECTION: Final = 1_024
 # What strangers may hold of a server that knows nobody: connections and streams of each, a
 # message, and how long. Joining takes one connection and one call, for less than a second.
 STRANGERS: Final = 256
-_STREAMS_OF_A_STRANGER: Final = 4
+# Not fewer: streams that a client begins before it has heard of the limit are reset.
+_STREAMS_OF_A_STRANGER: Final = 16
 STRANGERS_MESSAGE_BYTES: Final = 128 << 10
 _STRANGERS_IDLE_MS: Final = 5_000
 _STRANGERS_STAY_MS: Final = 30_000
