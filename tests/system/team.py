@@ -105,7 +105,7 @@ class BackEnd:
     def await_reachable(self, reachable: bool = True) -> None:
         """Wait until the pool can reach it, or can't."""
         what = f"{self.name} is {'reachable' if reachable else 'lost'}"
-        eventually(lambda: self.reachable() is reachable or None, what, within_s=60)
+        eventually(lambda: self.reachable() is reachable or None, what, within_s=120)
 
 
 @contextlib.contextmanager
