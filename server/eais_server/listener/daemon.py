@@ -112,15 +112,7 @@ class Listener:
             host.state, world.spawner, self._deeds, clock=world.clock, level=world.level
         )
         self.upkeep = Upkeep(host, self.openings)
-        own = OwnIdentity(
-            self._leaf,
-            tls.OwnLeaf(world.directory / "enrolment.pem"),
-            self.link.renew,
-            lambda enrolled, request: renew_as(self._manager(), enrolled, request),
-            lambda file, bundle: host.durable(file.replace, bundle),
-            now=world.now,
-            clock=world.clock,
-        )
+        own = self._own_identity()
         self.renewal = Renewal(host, self.grants, self.workers, self.link, own, world.now)
         host.tell, host.report = self.workers.tell, self.link.report
         host.deaths_seen = self.workers.deaths_seen
@@ -138,6 +130,17 @@ class Listener:
         )
         workers_page = {"/workers": lambda accept: worker_targets(host, self.workers)}
         self.pages = own_pages(self._readings, self.readiness, workers_page)
+
+    def _own_identity(self) -> OwnIdentity:
+        return OwnIdentity(
+            self._leaf,
+            tls.OwnLeaf(self._world.directory / "enrolment.pem"),
+            self.link.renew,
+            lambda enrolled, request: renew_as(self._manager(), enrolled, request),
+            lambda file, bundle: self.host.durable(file.replace, bundle),
+            now=self._world.now,
+            clock=self._world.clock,
+        )
 
     def _readings(self) -> Iterator[Reading]:
         return readings(self.host, self.link, self.workers, self.upkeep, self._calls)
