@@ -12,7 +12,8 @@ from onnx import TensorProto, helper
 import eais
 from eais.errors import InputRejected
 from eais.rpc.v1 import pool_pb2, value_pb2
-from eais_client.testing.conformance import assert_same, mistake, oracle
+from eais_client.testing.conformance import mistake, oracle
+from eais_client.testing.sameness import assert_same
 from tests.system.raw import open_session, refusal, run_once
 from tests.system.stack import Stack
 from tests.unit.server.runtime import models

@@ -32,6 +32,16 @@ POOL = "test-0001"
 WAIT_S = 20.0
 
 
+class Unmoved:
+    """What `WatchEvents` are told of a pool in which nothing moves and nobody says anything."""
+
+    def reopen(self, instance: str, epoch: int, listener: Address) -> None:
+        raise AssertionError(f"{instance} is to move")
+
+    def notice(self, instance: str, reason: str, message: str) -> None:
+        raise AssertionError(f"{instance}: {reason}: {message}")
+
+
 @dataclass
 class Rig:
     """A CA, a loop in a thread, and what is served on it."""

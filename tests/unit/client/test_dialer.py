@@ -31,7 +31,7 @@ from eais_client.testing.messages import instance_message
 from eais_client.watch import GrpcWatch
 from eais_client.wire import Load
 from eais_pool.authority import Authority
-from tests.unit.client.served import POOL, WAIT_S, Rig, now, rig
+from tests.unit.client.served import POOL, WAIT_S, Rig, Unmoved, now, rig
 
 OWNER = Identity.frontend(POOL, "default", "owner")
 
@@ -266,7 +266,7 @@ def test_a_leaf_of_another_ca_is_found(served: Rig, tmp_path: Path) -> None:
     assert refused(Dialer(tls.LeafFile(path), POOL)).reason == "CERT_UNTRUSTED"
 
 
-class Told:
+class Told(Unmoved):
     """`WatchEvents` of one attachment."""
 
     def __init__(self) -> None:

@@ -13,7 +13,8 @@ from onnx import TensorProto, helper
 from eais.value import Deferred, decode_value, encode_value
 from eais_client.feeds import check_names, check_outputs, convert
 from eais_client.signature import NodeArg
-from eais_client.testing.conformance import assert_same, mistake
+from eais_client.testing.conformance import mistake
+from eais_client.testing.sameness import assert_same
 
 OPSET = [helper.make_opsetid("", 17)]
 

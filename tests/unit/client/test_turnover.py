@@ -22,7 +22,7 @@ from eais_client.testing.fake_tools import FakeClock
 from eais_client.testing.messages import instance_message
 from eais_client.watch import GrpcWatch
 from eais_client.wire import Load
-from tests.unit.client.served import POOL, WAIT_S, Rig, rig
+from tests.unit.client.served import POOL, WAIT_S, Rig, Unmoved, rig
 
 OWNER = Identity.frontend(POOL, "default", "owner")
 #: Who renewed would keep its name; another name shows which leaf a channel was made with.
@@ -152,7 +152,7 @@ async def _event() -> asyncio.Event:
     return asyncio.Event()
 
 
-class Told:
+class Told(Unmoved):
     """`WatchEvents` that a test reads one after the other."""
 
     def __init__(self) -> None:

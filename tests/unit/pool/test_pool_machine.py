@@ -82,7 +82,8 @@ class PoolMachine(RuleBasedStateMachine):
         for publish in self.shell.said_of(Publish):
             assert publish.view.tenant == publish.tenant
             assert publish.view.frontend in ("", publish.frontend)
-        for news in [*self.shell.said_of(Notice), *self.shell.said_of(Reopen)]:
+        told: list[Notice | Reopen] = [*self.shell.said_of(Notice), *self.shell.said_of(Reopen)]
+        for news in told:
             assert news.tenant == self.shell.state.instances[news.instance].tenant
         for send in self.shell.said_of(Send):
             assert send.host in self.linked

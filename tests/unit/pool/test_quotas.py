@@ -290,7 +290,7 @@ class Silent:
     def send(self, host: str, command: object) -> None:
         raise AssertionError("nothing is sent")
 
-    def publish(self, tenant: str, frontend: str, view: object) -> None:
+    def publish(self, news: object) -> None:
         raise AssertionError("nobody is shown anything")
 
 
