@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -16,6 +16,7 @@ import grpc.aio
 
 from eais import channel, tls
 from eais.credentials import client_credentials
+from eais.errors import EaisError
 from eais.files import DISK, DiskOps
 from eais.identity import Identity
 from eais.notify import Notifier
@@ -186,9 +187,16 @@ class ListenerBench:
         finally:
             await line.close(None)
 
-    async def call(self, verb: Verb[Any, Any], request: Any, who: Identity | None = None) -> Any:
-        """Call a unary verb of the user plane, as acme's front-end by default."""
-        async with self.channel(who) as line:
+    async def call(
+        self,
+        verb: Verb[Any, Any],
+        request: Any,
+        who: Identity | None = None,
+        *,
+        management: bool = False,
+    ) -> Any:
+        """Call a unary verb, by default as acme's front-end and of the user plane."""
+        async with self.channel(who, management=management) as line:
             return await acall(line, verb, request, timeout_s=20, unreachable="HOST_UNREACHABLE")
 
     async def open(
@@ -225,6 +233,15 @@ class ListenerBench:
             )
             reply: listener_pb2.PushReply = await stub(iter(chunks))
             return reply
+
+
+async def refusal(work: Awaitable[object]) -> EaisError:
+    """The error that `work` ends with; AssertionError if it ends with none."""
+    try:
+        await work
+    except EaisError as error:
+        return error
+    raise AssertionError("it was not refused")
 
 
 def spec(model: bytes) -> listener_pb2.SessionSpec:

@@ -6,32 +6,24 @@ import asyncio
 import errno
 import os
 import signal
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from eais.errors import EaisError
 from eais.files import DiskOps
 from eais.identity import Identity
-from eais.rpc.client import acall
 from eais.rpc.v1 import hosts_pb2, listener_pb2
 from eais.rpc.verbs import LISTENER_ADMIN_STATUS, LISTENER_LOCATE, LISTENER_OPEN
 from eais_server.process import Exit
 from eais_server.testing.listener import CRASHES, ObedientWorker
-from eais_server.testing.listener_bench import EI, POOL, ListenerBench, spec
+from eais_server.testing.listener_bench import EI, POOL, ListenerBench, refusal, spec
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
 MODEL, OTHER = b"a model", b"another model"
 SEGV, KILL = Exit(None, signal.SIGSEGV), Exit(None, signal.SIGKILL)
-
-
-async def refusal(work: Awaitable[object]) -> EaisError:
-    with pytest.raises(EaisError) as caught:
-        await work
-    return caught.value
 
 
 async def worker_with(bench: ListenerBench, *sessions: str) -> ObedientWorker:
@@ -69,12 +61,11 @@ async def killed_twice_by_runs(bench: ListenerBench) -> str:
 
 
 async def status(bench: ListenerBench) -> hosts_pb2.ListenerStatusReply:
-    async with bench.channel(Identity.operator(POOL, "op"), management=True) as line:
-        request = hosts_pb2.ListenerStatusRequest()
-        reply: hosts_pb2.ListenerStatusReply = await acall(
-            line, LISTENER_ADMIN_STATUS, request, timeout_s=20, unreachable="HOST_UNREACHABLE"
-        )
-        return reply
+    operator, request = Identity.operator(POOL, "op"), hosts_pb2.ListenerStatusRequest()
+    reply: hosts_pb2.ListenerStatusReply = await bench.call(
+        LISTENER_ADMIN_STATUS, request, operator, management=True
+    )
+    return reply
 
 
 def test_the_second_death_of_a_load_quarantines(bench: ListenerBench, run: Run) -> None:

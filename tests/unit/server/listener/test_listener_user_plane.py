@@ -33,16 +33,10 @@ from eais_server.store import ModelStore
 from eais_server.store.disk import Disk
 from eais_server.testing import FaultyDisk
 from eais_server.testing.listener import CRASHES, HANGS, REFUSED
-from eais_server.testing.listener_bench import EI, POOL, Clock, ListenerBench, spec
+from eais_server.testing.listener_bench import EI, POOL, Clock, ListenerBench, refusal, spec
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
 MODEL = b"a model of some bytes"
-
-
-async def refusal(work: Coroutine[Any, Any, Any]) -> EaisError:
-    with pytest.raises(EaisError) as error:
-        await work
-    return error.value
 
 
 def locate(instance: str = EI, epoch: int = 5) -> listener_pb2.LocateRequest:
@@ -573,14 +567,8 @@ def test_the_status_says_what_is_held(bench: ListenerBench, run: Run) -> None:
         async with bench.granted():
             await bench.opened(MODEL)
             await bench.until(lambda: bench.listener.host.state.spares())
-            async with bench.channel(Identity.manager(POOL), management=True) as line:
-                status = await acall(
-                    line,
-                    LISTENER_ADMIN_STATUS,
-                    hosts_pb2.ListenerStatusRequest(),
-                    timeout_s=20,
-                    unreachable="HOST_UNREACHABLE",
-                )
+            request, manager = hosts_pb2.ListenerStatusRequest(), Identity.manager(POOL)
+            status = await bench.call(LISTENER_ADMIN_STATUS, request, manager, management=True)
             assert status.host == "local"
             assert [lease.instance for lease in status.leases] == [EI]
             assert (status.spares, status.sessions) == (1, 1)

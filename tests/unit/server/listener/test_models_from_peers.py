@@ -13,16 +13,14 @@ from typing import Any
 import grpc
 import pytest
 
-from eais.errors import EaisError
 from eais.identity import Identity, Role
-from eais.rpc.client import acall
 from eais.rpc.v1 import common_pb2, hosts_pb2
 from eais.rpc.verbs import MODELS_FETCH
 from eais.ticket import sign_ticket
 from eais_pool.authority import Authority
 from eais_server.listener.config import ListenerConfig
 from eais_server.testing.listener import CRASHES, REFUSED
-from eais_server.testing.listener_bench import EI, POOL, ListenerBench, spec
+from eais_server.testing.listener_bench import EI, POOL, ListenerBench, refusal, spec
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
 MODEL = b"a model of some bytes"
@@ -54,16 +52,12 @@ async def fetch(
     offset: int = 0,
 ) -> hosts_pb2.FetchReply:
     request = hosts_pb2.FetchRequest(ticket=signed, sha256=sha256(model).digest(), offset=offset)
-    async with bench.channel(who, management=True) as line:
-        return await acall(
-            line, MODELS_FETCH, request, timeout_s=20, unreachable="HOST_UNREACHABLE"
-        )
+    reply: hosts_pb2.FetchReply = await bench.call(MODELS_FETCH, request, who, management=True)
+    return reply
 
 
-async def refusal(work: Coroutine[Any, Any, Any]) -> str:
-    with pytest.raises(EaisError) as error:
-        await work
-    return error.value.reason
+async def reason_of(work: Coroutine[Any, Any, Any]) -> str:
+    return (await refusal(work)).reason
 
 
 def test_a_model_is_lent_in_pieces(bench: ListenerBench, run: Run) -> None:
@@ -94,12 +88,14 @@ def test_a_ticket_is_for_its_files_between_its_hosts_and_for_its_tenant(
                 "unsigned": hosts_pb2.SignedTicket(ticket=ticket(bench, MODEL).ticket),
             }
             for what, signed in wrong.items():
-                assert (what, await refusal(fetch(bench, signed))) == (what, "TICKET")
+                assert (what, await reason_of(fetch(bench, signed))) == (what, "TICKET")
             stolen = ticket(bench, MODEL)
             thief = Identity.listener(POOL, "h3")
-            assert await refusal(fetch(bench, stolen, who=thief)) == "TICKET"
+            assert await reason_of(fetch(bench, stolen, who=thief)) == "TICKET"
             # The store keeps tenants apart: what another has is not there.
-            assert await refusal(fetch(bench, ticket(bench, MODEL, tenant="other"))) == "MODEL_LOST"
+            assert (
+                await reason_of(fetch(bench, ticket(bench, MODEL, tenant="other"))) == "MODEL_LOST"
+            )
 
     run(test())
 
@@ -118,8 +114,8 @@ def test_only_listeners_fetch(bench: ListenerBench, run: Run, who: Identity) -> 
     async def test() -> None:
         async with bench.granted():
             await bench.opened(MODEL)
-            reason = await refusal(fetch(bench, ticket(bench, MODEL), who=who))
-            assert reason == "PERMISSION_DENIED"
+            lent = fetch(bench, ticket(bench, MODEL), who=who)
+            assert await reason_of(lent) == "PERMISSION_DENIED"
             assert who.role is not Role.LISTENER
 
     run(test())
