@@ -320,6 +320,19 @@ def test_a_newer_epoch_takes_new_calls_and_lets_the_old_finish() -> None:
     assert ev.Disconnect(1) in brain.tell(ev.Answered(1))
 
 
+def test_what_the_old_epoch_had_no_time_to_finish_is_sent_to_the_newer_one() -> None:
+    brain = Brain(1).connected()
+    brain.submit(1)
+    brain.tell(ev.StreamDraining(1))
+    brain.tell(ev.Endpoints(2, (worker(2),)))
+    brain.tell(ev.SessionOpened("s", 2))
+    brain.tell(ev.StreamBroken(1, DIED))
+    assert not brain.failures()
+    brain.later(1.0)
+    assert brain.tell(ev.StreamOpened(2)) == [ev.Send(1, 2, 2, 2)]
+    assert brain.tell(ev.Answered(1)) == [ev.Complete(1)]
+
+
 def test_an_older_epoch_is_ignored() -> None:
     brain = Brain(1, epoch=5)
     brain.tell(ev.Endpoints(4, (worker(9),)))
