@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -10,10 +12,20 @@ from eais.errors import EaisError, Unavailable, make_error
 from eais_client.run.attached import in_a_child
 
 
-def test_nothing_is_raised_where_all_is_well() -> None:
-    before = sorted(os.listdir("/proc/self/fd"))
-    in_a_child(lambda: None)
-    assert sorted(os.listdir("/proc/self/fd")) == before
+# In a process of its own: what earlier tests left has threads here that open and close files.
+ALL_IS_WELL = """
+import os
+from eais_client.run.attached import in_a_child
+before = sorted(os.listdir("/proc/self/fd"))
+in_a_child(lambda: None)
+print(sorted(os.listdir("/proc/self/fd")) == before)
+"""
+
+
+def test_where_all_is_well_nothing_is_raised_and_nothing_left_open() -> None:
+    command = [sys.executable, "-c", ALL_IS_WELL]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert done.stdout == "True\n", done.stdout
 
 
 def test_the_childs_error_is_raised_here() -> None:
