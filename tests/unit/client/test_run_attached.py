@@ -11,7 +11,6 @@ import pytest
 from eais.errors import EaisError, Unavailable, make_error
 from eais_client.run.attached import in_a_child
 
-
 # In a process of its own: what earlier tests left has threads here that open and close files.
 ALL_IS_WELL = """
 import os
