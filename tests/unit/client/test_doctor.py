@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from datetime import timedelta
 from pathlib import Path
 
@@ -468,6 +469,12 @@ def test_an_ended_leaf_while_the_pool_is_away_is_no_cause_of_its_own(ward: Ward)
     assert "is renewed when the pool answers" in ward.of("validity").text
 
 
+def shake(context: ssl.SSLContext, line: socket.socket) -> None:
+    """Shake hands as a server, and hear what the other says."""
+    with context.wrap_socket(line, server_side=True) as shaken:
+        shaken.recv(1)
+
+
 @contextmanager
 def serving(handle: Callable[[socket.socket], None]) -> Iterator[int]:
     """A server that is no pool's: each connection is handled by the test."""
@@ -527,11 +534,7 @@ def test_a_web_server_at_the_managers_address(ward: Ward, tmp_path: Path, ago: t
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(identity)
 
-    def handle(line: socket.socket) -> None:
-        with context.wrap_socket(line, server_side=True) as shaken:
-            shaken.recv(1)
-
-    with serving(handle) as port:
+    with serving(partial(shake, context)) as port:
         ward.move(manager=f"127.0.0.1:{port}")
         assert ward.cause() == ("server", "SERVER_UNTRUSTED")
         assert "nobody that it names" in ward.of("server").text
@@ -567,11 +570,7 @@ def test_a_server_that_says_why_it_refuses(ward: Ward, tmp_path: Path) -> None:
     context.load_verify_locations(cadata=other.ca_pem.decode())
     context.verify_mode = ssl.CERT_OPTIONAL
 
-    def handle(line: socket.socket) -> None:
-        with context.wrap_socket(line, server_side=True) as shaken:
-            shaken.recv(1)
-
-    with serving(handle) as port:
+    with serving(partial(shake, context)) as port:
         ward.move(manager=f"127.0.0.1:{port}")
         assert ward.cause() == ("accepted", "CERT_UNTRUSTED")
         assert "UNKNOWN_CA" in ward.of("accepted").text
