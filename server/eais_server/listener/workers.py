@@ -169,7 +169,9 @@ class Workers:
         for live in [self._live[k] for k in seats & self._live.keys()]:
             if live.is_ending():
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(live.buried.wait(), 2 * _EXIT_FOLLOWS_S)
+                    # Not `wait_for`: in Python 3.11 it forgets that it is cancelled meanwhile.
+                    async with asyncio.timeout(2 * _EXIT_FOLLOWS_S):
+                        await live.buried.wait()
 
     async def settled(self) -> None:
         """Wait until nothing is left to be done; for tests."""
