@@ -146,13 +146,14 @@ class Pool:
 
 
 @contextlib.asynccontextmanager
-async def running(root: Path) -> AsyncIterator[Pool]:
+async def running(root: Path, within_s: float = LIMIT_S) -> AsyncIterator[Pool]:
+    """A pool in `root`, for so long at most."""
     pool = Pool(root)
     pool.die_at("")
     pool.start()
     listener = pool.start_listener()
     try:
-        async with asyncio.timeout(LIMIT_S):
+        async with asyncio.timeout(within_s):
             while not pool.ready_file.exists():  # noqa: ASYNC110 - another process makes it
                 await asyncio.sleep(0.02)
             yield pool
