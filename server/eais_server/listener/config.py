@@ -33,7 +33,7 @@ class ListenerConfig:
             binds or loads is killed.
         heartbeat_timeout_s: of silence, after which a worker that waits or serves is looked at
             once more, 0.4 s later, and killed; it speaks every 0.25 s. While it loads: 5 s at
-            least.
+            least. One that waits for a CPU meanwhile: ten times as long.
         drain_grace_s: for calls in flight when the listener is told to end.
         first_message_timeout_s: for the first chunk of a push.
         chunk_timeout_s: for each later one; what was sent is kept as long to be gone on with.

@@ -19,6 +19,7 @@ class LiveWorker:
     `metrics_port`: of its metrics, on loopback; 0 before it is adopted.
     `adopted_at`, `beat_at`: when it was told to be, and when it said so last; 0: never.
     `stopped`: somebody had stopped it when it was killed here.
+    `starves`: it is silent, and was found to wait for a CPU.
     `buried`: set when the supervision knows of its exit.
     """
 
@@ -28,6 +29,7 @@ class LiveWorker:
     folders: dict[str, str] = field(default_factory=dict)
     answered: Mapping[str, int] = field(default_factory=dict)
     stopped: bool = False
+    starves: bool = False
     metrics_port: int = 0
     adopted_at: float = 0.0
     beat_at: float = 0.0

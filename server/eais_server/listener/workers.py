@@ -31,6 +31,7 @@ from eais_server.process import Exit, Spawner
 from eais_server.supervision import State, on_event
 from eais_server.supervision import actions as do
 from eais_server.supervision import events as on
+from eais_server.supervision.state import NEVER
 
 log = logging.getLogger(__name__)
 
@@ -345,8 +346,17 @@ class Workers:
         pid, now = live.process.pid, self._clock()
         if asked:
             self.tell(self._cpu_waits.seen(worker, pid, now))
+            self._note_patience(worker, live)
         else:
+            live.starves = False
             self._cpu_waits.watch(worker, pid, now)
+
+    def _note_patience(self, worker: int, live: LiveWorker) -> None:
+        """Say it once of each silence: this machine has too much to do."""
+        known = self.state.workers.get(worker)
+        if known and known.second_look_at < NEVER and not known.killed and not live.starves:
+            live.starves = True
+            log.warning("worker %s says nothing: it waits for a CPU", worker)
 
     async def _attend(self, worker: int, live: LiveWorker) -> None:
         """From its start to its exit: all that the worker said comes before the exit."""

@@ -183,6 +183,18 @@ def test_a_process_that_others_keep_from_its_core_waits(
 
 
 @pytest.mark.skipif(not COUNTED, reason="this kernel doesn't count waits for a CPU")
+def test_a_process_that_spins_beside_others_is_seen_to_run(
+    start: Callable[[str, int], subprocess.Popen[bytes]],
+) -> None:
+    """So that one which hangs and computes is told from one that has no CPU."""
+    spins = start(SPINS, 0)
+    for _ in range(2):
+        start(SPINS, 0)
+    seen = watched(CpuWaits(), spins.pid, lambda seen: seen.loop.ran_s >= 0.3)
+    assert seen.most.ran_s >= seen.loop.ran_s
+
+
+@pytest.mark.skipif(not COUNTED, reason="this kernel doesn't count waits for a CPU")
 def test_a_process_that_is_stopped_waits_for_none(
     start: Callable[[str, int], subprocess.Popen[bytes]],
 ) -> None:
