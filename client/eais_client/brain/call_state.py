@@ -138,7 +138,7 @@ class State:
     epoch: int = 0
     links: list[Link] = field(default_factory=list)
     calls: dict[int, Call] = field(default_factory=dict)
-    waiting: WaitingCalls[Call] = field(default_factory=WaitingCalls)
+    waiting: WaitingCalls[Call] = field(default_factory=WaitingCalls[Call])
     unwatched: dict[int, Call] = field(default_factory=dict)
     sessions: dict[str, Session] = field(default_factory=dict)
     ended: EaisError | None = None
