@@ -9,8 +9,8 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import partial
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
