@@ -10,10 +10,10 @@ from pathlib import Path
 from eais.rpc.v1 import listener_pb2, supervision_pb2
 from eais_server.listener.grants import Grants
 from eais_server.listener.host import Host
+from eais_server.listener.needs import Outcome
 from eais_server.listener.openings import Openings
 from eais_server.listener.quarantine_file import QuarantineFile
 from eais_server.listener.usage import Counters
-from eais_server.listener.workers import Outcome
 from eais_server.supervision import actions as do
 
 log = logging.getLogger(__name__)

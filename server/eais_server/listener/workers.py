@@ -11,22 +11,21 @@ import asyncio
 import logging
 import shutil
 import signal
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from eais.errors import EaisError
-from eais.rpc.v1 import listener_pb2, supervision_pb2
+from eais.rpc.v1 import supervision_pb2
 from eais_server.control import AsyncControl, ControlBroken
 from eais_server.listener import messages
 from eais_server.listener.cpu_waits import CpuWaits
 from eais_server.listener.figures import Figures
 from eais_server.listener.live_worker import LiveWorker
+from eais_server.listener.needs import Deeds
 from eais_server.listener.oom_kills import OomKills
 from eais_server.listener.speech import event_of
-from eais_server.listener.usage import Counters
 from eais_server.process import Exit, Spawner
 from eais_server.supervision import State, on_event
 from eais_server.supervision import actions as do
@@ -41,56 +40,6 @@ _EXIT_FOLLOWS_S = 1.0
 _READS_FIRST_S = 0.01
 # A timer that comes later than this says that this process was stopped, not the workers.
 _STALL_S = 1.0
-
-Outcome = (
-    do.KeepQuarantine
-    | do.KeepSession
-    | do.RefuseSession
-    | do.ForgetSession
-    | do.AnswerGranted
-    | do.Publish
-    | do.Release
-    | do.AllGone
-)
-
-
-class Deeds(Protocol):
-    """What supervision needs of the rest of the listener."""
-
-    async def adoption(self, action: do.Adopt) -> supervision_pb2.Adopt:
-        """Make the incarnation durable; all that the worker is told. OSError, EaisError."""
-        ...
-
-    async def record_port(self, action: do.RecordPort) -> None:
-        """Make the port durable. OSError."""
-        ...
-
-    async def place(
-        self, instance: str, session: str, folder: Path
-    ) -> listener_pb2.SessionSpec | None:
-        """Link the session's files into `folder`; its spec, None if nobody wants it any more.
-
-        Raises:
-            EaisError: what the store refuses.
-        """
-        ...
-
-    async def outcome(self, action: Outcome) -> None:
-        """Something came to an end: record it, answer who waits, tell the pool."""
-        ...
-
-    def beat(self, instance: str, worker: int, counted: Counters) -> None:
-        """What a worker has counted so far."""
-        ...
-
-    def holds(self, instance: str, n: int, sessions: Iterable[str]) -> None:
-        """Which sessions the clients of worker `n` hold."""
-        ...
-
-    def gone(self, instance: str, n: int, worker: int) -> None:
-        """Worker `n` has exited; it was process number `worker`."""
-        ...
-
 
 _Said = do.Adopt | do.RecordPort | do.Load | do.Unload | do.NameSuspects | do.Serve | do.Drain
 """What is done with a worker that lives."""
