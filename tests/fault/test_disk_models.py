@@ -62,9 +62,11 @@ def remove(path: Path) -> None:
 
 
 def die(pool: Stack, title: str) -> None:
-    """A process of the pool's is killed, and has ended."""
-    process = titled(pool.supervisor.pid, title)
-    assert process is not None
+    """A process of the pool's is killed, and has ended.
+
+    One that was killed often is back after some seconds only.
+    """
+    process = eventually(lambda: titled(pool.supervisor.pid, title), f"{title} runs")
     sent = process.send(signal.SIGKILL)
     assert sent.exited_s(30) is not None
     sent.close()

@@ -245,7 +245,7 @@ def test_second_instance(at_home: Machine, name: str) -> None:
     assert not any(word.isdigit() for word in said.err.split()), said
     assert at_home.eais("pool", "up").code == 0
     if name == "listener":
-        at_home.eais("listener", "up").refuses("LOCKED", "another listener")
+        at_home.eais("pool", "listener").refuses("LOCKED", "another listener")
     # What a process left that was killed, and whose number is another's now, holds nobody up.
     other = Machine(at_home.home / name)
     (other.home / "s").mkdir(parents=True, mode=0o700)
