@@ -267,22 +267,28 @@ def test_the_dead_that_nobody_waited_for_are_found(tmp_path: Path) -> None:
     assert use_of(child.pid) is None
 
 
-FORKS = "import os, sys; os.fork() or print('forked', flush=True); sys.stdin.read()"
+LISTENER = """
+import os, sys
+if os.fork():
+    print(os.getpid(), flush=True)
+sys.stdin.read()
+"""
+# What stands for a supervisor: other tests have pools that descend from this process.
+SUPERVISOR = """
+import subprocess, sys
+subprocess.run(["eais-listener", "-c", sys.argv[1]], executable=sys.executable)
+"""
 
 
 def test_a_child_that_is_no_program_of_its_own_yet_is_not_its_parent(tmp_path: Path) -> None:
-    listener = subprocess.Popen(
-        ["eais-listener", "-c", FORKS],
-        executable=sys.executable,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    )
-    with listener:
-        assert listener.stdout
-        assert listener.stdout.readline() == b"forked\n"
-        found = take({}, os.getpid(), tmp_path, tmp_path)
+    command = [sys.executable, "-c", SUPERVISOR, LISTENER]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe) as supervisor:
+        assert supervisor.stdout
+        listener = int(supervisor.stdout.readline())
+        found = take({}, supervisor.pid, tmp_path, tmp_path)
     assert found.processes == 2
-    assert found.roles["listener"].pid == listener.pid
+    assert found.roles["listener"].pid == listener
 
 
 def test_files_are_counted_by_what_they_are(tmp_path: Path) -> None:

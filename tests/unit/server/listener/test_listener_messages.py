@@ -15,7 +15,7 @@ def test_a_reason_that_there_isnt_gets_to_nobody(reason: str) -> None:
 
 def test_a_workers_words_are_cut_to_size() -> None:
     said = common_pb2.Error(reason="MODEL_PARSE", message="m" * 100_000)
-    said.metadata.update({f"{n}" * 100: "v" * 1000 for n in range(100)})
+    said.metadata.update({f"{n:02}" * 100: "v" * 1000 for n in range(100)})
     heard = failure_of(said)
     assert heard.reason == "MODEL_PARSE"
     assert len(heard.message) <= 512
