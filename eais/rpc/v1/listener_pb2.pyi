@@ -31,7 +31,7 @@ class SessionSpec(_message.Message):
     def __init__(self, files: _Optional[_Iterable[_Union[ModelFile, _Mapping]]] = ..., options: _Optional[_Union[SessionOptions, _Mapping]] = ..., providers: _Optional[_Iterable[str]] = ..., from_path: bool = ...) -> None: ...
 
 class SessionOptions(_message.Message):
-    __slots__ = ("graph_optimization_level", "execution_mode", "config_entries", "free_dimension_overrides_by_name", "free_dimension_overrides_by_denotation", "disable_mem_pattern", "disable_cpu_mem_arena", "use_deterministic_compute")
+    __slots__ = ("graph_optimization_level", "execution_mode", "config_entries", "free_dimension_overrides_by_name", "free_dimension_overrides_by_denotation", "disable_mem_pattern", "disable_cpu_mem_arena", "use_deterministic_compute", "batching")
     class ConfigEntriesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -61,6 +61,7 @@ class SessionOptions(_message.Message):
     DISABLE_MEM_PATTERN_FIELD_NUMBER: _ClassVar[int]
     DISABLE_CPU_MEM_ARENA_FIELD_NUMBER: _ClassVar[int]
     USE_DETERMINISTIC_COMPUTE_FIELD_NUMBER: _ClassVar[int]
+    BATCHING_FIELD_NUMBER: _ClassVar[int]
     graph_optimization_level: int
     execution_mode: int
     config_entries: _containers.ScalarMap[str, str]
@@ -69,7 +70,8 @@ class SessionOptions(_message.Message):
     disable_mem_pattern: bool
     disable_cpu_mem_arena: bool
     use_deterministic_compute: bool
-    def __init__(self, graph_optimization_level: _Optional[int] = ..., execution_mode: _Optional[int] = ..., config_entries: _Optional[_Mapping[str, str]] = ..., free_dimension_overrides_by_name: _Optional[_Mapping[str, int]] = ..., free_dimension_overrides_by_denotation: _Optional[_Mapping[str, int]] = ..., disable_mem_pattern: bool = ..., disable_cpu_mem_arena: bool = ..., use_deterministic_compute: bool = ...) -> None: ...
+    batching: str
+    def __init__(self, graph_optimization_level: _Optional[int] = ..., execution_mode: _Optional[int] = ..., config_entries: _Optional[_Mapping[str, str]] = ..., free_dimension_overrides_by_name: _Optional[_Mapping[str, int]] = ..., free_dimension_overrides_by_denotation: _Optional[_Mapping[str, int]] = ..., disable_mem_pattern: bool = ..., disable_cpu_mem_arena: bool = ..., use_deterministic_compute: bool = ..., batching: _Optional[str] = ...) -> None: ...
 
 class OpenRequest(_message.Message):
     __slots__ = ("instance", "epoch", "spec")

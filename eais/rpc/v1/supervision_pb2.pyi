@@ -54,7 +54,7 @@ class Leaf(_message.Message):
     def __init__(self, key_pem: _Optional[bytes] = ..., leaf_pem: _Optional[bytes] = ..., ca_pem: _Optional[bytes] = ...) -> None: ...
 
 class Adopt(_message.Message):
-    __slots__ = ("pool", "instance", "tenant", "epoch", "n", "incarnation", "address", "port", "threads", "run_timeout_s", "leaf", "kind", "cores", "queue_limit_ms", "calls_limit", "bytes_limit")
+    __slots__ = ("pool", "instance", "tenant", "epoch", "n", "incarnation", "address", "port", "threads", "run_timeout_s", "leaf", "kind", "cores", "queue_limit_ms", "calls_limit", "bytes_limit", "transport", "ring", "slo_p99_us")
     POOL_FIELD_NUMBER: _ClassVar[int]
     INSTANCE_FIELD_NUMBER: _ClassVar[int]
     TENANT_FIELD_NUMBER: _ClassVar[int]
@@ -71,6 +71,9 @@ class Adopt(_message.Message):
     QUEUE_LIMIT_MS_FIELD_NUMBER: _ClassVar[int]
     CALLS_LIMIT_FIELD_NUMBER: _ClassVar[int]
     BYTES_LIMIT_FIELD_NUMBER: _ClassVar[int]
+    TRANSPORT_FIELD_NUMBER: _ClassVar[int]
+    RING_FIELD_NUMBER: _ClassVar[int]
+    SLO_P99_US_FIELD_NUMBER: _ClassVar[int]
     pool: str
     instance: str
     tenant: str
@@ -87,7 +90,10 @@ class Adopt(_message.Message):
     queue_limit_ms: int
     calls_limit: int
     bytes_limit: int
-    def __init__(self, pool: _Optional[str] = ..., instance: _Optional[str] = ..., tenant: _Optional[str] = ..., epoch: _Optional[int] = ..., n: _Optional[int] = ..., incarnation: _Optional[int] = ..., address: _Optional[str] = ..., port: _Optional[int] = ..., threads: _Optional[int] = ..., run_timeout_s: _Optional[int] = ..., leaf: _Optional[_Union[Leaf, _Mapping]] = ..., kind: _Optional[str] = ..., cores: _Optional[_Iterable[int]] = ..., queue_limit_ms: _Optional[int] = ..., calls_limit: _Optional[int] = ..., bytes_limit: _Optional[int] = ...) -> None: ...
+    transport: str
+    ring: str
+    slo_p99_us: int
+    def __init__(self, pool: _Optional[str] = ..., instance: _Optional[str] = ..., tenant: _Optional[str] = ..., epoch: _Optional[int] = ..., n: _Optional[int] = ..., incarnation: _Optional[int] = ..., address: _Optional[str] = ..., port: _Optional[int] = ..., threads: _Optional[int] = ..., run_timeout_s: _Optional[int] = ..., leaf: _Optional[_Union[Leaf, _Mapping]] = ..., kind: _Optional[str] = ..., cores: _Optional[_Iterable[int]] = ..., queue_limit_ms: _Optional[int] = ..., calls_limit: _Optional[int] = ..., bytes_limit: _Optional[int] = ..., transport: _Optional[str] = ..., ring: _Optional[str] = ..., slo_p99_us: _Optional[int] = ...) -> None: ...
 
 class Load(_message.Message):
     __slots__ = ("session", "spec", "folder")

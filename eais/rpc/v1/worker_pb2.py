@@ -16,7 +16,7 @@ from eais.rpc.v1 import common_pb2 as eais_dot_rpc_dot_v1_dot_common__pb2
 from eais.rpc.v1 import value_pb2 as eais_dot_rpc_dot_v1_dot_value__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x65\x61is/rpc/v1/worker.proto\x12\x0b\x65\x61is.rpc.v1\x1a\x18\x65\x61is/rpc/v1/common.proto\x1a\x17\x65\x61is/rpc/v1/value.proto\"\xb6\x01\n\x08ToWorker\x12!\n\x05hello\x18\x01 \x01(\x0b\x32\x12.eais.rpc.v1.Hello\x12\x1e\n\x04runs\x18\x02 \x03(\x0b\x32\x10.eais.rpc.v1.Run\x12\"\n\x06pieces\x18\x03 \x03(\x0b\x32\x12.eais.rpc.v1.Piece\x12$\n\x07\x63\x61ncels\x18\x04 \x03(\x0b\x32\x13.eais.rpc.v1.Cancel\x12\x0c\n\x04hold\x18\x05 \x03(\t\x12\x0f\n\x07release\x18\x06 \x03(\t\"\x8e\x01\n\x08ToClient\x12&\n\x05hello\x18\x01 \x01(\x0b\x32\x17.eais.rpc.v1.HelloReply\x12$\n\x07\x61nswers\x18\x02 \x03(\x0b\x32\x13.eais.rpc.v1.Answer\x12\"\n\x06pieces\x18\x03 \x03(\x0b\x32\x12.eais.rpc.v1.Piece\x12\x10\n\x08\x64raining\x18\x04 \x01(\x08\"\xe9\x01\n\x03Run\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\x04\x12\x10\n\x08instance\x18\x02 \x01(\t\x12\r\n\x05\x65poch\x18\x03 \x01(\x04\x12\x0f\n\x07session\x18\x04 \x01(\t\x12\'\n\x06inputs\x18\x05 \x03(\x0b\x32\x17.eais.rpc.v1.NamedValue\x12\x0f\n\x07outputs\x18\x06 \x03(\t\x12\x12\n\ntimeout_us\x18\x07 \x01(\x04\x12(\n\x07options\x18\x08 \x01(\x0b\x32\x17.eais.rpc.v1.RunOptions\x12\x13\n\x0btraceparent\x18\t \x01(\t\x12\x12\n\ntracestate\x18\n \x01(\t\"\x93\x01\n\nRunOptions\x12\x42\n\x0e\x63onfig_entries\x18\x01 \x03(\x0b\x32*.eais.rpc.v1.RunOptions.ConfigEntriesEntry\x12\x0b\n\x03tag\x18\x02 \x01(\t\x1a\x34\n\x12\x43onfigEntriesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x88\x01\n\x06\x41nswer\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\x04\x12!\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.eais.rpc.v1.Error\x12#\n\x07outputs\x18\x03 \x03(\x0b\x32\x12.eais.rpc.v1.Value\x12%\n\x07\x61\x63\x63ount\x18\x04 \x01(\x0b\x32\x14.eais.rpc.v1.Account\"C\n\x07\x41\x63\x63ount\x12\x10\n\x08queue_ns\x18\x01 \x01(\x04\x12\x12\n\ncompute_ns\x18\x02 \x01(\x04\x12\x12\n\nbatch_size\x18\x03 \x01(\r\"F\n\x05Piece\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\x04\x12\x0e\n\x06tensor\x18\x02 \x01(\r\x12\x0e\n\x06offset\x18\x03 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x04 \x01(\x0c\"\x19\n\x06\x43\x61ncel\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\x04\x32\x44\n\x06Worker\x12:\n\x06Stream\x12\x15.eais.rpc.v1.ToWorker\x1a\x15.eais.rpc.v1.ToClient(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x65\x61is/rpc/v1/worker.proto\x12\x0b\x65\x61is.rpc.v1\x1a\x18\x65\x61is/rpc/v1/common.proto\x1a\x17\x65\x61is/rpc/v1/value.proto\"\xe0\x01\n\x08ToWorker\x12!\n\x05hello\x18\x01 \x01(\x0b\x32\x12.eais.rpc.v1.Hello\x12\x1e\n\x04runs\x18\x02 \x03(\x0b\x32\x10.eais.rpc.v1.Run\x12\"\n\x06pieces\x18\x03 \x03(\x0b\x32\x12.eais.rpc.v1.Piece\x12$\n\x07\x63\x61ncels\x18\x04 \x03(\x0b\x32\x13.eais.rpc.v1.Cancel\x12\x0c\n\x04hold\x18\x05 \x03(\t\x12\x0f\n\x07release\x18\x06 \x03(\t\x12\x13\n\x0bring_wanted\x18\x07 \x01(\x08\x12\x13\n\x0bring_begins\x18\x08 \x01(\x08\"\xcf\x01\n\x08ToClient\x12&\n\x05hello\x18\x01 \x01(\x0b\x32\x17.eais.rpc.v1.HelloReply\x12$\n\x07\x61nswers\x18\x02 \x03(\x0b\x32\x13.eais.rpc.v1.Answer\x12\"\n\x06pieces\x18\x03 \x03(\x0b\x32\x12.eais.rpc.v1.Piece\x12\x10\n\x08\x64raining\x18\x04 \x01(\x08\x12*\n\nring_offer\x18\x05 \x01(\x0b\x32\x16.eais.rpc.v1.RingOffer\x12\x13\n\x0bring_begins\x18\x06 \x01(\x08\"*\n\tRingOffer\x12\x0e\n\x06socket\x18\x01 \x01(\t\x12\r\n\x05nonce\x18\x02 \x01(\x0c\"\xe9\x01\n\x03Run\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\x04\x12\x10\n\x08instance\x18\x02 \x01(\t\x12\r\n\x05\x65poch\x18\x03 \x01(\x04\x12\x0f\n\x07session\x18\x04 \x01(\t\x12\'\n\x06inputs\x18\x05 \x03(\x0b\x32\x17.eais.rpc.v1.NamedValue\x12\x0f\n\x07outputs\x18\x06 \x03(\t\x12\x12\n\ntimeout_us\x18\x07 \x01(\x04\x12(\n\x07options\x18\x08 \x01(\x0b\x32\x17.eais.rpc.v1.RunOptions\x12\x13\n\x0btraceparent\x18\t \x01(\t\x12\x12\n\ntracestate\x18\n \x01(\t\"\x93\x01\n\nRunOptions\x12\x42\n\x0e\x63onfig_entries\x18\x01 \x03(\x0b\x32*.eais.rpc.v1.RunOptions.ConfigEntriesEntry\x12\x0b\n\x03tag\x18\x02 \x01(\t\x1a\x34\n\x12\x43onfigEntriesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x88\x01\n\x06\x41nswer\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\x04\x12!\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.eais.rpc.v1.Error\x12#\n\x07outputs\x18\x03 \x03(\x0b\x32\x12.eais.rpc.v1.Value\x12%\n\x07\x61\x63\x63ount\x18\x04 \x01(\x0b\x32\x14.eais.rpc.v1.Account\"n\n\x07\x41\x63\x63ount\x12\x10\n\x08queue_ns\x18\x01 \x01(\x04\x12\x12\n\ncompute_ns\x18\x02 \x01(\x04\x12\x12\n\nbatch_size\x18\x03 \x01(\r\x12\x13\n\x0binput_bytes\x18\x04 \x01(\x04\x12\x14\n\x0coutput_bytes\x18\x05 \x01(\x04\"F\n\x05Piece\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\x04\x12\x0e\n\x06tensor\x18\x02 \x01(\r\x12\x0e\n\x06offset\x18\x03 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x04 \x01(\x0c\"\x19\n\x06\x43\x61ncel\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\x04\x32\x44\n\x06Worker\x12:\n\x06Stream\x12\x15.eais.rpc.v1.ToWorker\x1a\x15.eais.rpc.v1.ToClient(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -26,23 +26,25 @@ if _descriptor._USE_C_DESCRIPTORS == False:
   _globals['_RUNOPTIONS_CONFIGENTRIESENTRY']._options = None
   _globals['_RUNOPTIONS_CONFIGENTRIESENTRY']._serialized_options = b'8\001'
   _globals['_TOWORKER']._serialized_start=93
-  _globals['_TOWORKER']._serialized_end=275
-  _globals['_TOCLIENT']._serialized_start=278
-  _globals['_TOCLIENT']._serialized_end=420
-  _globals['_RUN']._serialized_start=423
-  _globals['_RUN']._serialized_end=656
-  _globals['_RUNOPTIONS']._serialized_start=659
-  _globals['_RUNOPTIONS']._serialized_end=806
-  _globals['_RUNOPTIONS_CONFIGENTRIESENTRY']._serialized_start=754
-  _globals['_RUNOPTIONS_CONFIGENTRIESENTRY']._serialized_end=806
-  _globals['_ANSWER']._serialized_start=809
-  _globals['_ANSWER']._serialized_end=945
-  _globals['_ACCOUNT']._serialized_start=947
-  _globals['_ACCOUNT']._serialized_end=1014
-  _globals['_PIECE']._serialized_start=1016
-  _globals['_PIECE']._serialized_end=1086
-  _globals['_CANCEL']._serialized_start=1088
-  _globals['_CANCEL']._serialized_end=1113
-  _globals['_WORKER']._serialized_start=1115
-  _globals['_WORKER']._serialized_end=1183
+  _globals['_TOWORKER']._serialized_end=317
+  _globals['_TOCLIENT']._serialized_start=320
+  _globals['_TOCLIENT']._serialized_end=527
+  _globals['_RINGOFFER']._serialized_start=529
+  _globals['_RINGOFFER']._serialized_end=571
+  _globals['_RUN']._serialized_start=574
+  _globals['_RUN']._serialized_end=807
+  _globals['_RUNOPTIONS']._serialized_start=810
+  _globals['_RUNOPTIONS']._serialized_end=957
+  _globals['_RUNOPTIONS_CONFIGENTRIESENTRY']._serialized_start=905
+  _globals['_RUNOPTIONS_CONFIGENTRIESENTRY']._serialized_end=957
+  _globals['_ANSWER']._serialized_start=960
+  _globals['_ANSWER']._serialized_end=1096
+  _globals['_ACCOUNT']._serialized_start=1098
+  _globals['_ACCOUNT']._serialized_end=1208
+  _globals['_PIECE']._serialized_start=1210
+  _globals['_PIECE']._serialized_end=1280
+  _globals['_CANCEL']._serialized_start=1282
+  _globals['_CANCEL']._serialized_end=1307
+  _globals['_WORKER']._serialized_start=1309
+  _globals['_WORKER']._serialized_end=1377
 # @@protoc_insertion_point(module_scope)

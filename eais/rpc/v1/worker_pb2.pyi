@@ -8,32 +8,48 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class ToWorker(_message.Message):
-    __slots__ = ("hello", "runs", "pieces", "cancels", "hold", "release")
+    __slots__ = ("hello", "runs", "pieces", "cancels", "hold", "release", "ring_wanted", "ring_begins")
     HELLO_FIELD_NUMBER: _ClassVar[int]
     RUNS_FIELD_NUMBER: _ClassVar[int]
     PIECES_FIELD_NUMBER: _ClassVar[int]
     CANCELS_FIELD_NUMBER: _ClassVar[int]
     HOLD_FIELD_NUMBER: _ClassVar[int]
     RELEASE_FIELD_NUMBER: _ClassVar[int]
+    RING_WANTED_FIELD_NUMBER: _ClassVar[int]
+    RING_BEGINS_FIELD_NUMBER: _ClassVar[int]
     hello: _common_pb2.Hello
     runs: _containers.RepeatedCompositeFieldContainer[Run]
     pieces: _containers.RepeatedCompositeFieldContainer[Piece]
     cancels: _containers.RepeatedCompositeFieldContainer[Cancel]
     hold: _containers.RepeatedScalarFieldContainer[str]
     release: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, hello: _Optional[_Union[_common_pb2.Hello, _Mapping]] = ..., runs: _Optional[_Iterable[_Union[Run, _Mapping]]] = ..., pieces: _Optional[_Iterable[_Union[Piece, _Mapping]]] = ..., cancels: _Optional[_Iterable[_Union[Cancel, _Mapping]]] = ..., hold: _Optional[_Iterable[str]] = ..., release: _Optional[_Iterable[str]] = ...) -> None: ...
+    ring_wanted: bool
+    ring_begins: bool
+    def __init__(self, hello: _Optional[_Union[_common_pb2.Hello, _Mapping]] = ..., runs: _Optional[_Iterable[_Union[Run, _Mapping]]] = ..., pieces: _Optional[_Iterable[_Union[Piece, _Mapping]]] = ..., cancels: _Optional[_Iterable[_Union[Cancel, _Mapping]]] = ..., hold: _Optional[_Iterable[str]] = ..., release: _Optional[_Iterable[str]] = ..., ring_wanted: bool = ..., ring_begins: bool = ...) -> None: ...
 
 class ToClient(_message.Message):
-    __slots__ = ("hello", "answers", "pieces", "draining")
+    __slots__ = ("hello", "answers", "pieces", "draining", "ring_offer", "ring_begins")
     HELLO_FIELD_NUMBER: _ClassVar[int]
     ANSWERS_FIELD_NUMBER: _ClassVar[int]
     PIECES_FIELD_NUMBER: _ClassVar[int]
     DRAINING_FIELD_NUMBER: _ClassVar[int]
+    RING_OFFER_FIELD_NUMBER: _ClassVar[int]
+    RING_BEGINS_FIELD_NUMBER: _ClassVar[int]
     hello: _common_pb2.HelloReply
     answers: _containers.RepeatedCompositeFieldContainer[Answer]
     pieces: _containers.RepeatedCompositeFieldContainer[Piece]
     draining: bool
-    def __init__(self, hello: _Optional[_Union[_common_pb2.HelloReply, _Mapping]] = ..., answers: _Optional[_Iterable[_Union[Answer, _Mapping]]] = ..., pieces: _Optional[_Iterable[_Union[Piece, _Mapping]]] = ..., draining: bool = ...) -> None: ...
+    ring_offer: RingOffer
+    ring_begins: bool
+    def __init__(self, hello: _Optional[_Union[_common_pb2.HelloReply, _Mapping]] = ..., answers: _Optional[_Iterable[_Union[Answer, _Mapping]]] = ..., pieces: _Optional[_Iterable[_Union[Piece, _Mapping]]] = ..., draining: bool = ..., ring_offer: _Optional[_Union[RingOffer, _Mapping]] = ..., ring_begins: bool = ...) -> None: ...
+
+class RingOffer(_message.Message):
+    __slots__ = ("socket", "nonce")
+    SOCKET_FIELD_NUMBER: _ClassVar[int]
+    NONCE_FIELD_NUMBER: _ClassVar[int]
+    socket: str
+    nonce: bytes
+    def __init__(self, socket: _Optional[str] = ..., nonce: _Optional[bytes] = ...) -> None: ...
 
 class Run(_message.Message):
     __slots__ = ("call_id", "instance", "epoch", "session", "inputs", "outputs", "timeout_us", "options", "traceparent", "tracestate")
@@ -87,14 +103,18 @@ class Answer(_message.Message):
     def __init__(self, call_id: _Optional[int] = ..., error: _Optional[_Union[_common_pb2.Error, _Mapping]] = ..., outputs: _Optional[_Iterable[_Union[_value_pb2.Value, _Mapping]]] = ..., account: _Optional[_Union[Account, _Mapping]] = ...) -> None: ...
 
 class Account(_message.Message):
-    __slots__ = ("queue_ns", "compute_ns", "batch_size")
+    __slots__ = ("queue_ns", "compute_ns", "batch_size", "input_bytes", "output_bytes")
     QUEUE_NS_FIELD_NUMBER: _ClassVar[int]
     COMPUTE_NS_FIELD_NUMBER: _ClassVar[int]
     BATCH_SIZE_FIELD_NUMBER: _ClassVar[int]
+    INPUT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_BYTES_FIELD_NUMBER: _ClassVar[int]
     queue_ns: int
     compute_ns: int
     batch_size: int
-    def __init__(self, queue_ns: _Optional[int] = ..., compute_ns: _Optional[int] = ..., batch_size: _Optional[int] = ...) -> None: ...
+    input_bytes: int
+    output_bytes: int
+    def __init__(self, queue_ns: _Optional[int] = ..., compute_ns: _Optional[int] = ..., batch_size: _Optional[int] = ..., input_bytes: _Optional[int] = ..., output_bytes: _Optional[int] = ...) -> None: ...
 
 class Piece(_message.Message):
     __slots__ = ("call_id", "tensor", "offset", "data")
