@@ -31,7 +31,15 @@ class Places:
 
     @contextmanager
     def one(self, caller: Hashable) -> Iterator[None]:
-        """A place, as long as the block lasts.
+        """A place, as long as the block lasts; raises as `take`."""
+        self.take(caller)
+        try:
+            yield
+        finally:
+            self.give(caller)
+
+    def take(self, caller: Hashable) -> None:
+        """Hold a place until `give`.
 
         Raises:
             Unavailable: BUSY with push_back_ms.
@@ -40,13 +48,13 @@ class Places:
         self._check("this caller has {} calls in progress", self.each, self.held[caller])
         self.held[caller] += 1
         self.total += 1
-        try:
-            yield
-        finally:
-            self.total -= 1
-            self.held[caller] -= 1
-            if not self.held[caller]:
-                del self.held[caller]
+
+    def give(self, caller: Hashable) -> None:
+        """Give a place back that was taken."""
+        self.total -= 1
+        self.held[caller] -= 1
+        if not self.held[caller]:
+            del self.held[caller]
 
     def _check(self, text: str, limit: int, held: int) -> None:
         if held >= limit:

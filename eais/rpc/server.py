@@ -10,81 +10,39 @@ where it is called (`Stranger`), and no verb of another plane is served.
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
 from typing import Any, Final, NoReturn, TypeVar
 
 import grpc
 import grpc.aio
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import Message
 
-from eais.errors import EaisError, IdentityError, UsageError, make_error
-from eais.identity import Identity, is_tls, peer_of
+from eais.errors import EaisError, IdentityError
+from eais.identity import is_tls, peer_of
+from eais.rpc.caller import Caller as Caller
+from eais.rpc.caller import Stranger as Stranger
+from eais.rpc.guard import Binding as Binding
+from eais.rpc.guard import Guard
 from eais.rpc.hello import check_version, hello_reply
 from eais.rpc.places import MAX_CALLS, MAX_STREAMS, Places
+from eais.rpc.raw_adapter import serve_raw
+from eais.rpc.raw_stream import RawHandler
 from eais.rpc.status import DETAILS_KEY, clip, status_code, status_details
 from eais.rpc.v1 import common_pb2
 from eais.rpc.verbs import Plane, Shape, Verb
-from eais.telemetry.metrics import OK, Tally
+from eais.telemetry.metrics import Tally
 
 Req = TypeVar("Req", bound=Message)
 Rep = TypeVar("Rep", bound=Message)
 _Context = grpc.aio.ServicerContext[Any, Any]
-
-log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Who calls, from the certificate alone, and how long they'll wait (seconds).
-
-    `leaf_end` is when that certificate ends, UTC: it was valid at the handshake, and a
-    connection may outlive it.
-    """
-
-    identity: Identity
-    timeout_s: float | None
-    leaf_end: datetime
-
-    @property
-    def who(self) -> Hashable:
-        """Whose calls are counted together."""
-        return self.identity
-
-
-@dataclass(frozen=True, slots=True)
-class Stranger:
-    """Who calls on the enrolment plane: the network address is all that is known of them.
-
-    `address` has no port: another connection of the same machine has the same.
-    """
-
-    address: str
-    timeout_s: float | None
-
-    @property
-    def who(self) -> Hashable:
-        """Whose calls are counted together."""
-        return self.address
-
 
 UnaryHandler = Callable[[Req, Caller], Awaitable[Rep]]
 StrangersHandler = Callable[[Req, Stranger], Awaitable[Rep]]
 UploadHandler = Callable[[AsyncIterator[Req], Caller], Awaitable[Rep]]
 WatchHandler = Callable[[Req, Caller], AsyncIterator[Rep]]
 StreamHandler = Callable[[AsyncIterator[Req], Caller], AsyncIterator[Rep]]
-
-
-@dataclass(frozen=True, slots=True)
-class Binding:
-    """A verb and what serves it; made by `unary`, `upload`, `watch` and `stream`."""
-
-    verb: Verb[Any, Any]
-    handler: Callable[[Any, Any], Any]
 
 
 def unary(verb: Verb[Req, Rep], handler: UnaryHandler[Req, Rep]) -> Binding:
@@ -114,6 +72,11 @@ def stream(verb: Verb[Req, Rep], handler: StreamHandler[Req, Rep]) -> Binding:
     return _binding(verb, Shape.STREAM, handler)
 
 
+def raw_stream(verb: Verb[Req, Rep], handler: RawHandler) -> Binding:
+    """Serve a verb with streams both ways by callbacks on serialised messages."""
+    return replace(_binding(verb, Shape.STREAM, handler), raw=True)
+
+
 def _binding(verb: Verb[Any, Any], shape: Shape, handler: Callable[..., Any]) -> Binding:
     if verb.shape is not shape:
         raise TypeError(f"{verb.path} is {verb.shape.value}")
@@ -132,105 +95,67 @@ def greet(verb: Verb[common_pb2.Hello, common_pb2.HelloReply], software: str) ->
     return unary(verb, answer)
 
 
-class _Guard:
-    """What stands between a socket and a handler."""
+class _Contact:
+    """A call as grpc.aio knows it."""
 
-    def __init__(self, pool: str, binding: Binding, places: Places, tally: Tally) -> None:
-        self._tally = tally
-        self._pool = pool
-        self._places = places
-        self._verb = binding.verb
-        self._handler = binding.handler
+    def __init__(self, context: _Context) -> None:
+        self._context = context
 
-    def _admit(self, context: _Context) -> Caller | Stranger:
-        peer = peer_of(context.auth_context(), self._pool)
-        role = peer.identity.role
-        if role not in self._verb.roles:
-            raise IdentityError(
-                "PERMISSION_DENIED", f"a {role.value} may not call {self._verb.method}"
-            )
-        left = context.time_remaining()
-        return Caller(peer.identity, left, peer.leaf_end)
+    def caller(self, pool: str) -> Caller:
+        peer = peer_of(self._context.auth_context(), pool)
+        return Caller(peer.identity, self._context.time_remaining(), peer.leaf_end)
 
-    def _parse(self, data: bytes) -> Any:
-        try:
-            return self._verb.request.FromString(data)
-        except DecodeError:
-            raise UsageError(
-                "MALFORMED_MESSAGE", f"not a {self._verb.request.DESCRIPTOR.name} message"
-            ) from None
-
-    async def _parsed(self, requests: AsyncIterator[bytes]) -> AsyncIterator[Any]:
-        async for data in requests:
-            yield self._parse(data)
-
-    @contextlib.asynccontextmanager
-    async def _answering(self, context: _Context) -> AsyncIterator[None]:
-        try:
-            yield
-        except EaisError as error:
-            self._count(error.reason)
-            await _abort(context, error)
-        except (asyncio.CancelledError, GeneratorExit):
-            self._count("CANCELLED")
-            raise
-        except Exception:  # noqa: BLE001 - the edge of the process: its text stays in the log
-            self._count("BUG")
-            await _abort(context, _bug(self._verb))
-        else:
-            self._count(OK)
-
-    def _count(self, reason: str) -> None:
-        self._tally.add(self._verb.service, self._verb.method, reason)
-
-    async def unary(self, data: bytes, context: _Context) -> Any:
-        async with self._answering(context):
-            caller = self._admit(context)
-            with self._places.one(caller.who):
-                return await self._handler(self._parse(data), caller)
-
-    async def upload(self, requests: AsyncIterator[bytes], context: _Context) -> Any:
-        async with self._answering(context):
-            caller = self._admit(context)
-            with self._places.one(caller.who):
-                return await self._handler(self._parsed(requests), caller)
-
-    async def watch(self, data: bytes, context: _Context) -> AsyncIterator[Any]:
-        async with self._answering(context):
-            caller = self._admit(context)
-            with self._places.one(caller.who):
-                replies = self._handler(self._parse(data), caller)
-                async with contextlib.aclosing(replies):
-                    async for reply in replies:
-                        yield reply
-
-    async def stream(self, requests: AsyncIterator[bytes], context: _Context) -> AsyncIterator[Any]:
-        async with self._answering(context):
-            caller = self._admit(context)
-            with self._places.one(caller.who):
-                replies = self._handler(self._parsed(requests), caller)
-                async with contextlib.aclosing(replies):
-                    async for reply in replies:
-                        yield reply
-
-
-class _OpenGuard(_Guard):
-    """What stands before a handler of the enrolment plane: TLS, a message, a place."""
-
-    def _admit(self, context: _Context) -> Caller | Stranger:
-        if not is_tls(context.auth_context()):
+    def stranger(self) -> Stranger:
+        if not is_tls(self._context.auth_context()):
             raise IdentityError("UNAUTHENTICATED", "only TLS is answered here")
-        return Stranger(_address_of(context.peer()), context.time_remaining())
+        return Stranger(_address_of(self._context.peer()), self._context.time_remaining())
+
+
+class _Method:
+    """One verb's method handler of grpc.aio."""
+
+    def __init__(self, guard: Guard) -> None:
+        self._guard = guard
+
+    async def unary(self, data: bytes, context: _Context) -> Message:
+        async with _aborting(context):
+            return await self._guard.unary(data, _Contact(context))
+
+    async def upload(self, requests: AsyncIterator[bytes], context: _Context) -> Message:
+        async with _aborting(context):
+            return await self._guard.upload(requests, _Contact(context))
+
+    async def watch(self, data: bytes, context: _Context) -> AsyncIterator[Message]:
+        async with _aborting(context), aclosing(self._guard.watch(data, _Contact(context))) as all_:
+            async for reply in all_:
+                yield reply
+
+    async def stream(
+        self, requests: AsyncIterator[bytes], context: _Context
+    ) -> AsyncIterator[Message]:
+        replies = self._guard.stream(requests, _Contact(context))
+        async with _aborting(context), aclosing(replies):
+            async for reply in replies:
+                yield reply
+
+    async def raw(self, requests: AsyncIterator[bytes], context: _Context) -> AsyncIterator[bytes]:
+        replies = serve_raw(self._guard, requests, _Contact(context))
+        async with _aborting(context), aclosing(replies):
+            async for reply in replies:
+                yield reply
+
+
+@asynccontextmanager
+async def _aborting(context: _Context) -> AsyncIterator[None]:
+    try:
+        yield
+    except EaisError as error:
+        await _abort(context, error)
 
 
 def _address_of(peer: str) -> str:
     """The address in gRPC's word for a peer, such as "ipv4:192.0.2.7:40117"."""
     return peer.rpartition(":")[0] or peer
-
-
-def _bug(verb: Verb[Any, Any]) -> EaisError:
-    log.exception("BUG: %s raised", verb.path)
-    return make_error("BUG", "the server failed on this call; its log says how")
 
 
 async def _abort(context: _Context, error: EaisError) -> NoReturn:
@@ -244,12 +169,16 @@ def _serialize(reply: Message) -> bytes:
 
 
 _LASTING: Final = (Shape.STREAM, Shape.WATCH)
-_MAKERS: dict[Shape, tuple[Callable[..., grpc.RpcMethodHandler[Any, Any]], str]] = {
-    Shape.UNARY: (grpc.unary_unary_rpc_method_handler, "unary"),
-    Shape.UPLOAD: (grpc.stream_unary_rpc_method_handler, "upload"),
-    Shape.WATCH: (grpc.unary_stream_rpc_method_handler, "watch"),
-    Shape.STREAM: (grpc.stream_stream_rpc_method_handler, "stream"),
-}
+
+
+def guards(pool: str, bindings: Iterable[Binding], tally: Tally | None = None) -> list[Guard]:
+    """The guards of a server's verbs, which share its places (`eais.rpc.places`)."""
+    calls, streams = Places(*MAX_CALLS), Places(*MAX_STREAMS)
+    counted = tally or Tally()
+    return [
+        Guard(pool, binding, streams if binding.verb.shape in _LASTING else calls, counted)
+        for binding in bindings
+    ]
 
 
 def generic_handlers(
@@ -260,15 +189,24 @@ def generic_handlers(
     The enrolment plane's alone are for whoever comes. How calls ended is added to `tally`, as
     (service, verb, reason).
     """
-    calls, streams = Places(*MAX_CALLS), Places(*MAX_STREAMS)
     services: dict[str, dict[str, grpc.RpcMethodHandler[Any, Any]]] = {}
-    for binding in bindings:
-        make, name = _MAKERS[binding.verb.shape]
-        places = streams if binding.verb.shape in _LASTING else calls
-        kind = _OpenGuard if binding.verb.plane is Plane.ENROLMENT else _Guard
-        guard = kind(pool, binding, places, tally or Tally())
-        method = make(getattr(guard, name), response_serializer=_serialize)
-        services.setdefault(binding.verb.full_service, {})[binding.verb.method] = method
+    for guard in guards(pool, bindings, tally):
+        services.setdefault(guard.verb.full_service, {})[guard.verb.method] = _handler(guard)
     return tuple(
         grpc.method_handlers_generic_handler(name, methods) for name, methods in services.items()
     )
+
+
+def _handler(guard: Guard) -> grpc.RpcMethodHandler[Any, Any]:
+    method = _Method(guard)
+    if guard.raw:
+        return grpc.stream_stream_rpc_method_handler(method.raw)
+    match guard.verb.shape:
+        case Shape.UNARY:
+            return grpc.unary_unary_rpc_method_handler(method.unary, None, _serialize)
+        case Shape.UPLOAD:
+            return grpc.stream_unary_rpc_method_handler(method.upload, None, _serialize)
+        case Shape.WATCH:
+            return grpc.unary_stream_rpc_method_handler(method.watch, None, _serialize)
+        case Shape.STREAM:
+            return grpc.stream_stream_rpc_method_handler(method.stream, None, _serialize)
