@@ -59,6 +59,19 @@ _TYPE_OF: Final[Mapping[np.dtype[Any], int]] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class RawTensor:
+    """A tensor of an element type that numpy lacks.
+
+    Attributes:
+        element_type: its number in ONNX's TensorProto.DataType.
+        bits: the elements' bits in unsigned integers of their width, in the tensor's shape.
+    """
+
+    element_type: int
+    bits: Any
+
+
 @dataclass
 class Deferred:
     """Tensor bytes that follow a message, in the order in which it names them.
@@ -83,7 +96,7 @@ class Deferred:
 def encode_value(value: Value, deferred: Deferred) -> value_pb2.Value:
     """A run's input or output as a message.
 
-    Takes arrays, lists of values, dicts of scalars, None; `InputRejected`
+    Takes arrays, lists of values, dicts of scalars, `RawTensor`s, None; `InputRejected`
     INPUT_DTYPE for anything else.
     """
     if value is None:
@@ -97,6 +110,10 @@ def encode_value(value: Value, deferred: Deferred) -> value_pb2.Value:
         return value_pb2.Value(sequence=value_pb2.Sequence(values=parts))
     if isinstance(value, str | bytes):
         return value_pb2.Value(tensor=encode_tensor(np.array(value, dtype=object), deferred))
+    if isinstance(value, RawTensor):
+        tensor = encode_tensor(value.bits, deferred)
+        tensor.type = value.element_type  # type: ignore[assignment]
+        return value_pb2.Value(tensor=tensor)
     if isinstance(value, np.generic | int | float):
         return value_pb2.Value(tensor=encode_tensor(_numbers(value), deferred))
     raise _not_a_value(value)
