@@ -20,7 +20,7 @@ import os
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final
 
 PAGE_BYTES: Final = 8192
 ROWS: Final = 128
@@ -48,12 +48,17 @@ class InFlight:
     finished: Mapping[str, int] = field(default_factory=dict)
 
 
-class Buffer(Protocol):
-    """Memory of `PAGE_BYTES`, such as an mmap or a bytearray."""
+Buffer = mmap.mmap | bytearray
+"""Memory of `PAGE_BYTES`."""
 
-    def __getitem__(self, at: slice, /) -> bytes | bytearray: ...
 
-    def __setitem__(self, at: slice, value: bytes, /) -> None: ...
+@dataclass(eq=False, slots=True)
+class _Row:
+    """What is written of a session; `at`: where its counts are."""
+
+    at: int
+    running: int = 0
+    finished: int = 0
 
 
 class Marks:
@@ -61,7 +66,7 @@ class Marks:
 
     def __init__(self, buffer: Buffer) -> None:
         self._buffer = buffer
-        self._rows: dict[str, int] = {}
+        self._rows: dict[str, _Row] = {}
 
     @classmethod
     def from_fd(cls, fd: int) -> Marks:
@@ -81,34 +86,30 @@ class Marks:
 
     def run_begins(self, session: str) -> None:
         """To be called before the runtime sees the inputs."""
-        at = self._row(session)
-        running, finished = _counts(self._buffer, at)
-        self._write(at, running + 1, finished)
+        row = self._rows.get(session) or self._taken(session)
+        row.running += 1
+        _COUNTS.pack_into(self._buffer, row.at, row.running, row.finished)
 
     def run_ended(self, session: str, *, answered: bool) -> None:
         """A run that was begun is over; `answered`: it gave outputs."""
-        at = self._rows[session]
-        running, finished = _counts(self._buffer, at)
-        self._write(at, running - 1, finished + answered)
+        row = self._rows[session]
+        row.running -= 1
+        row.finished += answered
+        _COUNTS.pack_into(self._buffer, row.at, row.running, row.finished)
 
-    def _row(self, session: str) -> int:
-        """Where the session's row is; one in which nothing runs is taken for it if need be."""
-        at = self._rows.get(session)
-        if at is None:
-            at = self._free_row()
-            self._buffer[at : at + _ROW_BYTES] = bytes(_ROW_BYTES)
-            self._buffer[at : at + _NAME_BYTES] = _name(session)
-            self._rows[session] = at
-        return at
+    def _taken(self, session: str) -> _Row:
+        """A row for the session; one in which nothing runs if there is no other."""
+        at = self._free()
+        self._buffer[at : at + _ROW_BYTES] = bytes(_ROW_BYTES)
+        self._buffer[at : at + _NAME_BYTES] = _name(session)
+        row = self._rows[session] = _Row(at + _NAME_BYTES)
+        return row
 
-    def _free_row(self) -> int:
+    def _free(self) -> int:
         if len(self._rows) < ROWS:
             return _FIRST_ROW + len(self._rows) * _ROW_BYTES
-        idle = next(s for s, at in self._rows.items() if not _counts(self._buffer, at)[0])
-        return self._rows.pop(idle)
-
-    def _write(self, at: int, running: int, finished: int) -> None:
-        self._buffer[at + _NAME_BYTES : at + _ROW_BYTES] = _COUNTS.pack(running, finished)
+        idle = next(session for session, row in self._rows.items() if not row.running)
+        return self._rows.pop(idle).at - _NAME_BYTES
 
 
 class Page:

@@ -169,10 +169,12 @@ class RawTensor:
 
 
 class PreparedRun(Protocol):
-    """One run, which another thread may end early."""
+    """A run, which another thread may end early."""
 
     def execute(self, outputs: Sequence[str], feed: Mapping[str, Any]) -> list[Any]:
-        """Run, once; blocks. Outputs in the order asked for; all of them for none.
+        """Run; blocks. Outputs in the order asked for; all of them for none.
+
+        Again and again, but not after `terminate`, nor on two threads at once.
 
         Values are numpy arrays, `RawTensor`, lists, dicts of scalars, or None.
 
@@ -184,6 +186,11 @@ class PreparedRun(Protocol):
 
     def terminate(self) -> None:
         """Ask the run to stop between two nodes; harmless before, after and twice."""
+        ...
+
+    @property
+    def terminated(self) -> bool:
+        """Whether `terminate` was called."""
         ...
 
 

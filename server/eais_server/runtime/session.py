@@ -132,6 +132,12 @@ class OrtSession:
         self._session = session
         self._signature = _signature(session)
         self._extended = {o.name for o in self._signature.outputs if o.type in _EXTENDED}
+        self._inputs = {i.name for i in self._signature.inputs}
+        self._outputs = [o.name for o in self._signature.outputs]
+        # Nothing of what onnxruntime's Python does around a run is needed for most.
+        self._plain = self._extended.isdisjoint(self._outputs) and not any(
+            i.type in _EXTENDED for i in self._signature.inputs
+        )
 
     @property
     def signature(self) -> SessionSignature:
@@ -144,6 +150,8 @@ class OrtSession:
 
     def run(self, outputs: Sequence[str], feed: Mapping[str, Any], options: ort.RunOptions) -> Any:
         """Outputs in the order asked for, all for none. Raises what onnxruntime raises."""
+        if self._plain and feed.keys() == self._inputs:
+            return self._session._sess.run(outputs or self._outputs, feed, options)
         given = {name: _ort_value(value) for name, value in feed.items()}
         wanted = outputs or [output.name for output in self._signature.outputs]
         if self._extended.isdisjoint(wanted):
@@ -163,7 +171,8 @@ class OrtRun:
     def execute(self, outputs: Sequence[str], feed: Mapping[str, Any]) -> list[Any]:
         """See `PreparedRun`."""
         try:
-            return list(self._session.run(outputs, feed, self._options))
+            found: list[Any] = self._session.run(outputs, feed, self._options)
+            return found
         except Exception as error:  # noqa: BLE001 - as in `open_session`
             failure = run_failure(error)
             failure.metadata |= about(failure.reason, feed, self._session.signature)
@@ -172,6 +181,11 @@ class OrtRun:
     def terminate(self) -> None:
         """See `PreparedRun`: onnxruntime looks at the flag between two nodes."""
         self._options.terminate = True
+
+    @property
+    def terminated(self) -> bool:
+        """See `PreparedRun`."""
+        return bool(self._options.terminate)
 
 
 def _ort_value(value: Any) -> Any:

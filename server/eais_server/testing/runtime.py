@@ -77,3 +77,8 @@ class FakeRun:
     def terminate(self) -> None:
         """See `PreparedRun`."""
         self._terminated.set()
+
+    @property
+    def terminated(self) -> bool:
+        """See `PreparedRun`."""
+        return self._terminated.is_set()
