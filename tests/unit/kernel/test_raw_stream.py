@@ -38,13 +38,13 @@ class Echo:
         self.link = link
         self.waiting: deque[Buffer] = deque()
         self.may_read = True
-        self.half = False
+        self.half = self.stays = False
         self.ends: list[str] = []
         self.ended = asyncio.Event()
 
     @property
     def over(self) -> bool:
-        return self.half and not self.waiting
+        return self.half and not self.waiting and not self.stays
 
     def receive(self, message: Buffer) -> None:
         match bytes(message):
@@ -54,6 +54,9 @@ class Echo:
                 raise ZeroDivisionError("/secret/path")
             case b"fail":
                 self.link.fail(UsageError("STALE_EPOCH", "an old one"))
+            case b"stay":
+                self.stays = True
+                self.waiting.append(message)
             case b"wait":
                 self.may_read = False
                 asyncio.get_running_loop().call_later(0.01, self.read_on)
@@ -197,8 +200,8 @@ def test_other_roles_are_refused_before_the_handler(tmp_path: Path) -> None:
 def test_a_client_that_leaves_is_counted_so(tmp_path: Path) -> None:
     async def body(wire: Wire) -> None:
         call = wire.stub()(timeout=20)
-        await call.write(b"one")
-        assert await call.read() == b"one"
+        await call.write(b"stay")
+        assert await call.read() == b"stay"
         call.cancel()
         async with asyncio.timeout(20):
             await wire.served[0].ended.wait()
