@@ -13,19 +13,18 @@ or wrong, or a move didn't come about.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import math
-import os
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from threading import Event
 from typing import Any
 
+from benchmarks.context import context_of
 from benchmarks.drain.callers import Callers
 from benchmarks.drain.models import real, tiny
 from eais.identity import Identity
@@ -99,24 +98,12 @@ def report(callers: Callers, drains: Drains) -> dict[str, Any]:
     }
 
 
-@contextlib.contextmanager
-def _environ_of(stack: Stack) -> Iterator[None]:
-    before = os.environ.get("EAIS_CONFIG_DIR")
-    os.environ["EAIS_CONFIG_DIR"] = str(stack.config)
-    try:
-        yield
-    finally:
-        del os.environ["EAIS_CONFIG_DIR"]
-        if before is not None:
-            os.environ["EAIS_CONFIG_DIR"] = before
-
-
 def measure(moves: int, each: int, root: Path) -> dict[str, Any]:
     """Move an instance that often on a pool below `root`, `each` callers calling each model."""
     with (
         embedded_pool(root, CONFIG) as stack,
         further_host(stack, root, "h2", "127.0.0.2"),
-        _environ_of(stack),
+        context_of(stack),
     ):
         request = pool_pb2.AttachRequest(op_id=op(), type="cpu.1")
         instance = stack.ask(verbs.POOL_ATTACH, request).instance.id

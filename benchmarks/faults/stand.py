@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import time
 from collections import Counter
@@ -15,6 +14,7 @@ from threading import Event
 from typing import TypeVar
 
 import eais
+from benchmarks.context import context_of
 from benchmarks.faults.callers import Callers
 from benchmarks.faults.model import model
 from benchmarks.faults.processes import Process, Sent, titled
@@ -111,7 +111,7 @@ def stand(root: Path, *, leaf_life_s: float | None = None) -> Iterator[Stand]:
 
     `leaf_life_s`: of the pool's leaves; None: an hour.
     """
-    with embedded_pool(root, leaf_life_s=leaf_life_s) as stack, _environ_of(stack):
+    with embedded_pool(root, leaf_life_s=leaf_life_s) as stack, context_of(stack):
         request = pool_pb2.AttachRequest(op_id=op(), type="cpu.1")
         instance = stack.ask(verbs.POOL_ATTACH, request).instance.id
         options = [{"timeout_s": CALL_TIMEOUT_S}]
@@ -120,19 +120,6 @@ def stand(root: Path, *, leaf_life_s: float | None = None) -> Iterator[Stand]:
             Callers(lambda feeds: session.run(None, feeds), CALL_TIMEOUT_S) as callers,
         ):
             yield Stand(stack, instance, callers, Figures())
-
-
-@contextmanager
-def _environ_of(stack: Stack) -> Iterator[None]:
-    before = os.environ.get("EAIS_CONFIG_DIR")
-    os.environ["EAIS_CONFIG_DIR"] = str(stack.config)
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["EAIS_CONFIG_DIR"]
-        else:
-            os.environ["EAIS_CONFIG_DIR"] = before
 
 
 def pause(seconds: float) -> None:
