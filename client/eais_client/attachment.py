@@ -266,8 +266,9 @@ class Attachment:
         # At least 1, because 0 means that there is no deadline.
         timeout_us = 0 if left_s is None else max(1, int(left_s * 1e6))
         outgoing = pending.outgoing
-        pending.sent(action.worker)
-        stream.send(outgoing.run(action.call, action.epoch, timeout_us), outgoing.deferred)
+        pending.sent(action.worker, stream)
+        run = outgoing.run(action.call, action.epoch, timeout_us)
+        stream.send(run, outgoing.deferred, pending.watched)
 
     def _finish(self, call: int, error: EaisError | None) -> None:
         with self._lock:

@@ -1,40 +1,43 @@
-"""A data stream over gRPC: one bidirectional stream, and one thread that reads it."""
+"""A data stream over grpcio: one bidirectional stream, and one thread that reads it."""
 
 from __future__ import annotations
 
+import asyncio
 import threading
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Iterator
+from math import inf
 from typing import Any, cast
 
 import grpc
 
-from eais.errors import EaisError, RemoteError, Unavailable, make_error
+from eais.errors import EaisError, Unavailable, make_error
 from eais.rpc import client, verbs
-from eais.rpc.hello import check_version
-from eais.rpc.status import DETAILS_KEY, error_of_message, error_of_rpc, no_connection
-from eais.rpc.v1 import worker_pb2
+from eais.rpc.status import DETAILS_KEY, error_of_rpc, no_connection
+from eais.transport.writing import EncodedRun
 from eais.value import Deferred
 from eais_client.background import no_thread
 from eais_client.dialer import SOFTWARE
-from eais_client.outbox import Outbox
-from eais_client.pieces import Assembly
-from eais_client.wire import Incoming, StreamEvents
+from eais_client.exchange import Exchange
+from eais_client.wire import StreamEvents, Waiter
 
 JOIN_S = 2.0
 
 
 class GrpcDataStream:
-    """A `DataStream`; takes the channel as its own and closes it at the end."""
+    """A `DataStream`; takes the channel as its own and closes it at the end.
+
+    gRPC's threads send, and one of ours reads, whoever waits.
+    """
 
     def __init__(self, number: int, channel: grpc.Channel, events: StreamEvents) -> None:
         self._number = number
         self._channel = channel
         self._events = events
-        self._outbox = Outbox(SOFTWARE)
-        # Sent and not over: of any other call nothing is kept, whatever the worker says.
-        self._awaited: set[int] = set()
-        self._partial: dict[int, Assembly] = {}
-        self._opened = self._closed = False
+        self._exchange = Exchange(number, events, SOFTWARE)
+        # Set when something waits to be sent, or nothing ever will again.
+        self._more = threading.Event()
+        self._closed = self._over = False
         self._threadless = False
         # `close` may come while it is being started.
         self._starting = threading.Lock()
@@ -54,29 +57,38 @@ class GrpcDataStream:
                 self._channel.close()
                 raise no_thread() from None
 
-    def send(self, run: worker_pb2.Run, deferred: Deferred) -> None:
+    def send(self, run: EncodedRun, deferred: Deferred, watched: bool = True) -> None:
         """See `DataStream`."""
-        self._awaited.add(run.call_id)
-        self._outbox.put(run, deferred)
+        self._exchange.send(run, deferred)
+        self._more.set()
+
+    def read_for(self, waiter: Waiter, until_s: float) -> None:
+        """See `DataStream`."""
+        waiter.park(None if until_s == inf else until_s - time.monotonic())
+
+    def read_in(self, loop: asyncio.AbstractEventLoop) -> None:
+        """See `DataStream`; it isn't needed."""
 
     def cancel(self, call: int) -> None:
         """See `DataStream`."""
-        self._forget(call)
-        self._outbox.cancel(call)
+        self._exchange.cancel(call)
+        self._more.set()
 
     def hold(self, session: str) -> None:
         """See `DataStream`."""
-        self._outbox.hold(session)
+        self._exchange.outbox.hold(session)
+        self._more.set()
 
     def release(self, session: str) -> None:
         """See `DataStream`."""
-        self._outbox.release(session)
+        self._exchange.outbox.release(session)
+        self._more.set()
 
     def close(self) -> None:
         """See `DataStream`."""
         with self._starting:
             self._closed = True
-        self._outbox.close()
+        self._end_sending()
         if not self._reader.ident:
             self._channel.close()
             return
@@ -85,6 +97,23 @@ class GrpcDataStream:
         if threading.current_thread() is not self._reader:
             self._reader.join(JOIN_S)
             self._close_channel()
+
+    def _end_sending(self) -> None:
+        self._over = True
+        self._exchange.outbox.close()
+        self._more.set()
+
+    def _messages(self) -> Iterator[bytes]:
+        """What is sent; blocks while nothing waits, until the end."""
+        outbox = self._exchange.outbox
+        yield b"".join(outbox.first_message())
+        while not self._over:
+            self._more.clear()
+            message = outbox.next_message()
+            if message is not None:
+                yield b"".join(message)
+            elif not self._over:
+                self._more.wait()
 
     def _close_channel(self) -> None:
         # Without its threads gRPC would wait for their end for ever.
@@ -97,7 +126,7 @@ class GrpcDataStream:
             self._call_worker()
             error = self._read_all()
         finally:
-            self._outbox.close()
+            self._end_sending()
             if not self._closed:
                 self._events.broken(self._number, error)
             self._close_channel()
@@ -106,9 +135,9 @@ class GrpcDataStream:
         """Begin the call, unless gRPC finds no thread or nobody wants it any more."""
         with self._starting:
             if not self._closed:
-                requests = self._outbox.messages()
+                requests = self._messages()
                 try:
-                    self._call = client.stream(self._channel, verbs.WORKER_STREAM, requests)
+                    self._call = client.raw_stream(self._channel, verbs.WORKER_STREAM, requests)
                 except RuntimeError:
                     self._threadless = True
 
@@ -118,7 +147,9 @@ class GrpcDataStream:
             return no_thread()
         try:
             for message in self._call:
-                self._take(message)
+                self._exchange.receive(message)
+                if self._exchange.outbox.waiting:
+                    self._more.set()
         except grpc.RpcError as error:
             return self._why(error)
         except EaisError as error:
@@ -130,67 +161,8 @@ class GrpcDataStream:
         """A refusal of the worker's own words, else a connection that broke or never was."""
         if _has_details(error):
             return error_of_rpc(error, "HOST_UNREACHABLE")
-        reason = "WORKER_DIED" if self._opened else "HOST_UNREACHABLE"
+        reason = "WORKER_DIED" if self._exchange.opened else "HOST_UNREACHABLE"
         return no_connection(error.details() or "", reason)
-
-    def _take(self, message: worker_pb2.ToClient) -> None:
-        if message.HasField("hello"):
-            check_version(message.hello)
-            self._opened = True
-            self._events.opened(self._number)
-        for answer in message.answers:
-            self._take_answer(answer)
-        for piece in message.pieces:
-            self._take_piece(piece)
-        if message.draining:
-            self._events.draining(self._number)
-
-    def _take_answer(self, answer: worker_pb2.Answer) -> None:
-        if answer.call_id not in self._awaited:
-            return
-        if answer.HasField("error"):
-            self._forget(answer.call_id)
-            push_back_s = answer.error.push_back_ms / 1000
-            error = error_of_message(answer.error)
-            self._events.refused(self._number, answer.call_id, error, push_back_s)
-            return
-        try:
-            assembly = self._partial[answer.call_id] = Assembly(answer)
-        except (RemoteError, MemoryError) as why:
-            self._leave(answer.call_id, why)
-            return
-        self._finish(answer.call_id, assembly)
-        # `cancel` may have come between the two.
-        if answer.call_id not in self._awaited:
-            self._partial.pop(answer.call_id, None)
-
-    def _take_piece(self, piece: worker_pb2.Piece) -> None:
-        assembly = self._partial.get(piece.call_id)
-        if assembly is None:
-            return  # of a call that was cancelled
-        try:
-            assembly.add(piece)
-        except MemoryError as error:
-            self._leave(piece.call_id, error)
-            return
-        self._finish(piece.call_id, assembly)
-
-    def _leave(self, call: int, why: RemoteError | MemoryError) -> None:
-        """Take no more of an answer that is too large: this call ends, the others go on."""
-        if isinstance(why, MemoryError):
-            why = RemoteError("OUTPUT_TOO_LARGE", "the answer doesn't fit this process's memory")
-        self.cancel(call)
-        self._events.refused(self._number, call, why, 0.0)
-
-    def _finish(self, call: int, assembly: Assembly) -> None:
-        answer: Incoming | None = assembly.whole()
-        if answer is not None:
-            self._forget(call)
-            self._events.answered(call, answer)
-
-    def _forget(self, call: int) -> None:
-        self._awaited.discard(call)
-        self._partial.pop(call, None)
 
 
 def _has_details(error: grpc.RpcError) -> bool:

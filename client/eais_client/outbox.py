@@ -6,13 +6,14 @@ large calls take turns, so that none of them stands in the way of the others.
 
 from __future__ import annotations
 
-import threading
+from _thread import allocate_lock
 from collections import deque
 from collections.abc import Iterator
 
 from eais.channel import PIECE_BYTES
 from eais.rpc.hello import hello
-from eais.rpc.v1 import worker_pb2
+from eais.transport.parts import Buffer, PiecePart
+from eais.transport.writing import EncodedRun, to_worker
 from eais.value import Deferred
 
 # Well below MAX_MESSAGE_BYTES, so that a piece and a run above it still fit.
@@ -22,110 +23,102 @@ Pieces = Iterator[tuple[int, int, memoryview]]
 
 
 class Outbox:
-    """A queue with one reader (the stream) and any number of writers."""
+    """A queue that whoever has to send asks for messages, and any thread puts something in."""
 
     def __init__(self, software: str) -> None:
         self._hello = hello(software)
-        self._more = threading.Condition()
+        self._lock = allocate_lock()
         self._closed = False
         self._holds: list[str] = []
         self._releases: list[str] = []
         self._cancels: list[int] = []
-        self._runs: deque[worker_pb2.Run] = deque()
+        self._runs: deque[EncodedRun] = deque()
         self._tensors: dict[int, Deferred] = {}
         self._pieces: deque[tuple[int, Pieces]] = deque()
 
-    def put(self, run: worker_pb2.Run, deferred: Deferred) -> None:
+    def put(self, run: EncodedRun, deferred: Deferred) -> None:
         """Queue a call and the bytes that follow it."""
-        with self._more:
+        with self._lock:
             if self._closed:
                 return
-            self._runs.append(run)
             if deferred.buffers:
                 self._tensors[run.call_id] = deferred
-            self._more.notify()
+            self._runs.append(run)
 
     def cancel(self, call: int) -> None:
         """Queue a cancel; what is left to send of the call isn't sent."""
-        with self._more:
+        with self._lock:
             kept = deque(run for run in self._runs if run.call_id != call)
             unsent, self._runs = len(kept) < len(self._runs), kept
             self._tensors.pop(call, None)
             self._pieces = deque(item for item in self._pieces if item[0] != call)
             if not unsent:
                 self._cancels.append(call)
-                self._more.notify()
 
     def hold(self, session: str) -> None:
         """Queue the start of a session's use."""
-        with self._more:
+        with self._lock:
             self._holds.append(session)
-            self._more.notify()
 
     def release(self, session: str) -> None:
         """Queue the end of a session's use."""
-        with self._more:
+        with self._lock:
             self._releases.append(session)
-            self._more.notify()
 
     def close(self) -> None:
-        """End `messages`; what waits is dropped."""
-        with self._more:
+        """There are no more messages; what waits is dropped."""
+        with self._lock:
             self._closed = True
             self._runs.clear()
             self._tensors.clear()
             self._pieces.clear()
-            self._more.notify()
+            self._holds, self._releases, self._cancels = [], [], []
 
-    def messages(self) -> Iterator[worker_pb2.ToWorker]:
-        """Hello, then what waits, until `close`; blocks while nothing waits."""
-        yield worker_pb2.ToWorker(hello=self._hello)
-        while True:
-            message = self._next()
-            if message is None:
-                return
-            yield message
-
-    def _next(self) -> worker_pb2.ToWorker | None:
-        with self._more:
-            while not self._closed and not self._waiting():
-                self._more.wait()
-            return None if self._closed else self._fused()
-
-    def _waiting(self) -> bool:
+    @property
+    def waiting(self) -> bool:
+        """Whether there is a message to be sent."""
         return bool(self._runs or self._pieces or self._cancels or self._holds or self._releases)
 
-    def _fused(self) -> worker_pb2.ToWorker:
-        message = worker_pb2.ToWorker(
-            hold=self._holds, release=self._releases, cancels=map(_cancel, self._cancels)
-        )
-        self._holds, self._releases, self._cancels = [], [], []
-        size = 0
-        while self._runs and (not size or size + self._runs[0].ByteSize() <= FUSED_BYTES):
-            run = self._runs.popleft()
-            size += run.ByteSize()
-            message.runs.append(run)
-            if run.call_id in self._tensors:
-                pieces = self._tensors.pop(run.call_id).pieces()
-                self._pieces.append((run.call_id, pieces))
-        if size <= FUSED_BYTES:
-            self._add_piece(message)
-        return message
+    def first_message(self) -> list[Buffer]:
+        """What a stream begins with, and before which nothing may be sent."""
+        return to_worker(hello=self._hello)
 
-    def _add_piece(self, message: worker_pb2.ToWorker) -> None:
+    def next_message(self) -> list[Buffer] | None:
+        """All that waits, as far as it fits one message; None if nothing does."""
+        with self._lock:
+            return self._fused() if self.waiting else None
+
+    def _fused(self) -> list[Buffer]:
+        runs = self._fitting_runs()
+        if not (self._pieces or self._holds or self._releases or self._cancels):
+            return to_worker(runs)
+        holds, releases, cancels = self._holds, self._releases, self._cancels
+        self._holds, self._releases, self._cancels = [], [], []
+        piece = None if sum(run.size for run in runs) > FUSED_BYTES else self._next_piece()
+        pieces = () if piece is None else (piece,)
+        return to_worker(runs, pieces, cancels, holds, releases)
+
+    def _fitting_runs(self) -> list[EncodedRun]:
+        runs: list[EncodedRun] = []
+        size, waiting = 0, self._runs
+        while waiting and (not size or size + waiting[0].size <= FUSED_BYTES):
+            run = waiting.popleft()
+            size += run.size
+            runs.append(run)
+            if self._tensors and run.call_id in self._tensors:
+                self._pieces.append((run.call_id, self._tensors.pop(run.call_id).pieces()))
+        return runs
+
+    def _next_piece(self) -> PiecePart | None:
         while self._pieces:
             call, pieces = self._pieces.popleft()
             piece = next(pieces, None)
             if piece is None:
                 continue
             tensor, offset, data = piece
-            message.pieces.add(call_id=call, tensor=tensor, offset=offset, data=bytes(data))
             if len(data) == PIECE_BYTES or self._pieces:
                 self._pieces.append((call, pieces))
             else:
                 self._pieces.appendleft((call, pieces))
-            return
-
-
-def _cancel(call: int) -> worker_pb2.Cancel:
-    return worker_pb2.Cancel(call_id=call)
+            return PiecePart(call, tensor, offset, data)
+        return None

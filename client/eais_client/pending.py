@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import threading
+import time
+from _thread import LockType, allocate_lock
 from collections.abc import Callable
+from contextlib import suppress
 from math import inf
+from threading import TIMEOUT_MAX
 
 from eais.deadline import Deadline
 from eais.errors import EaisError
-from eais_client.wire import Incoming, Outgoing
+from eais_client.wire import DataStream, Incoming, Outgoing
 
 Done = Callable[["PendingCall"], None]
 
@@ -19,17 +22,22 @@ class PendingCall:
     `attempts`: how often it was sent; `worker`: the number of the one that had it last, 0: none.
     `on_done` is called by the thread that brings the end; without it somebody waits.
     `patience_s`: how long it waits while no worker can be reached, if less than all calls do.
+    `done`, `stream`, `rouse`: see `Waiter`, which this is.
     """
 
     __slots__ = (
-        "_event",
+        "_lock",
         "_on_done",
+        "_woken",
         "answer",
         "attempts",
         "deadline",
+        "done",
         "error",
         "outgoing",
         "patience_s",
+        "rouse",
+        "stream",
         "worker",
     )
 
@@ -48,25 +56,63 @@ class PendingCall:
         self.worker = 0
         self.error: EaisError | None = None
         self._on_done = on_done
-        self._event = threading.Event()
+        self.done = False
+        self.stream: DataStream | None = None
+        self.rouse: Callable[[], None] | None = None
+        self._woken = False
+        # Of the thread that sleeps; it takes time to make, and most never sleep.
+        self._lock: LockType | None = None
 
     @property
     def watched(self) -> bool:
         """Whether a thread waits, and sees to the deadline itself."""
         return self._on_done is None
 
-    def sent(self, worker: int) -> None:
-        """It goes to that worker now."""
+    def sent(self, worker: int, stream: DataStream) -> None:
+        """It goes to that worker now, on `stream`."""
         self.attempts += 1
         self.worker = worker
+        self.stream = stream
+        self.wake()
 
     def finish(self, error: EaisError | None = None) -> None:
         """The call is over: with `error`, or with the answer put here before."""
         self.error = error
-        self._event.set()
+        self.done = True
+        self.wake()
         if self._on_done is not None:
             self._on_done(self)
 
     def wait(self, timeout_s: float | None) -> bool:
-        """Wait for the end; False if `timeout_s` passed first."""
-        return self._event.wait(timeout_s)
+        """Read, or sleep while another thread reads, until the end; False if time was up first."""
+        until_s = inf if timeout_s is None else time.monotonic() + timeout_s
+        while not self.done:
+            if until_s < inf and time.monotonic() >= until_s:
+                return False
+            self._woken = False  # whatever it was woken for, it is looked at from here
+            if (stream := self.stream) is not None:
+                stream.read_for(self, until_s)
+            elif not self.done:
+                self.park(None if until_s == inf else until_s - time.monotonic())
+        return True
+
+    def park(self, timeout_s: float | None) -> None:
+        """See `Waiter`."""
+        lock = allocate_lock()
+        lock.acquire()
+        self._lock = lock
+        # Whoever changes something says so before it looks whether there is somebody to wake.
+        if not self._woken and not self.done:
+            lock.acquire(True, -1 if timeout_s is None else min(max(timeout_s, 0), TIMEOUT_MAX))
+        self._lock = None
+        self._woken = False
+
+    def wake(self) -> None:
+        """See `Waiter`."""
+        self._woken = True
+        rouse, lock = self.rouse, self._lock
+        if rouse is not None:
+            rouse()
+        if lock is not None:
+            with suppress(RuntimeError):  # somebody else woke it
+                lock.release()

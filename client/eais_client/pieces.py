@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final
 
 from eais.errors import UsageError, make_error
-from eais.rpc.v1 import worker_pb2
-from eais.value import checked_size, deferred_tensors
+from eais.transport.parts import AnswerPart, PiecePart, TensorPart
+from eais.transport.tensors import checked_size, deferred_tensors
 from eais_client.wire import Incoming
 
 MAX_ANSWER_BYTES: Final = 4 << 30
@@ -24,7 +23,7 @@ class Assembly:
     announced.
     """
 
-    def __init__(self, answer: worker_pb2.Answer, limit: int = MAX_ANSWER_BYTES) -> None:
+    def __init__(self, answer: AnswerPart, limit: int = MAX_ANSWER_BYTES) -> None:
         self._answer = answer
         self._sizes = deferred_sizes(answer)
         self._missing = sum(self._sizes)
@@ -35,7 +34,7 @@ class Assembly:
         self._buffers = [bytearray(size if at_once else 0) for size in self._sizes]
         self._filled = [0] * len(self._sizes)
 
-    def add(self, piece: worker_pb2.Piece) -> None:
+    def add(self, piece: PiecePart) -> None:
         """Take the next piece of one of its tensors; MemoryError if there is no room for it."""
         if piece.tensor >= len(self._buffers):
             raise UsageError("MALFORMED_MESSAGE", f"the answer has no tensor {piece.tensor}")
@@ -53,7 +52,15 @@ class Assembly:
         return None if self._missing else Incoming(self._answer, self._buffers)
 
 
-def deferred_sizes(answer: worker_pb2.Answer) -> Sequence[int]:
+def is_whole(answer: AnswerPart) -> bool:
+    """Whether no piece follows the answer, as far as a glance tells."""
+    for value in answer.outputs:
+        if type(value) is not TensorPart or value.deferred_bytes:
+            return False
+    return True
+
+
+def deferred_sizes(answer: AnswerPart) -> list[int]:
     """Bytes of each tensor that follows, in wire order, checked against its dims."""
     sizes = []
     for value in answer.outputs:

@@ -27,9 +27,8 @@ def end_span(span: CallSpan, pending: PendingCall) -> None:
     if pending.worker:
         attributes["eais.worker"] = pending.worker
     if pending.answer is not None and pending.error is None:
-        account = pending.answer.message.account
-        attributes["eais.queue_ms"] = account.queue_ns / 1e6
-        attributes["eais.compute_ms"] = account.compute_ns / 1e6
+        attributes["eais.queue_ms"] = pending.answer.part.queue_ns / 1e6
+        attributes["eais.compute_ms"] = pending.answer.part.compute_ns / 1e6
     reason = pending.error.reason if pending.error is not None else ""
     if not reason and pending.answer is None:
         reason = "CANCELLED"

@@ -6,13 +6,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from eais.errors import EaisError
 from eais.rpc.v1 import listener_pb2, worker_pb2
-from eais.value import Deferred, Value, decode_value
+from eais.transport.parts import AnswerPart
+from eais.transport.tensors import value_of
+from eais.transport.writing import EncodedRun
+from eais.value import Deferred, Value
 from eais_client.instances import Address, Instance, Worker
+
+if TYPE_CHECKING:
+    import asyncio
 
 
 @dataclass(slots=True)
@@ -29,24 +35,27 @@ class Outgoing:
     deferred: Deferred
     size: int
 
-    def run(self, call: int, epoch: int, timeout_us: int) -> worker_pb2.Run:
-        """The message for one attempt."""
+    def run(self, call: int, epoch: int, timeout_us: int) -> EncodedRun:
+        """What is sent for one attempt."""
         run = worker_pb2.Run(call_id=call, epoch=epoch, timeout_us=timeout_us)
         run.MergeFrom(self.message)
-        return run
+        data = run.SerializeToString()
+        return EncodedRun(call, (data,), len(data))
 
 
-@dataclass(frozen=True, slots=True)
-class Incoming:
-    """A whole answer: its message, and the bytes of its large tensors."""
+class Incoming(NamedTuple):
+    """A whole answer: its parts, and the bytes of its large tensors."""
 
-    message: worker_pb2.Answer
-    buffers: list[bytearray] = field(default_factory=list)
+    part: AnswerPart
+    buffers: Sequence[bytearray] = ()
 
     def values(self) -> list[Value]:
-        """The outputs in the order asked for; the arrays own their memory."""
+        """The outputs in the order asked for; the arrays own their memory.
+
+        Raises `UsageError` for outputs that can't be read.
+        """
         buffers = iter(self.buffers)
-        return [decode_value(value, buffers) for value in self.message.outputs]
+        return [value_of(value, buffers) for value in self.part.outputs]
 
 
 class StreamEvents(Protocol):
@@ -73,11 +82,37 @@ class StreamEvents(Protocol):
         ...
 
 
-class DataStream(Protocol):
-    """One connection to a worker. No method blocks; all may be called from any thread.
+class Waiter(Protocol):
+    """A call that a thread waits for, as its data stream sees it.
 
-    Another transport may let the thread that waits for an answer do the reading; what it
-    tells `StreamEvents` is the same.
+    The thread is in one of three places: it reads for the stream (`rouse` is set while that
+    blocks), it sleeps in `park`, or it looks at `done` and `stream` before it does either.
+
+    Attributes:
+        done: whether the call is over.
+        stream: the stream that it was sent on last; None: nowhere yet.
+        rouse: gets its thread out of the stream that blocks in it; the stream's to set.
+    """
+
+    done: bool
+    stream: DataStream | None
+    rouse: Callable[[], None] | None
+
+    def park(self, timeout_s: float | None) -> None:
+        """Sleep until `wake`, or the call is over; at once if it was woken since the last time."""
+        ...
+
+    def wake(self) -> None:
+        """Have its thread look again, wherever it is; from any thread."""
+        ...
+
+
+class DataStream(Protocol):
+    """One connection to a worker. All may be called from any thread.
+
+    Nothing blocks but `read_for`, by which the thread that waits for an answer reads for all
+    others meanwhile, so that no other thread needs to be woken first. While nobody waits the
+    stream reads by itself. One thread at a time tells `StreamEvents`.
     """
 
     def start(self) -> None:
@@ -87,8 +122,26 @@ class DataStream(Protocol):
         """
         ...
 
-    def send(self, run: worker_pb2.Run, deferred: Deferred) -> None:
-        """Send a call, together with what else waits; nothing on an ended stream."""
+    def send(self, run: EncodedRun, deferred: Deferred, watched: bool = True) -> None:
+        """Send a call, together with what else waits; nothing on an ended stream.
+
+        `watched`: somebody will read for it, by `read_for` or in a loop of `read_in`; else
+        the stream does.
+        """
+        ...
+
+    def read_for(self, waiter: Waiter, until_s: float) -> None:
+        """Wait until the call is over, was sent on another stream, or `until_s` has come.
+
+        May return before. `until_s` is of `time.monotonic`; inf: never.
+        """
+        ...
+
+    def read_in(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Read in `loop` for its tasks, too, from now on; called in it, as often as one likes.
+
+        What is sent in that loop goes out together, once in each of its iterations.
+        """
         ...
 
     def cancel(self, call: int) -> None:

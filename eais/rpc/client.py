@@ -77,6 +77,16 @@ def stream(channel: grpc.Channel, verb: Verb[Req, Rep], requests: Iterable[Req])
         raise
 
 
+def raw_stream(channel: grpc.Channel, verb: Verb[Req, Rep], requests: Iterable[bytes]) -> Any:
+    """`stream` of serialised messages, both ways."""
+    stub = channel.stream_stream(verb.path, None, None)
+    try:
+        return stub(iter(requests))
+    except ValueError as error:
+        _raise_if_closed(error)
+        raise
+
+
 def _raise_if_closed(error: ValueError) -> None:
     """Any other ValueError is a programming error, which isn't the connection's."""
     if str(error).startswith(_CLOSED):

@@ -6,21 +6,33 @@ Everything happens at once, in the thread that asks for it. Faults are made by n
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from math import inf
 from typing import Any, Protocol
 
 from eais.errors import EaisError, make_error
 from eais.instance import InstanceState
 from eais.rpc.v1 import listener_pb2, worker_pb2
+from eais.transport.messages import answer_part
+from eais.transport.writing import EncodedRun
 from eais.value import Deferred, Value, decode_value, encode_value
 from eais_client.config import ClientConfig
 from eais_client.frontend import FrontEnd
 from eais_client.instances import Address, Instance, Worker
 from eais_client.testing.fake_tools import FakeTools
-from eais_client.wire import Incoming, Load, StreamEvents, Timeout, WatchEvents
+from eais_client.wire import (
+    Incoming,
+    Load,
+    StreamEvents,
+    Timeout,
+    Waiter,
+    WatchEvents,
+)
 
 FRONTEND = "owner"
 LISTENER = Address("127.64.16.2", 7000, "local.listener.pool.internal")
@@ -68,10 +80,19 @@ class FakeStream:
         self.open = True
         self._events.opened(self.number)
 
-    def send(self, run: worker_pb2.Run, deferred: Deferred) -> None:
+    def send(self, run: EncodedRun, deferred: Deferred, watched: bool = True) -> None:
         """See `DataStream`."""
-        if not self.open:
-            return
+        if self.open:
+            self._take(worker_pb2.Run.FromString(b"".join(run.parts)), deferred)
+
+    def read_for(self, waiter: Waiter, until_s: float) -> None:
+        """See `DataStream`; the answer comes from the thread that lets it go."""
+        waiter.park(None if until_s == inf else until_s - time.monotonic())
+
+    def read_in(self, loop: asyncio.AbstractEventLoop) -> None:
+        """See `DataStream`."""
+
+    def _take(self, run: worker_pb2.Run, deferred: Deferred) -> None:
         self.sent.append(run)
         data = iter([bytearray(buffer) for buffer in deferred.buffers])
         inputs = {value.name: decode_value(value.value, data) for value in run.inputs}
@@ -124,7 +145,7 @@ class FakeStream:
             call_id=run.call_id, outputs=[encode_value(value, deferred) for value in values]
         )
         buffers = [bytearray(buffer) for buffer in deferred.buffers]
-        self._events.answered(run.call_id, Incoming(message, buffers))
+        self._events.answered(run.call_id, Incoming(answer_part(message), buffers))
 
 
 class FakeWatch:

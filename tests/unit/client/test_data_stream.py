@@ -16,6 +16,9 @@ from eais.identity import Identity
 from eais.rpc import server, verbs
 from eais.rpc.status import error_to_message
 from eais.rpc.v1 import common_pb2, worker_pb2
+from eais.transport.messages import answer_part
+from eais.transport.parts import PiecePart
+from eais.transport.writing import EncodedRun
 from eais.value import Deferred, encode_value
 from eais_client.data_stream import GrpcDataStream
 from eais_client.pieces import Assembly
@@ -43,7 +46,8 @@ class Line:
         deferred = Deferred()
         run = worker_pb2.Run(call_id=call)
         run.inputs.add(name="x").value.CopyFrom(encode_value(array, deferred))
-        self.stream.send(run, deferred)
+        data = run.SerializeToString()
+        self.stream.send(EncodedRun(call, (data,), len(data)), deferred)
 
     def ask(self, *calls: int) -> None:
         """Send calls, until the worker has heard them all."""
@@ -132,8 +136,8 @@ def test_nothing_of_a_cancelled_call_is_kept(line: Line) -> None:
     line.worker.say(worker_pb2.ToClient(pieces=[late], answers=[answer(2, np.array(1))[0]]))
     line.worker.say(worker_pb2.ToClient(answers=[answer(3, np.array(1))[0]]))
     assert line.heard.next()[:2] == ("answered", 3)
-    assert not line.stream._partial
-    assert not line.stream._awaited
+    assert not line.stream._exchange._partial
+    assert not line.stream._exchange._awaited
 
 
 def test_cancels_that_no_answer_follows_leave_nothing(line: Line) -> None:
@@ -145,7 +149,8 @@ def test_cancels_that_no_answer_follows_leave_nothing(line: Line) -> None:
     line.worker.say(worker_pb2.ToClient(answers=[answer(4, np.array(1))[0]]))
     assert line.heard.next()[:2] == ("answered", 4)
     line.stream.cancel(4)  # it crossed the answer
-    kept = {name: held for name, held in vars(line.stream).items() if isinstance(held, set | dict)}
+    parts = vars(line.stream._exchange).items()
+    kept = {name: held for name, held in parts if isinstance(held, set | dict)}
     assert kept == {"_awaited": set(), "_partial": {}}
 
 
@@ -154,7 +159,7 @@ def test_an_answer_to_what_was_never_asked_is_not_kept(line: Line) -> None:
     message, _deferred = answer(9, np.zeros(700_000, np.float32))
     line.worker.say(worker_pb2.ToClient(answers=[message]), worker_pb2.ToClient(draining=True))
     assert line.heard.next() == ("draining", 7)
-    assert not line.stream._partial
+    assert not line.stream._exchange._partial
 
 
 def _cancels(line: Line, count: int) -> list[worker_pb2.Cancel]:
@@ -213,7 +218,7 @@ def test_an_answer_too_large_to_take_ends_its_call_and_no_other(line: Line) -> N
     assert [cancel.call_id for cancel in _cancels(line, 1)] == [1]
     line.worker.say(worker_pb2.ToClient(answers=[answer(2, np.array(5))[0]]))
     assert line.heard.next()[:2] == ("answered", 2)
-    assert not line.stream._partial
+    assert not line.stream._exchange._partial
 
 
 def test_an_answer_that_is_announced_large_gets_memory_as_it_comes() -> None:
@@ -221,9 +226,9 @@ def test_an_answer_that_is_announced_large_gets_memory_as_it_comes() -> None:
     announced = answer(1, np.zeros(700_000, np.uint8))[0]
     tensor = announced.outputs[0].tensor
     tensor.dims[0] = tensor.deferred_bytes = size
-    made = Assembly(announced)
+    made = Assembly(answer_part(announced))
     assert [len(buffer) for buffer in made._buffers] == [0]
-    made.add(worker_pb2.Piece(call_id=1, tensor=0, offset=0, data=b"abc"))
+    made.add(PiecePart(1, 0, 0, b"abc"))
     assert made.whole() is None
     assert bytes(made._buffers[0]) == b"abc"
 

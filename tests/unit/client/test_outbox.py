@@ -11,6 +11,9 @@ from hypothesis import strategies as st
 from eais.channel import PIECE_BYTES
 from eais.errors import EaisError
 from eais.rpc.v1 import value_pb2, worker_pb2
+from eais.transport.messages import answer_part
+from eais.transport.parts import PiecePart
+from eais.transport.writing import EncodedRun
 from eais.value import Deferred, decode_value, encode_value
 from eais_client.outbox import FUSED_BYTES, Outbox
 from eais_client.pieces import Assembly
@@ -18,16 +21,21 @@ from eais_client.pieces import Assembly
 
 def started() -> tuple[Outbox, Iterator[worker_pb2.ToWorker]]:
     outbox = Outbox("test")
-    messages = outbox.messages()
-    first = next(messages)
+    first = worker_pb2.ToWorker.FromString(b"".join(outbox.first_message()))
     assert first == worker_pb2.ToWorker(hello=first.hello)
-    return outbox, messages
+    return outbox, said_by(outbox)
 
 
-def run(call: int, *, inline: int = 0) -> worker_pb2.Run:
+def said_by(outbox: Outbox) -> Iterator[worker_pb2.ToWorker]:
+    while (message := outbox.next_message()) is not None:
+        yield worker_pb2.ToWorker.FromString(b"".join(message))
+
+
+def run(call: int, *, inline: int = 0) -> EncodedRun:
     tensor = value_pb2.Tensor(raw=bytes(inline))
     value = value_pb2.NamedValue(name="x", value=value_pb2.Value(tensor=tensor))
-    return worker_pb2.Run(call_id=call, inputs=[value])
+    data = worker_pb2.Run(call_id=call, inputs=[value]).SerializeToString()
+    return EncodedRun(call, (data,), len(data))
 
 
 def large(*sizes: int) -> Deferred:
@@ -131,10 +139,10 @@ def test_an_answer_is_whole_when_its_pieces_are_there() -> None:
     np = pytest.importorskip("numpy")
     arrays = [np.arange(400_000, dtype=np.float32), np.arange(3, dtype=np.int8)]
     message, deferred = answer(*arrays)
-    assembly = Assembly(message)
+    assembly = Assembly(answer_part(message))
     for tensor, offset, data in deferred.pieces():
         assert assembly.whole() is None
-        assembly.add(worker_pb2.Piece(call_id=1, tensor=tensor, offset=offset, data=bytes(data)))
+        assembly.add(PiecePart(1, tensor, offset, data))
     whole = assembly.whole()
     assert whole is not None
     for got, array in zip(whole.values(), arrays, strict=True):
@@ -150,9 +158,9 @@ def test_an_answer_is_whole_when_its_pieces_are_there() -> None:
 def test_pieces_that_do_not_follow_are_refused(tensor: int, offset: int, size: int) -> None:
     np = pytest.importorskip("numpy")
     message, _deferred = answer(np.arange(3, dtype=np.float32))
-    piece = worker_pb2.Piece(call_id=1, tensor=tensor, offset=offset, data=bytes(size))
+    piece = PiecePart(1, tensor, offset, bytes(size))
     with pytest.raises(EaisError) as caught:
-        Assembly(message).add(piece)
+        Assembly(answer_part(message)).add(piece)
     assert caught.value.reason == "MALFORMED_MESSAGE"
 
 
@@ -161,4 +169,4 @@ def test_an_answer_that_lies_about_its_size_is_refused() -> None:
     message, _deferred = answer(np.arange(3, dtype=np.float32))
     message.outputs[0].tensor.deferred_bytes = 1 << 50
     with pytest.raises(EaisError):
-        Assembly(message)
+        Assembly(answer_part(message))

@@ -13,11 +13,16 @@ from eais.deadline import Deadline
 from eais.errors import make_error
 from eais.rpc.v1 import worker_pb2
 from eais.telemetry.trace import MAX_TRACESTATE, CallSpan, parse_traceparent
+from eais.transport.messages import answer_part
 from eais.value import Deferred
 from eais_client.pending import PendingCall
+from eais_client.testing import FakeWire
+from eais_client.testing.fake_wire import LISTENER
 from eais_client.tracing import begin_span, end_span
 from eais_client.wire import Incoming, Outgoing
 from eais_server.worker.failure_log import MOST_A_SECOND, FailureLog
+from tests.unit.client.ort_host import OrtHost
+from tests.unit.client.served import Heard
 
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 GOOD = f"00-{TRACE}-{PARENT}-01"
@@ -88,10 +93,11 @@ def test_a_call_is_a_span_below_the_callers_and_says_where_it_went(
         span = begin_span(run, "ab" * 32)
     assert span is not None
     made = pending(run)
-    made.sent(1)
-    made.sent(2)
+    stream = FakeWire(OrtHost()).stream(1, LISTENER, Heard())
+    made.sent(1, stream)
+    made.sent(2, stream)
     account = worker_pb2.Account(queue_ns=2_000_000, compute_ns=5_000_000)
-    made.answer = Incoming(worker_pb2.Answer(account=account))
+    made.answer = Incoming(answer_part(worker_pb2.Answer(account=account)))
     end_span(span, made)
     (told, _) = exporter.get_finished_spans()[::-1]
     assert told.parent is not None
