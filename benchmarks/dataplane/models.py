@@ -20,10 +20,15 @@ _SEED = 7
 
 def write_models(folder: Path) -> None:
     """Write all models into `folder`; the same bytes each time."""
-    (folder / "tiny.onnx").write_bytes(_one_node("Mul", ["N", 4], constant=2.0))
-    (folder / "identity.onnx").write_bytes(_one_node("Identity", ["N", "D"]))
+    write_one_node_models(folder)
     write_resnet50(folder / "resnet50.onnx")
     _write_squeezenet(folder / "squeezenet.onnx")
+
+
+def write_one_node_models(folder: Path) -> None:
+    """Write `tiny`, which doubles, and `identity`."""
+    (folder / "tiny.onnx").write_bytes(_one_node("Mul", ["N", 4], constant=2.0))
+    (folder / "identity.onnx").write_bytes(_one_node("Identity", ["N", "D"]))
 
 
 def feed(model: str) -> NDArray[np.float32]:
@@ -39,7 +44,9 @@ def feed(model: str) -> NDArray[np.float32]:
 
 def _one_node(op: str, shape: list[int | str], constant: float | None = None) -> bytes:
     inputs = ["x"] if constant is None else ["x", "c"]
-    constants = [] if constant is None else [helper.make_tensor("c", TensorProto.FLOAT, [], [2.0])]
+    constants = (
+        [] if constant is None else [helper.make_tensor("c", TensorProto.FLOAT, [], [constant])]
+    )
     graph = helper.make_graph(
         [helper.make_node(op, inputs, ["y"])],
         op.lower(),
