@@ -14,7 +14,8 @@ tasks and of 64 threads), resnet50_over_local, hol_p99_ratio (p99 of small calls
 that carries 200 MB calls, too ÷ that of small calls on another at the same time), batch_gain
 (SqueezeNet, 8 callers, batched ÷ not), cpu_us_per_call (client and worker), worker_rss_mb,
 attach_ms_p99 (from `attach` to the first answer; warm: a worker waits to be adopted, cold: none
-does), and the microseconds behind the ratios. The exit status is 1 if a limit isn't met.
+does), and the microseconds behind the ratios; Triton's beside them where `PEERS_DIR` holds it, else
+`triton` says why not. The exit status is 1 if a limit isn't met.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.dataplane import rounds
+from benchmarks.dataplane import rounds, triton
 from benchmarks.dataplane.arena import Process, contestant, cpu_s, floor
 from benchmarks.dataplane.attaching import attach_p99_ms, attached
 from benchmarks.dataplane.contestant import Spec
@@ -110,6 +111,19 @@ class Stand:
         ):
             yield client
 
+    @contextlib.contextmanager
+    def peers(self) -> Iterator[list[Process]]:
+        """Triton's client, its server on the worker's core; none where there is no Triton."""
+        peers = os.environ.get("PEERS_DIR", "")
+        if triton.why_not(peers):
+            yield []
+            return
+        python = triton.client_python(Path(peers))
+        with triton.serving(Path(peers), self.folder, self.worker_core) as port:
+            spec = Spec("triton", str(self.folder), self.core, port=port)
+            with contestant(spec, python=python) as client:
+                yield [client]
+
     def worker(self) -> int:
         """The worker's process."""
         found = titled(self.stack.supervisor.pid, f"eais-worker {self.instance}")
@@ -150,18 +164,20 @@ def small(at: Stand) -> dict[str, Any]:
             start(at.floor("eventfd")),
             start(at.start(at.local(at.core, "tiny"))),
             *(start(at.start(at.eais(how, "tiny"))) for how in ("h2", "grpcio", "ring")),
+            *start(at.peers()),
         ]
-        tls, echo, pingpong, local, h2, grpcio, ring = range(len(sides))
+        tls, echo, pingpong, local, h2, grpcio, ring = range(7)
         found = rounds.paired(sides, "tiny", SMALL_CALLS, at.rounds)
         cpu = _cpu_per_call_us(sides[h2], at.worker())
-    names = ("tls", "echo", "pingpong", "local", "h2", "grpcio", "ring")
+        names = ("tls", "echo", "pingpong", "local", "h2", "grpcio", "ring", "triton")
     return {
         "small_over_tls": round(rounds.over(found, h2, tls, local), 2),
         "small_over_echo": round(rounds.over(found, h2, echo, local), 3),
         "small_over_echo_grpcio": round(rounds.over(found, grpcio, echo, local), 2),
         "ring_small_over_pingpong": round(rounds.over(found, ring, pingpong, local), 2),
         "small_us": {
-            name: round(rounds.column(found, side) * 1e6, 1) for side, name in enumerate(names)
+            name: round(rounds.column(found, side) * 1e6, 1)
+            for side, name in enumerate(names[: len(sides)])
         },
         "cpu_us_per_call": cpu,
     }
@@ -184,15 +200,17 @@ def large(at: Stand) -> dict[str, Any]:
             start(at.floor("echo")),
             start(at.start(at.local(at.worker_core, "identity"))),
             *(start(at.start(at.eais(how, "identity"))) for how in ("h2", "ring")),
+            *start(at.peers()),
         ]
-        echo, local, h2, ring = range(len(sides))
+        echo, local, h2, ring = range(4)
         found = rounds.paired(sides, "identity", LARGE_CALLS, at.rounds)
-    names = ("echo", "local", "h2", "ring")
+        names = ("echo", "local", "h2", "ring", "triton")
     return {
         "large_over_echo": round(rounds.over(found, h2, echo), 2),
         "ring_large_over_local": round(rounds.over(found, ring, local), 2),
         "large_ms": {
-            name: round(rounds.column(found, side) * 1e3, 2) for side, name in enumerate(names)
+            name: round(rounds.column(found, side) * 1e3, 2)
+            for side, name in enumerate(names[: len(sides)])
         },
     }
 
@@ -262,6 +280,7 @@ def measure(root: Path, number: int, seconds: float, only: str) -> dict[str, Any
         "benchmark": "dataplane",
         "machine": f"{os.cpu_count()} cores, {platform.machine()}, Linux {platform.release()}",
         "load_before": round(os.getloadavg()[0], 2),
+        "triton": triton.why_not(os.environ.get("PEERS_DIR")) or "measured",
     }
     with stand(root, number) as at:
         parts: dict[str, Callable[[], dict[str, Any]]] = {

@@ -20,8 +20,8 @@ QUIET_EXIT_S = 30.0
 class Process:
     """A contestant that was started."""
 
-    def __init__(self, spec: Spec, environ: Mapping[str, str]) -> None:
-        argv = [sys.executable, "-m", "benchmarks.dataplane.contestant", json.dumps(asdict(spec))]
+    def __init__(self, spec: Spec, environ: Mapping[str, str], python: str) -> None:
+        argv = [python, "-m", "benchmarks.dataplane.contestant", json.dumps(asdict(spec))]
         self._process = subprocess.Popen(
             argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**environ}
         )
@@ -72,9 +72,11 @@ class Process:
 
 
 @contextlib.contextmanager
-def contestant(spec: Spec, environ: Mapping[str, str] | None = None) -> Iterator[Process]:
+def contestant(
+    spec: Spec, environ: Mapping[str, str] | None = None, python: str = sys.executable
+) -> Iterator[Process]:
     """A contestant, ready."""
-    process = Process(spec, environ or os.environ)
+    process = Process(spec, environ or os.environ, python)
     try:
         yield process
     finally:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from benchmarks.dataplane import floors
+from benchmarks.dataplane import floors, triton
 
 AT_ONCE = 64
 SMALL_BYTES = 16
@@ -30,7 +30,7 @@ class Spec:
     """What a contestant is.
 
     Attributes:
-        kind: "tls", "echo" or "eventfd" (floors), "local" (onnxruntime here) or "eais".
+        kind: "tls", "echo" or "eventfd" (floors), "local" (onnxruntime here), "triton" or "eais".
         core: to run on; `other_core`: for the far end of "eventfd".
         port, name: of the floor's server.
         instance, transport, batching: of "eais".
@@ -192,7 +192,7 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
-def made(spec: Spec) -> Floor | Sessions:
+def made(spec: Spec) -> Contestant:
     """The contestant that `spec` describes."""
     folder = Path(spec.folder)
     match spec.kind:
@@ -202,11 +202,13 @@ def made(spec: Spec) -> Floor | Sessions:
             return Floor(floors.echo_client(folder, spec.port, spec.name))
         case "eventfd":
             return Floor(floors.eventfd_client(spec.other_core))
+        case "triton":
+            return triton.Client(spec.port)
         case _:
             return Sessions(spec)
 
 
-def answer(one: Floor | Sessions, order: dict[str, Any]) -> dict[str, Any]:
+def answer(one: Contestant, order: dict[str, Any]) -> dict[str, Any]:
     """Do what a line says."""
     what = order["do"]
     if what.startswith("beside"):

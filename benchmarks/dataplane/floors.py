@@ -59,17 +59,13 @@ def tls_client(folder: Path, port: int) -> Exchange:
     return exchange
 
 
-class _Echo(grpc.GenericRpcHandler[bytes, bytes]):
-    def service(
-        self, handler_call_details: grpc.HandlerCallDetails
-    ) -> grpc.RpcMethodHandler[bytes, bytes]:
-        return grpc.stream_stream_rpc_method_handler(lambda requests, _context: requests)
-
-
 def serve_echo(folder: Path) -> None:
     """Send back each message of a bidirectional stream of raw bytes, by grpcio over mutual TLS."""
     server = grpc.server(ThreadPoolExecutor(8), options=_OPTIONS)
-    server.add_generic_rpc_handlers((_Echo(),))
+    echo = grpc.stream_stream_rpc_method_handler(lambda requests, _context: requests)
+    server.add_generic_rpc_handlers(
+        (grpc.method_handlers_generic_handler("echo", {"Stream": echo}),)
+    )
     pem, ca = (folder / "server.pem").read_bytes(), (folder / "ca.pem").read_bytes()
     credentials = grpc.ssl_server_credentials([(pem, pem)], ca, require_client_auth=True)
     print(server.add_secure_port("127.0.0.1:0", credentials), flush=True)
