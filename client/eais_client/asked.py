@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from eais.deadline import Deadline, current
+from eais.deadline import NEVER, Deadline, current
 from eais.errors import UsageError
 from eais_client.brain.choose import Choice, provider_fault, read_choice
 from eais_client.config import fallback_fault
@@ -43,7 +43,10 @@ class Asked:
 
         Raises `DeadlineExceeded` if it has passed.
         """
-        deadline, seconds, now = current(), self.choice.timeout_s, self.frontend.clock()
+        deadline, seconds = current(), self.choice.timeout_s
+        if seconds is None and deadline is NEVER:
+            return deadline
+        now = self.frontend.clock()
         if seconds is not None:
             deadline = deadline.earlier(Deadline.after(seconds, now))
         deadline.check(now)

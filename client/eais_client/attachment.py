@@ -12,13 +12,14 @@ from dataclasses import dataclass, replace
 from math import inf
 
 from eais.deadline import Deadline
-from eais.errors import EaisError
+from eais.errors import EaisError, UsageError
 from eais.instance import InstanceState
 from eais_client.background import Tools, no_thread
 from eais_client.brain import call_events as events
 from eais_client.brain.call_state import Limits, State
 from eais_client.brain.calls import on_event
 from eais_client.brain.choose import lost
+from eais_client.brain.fast_path import answered_now, submit_now
 from eais_client.instances import Address, Instance
 from eais_client.opening import Model, Opened, Patience, listener_of, open_session
 from eais_client.pending import PendingCall
@@ -52,6 +53,7 @@ class Attachment:
         self._frontend = frontend
         self._wire = wire
         self._tools = tools
+        self._clock = tools.clock
         self._want = want
         self._lock = threading.Lock()
         # Users of a session are counted, and the worker and the brain told, in one order.
@@ -104,14 +106,27 @@ class Attachment:
 
     def submit(self, session: str, pending: PendingCall) -> int:
         """Begin a call; its number, by which it can be abandoned."""
-        with self._lock:
-            self._numbers += 1
-            number = self._numbers
-            self._pending[number] = pending
-        size, at = pending.outgoing.size, pending.deadline.at_s
-        how = (pending.watched, pending.patience_s)
-        self._post(events.Submitted(number, session, size, at, *how))
+        number = 0
+        now, size, at = self._clock(), pending.size, pending.deadline.at_s
+        watched, patience_s = pending.watched, pending.patience_s
+        try:
+            with self._lock:
+                self._numbers = number = self._numbers + 1
+                self._pending[number] = pending
+                link = submit_now(self._state, number, session, size, at, watched, patience_s, now)
+                stream = None if link is None else self._streams.get(link.stream)
+            if link is None:
+                self._post(events.Submitted(number, session, size, at, watched, patience_s))
+            elif stream is not None:  # else it broke meanwhile: an event of its own says so
+                _send(pending, stream, number, link.epoch, link.worker.n, now)
+        except BaseException as error:
+            self.interrupted(number, error)
+            raise
         return number
+
+    def interrupted(self, number: int, error: BaseException) -> None:
+        """Ctrl-C, or whatever else ended the caller: its worker needn't go on."""
+        self.abandon(number, UsageError("CANCELLED", type(error).__name__))
 
     def abandon(self, number: int, error: EaisError) -> None:
         """End the call from this side, with `error`, if it isn't over."""
@@ -186,9 +201,15 @@ class Attachment:
     def answered(self, call: int, answer: Incoming) -> None:
         """See `StreamEvents`."""
         pending = self._pending.get(call)
-        if pending is not None:
-            pending.answer = answer
-            self._post(events.Answered(call))
+        if pending is None:
+            return
+        pending.answer = answer
+        try:
+            self._answered_now(call, pending)
+        except BaseException:
+            # Ctrl-C in the caller's thread that reads, maybe for another: that one hears of it.
+            self._tools.spawn("eais-act", lambda: self._answered_again(call, pending))
+            raise
 
     def refused(self, stream: int, call: int, error: EaisError, push_back_s: float) -> None:
         """See `StreamEvents`."""
@@ -204,11 +225,29 @@ class Attachment:
             self._streams.pop(stream, None)
         self._post(events.StreamBroken(stream, error))
 
+    def _answered_now(self, call: int, pending: PendingCall) -> None:
+        with self._lock:
+            quick = answered_now(self._state, call, self._clock())
+            if quick:
+                del self._pending[call]
+                self._answered += 1
+        if quick:
+            pending.finish()
+        else:
+            self._post(events.Answered(call))
+
+    def _answered_again(self, call: int, pending: PendingCall) -> None:
+        """Whatever of `_answered_now` was done, do the rest."""
+        self._post(events.Answered(call))
+        self._finish(call, None)
+        if not pending.done:
+            pending.finish()
+
     # Decide under the lock, act after it.
 
     def _post(self, event: events.Event) -> None:
         with self._lock:
-            actions = on_event(self._state, event, self._tools.clock())
+            actions = on_event(self._state, event, self._clock())
         self._act_all(iter(actions))
 
     def _act_all(self, actions: Iterator[events.Action]) -> None:
@@ -262,13 +301,7 @@ class Attachment:
         pending = self._pending.get(action.call)
         if stream is None or pending is None:
             return  # broken or abandoned meanwhile: an event of its own says so
-        left_s = pending.deadline.left_or_none(self._tools.clock())
-        # At least 1, because 0 means that there is no deadline.
-        timeout_us = 0 if left_s is None else max(1, int(left_s * 1e6))
-        outgoing = pending.outgoing
-        pending.sent(action.worker, stream)
-        run = outgoing.run(action.call, action.epoch, timeout_us)
-        stream.send(run, outgoing.deferred, pending.watched)
+        _send(pending, stream, action.call, action.epoch, action.worker, self._clock())
 
     def _finish(self, call: int, error: EaisError | None) -> None:
         with self._lock:
@@ -396,3 +429,19 @@ class Attachment:
             if error.reason != "NOT_FOUND":
                 raise
             return replace(self._instance, state=InstanceState.DELETED, frontend="")
+
+
+def _send(
+    pending: PendingCall, stream: DataStream, number: int, epoch: int, worker: int, now: float
+) -> None:
+    """One attempt of a call."""
+    left_s = pending.deadline.left_or_none(now)
+    # At least 1, because 0 means that there is no deadline.
+    timeout_us = 0 if left_s is None else max(1, int(left_s * 1e6))
+    body, span = pending.body, pending.span
+    pending.sent(worker, stream)
+    if span is None:
+        run = body.run(number, epoch, timeout_us)
+    else:
+        run = body.run(number, epoch, timeout_us, span.traceparent, span.tracestate)
+    stream.send(run, body.deferred, pending.read_for)

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from eais.deadline import Deadline, current
 from eais.errors import EaisError
+from eais_client.account import CallAccount
 from eais_client.asked import Asked, Callback
 from eais_client.background import Alarm
 from eais_client.brain import falling_back
@@ -82,6 +83,10 @@ class FallbackSession:
         with self._lock:
             falls, returns = self._standing.falls, self._standing.returns
         return self._tally.stats(falls, returns)
+
+    def last_call(self) -> CallAccount | None:
+        """See `InferenceSession.last_call`."""
+        return self._tally.last_call()
 
     def run(
         self,
@@ -188,12 +193,14 @@ class FallbackSession:
     ) -> list[Any]:
         if self._closed:
             raise closed(self._asked.choice.instance)
+        clock = self._asked.frontend.clock
+        began = clock()
         try:
             answer = self._local.run(output_names, input_feed, run_options, deadline)
         finally:
             if not self.fallback_active:  # a call that found the pool away is late to say so
                 self._local.free()
-        self._tally.local()
+        self._tally.local(clock() - began)
         return answer
 
     def _begin_here(

@@ -31,7 +31,16 @@ _DTYPES: Final[Mapping[str, Any]] = {
 _TAKEN_KINDS = frozenset("biufOUSV")
 _TAKEN_SIZES = frozenset({2, 4, 8})
 _NOTHING: Final = object()
+PLAIN_NUMBERS: Final = frozenset(
+    np.dtype(name).num for name in ("?", *"bBhHiIlLqQ", "float16", "float32", "float64")
+)
+"""`dtype.num` of the arrays that are sent as they are, whatever their byte order."""
 _TENSOR = re.compile(r"(?:optional\()?tensor\((\w+)\)\)?")
+
+
+def required_names(inputs: Sequence[NodeArg]) -> frozenset[str]:
+    """Those that must be given: a feed that has them passes `check_names`."""
+    return frozenset(arg.name for arg in inputs if not arg.type.startswith("optional"))
 
 
 def check_names(inputs: Sequence[NodeArg], given: Sequence[object]) -> None:
@@ -54,6 +63,16 @@ def check_outputs(names: object) -> list[str]:
     if not all(isinstance(name, str) for name in listed):
         raise _incompatible("output_names", names)
     return listed
+
+
+def converted(feed: Mapping[str, Any], declared: Mapping[str, NodeArg]) -> list[tuple[str, Value]]:
+    """All of a feed, each as `convert` has it; nearly all are arrays that need nothing."""
+    return [
+        (name, value)
+        if type(value) is np.ndarray and value.dtype.num in PLAIN_NUMBERS
+        else (name, convert(name, value, declared.get(name)))
+        for name, value in feed.items()
+    ]
 
 
 def convert(name: str, value: object, declared: NodeArg | None) -> Value:

@@ -11,7 +11,9 @@ from threading import TIMEOUT_MAX
 
 from eais.deadline import Deadline
 from eais.errors import EaisError
-from eais_client.wire import DataStream, Incoming, Outgoing
+from eais.telemetry.trace import CallSpan
+from eais.transport.writing import RunBody
+from eais_client.wire import DataStream, Incoming
 
 Done = Callable[["PendingCall"], None]
 
@@ -19,6 +21,8 @@ Done = Callable[["PendingCall"], None]
 class PendingCall:
     """A call under way; done once, with an answer or an error.
 
+    `body`: what is sent, at each attempt the same but for its number, epoch and time left.
+    `span`: that it is a part of, if somebody traces.
     `attempts`: how often it was sent; `worker`: the number of the one that had it last, 0: none.
     `on_done` is called by the thread that brings the end; without it somebody waits.
     `patience_s`: how long it waits while no worker can be reached, if less than all calls do.
@@ -31,30 +35,32 @@ class PendingCall:
         "_woken",
         "answer",
         "attempts",
+        "body",
         "deadline",
         "done",
         "error",
-        "outgoing",
         "patience_s",
         "rouse",
+        "span",
         "stream",
         "worker",
     )
 
     def __init__(
         self,
-        outgoing: Outgoing,
+        body: RunBody,
         deadline: Deadline,
         on_done: Done | None = None,
         patience_s: float = inf,
     ) -> None:
-        self.outgoing = outgoing
+        self.body = body
         self.deadline = deadline
         self.patience_s = patience_s
         self.answer: Incoming | None = None
         self.attempts = 0
         self.worker = 0
         self.error: EaisError | None = None
+        self.span: CallSpan | None = None
         self._on_done = on_done
         self.done = False
         self.stream: DataStream | None = None
@@ -67,6 +73,17 @@ class PendingCall:
     def watched(self) -> bool:
         """Whether a thread waits, and sees to the deadline itself."""
         return self._on_done is None
+
+    @property
+    def read_for(self) -> bool:
+        """Whether somebody reads for it from its stream."""
+        return self.watched
+
+    @property
+    def size(self) -> int:
+        """Bytes of its inputs, those of large tensors too."""
+        buffers = self.body.deferred.buffers
+        return self.body.size + sum(map(len, buffers)) if buffers else self.body.size
 
     def sent(self, worker: int, stream: DataStream) -> None:
         """It goes to that worker now, on `stream`."""

@@ -5,18 +5,21 @@ from __future__ import annotations
 import re
 import weakref
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from math import inf
 from typing import Any
 
 from eais.channel import MAX_MESSAGE_BYTES
-from eais.deadline import current
+from eais.deadline import NEVER, Deadline, current
 from eais.errors import EaisError, InputRejected, UsageError, make_error
-from eais.rpc.v1 import listener_pb2, value_pb2, worker_pb2
-from eais.value import Deferred, Value, encode_value
+from eais.rpc.v1 import listener_pb2
+from eais.transport.writing import RunBody, RunWriter
+from eais.value import Deferred, Value
+from eais_client.account import CallAccount, Measured
 from eais_client.asked import Asked, Callback
 from eais_client.brain.call_errors import closed, late
 from eais_client.brain.choose import Choice
-from eais_client.feeds import check_names, check_outputs, convert
+from eais_client.feeds import check_names, check_outputs, converted, required_names
 from eais_client.frontend import MANAGER_PATIENCE_S, FrontEnd
 from eais_client.model_source import ModelSource
 from eais_client.opening import Model
@@ -29,11 +32,11 @@ from eais_client.session_options import (
 )
 from eais_client.session_stats import SessionStats, Tally
 from eais_client.tracing import begin_span, end_span
-from eais_client.wire import Outgoing
 
 # What a Run may be besides its deferred tensors: strings can't be sent in pieces.
 _MAX_RUN_BYTES = MAX_MESSAGE_BYTES - (1 << 20) - (1 << 16)
 _PREFIX = re.compile(r"\[ONNXRuntimeError\] : \d+ : \w+ : ")
+_NO_ENTRIES: Mapping[str, str] = {}
 _TERMINATED = "Exiting due to terminate flag being set to true."
 
 #: Gives a call's outputs, or raises.
@@ -71,7 +74,13 @@ class RemoteSession:
         self._attachment = frontend.attachment(instance)
         model = Model(asked.source, _spec(asked.source, asked.options, asked.choice))
         opened = self._attachment.open(model, deadline, opening_s)
-        self._id, self.signature = opened.id, opened.signature
+        self._id = opened.id
+        self.signature = signature = opened.signature
+        self._clock = frontend.clock
+        self._writer = RunWriter(instance.id, opened.id)
+        self._required = required_names(signature.inputs)
+        declared = (*signature.inputs, *signature.overridable_initializers)
+        self._declared = {arg.name: arg for arg in declared}
         self._digest = asked.source.files[0].sha256.hex()
         self._end = weakref.finalize(self, _drop, frontend, self._attachment, opened.id)
         self._end.atexit = False
@@ -83,17 +92,16 @@ class RemoteSession:
         run_options: object = None,
     ) -> list[Value]:
         """See `InferenceSession.run`."""
-        outgoing, options = self._encode(output_names, input_feed, run_options)
-        pending = self._pending(outgoing)
-        span = begin_span(outgoing.message, self._digest)
+        began = self._clock()
+        body, options = self._encode(output_names, input_feed, run_options)
+        pending = self._pending(body)
+        encoded = self._clock()
         try:
             self._send_and_wait(pending, options)
         finally:
-            if span is not None:
-                end_span(span, pending)
-        answer = _answer(pending)
-        self._tally.pool()
-        return answer
+            if pending.span is not None:
+                end_span(pending.span, pending)
+        return self._answer(pending, began, encoded)
 
     def run_async(
         self,
@@ -105,23 +113,31 @@ class RemoteSession:
         rescue: Rescue | None = None,
     ) -> None:
         """See `InferenceSession.run_async`; `rescue` may answer a call that failed."""
-        outgoing, _options = self._encode(output_names, input_feed, run_options)
+        began = self._clock()
+        body, _options = self._encode(output_names, input_feed, run_options)
+        encoded = self._clock()
         leave = self._frontend.callback_room(self._asked.call_deadline())
+
+        def answer(pending: PendingCall) -> list[Value]:
+            try:
+                return self._answer(pending, began, encoded)
+            except EaisError as error:
+                if rescue is None:
+                    raise
+                return rescue(error)
 
         def ended(pending: PendingCall) -> None:
             try:
-                call_back(self._rescued(pending, rescue), callback, user_data)
+                call_back(partial(answer, pending), callback, user_data)
             finally:
                 leave()
 
         def done(pending: PendingCall) -> None:
-            if span is not None:
-                end_span(span, pending)
+            if pending.span is not None:
+                end_span(pending.span, pending)
             self._frontend.callbacks.put(lambda: ended(pending))
 
-        pending = self._pending(outgoing, done)
-        span = begin_span(outgoing.message, self._digest)
-        self._attachment.submit(self._id, pending)
+        self._attachment.submit(self._id, self._pending(body, done))
 
     def close(self) -> None:
         """See `InferenceSession.close`."""
@@ -140,60 +156,44 @@ class RemoteSession:
         """What was answered so far."""
         return self._tally.stats()
 
-    def _pending(self, outgoing: Outgoing, done: Done | None = None) -> PendingCall:
+    def last_call(self) -> CallAccount | None:
+        """See `InferenceSession.last_call`."""
+        return self._tally.last_call()
+
+    def _pending(self, body: RunBody, done: Done | None = None) -> PendingCall:
         deadline = self._asked.call_deadline()
-        # What is left after it is for whoever answers instead.
-        patience_s = min(self._patience_s, deadline.left_s(self._frontend.clock()) / 2)
-        patience_s = patience_s if self._patience_s < inf else inf
-        return PendingCall(outgoing, deadline, done, patience_s)
+        pending = PendingCall(body, deadline, done, self._patience(deadline))
+        pending.span = begin_span(self._attachment.instance, self._id, self._digest)
+        return pending
 
-    def _rescued(self, pending: PendingCall, rescue: Rescue | None) -> Results:
-        def results() -> list[Value]:
-            try:
-                answer = _answer(pending)
-            except EaisError as error:
-                if rescue is None:
-                    raise
-                return rescue(error)
-            self._tally.pool()
-            return answer
-
-        return results
+    def _patience(self, deadline: Deadline) -> float:
+        """How long a call waits; what is left after it is for whoever answers instead."""
+        if self._patience_s == inf:
+            return inf
+        return min(self._patience_s, deadline.left_s(self._clock()) / 2)
 
     def _encode(
         self, output_names: object, input_feed: Mapping[str, Any], run_options: object
-    ) -> tuple[Outgoing, RunOptions | None]:
+    ) -> tuple[RunBody, RunOptions | None]:
         self._frontend.check_process()
         if self._closed:
             raise closed(self._attachment.instance)
-        check_names(self.signature.inputs, list(input_feed.keys()))
-        options = run_options_of(run_options)
-        if options is not None and options.terminate:
-            raise terminated()
-        message = worker_pb2.Run(
-            instance=self._attachment.instance,
-            session=self._id,
-            outputs=check_outputs(output_names),
-        )
+        if type(input_feed) is not dict or not input_feed.keys() >= self._required:
+            check_names(self.signature.inputs, list(input_feed.keys()))
+        options, tag, entries = run_options_of(run_options), "", _NO_ENTRIES
         if options is not None:
-            message.options.tag = options.logid
-            message.options.config_entries.update(options.config_entries)
-        deferred = Deferred()
-        message.inputs.extend(self._inputs(input_feed, deferred))
-        return _outgoing(message, deferred), options
-
-    def _inputs(
-        self, input_feed: Mapping[str, Any], deferred: Deferred
-    ) -> list[value_pb2.NamedValue]:
-        declared = {arg.name: arg for arg in self.signature.inputs}
-        declared |= {arg.name: arg for arg in self.signature.overridable_initializers}
-        return [
-            value_pb2.NamedValue(
-                name=name,
-                value=_encoded(convert(name, value, declared.get(name)), deferred),
-            )
-            for name, value in input_feed.items()
-        ]
+            if options.terminate:
+                raise terminated()
+            tag, entries = options.logid, options.config_entries
+        outputs = check_outputs(output_names) if output_names else ()
+        inputs = converted(input_feed, self._declared)
+        try:
+            body = self._writer.body(inputs, outputs, entries, tag, Deferred())
+        except InputRejected as error:  # a string without UTF-8: Python's UnicodeEncodeError
+            raise builtin_error(error.reason, ValueError, error.message) from None
+        if body.size > _MAX_RUN_BYTES:
+            raise _too_large(body.size)
+        return body, options
 
     def _send_and_wait(self, pending: PendingCall, options: RunOptions | None) -> None:
         number = self._attachment.submit(self._id, pending)
@@ -205,13 +205,38 @@ class RemoteSession:
 
     def _wait(self, number: int, pending: PendingCall) -> None:
         try:
-            left_s = pending.deadline.left_or_none(self._frontend.clock())
+            deadline = pending.deadline
+            left_s = None if deadline is NEVER else deadline.left_or_none(self._clock())
             if not pending.wait(left_s):
                 self._attachment.abandon(number, late())
         except BaseException as error:
-            # Ctrl-C, or whatever else ended the caller: the worker needn't go on.
-            self._attachment.abandon(number, UsageError("CANCELLED", f"{type(error).__name__}"))
+            self._attachment.interrupted(number, error)
             raise
+
+    def _answer(self, pending: PendingCall, began: float, encoded: float) -> list[Value]:
+        """The outputs of a call that is over, and its account; raises what it failed with."""
+        if pending.error is not None:
+            raise worded(pending.error, None)
+        assert pending.answer is not None
+        answered = self._clock()
+        try:
+            values = pending.answer.values()
+        except UsageError as error:
+            raise make_error("BUG", f"the worker's answer can't be read: {error.message}") from None
+        part = pending.answer.part
+        measured = Measured(
+            encoded - began,
+            answered - encoded,
+            self._clock() - answered,
+            part.queue_ns,
+            part.compute_ns,
+            part.batch_size,
+            part.input_bytes,
+            part.output_bytes,
+            pending.attempts,
+        )
+        self._tally.pool(measured)
+        return values
 
     def _terminate(self, number: int) -> None:
         self._attachment.abandon(number, terminated())
@@ -237,35 +262,14 @@ def _spec(source: ModelSource, options: SessionOptions, choice: Choice) -> liste
     )
 
 
-def _encoded(value: Value, deferred: Deferred) -> value_pb2.Value:
-    try:
-        return encode_value(value, deferred)
-    except InputRejected as error:  # a string without UTF-8: Python's UnicodeEncodeError is one
-        raise builtin_error(error.reason, ValueError, error.message) from None
-
-
 def terminated() -> EaisError:
     """The error of a call that its `RunOptions.terminate` ended."""
     return ort_error("CANCELLED", "Fail", _TERMINATED)
 
 
-def _outgoing(message: worker_pb2.Run, deferred: Deferred) -> Outgoing:
-    inline = message.ByteSize()
-    if inline > _MAX_RUN_BYTES:
-        raise InputRejected(
-            "INPUT_SIZE", f"strings of a call may take {_MAX_RUN_BYTES} bytes, not {inline}"
-        )
-    return Outgoing(message, deferred, inline + sum(map(len, deferred.buffers)))
-
-
-def _answer(pending: PendingCall) -> list[Value]:
-    if pending.error is not None:
-        raise worded(pending.error, None)
-    assert pending.answer is not None
-    try:
-        return pending.answer.values()
-    except UsageError as error:
-        raise make_error("BUG", f"the worker's answer can't be read: {error.message}") from None
+def _too_large(size: int) -> EaisError:
+    text = f"strings of a call may take {_MAX_RUN_BYTES} bytes, not {size}"
+    return InputRejected("INPUT_SIZE", text)
 
 
 def call_back(results: Results, callback: Callback, user_data: Any) -> None:

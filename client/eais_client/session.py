@@ -16,6 +16,7 @@ from eais_client.session_options import SessionOptions, session_options_of
 from eais_client.signature import ModelMetadata, NodeArg
 
 if TYPE_CHECKING:
+    from eais_client.account import CallAccount
     from eais_client.frontend import FrontEnd
     from eais_client.session_stats import SessionStats
 
@@ -156,8 +157,17 @@ class InferenceSession:
         return self._work.fallback_active
 
     def stats(self) -> SessionStats:
-        """How many calls the pool answered, and how many this process did."""
+        """How many calls the pool answered, at what cost, and how many this process did."""
         return self._work.stats
+
+    @property
+    def last_call(self) -> CallAccount | None:
+        """What the call cost that was answered last in this thread, or asyncio task, or callback.
+
+        None if none was yet. It is kept in the context (`contextvars`), for the eight sessions
+        that were used last in it; a task begins with what its maker had.
+        """
+        return self._work.last_call()
 
     def close(self) -> None:
         """End the session; later calls fail with SESSION_CLOSED. May be called again."""

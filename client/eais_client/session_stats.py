@@ -1,9 +1,11 @@
-"""How a session's calls were answered so far: by the pool, or in this process."""
+"""How a session's calls were answered so far, by the pool or in this process, and their cost."""
 
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from eais_client.account import CallAccount, CallTotals, Measured, Sums, last_call, remember
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,12 +17,14 @@ class SessionStats:
         local_calls: answered in this process.
         falls: how often the session began to run here, since the pool couldn't be reached.
         returns: how often it went back to the pool.
+        totals: what the pool's answers cost. Measured, so two that are equal needn't agree in it.
     """
 
     pool_calls: int = 0
     local_calls: int = 0
     falls: int = 0
     returns: int = 0
+    totals: CallTotals = field(default_factory=CallTotals, compare=False)
 
 
 class Tally:
@@ -28,19 +32,27 @@ class Tally:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._pool_calls = self._local_calls = 0
+        self._sums = Sums()
+        self._local_calls = 0
 
-    def pool(self) -> None:
-        """The pool answered a call."""
-        with self._lock:
-            self._pool_calls += 1
+    def pool(self, call: Measured) -> None:
+        """The pool answered a call, in this thread or task."""
+        remember(self, call)
+        self._sums.add(call)
 
-    def local(self) -> None:
-        """This process answered a call."""
+    def local(self, compute_s: float) -> None:
+        """This process answered a call, in this thread or task."""
+        remember(self, CallAccount(compute_s=compute_s, local=True))
         with self._lock:
             self._local_calls += 1
 
+    def last_call(self) -> CallAccount | None:
+        """The call that was answered last in this thread or task."""
+        return last_call(self)
+
     def stats(self, falls: int = 0, returns: int = 0) -> SessionStats:
         """The counts now."""
+        totals = self._sums.totals()
         with self._lock:
-            return SessionStats(self._pool_calls, self._local_calls, falls, returns)
+            local_calls = self._local_calls
+        return SessionStats(self._sums.calls(), local_calls, falls, returns, totals)

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from eais.rpc.v1 import worker_pb2
-from eais.telemetry.trace import CallSpan
+from eais.telemetry.trace import CallSpan, is_traced
 from eais_client.pending import PendingCall
 
 
-def begin_span(run: worker_pb2.Run, model: str) -> CallSpan | None:
-    """Begin the span of a call, and put its context into the message; None: nobody traces.
+def begin_span(instance: str, session: str, model: str) -> CallSpan | None:
+    """Begin the span of a call, whose context goes with it; None: nobody traces.
 
     Args:
         model: the SHA-256 of the model's file, in hex.
     """
-    span = CallSpan.begin(
-        {"eais.instance": run.instance, "eais.session": run.session, "eais.model.sha256": model}
+    if not is_traced():
+        return None
+    return CallSpan.begin(
+        {"eais.instance": instance, "eais.session": session, "eais.model.sha256": model}
     )
-    if span is not None:
-        run.traceparent, run.tracestate = span.traceparent, span.tracestate
-    return span
 
 
 def end_span(span: CallSpan, pending: PendingCall) -> None:

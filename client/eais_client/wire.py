@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from eais.errors import EaisError
-from eais.rpc.v1 import listener_pb2, worker_pb2
+from eais.rpc.v1 import listener_pb2
 from eais.transport.parts import AnswerPart
 from eais.transport.tensors import value_of
 from eais.transport.writing import EncodedRun
@@ -19,28 +19,6 @@ from eais_client.instances import Address, Instance, Worker
 
 if TYPE_CHECKING:
     import asyncio
-
-
-@dataclass(slots=True)
-class Outgoing:
-    """A call's inputs, encoded once and sent as often as needed.
-
-    Attributes:
-        message: the Run without call id, epoch and time left.
-        deferred: bytes of large tensors, which follow it; the caller's own memory.
-        size: bytes of inputs.
-    """
-
-    message: worker_pb2.Run
-    deferred: Deferred
-    size: int
-
-    def run(self, call: int, epoch: int, timeout_us: int) -> EncodedRun:
-        """What is sent for one attempt."""
-        run = worker_pb2.Run(call_id=call, epoch=epoch, timeout_us=timeout_us)
-        run.MergeFrom(self.message)
-        data = run.SerializeToString()
-        return EncodedRun(call, (data,), len(data))
 
 
 class Incoming(NamedTuple):

@@ -47,6 +47,11 @@ def parse_traceparent(text: str) -> TraceContext | None:
     return TraceContext(found["trace"], found["parent"], bool(int(found["flags"], 16) & 1))
 
 
+def is_traced() -> bool:
+    """Whether this process has loaded what spans are made with."""
+    return _API in sys.modules
+
+
 class CallSpan:
     """The span of one call, begun; `CallSpan.begin` gives None where nobody traces."""
 

@@ -14,7 +14,7 @@ import eais
 from eais.deadline import NEVER, Deadline
 from eais.errors import EaisError, make_error
 from eais.instance import InstanceState
-from eais.rpc.v1 import worker_pb2
+from eais.transport.writing import RunWriter
 from eais.value import Deferred
 from eais_client.background import spawn_thread
 from eais_client.config import ClientConfig
@@ -25,7 +25,7 @@ from eais_client.testing import FakeWire, fake_frontend, fake_instance
 from eais_client.testing.conformance import own_models
 from eais_client.testing.fake_tools import FakeTools
 from eais_client.testing.fake_wire import FakeStream
-from eais_client.wire import Outgoing, StreamEvents, Timeout
+from eais_client.wire import StreamEvents, Timeout
 from tests.unit.client.ort_host import OrtHost
 
 MUL = own_models()["mul_1"]
@@ -80,10 +80,10 @@ def test_what_was_decided_is_done_though_ctrl_c_comes_between(
         if len(ended) == 1:
             raise KeyboardInterrupt
 
-    outgoing = Outgoing(worker_pb2.Run(), Deferred(), 0)
     (name,) = wire.sessions
+    body = RunWriter("ei-1", name).body([], (), {}, "", Deferred())
     for _ in range(3):
-        attachment.submit(name, PendingCall(outgoing, NEVER, interrupted))
+        attachment.submit(name, PendingCall(body, NEVER, interrupted))
     wire.change("ei-1", state=InstanceState.BOUND)
     with pytest.raises(KeyboardInterrupt):
         wire.streams[0].broke()
@@ -96,7 +96,8 @@ def test_at_the_interpreters_end_nobody_is_told_anything(wire: Dialled, fakes: F
     session.run(None, FEED)
     wire.holding = True
     told: list[Any] = []
-    pending = PendingCall(Outgoing(worker_pb2.Run(), Deferred(), 0), NEVER, told.append)
+    body = RunWriter("ei-1", "s").body([], (), {}, "", Deferred())
+    pending = PendingCall(body, NEVER, told.append)
     frontend.attachment(wire.instances["ei-1"]).submit(next(iter(wire.sessions)), pending)
     frontend.close(exiting=True)
     wire.streams[0].broke(make_error("CANCELLED", "the channel was closed"))

@@ -14,12 +14,13 @@ from eais.errors import make_error
 from eais.rpc.v1 import worker_pb2
 from eais.telemetry.trace import MAX_TRACESTATE, CallSpan, parse_traceparent
 from eais.transport.messages import answer_part
+from eais.transport.writing import RunWriter
 from eais.value import Deferred
 from eais_client.pending import PendingCall
 from eais_client.testing import FakeWire
 from eais_client.testing.fake_wire import LISTENER
 from eais_client.tracing import begin_span, end_span
-from eais_client.wire import Incoming, Outgoing
+from eais_client.wire import Incoming
 from eais_server.worker.failure_log import MOST_A_SECOND, FailureLog
 from tests.unit.client.ort_host import OrtHost
 from tests.unit.client.served import Heard
@@ -81,18 +82,18 @@ def exporter(provider: TracerProvider) -> Iterator[InMemorySpanExporter]:
     EXPORTER.clear()
 
 
-def pending(run: worker_pb2.Run) -> PendingCall:
-    return PendingCall(Outgoing(run, Deferred(), 0), Deadline.after(60.0, 0.0))
+def pending() -> PendingCall:
+    body = RunWriter("ei-1", "s").body([], (), {}, "", Deferred())
+    return PendingCall(body, Deadline.after(60.0, 0.0))
 
 
 def test_a_call_is_a_span_below_the_callers_and_says_where_it_went(
     exporter: InMemorySpanExporter,
 ) -> None:
-    run = worker_pb2.Run(instance="ei-1", session="s")
     with trace.get_tracer("app").start_as_current_span("request") as request:
-        span = begin_span(run, "ab" * 32)
+        span = begin_span("ei-1", "s", "ab" * 32)
     assert span is not None
-    made = pending(run)
+    made = pending()
     stream = FakeWire(OrtHost()).stream(1, LISTENER, Heard())
     made.sent(1, stream)
     made.sent(2, stream)
@@ -112,7 +113,7 @@ def test_a_call_is_a_span_below_the_callers_and_says_where_it_went(
         "eais.queue_ms": 2.0,
         "eais.compute_ms": 5.0,
     }
-    context = parse_traceparent(run.traceparent)
+    context = parse_traceparent(span.traceparent)
     assert context is not None
     assert context.trace_id == f"{request.get_span_context().trace_id:032x}"
     assert told.context is not None
@@ -121,10 +122,9 @@ def test_a_call_is_a_span_below_the_callers_and_says_where_it_went(
 
 
 def test_a_call_that_failed_says_of_what(exporter: InMemorySpanExporter) -> None:
-    run = worker_pb2.Run(instance="ei-1", session="s")
-    span = begin_span(run, "")
+    span = begin_span("ei-1", "s", "")
     assert span is not None
-    made = pending(run)
+    made = pending()
     made.finish(make_error("BUSY", "no room"))
     end_span(span, made)
     (told,) = exporter.get_finished_spans()
