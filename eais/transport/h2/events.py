@@ -1,0 +1,95 @@
+"""What an engine tells its shell.
+
+Each stream ends once: for a client with `Finished`, for a server with `Reset` or by its own
+`Engine.finish`. (Brain.)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from eais.errors import EaisError
+from eais.transport.parts import Buffer
+
+Metadata = list[tuple[str, str | bytes]]
+
+
+@dataclass(slots=True)
+class Called:
+    """A client called `path` on a new stream (server only).
+
+    `timeout_s` is what the client allows, None without a deadline; binary values (`-bin`)
+    are bytes.
+    """
+
+    stream: int
+    path: str
+    metadata: Metadata
+    timeout_s: float | None
+
+
+@dataclass(slots=True)
+class Headers:
+    """The server's first headers came (client only)."""
+
+    stream: int
+    metadata: Metadata
+
+
+@dataclass(slots=True)
+class Message:
+    """One whole gRPC message. A large one may be a view of what `receive` was given."""
+
+    stream: int
+    data: Buffer
+
+
+@dataclass(slots=True)
+class Ended:
+    """The peer sends no more on this stream (server only: a client hears `Finished`)."""
+
+    stream: int
+
+
+@dataclass(slots=True)
+class Finished:
+    """The call is over (client only); `status` is a number of gRPC's, 0 is OK."""
+
+    stream: int
+    status: int
+    message: str
+    metadata: Metadata
+
+
+@dataclass(slots=True)
+class Reset:
+    """The call is over before `finish` (server only); `code` is a number of HTTP/2's."""
+
+    stream: int
+    code: int
+
+
+@dataclass(slots=True)
+class Ready:
+    """More of what waits on this stream may go out now: ask `output`, then `ready`."""
+
+    stream: int
+
+
+@dataclass(slots=True)
+class GoneAway:
+    """The peer takes no new streams; what it began to serve goes on."""
+
+    last_stream: int
+    code: int
+    text: str
+
+
+@dataclass(slots=True)
+class Failed:
+    """The connection is over: send what `output` still gives, then close it."""
+
+    error: EaisError
+
+
+Event = Called | Headers | Message | Ended | Finished | Reset | Ready | GoneAway | Failed
