@@ -20,7 +20,7 @@ Who calls is read from the peer's certificate alone (`peer_of`), never from a fi
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -297,7 +297,19 @@ def peer_of(auth_context: AuthContext, pool: str) -> Peer:
     pem = _first(auth_context, "x509_pem_cert")
     if pem is None:
         raise IdentityError("CERT_MISSING", "the client showed no certificate")
-    peer = _peer_of_pem(pem)
+    return _of_pool(_peer_of_pem(pem), pool)
+
+
+def peer_of_leaf(leaf: bytes, pool: str) -> Peer:
+    """Who showed the certificate `leaf`, DER, in a handshake that verified it.
+
+    Raises:
+        IdentityError: CERT_UNREADABLE, CERT_IDENTITY or CERT_USAGE when the certificate won't do.
+    """
+    return _of_pool(_peer_of_der(leaf), pool)
+
+
+def _of_pool(peer: Peer, pool: str) -> Peer:
     if peer.identity.pool != pool:
         raise IdentityError("CERT_IDENTITY", "the certificate is another pool's")
     return peer
@@ -317,8 +329,19 @@ def _first(auth_context: AuthContext, key: str) -> bytes | None:
 def _peer_of_pem(pem: bytes) -> Peer:
     from cryptography import x509
 
+    return _read_peer(lambda: x509.load_pem_x509_certificate(pem))
+
+
+@lru_cache(maxsize=1024)
+def _peer_of_der(der: bytes) -> Peer:
+    from cryptography import x509
+
+    return _read_peer(lambda: x509.load_der_x509_certificate(der))
+
+
+def _read_peer(read: Callable[[], x509.Certificate]) -> Peer:
     try:
-        leaf = x509.load_pem_x509_certificate(pem)
+        leaf = read()
     except ValueError as error:
         raise IdentityError("CERT_UNREADABLE", "the certificate can't be read") from error
     return Peer(identity_of_leaf(leaf), leaf.not_valid_after_utc)

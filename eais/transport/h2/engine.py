@@ -82,6 +82,11 @@ class Engine:
         return self._over
 
     @property
+    def greeted(self) -> bool:
+        """Whether the peer's settings came: it speaks HTTP/2."""
+        return self._greeted
+
+    @property
     def open_streams(self) -> int:
         """How many streams aren't over."""
         return len(self._streams)
