@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from eais.transport.parts import PiecePart
 from eais.transport.ring.layout import (
@@ -25,10 +25,12 @@ from eais.transport.ring.layout import (
     area_of,
     longest_record,
 )
-from eais.transport.ring.piece import LONGEST_HEAD, NoPiece, read_head
+from eais.transport.ring.piece import LEAST_BYTES, LONGEST_HEAD, NoPiece, read_head
 
 #: A message, this process's own; or a large piece, whose bytes still stand in the ring.
 Record: TypeAlias = bytes | bytearray | PiecePart
+
+_MESSAGE: Final = MESSAGE << KIND_SHIFT
 
 
 class RingReader:
@@ -69,6 +71,20 @@ class RingReader:
         if self._lent:
             self.release()
         while self._at != self._published or self._look():
+            at = self._at % self._area
+            length = self._words[(HEADER_BYTES + at) // WORD_BYTES] - _MESSAGE
+            end = at + WORD_BYTES + length
+            # The way of nearly all: what would be found below, with fewer steps.
+            if (
+                0 <= length < LEAST_BYTES
+                and end <= self._area
+                and self._at + WORD_BYTES + length <= self._published
+                and not self._joined
+            ):
+                data = bytes(self._bytes[at + WORD_BYTES : end])
+                self._at += (length + 2 * WORD_BYTES - 1) & -WORD_BYTES
+                self._words[CONSUMED] = self._at
+                return data
             kind, length = self._header()
             if kind == MESSAGE:
                 return self._message(length)
@@ -77,7 +93,7 @@ class RingReader:
             if kind == MORE:
                 self._add(length)
             else:
-                self._advance(WORD_BYTES + length)
+                self._advance(WORD_BYTES + aligned(length))
         return None
 
     def _look(self) -> bool:

@@ -1,0 +1,163 @@
+"""One end of a pair of rings: what goes out, what comes in, and the two bells."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import time
+from _thread import allocate_lock
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import NamedTuple
+
+from eais.transport.parts import Buffer
+from eais.transport.ring.bell import Bell
+from eais.transport.ring.memory import map_memory
+from eais.transport.ring.reader import Record, RingReader
+from eais.transport.ring.spin import Spin
+from eais.transport.ring.writer import RingWriter
+
+
+class Descriptors(NamedTuple):
+    """What an end is made of. The other end has the same in the order 1, 0, 3, 2."""
+
+    incoming: int
+    outgoing: int
+    own_bell: int
+    other_bell: int
+
+
+class RingEnd:
+    """One process's end. One thread at a time reads, one at a time writes.
+
+    Args:
+        descriptors: taken as its own, also when it raises.
+        may_spin: whether the other end can run on another processor meanwhile.
+
+    Raises:
+        RingBroken: what was handed over is no ring.
+        OSError: it can't be mapped.
+    """
+
+    def __init__(self, descriptors: Descriptors, *, may_spin: bool) -> None:
+        self._bell, self._other = Bell(descriptors.own_bell), Bell(descriptors.other_bell)
+        self._mapped: list[mmap.mmap] = []
+        try:
+            for fd in descriptors[:2]:
+                self._mapped.append(map_memory(fd))
+        except BaseException:
+            self._close_all()
+            raise
+        finally:
+            for fd in descriptors[:2]:
+                os.close(fd)
+        self._reader = RingReader(memoryview(self._mapped[0]), make_fence())
+        self._writer = RingWriter(memoryview(self._mapped[1]), make_fence())
+        self._spin = Spin(may_spin)
+        self._idle_since_ns = 0
+        self._closed = False
+
+    def fileno(self) -> int:
+        """Readable when there may be something to `take` or room to `go_on`."""
+        return self._bell.fd
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether what was sent last waits for room; then nothing else may be sent."""
+        return self._writer.unfinished
+
+    def send(self, parts: Sequence[Buffer]) -> None:
+        """Send a message, or as much of it as there is room for.
+
+        Raises:
+            RingBroken: the other end breaks the rules.
+            ValueError: the message is longer than any message may be.
+        """
+        self._writer.put(parts)
+        if self._writer.reader_sleeps():
+            self._other.ring()
+
+    def go_on(self) -> bool:
+        """Send more of what is unfinished; whether all is sent.
+
+        If not, the bell rings when there is room. Raises `RingBroken`.
+        """
+        writer = self._writer
+        while not (done := writer.go_on()) and not writer.may_wait():
+            pass
+        if writer.reader_sleeps():
+            self._other.ring()
+        return done
+
+    def take(self) -> Record | None:
+        """The next message that is here, or None; a piece's bytes are good until the next.
+
+        Raises:
+            RingBroken: the other end breaks the rules.
+        """
+        record = self._reader.next()
+        if self._reader.writer_waits():
+            self._other.ring()
+        if record is not None and self._idle_since_ns:
+            self._spin.came(time.monotonic_ns() - self._idle_since_ns)
+            self._idle_since_ns = 0
+        return record
+
+    def await_more(self) -> bool:
+        """Look for a while whether something comes; whether it did. To be called when `take`
+        gave None: if it is still so, `sleeps` is next."""
+        reader = self._reader
+        now = time.monotonic_ns()
+        self._idle_since_ns = self._idle_since_ns or now
+        budget = self._spin.budget_ns
+        until = now + budget
+        while not reader.ready:
+            if not budget or time.monotonic_ns() >= until:
+                return False
+            os.sched_yield()  # lets go of the interpreter, too
+        return True
+
+    def sleeps(self) -> bool:
+        """Have the bell rung for the next message; False: there is one, so `take` it first."""
+        if not self._reader.may_sleep():
+            return False
+        if self._reader.writer_waits():
+            self._other.ring()
+        return True
+
+    def wakes(self) -> None:
+        """It was rung, or its thread is back for another reason."""
+        self._reader.awake()
+        self._bell.clear()
+
+    def close(self) -> None:
+        """Let go of memory and bells."""
+        if self._closed:
+            return
+        self._closed = True
+        self._reader.close()
+        self._writer.close()
+        self._close_all()
+
+    def _close_all(self) -> None:
+        for mapped in self._mapped:
+            with suppress(BufferError):  # somebody has still a piece of it in hand
+                mapped.close()
+        self._mapped.clear()
+        self._bell.close()
+        self._other.close()
+
+
+def make_fence() -> Callable[[], object]:
+    """What keeps a store from being seen after a load that comes after it.
+
+    Taking and giving back a lock are atomic operations, which processors don't reorder with
+    others on x86-64.
+    """
+    lock = allocate_lock()
+
+    def fence() -> None:
+        lock.acquire()
+        lock.release()
+
+    return fence
