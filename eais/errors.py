@@ -208,6 +208,7 @@ REASONS: Mapping[str, ReasonSpec] = {
     "DEADLINE_EXCEEDED": ReasonSpec(DeadlineExceeded, "DEADLINE_EXCEEDED"),
     "CANCELLED": ReasonSpec(Detached, "CANCELLED"),
     "BUSY": ReasonSpec(Unavailable, _EXHAUSTED, retryable=True),
+    "SLOW_CONSUMER": ReasonSpec(Unavailable, _EXHAUSTED, retryable=True),
     # nobody could answer
     "DRAINING": ReasonSpec(Unavailable, "UNAVAILABLE", retryable=True),
     "WORKER_DIED": ReasonSpec(Unavailable, "UNAVAILABLE", retryable=True),

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from eais.device_type import DeviceKind
+from eais.value import RawTensor as RawTensor
 
 
 class Enforcement(StrEnum):
@@ -153,19 +154,6 @@ class SessionSignature:
     overridable_initializers: tuple[ValueSpec, ...]
     model: ModelInfo
     providers: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class RawTensor:
-    """A tensor of an element type that numpy lacks.
-
-    Attributes:
-        element_type: its number in ONNX's TensorProto.DataType.
-        bits: the elements' bits in unsigned integers of their width, in the tensor's shape.
-    """
-
-    element_type: int
-    bits: Any
 
 
 class PreparedRun(Protocol):

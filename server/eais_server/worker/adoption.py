@@ -16,7 +16,7 @@ from eais.credentials import server_credentials
 from eais.errors import EaisError, make_error
 from eais.rpc import verbs
 from eais.rpc.health import with_health
-from eais.rpc.server import Binding, generic_handlers, stream
+from eais.rpc.server import Binding, generic_handlers, raw_stream
 from eais.rpc.v1 import supervision_pb2
 from eais.telemetry.http import LoopbackServer
 from eais.telemetry.metrics import Reading, Tally
@@ -93,7 +93,7 @@ class Adoption:
 
     def _bindings(self) -> list[Binding]:
         plane = self.plane
-        own = [stream(verbs.WORKER_STREAM, plane.stream)]
+        own = [raw_stream(verbs.WORKER_STREAM, plane.stream)]
         return with_health(own, lambda: not plane.not_ready, plane.admit)
 
     async def close(self, grace_s: float) -> None:

@@ -11,12 +11,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Container, Hashable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
+
+import numpy as np
 
 from eais.errors import EaisError, make_error
+from eais.transport.parts import Buffer
 
 # The same text for what isn't there and for what isn't yours.
-NOT_HERE = "there is no such instance"
+NOT_HERE: Final = "there is no such instance"
+NO_MEMORY: Final = "the inputs or outputs don't fit the worker's memory"
+_NONE: Final = memoryview(b"")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +77,9 @@ class Budget:
             del self._by_owner[owner]
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(eq=False, slots=True)
 class Asked:
-    """A call as it came in.
+    """A call as it came in; nothing of it changes.
 
     Attributes:
         inline_bytes: of the message itself.
@@ -95,7 +100,7 @@ class Asked:
     @property
     def size(self) -> int:
         """Bytes that it holds until it is answered."""
-        return self.inline_bytes + sum(self.deferred)
+        return self.inline_bytes + sum(self.deferred) if self.deferred else self.inline_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +108,7 @@ class Start:
     """The call is complete: queue it. `buffers` are its deferred tensors."""
 
     asked: Asked
-    buffers: tuple[bytearray, ...]
+    buffers: tuple[memoryview, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,9 +142,26 @@ class Gate(Protocol):
 
 
 @dataclass(eq=False, slots=True)
+class _Tensor:
+    """A deferred tensor: memory for all of it, of which `have` bytes are here."""
+
+    size: int
+    have: int = 0
+    memory: memoryview = _NONE
+
+    def extend(self, data: Buffer) -> None:
+        if not self.have:
+            # Not before, and not cleared: until they come, its bytes take no memory.
+            self.memory = np.empty(self.size, np.uint8).data
+        end = self.have + len(data)
+        self.memory[self.have : end] = data
+        self.have = end
+
+
+@dataclass(eq=False, slots=True)
 class _Call:
     asked: Asked
-    buffers: tuple[bytearray, ...]
+    tensors: tuple[_Tensor, ...]
     missing: int
     handed: bool = False
 
@@ -166,13 +188,22 @@ class StreamCalls:
     def __len__(self) -> int:
         return len(self._calls)
 
+    def takes_now(self, call_id: int, instance: str, epoch: int) -> bool:
+        """Whether a call would be taken, if there is room and its session is here."""
+        service = self.service
+        return (
+            instance == service.instance
+            and epoch == service.epoch
+            and call_id not in self._calls
+            and not self.draining
+        )
+
     def on_run(self, asked: Asked) -> list[Action]:
         """A call comes in: refused, started, or waiting for its pieces."""
         error = self._objection(asked)
         if error is not None:
             return [Refuse(asked, error)]
-        buffers = tuple(bytearray() for _ in asked.deferred)
-        call = _Call(asked, buffers, sum(asked.deferred))
+        call = _Call(asked, tuple(map(_Tensor, asked.deferred)), sum(asked.deferred))
         self._calls[asked.call_id] = call
         return self._start_if_whole(call)
 
@@ -207,7 +238,7 @@ class StreamCalls:
             return late
         return None if self.budget.take(self.frontend, asked.size) else self.gate.busy(asked)
 
-    def on_piece(self, call_id: int, tensor: int, offset: int, data: bytes) -> list[Action]:
+    def on_piece(self, call_id: int, tensor: int, offset: int, data: Buffer) -> list[Action]:
         """Bytes of a deferred tensor: in order, never more than were announced."""
         call = self._calls.get(call_id)
         if call is None:
@@ -215,7 +246,11 @@ class StreamCalls:
         error = _misplaced(call, tensor, offset, len(data))
         if error is not None:
             return self.on_end(call_id, error)
-        call.buffers[tensor].extend(data)
+        if data:
+            try:
+                call.tensors[tensor].extend(data)
+            except MemoryError:
+                return self.on_end(call_id, make_error("RUN_MEMORY", NO_MEMORY))
         call.missing -= len(data)
         return self._start_if_whole(call)
 
@@ -223,7 +258,7 @@ class StreamCalls:
         if call.missing or call.handed:
             return []
         call.handed = True
-        return [Start(call.asked, call.buffers)]
+        return [Start(call.asked, tuple(tensor.memory for tensor in call.tensors))]
 
     def on_cancel(self, call_id: int) -> list[Action]:
         """The client doesn't want the answer any more."""
@@ -261,7 +296,7 @@ def _misplaced(call: _Call, tensor: int, offset: int, size: int) -> EaisError | 
     deferred = call.asked.deferred
     if tensor >= len(deferred):
         return make_error("INPUT_SIZE", f"a piece of tensor {tensor}; {len(deferred)} are deferred")
-    have = len(call.buffers[tensor])
+    have = call.tensors[tensor].have
     if offset > have:
         return make_error("CHUNK_GAP", f"tensor {tensor}: a piece at {offset}, expected at {have}")
     if offset < have:

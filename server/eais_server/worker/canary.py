@@ -17,8 +17,11 @@ from typing import Final
 import numpy as np
 
 from eais.errors import EaisError, make_error
-from eais.rpc.v1 import value_pb2, worker_pb2
-from eais.value import Deferred, decode_value, encode_value
+from eais.rpc.v1 import value_pb2
+from eais.transport.parts import RunPart, TensorPart
+from eais.transport.reading import ToClientReader
+from eais.transport.tensors import value_of
+from eais.transport.writing import to_client
 from eais_server.devices.driver import (
     DeviceDriver,
     ModelSource,
@@ -28,7 +31,7 @@ from eais_server.devices.driver import (
     SessionSettings,
 )
 from eais_server.worker.counters import Counters
-from eais_server.worker.execution import Result, execute
+from eais_server.worker.execution import Result
 from eais_server.worker.runner import Job, Runner
 
 log = logging.getLogger(__name__)
@@ -41,6 +44,9 @@ READY_S: Final = 5.0
 
 _X: Final = np.array([20.0, 30.0], np.float32)
 _Y: Final = np.array([41.0, 91.0], np.float32)
+_RUN: Final = RunPart(
+    inputs=[("x", TensorPart(int(value_pb2.ElementType.FLOAT), _X.shape, _X.tobytes()))]
+)
 
 
 class CanaryStream:
@@ -98,18 +104,17 @@ class Canary:
             await self._back.wait()
 
     def _job(self) -> Job:
-        prepared = self._session.prepare(RunSettings())
-        ready = self._clock()
         return Job(
             stream=STREAM,
             frontend=STREAM,
             session="",
             cost_s=0.0,
-            work=lambda: execute(_run(), (), prepared, self._clock() - ready, self._clock),
-            terminate=prepared.terminate,
+            run=_RUN,
+            prepare=lambda: self._session.prepare(RunSettings()),
             finished=self._finished,
             displaced=self._back.set,
             refuse=self._refused,
+            ready_ns=self._clock(),
         )
 
     def _refused(self, error: EaisError) -> None:
@@ -126,16 +131,11 @@ class Canary:
         self._said = str(wrong or "")
 
 
-def _run() -> worker_pb2.Run:
-    value = encode_value(_X, Deferred())
-    return worker_pb2.Run(inputs=[value_pb2.NamedValue(name="x", value=value)])
-
-
 def _wrong(result: Result) -> EaisError | None:
-    if result.answer.HasField("error"):
-        error = result.answer.error
-        return make_error("RUN_FAILED", f"{error.reason}: {error.message}")
-    got = [decode_value(value, iter(())) for value in result.answer.outputs]
+    (answer,) = ToClientReader().read(b"".join(to_client([result.answer]))).answers
+    if answer.error is not None:
+        return make_error("RUN_FAILED", f"{answer.error.reason}: {answer.error.message}")
+    got = [value_of(part) for part in answer.outputs]
     if len(got) == 1 and np.array_equal(got[0], _Y):
         return None
     return make_error("RUN_FAILED", f"the answer is {got!r}, not {[_Y]!r}")

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final, NamedTuple
 
 from eais.channel import MAX_MESSAGE_BYTES, PIECE_BYTES
 from eais.errors import EaisError, InputRejected, UsageError, make_error
 from eais.rpc.status import error_to_message
-from eais.rpc.v1 import value_pb2, worker_pb2
-from eais.value import Deferred, checked_size, decode_value, deferred_tensors, encode_value
+from eais.rpc.v1 import value_pb2
+from eais.transport.parts import Buffer, RunPart, SequencePart, TensorPart, ValuePart
+from eais.transport.tensors import checked_size, deferred_tensors, value_of
+from eais.transport.writing import AnswerWriter, EncodedAnswer, refusal
+from eais.value import Deferred
 from eais_server.devices.driver import PreparedRun, RawTensor
+from eais_server.worker.calls import NO_MEMORY
 
 log = logging.getLogger(__name__)
 
@@ -25,19 +28,25 @@ MAX_ENTRIES: Final = 1024
 """Of a call's options."""
 
 _SHOWN: Final = 64
-_FIRST_EXTENDED: Final = value_pb2.ElementType.BFLOAT16
+_FIRST_EXTENDED: Final = int(value_pb2.ElementType.BFLOAT16)
+_NONE: Final[tuple[int, ...]] = ()
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class Result:
-    """An answer, the tensors that follow it, and what it cost."""
+class Result(NamedTuple):
+    """An answer, and what it cost.
 
-    answer: worker_pb2.Answer
-    deferred: Deferred
-    compute_ns: int
+    Attributes:
+        reason: of its error; "" when it has outputs.
+        queue_ns, compute_ns: what the call waited, and what the runtime took.
+    """
+
+    answer: EncodedAnswer
+    reason: str = ""
+    queue_ns: int = 0
+    compute_ns: int = 0
 
 
-def announced(run: worker_pb2.Run) -> tuple[int, ...]:
+def announced(run: RunPart) -> tuple[int, ...]:
     """Bytes of each deferred input tensor, in wire order, checked against its dims.
 
     Raises:
@@ -45,79 +54,148 @@ def announced(run: worker_pb2.Run) -> tuple[int, ...]:
         ModelRejected: OPTION_REFUSED, there are too many.
     """
     _check_counts(run)
-    return tuple(size for named in run.inputs for size in _announced(named))
+    found = _NONE
+    for name, value in run.inputs:
+        if isinstance(value, TensorPart) and not value.deferred_bytes:
+            continue
+        found += tuple(_announced(name, value))
+    return found
 
 
-def _check_counts(run: worker_pb2.Run) -> None:
-    if (entries := len(run.options.config_entries)) > MAX_ENTRIES:
+def _check_counts(run: RunPart) -> None:
+    if (entries := len(run.config_entries)) > MAX_ENTRIES:
         raise make_error("OPTION_REFUSED", f"{entries} options of a run; at most {MAX_ENTRIES}")
-    if run.ByteSize() <= MAX_VALUES:  # each takes two bytes
+    if run.size <= MAX_VALUES:  # each takes two bytes
         return
     count = len(run.inputs)
-    for named in run.inputs:
+    for _name, value in run.inputs:
         if count > MAX_VALUES:
             break
-        count += _within(named.value, MAX_VALUES - count)
+        count += _within(value, MAX_VALUES - count)
     if count > MAX_VALUES:
         raise make_error("INPUT_SIZE", f"more than {MAX_VALUES} values in the inputs of a call")
 
 
-def _within(value: value_pb2.Value, most: int) -> int:
+def _within(value: ValuePart, most: int) -> int:
     """How many values are in `value`; when it is more than `most`, just so."""
-    if not value.HasField("sequence"):
+    if not isinstance(value, SequencePart):
         return 0
-    parts = value.sequence.values
-    count = len(parts)
-    for part in parts:
+    count = len(value.values)
+    for part in value.values:
         if count > most:
             break
         count += _within(part, most - count)
     return count
 
 
-def _announced(named: value_pb2.NamedValue) -> Iterator[int]:
+def _announced(name: str, value: ValuePart) -> Iterator[int]:
     try:
-        for tensor in deferred_tensors(named.value):
+        for tensor in deferred_tensors(value):
             checked_size(tensor)
             yield tensor.deferred_bytes
     except UsageError as error:
-        raise _of_input(named.name, error) from None
+        raise _of_input(name, error) from None
 
 
-def execute(
-    run: worker_pb2.Run,
-    buffers: Iterable[bytearray],
-    prepared: PreparedRun,
-    queue_ns: int,
-    clock: Callable[[], int],
-    ends_ns: int | None = None,
-) -> Result:
-    """Run a call whose tensors are all here; never raises.
+class Execution:
+    """Runs calls whose tensors are all here. Any thread, but each its own.
 
     Args:
-        queue_ns: how long it waited.
         clock: monotonic nanoseconds.
-        ends_ns: when nobody waits for it any more: from then on it isn't run.
     """
-    cost = _Cost(clock)
-    try:
-        if ends_ns is not None and clock() >= ends_ns:
-            raise late()
-        answer, deferred = _answer(run, buffers, prepared, cost)
-    except EaisError as error:
-        answer, deferred = _refusal(error)
-    except MemoryError:
-        answer, deferred = _refusal(
-            make_error("RUN_MEMORY", "the inputs or outputs don't fit the worker's memory")
-        )
-    except Exception:
-        # The edge of the thread: what it says stays in the log.
-        log.exception("BUG: a call raised")
-        answer, deferred = _refusal(make_error("BUG", "the worker failed on this call"))
-    answer.call_id = run.call_id
-    answer.account.queue_ns, answer.account.compute_ns = queue_ns, cost.compute_ns
-    answer.account.batch_size = 1
-    return Result(answer, deferred, cost.compute_ns)
+
+    def __init__(self, clock: Callable[[], int]) -> None:
+        self._clock = clock
+        self._writer = AnswerWriter()
+
+    def run(
+        self,
+        run: RunPart,
+        buffers: Sequence[Buffer],
+        prepared: PreparedRun,
+        queue_ns: int = 0,
+        ends_ns: int | None = None,
+    ) -> Result:
+        """Run a call; never raises.
+
+        Args:
+            queue_ns: how long it waited.
+            ends_ns: when nobody waits for it any more: from then on it isn't run.
+        """
+        begun = ended = 0
+        try:
+            if ends_ns is not None and self._clock() >= ends_ns:
+                raise late()
+            feed = feed_of(run, buffers)
+            begun = self._clock()
+            try:
+                outputs = prepared.execute(run.outputs, feed)
+            finally:
+                ended = self._clock()
+            return self.answered(run, buffers, outputs, queue_ns, ended - begun)
+        except Exception as error:  # noqa: BLE001 - the edge of the thread: judged by `failed`
+            return self.failed(run, buffers, error, queue_ns, ended - begun)
+
+    def answered(
+        self,
+        run: RunPart,
+        buffers: Sequence[Buffer],
+        outputs: Sequence[Any],
+        queue_ns: int,
+        compute_ns: int,
+        batch_size: int = 1,
+    ) -> Result:
+        """The result of a call that gave `outputs`.
+
+        Raises:
+            RemoteError: OUTPUT_UNSUPPORTED for a value that has no wire form (sparse tensors),
+                OUTPUT_TOO_LARGE when what can't be sent in pieces is above `MAX_ANSWER_BYTES`.
+        """
+        size = size_of(run, buffers)
+        try:
+            answer = self._writer.answer(
+                run.call_id, outputs, queue_ns, compute_ns, batch_size, size, Deferred()
+            )
+        except InputRejected as error:
+            text = f"an output can't be sent: {error.message}"
+            raise make_error("OUTPUT_UNSUPPORTED", text) from None
+        if answer.size > MAX_ANSWER_BYTES:
+            raise make_error(
+                "OUTPUT_TOO_LARGE",
+                f"the outputs' strings, maps and lists need {answer.size} bytes; "
+                f"at most {MAX_ANSWER_BYTES}",
+            )
+        return Result(answer, "", queue_ns, compute_ns)
+
+    def failed(
+        self,
+        run: RunPart,
+        buffers: Sequence[Buffer],
+        cause: Exception,
+        queue_ns: int,
+        compute_ns: int,
+        batch_size: int = 1,
+    ) -> Result:
+        """The result of a call that raised `cause`; to be called while it is handled."""
+        error = _judged(cause)
+        size, told = size_of(run, buffers), error_to_message(error)
+        answer = refusal(run.call_id, told, queue_ns, compute_ns, batch_size, size)
+        return Result(answer, error.reason, queue_ns, compute_ns)
+
+
+def size_of(run: RunPart, buffers: Sequence[Buffer]) -> int:
+    """Bytes of the call's inputs, as they came."""
+    return run.size + sum(map(len, buffers)) if buffers else run.size
+
+
+def _judged(cause: Exception) -> EaisError:
+    if isinstance(cause, EaisError):
+        return cause
+    if isinstance(cause, MemoryError):
+        return make_error("RUN_MEMORY", NO_MEMORY)
+    # What it says stays in the log.
+    log.error("BUG: a call raised", exc_info=cause)
+    return make_error("BUG", "the worker failed on this call")
 
 
 def late() -> EaisError:
@@ -125,40 +203,24 @@ def late() -> EaisError:
     return make_error("DEADLINE_EXCEEDED", "the caller's deadline has passed")
 
 
-def _refusal(error: EaisError) -> tuple[worker_pb2.Answer, Deferred]:
-    return worker_pb2.Answer(error=error_to_message(error)), Deferred()
+def feed_of(run: RunPart, buffers: Sequence[Buffer] = ()) -> dict[str, Any]:
+    """What the runtime is given: a value for each input by its name.
 
-
-@dataclass(eq=False, slots=True)
-class _Cost:
-    clock: Callable[[], int]
-    compute_ns: int = 0
-
-
-def _answer(
-    run: worker_pb2.Run, buffers: Iterable[bytearray], prepared: PreparedRun, cost: _Cost
-) -> tuple[worker_pb2.Answer, Deferred]:
-    feed = _feed(run.inputs, buffers)
-    begun = cost.clock()
-    try:
-        outputs = prepared.execute(list(run.outputs), feed)
-    finally:
-        cost.compute_ns = cost.clock() - begun
-    return encode(outputs)
-
-
-def _feed(inputs: Iterable[value_pb2.NamedValue], buffers: Iterable[bytearray]) -> dict[str, Any]:
+    Raises:
+        InputRejected: INPUT_DUPLICATE, and as `value_of`, that say which input it is.
+    """
     waiting = iter(buffers)
     feed: dict[str, Any] = {}
-    for named in inputs:
-        if named.name in feed:
-            raise _of_input(named.name, InputRejected("INPUT_DUPLICATE", "it is there twice"))
+    for name, part in run.inputs:
+        if name in feed:
+            raise _of_input(name, InputRejected("INPUT_DUPLICATE", "it is there twice"))
         try:
-            value = decode_value(named.value, waiting)
+            value = value_of(part, waiting)
         except UsageError as error:
-            raise _of_input(named.name, error) from None
-        kind = named.value.tensor.type
-        feed[named.name] = RawTensor(kind, value) if kind >= _FIRST_EXTENDED else value
+            raise _of_input(name, error) from None
+        if isinstance(part, TensorPart) and part.type >= _FIRST_EXTENDED:
+            value = RawTensor(part.type, value)
+        feed[name] = value
     return feed
 
 
@@ -167,35 +229,3 @@ def _of_input(name: str, error: EaisError) -> EaisError:
     shown = name[:_SHOWN]
     metadata = {"input": shown, **error.metadata}
     return make_error(error.reason, f"input {shown!a}: {error.message}", metadata=metadata)
-
-
-def encode(outputs: Iterable[Any]) -> tuple[worker_pb2.Answer, Deferred]:
-    """Outputs as an answer without its call id.
-
-    Raises:
-        RemoteError: OUTPUT_UNSUPPORTED for a value that has no wire form (sparse tensors),
-            OUTPUT_TOO_LARGE when what can't be sent in pieces is above `MAX_ANSWER_BYTES`.
-    """
-    deferred = Deferred()
-    try:
-        values = [_encode(output, deferred) for output in outputs]
-    except InputRejected as error:
-        raise make_error(
-            "OUTPUT_UNSUPPORTED", f"an output can't be sent: {error.message}"
-        ) from None
-    answer = worker_pb2.Answer(outputs=values)
-    if answer.ByteSize() > MAX_ANSWER_BYTES:
-        raise make_error(
-            "OUTPUT_TOO_LARGE",
-            f"the outputs' strings, maps and lists need {answer.ByteSize()} bytes; "
-            f"at most {MAX_ANSWER_BYTES}",
-        )
-    return answer, deferred
-
-
-def _encode(output: Any, deferred: Deferred) -> value_pb2.Value:
-    if not isinstance(output, RawTensor):
-        return encode_value(output, deferred)
-    value = encode_value(output.bits, deferred)
-    value.tensor.type = output.element_type  # type: ignore[assignment]
-    return value

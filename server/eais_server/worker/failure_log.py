@@ -10,8 +10,8 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
-from eais.rpc.v1 import worker_pb2
 from eais.telemetry.trace import parse_traceparent
+from eais.transport.parts import RunPart
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ class FailureLog:
         self._second = 0
         self._said = 0
 
-    def failed(self, run: worker_pb2.Run, reason: str) -> None:
+    def failed(self, run: RunPart, reason: str) -> None:
         """The call was answered with an error of that reason."""
         context = parse_traceparent(run.traceparent) if run.traceparent else None
         if context is None or not context.sampled or not self._has_room():

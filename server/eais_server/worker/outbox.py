@@ -7,11 +7,13 @@ large one, so that nobody waits behind a large answer.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from eais.rpc.v1 import common_pb2, worker_pb2
-from eais.value import Deferred
+from eais.rpc.v1 import common_pb2
+from eais.transport.parts import Buffer, PiecePart
+from eais.transport.writing import EncodedAnswer, to_client
 
 FUSED_BYTES: Final = 1 << 20
 """Answers are fused into one message up to about so many bytes."""
@@ -41,6 +43,9 @@ class Outbox:
         limit: bytes above which `has_room` says no.
         backlog: of all streams together: one that holds something already gets no more than
             is left free.
+
+    Attributes:
+        taken: messages that were given to be sent.
     """
 
     def __init__(self, limit: int, backlog: Backlog | None = None) -> None:
@@ -48,10 +53,11 @@ class Outbox:
         self._backlog = backlog or Backlog(limit)
         self._hello: common_pb2.HelloReply | None = None
         self._draining = False
-        self._answers: deque[tuple[worker_pb2.Answer, int, Deferred]] = deque()
-        self._pieces: deque[tuple[int, int, int, memoryview]] = deque()
+        self._answers: deque[EncodedAnswer] = deque()
+        self._pieces: deque[PiecePart] = deque()
         self._bytes = 0
         self._answer_bytes = 0
+        self.taken = 0
 
     @property
     def has_room(self) -> bool:
@@ -69,7 +75,7 @@ class Outbox:
     @property
     def waiting(self) -> bool:
         """Whether there is something to send."""
-        return bool(self._hello or self._draining or self._answers or self._pieces)
+        return bool(self._answers or self._pieces or self._hello or self._draining)
 
     def hello(self, reply: common_pb2.HelloReply) -> None:
         """Send this first."""
@@ -79,28 +85,27 @@ class Outbox:
         """Tell the client that no new calls are taken."""
         self._draining = True
 
-    def add(self, answer: worker_pb2.Answer, deferred: Deferred) -> int:
+    def add(self, answer: EncodedAnswer) -> int:
         """Queue an answer and the tensors that follow it; how many bytes that are."""
-        size = answer.ByteSize()
-        self._answers.append((answer, size, deferred))
-        total = size + sum(len(buffer) for buffer in deferred.buffers)
-        self._answer_bytes += size
+        self._answers.append(answer)
+        total = answer.size + _deferred_bytes(answer)
+        self._answer_bytes += answer.size
         self._hold(total)
         return total
 
-    def cancel(self, call_id: int, cancelled: worker_pb2.Answer) -> None:
+    def cancel(self, call_id: int, cancelled: EncodedAnswer) -> None:
         """Send no more of the call's answer: `cancelled` in its place, if nothing of it is sent."""
-        for index, (answer, size, deferred) in enumerate(self._answers):
+        for index, answer in enumerate(self._answers):
             if answer.call_id == call_id:
-                self._hold(-size - sum(len(buffer) for buffer in deferred.buffers))
-                self._answer_bytes -= size
+                self._hold(-answer.size - _deferred_bytes(answer))
+                self._answer_bytes -= answer.size
                 del self._answers[index]
-                self.add(cancelled, Deferred())
+                self.add(cancelled)
                 return
-        dropped = [piece for piece in self._pieces if piece[0] == call_id]
+        dropped = [piece for piece in self._pieces if piece.call_id == call_id]
         if dropped:
-            self._hold(-sum(len(data) for *_, data in dropped))
-            self._pieces = deque(piece for piece in self._pieces if piece[0] != call_id)
+            self._hold(-sum(len(piece.data) for piece in dropped))
+            self._pieces = deque(piece for piece in self._pieces if piece.call_id != call_id)
 
     def close(self) -> None:
         """The stream is gone: nothing waits any more."""
@@ -113,32 +118,41 @@ class Outbox:
         self._bytes += size
         self._backlog.held += size
 
-    def next(self) -> worker_pb2.ToClient | None:
-        """The next message; None when nothing waits."""
+    def next(self) -> list[Buffer] | None:
+        """The next message, in parts; None when nothing waits."""
         if not self.waiting:
             return None
+        self.taken += 1
         if self._hello is not None:
             # Nothing is sent before it, nor with it.
             hello, self._hello = self._hello, None
-            return worker_pb2.ToClient(hello=hello)
-        message = worker_pb2.ToClient(draining=self._draining)
-        self._draining = False
-        self._add_answers(message)
-        self._add_piece(message)
-        return message
+            return to_client(hello=hello)
+        draining, self._draining = self._draining, False
+        return to_client(self._next_answers(), self._next_piece(), draining=draining)
 
-    def _add_answers(self, message: worker_pb2.ToClient) -> None:
+    def _next_answers(self) -> Sequence[EncodedAnswer]:
+        waiting = self._answers
+        found: list[EncodedAnswer] = []
         size = 0
-        while self._answers and (size == 0 or size + self._answers[0][1] <= FUSED_BYTES):
-            answer, own, deferred = self._answers.popleft()
-            message.answers.append(answer)
-            size += own
-            self._answer_bytes -= own
-            self._hold(-own)
-            self._pieces.extend((answer.call_id, *piece) for piece in deferred.pieces())
+        while waiting and (not size or size + waiting[0].size <= FUSED_BYTES):
+            answer = waiting.popleft()
+            found.append(answer)
+            size += answer.size
+            if answer.deferred.buffers:
+                pieces = answer.deferred.pieces()
+                self._pieces.extend(PiecePart(answer.call_id, *piece) for piece in pieces)
+        self._answer_bytes -= size
+        self._hold(-size)
+        return found
 
-    def _add_piece(self, message: worker_pb2.ToClient) -> None:
-        if self._pieces:
-            call_id, tensor, offset, data = self._pieces.popleft()
-            self._hold(-len(data))
-            message.pieces.add(call_id=call_id, tensor=tensor, offset=offset, data=bytes(data))
+    def _next_piece(self) -> Sequence[PiecePart]:
+        if not self._pieces:
+            return ()
+        piece = self._pieces.popleft()
+        self._hold(-len(piece.data))
+        return (piece,)
+
+
+def _deferred_bytes(answer: EncodedAnswer) -> int:
+    buffers = answer.deferred.buffers
+    return sum(map(len, buffers)) if buffers else 0

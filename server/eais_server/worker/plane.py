@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Hashable
-from contextlib import aclosing
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import Final
 
-from eais.errors import EaisError, UsageError, make_error
-from eais.rpc.hello import check_version, hello_reply
-from eais.rpc.server import Caller
-from eais.rpc.v1 import supervision_pb2, worker_pb2
+from eais.errors import EaisError, UsageError
+from eais.rpc.caller import Caller
+from eais.rpc.hello import hello_reply
+from eais.rpc.raw_stream import StreamLink
+from eais.rpc.v1 import supervision_pb2
 from eais_server.devices.driver import RuntimeSession
 from eais_server.in_flight import Marks
 from eais_server.worker.admission import Admission, busy
+from eais_server.worker.alarm import Alarm
 from eais_server.worker.calls import NOT_HERE, Budget, CallLimits, Gate, Service, StreamCalls
 from eais_server.worker.canary import READY_S, STREAM, Canary
-from eais_server.worker.connection import BACKLOG_BYTES, Connection, Hub
+from eais_server.worker.connection import BACKLOG_BYTES, Connection
 from eais_server.worker.counters import Counters, Reporter
 from eais_server.worker.failure_log import FailureLog
 from eais_server.worker.holds import Holds
+from eais_server.worker.hub import Hub, Late
 from eais_server.worker.outbox import Backlog
 from eais_server.worker.runner import CANCEL_GRACE_S, Runner
 from eais_server.worker.service_time import ServiceTimes
@@ -38,6 +40,7 @@ class PlaneSettings:
 
     Attributes:
         first_message_timeout_s: for a stream's Hello.
+        slow_consumer_s: that answers may wait for a client that takes none.
         cancel_grace_s: for a run to stop after it was told to.
         run_timeout_s: for any call, waiting included.
         queue_limit_s: that a call may wait for a run thread, by estimate.
@@ -46,6 +49,7 @@ class PlaneSettings:
     run_timeout_s: float
     queue_limit_s: float = DEFAULT_QUEUE_LIMIT_S
     first_message_timeout_s: float = 5.0
+    slow_consumer_s: float = 30.0
     cancel_grace_s: float = CANCEL_GRACE_S
     calls: CallLimits = field(default_factory=CallLimits)
 
@@ -79,10 +83,12 @@ class DataPlane:
         self._settings = settings
         self._budget = Budget(settings.calls.held_bytes)
         self._connections: set[Connection] = set()
+        # Those that said Hello before it was to be answered.
+        self._early: set[Connection] = set()
         self._streams = Budget(MAX_STREAMS)
-        self._ready = asyncio.Event()
         self._quiet = asyncio.Event()
-        self._draining = False
+        self._ready = self._draining = False
+        self._loop = asyncio.get_running_loop()
         self._hub = Hub(
             sessions=sessions,
             runner=Runner(
@@ -102,13 +108,19 @@ class DataPlane:
             counters=counters,
             clock=time.monotonic_ns,
             run_timeout_s=settings.run_timeout_s,
+            alarm=Alarm(_expire),
             held=self._held,
             failures=FailureLog(time.monotonic_ns),
         )
 
     def open(self) -> None:
         """Answer Hellos from now on; until then clients wait."""
-        self._ready.set()
+        if self._ready:
+            return
+        self._ready = True
+        for connection in list(self._early):
+            self.greeted(connection)
+        self._look()
 
     def canary(self, session: RuntimeSession) -> Canary:
         """What has `session` run among the calls."""
@@ -120,7 +132,7 @@ class DataPlane:
         """Why no call should be sent here now; "" if none is a reason."""
         if self._draining:
             return "DRAINING"
-        if not self._ready.is_set():
+        if not self._ready:
             return "it doesn't serve yet"
         age_ms = self._hub.counters.canary_age_ms(self._hub.clock())
         if not age_ms or age_ms > READY_S * 1000:
@@ -154,9 +166,9 @@ class DataPlane:
     def drain(self) -> None:
         """Refuse new calls; streams end with their last answer."""
         self._draining = True
-        self._ready.set()
         for connection in self._connections:
             connection.drain()
+        self.open()
         self._check_quiet()
 
     async def drained(self) -> None:
@@ -168,55 +180,45 @@ class DataPlane:
         if caller.identity.tenant != self._tenant:
             raise UsageError("NOT_FOUND", NOT_HERE)
 
-    async def stream(
-        self, requests: AsyncIterator[worker_pb2.ToWorker], caller: Caller
-    ) -> AsyncGenerator[worker_pb2.ToClient, None]:
-        """Serve `Worker.Stream`."""
+    def stream(self, caller: Caller, link: StreamLink) -> Connection:
+        """Serve `Worker.Stream`: NOT_FOUND as `admit`, BUSY when there are too many."""
         self.admit(caller)
         # Text keeps its hash, which is asked for several times at each call.
         frontend = caller.identity.uri
         if not self._streams.take(frontend, 1):
             raise busy(_STREAM_PUSH_BACK_S)
-        try:
-            await self._greeted(requests)
-            await self._ready.wait()
-            async with aclosing(self._connected(requests, frontend)) as messages:
-                async for message in messages:
-                    yield message
-        finally:
-            self._streams.give(frontend, 1)
-            self._check_quiet()
 
-    async def _greeted(self, requests: AsyncIterator[worker_pb2.ToWorker]) -> None:
-        timeout_s = self._settings.first_message_timeout_s
-        try:
-            async with asyncio.timeout(timeout_s):
-                first = await anext(requests, worker_pb2.ToWorker())
-        except TimeoutError:
-            raise make_error(
-                "FIRST_MESSAGE_TIMEOUT", f"no Hello came within {timeout_s:g} s"
-            ) from None
-        if not first.HasField("hello") or len(first.ListFields()) > 1:
-            raise UsageError("MALFORMED_MESSAGE", "the first message holds Hello and nothing else")
-        check_version(first.hello)
-
-    async def _connected(
-        self, requests: AsyncIterator[worker_pb2.ToWorker], frontend: str
-    ) -> AsyncGenerator[worker_pb2.ToClient, None]:
         def calls(gate: Gate) -> StreamCalls:
             limits = self._settings.calls
             return StreamCalls(self._service, self._sessions, self._budget, limits, frontend, gate)
 
-        connection = Connection(self._hub, frontend, calls, self._hello)
+        timeout_s = self._settings.first_message_timeout_s
+        return Connection(self._hub, self, link, frontend, calls, timeout_s)
+
+    def greeted(self, connection: Connection) -> None:
+        """A stream's client said Hello."""
+        if not self._ready:
+            self._early.add(connection)
+            return
+        self._early.discard(connection)
         self._connections.add(connection)
+        connection.serve(self._hello)
         if self._draining:
             connection.drain()
-        try:
-            async with aclosing(connection.serve(requests)) as messages:
-                async for message in messages:
-                    yield message
-        finally:
-            self._connections.discard(connection)
+
+    def left(self, connection: Connection) -> None:
+        """A stream is gone."""
+        self._early.discard(connection)
+        self._connections.discard(connection)
+        self._streams.give(connection.frontend, 1)
+        self._check_quiet()
+
+    def _look(self) -> None:
+        """End streams whose clients don't read, now and from time to time."""
+        limit_s = self._settings.slow_consumer_s
+        for connection in self._connections:
+            connection.look(limit_s)
+        self._loop.call_later(limit_s / 8, self._look)
 
     def _check_quiet(self) -> None:
         if self._draining and not self._streams.held and not self._hub.runner.in_flight:
@@ -227,6 +229,10 @@ class DataPlane:
 
     def _stuck(self, session: str) -> None:
         self._reporter.say(stuck=supervision_pb2.Stuck(session=session))
+
+
+def _expire(late: Late) -> None:
+    late.expire()
 
 
 def _has_room(stream: Hashable) -> bool:

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Hashable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Final
 
 from eais.errors import EaisError
+from eais.transport.parts import RunPart
+from eais_server.devices.driver import PreparedRun, RuntimeSession
 from eais_server.in_flight import Marks
-from eais_server.worker.execution import Result
+from eais_server.worker.execution import Execution, Result, size_of
+from eais_server.worker.inline import Kind
+from eais_server.worker.inline_runs import InlineRuns
 from eais_server.worker.queue import RunQueue
 from eais_server.worker.suspects import Suspects
 
@@ -30,13 +35,17 @@ class Job:
         frontend: whose stream that is.
         session: for the report, should it not stop.
         cost_s: how long it is expected to take a run thread.
-        work: runs it; on a run thread; doesn't raise.
-        terminate: asks it to stop; any thread.
+        run: the call, with `buffers` for its deferred tensors.
+        prepare: makes what runs it: once, and again should that have been ended on the event loop.
         finished: takes its result, on the event loop; not called for a job that was stopped
             while it waited.
         displaced: called instead when it lost its place to a call of a stream that has fewer,
             or waited too long.
         refuse: called when its session is quarantined; is to stop it and answer so.
+        ready_ns: when all of it was here, as `Runner`'s clock says.
+        ends_ns: when nobody waits for it any more; None: never.
+        inline: whether it may run on the event loop.
+        prepared: what runs it.
         began_s: when it was given a run thread, on the event loop's clock.
     """
 
@@ -44,14 +53,27 @@ class Job:
     frontend: Hashable
     session: str
     cost_s: float
-    work: Callable[[], Result]
-    terminate: Callable[[], None]
+    run: RunPart
+    prepare: Callable[[], PreparedRun]
     finished: Callable[[Result], None]
     displaced: Callable[[], None]
     refuse: Callable[[EaisError], None]
+    buffers: tuple[memoryview, ...] = ()
+    ready_ns: int = 0
+    ends_ns: int | None = None
+    inline: bool = False
+    prepared: PreparedRun = field(init=False)
     began_s: float = field(default=0.0, init=False)
     running: bool = field(default=False, init=False)
     grace: asyncio.TimerHandle | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        self.prepared = self.prepare()
+
+    @property
+    def size(self) -> int:
+        """Bytes of its inputs."""
+        return size_of(self.run, self.buffers)
 
 
 class Runner:
@@ -63,9 +85,11 @@ class Runner:
         stuck: told the session of a job that didn't stop within `grace_s`.
         idle: told whenever no job waits or runs any more.
         marks: where it is written what runs, before it does.
+        clock: monotonic nanoseconds.
 
     Attributes:
         threads: how many jobs may run at a time.
+        inline: where short ones run.
     """
 
     def __init__(
@@ -78,6 +102,7 @@ class Runner:
         idle: Callable[[], None],
         marks: Marks,
         grace_s: float = CANCEL_GRACE_S,
+        clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self.threads = threads
         self._loop = asyncio.get_running_loop()
@@ -92,6 +117,16 @@ class Runner:
         self._idle = idle
         self._marks = marks
         self._grace_s = grace_s
+        self._clock = clock
+        self._execution = Execution(clock)
+        self._pumping = False
+        self.inline = InlineRuns(self._execution, clock)
+        self.inline.again = self.pump
+
+    def close(self) -> None:
+        """Let go of the threads, once nothing runs."""
+        self.inline.close()
+        self._pool.shutdown(wait=False)
 
     @property
     def in_flight(self) -> int:
@@ -102,6 +137,14 @@ class Runner:
     def waiting_jobs(self) -> int:
         """Of them, those that wait."""
         return len(self._queue) + len(self._suspects)
+
+    @property
+    def is_free(self) -> bool:
+        """Whether a call that came now could run on the event loop at once, nobody's before it."""
+        return (
+            not (self._running or len(self._queue) or self._suspects.any_named or self._pumping)
+            and self.inline.has_time
+        )
 
     @property
     def now_s(self) -> float:
@@ -151,23 +194,69 @@ class Runner:
         """The stream is gone, and all of its jobs were stopped."""
         self._queue.forget(stream)
 
+    def run_here(self, run: RunPart, session: RuntimeSession, kind: Kind) -> Result | None:
+        """Run a call on the event loop, now; only while the runner `is_free`.
+
+        None: it lasted, and is to be submitted.
+        """
+        name = run.session
+        self._marks.run_begins(name)
+        result = self.inline.run(run, self.inline.prepared(name, session), kind)
+        self._marks.run_ended(name, answered=result is not None and not result.reason)
+        return result
+
+    def room_made(self) -> None:
+        """A stream may run that might not before."""
+        if self.waiting_jobs:
+            self.pump()
+
     def pump(self) -> None:
-        """Start what may start; call it when a stream may run that might not before."""
-        while len(self._running) < self.threads:
-            for late in self._queue.overdue(self.now_s - self._queue_limit_s):
-                late.displaced()
-            job = self._suspects.take(
-                self._queue,
-                lambda: self._queue.take(self._may_run),
-                self._may_run,
-                running=bool(self._running),
-            )
-            if job is None:
-                return
-            self._running.add(job)
-            job.running, job.began_s = True, self.now_s
-            self._marks.run_begins(job.session)
+        """Start what may start."""
+        if self._pumping:
+            return
+        self._pumping = True
+        try:
+            while len(self._running) < self.threads and self.inline.has_time:
+                job = self._next()
+                if job is None:
+                    return
+                self._start(job)
+        finally:
+            self._pumping = False
+
+    def _next(self) -> Job | None:
+        for late in self._queue.overdue(self.now_s - self._queue_limit_s):
+            late.displaced()
+        if not self._suspects.any_named:
+            return self._queue.take(self._may_run)
+        return self._suspects.take(
+            self._queue,
+            lambda: self._queue.take(self._may_run),
+            self._may_run,
+            running=bool(self._running),
+        )
+
+    def _start(self, job: Job) -> None:
+        alone = not self._running
+        self._running.add(job)
+        job.running, job.began_s = True, self.now_s
+        self._marks.run_begins(job.session)
+        if not (alone and job.inline and self._ran_here(job)):
             self._pool.submit(self._work, job)
+
+    def _ran_here(self, job: Job) -> bool:
+        """Whether the job is over, for it was run on the event loop."""
+        kind = self.inline.rights.kind(job.session, job.size)
+        if kind is None or self._suspects.any_named:
+            return False
+        waited_ns = self._clock() - job.ready_ns
+        result = self.inline.run(job.run, job.prepared, kind, job.buffers, waited_ns, job.ends_ns)
+        if result is None:
+            job.prepared = job.prepare()
+            return False
+        self._done(job, result)
+        self._tell_idle()
+        return True
 
     def suspect(self, holds_s: Mapping[str, float]) -> None:
         """Run the jobs of these sessions alone, in that order of trust.
@@ -200,24 +289,33 @@ class Runner:
             self._tell_idle()
             self.pump()
         elif job.running and job.grace is None:
-            job.terminate()
+            job.prepared.terminate()
             job.grace = self._loop.call_later(self._grace_s, self._stuck, job.session)
 
     def _work(self, job: Job) -> None:
-        result = job.work()
-        self._loop.call_soon_threadsafe(self._done, job, result)
+        waited_ns = self._clock() - job.ready_ns
+        begun = time.thread_time_ns()
+        result = self._execution.run(job.run, job.buffers, job.prepared, waited_ns, job.ends_ns)
+        # Of this thread alone: that it waited, for Python's lock or the machine, says nothing.
+        took_s = (time.thread_time_ns() - begun) / 1e9
+        self._loop.call_soon_threadsafe(self._worked, job, result, took_s)
+
+    def _worked(self, job: Job, result: Result, took_s: float) -> None:
+        if job.inline and not result.reason:
+            self.inline.rights.took(job.session, job.size, took_s, self._clock() / 1e9)
+        self._done(job, result)
+        self.pump()
+        self._tell_idle()
 
     def _done(self, job: Job, result: Result) -> None:
         self._running.discard(job)
         job.running = False
-        answered = not result.answer.HasField("error")
+        answered = not result.reason
         self._marks.run_ended(job.session, answered=answered)
         self._suspects.over(job, answered=answered)
         if job.grace is not None:
             job.grace.cancel()
         job.finished(result)
-        self.pump()
-        self._tell_idle()
 
     def _tell_idle(self) -> None:
         if not self.in_flight:

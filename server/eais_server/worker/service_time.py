@@ -8,6 +8,7 @@ machine held up, says little of the next.
 from __future__ import annotations
 
 from collections import OrderedDict, deque
+from dataclasses import dataclass, field
 from typing import Final
 
 REMEMBERED: Final = 16
@@ -18,11 +19,25 @@ MAX_KINDS: Final = 1024
 _Kind = tuple[str, int]
 
 
+@dataclass(eq=False, slots=True)
+class _Seen:
+    """What the last calls of a kind took, and so what the next one is expected to take."""
+
+    last: deque[float] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
+    expected_s: float = 0.0
+
+    def add(self, seconds: float) -> None:
+        last = self.last
+        last.append(seconds)
+        many = len(last) > 1
+        self.expected_s = (sum(last) - max(last)) / (len(last) - 1) if many else seconds
+
+
 class ServiceTimes:
     """Seconds on a run thread, by session and size of inputs."""
 
     def __init__(self) -> None:
-        self._kinds: OrderedDict[_Kind, deque[float]] = OrderedDict()
+        self._kinds: OrderedDict[_Kind, _Seen] = OrderedDict()
         # The newest kind of each session stands in for those that haven't run yet.
         self._newest: dict[str, _Kind] = {}
 
@@ -30,7 +45,10 @@ class ServiceTimes:
         """A call of `session` with `size` bytes of inputs was on a run thread for so long."""
         kind = _kind(session, size)
         self._newest[session] = kind
-        self._kinds.setdefault(kind, deque(maxlen=REMEMBERED)).append(seconds)
+        seen = self._kinds.get(kind)
+        if seen is None:
+            seen = self._kinds[kind] = _Seen()
+        seen.add(seconds)
         self._kinds.move_to_end(kind)
         if len(self._kinds) > MAX_KINDS:
             oldest, _ = self._kinds.popitem(last=False)
@@ -39,13 +57,11 @@ class ServiceTimes:
 
     def expected_s(self, session: str, size: int) -> float:
         """What the next such call will take; 0 while nothing is known of the session."""
-        kind = _kind(session, size)
-        if kind not in self._kinds:
-            kind = self._newest.get(session, kind)
-        seen = self._kinds.get(kind, ())
-        if len(seen) < 2:
-            return sum(seen)
-        return (sum(seen) - max(seen)) / (len(seen) - 1)
+        seen = self._kinds.get(_kind(session, size))
+        if seen is None:
+            newest = self._newest.get(session)
+            seen = self._kinds.get(newest) if newest is not None else None
+        return seen.expected_s if seen is not None else 0.0
 
 
 def _kind(session: str, size: int) -> _Kind:

@@ -50,6 +50,11 @@ class Suspects(Generic[J]):
         # Asked at each call, of which most have no suspects to wait for.
         return len(self._cleared) + sum(map(len, self._lines.values()))
 
+    @property
+    def any_named(self) -> bool:
+        """Whether there are suspects, or calls that waited for one."""
+        return bool(self._lines or self._cleared or self._alone is not None)
+
     def waiting(self) -> list[J]:
         """All calls that wait here."""
         return [*self._cleared, *(job for line in self._lines.values() for job in line)]

@@ -14,6 +14,7 @@ from eais.errors import make_error
 from eais.rpc.v1 import worker_pb2
 from eais.telemetry.trace import MAX_TRACESTATE, CallSpan, parse_traceparent
 from eais.transport.messages import answer_part
+from eais.transport.parts import RunPart
 from eais.transport.writing import RunWriter
 from eais.value import Deferred
 from eais_client.pending import PendingCall
@@ -157,12 +158,12 @@ def test_traced_calls_that_failed_are_in_the_workers_log_within_bounds(
     failures = FailureLog(lambda: now)
     with caplog.at_level(logging.INFO):
         for parent in (GOOD, "", "nonsense", f"00-{TRACE}-{PARENT}-00"):
-            failures.failed(worker_pb2.Run(traceparent=parent), "RUN_FAILED")
+            failures.failed(RunPart(traceparent=parent), "RUN_FAILED")
         (line,) = caplog.records
         assert (line.__dict__["reason"], line.__dict__["trace_id"]) == ("RUN_FAILED", TRACE)
         for _ in range(100):
-            failures.failed(worker_pb2.Run(traceparent=GOOD), "BUSY")
+            failures.failed(RunPart(traceparent=GOOD), "BUSY")
         assert len(caplog.records) == MOST_A_SECOND
         now += 1_000_000_000
-        failures.failed(worker_pb2.Run(traceparent=GOOD), "BUSY")
+        failures.failed(RunPart(traceparent=GOOD), "BUSY")
         assert len(caplog.records) == MOST_A_SECOND + 1

@@ -92,7 +92,7 @@ def test_nothing_is_allocated_before_it_is_here() -> None:
     bench.run(deferred=(90,))
     assert bench.budget.held == 90
     call = bench.calls._calls[1]
-    assert [len(b) for b in call.buffers] == [0]
+    assert [tensor.have for tensor in call.tensors] == [0]
 
 
 @pytest.mark.parametrize(
@@ -316,8 +316,8 @@ class AnyOrder(RuleBasedStateMachine):
     )
     def piece(self, call_id: int, tensor: int, offset: int, size: int, right: bool) -> None:
         call = self.bench.calls._calls.get(call_id)
-        if right and call and tensor < len(call.buffers):
-            offset = len(call.buffers[tensor])
+        if right and call and tensor < len(call.tensors):
+            offset = call.tensors[tensor].have
         self.apply(self.bench.calls.on_piece(call_id, tensor, offset, bytes(size)))
 
     @rule(call_id=st.integers(0, 3))
@@ -343,7 +343,9 @@ class AnyOrder(RuleBasedStateMachine):
         assert self.bench.budget.held == sum(call.asked.size for call in calls) <= 100
         assert len(calls) <= LIMITS.calls
         for call in calls:
-            assert sum(map(len, call.buffers)) + call.missing == sum(call.asked.deferred)
+            assert sum(tensor.have for tensor in call.tensors) + call.missing == sum(
+                call.asked.deferred
+            )
 
     @invariant()
     def one_answer_each(self) -> None:

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
 
 from eais.errors import make_error
-from eais.rpc.v1 import worker_pb2
-from eais.value import Deferred
+from eais.transport.parts import RunPart
 from eais_server.devices.cpu import CpuDriver
 from eais_server.devices.driver import Reservation, RuntimeSession
 from eais_server.in_flight import PAGE_BYTES, Marks, read
 from eais_server.testing.runtime import FakeSession
 from eais_server.worker.canary import EVERY_S, MODEL, Canary, open_canary
 from eais_server.worker.counters import Counters
-from eais_server.worker.execution import Result
 from eais_server.worker.runner import Job, Runner
 
 ONE_CORE = Reservation("cpu0", 1000, 1)
@@ -52,15 +51,37 @@ class Bench:
         return release
 
 
-def job(release: threading.Event, session: str) -> Job:
-    def work() -> Result:
-        release.wait(20)
-        return Result(worker_pb2.Answer(), Deferred(), 0)
+class Released:
+    """A run that goes on until the event is set."""
 
+    terminated = False
+
+    def __init__(self, release: threading.Event) -> None:
+        self._release = release
+
+    def execute(self, outputs: Sequence[str], feed: Mapping[str, Any]) -> list[Any]:
+        self._release.wait(20)
+        return []
+
+    def terminate(self) -> None:
+        """It isn't."""
+
+
+def job(release: threading.Event, session: str) -> Job:
     def nothing(*_: object) -> None:
         """Nobody asks."""
 
-    return Job("stream", "frontend", session, 0.1, work, nothing, nothing, nothing, nothing)
+    return Job(
+        "stream",
+        "frontend",
+        session,
+        0.1,
+        RunPart(session=session),
+        lambda: Released(release),
+        finished=nothing,
+        displaced=nothing,
+        refuse=nothing,
+    )
 
 
 def live(test: Callable[[], Awaitable[None]]) -> None:

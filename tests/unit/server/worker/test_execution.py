@@ -10,6 +10,9 @@ import pytest
 
 from eais.errors import InputRejected, ModelRejected, make_error
 from eais.rpc.v1 import value_pb2, worker_pb2
+from eais.transport.parts import RunPart
+from eais.transport.reading import ToWorkerReader
+from eais.transport.writing import to_client
 from eais.value import Deferred, decode_value, encode_value
 from eais_server.devices.driver import RawTensor, RunSettings
 from eais_server.testing.runtime import FakeSession
@@ -17,9 +20,9 @@ from eais_server.worker.execution import (
     MAX_ANSWER_BYTES,
     MAX_ENTRIES,
     MAX_VALUES,
+    Execution,
     Result,
     announced,
-    execute,
 )
 
 BFLOAT16 = value_pb2.ElementType.BFLOAT16
@@ -35,10 +38,22 @@ def run_of(**feed: Any) -> worker_pb2.Run:
     return worker_pb2.Run(call_id=5, inputs=inputs)
 
 
+def part(run: worker_pb2.Run) -> RunPart:
+    """The call as it is read from the wire."""
+    (found,) = ToWorkerReader().read(worker_pb2.ToWorker(runs=[run]).SerializeToString()).runs
+    return found
+
+
 def ran(session: FakeSession, run: worker_pb2.Run, *buffers: bytearray) -> Result:
     ticks = itertools.count(1000, 10)
     prepared = session.prepare(RunSettings())
-    return execute(run, buffers, prepared, queue_ns=7, clock=lambda: next(ticks))
+    return Execution(lambda: next(ticks)).run(part(run), buffers, prepared, queue_ns=7)
+
+
+def sent(result: Result) -> worker_pb2.Answer:
+    """The answer as a stock client reads it."""
+    (found,) = worker_pb2.ToClient.FromString(b"".join(to_client([result.answer]))).answers
+    return found
 
 
 def giving(*outputs: Any) -> FakeSession:
@@ -46,10 +61,11 @@ def giving(*outputs: Any) -> FakeSession:
 
 
 def reason(result: Result) -> str:
-    assert not result.answer.outputs
-    assert not result.deferred.buffers
-    assert result.answer.call_id == 5
-    return result.answer.error.reason
+    answer = sent(result)
+    assert not answer.outputs
+    assert not result.answer.deferred.buffers
+    assert (answer.call_id, answer.error.reason) == (5, result.reason)
+    return result.reason
 
 
 X = np.arange(3, dtype=np.float32)
@@ -58,17 +74,20 @@ X = np.arange(3, dtype=np.float32)
 def test_what_nobody_waits_for_any_more_is_not_run() -> None:
     session = FakeSession()
     prepared = session.prepare(RunSettings())
-    result = execute(run_of(x=X), (), prepared, queue_ns=7, clock=lambda: 500, ends_ns=500)
+    result = Execution(lambda: 500).run(part(run_of(x=X)), (), prepared, queue_ns=7, ends_ns=500)
     assert reason(result) == "DEADLINE_EXCEEDED"
     assert (session.runs, result.compute_ns) == (0, 0)
 
 
 def test_an_answer_has_its_outputs_and_its_account() -> None:
-    result = ran(FakeSession(), run_of(x=X))
-    answer = result.answer
+    run = run_of(x=X)
+    result = ran(FakeSession(), run)
+    answer = sent(result)
     assert decode_value(answer.outputs[0], iter(())).tolist() == X.tolist()
     assert (answer.call_id, answer.account.queue_ns, answer.account.compute_ns) == (5, 7, 10)
     assert (answer.account.batch_size, result.compute_ns) == (1, 10)
+    assert answer.account.input_bytes == run.ByteSize()
+    assert answer.account.output_bytes >= X.nbytes
 
 
 def test_a_failed_run_costs_what_it_took() -> None:
@@ -82,15 +101,17 @@ def test_a_failed_run_costs_what_it_took() -> None:
 def test_large_outputs_are_deferred() -> None:
     large = np.zeros(1 << 20, np.uint8)
     result = ran(giving(large, X), run_of(x=X))
-    assert [o.tensor.deferred_bytes for o in result.answer.outputs] == [1 << 20, 0]
-    assert len(result.deferred.buffers) == 1
+    answer = sent(result)
+    assert [o.tensor.deferred_bytes for o in answer.outputs] == [1 << 20, 0]
+    assert len(result.answer.deferred.buffers) == 1
+    assert answer.account.output_bytes > large.nbytes + X.nbytes
 
 
 def test_many_middling_outputs_do_not_make_a_message_too_large() -> None:
     outputs = [np.zeros(200_000, np.uint8) for _ in range(100)]
     result = ran(giving(outputs, *outputs), run_of(x=X))
-    assert not result.answer.HasField("error")
-    assert result.answer.ByteSize() < MAX_ANSWER_BYTES
+    assert not result.reason
+    assert len(b"".join(result.answer.parts)) == result.answer.size < MAX_ANSWER_BYTES
 
 
 @pytest.mark.parametrize(
@@ -124,7 +145,7 @@ def test_a_bug_is_answered_without_its_words(caplog: pytest.LogCaptureFixture) -
     with caplog.at_level(logging.ERROR):
         result = ran(session, run_of(x=X))
     assert reason(result) == "BUG"
-    assert "secret" not in result.answer.error.message
+    assert "secret" not in sent(result).error.message
     assert "/secret/path" in caplog.text
 
 
@@ -137,7 +158,7 @@ def test_types_that_numpy_lacks_keep_their_type() -> None:
     run = run_of()
     run.inputs.add(name="x").value.tensor.CopyFrom(bits)
     result = ran(FakeSession(answer), run)
-    assert result.answer.outputs[0].tensor == bits
+    assert sent(result).outputs[0].tensor == bits
 
 
 def in_sequences(count: int) -> worker_pb2.Run:
@@ -156,29 +177,30 @@ def in_sequences(count: int) -> worker_pb2.Run:
 def test_a_call_has_so_many_values_and_no_more(
     run_of_so_many: Callable[[int], worker_pb2.Run],
 ) -> None:
-    assert announced(run_of_so_many(MAX_VALUES)) == ()
+    assert announced(part(run_of_so_many(MAX_VALUES))) == ()
     with pytest.raises(InputRejected) as caught:
-        announced(run_of_so_many(MAX_VALUES + 2))
+        announced(part(run_of_so_many(MAX_VALUES + 2)))
     assert caught.value.reason == "INPUT_SIZE"
 
 
 def test_a_call_has_so_many_options_and_no_more() -> None:
     entries = {str(number): "" for number in range(MAX_ENTRIES)}
-    assert announced(worker_pb2.Run(options={"config_entries": entries})) == ()
+    assert announced(part(worker_pb2.Run(options={"config_entries": entries}))) == ()
+    more = worker_pb2.Run(options={"config_entries": entries | {"more": ""}})
     with pytest.raises(ModelRejected) as caught:
-        announced(worker_pb2.Run(options={"config_entries": entries | {"more": ""}}))
+        announced(part(more))
     assert caught.value.reason == "OPTION_REFUSED"
 
 
 def test_what_is_announced_is_what_the_dims_need() -> None:
     run = run_of(x=X)
     tensor = run.inputs[0].value.tensor
-    assert announced(run) == ()
+    assert announced(part(run)) == ()
     tensor.raw, tensor.deferred_bytes = b"", 12
-    assert announced(run) == (12,)
+    assert announced(part(run)) == (12,)
     tensor.deferred_bytes = 13
     with pytest.raises(Exception, match="INPUT_SIZE"):
-        announced(run)
+        announced(part(run))
 
 
 def test_deferred_inputs_are_taken_in_order() -> None:

@@ -1,25 +1,36 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from eais.channel import MAX_MESSAGE_BYTES, PIECE_BYTES
 from eais.rpc.v1 import common_pb2, worker_pb2
-from eais.value import Deferred, encode_value
+from eais.transport.writing import AnswerWriter, EncodedAnswer, refusal
+from eais.value import Deferred
 from eais_server.worker.execution import MAX_ANSWER_BYTES
 from eais_server.worker.outbox import FUSED_BYTES, MAX_UNREAD, MAX_UNREAD_BYTES, Backlog, Outbox
 
 
+def answer(call_id: int, *outputs: Any) -> EncodedAnswer:
+    return AnswerWriter().answer(call_id, outputs, 0, 0, 1, 0, Deferred())
+
+
 def add(outbox: Outbox, call_id: int, *sizes: int) -> int:
     """An answer with outputs of so many bytes."""
-    deferred = Deferred()
-    outputs = [encode_value(np.zeros(size, np.uint8), deferred) for size in sizes]
-    return outbox.add(worker_pb2.Answer(call_id=call_id, outputs=outputs), deferred)
+    return outbox.add(answer(call_id, *(np.zeros(size, np.uint8) for size in sizes)))
+
+
+def taken(outbox: Outbox) -> worker_pb2.ToClient | None:
+    """The next message, as a stock client reads it."""
+    message = outbox.next()
+    return None if message is None else worker_pb2.ToClient.FromString(b"".join(message))
 
 
 def sent(outbox: Outbox) -> list[tuple[list[int], list[tuple[int, int, int]]]]:
     """All messages: call ids of the answers, (call, tensor, offset) of the pieces."""
     found = []
-    while (message := outbox.next()) is not None:
+    while (message := taken(outbox)) is not None:
         assert message.ByteSize() < MAX_MESSAGE_BYTES
         pieces = [(p.call_id, p.tensor, p.offset) for p in message.pieces]
         found.append(([a.call_id for a in message.answers], pieces))
@@ -38,7 +49,7 @@ def test_hello_goes_first_and_alone() -> None:
     add(outbox, 1, 3)
     outbox.drain()
     outbox.hello(common_pb2.HelloReply(version=1))
-    first, second = outbox.next(), outbox.next()
+    first, second = taken(outbox), taken(outbox)
     assert first is not None
     assert second is not None
     assert [f.name for f, _ in first.ListFields()] == ["hello"]
@@ -64,7 +75,7 @@ def test_fused_messages_are_bounded() -> None:
 def test_a_large_answer_comes_in_pieces_and_others_pass_it() -> None:
     outbox = Outbox(100)
     add(outbox, 1, 2 * PIECE_BYTES + 1, 8, PIECE_BYTES)
-    first = outbox.next()
+    first = taken(outbox)
     assert first is not None
     assert [(p.tensor, p.offset, len(p.data)) for p in first.pieces] == [(0, 0, PIECE_BYTES)]
     add(outbox, 2, 8)
@@ -95,16 +106,16 @@ def test_the_largest_answer_fits_a_message_beside_a_piece() -> None:
     outbox = Outbox(100)
     add(outbox, 1, PIECE_BYTES)
     strings = np.array(["x" * (MAX_ANSWER_BYTES - 100)], dtype=object)
-    answer = worker_pb2.Answer(call_id=2, outputs=[encode_value(strings, Deferred())])
-    outbox.add(answer, Deferred())
+    large = answer(2, strings)
+    outbox.add(large)
     assert sent(outbox) == [([1], [(1, 0, 0)]), ([2], [])]
     add(outbox, 1, 2 * PIECE_BYTES)
     outbox.next()
-    outbox.add(answer, Deferred())
+    outbox.add(large)
     assert sent(outbox) == [([2], [(1, 0, PIECE_BYTES)])]
 
 
-CANCELLED = worker_pb2.Answer(call_id=1)
+CANCELLED = refusal(1, common_pb2.Error(reason="CANCELLED"))
 
 
 def test_an_answer_that_is_cancelled_before_it_is_sent_is_replaced() -> None:
@@ -143,11 +154,10 @@ def test_a_stream_gets_no_more_of_the_backlog_than_is_left_for_others() -> None:
 def test_messages_are_read_until_too_many_answers_wait_for_the_client() -> None:
     outbox = Outbox(100)
     add(outbox, 1, 4 * MAX_UNREAD_BYTES)
-    inline = worker_pb2.Answer(call_id=2, account=worker_pb2.Account(queue_ns=1))
-    inline.error.message = "x" * (MAX_UNREAD_BYTES // 4)
+    inline = refusal(2, common_pb2.Error(message="x" * (MAX_UNREAD_BYTES // 4)))
     taken = 0
     while outbox.may_read:
-        outbox.add(inline, Deferred())
+        outbox.add(inline)
         taken += 1
     assert taken == 4
 
@@ -156,7 +166,7 @@ def test_small_answers_that_wait_are_bounded_by_their_number() -> None:
     outbox = Outbox(100)
     for call_id in range(MAX_UNREAD):
         assert outbox.may_read
-        outbox.add(worker_pb2.Answer(call_id=call_id), Deferred())
+        outbox.add(refusal(call_id, common_pb2.Error()))
     assert not outbox.may_read
     outbox.next()
     assert outbox.may_read

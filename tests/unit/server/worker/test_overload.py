@@ -51,8 +51,8 @@ async def nothing_left(bench: Bench) -> None:
     hub, budget = bench.plane._hub, bench.plane._budget
     await until(lambda: not (hub.runner.in_flight or budget.held or hub.backlog.held))
     for connection in bench.plane._connections:
-        assert len(connection._calls) == 0
-        assert connection._gate.coming_s == 0
+        assert len(connection._dispatch) == 0
+        assert connection._dispatch._gate.coming_s == 0
     assert not bench.plane._budget._by_owner
     assert not list(hub.runner._queue)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import queue
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
 from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
@@ -14,9 +15,15 @@ import pytest
 
 from eais.errors import EaisError
 from eais.identity import Identity
+from eais.rpc import verbs
+from eais.rpc.caller import Caller, Stranger
+from eais.rpc.guard import Guard
 from eais.rpc.hello import hello
-from eais.rpc.server import Caller
+from eais.rpc.places import Places
+from eais.rpc.raw_adapter import serve_raw
+from eais.rpc.server import raw_stream
 from eais.rpc.v1 import supervision_pb2, value_pb2, worker_pb2
+from eais.telemetry.metrics import Tally
 from eais.value import Deferred, encode_value
 from eais_server.devices.driver import RuntimeSession
 from eais_server.in_flight import PAGE_BYTES, Marks
@@ -81,6 +88,19 @@ class Bench:
         return made
 
 
+class Known:
+    """A contact whose certificate says `identity`."""
+
+    def __init__(self, identity: Identity) -> None:
+        self.identity = identity
+
+    def caller(self, pool: str) -> Caller:
+        return Caller(self.identity, None, LEAF_END)
+
+    def stranger(self) -> Stranger:
+        raise AssertionError("everybody is known here")
+
+
 class Client:
     """One stream, without gRPC. `read` has it take replies as they come."""
 
@@ -88,11 +108,19 @@ class Client:
         self._requests: asyncio.Queue[worker_pb2.ToWorker | None] = asyncio.Queue()
         self._received: asyncio.Queue[worker_pb2.ToClient | None] = asyncio.Queue()
         self._reader: asyncio.Task[None] | None = None
-        self.replies = plane.stream(self._incoming(), Caller(identity, None, LEAF_END))
+        binding = raw_stream(verbs.WORKER_STREAM, plane.stream)
+        guard = Guard("pool", binding, Places(10_000, 10_000), Tally())
+        self._replies = serve_raw(guard, self._incoming(), Known(identity))
+        self.replies = self._parsed()
 
-    async def _incoming(self) -> AsyncIterator[worker_pb2.ToWorker]:
+    async def _parsed(self) -> AsyncGenerator[worker_pb2.ToClient, None]:
+        async with aclosing(self._replies) as replies:
+            async for reply in replies:
+                yield worker_pb2.ToClient.FromString(reply)
+
+    async def _incoming(self) -> AsyncIterator[bytes]:
         while (message := await self._requests.get()) is not None:
-            yield message
+            yield message.SerializeToString()
 
     def send(self, **fields: Any) -> None:
         self._requests.put_nowait(worker_pb2.ToWorker(**fields))

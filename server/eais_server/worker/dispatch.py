@@ -1,0 +1,317 @@
+"""The calls of one client stream on their way: to the runner, and as answers to the outbox."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from eais.errors import EaisError, make_error
+from eais.rpc.status import error_to_message
+from eais.rpc.v1 import common_pb2
+from eais.transport.parts import PiecePart, RunPart, TensorPart
+from eais.transport.writing import EncodedAnswer, refusal
+from eais_server.devices.driver import RunSettings
+from eais_server.worker.admission import busy, push_back_ms
+from eais_server.worker.calls import Action, Asked, Gate, Refuse, Start, Stop, StreamCalls
+from eais_server.worker.deadlines import Deadline
+from eais_server.worker.execution import Result, announced, late
+from eais_server.worker.gate import StreamGate
+from eais_server.worker.hub import Hub, Late
+from eais_server.worker.inline import SMALL_BYTES
+from eais_server.worker.outbox import Outbox
+from eais_server.worker.runner import Job
+
+_NO_ROOM: Final = error_to_message(busy(0.0))
+_SOON_US: Final = 5_000
+"""A call whose caller waits no longer goes the whole way, on which its deadline is watched."""
+_SAMPLED: Final = 16
+"""Of as many calls on the event loop, what one took counts for what others are told to wait."""
+
+
+@dataclass(eq=False, slots=True)
+class _Pending:
+    """What is kept of a call until it is answered."""
+
+    dispatch: Dispatch
+    run: RunPart
+    asked: Asked | None = None
+    ready_ns: int = 0
+    ends_ns: int | None = None
+    cost_s: float = 0.0
+    coming: bool = False
+    deadline: Deadline[Late] | None = None
+    job: Job | None = None
+
+    def expire(self) -> None:
+        """See `Late`."""
+        self.dispatch.expire(self)
+
+
+class Dispatch:
+    """One stream's calls, each of them answered once. All on the event loop.
+
+    Args:
+        stream: what the stream is known by to the runner.
+        frontend: whose stream it is.
+        calls: makes the brain of its calls, given what says whether there is time for one.
+        changed: told when an answer is in the outbox.
+    """
+
+    def __init__(
+        self,
+        hub: Hub,
+        stream: Hashable,
+        frontend: Hashable,
+        calls: Callable[[Gate], StreamCalls],
+        outbox: Outbox,
+        changed: Callable[[], None],
+    ) -> None:
+        self._hub = hub
+        self._stream = stream
+        self._gate = StreamGate(stream, frontend, hub.runner, hub.times, hub.admission)
+        self._calls = calls(self._gate)
+        self._outbox = outbox
+        self._changed = changed
+
+    def __len__(self) -> int:
+        return len(self._calls)
+
+    @property
+    def draining(self) -> bool:
+        """Whether new calls are refused."""
+        return self._calls.draining
+
+    def drain(self) -> None:
+        """Refuse new calls."""
+        self._calls.draining = True
+
+    def run(self, run: RunPart) -> None:
+        """A call comes in."""
+        if not self._ran_here(run):
+            self._take(run)
+
+    def piece(self, piece: PiecePart) -> None:
+        """Bytes of a call's tensor come in."""
+        self._apply(self._calls.on_piece(piece.call_id, piece.tensor, piece.offset, piece.data))
+
+    def cancel(self, call_id: int) -> None:
+        """The client doesn't want the answer any more."""
+        actions = self._calls.on_cancel(call_id)
+        self._apply(actions)
+        if not actions:
+            # It was answered, or never was.
+            self._outbox.cancel(call_id, _cancelled(call_id))
+
+    def close(self) -> None:
+        """The stream is gone."""
+        self._apply(self._calls.on_closed())
+        self._hub.runner.forget(self._stream)
+
+    # a short call, while nothing else is to be done
+
+    def _ran_here(self, run: RunPart) -> bool:
+        """Whether the call is answered already; nothing was done if not."""
+        hub = self._hub
+        if run.size > SMALL_BYTES or not hub.runner.is_free or not self._is_plain(run):
+            return False
+        kind = hub.runner.inline.rights.kind(run.session, run.size)
+        session = hub.sessions.get(run.session)
+        if kind is None or session is None or not self._outbox.has_room:
+            return False
+        result = hub.runner.run_here(run, session, kind)
+        if result is None:
+            return False
+        if not kind.runs % _SAMPLED:
+            hub.times.took(run.session, run.size, kind.mean_s)
+        self._count(run, result, run.size, result.compute_ns, self._outbox.add(result.answer))
+        return True
+
+    def _is_plain(self, run: RunPart) -> bool:
+        """Whether it is a call like most: all of it here, nothing that could be said against it."""
+        if not self._calls.takes_now(run.call_id, run.instance, run.epoch):
+            return False
+        if 0 < run.timeout_us < _SOON_US or run.config_entries or run.tag:
+            return False
+        for _, part in run.inputs:
+            if type(part) is not TensorPart or part.deferred_bytes:
+                return False
+        return True
+
+    def _count(self, run: RunPart, result: Result, size: int, took_ns: int, sent: int) -> None:
+        """A call was answered that waited or ran, `took_ns` after all of it was here."""
+        counters = self._hub.counters
+        counters.busy_ns += result.compute_ns
+        counters.queue_ns += result.queue_ns
+        counters.took(took_ns)
+        if result.reason:
+            counters.failed[result.reason] += 1
+            self._hub.failures.failed(run, result.reason)
+            return
+        counters.answered(self._hub.clock())
+        counters.requests += 1
+        counters.bytes_in += size
+        counters.bytes_out += sent
+
+    # all others
+
+    def _take(self, run: RunPart) -> None:
+        push_back_s = self._gate.shut_s()
+        if push_back_s:
+            self._hub.counters.failed["BUSY"] += 1
+            self._answer(refusal(run.call_id, _no_room(push_back_s)))
+            return
+        pending = _Pending(self, run)
+        try:
+            deferred = announced(run)
+        except EaisError as error:
+            self._refuse(run.call_id, error)
+            return
+        asked = pending.asked = Asked(
+            call_id=run.call_id,
+            instance=run.instance,
+            epoch=run.epoch,
+            session=run.session,
+            inline_bytes=run.size,
+            deferred=deferred,
+            timeout_s=run.timeout_us / 1e6,
+            body=pending,
+        )
+        actions = self._calls.on_run(asked)
+        if not any(isinstance(action, Refuse) for action in actions):
+            self._taken(asked, pending)
+        self._apply(actions)
+
+    def _taken(self, asked: Asked, pending: _Pending) -> None:
+        after_s = self._hub.run_timeout_s
+        if asked.timeout_s:
+            pending.ends_ns = self._hub.clock() + int(asked.timeout_s * 1e9)
+            after_s = min(after_s, asked.timeout_s)
+        pending.deadline = self._hub.alarm.set(after_s, pending)
+        pending.cost_s, pending.coming = self._gate.cost_s(asked), True
+        self._gate.comes(pending.cost_s)
+
+    def expire(self, pending: _Pending) -> None:
+        """The call's time is up, its caller's or the worker's."""
+        asked = pending.asked
+        if asked is None:
+            return
+        if pending.ready_ns:
+            self._hub.counters.took(self._hub.clock() - pending.ready_ns)
+        own = 0 < asked.timeout_s <= self._hub.run_timeout_s
+        error = late() if own else self._took_too_long()
+        self._hub.failures.failed(pending.run, error.reason)
+        self._end(asked, error)
+
+    def _took_too_long(self) -> EaisError:
+        limit = f"{self._hub.run_timeout_s:g}"
+        text = f"the call took longer than {limit} s"
+        return make_error("RUN_TIMEOUT", text, metadata={"limit_s": limit})
+
+    def _end(self, asked: Asked, error: EaisError) -> None:
+        self._apply(self._calls.on_end(asked.call_id, error))
+
+    def _apply(self, actions: Iterable[Action]) -> None:
+        for action in actions:
+            asked: Asked = action.asked
+            pending: _Pending = asked.body
+            match action:
+                case Start(buffers=buffers):
+                    self._start(asked, pending, buffers)
+                case Stop():
+                    job = self._settle(pending)
+                    if job is not None:
+                        self._hub.runner.stop(job)
+                    self._gate.reopen()
+                case Refuse(error=error):
+                    self._settle(pending)
+                    self._refuse(asked.call_id, error)
+        self._hub.counters.in_flight = self._hub.runner.in_flight
+
+    def _refuse(self, call_id: int, error: EaisError) -> None:
+        self._hub.counters.failed[error.reason] += 1
+        self._answer(refusal(call_id, error_to_message(error)))
+
+    def _start(self, asked: Asked, pending: _Pending, buffers: tuple[memoryview, ...]) -> None:
+        self._arrived(pending)
+        try:
+            job = self._job(asked, pending, buffers)
+        except EaisError as error:
+            self._end(asked, error)
+            return
+        pending.job = job
+        if not self._hub.runner.submit(job):
+            self._crowded_out(asked)
+
+    def _crowded_out(self, asked: Asked) -> None:
+        self._end(asked, self._gate.busy(asked))
+
+    def _job(self, asked: Asked, pending: _Pending, buffers: tuple[memoryview, ...]) -> Job:
+        run = pending.run
+        session = self._hub.sessions.get(asked.session)
+        if session is None:
+            raise make_error("SESSION_UNKNOWN", "the session isn't open here; open it again")
+        pending.ready_ns = self._hub.clock()
+        return Job(
+            stream=self._stream,
+            frontend=self._gate.frontend,
+            session=asked.session,
+            cost_s=pending.cost_s,
+            run=run,
+            prepare=partial(session.prepare, RunSettings(dict(run.config_entries), run.tag)),
+            finished=partial(self._finished, asked),
+            displaced=partial(self._crowded_out, asked),
+            refuse=partial(self._end, asked),
+            buffers=buffers,
+            ready_ns=pending.ready_ns,
+            ends_ns=pending.ends_ns,
+            inline=asked.size <= SMALL_BYTES,
+        )
+
+    def _finished(self, asked: Asked, result: Result) -> None:
+        hub, pending = self._hub, asked.body
+        job: Job | None = pending.job
+        if job is not None and not result.reason:
+            hub.times.took(asked.session, asked.size, hub.runner.now_s - job.began_s)
+        hub.counters.in_flight = hub.runner.in_flight
+        if not self._calls.on_answered(asked):
+            hub.counters.busy_ns += result.compute_ns
+            hub.counters.queue_ns += result.queue_ns
+            return
+        self._settle(pending)
+        took_ns = hub.clock() - pending.ready_ns
+        self._count(pending.run, result, asked.size, took_ns, self._answer(result.answer))
+
+    def _answer(self, answer: EncodedAnswer) -> int:
+        size = self._outbox.add(answer)
+        self._changed()
+        return size
+
+    def _settle(self, pending: _Pending) -> Job | None:
+        """Let go of what the call held; its job, if it had one."""
+        self._arrived(pending)
+        if pending.deadline is not None:
+            self._hub.alarm.give_up(pending.deadline)
+            pending.deadline = None
+        # Both refer to the call too: a cycle would keep tensors until the next collection.
+        job, pending.job, pending.asked = pending.job, None, None
+        return job
+
+    def _arrived(self, pending: _Pending) -> None:
+        """Nothing of the call is on its way any more."""
+        if pending.coming:
+            pending.coming = False
+            self._gate.arrived(pending.cost_s)
+
+
+def _no_room(push_back_s: float) -> common_pb2.Error:
+    error = common_pb2.Error()
+    error.CopyFrom(_NO_ROOM)
+    error.push_back_ms = push_back_ms(push_back_s)
+    return error
+
+
+def _cancelled(call_id: int) -> EncodedAnswer:
+    error = make_error("CANCELLED", "the call was cancelled")
+    return refusal(call_id, error_to_message(error))

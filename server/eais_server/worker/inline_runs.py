@@ -1,0 +1,105 @@
+"""Runs of short calls on the event loop itself; see `eais_server.worker.inline`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from eais.transport.parts import RunPart
+from eais_server.devices.driver import PreparedRun, RunSettings, RuntimeSession
+from eais_server.worker.execution import Execution, Result
+from eais_server.worker.inline import AT_ONCE_S, InlineRights, Kind
+from eais_server.worker.watchdog import Watchdog
+
+_AT_ONCE_NS: Final = round(AT_ONCE_S * 1e9)
+_SOME_NS: Final = _AT_ONCE_NS // 4
+_PLAIN: Final = RunSettings()
+
+
+class InlineRuns:
+    """Has calls run here, while the event loop has time for it.
+
+    Args:
+        clock: monotonic nanoseconds.
+        again: told when the event loop has time again.
+
+    Attributes:
+        rights: what is known of each kind of call.
+    """
+
+    def __init__(
+        self, execution: Execution, clock: Callable[[], int], watchdog: Watchdog | None = None
+    ) -> None:
+        self.rights = InlineRights()
+        self.again: Callable[[], None] = _nothing
+        self._execution = execution
+        self._clock = clock
+        self._watchdog = watchdog or Watchdog()
+        self._loop = asyncio.get_running_loop()
+        self._spent_ns = 0
+        self._turning = False
+        # One for each session, since no two runs go on here at once.
+        self._prepared: dict[str, tuple[RuntimeSession, PreparedRun]] = {}
+
+    @property
+    def has_time(self) -> bool:
+        """Whether a run may begin before the event loop has done something else."""
+        return self._spent_ns < _AT_ONCE_NS
+
+    def prepared(self, name: str, session: RuntimeSession) -> PreparedRun:
+        """What runs a call of the session without options here, again and again."""
+        known = self._prepared.get(name)
+        if known is not None and known[0] is session:
+            return known[1]
+        made = session.prepare(_PLAIN)
+        self._prepared[name] = session, made
+        return made
+
+    def run(
+        self,
+        run: RunPart,
+        prepared: PreparedRun,
+        kind: Kind,
+        buffers: tuple[memoryview, ...] = (),
+        queue_ns: int = 0,
+        ends_ns: int | None = None,
+    ) -> Result | None:
+        """Run a call; None if that lasted: it was ended, and is to be run on a thread."""
+        begun = self._clock()
+        self._watchdog.begins(prepared)
+        result = self._execution.run(run, buffers, prepared, queue_ns, ends_ns)
+        self._watchdog.ended()
+        took_ns = self._clock() - begun
+        kind.took(took_ns / 1e9)
+        self._spend(took_ns)
+        if result.reason and prepared.terminated:
+            self._prepared.pop(run.session, None)
+            self.rights.overran(run.session, begun / 1e9)
+            return None
+        return result
+
+    def forget(self, name: str) -> None:
+        """The session isn't here any more."""
+        self._prepared.pop(name, None)
+        self.rights.forget(name)
+
+    def close(self) -> None:
+        """Watch no more."""
+        self._watchdog.close()
+
+    def _spend(self, took_ns: int) -> None:
+        self._spent_ns += took_ns
+        if self._spent_ns >= _SOME_NS and not self._turning:
+            self._turning = True
+            self._loop.call_soon(self._turned)
+
+    def _turned(self) -> None:
+        waited = not self.has_time
+        self._turning, self._spent_ns = False, 0
+        if waited:
+            self.again()
+
+
+def _nothing() -> None:
+    """Nobody waits for it."""
