@@ -10,6 +10,7 @@ from typing import Final
 
 from eais.transport.h2 import codes
 from eais.transport.h2.frames import PREFIX_BYTES, prefix_of
+from eais.transport.h2.limits import H2Limits
 from eais.transport.parts import Buffer
 
 _WORTH_A_VIEW: Final = 2_048
@@ -24,24 +25,33 @@ class Unacceptable(Exception):
         self.text = text
 
 
-def check_prefix(flag: int, size: int, most: int) -> None:
-    """Raise `Unacceptable` for a message that is compressed or above `most` bytes."""
-    if flag:
-        raise Unacceptable(codes.UNIMPLEMENTED, "compressed messages aren't taken: send identity")
-    if size > most:
-        raise Unacceptable(
-            codes.RESOURCE_EXHAUSTED, f"Received message larger than max ({size} vs. {most})"
-        )
+class Unfinished:
+    """What all streams of a connection have of messages that aren't whole, in bytes."""
+
+    __slots__ = ("_most", "bytes")
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self.bytes = 0
+
+    def check(self) -> None:
+        """Raise `Unacceptable` if it is too much."""
+        if self.bytes > self._most:
+            raise Unacceptable(
+                codes.RESOURCE_EXHAUSTED,
+                f"more than {self._most} bytes of messages that aren't whole",
+            )
 
 
 class Assembly:
     """The unfinished message of one stream; `held` is what it has of it, in bytes."""
 
-    __slots__ = ("_most", "_pieces", "_size", "held")
+    __slots__ = ("_most", "_pieces", "_size", "_unfinished", "held")
 
-    def __init__(self, most: int) -> None:
-        self._most = most
-        # Of the whole message with its prefix; below PREFIX_BYTES it isn't known yet.
+    def __init__(self, limits: H2Limits, unfinished: Unfinished) -> None:
+        self._most = limits.message_bytes
+        self._unfinished = unfinished
+        # Of the whole message with its prefix; 0 until that is known.
         self._size = 0
         self._pieces: list[Buffer] = []
         self.held = 0
@@ -53,20 +63,19 @@ class Assembly:
         """
         whole: list[Buffer] = []
         while data:
-            taken = min(self._wanted(), len(data))
+            taken = min((self._size or PREFIX_BYTES) - self.held, len(data))
             self._keep(data[:taken], of)
             data = data[taken:]
             if self.held == PREFIX_BYTES and not self._size:
                 self._begin()
-            if self._size and self.held == self._size:
+            if self.held == self._size:
                 whole.append(self._finish())
+        self._unfinished.check()
         return whole
-
-    def _wanted(self) -> int:
-        return (self._size or PREFIX_BYTES) - self.held
 
     def _keep(self, piece: memoryview, of: int) -> None:
         self.held += len(piece)
+        self._unfinished.bytes += len(piece)
         if len(piece) >= _WORTH_A_VIEW and 2 * len(piece) >= of:
             self._pieces.append(piece)
         elif self._pieces and isinstance(self._pieces[-1], bytearray):
@@ -76,7 +85,13 @@ class Assembly:
 
     def _begin(self) -> None:
         flag, size = prefix_of(b"".join(self._pieces))
-        check_prefix(flag, size, self._most)
+        if flag:
+            raise Unacceptable(codes.UNIMPLEMENTED, codes.COMPRESSED)
+        if size > self._most:
+            raise Unacceptable(
+                codes.RESOURCE_EXHAUSTED,
+                f"Received message larger than max ({size} vs. {self._most})",
+            )
         self._size = PREFIX_BYTES + size
 
     def _finish(self) -> Buffer:
@@ -86,6 +101,7 @@ class Assembly:
 
     def discard(self) -> None:
         """Forget the unfinished message."""
+        self._unfinished.bytes -= self.held
         self._pieces = []
         self._size = 0
         self.held = 0

@@ -19,6 +19,8 @@ INTERNAL: Final = 13
 UNAVAILABLE: Final = 14
 UNAUTHENTICATED: Final = 16
 
+COMPRESSED: Final = "compressed messages aren't taken: send identity"
+
 _INADEQUATE_SECURITY = 0xC
 
 # gRPC over HTTP/2, "HTTP2 error codes".

@@ -67,9 +67,10 @@ class Control:
             },
         )
 
-    def begin(self, client: bool) -> None:
+    def begin(self) -> None:
         """Say preface and settings, and open the connection's window."""
         self._h2.initiate_connection()
+        client = self._h2.config.client_side
         self._h2.local_settings = self._settings(client, self._limits.streams + _ROOM_TO_REFUSE)
         self._flush()
         more = self._limits.connection_window - frames.FIRST_WINDOW
@@ -141,10 +142,11 @@ class Control:
         """The largest frame that the peer takes."""
         return self._h2.remote_settings.max_frame_size
 
-    @property
-    def highest_streams(self) -> tuple[int, int]:
-        """The highest stream that the peer opened, and that we opened."""
-        return self._h2.highest_inbound_stream_id, self._h2.highest_outbound_stream_id
+    def is_idle(self, stream: int) -> bool:
+        """Whether `stream` is one that nobody has opened yet."""
+        ours = bool(stream % 2) == self._h2.config.client_side
+        opened = self._h2.highest_outbound_stream_id if ours else self.last_stream
+        return stream > opened
 
     def keep_header_table(self) -> None:
         """The peer's settings may have named a larger table: keep ours as small as it is."""

@@ -9,7 +9,7 @@ import enum
 import math
 from dataclasses import dataclass
 
-from eais.channel import MAX_MESSAGE_BYTES, MAX_STREAMS_PER_CONNECTION
+from eais.channel import HANDSHAKE_TIMEOUT_MS, MAX_MESSAGE_BYTES, MAX_STREAMS_PER_CONNECTION
 
 
 class Role(enum.Enum):
@@ -48,7 +48,7 @@ class H2Limits:
     # What we announce, and the most of an answer's; each entry counts 32 more (RFC 9113, 6.5.2).
     header_list_bytes: int = 16 << 10
     # Compressed headers of one block, and the frames that they may come in.
-    header_block_bytes: int = 64 << 10
+    header_block_bytes: int = 32 << 10
     header_frames: int = 16
     # Decoded headers above this are an attack, not a mistake: the connection ends.
     header_bomb_bytes: int = 128 << 10
@@ -62,6 +62,12 @@ class H2Limits:
     updates: Rate = Rate(8_192, 1_000.0)
     # What control frames may wait for a peer that doesn't read.
     unsent_control_bytes: int = 256 << 10
+    # What may wait on all streams together before none is `ready`.
+    unsent_bytes: int = 32 << 20
+    # How long a call may wait for a peer that takes nothing of its answer.
+    stall_s: float = math.inf
+    # How long a peer may take to say its settings, after `begin`.
+    greeting_s: float = HANDSHAKE_TIMEOUT_MS / 1000
     # A silent peer is asked after `keepalive_every_s`, given up after `keepalive_wait_s` more.
     keepalive_every_s: float = math.inf
     keepalive_wait_s: float = math.inf

@@ -63,6 +63,11 @@ def list_bytes(headers: RawHeaders) -> int:
     return sum(len(name) + len(value) + _ENTRY_BYTES for name, value in headers)
 
 
+def too_large(size: int, most: int) -> str:
+    """What is said of a header list of `size` bytes, in grpcio's words."""
+    return f"received metadata size exceeds limit ({size} vs. {most})"
+
+
 def request_headers(path: str, authority: str, metadata: Given, timeout_s: float | None) -> Written:
     """The headers that call `path`."""
     headers: Written = [
@@ -110,11 +115,10 @@ def read_request(headers: RawHeaders, most_bytes: int) -> Request | Refusal:
         return Refusal(codes.UNIMPLEMENTED, "only application/grpc is served", http=415)
     size = list_bytes(headers)
     if size > most_bytes:
-        text = f"received metadata size exceeds limit ({size} vs. {most_bytes})"
-        return Refusal(codes.RESOURCE_EXHAUSTED, text)
+        return Refusal(codes.RESOURCE_EXHAUSTED, too_large(size, most_bytes))
     encoding = fields.get(b"grpc-encoding", b"identity")
     if encoding != b"identity":
-        return Refusal(codes.UNIMPLEMENTED, "compressed messages aren't taken: send identity")
+        return Refusal(codes.UNIMPLEMENTED, codes.COMPRESSED)
     return _request(fields, headers)
 
 

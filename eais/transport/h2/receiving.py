@@ -5,10 +5,9 @@ Small messages that came whole in one frame are the common case, and the loop is
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final, Protocol, TypeGuard
 
-from eais.transport.h2 import codes, frames
+from eais.transport.h2 import frames
 from eais.transport.h2.assembly import Unacceptable
 from eais.transport.h2.events import Event, Message
 from eais.transport.h2.frames import (
@@ -24,6 +23,7 @@ from eais.transport.h2.frames import (
     prefix_of,
 )
 from eais.transport.h2.limits import H2Limits
+from eais.transport.h2.sending import Sender
 from eais.transport.h2.stream import Stream
 from eais.transport.parts import Buffer
 
@@ -68,12 +68,12 @@ class Receiver:
         streams: dict[int, Stream],
         limits: H2Limits,
         hearer: Hearer,
-        credit: Callable[[Stream | None, int], None],
+        sender: Sender,
     ) -> None:
         self._streams = streams
         self._limits = limits
         self._hearer = hearer
-        self._credit = credit
+        self._sender = sender
         self._events: list[Event] = []
         self._most = limits.message_bytes
         self._frame_bytes = limits.frame_bytes
@@ -90,7 +90,6 @@ class Receiver:
         self._block_stream = 0
         self._block_bytes = 0
         self._block_frames = 0
-        self.unfinished = 0
 
     def read(self, data: Buffer, events: list[Event]) -> None:
         """Take what was read, add what it says to `events`; raises `PeerFault`."""
@@ -148,51 +147,35 @@ class Receiver:
         self._uncredited += length
         if self._uncredited >= self._connection_half:
             self._peer_left += self._uncredited
-            self._credit(None, self._uncredited)
+            self._sender.credit(0, self._uncredited)
             self._uncredited = 0
-        if stream is None or stream.peer_ended:
+        if stream is None or stream.deaf:
             self._hearer.on_stray_data(stream_id)
             return False
         stream.peer_left -= length
         if stream.peer_left < 0:
             raise PeerFault(frames.FLOW_CONTROL_ERROR, "more was sent than the window allows")
         stream.uncredited += length
-        if stream.uncredited >= self._stream_half and not stream.paused:
-            self.credit(stream)
+        if stream.uncredited >= self._stream_half:
+            self.credit_if_due(stream)
         return True
 
-    def credit(self, stream: Stream) -> None:
-        """Let the peer send as much again as it has sent."""
-        if stream.uncredited and not stream.peer_ended:
+    def credit_if_due(self, stream: Stream) -> None:
+        """Let the peer send as much again as it has sent, once that is half a window."""
+        due = stream.uncredited >= self._stream_half
+        if due and not stream.paused and not stream.peer_ended:
             stream.peer_left += stream.uncredited
-            self._credit(stream, stream.uncredited)
+            self._sender.credit(stream.id, stream.uncredited)
             stream.uncredited = 0
 
     def _payload(self, stream: Stream, data: Buffer, of: int) -> None:
         """Data of a message that isn't alone and whole in its frame."""
-        self.unfinished -= stream.assembly.held
         try:
             for message in stream.assembly.feed(memoryview(data), of):
                 self._events.append(Message(stream.id, message))
-            self._bound(self.unfinished + stream.assembly.held)
         except Unacceptable as why:
             stream.assembly.discard()
             self._hearer.on_unacceptable(stream, why)
-        self.unfinished += stream.assembly.held
-
-    def _bound(self, unfinished: int) -> None:
-        if unfinished > self._limits.unfinished_bytes:
-            raise Unacceptable(
-                codes.RESOURCE_EXHAUSTED,
-                f"more than {self._limits.unfinished_bytes} bytes of messages that aren't whole",
-            )
-
-    def forget(self, stream: Stream) -> None:
-        """`stream` is gone: its unfinished message is too."""
-        self.unfinished -= stream.assembly.held
-        stream.assembly.discard()
-        if self._data_stream is stream:
-            self._data_stream = None
 
     def _resume(self, data: Buffer) -> int:
         """Go on with the frame that wasn't whole; where the next one begins in `data`."""
@@ -245,7 +228,7 @@ class Receiver:
         """Take what `data` holds of a frame; how much that was."""
         taken = min(self._data_missing, len(data))
         self._data_missing -= taken
-        if taken and self._data_stream is not None:
+        if taken and self._data_stream is not None and not self._data_stream.over:
             self._payload(self._data_stream, memoryview(data)[:taken], of)
         if not self._data_missing:
             stream, self._data_stream = self._data_stream, None

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from eais.transport.h2 import frames
-from eais.transport.h2.frames import DATA, pack_header, pack_message_header
+from eais.transport.h2.frames import DATA, PeerFault, pack_header, pack_message_header
 from eais.transport.h2.stream import Stream
 from eais.transport.parts import Buffer
 
@@ -25,6 +25,8 @@ class Sender:
         self.frame_bytes = frames.SMALLEST_FRAME
         self.data_frames = 0
         self.control_bytes = 0
+        # What waits on all streams for its turn or for a window.
+        self.waiting = 0
         self._out: list[Buffer] = []
         self._out_bytes = 0
         self._turns: deque[Stream] = deque()
@@ -47,6 +49,10 @@ class Sender:
             self._out_bytes += len(data)
             self.control_bytes += len(data)
 
+    def credit(self, stream: int, credit: int) -> None:
+        """Let the peer send `credit` bytes more on `stream`, or on all (0)."""
+        self.control(frames.window_update(stream, credit))
+
     def message(self, stream: Stream, parts: Sequence[Buffer]) -> None:
         """Send one message, at once where the windows and what waits before it allow."""
         size = sum(map(len, parts))
@@ -67,6 +73,7 @@ class Sender:
             self._out_bytes += framed
             return
         stream.enqueue(size, list(parts))
+        self.waiting += framed
         self.queue(stream)
 
     def queue(self, stream: Stream) -> None:
@@ -115,11 +122,14 @@ class Sender:
         self._out += stream.take(size)
         self._out_bytes += size
         self.data_frames += 1
+        self.waiting -= size
+        stream.stalled_s = None
         stream.send_left -= size
         self.window -= size
 
-    def opened(self, stream: Stream) -> bool:
-        """More may be sent on `stream`: whether it waited for that."""
+    def opened(self, stream: Stream, credit: int) -> bool:
+        """`credit` bytes more may be sent on `stream`: whether it waited for that."""
+        stream.send_left = _grown(stream.send_left, credit)
         if not stream.blocked or stream.send_left <= 0:
             return False
         stream.blocked = False
@@ -127,12 +137,20 @@ class Sender:
         self.queue(stream)
         return True
 
-    def connection_opened(self) -> list[Stream]:
-        """More may be sent on all streams: those that waited for it."""
-        return list(self._turns)
+    def opened_all(self, credit: int) -> list[Stream]:
+        """`credit` bytes more may be sent on all streams: those that waited for it."""
+        was_closed = self.window <= 0
+        self.window = _grown(self.window, credit)
+        return list(self._turns) if was_closed and self.window > 0 else []
+
+    def stalled(self) -> list[Stream]:
+        """The streams that can't send what waits, for want of a window."""
+        stalled = list(self._blocked.values())
+        return stalled + list(self._turns) if self.window <= 0 else stalled
 
     def forget(self, stream: Stream) -> None:
         """`stream` is gone: what it had waiting isn't sent."""
+        self.waiting -= stream.waiting
         stream.discard_waiting()
         stream.at_end = None
         if stream.in_turn:
@@ -142,9 +160,8 @@ class Sender:
             stream.blocked = False
             del self._blocked[stream.id]
 
-    def forget_all(self) -> None:
-        """Nothing more that waits is sent."""
-        for stream in self._turns:
-            stream.in_turn = False
-        self._turns.clear()
-        self._blocked.clear()
+
+def _grown(window: int, credit: int) -> int:
+    if window + credit > frames.LARGEST_WINDOW:
+        raise PeerFault(frames.FLOW_CONTROL_ERROR, "a window is opened above 2^31 - 1")
+    return window + credit

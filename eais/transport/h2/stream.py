@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
-from eais.transport.h2.assembly import Assembly
+from eais.transport.h2.assembly import Assembly, Unfinished
 from eais.transport.h2.frames import pack_prefix
 from eais.transport.h2.limits import H2Limits
 from eais.transport.parts import Buffer
@@ -20,25 +20,31 @@ class Stream:
         "at_end",
         "blocked",
         "deadline_s",
+        "deaf",
+        "finishing",
         "half_closed",
         "headers_sent",
         "id",
         "in_turn",
+        "over",
         "paused",
         "peer_ended",
         "peer_left",
         "send_left",
+        "stalled_s",
         "uncredited",
         "waiting",
     )
 
-    def __init__(self, stream_id: int, limits: H2Limits, send_left: int) -> None:
+    def __init__(
+        self, stream_id: int, limits: H2Limits, unfinished: Unfinished, send_left: int
+    ) -> None:
         self.id = stream_id
         # What we may send, what the peer may, and what it has sent since it was given credit.
         self.send_left = send_left
         self.peer_left = limits.stream_window
         self.uncredited = 0
-        self.assembly = Assembly(limits.message_bytes)
+        self.assembly = Assembly(limits, unfinished)
         self._parts: deque[memoryview] = deque()
         self.waiting = 0
         self.in_turn = False
@@ -46,8 +52,15 @@ class Stream:
         self.paused = False
         self.headers_sent = False
         self.half_closed = False
+        # A server's owner has ended it; it is over when nothing waits any more.
+        self.finishing = False
+        self.over = False
         self.peer_ended = False
+        # Nobody hears what still comes: the peer had ended it, or its owner has.
+        self.deaf = False
         self.deadline_s: float | None = None
+        # Since when nothing could be sent of what waits, if somebody has looked.
+        self.stalled_s: float | None = None
         # What is to be done when nothing waits any more: half-close or trailers.
         self.at_end: Callable[[], None] | None = None
 
