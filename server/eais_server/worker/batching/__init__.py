@@ -1,0 +1,1 @@
+"""Calls of one model that run together: when that is safe, when it pays, and how it is done."""
