@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from eais.deadline import deadline as deadline
 
 if TYPE_CHECKING:
+    from eais import aio as aio
     from eais import errors as errors
     from eais_client.opening import on_upload as on_upload
     from eais_client.session import InferenceSession as InferenceSession
@@ -38,6 +39,7 @@ _PLACES = {
     "get_available_providers": "eais_client.session",
     "on_upload": "eais_client.opening",
 }
+_MODULES = ("aio", "errors")
 __all__ = [
     "ExecutionMode",
     "GraphOptimizationLevel",
@@ -46,6 +48,7 @@ __all__ = [
     "NodeArg",
     "RunOptions",
     "SessionOptions",
+    "aio",
     "deadline",
     "errors",
     "get_available_providers",
@@ -54,8 +57,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name == "errors":
-        return import_module("eais.errors")
+    if name in _MODULES:
+        return import_module(f"eais.{name}")
     if name not in _PLACES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(_PLACES[name]), name)

@@ -9,7 +9,9 @@ from __future__ import annotations
 import logging
 import threading
 import weakref
+from asyncio import get_running_loop
 from collections.abc import Callable, Mapping, Sequence
+from contextvars import copy_context
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final
@@ -103,6 +105,31 @@ class FallbackSession:
             return remote.run(output_names, input_feed, run_options)
         except EaisError as error:
             return self._rescued(remote, here, error)
+
+    async def run_awaited(
+        self,
+        output_names: Sequence[str] | None,
+        input_feed: Mapping[str, Any],
+        run_options: object = None,
+    ) -> list[Any]:
+        """See `eais_client.aio.InferenceSession.run`; what runs here does so on a thread.
+
+        Of a task that is cancelled it runs to its end, unseen.
+        """
+        here = partial(self._run_here, output_names, input_feed, run_options, self._deadline())
+        remote = self._way()
+        if remote is None:
+            return await self._on_a_thread(here)
+        try:
+            return await remote.run_awaited(output_names, input_feed, run_options)
+        except EaisError as error:
+            return await self._on_a_thread(partial(self._rescued, remote, here, error))
+
+    async def _on_a_thread(self, here: Callable[[], list[Any]]) -> list[Any]:
+        context = copy_context()
+        answer = await get_running_loop().run_in_executor(None, context.run, here)
+        self._tally.remember_from(context)
+        return answer
 
     def run_async(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import weakref
+from asyncio import get_running_loop
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from math import inf
@@ -13,6 +14,7 @@ from eais.channel import MAX_MESSAGE_BYTES
 from eais.deadline import NEVER, Deadline, current
 from eais.errors import EaisError, InputRejected, UsageError, make_error
 from eais.rpc.v1 import listener_pb2
+from eais.telemetry.trace import CallSpan
 from eais.transport.writing import RunBody, RunWriter
 from eais.value import Deferred, Value
 from eais_client.account import CallAccount, Measured
@@ -21,6 +23,7 @@ from eais_client.brain.call_errors import closed, late
 from eais_client.brain.choose import Choice
 from eais_client.feeds import check_names, check_outputs, converted, required_names
 from eais_client.frontend import MANAGER_PATIENCE_S, FrontEnd
+from eais_client.loop_call import LoopCall
 from eais_client.model_source import ModelSource
 from eais_client.opening import Model
 from eais_client.ort_errors import builtin_error, ort_error, worded
@@ -103,6 +106,26 @@ class RemoteSession:
                 end_span(pending.span, pending)
         return self._answer(pending, began, encoded)
 
+    async def run_awaited(
+        self,
+        output_names: Sequence[str] | None,
+        input_feed: Mapping[str, Any],
+        run_options: object = None,
+    ) -> list[Value]:
+        """See `eais_client.aio.InferenceSession.run`."""
+        began = self._clock()
+        body, options = self._encode(output_names, input_feed, run_options)
+        deadline = self._asked.call_deadline()
+        pending = LoopCall(body, deadline, get_running_loop(), self._patience(deadline))
+        pending.span = self._begin_span()
+        encoded = self._clock()
+        try:
+            await self._send_and_await(pending, options)
+        finally:
+            if pending.span is not None:
+                end_span(pending.span, pending)
+        return self._answer(pending, began, encoded)
+
     def run_async(
         self,
         output_names: Sequence[str] | None,
@@ -163,8 +186,11 @@ class RemoteSession:
     def _pending(self, body: RunBody, done: Done | None = None) -> PendingCall:
         deadline = self._asked.call_deadline()
         pending = PendingCall(body, deadline, done, self._patience(deadline))
-        pending.span = begin_span(self._attachment.instance, self._id, self._digest)
+        pending.span = self._begin_span()
         return pending
+
+    def _begin_span(self) -> CallSpan | None:
+        return begin_span(self._attachment.instance, self._id, self._digest)
 
     def _patience(self, deadline: Deadline) -> float:
         """How long a call waits; what is left after it is for whoever answers instead."""
@@ -202,6 +228,18 @@ class RemoteSession:
         else:
             with options.ending(lambda: self._terminate(number)):
                 self._wait(number, pending)
+
+    async def _send_and_await(self, pending: LoopCall, options: RunOptions | None) -> None:
+        number = self._attachment.submit(self._id, pending)
+        try:
+            if options is None:
+                await pending.future
+            else:
+                with options.ending(lambda: self._terminate(number)):
+                    await pending.future
+        except BaseException as error:
+            self._attachment.interrupted(number, error)
+            raise
 
     def _wait(self, number: int, pending: PendingCall) -> None:
         try:

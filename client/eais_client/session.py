@@ -10,15 +10,19 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from eais_client.session_options import SessionOptions, session_options_of
 from eais_client.signature import ModelMetadata, NodeArg
 
 if TYPE_CHECKING:
     from eais_client.account import CallAccount
+    from eais_client.fallback import FallbackSession
     from eais_client.frontend import FrontEnd
+    from eais_client.remote_session import RemoteSession
     from eais_client.session_stats import SessionStats
+
+Work: TypeAlias = "RemoteSession | FallbackSession"
 
 
 class InferenceSession:
@@ -168,6 +172,11 @@ class InferenceSession:
         that were used last in it; a task begins with what its maker had.
         """
         return self._work.last_call()
+
+    @property
+    def work(self) -> Work:
+        """What the session is made of, for another face of it."""
+        return self._work
 
     def close(self) -> None:
         """End the session; later calls fail with SESSION_CLOSED. May be called again."""

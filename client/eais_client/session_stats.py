@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextvars import Context
 from dataclasses import dataclass, field
 
 from eais_client.account import CallAccount, CallTotals, Measured, Sums, last_call, remember
@@ -49,6 +50,12 @@ class Tally:
     def last_call(self) -> CallAccount | None:
         """The call that was answered last in this thread or task."""
         return last_call(self)
+
+    def remember_from(self, context: Context) -> None:
+        """Have the last call of `context` be the last one here, too."""
+        account = context.run(self.last_call)
+        if account is not None:
+            remember(self, account)
 
     def stats(self, falls: int = 0, returns: int = 0) -> SessionStats:
         """The counts now."""

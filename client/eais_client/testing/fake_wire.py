@@ -142,7 +142,9 @@ class FakeStream:
             return
         deferred = Deferred()
         message = worker_pb2.Answer(
-            call_id=run.call_id, outputs=[encode_value(value, deferred) for value in values]
+            call_id=run.call_id,
+            outputs=[encode_value(value, deferred) for value in values],
+            account=self._wire.account,
         )
         buffers = [bytearray(buffer) for buffer in deferred.buffers]
         self._events.answered(run.call_id, Incoming(answer_part(message), buffers))
@@ -188,6 +190,7 @@ class FakeWire:
         streams: all streams there were, in order.
         said: what was asked of pool and listener, in order.
         holding: whether workers keep their answers back.
+        account: what they say that each call costs.
         replaced: see `Wire`; none, for there are no channels.
     """
 
@@ -200,6 +203,7 @@ class FakeWire:
         self.streams: list[FakeStream] = []
         self.said: list[str] = []
         self.holding = False
+        self.account = worker_pb2.Account(batch_size=1)
         self.watches: list[FakeWatch] = []
         self._host = host
         self._faults: dict[str, deque[EaisError]] = defaultdict(deque)
