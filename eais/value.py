@@ -33,7 +33,7 @@ MAX_DIMS: Final = 64
 MAX_ELEMENTS: Final = 1 << 48
 MAX_DEPTH: Final = 8
 
-_DTYPES: Final[Mapping[int, np.dtype[Any]]] = {
+DTYPES: Final[Mapping[int, np.dtype[Any]]] = {
     _T.FLOAT: np.dtype("<f4"),
     _T.UINT8: np.dtype("u1"),
     _T.INT8: np.dtype("i1"),
@@ -54,8 +54,8 @@ _DTYPES: Final[Mapping[int, np.dtype[Any]]] = {
     _T.FLOAT8E5M2: np.dtype("u1"),
     _T.FLOAT8E5M2FNUZ: np.dtype("u1"),
 }
-_TYPE_OF: Final[Mapping[np.dtype[Any], int]] = {
-    dtype: kind for kind, dtype in reversed(list(_DTYPES.items()))
+TYPE_OF: Final[Mapping[np.dtype[Any], int]] = {
+    dtype: kind for kind, dtype in reversed(list(DTYPES.items()))
 }
 
 
@@ -166,15 +166,15 @@ def encode_tensor(array: Array, deferred: Deferred) -> value_pb2.Tensor:
     if array.dtype.kind in "OUS" or (array.dtype.kind == "V" and array.dtype.names is None):
         strings = [_utf8(item) for item in array.ravel().tolist()]
         return value_pb2.Tensor(type=_T.STRING, dims=array.shape, strings=strings)
-    kind = _TYPE_OF.get(array.dtype.newbyteorder("<"))
+    kind = TYPE_OF.get(array.dtype.newbyteorder("<"))
     if kind is None:
         raise InputRejected("INPUT_DTYPE", f"dtype {array.dtype} can't be sent")
     tensor = value_pb2.Tensor(type=kind, dims=array.shape)  # type: ignore[arg-type]
     if array.nbytes <= min(deferred.inline_limit, deferred.inline_left):
         deferred.inline_left -= array.nbytes
-        tensor.raw = array.astype(_DTYPES[kind], copy=False).tobytes()
+        tensor.raw = array.astype(DTYPES[kind], copy=False).tobytes()
         return tensor
-    flat = np.ascontiguousarray(array, dtype=_DTYPES[kind]).reshape(-1)
+    flat = np.ascontiguousarray(array, dtype=DTYPES[kind]).reshape(-1)
     tensor.deferred_bytes = array.nbytes
     deferred.buffers.append(flat.view(np.uint8).data)
     return tensor
@@ -206,9 +206,9 @@ def checked_size(tensor: value_pb2.Tensor) -> tuple[tuple[int, ...], int]:
     count = math.prod(dims)
     if tensor.type == _T.STRING:
         got, want, other = len(tensor.strings), count, tensor.deferred_bytes or len(tensor.raw)
-    elif tensor.type in _DTYPES:
+    elif tensor.type in DTYPES:
         got = tensor.deferred_bytes or len(tensor.raw)
-        want = count * _DTYPES[tensor.type].itemsize
+        want = count * DTYPES[tensor.type].itemsize
         other = len(tensor.strings) or (tensor.deferred_bytes and len(tensor.raw))
     else:
         raise InputRejected("INPUT_DTYPE", f"element type {tensor.type} is not served")
@@ -281,7 +281,7 @@ def decode_tensor(tensor: value_pb2.Tensor, buffers: Iterator[bytearray]) -> Arr
     if tensor.type == _T.STRING:
         return _decode_strings(tensor.strings, dims)
     data = next(buffers) if tensor.deferred_bytes else bytearray(tensor.raw)
-    return _shaped(np.frombuffer(data, dtype=_DTYPES[tensor.type]), dims)
+    return _shaped(np.frombuffer(data, dtype=DTYPES[tensor.type]), dims)
 
 
 def _decode_strings(strings: Sequence[bytes], dims: tuple[int, ...]) -> Array:

@@ -6,6 +6,11 @@ The generated classes know all that protobuf allows: fields in any order, given 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from math import inf
+from typing import Final, TypeVar
+
 from eais.rpc.v1 import value_pb2, worker_pb2
 from eais.transport.parts import (
     AnswerPart,
@@ -18,6 +23,12 @@ from eais.transport.parts import (
     ToWorkerParts,
     ValuePart,
 )
+from eais.value import MAX_DIMS
+
+MAX_VALUES: Final = 1 << 16
+"""Of a call's inputs, sequences and what is in them: more of them are refused."""
+
+_Item = TypeVar("_Item")
 
 
 def to_worker_parts(message: worker_pb2.ToWorker) -> ToWorkerParts:
@@ -47,16 +58,22 @@ def to_client_parts(message: worker_pb2.ToClient) -> ToClientParts:
 
 
 def run_part(run: worker_pb2.Run) -> RunPart:
-    """One call."""
+    """One call; of its inputs' values no more than `MAX_VALUES` and one, of its options as many.
+
+    That is enough to see that there are too many.
+    """
+    budget = _Budget(MAX_VALUES + 1)
     return RunPart(
         call_id=run.call_id,
         instance=run.instance,
         epoch=run.epoch,
         session=run.session,
-        inputs=[(named.name, value_part(named.value)) for named in run.inputs],
+        inputs=[
+            (named.name, value_part(named.value, budget)) for named in budget.limited(run.inputs)
+        ],
         outputs=tuple(run.outputs),
         timeout_us=run.timeout_us,
-        config_entries=dict(run.options.config_entries),
+        config_entries=dict(islice(run.options.config_entries.items(), MAX_VALUES + 1)),
         tag=run.options.tag,
         traceparent=run.traceparent,
         tracestate=run.tracestate,
@@ -85,13 +102,33 @@ def piece_part(piece: worker_pb2.Piece) -> PiecePart:
     return PiecePart(piece.call_id, piece.tensor, piece.offset, piece.data)
 
 
-def value_part(value: value_pb2.Value) -> ValuePart:
+class _Budget:
+    """How many values are still made."""
+
+    def __init__(self, left: float) -> None:
+        self._left = left
+
+    def limited(self, items: Iterable[_Item]) -> Iterator[_Item]:
+        """`items`, until nothing is left."""
+        for item in items:
+            if self._left <= 0:
+                return
+            self._left -= 1
+            yield item
+
+
+_NO_BOUND: Final = _Budget(inf)
+
+
+def value_part(value: value_pb2.Value, budget: _Budget = _NO_BOUND) -> ValuePart:
     """A value; None for one that is absent, or of no kind."""
     match value.WhichOneof("kind"):
         case "tensor":
             return tensor_part(value.tensor)
         case "sequence":
-            return SequencePart([value_part(part) for part in value.sequence.values])
+            return SequencePart(
+                [value_part(part, budget) for part in budget.limited(value.sequence.values)]
+            )
         case "map":
             return MapPart(tensor_part(value.map.keys), tensor_part(value.map.values))
         case _:
@@ -102,8 +139,9 @@ def tensor_part(tensor: value_pb2.Tensor) -> TensorPart:
     """A tensor."""
     return TensorPart(
         type=int(tensor.type),
-        dims=tuple(tensor.dims),
+        # One more than is legal tells.
+        dims=tuple(tensor.dims[: MAX_DIMS + 1]),
         raw=tensor.raw,
         deferred_bytes=tensor.deferred_bytes,
-        strings=list(tensor.strings),
+        strings=list(tensor.strings) or (),
     )

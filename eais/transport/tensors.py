@@ -11,8 +11,7 @@ import numpy as np
 from eais.errors import InputRejected, UsageError
 from eais.rpc.v1 import value_pb2
 from eais.transport.parts import Buffer, MapPart, SequencePart, TensorPart, ValuePart
-from eais.value import _DTYPES as DTYPES
-from eais.value import MAX_DEPTH, MAX_DIMS, MAX_ELEMENTS, Array, Value
+from eais.value import DTYPES, MAX_DEPTH, MAX_DIMS, MAX_ELEMENTS, Array, Value
 
 _STRING: Final = int(value_pb2.ElementType.STRING)
 _NONE: Final[Iterator[Buffer]] = iter(())
