@@ -1,4 +1,4 @@
-"""Raw streams on grpc.aio: callbacks on bytes, behind the same guard as all verbs."""
+"""Raw streams on both transports: callbacks on bytes, behind the same guard as all verbs."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import datetime
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import grpc
 import grpc.aio
 import pytest
 
-from eais import channel
+from eais import channel, tls
 from eais.credentials import client_credentials, server_credentials
 from eais.errors import EaisError, UsageError
 from eais.identity import Identity
@@ -23,11 +24,13 @@ from eais.rpc.caller import Caller
 from eais.rpc.raw_stream import Buffer, StreamLink
 from eais.rpc.status import error_of_rpc
 from eais.telemetry.metrics import Tally
+from eais.transport.h2_server import H2Server
 from eais_pool.authority import Authority
 
 POOL = "test-0001"
 OWNER = Identity.frontend(POOL, "blue", "f1")
 OPERATOR = Identity.operator(POOL, "o1")
+Transport = Callable[[list[server.Binding], tls.Bundle, Tally], AbstractAsyncContextManager[int]]
 PATH = verbs.WORKER_STREAM.path
 
 
@@ -86,7 +89,7 @@ class Echo:
 class Wire:
     """Echoes that are served, and a channel to them."""
 
-    made: grpc.aio.Channel
+    made: Any = None
     tally: Tally = field(default_factory=Tally)
     served: list[Echo] = field(default_factory=list)
 
@@ -104,9 +107,15 @@ class Wire:
         return [down async for down in self.stub()(ups(), timeout=20)]
 
     async def error(self, *messages: bytes) -> EaisError:
-        with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await self.answers(*messages)
-        return error_of_rpc(caught.value, "NO_WORKER")
+        call = self.stub()(timeout=20)
+        # grpc.aio takes a write on a call that is over for an error of its own.
+        with suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            for message in messages:
+                await call.write(message)
+        with suppress(grpc.aio.AioRpcError):
+            while await call.read():
+                pass
+        return error_of_rpc(await _ended(call), "NO_WORKER")
 
     def stub(self) -> Any:
         return self.made.stream_stream(PATH, None, None)
@@ -115,49 +124,92 @@ class Wire:
         return {reason: count for (_, _, reason), count in self.tally.counts.items()}
 
 
-def over_grpc(
-    tmp_path: Path, body: Callable[[Wire], Awaitable[None]], who: Identity = OWNER
-) -> Wire:
-    """Serve echoes, run `body`, stop; with what is left to look at."""
+async def _ended(call: Any) -> grpc.RpcError:
+    return grpc.aio.AioRpcError(
+        await call.code(),
+        await call.initial_metadata(),
+        await call.trailing_metadata(),
+        await call.details(),
+        None,
+    )
 
-    async def main() -> Wire:
+
+Over = Callable[..., Wire]
+
+
+@asynccontextmanager
+async def by_grpcio(
+    bindings: list[server.Binding], own: tls.Bundle, tally: Tally
+) -> AsyncIterator[int]:
+    served = grpc.aio.server(options=channel.server_options())
+    served.add_generic_rpc_handlers(server.generic_handlers(POOL, bindings, tally))
+    port = served.add_secure_port("127.0.0.1:0", server_credentials(lambda: own))
+    await served.start()
+    try:
+        yield port
+    finally:
+        await served.stop(None)
+
+
+@asynccontextmanager
+async def by_h2(
+    bindings: list[server.Binding], own: tls.Bundle, tally: Tally
+) -> AsyncIterator[int]:
+    served = H2Server(POOL, bindings, own, tally)
+    try:
+        yield served.bind("127.0.0.1", 0)
+    finally:
+        await served.stop(5)
+        assert served.connections == 0
+
+
+@pytest.fixture(params=[by_grpcio, by_h2])
+def transport(request: pytest.FixtureRequest) -> Transport:
+    """How the echoes are served."""
+    found: Transport = request.param
+    return found
+
+
+@pytest.fixture
+def over_the_wire(tmp_path: Path, transport: Transport) -> Over:
+    """Serve echoes, run a body, stop; with what is left to look at."""
+
+    async def main(body: Callable[[Wire], Awaitable[None]], who: Identity) -> Wire:
         now = datetime.datetime.now(datetime.UTC)
         authority = Authority.create(tmp_path / "ca", POOL, now)
         own = authority.bundle(Identity.worker(POOL, "ei-1", 0), now)
-        served = grpc.aio.server(options=channel.server_options())
-        port = served.add_secure_port("127.0.0.1:0", server_credentials(lambda: own))
-        credentials = client_credentials(authority.bundle(who, now))
-        options = channel.client_options(f"0.ei-1.{POOL}.internal")
-        made = grpc.aio.secure_channel(f"127.0.0.1:{port}", credentials, options)
-        wire = Wire(made)
+        wire = Wire()
         bindings = [server.raw_stream(verbs.WORKER_STREAM, wire.handler)]
-        served.add_generic_rpc_handlers(server.generic_handlers(POOL, bindings, wire.tally))
-        await served.start()
-        try:
+        async with transport(bindings, own, wire.tally) as port:
+            credentials = client_credentials(authority.bundle(who, now))
+            options = channel.client_options(f"0.ei-1.{POOL}.internal")
+            made = grpc.aio.secure_channel(f"127.0.0.1:{port}", credentials, options)
             async with made:
+                wire.made = made
                 await body(wire)
-        finally:
-            await served.stop(None)
         return wire
 
-    return asyncio.run(main())
+    def run(body: Callable[[Wire], Awaitable[None]], who: Identity = OWNER) -> Wire:
+        return asyncio.run(main(body, who))
+
+    return run
 
 
-def test_messages_come_back_as_they_were(tmp_path: Path) -> None:
+def test_messages_come_back_as_they_were(over_the_wire: Over) -> None:
     async def body(wire: Wire) -> None:
         big = bytes(range(256)) * 4096
         assert await wire.answers(b"one", b"", big) == [b"one", b"", big]
 
-    wire = over_grpc(tmp_path, body)
+    wire = over_the_wire(body)
     assert wire.counted() == {"OK": 1}
     assert [echo.ends for echo in wire.served] == [["closed"]]
 
 
-def test_who_may_not_read_is_asked_again_when_something_changed(tmp_path: Path) -> None:
+def test_who_may_not_read_is_asked_again_when_something_changed(over_the_wire: Over) -> None:
     async def body(wire: Wire) -> None:
         assert await wire.answers(b"wait", b"two") == [b"waited", b"two"]
 
-    over_grpc(tmp_path, body)
+    over_the_wire(body)
 
 
 @pytest.mark.parametrize(
@@ -169,35 +221,35 @@ def test_who_may_not_read_is_asked_again_when_something_changed(tmp_path: Path) 
     ],
 )
 def test_how_a_stream_fails_is_told_and_counted(
-    tmp_path: Path, message: bytes, reason: str, counted: str
+    over_the_wire: Over, message: bytes, reason: str, counted: str
 ) -> None:
     async def body(wire: Wire) -> None:
         error = await wire.error(b"one", message)
         assert error.reason == reason
         assert "secret" not in str(error)
 
-    wire = over_grpc(tmp_path, body)
+    wire = over_the_wire(body)
     assert wire.counted() == {counted: 1}
     assert [echo.ends for echo in wire.served] == [["closed"]]
 
 
-def test_a_handler_may_refuse_a_caller(tmp_path: Path) -> None:
+def test_a_handler_may_refuse_a_caller(over_the_wire: Over) -> None:
     async def body(wire: Wire) -> None:
         assert (await wire.error(b"one")).reason == "NOT_FOUND"
 
-    wire = over_grpc(tmp_path, body, Identity.frontend(POOL, "blue", "nobody"))
+    wire = over_the_wire(body, Identity.frontend(POOL, "blue", "nobody"))
     assert wire.served == []
     assert wire.counted() == {"NOT_FOUND": 1}
 
 
-def test_other_roles_are_refused_before_the_handler(tmp_path: Path) -> None:
+def test_other_roles_are_refused_before_the_handler(over_the_wire: Over) -> None:
     async def body(wire: Wire) -> None:
         assert (await wire.error(b"one")).reason == "PERMISSION_DENIED"
 
-    assert over_grpc(tmp_path, body, OPERATOR).served == []
+    assert over_the_wire(body, OPERATOR).served == []
 
 
-def test_a_client_that_leaves_is_counted_so(tmp_path: Path) -> None:
+def test_a_client_that_leaves_is_counted_so(over_the_wire: Over) -> None:
     async def body(wire: Wire) -> None:
         call = wire.stub()(timeout=20)
         await call.write(b"stay")
@@ -206,7 +258,7 @@ def test_a_client_that_leaves_is_counted_so(tmp_path: Path) -> None:
         async with asyncio.timeout(20):
             await wire.served[0].ended.wait()
 
-    assert over_grpc(tmp_path, body).counted() == {"CANCELLED": 1}
+    assert over_the_wire(body).counted() == {"CANCELLED": 1}
 
 
 def test_a_raw_handler_of_the_wrong_shape_is_a_programming_error() -> None:

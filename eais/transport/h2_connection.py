@@ -1,0 +1,423 @@
+"""One accepted connection: a socket, its TLS, the engine, and the calls that are on it.
+
+What was read is decrypted, given to the engine, acted on and answered within one callback of
+the event loop, so that a small call costs one turn of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import ssl
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from typing import Final
+
+from eais.channel import HANDSHAKE_TIMEOUT_MS, SERVER_KEEPALIVE
+from eais.errors import EaisError
+from eais.identity import Peer
+from eais.rpc.guard import Guard
+from eais.rpc.status import DETAILS_KEY, clip, status_code, status_details
+from eais.transport.h2 import codes
+from eais.transport.h2.engine import Engine
+from eais.transport.h2.events import Called, Ended, Event, Failed, Message, Ready, Reset
+from eais.transport.h2.limits import H2Limits, Role
+from eais.transport.h2_calls import Call, Contact, maker_of
+from eais.transport.parts import Buffer
+from eais.transport.tls_context import verified_leaf
+from eais.transport.tls_pipe import TlsPipe
+
+log = logging.getLogger(__name__)
+
+# Of one connection in one turn of the event loop, there being others.
+READ_BYTES: Final = 256 << 10
+WRITE_BYTES: Final = 256 << 10
+_WRITES_AT_ONCE: Final = 4
+# After our last word, for the peer's: closed under what still comes, a socket takes back what it
+# has sent.
+_LINGER_S: Final = 1.0
+# How a TLS client begins.
+_HANDSHAKE_RECORD: Final = 22
+
+SERVER_LIMITS: Final = H2Limits(
+    keepalive_every_s=SERVER_KEEPALIVE.every_ms / 1000,
+    keepalive_wait_s=SERVER_KEEPALIVE.wait_ms / 1000,
+)
+# Of a peer for whom there is nothing here but one answer that says so.
+_REFUSED_LIMITS: Final = replace(
+    SERVER_LIMITS, streams=1, message_bytes=1 << 20, stream_window=65_535, connection_window=65_535
+)
+
+
+class Phase(Enum):
+    """Where a connection is in its life."""
+
+    SHAKING = "shaking hands"
+    OPEN = "open"
+    ENDING = "ending"
+    CLOSED = "closed"
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """What the connections of a server share.
+
+    Attributes:
+        guards: of what is served, by path.
+        admitted: who showed this leaf, DER; raises EaisError for a peer whose first call is to
+            be refused so, its last.
+        opened: a connection is past its handshake; raises as `admitted`.
+        closed: a connection is no more.
+        complain: says in the log what a peer did wrong, within bounds.
+        room: what is read into, by one connection at a time.
+    """
+
+    loop: asyncio.AbstractEventLoop
+    guards: Mapping[str, Guard]
+    admitted: Callable[[bytes], Peer]
+    opened: Callable[[Connection, Peer], None]
+    closed: Callable[[Connection], None]
+    complain: Callable[[str], None]
+    room: bytearray = field(default_factory=lambda: bytearray(READ_BYTES))
+
+
+class Connection:
+    """One client's connection, from its first byte on. All on the event loop."""
+
+    def __init__(self, host: Host, sock: socket.socket, context: ssl.SSLContext) -> None:
+        self._host = host
+        self._sock = sock
+        self._fd = sock.fileno()
+        self._pipe = TlsPipe(context)
+        self._room = memoryview(host.room)
+        self.phase = Phase.SHAKING
+        self.peer: Peer | None = None
+        # From the handshake's end on.
+        self.engine: Engine
+        self._began = False
+        self._refusal: EaisError | None = None
+        self._calls: dict[int, Call] = {}
+        # Calls that have something to say, or had no room for all of it.
+        self._restless: dict[Call, None] = {}
+        self._unsent: memoryview | None = None
+        self._writing = False
+        self._scheduled = False
+        self._draining = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._due_s = 0.0
+        self._patience: asyncio.TimerHandle | None = host.loop.call_later(
+            HANDSHAKE_TIMEOUT_MS / 1000, self._too_slow
+        )
+        host.loop.add_reader(self._fd, self._shake)
+
+    def __repr__(self) -> str:
+        who = self.peer.identity.uri if self.peer else "nobody yet"
+        return f"<Connection {self.phase.value}, of {who}, {len(self._calls)} calls>"
+
+    # the handshake
+
+    def _shake(self) -> None:
+        came = self._read()
+        if came is None:
+            return
+        if not self._began and came[0] != _HANDSHAKE_RECORD:
+            self._host.complain("PLAINTEXT_ON_TLS: somebody speaks without TLS to a port of TLS")
+            self.close()
+            return
+        self._began = True
+        try:
+            done = self._pipe.shake(came)
+        except ssl.SSLError as error:
+            self._broken("a TLS handshake failed", error)
+            return
+        self._send(self._pipe.to_send)
+        if done and self.phase is Phase.SHAKING:
+            self._shaken()
+
+    def _shaken(self) -> None:
+        """Who it is decides what is served: all, or one refusal."""
+        self.phase = Phase.OPEN
+        try:
+            self.peer = self._host.admitted(verified_leaf(self._pipe.connection))
+            self._host.opened(self, self.peer)
+        except EaisError as error:
+            # Its time goes on: it may ask once, and be told.
+            self._refusal = error
+        else:
+            self._be_patient()
+        self.engine = Engine(Role.SERVER, _REFUSED_LIMITS if self._refusal else SERVER_LIMITS)
+        self.engine.begin(time.monotonic())
+        self._retime()
+        self._host.loop.add_reader(self._fd, self._readable)
+        self._received(b"")
+
+    def _broken(self, what: str, error: ssl.SSLError) -> None:
+        self._host.complain(f"{what}: {error.reason or 'it was broken off'}")
+        self._send(self._pipe.to_send)
+        self.close()
+
+    def _be_patient(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+
+    def _too_slow(self) -> None:
+        self._host.complain(f"{self._whose} had no business here within {HANDSHAKE_TIMEOUT_MS} ms")
+        self.close()
+
+    # reading
+
+    def _read(self) -> memoryview | None:
+        """What has come, valid until the next read; None if there is nothing or no more."""
+        try:
+            count = self._sock.recv_into(self._room)
+        except (BlockingIOError, InterruptedError):
+            return None
+        except OSError:
+            count = 0
+        if count:
+            return self._room[:count]
+        self.close()
+        return None
+
+    def _readable(self) -> None:
+        came = self._read()
+        if came is not None:
+            self._received(came)
+
+    def _received(self, came: Buffer) -> None:
+        try:
+            self._act(self._pipe.received(came))
+        except ssl.SSLError as error:
+            self._broken(f"{self._whose} broke", error)
+        except Exception:
+            # The edge of the process: whatever one peer sends, the others are served.
+            log.exception("BUG: %s is closed", self._whose)
+            self.close()
+        if self._pipe.ended:
+            self.close()
+
+    def _act(self, data: Buffer) -> None:
+        calls, restless = self._calls, self._restless
+        # Nobody needs to be called soon for what is done before this returns.
+        self._scheduled = True
+        for event in self.engine.receive(data, time.monotonic()):
+            if type(event) is Message:
+                call = calls.get(event.stream)
+                if call is not None:
+                    call.message(event.data)
+                    restless[call] = None
+            else:
+                self._on(event)
+        self._pump()
+
+    def _on(self, event: Event) -> None:
+        match event:
+            case Called():
+                self._called(event)
+            case Ended(stream):
+                call = self._calls.get(stream)
+                if call is not None:
+                    call.half_closed()
+                    self._restless[call] = None
+            case Ready(stream):
+                call = self._calls.get(stream)
+                if call is not None:
+                    self._restless[call] = None
+            case Reset(stream):
+                call = self._calls.pop(stream, None)
+                if call is not None:
+                    self._restless.pop(call, None)
+                    call.left()
+            case Failed(error):
+                self._host.complain(f"{self._whose} ended: {error.message}")
+                self._end_within(HANDSHAKE_TIMEOUT_MS / 1000)
+            case _:
+                pass
+
+    @property
+    def _whose(self) -> str:
+        return f"the connection of {self.peer.identity.uri}" if self.peer else "a connection"
+
+    def _called(self, event: Called) -> None:
+        guard = self._host.guards.get(event.path)
+        if self._refusal is not None:
+            error = self._refusal if guard is None else guard.judge(self._refusal)
+            self._finish(event.stream, error)
+            self.drain()
+        elif guard is None:
+            self.engine.finish(event.stream, codes.UNIMPLEMENTED, "Method not found!")
+        elif self.peer is not None:
+            self._begin(event, guard, Contact(self.peer, event.timeout_s))
+            self._retime()
+
+    def _begin(self, event: Called, guard: Guard, contact: Contact) -> None:
+        try:
+            self._calls[event.stream] = maker_of(guard)(self, event.stream, guard, contact)
+        except EaisError as error:
+            self._finish(event.stream, error)
+
+    # what calls ask
+
+    def ask_again(self, call: Call) -> None:
+        """See `eais.transport.h2_calls.Line`."""
+        self._restless[call] = None
+        self._soon()
+
+    def finished(self, call: Call, error: EaisError | None) -> None:
+        """See `eais.transport.h2_calls.Line`."""
+        if self._calls.pop(call.stream, None) is not None:
+            self._restless.pop(call, None)
+            self._finish(call.stream, error)
+            self._soon()
+
+    def _finish(self, stream: int, error: EaisError | None) -> None:
+        if error is None:
+            self.engine.finish(stream, codes.OK)
+            return
+        status = status_code(error).value[0]
+        details = ((DETAILS_KEY, status_details(error)),)
+        self.engine.finish(stream, status, clip(str(error)), details, at_once=True)
+
+    def _soon(self) -> None:
+        if not self._scheduled:
+            self._scheduled = True
+            self._host.loop.call_soon(self._pump)
+
+    # writing
+
+    def _pump(self) -> None:
+        """Have calls hand over what they have, and write what the socket takes, within bounds."""
+        self._scheduled = False
+        for _ in range(_WRITES_AT_ONCE):
+            if self._unsent is not None or self.phase is not Phase.OPEN:
+                return
+            if self._restless:
+                self._go_on()
+            if not self.engine.wants_write:
+                self._written()
+                return
+            self._send(self._pipe.say(self.engine.output(WRITE_BYTES)))
+        self._write_later()
+
+    def _writable(self) -> None:
+        if self._send_rest():
+            self._pump()
+
+    def _go_on(self) -> None:
+        calls = list(self._restless)
+        self._restless.clear()
+        for call in calls:
+            if not call.go_on() and self._calls.get(call.stream) is call:
+                self._restless[call] = None
+        if self._restless:
+            self._retime()
+
+    def _written(self) -> None:
+        """Nothing is left to be written now."""
+        if self._writing:
+            self._writing = False
+            self._host.loop.remove_writer(self._fd)
+        if self._draining and not self.engine.open_streams:
+            self._say_end()
+
+    def _send(self, data: bytes) -> None:
+        """Send, and keep what the socket doesn't take."""
+        if data and self.phase is not Phase.CLOSED:
+            rest = memoryview(data)
+            self._unsent = rest if self._unsent is None else memoryview(bytes(self._unsent) + rest)
+            self._send_rest()
+
+    def _send_rest(self) -> bool:
+        """Whether all that was kept is sent."""
+        rest = self._unsent
+        if rest is None:
+            return True
+        try:
+            sent = self._sock.send(rest)
+        except (BlockingIOError, InterruptedError):
+            sent = 0
+        except OSError:
+            self.close()
+            return False
+        self._unsent = rest[sent:] if sent < len(rest) else None
+        if self._unsent is not None:
+            self._write_later()
+        return self._unsent is None
+
+    def _write_later(self) -> None:
+        if not self._writing and self.phase is not Phase.CLOSED:
+            self._writing = True
+            self._host.loop.add_writer(self._fd, self._writable)
+
+    # time
+
+    def _retime(self) -> None:
+        """Be called when the engine has something to do."""
+        due_s = self.engine.next_tick_s
+        if self._timer is not None:
+            if self._due_s <= due_s:
+                return
+            self._timer.cancel()
+        self._due_s = due_s
+        self._timer = self._host.loop.call_later(max(0.0, due_s - time.monotonic()), self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        for event in self.engine.tick(time.monotonic()):
+            self._on(event)
+        self._pump()
+        if self.phase is Phase.OPEN and not self.engine.over:
+            self._retime()
+
+    # the end
+
+    def drain(self) -> None:
+        """Take no new calls, and end with the last of those that are here."""
+        if self.phase is Phase.SHAKING:
+            self.close()
+        elif self.phase is Phase.OPEN:
+            self._draining = True
+            self.engine.go_away()
+            self._soon()
+
+    def _end_within(self, time_s: float) -> None:
+        """End when all is written, or the time is up."""
+        self._draining = True
+        if self._patience is None:
+            self._patience = self._host.loop.call_later(time_s, self.close)
+
+    def _say_end(self) -> None:
+        """Say that nothing follows, and wait a little for the peer to have heard it."""
+        self._send(self._pipe.say_end())
+        if self._unsent is not None:
+            self.close()
+        if self.phase is Phase.CLOSED:
+            return
+        self.phase = Phase.ENDING
+        with suppress(OSError):
+            self._sock.shutdown(socket.SHUT_WR)
+        self._host.loop.add_reader(self._fd, self._read)
+        self._end_within(_LINGER_S)
+
+    def close(self) -> None:
+        """End at once; calls that aren't over are so now."""
+        if self.phase is Phase.CLOSED:
+            return
+        self.phase = Phase.CLOSED
+        self._host.loop.remove_reader(self._fd)
+        self._host.loop.remove_writer(self._fd)
+        for timer in (self._timer, self._patience):
+            if timer is not None:
+                timer.cancel()
+        for call in list(self._calls.values()):
+            call.left()
+        self._calls.clear()
+        self._restless.clear()
+        self._unsent = None
+        self._sock.close()
+        self._host.closed(self)
