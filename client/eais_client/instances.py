@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from eais.errors import ConfigError
 from eais.instance import InstanceState
+from eais.instance_policy import DEFAULT_POLICY, InstancePolicy
 from eais.ports import PORT_LIMIT
 from eais.rpc.v1 import common_pb2, pool_pb2
 
@@ -155,6 +156,7 @@ class Instance:
     detail: str = ""
     host: str = ""
     activity: Activity | None = None
+    policy: InstancePolicy = DEFAULT_POLICY
 
     @classmethod
     def of_message(cls, message: pool_pb2.Instance) -> Instance:
@@ -176,6 +178,7 @@ class Instance:
             detail=message.detail,
             host=message.host,
             activity=Activity.of_message(message.activity) if is_active else None,
+            policy=InstancePolicy.checked(message.policy.ring, message.policy.slo_p99_us),
         )
 
 

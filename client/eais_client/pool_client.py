@@ -18,6 +18,7 @@ from eais.backoff import RETRY, Rng
 from eais.deadline import Deadline, current
 from eais.errors import EaisError
 from eais.identity import Role
+from eais.instance_policy import DEFAULT_POLICY, InstancePolicy
 from eais.jitter import JITTER
 from eais.rpc import verbs
 from eais.rpc.v1 import hosts_pb2, pool_pb2
@@ -115,16 +116,27 @@ class PoolClient(_ManagerClient):
         freshen(own, peer)
         return cls(peer, patience_s=patience_s)
 
-    def create(self, type: str) -> Instance:
+    def create(self, type: str, policy: InstancePolicy = DEFAULT_POLICY) -> Instance:
         """A new instance of `type` ("cpu.2", "gpu.1-8", "auto"): BINDABLE, holding nothing."""
-        request = pool_pb2.CreateRequest(op_id=new_op_id(), type=type)
+        request = pool_pb2.CreateRequest(op_id=new_op_id(), type=type, policy=_said(policy))
         return self._instance(verbs.POOL_CREATE, request)
 
-    def attach(self, *, instance: str = "", type: str = "", start: bool = True) -> Instance:
-        """Bind to this front-end and start. With `type` a new one, with neither the first
-        bindable one of the tenant; `start=False` stops at BOUND."""
+    def attach(
+        self,
+        *,
+        instance: str = "",
+        type: str = "",
+        start: bool = True,
+        policy: InstancePolicy = DEFAULT_POLICY,
+    ) -> Instance:
+        """Bind to this front-end and start. With `type` a new one, which `policy` is of, with
+        neither the first bindable one of the tenant; `start=False` stops at BOUND."""
         request = pool_pb2.AttachRequest(
-            op_id=new_op_id(), instance=instance, type=type, no_start=not start
+            op_id=new_op_id(),
+            instance=instance,
+            type=type,
+            no_start=not start,
+            policy=_said(policy),
         )
         return self._instance(verbs.POOL_ATTACH, request)
 
@@ -251,6 +263,12 @@ def pool_peer(dialer: Dialer, context: Context) -> Peer:
 def new_op_id() -> str:
     """A UUID that names one changing call, however often it is sent."""
     return str(uuid.uuid4())
+
+
+def _said(policy: InstancePolicy) -> pool_pb2.InstancePolicy | None:
+    if policy.is_default:
+        return None
+    return pool_pb2.InstancePolicy(ring=policy.ring.value, slo_p99_us=policy.slo_p99_us)
 
 
 def _named(instance: str) -> pool_pb2.InstanceRequest:

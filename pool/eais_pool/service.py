@@ -26,7 +26,7 @@ from eais_pool.brain.views import view_of
 from eais_pool.pump import Pump
 from eais_pool.renewal import Issuer
 from eais_pool.watchers import FrontEnd, Watcher, Watchers
-from eais_pool.wire import instance_message, news_message
+from eais_pool.wire import instance_message, news_message, policy_of
 
 SOFTWARE = "eais-manager"
 FIRST_MESSAGE_S = 10.0
@@ -66,7 +66,10 @@ class PoolService:
     ) -> pool_pb2.InstanceReply:
         """See `Pool.Create`."""
         tenant, frontend = _frontend(caller)
-        event = OpRequested(OpVerb.CREATE, tenant, frontend, request.op_id, type=request.type)
+        policy = policy_of(request.policy)
+        event = OpRequested(
+            OpVerb.CREATE, tenant, frontend, request.op_id, type=request.type, policy=policy
+        )
         return await self._ask(event)
 
     async def attach(
@@ -82,6 +85,7 @@ class PoolService:
             instance=request.instance and check_instance_name(request.instance),
             type=request.type,
             no_start=request.no_start,
+            policy=policy_of(request.policy),
         )
         return await self._ask(event)
 

@@ -16,6 +16,7 @@ from eais.channel import MAX_SESSIONS_BYTES
 from eais.device_type import DeviceKind
 from eais.errors import UsageError
 from eais.identity import Identity
+from eais.instance_policy import InstancePolicy
 from eais.rpc.status import clip, error_of_message
 from eais.rpc.v1 import common_pb2, hosts_pb2, listener_pb2, pool_pb2
 from eais_pool.brain import vnics
@@ -70,6 +71,7 @@ def instance_message(view: InstanceView, pool: str) -> pool_pb2.Instance:
         tolerance=view.tolerance,
         ephemeral=view.ephemeral,
         host=view.host,
+        policy=policy_message(view.policy),
     )
     if view.listener is not None:
         listener = Identity.listener(pool, view.host)
@@ -133,8 +135,19 @@ def command_message(
         tolerance=command.tolerance,
         specs=specs_of(command.sessions),
         sources=sources,
+        policy=policy_message(command.policy),
     )
     return hosts_pb2.HostCommand(grant=grant)
+
+
+def policy_message(policy: InstancePolicy) -> pool_pb2.InstancePolicy:
+    """A policy, all of it said."""
+    return pool_pb2.InstancePolicy(ring=policy.ring.value, slo_p99_us=policy.slo_p99_us)
+
+
+def policy_of(message: pool_pb2.InstancePolicy) -> InstancePolicy:
+    """What was asked; raises as `InstancePolicy.checked`."""
+    return InstancePolicy.checked(message.ring, message.slo_p99_us)
 
 
 def specs_of(sessions: Iterable[str]) -> list[listener_pb2.SessionSpec]:

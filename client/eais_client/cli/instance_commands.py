@@ -10,6 +10,7 @@ import typer
 from eais_client.cli.command import Call, Group, outside_of
 
 if TYPE_CHECKING:
+    from eais.instance_policy import InstancePolicy
     from eais_client.instances import Instance
     from eais_client.pool_client import PoolClient
 
@@ -35,6 +36,25 @@ OptionalInstance = Annotated[
         show_default=False,
     ),
 ]
+RingOption = Annotated[
+    str,
+    typer.Option(
+        "--ring",
+        metavar="auto|on|off",
+        help="Who may share memory with its workers on their host: their own user, any, nobody.",
+        autocompletion=lambda: ["auto", "on", "off"],
+        show_default=False,
+    ),
+]
+SloOption = Annotated[
+    str,
+    typer.Option(
+        "--slo-p99",
+        metavar="TIME",
+        help="99 of 100 calls should take no longer at the worker: 50ms, 0.5s.",
+        show_default=False,
+    ),
+]
 _TYPES = "cpu, cpu.2, gpu.1-8, ... or auto"
 
 
@@ -48,6 +68,7 @@ def add_to(group: Group) -> None:
             "eais attach --type cpu.1",
             "eais attach ei-7f3a",
             "eais attach --type gpu.1-8 --no-start",
+            "eais attach --type auto --slo-p99 50ms",
         ],
     )(attach)
     verb("start", examples=["eais start ei-7f3a"])(start)
@@ -61,9 +82,12 @@ def add_to(group: Group) -> None:
 def create(
     call: Call,
     type: Annotated[str, typer.Argument(metavar="TYPE", help=f"What it asks for: {_TYPES}.")],
+    ring: RingOption = "",
+    slo_p99: SloOption = "",
 ) -> None:
     """Create an instance: BINDABLE, holding nothing yet."""
-    _do(call, f"creating {type}", lambda pool: pool.create(type))
+    policy = _policy(ring, slo_p99)
+    _do(call, f"creating {type}", lambda pool: pool.create(type, policy))
 
 
 def attach(
@@ -78,18 +102,28 @@ def attach(
     no_start: Annotated[
         bool, typer.Option("--no-start", help="Stop at BOUND.", show_default=False)
     ] = False,
+    ring: RingOption = "",
+    slo_p99: SloOption = "",
 ) -> None:
     """Bind an instance to this front-end and start it.
 
     With --type a new instance is created first; with neither an instance nor a
     type the first bindable one is taken. `eais detach` undoes all that this did.
+    --ring and --slo-p99 are of the instance that is created.
     """
     what = instance or type or "the first bindable instance"
+    policy = _policy(ring, slo_p99)
     _do(
         call,
         f"attaching {what}",
-        lambda pool: pool.attach(instance=instance, type=type, start=not no_start),
+        lambda pool: pool.attach(instance=instance, type=type, start=not no_start, policy=policy),
     )
+
+
+def _policy(ring: str, slo_p99: str) -> InstancePolicy:
+    from eais.instance_policy import InstancePolicy, slo_us
+
+    return InstancePolicy.checked(ring, slo_us(slo_p99) if slo_p99 else 0)
 
 
 def start(call: Call, instance: InstanceArgument) -> None:

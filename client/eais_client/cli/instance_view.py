@@ -5,10 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from eais.instance import InstanceState
+from eais.instance_policy import RingPolicy, slo_text
 from eais_client.cli.printer import Printer
 from eais_client.cli.table import pairs, table
 from eais_client.instances import Instance, Worker
 
+_RINGS = {
+    RingPolicy.AUTO: "auto (memory is shared with the workers' user on their host)",
+    RingPolicy.ON: "on (memory is shared with any user on the workers' host)",
+    RingPolicy.OFF: "off",
+}
 _COLOURS = {InstanceState.IN_USE: "green", InstanceState.FAILED: "red"}
 _HEADINGS = ("ID", "TYPE", "STATE", "FRONT-END", "ADDRESS")
 _WIDE = ("HOST", "EPOCH", "TOLERANCE", "DEVICE", "ISOLATION", "SHARE", "LISTENER", "VNIC")
@@ -24,6 +30,8 @@ def instance_data(instance: Instance) -> dict[str, object]:
         "frontend": instance.frontend or None,
         "epoch": instance.epoch,
         "tolerance": instance.tolerance,
+        "ring": instance.policy.ring.value,
+        "slo_p99_us": instance.policy.slo_p99_us or None,
         "ephemeral": instance.ephemeral,
         "reason": instance.reason or None,
         "detail": instance.detail or None,
@@ -110,6 +118,8 @@ def description(instance: Instance, printer: Printer) -> list[str]:
         ("Made by", "attach (detach deletes it)" if instance.ephemeral else "create"),
         ("Epoch", str(instance.epoch)),
         ("Tolerance", instance.tolerance),
+        ("SLO", _slo(instance)),
+        ("Ring", _RINGS[instance.policy.ring]),
         ("vNIC", _vnic(instance)),
         ("Host", instance.host),
         ("Listener", str(instance.listener or "")),
@@ -145,6 +155,11 @@ def _vnic(instance: Instance) -> str:
     if not vnic.address:
         return ""
     return f"{vnic.address} ({vnic.driver}; others are kept off by {vnic.isolation})"
+
+
+def _slo(instance: Instance) -> str:
+    slo_us = instance.policy.slo_p99_us
+    return f"p99 {slo_text(slo_us)}" if slo_us else ""
 
 
 def _made_of(worker: Worker) -> str:

@@ -74,11 +74,11 @@ class FakePool:
         """Nothing to close."""
 
     def _create(self, request: pool_pb2.CreateRequest) -> pool_pb2.InstanceReply:
-        return self._reply(self._new(request.type, ephemeral=False))
+        return self._reply(self._new(request, ephemeral=False))
 
     def _attach(self, request: pool_pb2.AttachRequest) -> pool_pb2.InstanceReply:
         if request.type:
-            instance = self._new(request.type, ephemeral=True)
+            instance = self._new(request, ephemeral=True)
         elif request.instance:
             instance = self._get(request.instance)
         else:
@@ -118,14 +118,17 @@ class FakePool:
     def _list(self, request: pool_pb2.ListRequest) -> pool_pb2.ListReply:
         return pool_pb2.ListReply(instances=self.instances.values())
 
-    def _new(self, type: str, *, ephemeral: bool) -> pool_pb2.Instance:
+    def _new(
+        self, request: pool_pb2.CreateRequest | pool_pb2.AttachRequest, *, ephemeral: bool
+    ) -> pool_pb2.Instance:
         made = pool_pb2.Instance(
             id=f"ei-{len(self.instances) + 1:04x}",
             tenant="default",
-            type=type,
+            type=request.type,
             state=pool_pb2.BINDABLE,
             tolerance="exact",
             ephemeral=ephemeral,
+            policy=request.policy,
         )
         self.instances[made.id] = made
         return made

@@ -158,7 +158,7 @@ class ShareGrant(_message.Message):
     def __init__(self, n: _Optional[int] = ..., device: _Optional[str] = ..., milli: _Optional[int] = ...) -> None: ...
 
 class Grant(_message.Message):
-    __slots__ = ("instance", "tenant", "epoch", "shares", "address", "vnic_driver", "run_timeout_s", "tolerance", "specs", "sources")
+    __slots__ = ("instance", "tenant", "epoch", "shares", "address", "vnic_driver", "run_timeout_s", "tolerance", "specs", "sources", "policy")
     INSTANCE_FIELD_NUMBER: _ClassVar[int]
     TENANT_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
@@ -169,6 +169,7 @@ class Grant(_message.Message):
     TOLERANCE_FIELD_NUMBER: _ClassVar[int]
     SPECS_FIELD_NUMBER: _ClassVar[int]
     SOURCES_FIELD_NUMBER: _ClassVar[int]
+    POLICY_FIELD_NUMBER: _ClassVar[int]
     instance: str
     tenant: str
     epoch: int
@@ -179,7 +180,8 @@ class Grant(_message.Message):
     tolerance: str
     specs: _containers.RepeatedCompositeFieldContainer[_listener_pb2.SessionSpec]
     sources: _containers.RepeatedCompositeFieldContainer[ModelSource]
-    def __init__(self, instance: _Optional[str] = ..., tenant: _Optional[str] = ..., epoch: _Optional[int] = ..., shares: _Optional[_Iterable[_Union[ShareGrant, _Mapping]]] = ..., address: _Optional[str] = ..., vnic_driver: _Optional[str] = ..., run_timeout_s: _Optional[int] = ..., tolerance: _Optional[str] = ..., specs: _Optional[_Iterable[_Union[_listener_pb2.SessionSpec, _Mapping]]] = ..., sources: _Optional[_Iterable[_Union[ModelSource, _Mapping]]] = ...) -> None: ...
+    policy: _pool_pb2.InstancePolicy
+    def __init__(self, instance: _Optional[str] = ..., tenant: _Optional[str] = ..., epoch: _Optional[int] = ..., shares: _Optional[_Iterable[_Union[ShareGrant, _Mapping]]] = ..., address: _Optional[str] = ..., vnic_driver: _Optional[str] = ..., run_timeout_s: _Optional[int] = ..., tolerance: _Optional[str] = ..., specs: _Optional[_Iterable[_Union[_listener_pb2.SessionSpec, _Mapping]]] = ..., sources: _Optional[_Iterable[_Union[ModelSource, _Mapping]]] = ..., policy: _Optional[_Union[_pool_pb2.InstancePolicy, _Mapping]] = ...) -> None: ...
 
 class Revoke(_message.Message):
     __slots__ = ("instance", "epoch", "drain_grace_ms")

@@ -29,24 +29,28 @@ FAILED: InstanceState
 DELETED: InstanceState
 
 class CreateRequest(_message.Message):
-    __slots__ = ("op_id", "type")
+    __slots__ = ("op_id", "type", "policy")
     OP_ID_FIELD_NUMBER: _ClassVar[int]
     TYPE_FIELD_NUMBER: _ClassVar[int]
+    POLICY_FIELD_NUMBER: _ClassVar[int]
     op_id: str
     type: str
-    def __init__(self, op_id: _Optional[str] = ..., type: _Optional[str] = ...) -> None: ...
+    policy: InstancePolicy
+    def __init__(self, op_id: _Optional[str] = ..., type: _Optional[str] = ..., policy: _Optional[_Union[InstancePolicy, _Mapping]] = ...) -> None: ...
 
 class AttachRequest(_message.Message):
-    __slots__ = ("op_id", "instance", "type", "no_start")
+    __slots__ = ("op_id", "instance", "type", "no_start", "policy")
     OP_ID_FIELD_NUMBER: _ClassVar[int]
     INSTANCE_FIELD_NUMBER: _ClassVar[int]
     TYPE_FIELD_NUMBER: _ClassVar[int]
     NO_START_FIELD_NUMBER: _ClassVar[int]
+    POLICY_FIELD_NUMBER: _ClassVar[int]
     op_id: str
     instance: str
     type: str
     no_start: bool
-    def __init__(self, op_id: _Optional[str] = ..., instance: _Optional[str] = ..., type: _Optional[str] = ..., no_start: bool = ...) -> None: ...
+    policy: InstancePolicy
+    def __init__(self, op_id: _Optional[str] = ..., instance: _Optional[str] = ..., type: _Optional[str] = ..., no_start: bool = ..., policy: _Optional[_Union[InstancePolicy, _Mapping]] = ...) -> None: ...
 
 class InstanceRequest(_message.Message):
     __slots__ = ("op_id", "instance")
@@ -55,6 +59,14 @@ class InstanceRequest(_message.Message):
     op_id: str
     instance: str
     def __init__(self, op_id: _Optional[str] = ..., instance: _Optional[str] = ...) -> None: ...
+
+class InstancePolicy(_message.Message):
+    __slots__ = ("ring", "slo_p99_us")
+    RING_FIELD_NUMBER: _ClassVar[int]
+    SLO_P99_US_FIELD_NUMBER: _ClassVar[int]
+    ring: str
+    slo_p99_us: int
+    def __init__(self, ring: _Optional[str] = ..., slo_p99_us: _Optional[int] = ...) -> None: ...
 
 class DescribeRequest(_message.Message):
     __slots__ = ("instance",)
@@ -79,7 +91,7 @@ class ListReply(_message.Message):
     def __init__(self, instances: _Optional[_Iterable[_Union[Instance, _Mapping]]] = ...) -> None: ...
 
 class Instance(_message.Message):
-    __slots__ = ("id", "tenant", "type", "state", "reason", "detail", "frontend", "epoch", "listener", "workers", "vnic", "tolerance", "ephemeral", "activity", "host")
+    __slots__ = ("id", "tenant", "type", "state", "reason", "detail", "frontend", "epoch", "listener", "workers", "vnic", "tolerance", "ephemeral", "activity", "host", "policy")
     ID_FIELD_NUMBER: _ClassVar[int]
     TENANT_FIELD_NUMBER: _ClassVar[int]
     TYPE_FIELD_NUMBER: _ClassVar[int]
@@ -95,6 +107,7 @@ class Instance(_message.Message):
     EPHEMERAL_FIELD_NUMBER: _ClassVar[int]
     ACTIVITY_FIELD_NUMBER: _ClassVar[int]
     HOST_FIELD_NUMBER: _ClassVar[int]
+    POLICY_FIELD_NUMBER: _ClassVar[int]
     id: str
     tenant: str
     type: str
@@ -110,7 +123,8 @@ class Instance(_message.Message):
     ephemeral: bool
     activity: Activity
     host: str
-    def __init__(self, id: _Optional[str] = ..., tenant: _Optional[str] = ..., type: _Optional[str] = ..., state: _Optional[_Union[InstanceState, str]] = ..., reason: _Optional[str] = ..., detail: _Optional[str] = ..., frontend: _Optional[str] = ..., epoch: _Optional[int] = ..., listener: _Optional[_Union[_common_pb2.Endpoint, _Mapping]] = ..., workers: _Optional[_Iterable[_Union[WorkerEndpoint, _Mapping]]] = ..., vnic: _Optional[_Union[Vnic, _Mapping]] = ..., tolerance: _Optional[str] = ..., ephemeral: bool = ..., activity: _Optional[_Union[Activity, _Mapping]] = ..., host: _Optional[str] = ...) -> None: ...
+    policy: InstancePolicy
+    def __init__(self, id: _Optional[str] = ..., tenant: _Optional[str] = ..., type: _Optional[str] = ..., state: _Optional[_Union[InstanceState, str]] = ..., reason: _Optional[str] = ..., detail: _Optional[str] = ..., frontend: _Optional[str] = ..., epoch: _Optional[int] = ..., listener: _Optional[_Union[_common_pb2.Endpoint, _Mapping]] = ..., workers: _Optional[_Iterable[_Union[WorkerEndpoint, _Mapping]]] = ..., vnic: _Optional[_Union[Vnic, _Mapping]] = ..., tolerance: _Optional[str] = ..., ephemeral: bool = ..., activity: _Optional[_Union[Activity, _Mapping]] = ..., host: _Optional[str] = ..., policy: _Optional[_Union[InstancePolicy, _Mapping]] = ...) -> None: ...
 
 class Activity(_message.Message):
     __slots__ = ("calls_per_s", "p50_ms", "p99_ms", "busy_cores", "waiting_calls", "frontend_cpu", "frontend_busy_cores")

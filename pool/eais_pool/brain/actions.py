@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from eais.instance_policy import DEFAULT_POLICY, InstancePolicy
 from eais_pool.brain.facts import Fact
 from eais_pool.brain.membership import TenantView, TokenRecord
 from eais_pool.brain.records import Answer, Endpoint, Failure, InstanceView, SharePick
@@ -66,6 +67,7 @@ class Grant:
     tolerance: str
     sessions: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
+    policy: InstancePolicy = DEFAULT_POLICY
 
 
 @dataclass(frozen=True, slots=True)

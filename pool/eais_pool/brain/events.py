@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from eais.instance_policy import DEFAULT_POLICY, InstancePolicy
 from eais_pool.brain.membership import Limits
 from eais_pool.brain.records import (
     Failure,
@@ -39,13 +40,16 @@ class OpRequested:
     type: str = ""
     no_start: bool = False
     host: str = ""
+    policy: InstancePolicy = DEFAULT_POLICY
 
     @property
     def params(self) -> tuple[str, ...]:
         """All that must be the same for a repetition of the op_id to be one."""
         no_start = "no_start" if self.no_start else ""
-        host = (self.host,) if self.host else ()
-        return (self.verb.value, self.frontend, self.instance, self.type, no_start, *host)
+        rest = [self.host] if self.host else []
+        if not self.policy.is_default:
+            rest += [f"ring={self.policy.ring}", f"slo_p99_us={self.policy.slo_p99_us}"]
+        return (self.verb.value, self.frontend, self.instance, self.type, no_start, *rest)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from eais.instance_policy import DEFAULT_POLICY, InstancePolicy
 from eais_pool.brain.membership import MembershipFact
 from eais_pool.brain.records import (
     Answer,
@@ -62,6 +63,7 @@ class InstanceCreated:
     type: str
     tolerance: str
     ephemeral: bool
+    policy: InstancePolicy = DEFAULT_POLICY
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,7 @@ def picks_of(lease: LeaseRecord) -> tuple[SharePick, ...]:
 
 def send_grant(draft: Draft, lease: LeaseRecord, settings: Settings) -> None:
     """Command the lease's host to grant it."""
+    instance = draft.state.instances[lease.instance]
     command = Grant(
         instance=lease.instance,
         tenant=lease.tenant,
@@ -46,9 +47,10 @@ def send_grant(draft: Draft, lease: LeaseRecord, settings: Settings) -> None:
         address=lease.address,
         vnic_driver=lease.vnic_driver,
         run_timeout_s=settings.run_timeout_s,
-        tolerance=draft.state.instances[lease.instance].tolerance,
+        tolerance=instance.tolerance,
         sessions=_sessions_for(draft.state, lease),
         sources=_sources_for(draft.state, lease),
+        policy=instance.policy,
     )
     draft.send(lease.host, command)
 

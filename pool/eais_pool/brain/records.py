@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from eais.errors import EaisError, make_error
 from eais.instance import InstanceState
+from eais.instance_policy import DEFAULT_POLICY, InstancePolicy
 from eais.share import ShareState
 
 
@@ -283,6 +284,7 @@ class InstanceRecord:
     detail: str = ""
     deleted_at: float = 0.0
     last_epoch: int = 0
+    policy: InstancePolicy = DEFAULT_POLICY
 
     @property
     def next_epoch(self) -> int:
@@ -328,6 +330,7 @@ class InstanceView:
     address: str
     tolerance: str
     ephemeral: bool
+    policy: InstancePolicy = DEFAULT_POLICY
 
 
 @dataclass(frozen=True, slots=True)

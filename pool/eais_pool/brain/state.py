@@ -180,6 +180,7 @@ def _instance_created(state: PoolState, fact: facts.InstanceCreated) -> None:
         type=fact.type,
         tolerance=fact.tolerance,
         ephemeral=fact.ephemeral,
+        policy=fact.policy,
         state=moved,
     )
 

@@ -77,13 +77,18 @@ class Verbs:
         kind = DeviceType.parse(event.type)
         check_create(self._settings.quotas, draft.state, event.tenant)
         instance = self._new_id()
-        tolerance = kind.default_tolerance
-        draft.record(facts.InstanceCreated(instance, event.tenant, kind.text, tolerance, ephemeral))
+        tolerance, policy = kind.default_tolerance, event.policy
+        made = facts.InstanceCreated(
+            instance, event.tenant, kind.text, tolerance, ephemeral, policy
+        )
+        draft.record(made)
         return instance
 
     def _attach(self, draft: Draft, event: OpRequested) -> None:
         if event.instance and event.type:
             raise UsageError("ARGUMENT", "name an instance or a type, not both")
+        if not event.type and not event.policy.is_default:
+            raise UsageError("ARGUMENT", "a policy is said when an instance is made: name a type")
         undo = Undo.UNBIND
         if event.type:
             instance = self._made(draft, event, ephemeral=True)

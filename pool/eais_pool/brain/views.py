@@ -42,6 +42,7 @@ def view_of(state: PoolState, instance: InstanceRecord, planned: str) -> Instanc
         address=vnic.address,
         tolerance=instance.tolerance,
         ephemeral=instance.ephemeral,
+        policy=instance.policy,
     )
 
 

@@ -27,7 +27,7 @@ from eais_pool.brain.records import HeldLease, SharePick
 from eais_pool.config import ManagerConfig
 from eais_pool.serving import READY_FILE, Manager, World
 from eais_pool.testing.brains import FakeHost
-from eais_pool.wire import device_message
+from eais_pool.wire import device_message, policy_of
 
 
 def dial(ready_file: Path, plane: str, bundle: tls.Bundle) -> aio.Channel:
@@ -137,6 +137,7 @@ def _grant(message: hosts_pb2.Grant) -> Grant:
         vnic_driver=message.vnic_driver,
         run_timeout_s=message.run_timeout_s,
         tolerance=message.tolerance,
+        policy=policy_of(message.policy),
     )
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 
 from eais import tls
 from eais.errors import AttachmentLost, EaisError, make_error
+from eais.instance_policy import RingPolicy
 from eais.rpc.status import error_to_message
 from eais.rpc.v1 import hosts_pb2, supervision_pb2
 from eais_server.listener import messages
@@ -250,6 +251,8 @@ class Grants:
             port=action.port,
             threads=reservation.threads,
             run_timeout_s=lease.run_timeout_s,
+            ring="" if lease.policy.ring is RingPolicy.AUTO else lease.policy.ring.value,
+            slo_p99_us=lease.policy.slo_p99_us,
             queue_limit_ms=self._host.config.queue_limit_ms,
             calls_limit=self._host.config.worker_calls,
             bytes_limit=self._host.config.worker_bytes,

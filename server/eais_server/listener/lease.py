@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from eais.instance_policy import DEFAULT_POLICY, InstancePolicy
+
 
 @dataclass(frozen=True, slots=True)
 class Share:
@@ -42,6 +44,7 @@ class Lease:
     tolerance: str
     granted: bool = False
     moving: bool = False
+    policy: InstancePolicy = DEFAULT_POLICY
 
     def share(self, n: int) -> Share:
         """The share of worker `n`; KeyError if there is none."""

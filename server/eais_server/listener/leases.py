@@ -27,6 +27,7 @@ from typing import Any, TypeVar
 from eais import files, tls
 from eais.errors import IdentityError
 from eais.instance import check_instance_name
+from eais.instance_policy import DEFAULT_POLICY, InstancePolicy, RingPolicy
 from eais.sealed import Damaged, seal, unseal
 from eais_server.listener.lease import Lease, Share
 from eais_server.listener.sessions import KeptSession
@@ -172,7 +173,11 @@ class ListenerFiles:
 
 def _lease_of(record: dict[str, Any]) -> Lease:
     shares = tuple(Share(**share) for share in record.pop("shares"))
-    return Lease(shares=shares, **record)
+    said = record.pop("policy", None)  # leases of before had none
+    policy = (
+        InstancePolicy(RingPolicy(said["ring"]), said["slo_p99_us"]) if said else DEFAULT_POLICY
+    )
+    return Lease(shares=shares, policy=policy, **record)
 
 
 def _usage_record(instance: str, usage: UsageRecord) -> dict[str, Any]:

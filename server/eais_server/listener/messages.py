@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from eais.errors import REASONS, EaisError, make_error
 from eais.identity import Identity
 from eais.instance import check_instance_name
+from eais.instance_policy import InstancePolicy
 from eais.rpc.status import MAX_ONNXRUNTIME_TEXT, ONNXRUNTIME_CLASS, clip, error_to_message
 from eais.rpc.v1 import common_pb2, hosts_pb2, listener_pb2, pool_pb2, supervision_pb2
 from eais.telemetry import latency
@@ -101,6 +102,7 @@ def lease_of(grant: hosts_pb2.Grant) -> Lease:
         run_timeout_s=grant.run_timeout_s,
         tolerance=grant.tolerance,
         moving=bool(grant.specs),
+        policy=InstancePolicy.checked(grant.policy.ring, grant.policy.slo_p99_us),
     )
 
 

@@ -53,6 +53,29 @@ def test_attach_without_a_type_takes_the_first_bindable_one(eais: FakeOutside) -
     assert eais.run("attach").out == LINE
 
 
+@pytest.mark.parametrize("verb", [["create", "cpu.1"], ["attach", "--type", "cpu.1"]])
+def test_a_policy_is_said_when_an_instance_is_made(eais: FakeOutside, verb: list[str]) -> None:
+    data = eais.run(*verb, "--ring", "on", "--slo-p99", "50ms", "-o", "json").data
+    assert (data["ring"], data["slo_p99_us"]) == ("on", 50_000)
+    said = eais.run("describe", "ei-0001").out
+    assert "SLO:" in said
+    assert "p99 50ms" in said
+    assert "on (memory is shared with any user" in said
+
+
+def test_nothing_said_is_auto_and_no_slo(eais: FakeOutside) -> None:
+    data = eais.run("create", "cpu.1", "-o", "json").data
+    assert (data["ring"], data["slo_p99_us"]) == ("auto", None)
+
+
+@pytest.mark.parametrize("flag", [["--ring", "sometimes"], ["--slo-p99", "soon"]])
+def test_a_policy_that_is_none_is_refused(eais: FakeOutside, flag: list[str]) -> None:
+    said = eais.run("create", "cpu.1", *flag)
+    assert (said.code, said.out) == (2, "")
+    assert said.err.startswith("error: ARGUMENT:")
+    assert eais.pool.instances == {}
+
+
 def test_no_start_stops_at_bound(eais: FakeOutside) -> None:
     assert eais.run("attach", "--type", "cpu.1", "--no-start").out == "ei-0001  BOUND  cpu.1\n"
 

@@ -6,6 +6,7 @@ import itertools
 import uuid
 from collections.abc import Iterator
 
+from eais.instance_policy import DEFAULT_POLICY, InstancePolicy
 from eais_pool.brain.actions import Publish, Refuse, Reply
 from eais_pool.brain.address_plan import AddressPlan
 from eais_pool.brain.events import ManagerStarted, OpRequested
@@ -51,10 +52,13 @@ class Pool:
         tenant: str = "acme",
         frontend: str = "box",
         op: str | None = None,
+        policy: InstancePolicy = DEFAULT_POLICY,
     ) -> str:
         """Ask for a verb; the op_id."""
         made = op or next(self._op_ids)
-        event = OpRequested(VERBS[verb], tenant, frontend, made, instance, type, no_start)
+        event = OpRequested(
+            VERBS[verb], tenant, frontend, made, instance, type, no_start, policy=policy
+        )
         self.shell.feed(event)
         return made
 

@@ -6,6 +6,7 @@ import pytest
 
 from eais.errors import REASONS
 from eais.instance import InstanceState
+from eais.instance_policy import InstancePolicy, RingPolicy
 from eais.share import ShareState
 from eais_pool.brain.actions import Grant, Journal, Refuse, Reply, Revoke, Send
 from eais_pool.brain.events import (
@@ -323,7 +324,33 @@ def test_a_repetition_while_it_is_under_way_waits_for_the_same_answer() -> None:
     pool.end()
 
 
-@pytest.mark.parametrize("other", ["verb", "type", "no_start", "frontend"])
+POLICY = InstancePolicy(RingPolicy.OFF, 50_000)
+
+
+def test_a_policy_goes_with_the_instance_to_whoever_grants_it() -> None:
+    pool = Pool(FakeHost())
+    pool.ask("attach", type="cpu.1", policy=POLICY)
+    (send,) = pool.shell.said_of(Send)
+    assert isinstance(send.command, Grant)
+    assert send.command.policy == POLICY
+    pool.shell.feed(pool.hosts["h1"].obey(send.command))
+    assert pool.view().policy == POLICY
+    pool.published()
+    pool.end()
+
+
+@pytest.mark.parametrize("instance", ["", "ei-0000000000000001"])
+def test_the_policy_of_an_instance_is_said_when_it_is_made(instance: str) -> None:
+    pool = Pool(FakeHost())
+    pool.ask("create", type="cpu.1", policy=POLICY)
+    assert pool.view().policy == POLICY
+    pool.ask("attach", instance, policy=InstancePolicy(RingPolicy.ON))
+    assert pool.failure().reason == "ARGUMENT"
+    pool.published()
+    pool.end()
+
+
+@pytest.mark.parametrize("other", ["verb", "type", "no_start", "policy", "frontend"])
 def test_the_same_op_id_for_something_else_is_a_mismatch(other: str) -> None:
     pool = Pool(FakeHost())
     op = pool.ask("attach", type="cpu.1")
@@ -335,6 +362,8 @@ def test_the_same_op_id_for_something_else_is_a_mismatch(other: str) -> None:
             event = replace(event, type="cpu.2")
         case "no_start":
             event = replace(event, no_start=True)
+        case "policy":
+            event = replace(event, policy=POLICY)
         case _:
             event = replace(event, frontend="laptop")
     pool.shell.feed(event)

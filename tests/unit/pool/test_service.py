@@ -138,6 +138,22 @@ def test_each_verb_of_a_created_instance(tmp_path: Path) -> None:
     on_manager(tmp_path, test)
 
 
+def test_a_policy_is_kept_and_one_that_is_none_refused(tmp_path: Path) -> None:
+    async def test(running: RunningManager) -> None:
+        async with caller(running) as owner:
+            policy = pool_pb2.InstancePolicy(ring="off", slo_p99_us=50_000)
+            made = await owner.attach(policy=policy)
+            assert made.policy == policy
+            create = pool_pb2.CreateRequest(op_id=op(), type="cpu.1")
+            plain = (await owner.ask(verbs.POOL_CREATE, create)).instance
+            assert plain.policy == pool_pb2.InstancePolicy(ring="auto")
+            bad = pool_pb2.AttachRequest(op_id=op(), type="cpu.1")
+            bad.policy.ring = "maybe"
+            assert (await owner.refused(verbs.POOL_ATTACH, bad)).reason == "ARGUMENT"
+
+    on_manager(tmp_path, test)
+
+
 def test_repetitions_get_the_stored_answer(tmp_path: Path) -> None:
     async def test(running: RunningManager) -> None:
         async with caller(running) as owner:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from eais import tls
 from eais.errors import EaisError
 from eais.identity import Identity
 from eais.instance import check_instance_name
+from eais.instance_policy import InstancePolicy, RingPolicy
 from eais.sealed import Damaged, seal, unseal
 from eais_pool.authority import Authority
 from eais_server.listener.lease import Lease, Share
@@ -40,6 +42,20 @@ def saved(root: Path, leaf: tls.Bundle) -> ListenerFiles:
         files.save_leaf("ei-1", share.n, leaf)
     files.save_lease(LEASE)
     return files
+
+
+def test_the_policy_of_a_lease_is_kept_and_older_leases_have_none(
+    root: Path, leaf: tls.Bundle
+) -> None:
+    files = saved(root, leaf)
+    held = replace(LEASE, policy=InstancePolicy(RingPolicy.ON, 50_000))
+    files.save_lease(held)
+    assert [lease for lease, _ in files.leases()] == [held]
+    path = root / "leases" / "ei-1.json"
+    record = unseal(path.read_bytes())
+    del record["policy"]
+    path.write_bytes(seal(record))
+    assert [lease for lease, _ in files.leases()] == [LEASE]
 
 
 # Sealed records
