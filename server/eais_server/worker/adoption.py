@@ -8,15 +8,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-import grpc.aio
-
 from eais import tls
-from eais.channel import server_options
-from eais.credentials import server_credentials
 from eais.errors import EaisError, make_error
 from eais.rpc import verbs
 from eais.rpc.health import with_health
-from eais.rpc.server import Binding, generic_handlers, raw_stream
+from eais.rpc.server import Binding, raw_stream
 from eais.rpc.v1 import supervision_pb2
 from eais.telemetry.http import LoopbackServer
 from eais.telemetry.metrics import Reading, Tally
@@ -28,6 +24,7 @@ from eais_server.worker.calls import CallLimits, Service
 from eais_server.worker.counters import Counters, Reporter
 from eais_server.worker.metrics import readings
 from eais_server.worker.plane import DEFAULT_QUEUE_LIMIT_S, DataPlane, PlaneSettings
+from eais_server.worker.transports import Port, serve
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +42,8 @@ class Adoption:
     plane: DataPlane
     sessions: dict[str, RuntimeSession]
     counters: Counters
-    server: grpc.aio.Server | None = None
+    transport: str = ""
+    served: Port | None = None
     port: int = 0
     pages: LoopbackServer | None = None
     calls: Tally = field(default_factory=Tally)
@@ -53,7 +51,10 @@ class Adoption:
     def renew(self, leaf: supervision_pb2.Leaf) -> None:
         """Show another leaf from the next handshake on; a bad one is left aside, and logged."""
         try:
-            self.bundle = bundle_of(leaf)
+            bundle = bundle_of(leaf)
+            if self.served is not None:
+                self.served.renew(bundle)
+            self.bundle = bundle
         except EaisError as error:
             log.error("the old leaf is kept: %s", error)
 
@@ -61,20 +62,14 @@ class Adoption:
         """Bind the port, 0 for one that the kernel chooses, and begin to listen.
 
         Raises:
-            EaisError: PORT.
+            EaisError: PORT; ARGUMENT for a transport that isn't one.
         """
-        server = grpc.aio.server(options=server_options())
-        server.add_generic_rpc_handlers(generic_handlers(pool, self._bindings(), self.calls))
-        credentials = server_credentials(lambda: self.bundle)
-        host = f"[{address}]" if ":" in address else address
-        try:
-            self.port = server.add_secure_port(f"{host}:{port}", credentials)
-        except RuntimeError:
-            self.port = 0
-        if not self.port:
-            raise make_error("PORT", f"the instance's address has no port {port or 'left'}")
-        await server.start()
-        self.server = server
+        bindings = self._bindings()
+        at = (address, port)
+        self.served = await serve(
+            self.transport, pool, bindings, self.bundle, at, self.calls, self.plane.admit
+        )
+        self.port = self.served.number
         self.pages = await self._show()
 
     async def _show(self) -> LoopbackServer | None:
@@ -100,8 +95,8 @@ class Adoption:
         """End what streams are left after `grace_s`."""
         if self.pages is not None:
             await self.pages.stop()
-        if self.server is not None:
-            await self.server.stop(grace_s)
+        if self.served is not None:
+            await self.served.stop(grace_s)
 
 
 def adopt(
@@ -141,7 +136,8 @@ def adopt(
         ),
     )
     share = Reservation(message.kind, 1000 * threads, threads, tuple(message.cores))
-    return Adoption(drivers[message.kind](), share, bundle, plane, sessions, counters)
+    driver = drivers[message.kind]()
+    return Adoption(driver, share, bundle, plane, sessions, counters, message.transport)
 
 
 def _call_limits(message: supervision_pb2.Adopt) -> CallLimits:

@@ -25,9 +25,7 @@ from eais_server.worker.runner import Job
 
 _NO_ROOM: Final = error_to_message(busy(0.0))
 _SOON_US: Final = 5_000
-"""A call whose caller waits no longer goes the whole way, on which its deadline is watched."""
-_SAMPLED: Final = 16
-"""Of as many calls on the event loop, what one took counts for what others are told to wait."""
+"""A call whose caller waits no longer is run on a thread: there it can be left to itself."""
 
 
 @dataclass(eq=False, slots=True)
@@ -114,7 +112,8 @@ class Dispatch:
     def _ran_here(self, run: RunPart) -> bool:
         """Whether the call is answered already; nothing was done if not."""
         hub = self._hub
-        if run.size > SMALL_BYTES or not hub.runner.is_free or not self._is_plain(run):
+        free = hub.runner.is_free and _may_run_here(run, run.size)
+        if not free or not self._is_plain(run):
             return False
         kind = hub.runner.inline.rights.kind(run.session, run.size)
         session = hub.sessions.get(run.session)
@@ -123,16 +122,12 @@ class Dispatch:
         result = hub.runner.run_here(run, session, kind)
         if result is None:
             return False
-        if not kind.runs % _SAMPLED:
-            hub.times.took(run.session, run.size, kind.mean_s)
         self._count(run, result, run.size, result.compute_ns, self._outbox.add(result.answer))
         return True
 
     def _is_plain(self, run: RunPart) -> bool:
         """Whether it is a call like most: all of it here, nothing that could be said against it."""
         if not self._calls.takes_now(run.call_id, run.instance, run.epoch):
-            return False
-        if 0 < run.timeout_us < _SOON_US or run.config_entries or run.tag:
             return False
         for _, part in run.inputs:
             if type(part) is not TensorPart or part.deferred_bytes:
@@ -266,7 +261,7 @@ class Dispatch:
             buffers=buffers,
             ready_ns=pending.ready_ns,
             ends_ns=pending.ends_ns,
-            inline=asked.size <= SMALL_BYTES,
+            inline=_may_run_here(run, asked.size),
         )
 
     def _finished(self, asked: Asked, result: Result) -> None:
@@ -303,6 +298,12 @@ class Dispatch:
         if pending.coming:
             pending.coming = False
             self._gate.arrived(pending.cost_s)
+
+
+def _may_run_here(run: RunPart, size: int) -> bool:
+    """Whether a call of so many bytes may run on the event loop, if it is short."""
+    own = run.config_entries or run.tag or 0 < run.timeout_us < _SOON_US
+    return size <= SMALL_BYTES and not own
 
 
 def _no_room(push_back_s: float) -> common_pb2.Error:

@@ -38,8 +38,9 @@ class StreamGate:
     cost_then_s: float = 0.0
 
     def cost_s(self, asked: Asked) -> float:
-        """How long the call is expected to take a run thread."""
-        return self.times.expected_s(asked.session, asked.size)
+        """How long the call is expected to take a run thread, or the event loop."""
+        kind = self.runner.inline.rights.kind(asked.session, asked.size)
+        return kind.mean_s if kind else self.times.expected_s(asked.session, asked.size)
 
     def comes(self, cost_s: float) -> None:
         """A call was taken, and pieces of it are still on their way."""

@@ -33,7 +33,6 @@ class Kind:
     """Calls that take about the same; `mean_s`, of runs lately, begins as if they were long."""
 
     mean_s: float = _MOST_S
-    runs: int = 0
 
     @property
     def is_short(self) -> bool:
@@ -42,7 +41,6 @@ class Kind:
 
     def took(self, seconds: float) -> None:
         """One of them has run for so long."""
-        self.runs += 1
         self.mean_s += (min(seconds, _MOST_S) - self.mean_s) * _WEIGHT
 
 

@@ -159,6 +159,10 @@ class DataPlane:
         holds_s = {suspect.session: suspect.hold_ms / 1000 for suspect in message.suspects}
         self._hub.runner.suspect(holds_s)
 
+    def forget(self, session: str) -> None:
+        """It isn't loaded any more: keep nothing of it."""
+        self._hub.runner.inline.forget(session)
+
     def refuse(self, session: str, error: EaisError) -> None:
         """End the session's calls, those that run too, with `error`."""
         self._hub.runner.refuse(session, error)

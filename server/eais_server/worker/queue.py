@@ -20,7 +20,7 @@ from typing import Final, Generic, TypeVar
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
 
-LEAST_COST_S: Final = 1e-4
+LEAST_COST_S: Final = 2e-5
 """What a call counts at least: queueing and answering it."""
 
 

@@ -31,15 +31,14 @@ class Watchdog:
         self._asleep = True
         self._wake = threading.Event()
         self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._work, name="watchdog", daemon=True)
-        self._thread.start()
+        self._thread: threading.Thread | None = None
 
     def begins(self, run: Terminable) -> None:
         """A run begins on the event loop."""
         self._run = run
         self._number += 1
         if self._asleep:
-            self._wake.set()
+            self._rouse()
 
     def ended(self) -> None:
         """It is over."""
@@ -49,7 +48,14 @@ class Watchdog:
         """End the thread."""
         self._closing.set()
         self._wake.set()
-        self._thread.join()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _rouse(self) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, name="watchdog", daemon=True)
+            self._thread.start()
+        self._wake.set()
 
     def _work(self) -> None:
         while not self._closing.is_set():
@@ -60,14 +66,13 @@ class Watchdog:
 
     def _watch(self) -> None:
         """Until nothing has run for a while."""
-        quiet = 0
+        quiet, before = 0, self._number
         while quiet < _QUIET_ROUNDS:
-            before = self._number
             if self._closing.wait(self._overlong_s):
                 return
             run = self._run
             if self._number != before:
-                quiet = 0
+                quiet, before = 0, self._number
             elif run is not None:
                 # Not said to another one that began meanwhile, but if it is, that run is
                 # only made again on a thread.
