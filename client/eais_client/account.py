@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, fields
 from typing import Final, NamedTuple
+
+from eais.transport.parts import AnswerPart
 
 _KEPT_SESSIONS: Final = 8
 """Whose last call is remembered in one context."""
@@ -59,6 +62,26 @@ class Measured(NamedTuple):
     input_bytes: int
     output_bytes: int
     attempts: int
+
+
+_new: Final[Callable[..., Measured]] = tuple.__new__
+"""Makes one in half the time of calling the class."""
+
+
+def measured(
+    part: AnswerPart,
+    attempts: int,
+    began: float,
+    encoded: float,
+    answered: float,
+    decoded: float,
+) -> Measured:
+    """The measure of a call that got `part`, of the times at which it was so far, in seconds."""
+    # What the answer says of it stands together there.
+    return _new(
+        Measured,
+        (encoded - began, answered - encoded, decoded - answered, *part[3:8], attempts),
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,6 +94,8 @@ class InferenceSession:
             opening = self._opening
         session = await asyncio.wrap_future(opening)
         with self._lock:
+            if self._closed:  # meanwhile: it is closed when all is done that waited for it
+                raise closed("")
             self._session, self._work = session, session.work
 
     async def close(self) -> None:

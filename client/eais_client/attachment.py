@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import inf
 
 from eais.deadline import Deadline
@@ -18,11 +18,11 @@ from eais_client.background import Tools, no_thread
 from eais_client.brain import call_events as events
 from eais_client.brain.call_state import Limits, State
 from eais_client.brain.calls import on_event
-from eais_client.brain.choose import lost
 from eais_client.brain.fast_path import answered_now, submit_now
 from eais_client.instances import Address, Instance
-from eais_client.opening import Model, Opened, Patience, listener_of, open_session
+from eais_client.opening import Model, Opened
 from eais_client.pending import PendingCall
+from eais_client.whereabouts import Whereabouts
 from eais_client.wire import DataStream, Incoming, Load, Turnover, Wire
 
 
@@ -49,12 +49,9 @@ class Attachment:
         tools: Tools,
         want: Callable[[str], None],
     ) -> None:
-        self._instance = instance
-        self._frontend = frontend
         self._wire = wire
         self._tools = tools
         self._clock = tools.clock
-        self._want = want
         self._lock = threading.Lock()
         # Users of a session are counted, and the worker and the brain told, in one order.
         self._holding = threading.Lock()
@@ -66,6 +63,8 @@ class Attachment:
         self._answered = 0
         self._closed = False
         self._alarm = tools.alarm(lambda: self._post(events.Tick()))
+        patience_s = limits.unavailable_timeout_s
+        self._where = Whereabouts(instance, frontend, wire, tools, patience_s, want, self._post)
         self.on_instance(instance)
 
     @property
@@ -77,7 +76,7 @@ class Attachment:
 
     def open(self, model: Model, deadline: Deadline, patience_s: float = inf) -> Opened:
         """Open a session for one more user; raises as `open_session`, soon if `patience_s` says."""
-        opened = self._open(model, deadline, patience_s)
+        opened = self._where.open(model, deadline, patience_s)
         with self._holding:
             with self._lock:
                 held = self._held.setdefault(opened.id, _Held(model))
@@ -107,16 +106,22 @@ class Attachment:
     def submit(self, session: str, pending: PendingCall) -> int:
         """Begin a call; its number, by which it can be abandoned."""
         number = 0
-        now, size, at = self._clock(), pending.size, pending.deadline.at_s
+        body, deadline_at = pending.body, pending.deadline.at_s
         watched, patience_s = pending.watched, pending.patience_s
+        size, now = body.size, self._clock()
+        if body.deferred.buffers:
+            size += sum(map(len, body.deferred.buffers))
         try:
             with self._lock:
                 self._numbers = number = self._numbers + 1
                 self._pending[number] = pending
-                link = submit_now(self._state, number, session, size, at, watched, patience_s, now)
+                link = submit_now(
+                    self._state, number, session, size, deadline_at, watched, patience_s, now
+                )
                 stream = None if link is None else self._streams.get(link.stream)
             if link is None:
-                self._post(events.Submitted(number, session, size, at, watched, patience_s))
+                how = (size, deadline_at, watched, patience_s)
+                self._post(events.Submitted(number, session, *how))
             elif stream is not None:  # else it broke meanwhile: an event of its own says so
                 _send(pending, stream, number, link.epoch, link.worker.n, now)
         except BaseException as error:
@@ -135,7 +140,7 @@ class Attachment:
 
     def on_instance(self, instance: Instance) -> None:
         """The pool says how the instance stands."""
-        self._learn(instance, found=False)
+        self._where.learn(instance, found=False)
 
     def bring(self, epoch: int, listener: Address) -> None:
         """The instance is about to move to `listener`, which lacks models: open what is held there.
@@ -143,11 +148,10 @@ class Attachment:
         Endpoints and epoch stay as they are until the pool says otherwise.
         """
         with self._lock:
-            there = replace(self._instance, epoch=epoch, listener=listener)
             models = [held.model for held in self._held.values()]
         # Without a thread for it they are opened when the instance has moved.
         with suppress(RuntimeError):
-            self._tools.spawn("eais-bring", lambda: self._bring(there, models))
+            self._tools.spawn("eais-bring", lambda: self._where.bring(epoch, listener, models))
 
     def renewed(self) -> None:
         """The identity was renewed: streams are made anew with it, and no call is lost."""
@@ -162,13 +166,13 @@ class Attachment:
     def load(self) -> Load:
         """How many calls wait for an endpoint or an answer, and how many had one."""
         with self._lock:
-            return Load(self._instance.id, len(self._pending), self._answered)
+            return Load(self._state.instance, len(self._pending), self._answered)
 
     @property
     def over(self) -> bool:
         """Whether nobody can use it any more: its instance is gone, its sessions are closed."""
+        deleted = self._where.instance.state is InstanceState.DELETED
         with self._lock:
-            deleted = self._instance.state is InstanceState.DELETED
             return deleted and not self._held and not self._pending
 
     def close(self, *, exiting: bool = False) -> None:
@@ -187,7 +191,7 @@ class Attachment:
     def __repr__(self) -> str:
         with self._lock:
             return (
-                f"<Attachment {self._instance.id} epoch={self._state.epoch} "
+                f"<Attachment {self._state.instance} epoch={self._state.epoch} "
                 f"calls={len(self._state.calls)} waiting={len(self._state.waiting)} "
                 f"streams={len(self._streams)}>"
             )
@@ -205,7 +209,15 @@ class Attachment:
             return
         pending.answer = answer
         try:
-            self._answered_now(call, pending)
+            with self._lock:
+                quick = answered_now(self._state, call, self._clock())
+                if quick:
+                    del self._pending[call]
+                    self._answered += 1
+            if quick:
+                pending.finish()
+            else:
+                self._post(events.Answered(call))
         except BaseException:
             # Ctrl-C in the caller's thread that reads, maybe for another: that one hears of it.
             self._tools.spawn("eais-act", lambda: self._answered_again(call, pending))
@@ -225,19 +237,8 @@ class Attachment:
             self._streams.pop(stream, None)
         self._post(events.StreamBroken(stream, error))
 
-    def _answered_now(self, call: int, pending: PendingCall) -> None:
-        with self._lock:
-            quick = answered_now(self._state, call, self._clock())
-            if quick:
-                del self._pending[call]
-                self._answered += 1
-        if quick:
-            pending.finish()
-        else:
-            self._post(events.Answered(call))
-
     def _answered_again(self, call: int, pending: PendingCall) -> None:
-        """Whatever of `_answered_now` was done, do the rest."""
+        """Whatever of `answered` was done, do the rest."""
         self._post(events.Answered(call))
         self._finish(call, None)
         if not pending.done:
@@ -284,7 +285,7 @@ class Attachment:
             case events.Disconnect(stream):
                 self._disconnect(stream)
             case events.Find():
-                self._spawn("eais-find", self._find, events.FindFailed(no_thread()))
+                self._spawn("eais-find", self._where.find, events.FindFailed(no_thread()))
             case events.Reopen(session):
                 lost = events.SessionLost(session, no_thread())
                 self._spawn("eais-reopen", lambda: self._reopen(session), lost)
@@ -341,104 +342,22 @@ class Attachment:
         except RuntimeError:
             stream.close()
 
-    # What blocks, on threads of its own.
-
-    def _find(self) -> None:
-        """Ask the listener where the workers are, then the manager."""
-        self._want(self._instance.id)
-        instance, timeout_s = self._instance, self._tools.control_timeout_s
-        try:
-            workers = self._wire.locate(
-                listener_of(instance), instance.id, instance.epoch, timeout_s
-            )
-        except EaisError:
-            self._find_by_manager()
-        else:
-            self._post(events.Endpoints(instance.epoch, workers, found=True))
-
-    def _find_by_manager(self) -> None:
-        try:
-            instance = self._describe()
-        except EaisError as error:
-            self._post(events.FindFailed(error))
-        else:
-            self._learn(instance, found=True)
-
-    def _learn(self, instance: Instance, *, found: bool) -> None:
-        """Take what the pool says; `found`: it was asked, else the Watch told."""
-        with self._lock:
-            newest = instance.epoch >= self._instance.epoch
-            self._instance = instance if newest else self._instance
-        error = lost(instance, self._frontend) if newest else None
-        if error is not None:
-            self._post(events.Ended(error, found))
-            return
-        if newest:
-            self._post(events.Endpoints(instance.epoch, instance.workers))
-        if found:
-            self._post(events.Endpoints(instance.epoch, instance.workers, found=True))
-
     def _reopen(self, session: str) -> None:
         with self._lock:
             held = self._held.get(session)
         if held is None:
             self._post(events.SessionDropped(session))
-            return
-        seconds, now = self._state.limits.unavailable_timeout_s, self._tools.clock()
-        try:
-            opened = self._open(held.model, Deadline.after(seconds, now))
-        except EaisError as error:
-            self._post(events.SessionLost(session, error))
         else:
-            self._post(events.SessionOpened(session, opened.epoch))
-
-    def _bring(self, there: Instance, models: list[Model]) -> None:
-        for model in models:
-            seconds, now = self._state.limits.unavailable_timeout_s, self._tools.clock()
-            patience = self._patience(Deadline.after(seconds, now))
-            with suppress(EaisError):  # opened again when the instance has moved, it says why
-                open_session(self._wire, model, lambda _fresh: there, patience)
-
-    def _open(self, model: Model, deadline: Deadline, patience_s: float = inf) -> Opened:
-        patience = self._patience(deadline, patience_s)
-        return open_session(self._wire, model, self._newest, patience)
-
-    def _patience(self, deadline: Deadline, patience_s: float = inf) -> Patience:
-        seconds, tools = self._state.limits.unavailable_timeout_s, self._tools
-        return Patience(deadline, min(patience_s, seconds), tools.clock, tools.sleep, tools.rng)
-
-    def _newest(self, fresh: bool) -> Instance:
-        """The instance, asked of the pool if `fresh`; raises if it serves nothing now."""
-        if fresh:
-            try:
-                self.on_instance(self._describe())
-            except EaisError as error:
-                if not error.retryable:
-                    raise
-        with self._lock:
-            instance = self._instance
-        ended = lost(instance, self._frontend)
-        if ended is not None:
-            raise ended
-        return instance
-
-    def _describe(self) -> Instance:
-        try:
-            return self._wire.describe(self._instance.id, self._tools.control_timeout_s)
-        except EaisError as error:
-            if error.reason != "NOT_FOUND":
-                raise
-            return replace(self._instance, state=InstanceState.DELETED, frontend="")
+            self._where.reopen(session, held.model)
 
 
 def _send(
     pending: PendingCall, stream: DataStream, number: int, epoch: int, worker: int, now: float
 ) -> None:
     """One attempt of a call."""
-    left_s = pending.deadline.left_or_none(now)
+    body, span, deadline = pending.body, pending.span, pending.deadline
     # At least 1, because 0 means that there is no deadline.
-    timeout_us = 0 if left_s is None else max(1, int(left_s * 1e6))
-    body, span = pending.body, pending.span
+    timeout_us = 0 if deadline.at_s == inf else max(1, int(deadline.left_s(now) * 1e6))
     pending.sent(worker, stream)
     if span is None:
         run = body.run(number, epoch, timeout_us)

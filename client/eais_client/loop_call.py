@@ -21,6 +21,8 @@ class LoopCall(PendingCall):
     thread is its own.
     """
 
+    watched = False
+
     __slots__ = ("_loop", "_thread", "future")
 
     def __init__(
@@ -30,20 +32,10 @@ class LoopCall(PendingCall):
         loop: asyncio.AbstractEventLoop,
         patience_s: float = inf,
     ) -> None:
-        super().__init__(body, deadline, None, patience_s)
+        super().__init__(body, deadline, patience_s)
         self.future: asyncio.Future[None] = loop.create_future()
         self._loop = loop
         self._thread = get_ident()
-
-    @property
-    def watched(self) -> bool:
-        """See `PendingCall`: nobody has a timer for it."""
-        return False
-
-    @property
-    def read_for(self) -> bool:
-        """See `PendingCall`: its loop does."""
-        return True
 
     def sent(self, worker: int, stream: DataStream) -> None:
         """See `PendingCall`."""

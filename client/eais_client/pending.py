@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from math import inf
 from threading import TIMEOUT_MAX
+from typing import ClassVar
 
 from eais.deadline import Deadline
 from eais.errors import EaisError
@@ -21,17 +22,22 @@ Done = Callable[["PendingCall"], None]
 class PendingCall:
     """A call under way; done once, with an answer or an error.
 
-    `body`: what is sent, at each attempt the same but for its number, epoch and time left.
-    `span`: that it is a part of, if somebody traces.
-    `attempts`: how often it was sent; `worker`: the number of the one that had it last, 0: none.
-    `on_done` is called by the thread that brings the end; without it somebody waits.
-    `patience_s`: how long it waits while no worker can be reached, if less than all calls do.
-    `done`, `stream`, `rouse`: see `Waiter`, which this is.
+    Attributes:
+        watched: whether a thread waits, and sees to the deadline itself.
+        read_for: whether somebody reads for it from its stream.
+        body: what is sent, at each attempt the same but for its number, epoch and time left.
+        span: its span, if somebody traces.
+        attempts: how often it was sent.
+        worker: the number of the one that had it last; 0: none.
+        patience_s: how long it waits while no worker can be reached, if less than all calls do.
+        done, stream, rouse: see `Waiter`, which this is.
     """
+
+    watched: ClassVar[bool] = True
+    read_for: ClassVar[bool] = True
 
     __slots__ = (
         "_lock",
-        "_on_done",
         "_woken",
         "answer",
         "attempts",
@@ -46,13 +52,7 @@ class PendingCall:
         "worker",
     )
 
-    def __init__(
-        self,
-        body: RunBody,
-        deadline: Deadline,
-        on_done: Done | None = None,
-        patience_s: float = inf,
-    ) -> None:
+    def __init__(self, body: RunBody, deadline: Deadline, patience_s: float = inf) -> None:
         self.body = body
         self.deadline = deadline
         self.patience_s = patience_s
@@ -61,29 +61,12 @@ class PendingCall:
         self.worker = 0
         self.error: EaisError | None = None
         self.span: CallSpan | None = None
-        self._on_done = on_done
         self.done = False
         self.stream: DataStream | None = None
         self.rouse: Callable[[], None] | None = None
         self._woken = False
         # Of the thread that sleeps; it takes time to make, and most never sleep.
         self._lock: LockType | None = None
-
-    @property
-    def watched(self) -> bool:
-        """Whether a thread waits, and sees to the deadline itself."""
-        return self._on_done is None
-
-    @property
-    def read_for(self) -> bool:
-        """Whether somebody reads for it from its stream."""
-        return self.watched
-
-    @property
-    def size(self) -> int:
-        """Bytes of its inputs, those of large tensors too."""
-        buffers = self.body.deferred.buffers
-        return self.body.size + sum(map(len, buffers)) if buffers else self.body.size
 
     def sent(self, worker: int, stream: DataStream) -> None:
         """It goes to that worker now, on `stream`."""
@@ -97,8 +80,6 @@ class PendingCall:
         self.error = error
         self.done = True
         self.wake()
-        if self._on_done is not None:
-            self._on_done(self)
 
     def wait(self, timeout_s: float | None) -> bool:
         """Read, or sleep while another thread reads, until the end; False if time was up first."""
@@ -133,3 +114,23 @@ class PendingCall:
         if lock is not None:
             with suppress(RuntimeError):  # somebody else woke it
                 lock.release()
+
+
+class CallbackCall(PendingCall):
+    """A `PendingCall` that nobody waits for: whatever brings its end calls `on_done`."""
+
+    watched = False
+    read_for = False
+
+    __slots__ = ("_on_done",)
+
+    def __init__(
+        self, body: RunBody, deadline: Deadline, on_done: Done, patience_s: float = inf
+    ) -> None:
+        super().__init__(body, deadline, patience_s)
+        self._on_done = on_done
+
+    def finish(self, error: EaisError | None = None) -> None:
+        """See `PendingCall`."""
+        super().finish(error)
+        self._on_done(self)

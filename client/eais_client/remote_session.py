@@ -14,10 +14,10 @@ from eais.channel import MAX_MESSAGE_BYTES
 from eais.deadline import NEVER, Deadline, current
 from eais.errors import EaisError, InputRejected, UsageError, make_error
 from eais.rpc.v1 import listener_pb2
-from eais.telemetry.trace import CallSpan
+from eais.telemetry.trace import CallSpan, is_traced
 from eais.transport.writing import RunBody, RunWriter
 from eais.value import Deferred, Value
-from eais_client.account import CallAccount, Measured
+from eais_client.account import CallAccount, measured
 from eais_client.asked import Asked, Callback
 from eais_client.brain.call_errors import closed, late
 from eais_client.brain.choose import Choice
@@ -27,7 +27,7 @@ from eais_client.loop_call import LoopCall
 from eais_client.model_source import ModelSource
 from eais_client.opening import Model
 from eais_client.ort_errors import builtin_error, ort_error, worded
-from eais_client.pending import Done, PendingCall
+from eais_client.pending import CallbackCall, PendingCall
 from eais_client.session_options import (
     RunOptions,
     SessionOptions,
@@ -97,10 +97,18 @@ class RemoteSession:
         """See `InferenceSession.run`."""
         began = self._clock()
         body, options = self._encode(output_names, input_feed, run_options)
-        pending = self._pending(body)
+        deadline = self._asked.call_deadline()
+        pending = PendingCall(body, deadline, self._patience(deadline))
+        if is_traced():
+            pending.span = self._begin_span()
         encoded = self._clock()
         try:
-            self._send_and_wait(pending, options)
+            number = self._attachment.submit(self._id, pending)
+            if options is None:
+                self._wait(number, pending)
+            else:
+                with options.ending(lambda: self._terminate(number)):
+                    self._wait(number, pending)
         finally:
             if pending.span is not None:
                 end_span(pending.span, pending)
@@ -117,10 +125,20 @@ class RemoteSession:
         body, options = self._encode(output_names, input_feed, run_options)
         deadline = self._asked.call_deadline()
         pending = LoopCall(body, deadline, get_running_loop(), self._patience(deadline))
-        pending.span = self._begin_span()
+        if is_traced():
+            pending.span = self._begin_span()
         encoded = self._clock()
         try:
-            await self._send_and_await(pending, options)
+            number = self._attachment.submit(self._id, pending)
+            try:
+                if options is None:
+                    await pending.future
+                else:
+                    with options.ending(lambda: self._terminate(number)):
+                        await pending.future
+            except BaseException as error:
+                self._attachment.interrupted(number, error)
+                raise
         finally:
             if pending.span is not None:
                 end_span(pending.span, pending)
@@ -160,7 +178,10 @@ class RemoteSession:
                 end_span(pending.span, pending)
             self._frontend.callbacks.put(lambda: ended(pending))
 
-        self._attachment.submit(self._id, self._pending(body, done))
+        deadline = self._asked.call_deadline()
+        begun = CallbackCall(body, deadline, done, self._patience(deadline))
+        begun.span = self._begin_span()
+        self._attachment.submit(self._id, begun)
 
     def close(self) -> None:
         """See `InferenceSession.close`."""
@@ -182,12 +203,6 @@ class RemoteSession:
     def last_call(self) -> CallAccount | None:
         """See `InferenceSession.last_call`."""
         return self._tally.last_call()
-
-    def _pending(self, body: RunBody, done: Done | None = None) -> PendingCall:
-        deadline = self._asked.call_deadline()
-        pending = PendingCall(body, deadline, done, self._patience(deadline))
-        pending.span = self._begin_span()
-        return pending
 
     def _begin_span(self) -> CallSpan | None:
         return begin_span(self._attachment.instance, self._id, self._digest)
@@ -221,26 +236,6 @@ class RemoteSession:
             raise _too_large(body.size)
         return body, options
 
-    def _send_and_wait(self, pending: PendingCall, options: RunOptions | None) -> None:
-        number = self._attachment.submit(self._id, pending)
-        if options is None:
-            self._wait(number, pending)
-        else:
-            with options.ending(lambda: self._terminate(number)):
-                self._wait(number, pending)
-
-    async def _send_and_await(self, pending: LoopCall, options: RunOptions | None) -> None:
-        number = self._attachment.submit(self._id, pending)
-        try:
-            if options is None:
-                await pending.future
-            else:
-                with options.ending(lambda: self._terminate(number)):
-                    await pending.future
-        except BaseException as error:
-            self._attachment.interrupted(number, error)
-            raise
-
     def _wait(self, number: int, pending: PendingCall) -> None:
         try:
             deadline = pending.deadline
@@ -262,18 +257,8 @@ class RemoteSession:
         except UsageError as error:
             raise make_error("BUG", f"the worker's answer can't be read: {error.message}") from None
         part = pending.answer.part
-        measured = Measured(
-            encoded - began,
-            answered - encoded,
-            self._clock() - answered,
-            part.queue_ns,
-            part.compute_ns,
-            part.batch_size,
-            part.input_bytes,
-            part.output_bytes,
-            pending.attempts,
-        )
-        self._tally.pool(measured)
+        decoded = self._clock()
+        self._tally.pool(measured(part, pending.attempts, began, encoded, answered, decoded))
         return values
 
     def _terminate(self, number: int) -> None:

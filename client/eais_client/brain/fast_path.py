@@ -4,7 +4,7 @@ A call that finds an open link with room is sent at once, and its answer ends it
 anybody else's turn to think of. What `Submitted` and `Answered` would do to the state then is
 written out here, and nothing else is: where more might be to do these functions change nothing
 and say so, and the caller posts the event. Both ways lead to the same state, which a test holds
-them to.
+them to. Each call pays for every function that is entered, so few are.
 """
 
 from __future__ import annotations
@@ -33,18 +33,23 @@ def submit_now(
 
     Arguments as `Submitted` has them. None if that takes more than this; nothing is changed then.
     """
-    held = state.sessions.get(session)
-    if held is None or held.opening or held.epoch < state.epoch or deadline_at <= now:
+    if state.waiting or state.replacing or state.ended is not None or deadline_at <= now:
+        return None
+    held, limits = state.sessions.get(session), state.limits
+    if held is None or held.opening or held.epoch < state.epoch:
         return None
     total = state.in_flight_bytes + size
-    if total > size and total > state.limits.max_in_flight_bytes:
+    if total > size and total > limits.max_in_flight_bytes:
         return None
-    link = _free_link(state, now) if _is_calm(state) else None
+    link = _free_link(state, now)
     if link is None:
         return None
     call = Call(session, size, deadline_at, watched, now, patience_s)
     call.finds_before = state.finds
-    if not _note_due(state, call, now):
+    if now + limits.unavailable_timeout_s < state.due_at or not watched or patience_s < inf:
+        if not _note_due(state, call, now):
+            return None
+    elif state.unwatched and state.due_at < state.wake_at:
         return None
     call.link, call.attempts, call.sent_at = link, 1, now
     state.calls[number] = call
@@ -58,8 +63,13 @@ def submit_now(
 def answered_now(state: State, number: int, now: float) -> bool:
     """End a call that was answered; False if that takes more than this: nothing is changed then."""
     call = state.calls.get(number)
-    if call is None or call.link is None or not _is_calm(state) or _has_ending_link(state):
+    if call is None or call.link is None:
         return False
+    if state.waiting or state.replacing or state.ended is not None:
+        return False
+    for each in state.links:
+        if each.retired or each.state in _ENDING:
+            return False
     if state.unwatched:
         if state.due_at < state.wake_at:
             return False
@@ -70,14 +80,10 @@ def answered_now(state: State, number: int, now: float) -> bool:
     state.in_flight_bytes -= call.size
     link.answered_at = now
     pace.answered(link)
-    state.budget.answered()
+    if state.budget.tokens < state.budget.capacity:
+        state.budget.answered()
     state.find_failures, state.find_error = 0, None
     return True
-
-
-def _is_calm(state: State) -> bool:
-    """Whether nothing but calls on their way is to be thought of."""
-    return state.ended is None and not state.replacing and not state.waiting
 
 
 def _free_link(state: State, now: float) -> Link | None:
@@ -95,10 +101,6 @@ def _free_link(state: State, now: float) -> Link | None:
 
 def _rank(link: Link) -> tuple[int, int]:
     return len(link.calls), link.worker.n
-
-
-def _has_ending_link(state: State) -> bool:
-    return any(link.retired or link.state in _ENDING for link in state.links)
 
 
 def _note_due(state: State, call: Call, now: float) -> bool:

@@ -20,7 +20,7 @@ from eais_client.background import spawn_thread
 from eais_client.config import ClientConfig
 from eais_client.frontend import FrontEnd
 from eais_client.instances import Address, Instance
-from eais_client.pending import PendingCall
+from eais_client.pending import CallbackCall, PendingCall
 from eais_client.testing import FakeWire, fake_frontend, fake_instance
 from eais_client.testing.conformance import own_models
 from eais_client.testing.fake_tools import FakeTools
@@ -83,7 +83,7 @@ def test_what_was_decided_is_done_though_ctrl_c_comes_between(
     (name,) = wire.sessions
     body = RunWriter("ei-1", name).body([], (), {}, "", Deferred())
     for _ in range(3):
-        attachment.submit(name, PendingCall(body, NEVER, interrupted))
+        attachment.submit(name, CallbackCall(body, NEVER, interrupted))
     wire.change("ei-1", state=InstanceState.BOUND)
     with pytest.raises(KeyboardInterrupt):
         wire.streams[0].broke()
@@ -97,7 +97,7 @@ def test_at_the_interpreters_end_nobody_is_told_anything(wire: Dialled, fakes: F
     wire.holding = True
     told: list[Any] = []
     body = RunWriter("ei-1", "s").body([], (), {}, "", Deferred())
-    pending = PendingCall(body, NEVER, told.append)
+    pending = CallbackCall(body, NEVER, told.append)
     frontend.attachment(wire.instances["ei-1"]).submit(next(iter(wire.sessions)), pending)
     frontend.close(exiting=True)
     wire.streams[0].broke(make_error("CANCELLED", "the channel was closed"))

@@ -1,0 +1,141 @@
+"""Where an attached instance is: asked of its listener and of the manager, told by the Watch."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from math import inf
+
+from eais.deadline import Deadline
+from eais.errors import EaisError
+from eais.instance import InstanceState
+from eais_client.background import Tools
+from eais_client.brain import call_events as events
+from eais_client.brain.choose import lost
+from eais_client.instances import Address, Instance
+from eais_client.opening import Model, Opened, Patience, listener_of, open_session
+from eais_client.wire import Wire
+
+
+class Whereabouts:
+    """What is known of one instance; safe from any thread, and most of it blocks.
+
+    Args:
+        unavailable_timeout_s: how long an opening goes on while nobody can be reached.
+        want: says to the pool that a call finds no worker.
+        tell: what the calls' brain is told of it.
+    """
+
+    def __init__(
+        self,
+        instance: Instance,
+        frontend: str,
+        wire: Wire,
+        tools: Tools,
+        unavailable_timeout_s: float,
+        want: Callable[[str], None],
+        tell: Callable[[events.Event], None],
+    ) -> None:
+        self._instance = instance
+        self._frontend = frontend
+        self._wire = wire
+        self._tools = tools
+        self._timeout_s = unavailable_timeout_s
+        self._want = want
+        self._tell = tell
+        self._lock = threading.Lock()
+
+    @property
+    def instance(self) -> Instance:
+        """The newest that is known."""
+        with self._lock:
+            return self._instance
+
+    def learn(self, instance: Instance, *, found: bool) -> None:
+        """Take what the pool says; `found`: it was asked, else the Watch told."""
+        with self._lock:
+            newest = instance.epoch >= self._instance.epoch
+            self._instance = instance if newest else self._instance
+        error = lost(instance, self._frontend) if newest else None
+        if error is not None:
+            self._tell(events.Ended(error, found))
+            return
+        if newest:
+            self._tell(events.Endpoints(instance.epoch, instance.workers))
+        if found:
+            self._tell(events.Endpoints(instance.epoch, instance.workers, found=True))
+
+    def find(self) -> None:
+        """Ask the listener where the workers are, then the manager."""
+        instance, timeout_s = self.instance, self._tools.control_timeout_s
+        self._want(instance.id)
+        try:
+            workers = self._wire.locate(
+                listener_of(instance), instance.id, instance.epoch, timeout_s
+            )
+        except EaisError:
+            self._find_by_manager()
+        else:
+            self._tell(events.Endpoints(instance.epoch, workers, found=True))
+
+    def reopen(self, session: str, model: Model) -> None:
+        """Open a session again, where the instance is now."""
+        try:
+            opened = self.open(model, self._soon())
+        except EaisError as error:
+            self._tell(events.SessionLost(session, error))
+        else:
+            self._tell(events.SessionOpened(session, opened.epoch))
+
+    def bring(self, epoch: int, listener: Address, models: list[Model]) -> None:
+        """Open what is held at a listener to which the instance is about to move."""
+        there = replace(self.instance, epoch=epoch, listener=listener)
+        for model in models:
+            patience = self._patience(self._soon())
+            with suppress(EaisError):  # opened again when the instance has moved, it says why
+                open_session(self._wire, model, lambda _fresh: there, patience)
+
+    def open(self, model: Model, deadline: Deadline, patience_s: float = inf) -> Opened:
+        """Open a session; raises as `open_session`, soon if `patience_s` says."""
+        return open_session(self._wire, model, self._newest, self._patience(deadline, patience_s))
+
+    def _soon(self) -> Deadline:
+        return Deadline.after(self._timeout_s, self._tools.clock())
+
+    def _patience(self, deadline: Deadline, patience_s: float = inf) -> Patience:
+        tools = self._tools
+        patience_s = min(patience_s, self._timeout_s)
+        return Patience(deadline, patience_s, tools.clock, tools.sleep, tools.rng)
+
+    def _newest(self, fresh: bool) -> Instance:
+        """The instance, asked of the pool if `fresh`; raises if it serves nothing now."""
+        if fresh:
+            try:
+                self.learn(self._describe(), found=False)
+            except EaisError as error:
+                if not error.retryable:
+                    raise
+        instance = self.instance
+        ended = lost(instance, self._frontend)
+        if ended is not None:
+            raise ended
+        return instance
+
+    def _find_by_manager(self) -> None:
+        try:
+            instance = self._describe()
+        except EaisError as error:
+            self._tell(events.FindFailed(error))
+        else:
+            self.learn(instance, found=True)
+
+    def _describe(self) -> Instance:
+        instance = self.instance
+        try:
+            return self._wire.describe(instance.id, self._tools.control_timeout_s)
+        except EaisError as error:
+            if error.reason != "NOT_FOUND":
+                raise
+            return replace(instance, state=InstanceState.DELETED, frontend="")
