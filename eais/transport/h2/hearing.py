@@ -47,7 +47,7 @@ class Hearing:
             case frames.PUSH_PROMISE:
                 raise PeerFault(frames.PROTOCOL_ERROR, "nothing may be pushed")
             case frames.HEADERS | frames.CONTINUATION:
-                self._by_h2(frame)
+                self._on_headers(stream, frame)
             case frames.RST_STREAM:
                 self._on_reset(stream, frame)
             case frames.SETTINGS | frames.PING:
@@ -78,7 +78,7 @@ class Hearing:
 
     def on_stray_data(self, stream: int) -> None:
         """DATA of a stream that isn't there any more, or that its sender had ended."""
-        if self._control.is_idle(stream):
+        if not stream or self._control.is_idle(stream):
             raise PeerFault(frames.PROTOCOL_ERROR, "DATA on a stream that was never opened")
         self.manners.update(self._timing.now_s, self._sender.data_frames)
 
@@ -138,6 +138,19 @@ class Hearing:
             self._calls.reset(stream, code)
             self.manners.refused(self._timing.now_s)
 
+    def _on_headers(self, stream: int, frame: bytes) -> None:
+        """Headers, which h2 answers with a reset where their stream is over."""
+        if stream not in self._calls.streams and not self._control.is_idle(stream):
+            self._late()
+        self._by_h2(frame)
+
+    def _late(self) -> None:
+        """A stream that is over is heard of again: of those that a client cancelled, rightly."""
+        if self._calls.is_client:
+            self.manners.update(self._timing.now_s, self._sender.data_frames)
+        else:
+            self.manners.refused(self._timing.now_s)
+
     # -- what h2 says -------------------------------------------------------------------------
 
     def _by_h2(self, frame: bytes) -> None:
@@ -161,7 +174,7 @@ class Hearing:
             self._control.reset(stream_id, frames.REFUSED_STREAM)
             return
         stream = self._calls.open(stream_id)
-        stream.peer_ended = event.stream_ended is not None
+        stream.peer_ended = stream.deaf = event.stream_ended is not None
         request = metadata.read_request(_raw(event), self._limits.request_header_bytes)
         if isinstance(request, metadata.Refusal):
             self._calls.close(stream, metadata.refusal(request))
