@@ -118,6 +118,11 @@ class Connection:
         who = self.peer.identity.uri if self.peer else "nobody yet"
         return f"<Connection {self.phase.value}, of {who}, {len(self._calls)} calls>"
 
+    @property
+    def busy(self) -> bool:
+        """Whether there are calls that somebody still serves."""
+        return bool(self._calls)
+
     # the handshake
 
     def _shake(self) -> None:

@@ -39,6 +39,7 @@ _ACCEPT_PAUSE_S: Final = 0.5
 _NO_ROOM: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 # What the kernel holds that it has not sent: more would make small answers wait behind it.
 _NOT_SENT_BYTES: Final = 256 << 10
+_LAST_WORDS_S: Final = 0.5
 _COMPLAIN_EVERY_S: Final = 1.0
 
 
@@ -138,12 +139,23 @@ class H2Server:
         self._close_listening()
         for connection in list(self._connections):
             connection.drain()
-        try:
-            async with asyncio.timeout(grace_s):
-                await self._empty.wait()
-        except TimeoutError:
+        if await self._emptied(grace_s):
+            return
+        for connection in list(self._connections):
+            if connection.busy:
+                connection.close()
+        # The others have said all, and wait for their peers to have heard it.
+        if not await self._emptied(_LAST_WORDS_S):
             for connection in list(self._connections):
                 connection.close()
+
+    async def _emptied(self, within_s: float) -> bool:
+        try:
+            async with asyncio.timeout(within_s):
+                await self._empty.wait()
+        except TimeoutError:
+            return False
+        return True
 
     def _close_listening(self) -> None:
         if self._listening is not None:
