@@ -22,7 +22,9 @@ class Alarm(Generic[T]):
         self._loop = asyncio.get_running_loop()
         self._late = late
         self._deadlines: Deadlines[T] = Deadlines()
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        # Not all loops' timers tell it themselves: uvloop's don't for what is due already.
+        self._timer_s = 0.0
 
     def set(self, after_s: float, item: T) -> Deadline[T]:
         """Tell of `item` after so many seconds, unless it is given up before."""
@@ -37,9 +39,10 @@ class Alarm(Generic[T]):
     def _arm(self, at_s: float) -> None:
         """Have the timer come at `at_s`, unless it comes before."""
         if self._timer is not None:
-            if self._timer.when() <= at_s:
+            if self._timer_s <= at_s:
                 return
             self._timer.cancel()
+        self._timer_s = at_s
         self._timer = self._loop.call_at(at_s, self._ring)
 
     def _ring(self) -> None:

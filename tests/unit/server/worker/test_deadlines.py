@@ -1,13 +1,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
 
+import pytest
+import uvloop
 from hypothesis import given
 from hypothesis import strategies as st
 
 from eais_server.worker.alarm import Alarm
 from eais_server.worker.deadlines import Deadline, Deadlines
 
+Run = Callable[[Coroutine[Any, Any, None]], None]
 STEPS = st.lists(st.tuples(st.sampled_from("agd"), st.integers(0, 50)), max_size=300)
 
 
@@ -48,7 +53,8 @@ def test_those_that_are_given_up_take_no_more_room_than_those_that_count() -> No
     assert len(deadlines) == len(kept)
 
 
-def test_an_alarm_tells_each_once_in_order_whichever_was_set_first() -> None:
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
+def test_an_alarm_tells_each_once_in_order_whichever_was_set_first(run: Run) -> None:
     async def test() -> None:
         told: list[str] = []
         done = asyncio.Event()
@@ -66,10 +72,11 @@ def test_an_alarm_tells_each_once_in_order_whichever_was_set_first() -> None:
             await done.wait()
         assert told == ["first", "last"]
 
-    asyncio.run(test())
+    run(test())
 
 
-def test_what_is_set_while_another_is_told_is_told_too() -> None:
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
+def test_what_is_set_while_another_is_told_is_told_too(run: Run) -> None:
     async def test() -> None:
         told: list[int] = []
         done = asyncio.Event()
@@ -83,8 +90,9 @@ def test_what_is_set_while_another_is_told_is_told_too() -> None:
 
         alarm: Alarm[int] = Alarm(late)
         alarm.set(0.0, 1)
+        alarm.give_up(alarm.set(0.0, 9))
         async with asyncio.timeout(20):
             await done.wait()
         assert told == [1, 2, 3]
 
-    asyncio.run(test())
+    run(test())
