@@ -1,6 +1,6 @@
 """One connection's TLS without its socket: what was read goes in, what is to be sent comes out.
 
-Cheaper for a server than an `ssl.SSLSocket`: one read and one send of the kernel carry as many
+Cheaper than an `ssl.SSLSocket`: one read and one send of the kernel carry as many
 records as there are.
 """
 
@@ -19,15 +19,20 @@ _ReadInto = Callable[[int, memoryview], int]
 
 
 class TlsPipe:
-    """The server's end of one connection.
+    """One end of a connection: the client's if it is told the `server_name` that it wants.
 
     All methods that take something in raise `ssl.SSLError` when the connection can't go on;
     `to_send` then has what the peer should still be told.
     """
 
-    def __init__(self, context: ssl.SSLContext) -> None:
+    def __init__(self, context: ssl.SSLContext, server_name: str | None = None) -> None:
         self._came, self._goes = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self.connection = context.wrap_bio(self._came, self._goes, server_side=True)
+        self.connection = context.wrap_bio(
+            self._came,
+            self._goes,
+            server_side=server_name is None,
+            server_hostname=server_name,
+        )
         self.ended = False
 
     def shake(self, came: Buffer) -> bool:
