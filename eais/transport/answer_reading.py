@@ -28,10 +28,11 @@ _Account = tuple[int, int, int, int, int]
 class AnswerReader:
     """Reads the Answers of one stream."""
 
-    __slots__ = ("_layouts",)
+    __slots__ = ("_known", "_layouts")
 
     def __init__(self) -> None:
         self._layouts: Layouts[_Learnt] = Layouts()
+        self._known = self._layouts.by_length
 
     def read(self, data: Buffer, begin: int, end: int) -> AnswerPart:
         """The Answer between `begin` and `end`; protobuf's DecodeError if that isn't one."""
@@ -39,8 +40,8 @@ class AnswerReader:
             call_id, at = 0, begin
             if begin < end and data[begin] == 0x08:
                 call_id, at = varint(data, begin + 1)
-            for layout, meanings in self._layouts.by_length.get(end - at, ()):
-                learnt = meanings.get(layout.unpack_from(data, at))
+            for take, meanings, _ in self._known.get(end - at, ()):
+                learnt = meanings.get(take(data, at))
                 if learnt is not None:
                     return _again(learnt, data, call_id, at, end, end - begin)
             return self._understand(data, call_id, at, end, end - begin)

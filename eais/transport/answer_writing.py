@@ -37,10 +37,11 @@ class EncodedAnswer(NamedTuple):
 class AnswerWriter:
     """Writes the answers of one session, or of several."""
 
-    __slots__ = ("_heads",)
+    __slots__ = ("_heads", "_sizes")
 
     def __init__(self) -> None:
-        self._heads: dict[tuple[np.dtype[Any], tuple[int, ...]], tuple[bytes, int]] = {}
+        self._heads: dict[tuple[np.dtype[Any], tuple[int, ...]], tuple[bytes, int, int]] = {}
+        self._sizes: dict[tuple[int, int, int], bytes] = {}
 
     def answer(
         self,
@@ -60,56 +61,71 @@ class AnswerWriter:
         parts: list[Buffer] = [b"\x08" + number(call_id) if call_id else b""]
         heads = self._heads
         plain = True
-        size = -len(parts[0])
+        size = 0
         for value in outputs:
             if type(value) is np.ndarray:
                 known = heads.get((value.dtype, value.shape)) or self._head(value)
                 if known is not None:
-                    head, raw = known
+                    head, raw, both = known
                     if raw <= deferred.inline_left and raw <= deferred.inline_limit:
                         deferred.inline_left -= raw
                         parts.append(head)
                         parts.append(value.tobytes())
+                        size += both
                         continue
             plain = False
             written = Parts()
             written.add_field(b"\x1a", write_value(value, deferred))
             parts += written
-        size += sum(map(len, parts))
+            size += written.size
         for buffer in deferred.buffers:
             size += len(buffer)
-        parts.append(write_account(queue_ns, compute_ns, batch_size, input_bytes, size))
-        if plain:
-            data = b"".join(parts)
-            encoded: EncodedAnswer = _new(EncodedAnswer, (call_id, (data,), len(data), deferred))
-            return encoded
-        parts = joined(parts)
-        return EncodedAnswer(call_id, parts, sum(map(len, parts)), deferred)
+        parts.append(self._account(queue_ns, compute_ns, batch_size, input_bytes, size))
+        if not plain:
+            parts = joined(parts)
+            return EncodedAnswer(call_id, parts, sum(map(len, parts)), deferred)
+        data = b"".join(parts)
+        encoded: EncodedAnswer = _new(EncodedAnswer, (call_id, (data,), len(data), deferred))
+        return encoded
 
-    def _head(self, array: Array) -> tuple[bytes, int] | None:
+    def _account(
+        self, queue_ns: int, compute_ns: int, batch_size: int, input_bytes: int, output_bytes: int
+    ) -> bytes:
+        key = batch_size, input_bytes, output_bytes
+        sizes = self._sizes.get(key)
+        if sizes is None:
+            if len(self._sizes) >= _MOST_KNOWN:
+                self._sizes.clear()
+            sizes = self._sizes[key] = _sizes(*key)
+        return _account(queue_ns, compute_ns, sizes)
+
+    def _head(self, array: Array) -> tuple[bytes, int, int] | None:
         found = inline_head(array)
         if found is None:
             return None
         head, size = found
-        if len(self._heads) == _MOST_KNOWN:
+        if len(self._heads) >= _MOST_KNOWN:
             self._heads.clear()
-        known = b"\x1a" + number(len(head) + size) + head, size
-        self._heads[array.dtype, array.shape] = known
+        head = b"\x1a" + number(len(head) + size) + head
+        known = self._heads[array.dtype, array.shape] = head, size, len(head) + size
         return known
 
 
-def write_account(
-    queue_ns: int, compute_ns: int, batch_size: int, input_bytes: int, output_bytes: int
-) -> bytes:
-    """An Answer's Account."""
-    account = (
-        number_field(b"\x08", queue_ns)
-        + number_field(b"\x10", compute_ns)
-        + number_field(b"\x18", batch_size)
+def _account(queue_ns: int, compute_ns: int, sizes: bytes) -> bytes:
+    if queue_ns and compute_ns:
+        account = b"\x08" + number(queue_ns) + b"\x10" + number(compute_ns) + sizes
+    else:
+        account = number_field(b"\x08", queue_ns) + number_field(b"\x10", compute_ns) + sizes
+    return b"\x22" + number(len(account)) + account
+
+
+def _sizes(batch_size: int, input_bytes: int, output_bytes: int) -> bytes:
+    """The rest of an Account."""
+    return (
+        number_field(b"\x18", batch_size)
         + number_field(b"\x20", input_bytes)
         + number_field(b"\x28", output_bytes)
     )
-    return b"\x22" + number(len(account)) + account
 
 
 def refusal(
@@ -124,5 +140,5 @@ def refusal(
     text = error.SerializeToString()
     data = number_field(b"\x08", call_id) + b"\x12" + number(len(text)) + text
     if batch_size:
-        data += write_account(queue_ns, compute_ns, batch_size, input_bytes, 0)
+        data += _account(queue_ns, compute_ns, _sizes(batch_size, input_bytes, 0))
     return EncodedAnswer(call_id, (data,), len(data), Deferred())

@@ -8,8 +8,8 @@ what lies between is the same bytes, nothing more needs to be understood of it.
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
-from typing import Final, Generic, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Generic, TypeVar
 
 from eais.transport.parts import Buffer, TensorPart, ValuePart
 
@@ -18,11 +18,14 @@ _MOST_BESIDE: Final = 4096
 _MOST_KEPT: Final = 1 << 20
 """Bytes of all that is learnt; with more than that, all is forgotten."""
 _KEPT_BESIDE: Final = 1024
-"""What Python takes to keep one, about."""
+_KEPT_OF_A_TENSOR: Final = 256
+"""What Python takes beside the bytes, about."""
 _MOST_ALIKE: Final = 8
 """Splits of messages of the same length."""
 
 Meaning = TypeVar("Meaning")
+#: `struct.Struct.unpack_from`.
+_Take = Callable[[Buffer, int], tuple[Any, ...]]
 #: type, dims, deferred_bytes, and where the raw bytes begin and end.
 TensorAt = tuple[int, tuple[int, ...], int, int, int]
 
@@ -31,16 +34,18 @@ class Layouts(Generic[Meaning]):
     """What was learnt of one stream's messages of a kind.
 
     Attributes:
-        by_length: for messages of that length, from where they begin to be alike: how they are
-            split, and what the bytes beside the tensors mean.
+        by_length: for messages of that length, from where they begin to be alike: what takes
+            the bytes beside the tensors from them, and what these mean.
     """
 
     __slots__ = ("_kept", "by_length")
 
     def __init__(self) -> None:
-        self.by_length: dict[int, list[tuple[struct.Struct, dict[tuple[bytes, ...], Meaning]]]]
-        self.by_length = {}
+        self.by_length: dict[int, list[tuple[_Take, dict[tuple[Any, ...], Meaning], str]]] = {}
         self._kept = 0
+
+    def __len__(self) -> int:
+        return sum(len(meanings) for alike in self.by_length.values() for _, meanings, _ in alike)
 
     def learn(
         self,
@@ -61,13 +66,13 @@ class Layouts(Generic[Meaning]):
         if self._kept > _MOST_KEPT:
             self.by_length.clear()
             self._kept = 0
-        self._kept += beside + _KEPT_BESIDE
+        self._kept += beside + _KEPT_BESIDE + _KEPT_OF_A_TENSOR * len(tensors)
         layout = _layout(tensors, tail)
         alike = self.by_length.setdefault(end - at, [])
-        meanings = next((found for known, found in alike if known.format == layout.format), None)
+        meanings = next((found for _, found, form in alike if form == layout.format), None)
         if meanings is None:
             meanings = {}
-            alike.append((layout, meanings))
+            alike.append((layout.unpack_from, meanings, layout.format))
             del alike[:-_MOST_ALIKE]
         meanings[layout.unpack_from(data, at)] = meaning
 

@@ -7,7 +7,7 @@ the generated classes read the rest.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Any, Final
 
@@ -26,10 +26,13 @@ from eais.transport.parts import (
     ToWorkerParts,
 )
 from eais.transport.run_reading import RunReader
-from eais.transport.wire_format import Unusual, readable, span, text, varint
+from eais.transport.wire_format import SMALL_BYTES, Unusual, readable, span, varint
 
 _MOST_PLACES: Final = 1 << 14
 """Parts of a message that are found by hand before the first of them is given out."""
+
+# Half the time of calling the class.
+_new: Final[Callable[..., Any]] = tuple.__new__
 
 _REPEATED: Final = b"\x12\x1a\x22\x2a\x32"
 """Tags of runs, pieces, cancels, hold, release."""
@@ -51,42 +54,32 @@ class ToWorkerReader:
 
         Large tensors are views of `data`, which has to stay as it is.
         """
-        data = readable(data)
+        if type(data) is not bytes or len(data) > SMALL_BYTES:
+            data = readable(data)
         runs: list[RunPart] = []
-        pieces: list[PiecePart] = []
-        cancels: list[int] = []
-        hold: list[str] = []
-        release: list[str] = []
+        read_run = self._runs.read
         at, end = 0, len(data)
         try:
-            while at < end:
-                begin, stop = span(data, at + 1, end)
-                tag = data[at]
-                if tag == 0x12:
-                    runs.append(self._runs.read(data, begin, stop))
-                elif tag == 0x1A:
-                    pieces.append(_read_piece(data, begin, stop))
-                elif tag == 0x22:
-                    cancels.append(_read_cancel(data, begin, stop))
-                elif tag == 0x2A:
-                    hold.append(text(data, at + 1, end)[0])
-                elif tag == 0x32:
-                    release.append(text(data, at + 1, end)[0])
-                else:
+            while at < end and data[at] == 0x12:
+                size = data[at + 1]
+                begin = at + 2
+                if size > 127:
+                    size, begin = varint(data, at + 1)
+                stop = begin + size
+                if stop > end:
                     raise Unusual
+                runs.append(read_run(data, begin, stop))
                 at = stop
-            return ToWorkerParts(None, runs, pieces, cancels, hold, release)
-        except (Unusual, IndexError, UnicodeDecodeError):
-            rest = to_worker_parts(_generated(data, at))
+            if at == end:
+                only_runs: ToWorkerParts = _new(
+                    ToWorkerParts, (None, runs, (), (), (), (), False, False)
+                )
+                return only_runs
+        except (Unusual, IndexError):
+            return _rest(data, at, runs, (), ())
         except DecodeError:
             raise malformed("ToWorker") from None
-        return rest._replace(
-            runs=[*runs, *rest.runs],
-            pieces=[*pieces, *rest.pieces],
-            cancels=[*cancels, *rest.cancels],
-            hold=[*hold, *rest.hold],
-            release=[*release, *rest.release],
-        )
+        return _read_others(data, at, runs)
 
     def portions(self, data: Buffer, most: int) -> Iterator[ToWorkerParts]:
         """`read` in steps, of at most `most` runs, pieces, … each, in the order of their fields.
@@ -128,22 +121,31 @@ class ToClientReader:
 
         Large tensors are views of `data`, which has to stay as it is.
         """
-        data = readable(data)
+        if type(data) is not bytes or len(data) > SMALL_BYTES:
+            data = readable(data)
         answers: list[AnswerPart] = []
+        read_answer = self._answers.read
         pieces: list[PiecePart] = []
         at, end = 0, len(data)
         try:
             while at < end:
-                begin, stop = span(data, at + 1, end)
                 tag = data[at]
+                size = data[at + 1]
+                begin = at + 2
+                if size > 127:
+                    size, begin = varint(data, at + 1)
+                stop = begin + size
+                if stop > end:
+                    raise Unusual
                 if tag == 0x12:
-                    answers.append(self._answers.read(data, begin, stop))
+                    answers.append(read_answer(data, begin, stop))
                 elif tag == 0x1A:
                     pieces.append(_read_piece(data, begin, stop))
                 else:
                     raise Unusual
                 at = stop
-            return ToClientParts(None, answers, pieces)
+            whole: ToClientParts = _new(ToClientParts, (None, answers, pieces, False, None, False))
+            return whole
         except (Unusual, IndexError):
             try:
                 message = worker_pb2.ToClient.FromString(bytes(data[at:]))
@@ -158,6 +160,44 @@ class ToClientReader:
 def malformed(kind: str) -> UsageError:
     """The error of bytes that are no message of the kind."""
     return UsageError("MALFORMED_MESSAGE", f"what came is not a {kind} message")
+
+
+def _read_others(data: Buffer, at: int, runs: list[RunPart]) -> ToWorkerParts:
+    """What follows the runs of a message."""
+    pieces: list[PiecePart] = []
+    cancels: list[int] = []
+    end = len(data)
+    try:
+        while at < end:
+            begin, stop = span(data, at + 1, end)
+            if data[at] == 0x1A:
+                pieces.append(_read_piece(data, begin, stop))
+            elif data[at] == 0x22:
+                cancels.append(_read_cancel(data, begin, stop))
+            else:
+                raise Unusual
+            at = stop
+    except (Unusual, IndexError):
+        return _rest(data, at, runs, pieces, cancels)
+    except DecodeError:
+        raise malformed("ToWorker") from None
+    return ToWorkerParts(None, runs, pieces, cancels)
+
+
+def _rest(
+    data: Buffer,
+    at: int,
+    runs: Sequence[RunPart],
+    pieces: Sequence[PiecePart],
+    cancels: Sequence[int],
+) -> ToWorkerParts:
+    """What was read by hand, and the rest of it by the generated classes."""
+    rest = to_worker_parts(_generated(data, at))
+    return rest._replace(
+        runs=[*runs, *rest.runs],
+        pieces=[*pieces, *rest.pieces],
+        cancels=[*cancels, *rest.cancels],
+    )
 
 
 def _generated(data: Buffer, at: int) -> worker_pb2.ToWorker:

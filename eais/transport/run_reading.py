@@ -12,18 +12,17 @@ from eais.transport.parts import Buffer, RunPart, TensorPart, ValuePart
 from eais.transport.value_reading import read_value
 from eais.transport.wire_format import Unusual, kept, span, text, varint
 
+#: config_entries, tag, traceparent, tracestate.
+_Tail = tuple[Mapping[str, str], str, str, str]
+
 _MOST_BY_HAND: Final = 1024
 """Inputs and outputs; more of them are faster by the generated classes."""
 _MOST_OPTIONS: Final = 64
 _MOST_OPTION_BYTES: Final = 4096
-_PLAIN: Final[Mapping[str, str]] = {}
-_PLAIN_TAIL: Final = (0, _PLAIN, "", "", "")
+_PLAIN: Final[_Tail] = ({}, "", "", "")
 
 # Half the time of calling the class.
 _new: Final[Callable[..., Any]] = tuple.__new__
-
-#: timeout_us, config_entries, tag, traceparent, tracestate.
-_Tail = tuple[int, Mapping[str, str], str, str, str]
 
 
 class _Learnt(NamedTuple):
@@ -57,10 +56,11 @@ class _Body(NamedTuple):
 class RunReader:
     """Reads the Runs of one stream."""
 
-    __slots__ = ("_layouts", "_options")
+    __slots__ = ("_known", "_layouts", "_options")
 
     def __init__(self) -> None:
         self._layouts: Layouts[_Learnt] = Layouts()
+        self._known = self._layouts.by_length
         self._options: dict[bytes, tuple[Mapping[str, str], str]] = {}
 
     def read(self, data: Buffer, begin: int, end: int) -> RunPart:
@@ -69,8 +69,8 @@ class RunReader:
             call_id, at = 0, begin
             if begin < end and data[begin] == 0x08:
                 call_id, at = varint(data, begin + 1)
-            for layout, meanings in self._layouts.by_length.get(end - at, ()):
-                learnt = meanings.get(layout.unpack_from(data, at))
+            for take, meanings, _ in self._known.get(end - at, ()):
+                learnt = meanings.get(take(data, at))
                 if learnt is not None:
                     return self._again(learnt, data, call_id, at, end, end - begin)
             return self._understand(data, call_id, at, end, end - begin)
@@ -87,10 +87,13 @@ class RunReader:
         for name, (kind, dims, deferred, first, last) in slots:
             raw = data[at + first : at + last] if small else kept(data, at + first, at + last)
             inputs.append((name, _new(TensorPart, (kind, dims, raw, deferred, ()))))
-        tail_at += at
-        timeout_us, entries, tag, traceparent, tracestate = (
-            self._read_tail(data, tail_at, end) if tail_at < end else _PLAIN_TAIL
-        )
+        timeout_us, at = 0, at + tail_at
+        entries, tag, traceparent, tracestate = _PLAIN
+        if at < end:
+            if data[at] == 0x38:
+                timeout_us, at = varint(data, at + 1)
+            if at != end:
+                entries, tag, traceparent, tracestate = self._read_tail(data, at, end)
         run: RunPart = _new(
             RunPart,
             (
@@ -113,18 +116,20 @@ class RunReader:
     def _understand(self, data: Buffer, call_id: int, at: int, end: int, size: int) -> RunPart:
         body = _read_body(data, at, end)
         instance, epoch, session, inputs, outputs, tail_at, stops = body
-        tail = self._read_tail(data, tail_at, end)
+        timeout_us, at_options = 0, tail_at
+        if tail_at < end and data[tail_at] == 0x38:
+            timeout_us, at_options = varint(data, tail_at + 1)
+        tail = self._read_tail(data, at_options, end)
         tensors = tensors_at([part for _, part in inputs], stops, at)
         if tensors is not None:
             named = tuple((name, tensor) for (name, _), tensor in zip(inputs, tensors, strict=True))
             learnt = _Learnt(instance, epoch, session, named, outputs, tail_at - at)
             self._layouts.learn(data, at, end, tensors, tail_at - at, learnt)
-        return RunPart(call_id, instance, epoch, session, inputs, outputs, *tail, size)
+        return RunPart(call_id, instance, epoch, session, inputs, outputs, timeout_us, *tail, size)
 
     def _read_tail(self, data: Buffer, at: int, end: int) -> _Tail:
-        timeout_us, entries, tag, traceparent, tracestate = _PLAIN_TAIL
-        if at < end and data[at] == 0x38:
-            timeout_us, at = varint(data, at + 1)
+        """What follows the time left."""
+        entries, tag, traceparent, tracestate = _PLAIN
         if at < end and data[at] == 0x42:
             begin, at = span(data, at + 1, end)
             entries, tag = self._read_options(bytes(data[begin:at]))
@@ -134,7 +139,7 @@ class RunReader:
             tracestate, at = text(data, at + 1, end)
         if at != end:
             raise Unusual
-        return timeout_us, entries, tag, traceparent, tracestate
+        return entries, tag, traceparent, tracestate
 
     def _read_options(self, data: bytes) -> tuple[Mapping[str, str], str]:
         known = self._options.get(data)
@@ -142,7 +147,7 @@ class RunReader:
             if len(data) > _MOST_OPTION_BYTES:
                 raise Unusual
             options = worker_pb2.RunOptions.FromString(data)
-            if len(self._options) == _MOST_OPTIONS:
+            if len(self._options) >= _MOST_OPTIONS:
                 self._options.clear()
             known = self._options[data] = dict(options.config_entries), options.tag
         return known

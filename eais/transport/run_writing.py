@@ -33,12 +33,13 @@ class EncodedRun(NamedTuple):
 
 
 class RunWriter:
-    """Writes the calls of one session.
+    """Writes the calls of one session; from any thread.
 
+    `before_session`: the last epoch, and what stands between call id and session in it.
     Raises `InputRejected` INPUT_REJECTED for ids that UTF-8 can't write.
     """
 
-    __slots__ = ("_before", "_heads", "_instance", "_options", "_outputs", "_session")
+    __slots__ = ("_heads", "_instance", "_options", "_outputs", "_session", "before_session")
 
     def __init__(self, instance: str, session: str) -> None:
         self._instance = bytes_field(b"\x12", utf8(instance))
@@ -47,7 +48,7 @@ class RunWriter:
         self._outputs: dict[tuple[str, ...], bytes] = {}
         self._options: dict[tuple[str, tuple[tuple[str, str], ...]], bytes] = {}
         # One attribute, since several threads may write.
-        self._before = 0, self._instance
+        self.before_session = 0, self._instance
 
     def body(
         self,
@@ -93,7 +94,7 @@ class RunWriter:
             return None
         head, size = found
         named = bytes_field(b"\x0a", utf8(name)) + b"\x12" + number(len(head) + size) + head
-        if len(self._heads) == _MOST_KNOWN:
+        if len(self._heads) >= _MOST_KNOWN:
             self._heads.clear()
         known = b"\x2a" + number(len(named) + size) + named, size
         self._heads[name, array.dtype, array.shape] = known
@@ -103,7 +104,7 @@ class RunWriter:
         written = b""
         for name in map(utf8, outputs):
             written += b"\x32" + number(len(name)) + name
-        if len(self._outputs) == _MOST_KNOWN:
+        if len(self._outputs) >= _MOST_KNOWN:
             self._outputs.clear()
         self._outputs[tuple(outputs)] = written
         return written
@@ -112,19 +113,17 @@ class RunWriter:
         key = tag, tuple(entries.items())
         known = self._options.get(key)
         if known is None:
-            if len(self._options) == _MOST_KNOWN:
+            if len(self._options) >= _MOST_KNOWN:
                 self._options.clear()
             options = worker_pb2.RunOptions(config_entries=entries, tag=tag)
             data = options.SerializeToString(deterministic=True)
             known = self._options[key] = b"\x42" + number(len(data)) + data
         return known
 
-    def before_session(self, epoch: int) -> bytes:
-        """What stands between call id and session."""
-        known, before = self._before
-        if epoch != known:
-            before = self._instance + number_field(b"\x18", epoch)
-            self._before = epoch, before
+    def at_epoch(self, epoch: int) -> bytes:
+        """What stands between call id and session from now on."""
+        before = self._instance + number_field(b"\x18", epoch)
+        self.before_session = epoch, before
         return before
 
 
@@ -157,7 +156,9 @@ class RunBody:
         tracestate: str = "",
     ) -> EncodedRun:
         """The Run of one attempt; ValueError for numbers that 64 bits don't hold."""
-        before = self._writer.before_session(epoch)
+        known, before = self._writer.before_session
+        if epoch != known:
+            before = self._writer.at_epoch(epoch)
         if call_id:
             before = b"\x08" + number(call_id) + before
         after = self._options

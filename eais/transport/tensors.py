@@ -14,6 +14,7 @@ from eais.transport.parts import Buffer, MapPart, SequencePart, TensorPart, Valu
 from eais.value import DTYPES, MAX_DEPTH, MAX_DIMS, MAX_ELEMENTS, Array, Value
 
 _STRING: Final = int(value_pb2.ElementType.STRING)
+_FEW_DIMS: Final = 32
 _NONE: Final[Iterator[Buffer]] = iter(())
 
 
@@ -101,11 +102,26 @@ def _map_of(part: MapPart, buffers: Iterator[Buffer]) -> dict[Any, Any]:
     return dict(zip(keys.tolist(), values.tolist(), strict=True))
 
 
-def array_of(part: TensorPart, buffers: Iterator[Buffer]) -> Array:
+def array_of(part: TensorPart, buffers: Iterator[Buffer] = _NONE) -> Array:
     """An array of the tensor's shape; strings become an object array of str."""
+    kind, dims, raw, deferred_bytes, strings = part
+    dtype = DTYPES.get(kind)
+    if dtype is None or deferred_bytes or strings or len(dims) > _FEW_DIMS:
+        return _checked_array(part, buffers)
+    need = dtype.itemsize
+    for dim in dims:
+        if dim < 1:
+            return _checked_array(part, buffers)
+        need *= dim
+    if need != len(raw):
+        return _checked_array(part, buffers)
+    return np.ndarray(dims, dtype, bytearray(raw))
+
+
+def _checked_array(part: TensorPart, buffers: Iterator[Buffer]) -> Array:
     checked_size(part)
     if part.type == _STRING:
-        return _strings_of(part)
+        return _shaped(_strings_of(part), part.dims)
     data = next(buffers) if part.deferred_bytes else part.raw
     if not isinstance(data, bytearray):
         data = bytearray(data)
@@ -118,7 +134,7 @@ def _strings_of(part: TensorPart) -> Array:
         array[:] = [item.decode() for item in part.strings]
     except UnicodeDecodeError:
         raise InputRejected("INPUT_REJECTED", "a string element is not UTF-8") from None
-    return _shaped(array, part.dims)
+    return array
 
 
 def _shaped(array: Array, dims: tuple[int, ...]) -> Array:

@@ -27,15 +27,25 @@ def varint(data: Buffer, at: int) -> tuple[int, int]:
 
     Raises `Unusual` for one of more than 63 bits.
     """
-    byte = data[at]
-    if byte < 128:
-        return byte, at + 1
-    value = byte & 127
-    for shift in (7, 14, 21, 28, 35, 42, 49, 56):
-        at += 1
+    first = data[at]
+    if first < 128:
+        return first, at + 1
+    second = data[at + 1]
+    if second < 128:
+        return first + (second << 7) - 0x80, at + 2
+    third = data[at + 2]
+    if third < 128:
+        return first + (second << 7) + (third << 14) - 0x4080, at + 3
+    fourth = data[at + 3]
+    if fourth < 128:
+        return first + (second << 7) + (third << 14) + (fourth << 21) - 0x204080, at + 4
+    value = first + (second << 7) + (third << 14) + (fourth << 21) - 0x10204080
+    at += 4
+    for shift in (28, 35, 42, 49, 56):
         byte = data[at]
+        at += 1
         if byte < 128:
-            return value | byte << shift, at + 1
+            return value | byte << shift, at
         value |= (byte & 127) << shift
     raise Unusual
 
@@ -72,13 +82,14 @@ def readable(data: Buffer) -> bytes | memoryview:
 
 def number(value: int) -> bytes:
     """A varint; ValueError for what 64 bits don't hold."""
-    if 0 <= value < 128:
-        return _ONE_BYTE[value]
-    if 0 <= value < 1 << 14:
-        return bytes((value & 127 | 128, value >> 7))
-    if 0 <= value < 1 << 21:
+    if value < 1 << 14:
+        if value >= 128:
+            return bytes((value & 127 | 128, value >> 7))
+        if value >= 0:
+            return _ONE_BYTE[value]
+    elif value < 1 << 21:
         return bytes((value & 127 | 128, value >> 7 & 127 | 128, value >> 14))
-    if 0 <= value < 1 << 28:
+    elif value < 1 << 28:
         return bytes(
             (value & 127 | 128, value >> 7 & 127 | 128, value >> 14 & 127 | 128, value >> 21)
         )

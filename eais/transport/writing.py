@@ -13,7 +13,7 @@ from eais.transport.answer_writing import AnswerWriter, EncodedAnswer, refusal
 from eais.transport.parts import Buffer, PiecePart
 from eais.transport.run_writing import EncodedRun, RunBody, RunWriter
 from eais.transport.value_writing import joined
-from eais.transport.wire_format import number, number_field
+from eais.transport.wire_format import SMALL_BYTES, number, number_field
 
 __all__ = [
     "AnswerWriter",
@@ -38,6 +38,8 @@ def to_worker(
     ring_begins: bool = False,
 ) -> list[Buffer]:
     """A message to a worker; [] if there is nothing in it."""
+    if runs and not (pieces or cancels or hold or release or hello or ring_wanted or ring_begins):
+        return _only_encoded(runs)
     parts: list[Buffer] = []
     if hello is not None:
         parts += _field(b"\x0a", hello.SerializeToString())
@@ -66,6 +68,8 @@ def to_client(
     ring_begins: bool = False,
 ) -> list[Buffer]:
     """A message to a client; [] if there is nothing in it."""
+    if answers and not (pieces or hello or draining or ring_offer or ring_begins):
+        return _only_encoded(answers)
     parts: list[Buffer] = []
     if hello is not None:
         parts += _field(b"\x0a", hello.SerializeToString())
@@ -78,6 +82,16 @@ def to_client(
         parts += _field(b"\x2a", ring_offer.SerializeToString())
     if ring_begins:
         parts.append(b"\x30\x01")
+    return joined(parts)
+
+
+def _only_encoded(encoded: Sequence[EncodedRun | EncodedAnswer]) -> list[Buffer]:
+    if len(encoded) == 1:
+        one = encoded[0]
+        if one.size <= SMALL_BYTES:
+            return [b"\x12" + number(one.size) + b"".join(one.parts)]
+    parts: list[Buffer] = []
+    _add_encoded(parts, encoded)
     return joined(parts)
 
 

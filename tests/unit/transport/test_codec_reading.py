@@ -65,7 +65,7 @@ def to_client_by_classes(data: bytes) -> Any:
         return MALFORMED
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(damaged(to_worker_messages))
 def test_messages_to_workers_and_their_ruins_mean_what_the_classes_say(found: list[bytes]) -> None:
     reader = ToWorkerReader()
@@ -73,7 +73,7 @@ def test_messages_to_workers_and_their_ruins_mean_what_the_classes_say(found: li
         assert read(reader, data) == to_worker_by_classes(data)
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(damaged(to_client_messages))
 def test_messages_to_clients_and_their_ruins_mean_what_the_classes_say(found: list[bytes]) -> None:
     reader = ToClientReader()
@@ -81,7 +81,7 @@ def test_messages_to_clients_and_their_ruins_mean_what_the_classes_say(found: li
         assert read(reader, data) == to_client_by_classes(data)
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(st.lists(fields, min_size=1, max_size=3))
 def test_whatever_has_the_form_of_protobuf_means_what_the_classes_say(found: list[bytes]) -> None:
     worker, client = ToWorkerReader(), ToClientReader()
@@ -90,7 +90,7 @@ def test_whatever_has_the_form_of_protobuf_means_what_the_classes_say(found: lis
         assert read(client, data) == to_client_by_classes(data)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.lists(st.binary(max_size=60), max_size=3))
 def test_bytes_of_any_kind_are_a_message_or_malformed(found: list[bytes]) -> None:
     worker, client = ToWorkerReader(), ToClientReader()
@@ -266,6 +266,4 @@ def test_what_is_learnt_is_bounded() -> None:
         run = run_of(session=f"{number:0>100}", raw=bytes(4 * (number % 1500)))
         (part,) = reader.read(worker_pb2.ToWorker(runs=[run]).SerializeToString()).runs
         assert part.session == run.session
-    layouts = reader._runs._layouts
-    kept = sum(len(meanings) for alike in layouts.by_length.values() for _, meanings in alike)
-    assert kept * 1024 <= 2 << 20
+    assert 0 < len(reader._runs._layouts) <= (1 << 20) // 1024 + 1
