@@ -23,6 +23,7 @@ class Exchange:
     Attributes:
         outbox: what is to be sent.
         opened: whether the worker has said hello.
+        unwatched: calls under way that nobody reads for.
     """
 
     def __init__(self, number: int, events: StreamEvents, software: str) -> None:
@@ -33,11 +34,14 @@ class Exchange:
         self._read = ToClientReader().read
         # Sent and not over: of any other call nothing is kept, whatever the worker says.
         self._awaited: set[int] = set()
+        self.unwatched: set[int] = set()
         self._partial: dict[int, Assembly] = {}
 
-    def send(self, run: EncodedRun, deferred: Deferred) -> None:
-        """Queue a call."""
+    def send(self, run: EncodedRun, deferred: Deferred, watched: bool = True) -> None:
+        """Queue a call; `watched` as of `DataStream.send`."""
         self._awaited.add(run.call_id)
+        if not watched:
+            self.unwatched.add(run.call_id)
         self.outbox.put(run, deferred)
 
     def cancel(self, call: int) -> None:
@@ -77,6 +81,7 @@ class Exchange:
             self._refused(call, answer.error)
         elif is_whole(answer):
             self._awaited.discard(call)
+            self.unwatched.discard(call)
             self._events.answered(call, Incoming(answer))
         else:
             self._begin(answer)
@@ -123,4 +128,5 @@ class Exchange:
 
     def _forget(self, call: int) -> None:
         self._awaited.discard(call)
+        self.unwatched.discard(call)
         self._partial.pop(call, None)

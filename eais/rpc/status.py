@@ -6,6 +6,7 @@ with one `ErrorInfo` whose reason is a word of `REASONS`.
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterable
 from typing import Any, cast
 
@@ -41,6 +42,9 @@ _NAME_REFUSED = ("Hostname Verification Check failed", "is not in peer certifica
 _CERTIFICATE_REFUSED = "CERTIFICATE_VERIFY_FAILED"
 _CERTIFICATE_WHY = "CERTIFICATE_VERIFY_FAILED: "
 _CERTIFICATE_TIMES = ("certificate has expired", "certificate is not yet valid")
+# Of OpenSSL's X509_V_ERR_*: a name or an address that isn't the certificate's; not yet, no longer.
+_OTHER_NAME = (62, 64)
+_OTHER_TIME = (9, 10)
 _CODES = {code.name: code for code in grpc.StatusCode}
 
 
@@ -134,6 +138,18 @@ def no_connection(text: str, unreachable: str) -> EaisError:
         why = "" if _CERTIFICATE_WHY in text else ", or isn't valid at this time"
         return _untrusted(f"its certificate is of no CA that is trusted here{why}")
     return Unavailable(unreachable, f"no answer ({clip(text, 160)})")
+
+
+def no_handshake(error: ssl.SSLError, unreachable: str) -> EaisError:
+    """The error behind a TLS handshake of our own that failed: as `no_connection`."""
+    code = error.verify_code if isinstance(error, ssl.SSLCertVerificationError) else None
+    if code is None:
+        return Unavailable(unreachable, f"no answer ({clip(error.reason or str(error), 160)})")
+    if code in _OTHER_NAME:
+        return _untrusted("its certificate carries another name")
+    if code in _OTHER_TIME:
+        return Unavailable(unreachable, "the server's certificate isn't valid at this time")
+    return _untrusted("its certificate is of no CA that is trusted here")
 
 
 def _untrusted(why: str) -> EaisError:

@@ -21,6 +21,9 @@ from eais.transport.parts import PiecePart
 from eais.transport.writing import EncodedRun
 from eais.value import Deferred, encode_value
 from eais_client.data_stream import GrpcDataStream
+from eais_client.h2_carrier import H2Carrier
+from eais_client.instances import Address
+from eais_client.led_stream import LedStream
 from eais_client.pieces import Assembly
 from tests.unit.client.served import POOL, WAIT_S, Heard, Rig, ScriptedWorker, rig
 
@@ -30,12 +33,20 @@ WORKER = Identity.worker(POOL, "ei-1", 1)
 class Line:
     """A stream between a test and a scripted worker."""
 
-    def __init__(self, served: Rig) -> None:
+    def __init__(self, served: Rig, transport: str) -> None:
         self.rig = served
+        self.transport = transport
         self.worker = ScriptedWorker(served)
         self.address = served.serve(WORKER, server.stream(verbs.WORKER_STREAM, self.worker.stream))
         self.heard = Heard()
-        self.stream = GrpcDataStream(7, served.dialer().dial(self.address), self.heard)
+        self.stream = self.to(self.address)
+
+    def to(self, address: Address, number: int = 7) -> GrpcDataStream | LedStream:
+        """A stream that goes there, not yet started."""
+        dialer = self.rig.dialer()
+        if self.transport == "grpcio":
+            return GrpcDataStream(number, dialer.dial(address), self.heard)
+        return LedStream(number, H2Carrier(address, dialer.bundle()), self.heard)
 
     def open(self) -> None:
         self.stream.start()
@@ -58,10 +69,10 @@ class Line:
             heard += len(self.worker.next().runs)
 
 
-@pytest.fixture
-def line(tmp_path: Path) -> Iterator[Line]:
+@pytest.fixture(params=["grpcio", "h2"])
+def line(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Line]:
     with rig(tmp_path) as served:
-        made = Line(served)
+        made = Line(served, request.param)
         yield made
         made.stream.close()
 
@@ -151,7 +162,7 @@ def test_cancels_that_no_answer_follows_leave_nothing(line: Line) -> None:
     line.stream.cancel(4)  # it crossed the answer
     parts = vars(line.stream._exchange).items()
     kept = {name: held for name, held in parts if isinstance(held, set | dict)}
-    assert kept == {"_awaited": set(), "_partial": {}}
+    assert kept == {"_awaited": set(), "unwatched": set(), "_partial": {}}
 
 
 def test_an_answer_to_what_was_never_asked_is_not_kept(line: Line) -> None:
@@ -200,7 +211,7 @@ def test_a_refused_stream_says_why(line: Line) -> None:
 
 def test_a_server_with_another_name_is_not_spoken_to(line: Line) -> None:
     other = replace(line.address, server_name="2.ei-1.test-0001.internal")
-    stream = GrpcDataStream(8, line.rig.dialer().dial(other), line.heard)
+    stream = line.to(other, 8)
     stream.start()
     assert line.heard.next()[2].reason == "SERVER_UNTRUSTED"
     stream.close()

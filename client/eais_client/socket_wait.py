@@ -1,0 +1,57 @@
+"""Waiting for a socket, by one thread that any other can get out of it."""
+
+from __future__ import annotations
+
+import os
+import select
+from _thread import allocate_lock
+from contextlib import suppress
+from math import ceil, inf
+
+_IN, _BOTH = select.POLLIN, select.POLLIN | select.POLLOUT
+
+
+class SocketWait:
+    """Where one thread at a time waits for a socket.
+
+    A kick that comes while nobody waits ends the next wait at once.
+    """
+
+    def __init__(self, socket_fd: int) -> None:
+        self._socket = socket_fd
+        self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._poll = select.poll()
+        self._poll.register(socket_fd, _IN)
+        self._poll.register(self._bell, _IN)
+        self._asked = _IN
+        # A bell that is rung when it has been closed may be another file's by then.
+        self._ringing = allocate_lock()
+        self._closed = False
+
+    def wait(self, timeout_s: float = inf, *, write: bool = False) -> None:
+        """Wait until there is something to read or, if asked for, room to write.
+
+        Returns also when it was kicked, and when `timeout_s` is over.
+        """
+        asked = _BOTH if write else _IN
+        if asked != self._asked:
+            self._poll.modify(self._socket, asked)
+            self._asked = asked
+        ready = self._poll.poll(None if timeout_s == inf else max(0, ceil(timeout_s * 1000)))
+        for fd, _events in ready:
+            if fd == self._bell:
+                with suppress(BlockingIOError):
+                    os.eventfd_read(self._bell)
+
+    def kick(self) -> None:
+        """Get the thread out of there; nothing once it is closed."""
+        with self._ringing:
+            if not self._closed:
+                os.eventfd_write(self._bell, 1)
+
+    def close(self) -> None:
+        """Nobody waits any more."""
+        with self._ringing:
+            if not self._closed:
+                self._closed = True
+                os.close(self._bell)
