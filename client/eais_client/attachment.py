@@ -307,7 +307,7 @@ class Attachment:
     def _finish(self, call: int, error: EaisError | None) -> None:
         with self._lock:
             pending = self._pending.pop(call, None)
-            self._answered += error is None
+            self._answered += error is None and pending is not None
         if pending is not None:
             pending.finish(error)
 

@@ -1,24 +1,29 @@
 from __future__ import annotations
 
+import asyncio
 import logging
+import threading
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+import eais
 from eais.deadline import Deadline
 from eais.errors import make_error
 from eais.rpc.v1 import worker_pb2
-from eais.telemetry.trace import MAX_TRACESTATE, CallSpan, parse_traceparent
+from eais.telemetry.trace import MAX_TRACESTATE, CallSpan, TraceContext, parse_traceparent
 from eais.transport.messages import answer_part
 from eais.transport.parts import RunPart
 from eais.transport.writing import RunWriter
 from eais.value import Deferred
 from eais_client.pending import PendingCall
-from eais_client.testing import FakeWire
+from eais_client.testing import FakeWire, fake_frontend, fake_instance
+from eais_client.testing.conformance import own_models
 from eais_client.testing.fake_wire import LISTENER
 from eais_client.tracing import begin_span, end_span
 from eais_client.wire import Incoming
@@ -167,3 +172,34 @@ def test_traced_calls_that_failed_are_in_the_workers_log_within_bounds(
         now += 1_000_000_000
         failures.failed(RunPart(traceparent=GOOD), "BUSY")
         assert len(caplog.records) == MOST_A_SECOND + 1
+
+
+def test_each_way_to_run_sends_the_context_of_its_span(exporter: InMemorySpanExporter) -> None:
+    wire = FakeWire(OrtHost(), fake_instance())
+    frontend = fake_frontend(wire)
+    model, feed = own_models()["mul_1"], {"X": np.ones((3, 2), np.float32)}
+    session = eais.InferenceSession(model, frontend=frontend)
+    ended = threading.Event()
+
+    async def awaited() -> None:
+        async with eais.aio.InferenceSession(model, frontend=frontend) as again:
+            await again.run(None, feed)
+
+    with trace.get_tracer("app").start_as_current_span("request") as request:
+        session.run(None, feed)
+        session.run_async(None, feed, lambda *_: ended.set(), None)
+        asyncio.run(awaited())
+    assert ended.wait(20.0)
+    frontend.close()
+    spans = [span for span in exporter.get_finished_spans() if span.name == "eais.run"]
+    assert len(spans) == 3
+    sent = [parse_traceparent(run.traceparent) for run in wire.streams[0].sent]
+    known = {
+        TraceContext(f"{span.context.trace_id:032x}", f"{span.context.span_id:016x}", True)
+        for span in spans
+        if span.context is not None
+    }
+    assert set(sent) == known
+    assert {context.trace_id for context in sent if context is not None} == {
+        f"{request.get_span_context().trace_id:032x}"
+    }
