@@ -40,7 +40,7 @@ def _serve(given: WorkerArguments) -> int:
     # From here on threads may be started: they are confined too.
     from eais_server.worker.start import serve
 
-    return serve(given.control_fd, given.page_fd, given.directory, given.level)
+    return serve(given.control_fd, given.page_fd, given.ring_fd, given.directory, given.level)
 
 
 if __name__ == "__main__":

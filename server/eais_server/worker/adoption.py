@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from eais import tls
 from eais.errors import EaisError, make_error
+from eais.instance_policy import InstancePolicy
 from eais.rpc import verbs
 from eais.rpc.health import with_health
 from eais.rpc.server import Binding, raw_stream
@@ -24,6 +26,8 @@ from eais_server.worker.calls import CallLimits, Service
 from eais_server.worker.counters import Counters, Reporter
 from eais_server.worker.metrics import readings
 from eais_server.worker.plane import DEFAULT_QUEUE_LIMIT_S, DataPlane, PlaneSettings
+from eais_server.worker.ring_door import RingDoor
+from eais_server.worker.ring_stream import with_rings
 from eais_server.worker.transports import Port, serve
 
 log = logging.getLogger(__name__)
@@ -42,6 +46,7 @@ class Adoption:
     plane: DataPlane
     sessions: dict[str, RuntimeSession]
     counters: Counters
+    door: RingDoor
     transport: str = ""
     served: Port | None = None
     port: int = 0
@@ -88,13 +93,14 @@ class Adoption:
 
     def _bindings(self) -> list[Binding]:
         plane = self.plane
-        own = [raw_stream(verbs.WORKER_STREAM, plane.stream)]
+        own = [raw_stream(verbs.WORKER_STREAM, with_rings(plane.stream, self.door))]
         return with_health(own, lambda: not plane.not_ready, plane.admit)
 
     async def close(self, grace_s: float) -> None:
         """End what streams are left after `grace_s`."""
         if self.pages is not None:
             await self.pages.stop()
+        self.door.close()
         if self.served is not None:
             await self.served.stop(grace_s)
 
@@ -105,18 +111,22 @@ def adopt(
     reporter: Reporter,
     counters: Counters,
     marks: Marks,
+    rings: socket.socket | None = None,
 ) -> Adoption:
     """Become the worker that `message` describes; not yet bound.
+
+    `rings` is where clients come for rings, if there may be any.
 
     Call it on the thread from which the run threads are started: they inherit its cores.
 
     Raises:
         EaisError: DEVICE_LOST when there is no driver of that kind; IdentityError when the
-            key and leaf don't fit.
+            key and leaf don't fit; ARGUMENT for a policy that is none.
     """
     if message.kind not in drivers:
         raise make_error("DEVICE_LOST", f"this worker has no driver for {message.kind[:16]!r}")
     bundle = bundle_of(message.leaf)
+    policy = InstancePolicy.checked(message.ring, message.slo_p99_us)
     _pin(message.cores)
     sessions: dict[str, RuntimeSession] = {}
     threads = min(max(1, message.threads), ROWS)
@@ -137,7 +147,8 @@ def adopt(
     )
     share = Reservation(message.kind, 1000 * threads, threads, tuple(message.cores))
     driver = drivers[message.kind]()
-    return Adoption(driver, share, bundle, plane, sessions, counters, message.transport)
+    door = RingDoor(None if message.transport else rings, policy.ring)
+    return Adoption(driver, share, bundle, plane, sessions, counters, door, message.transport)
 
 
 def _call_limits(message: supervision_pb2.Adopt) -> CallLimits:

@@ -23,6 +23,7 @@ class WorkerArguments:
     Attributes:
         control_fd: the inherited control socket.
         page_fd: the inherited memory, see `eais_server.in_flight`.
+        ring_fd: the inherited socket where clients come for rings; None: they get none.
         parent_pid: the listener.
         directory: the worker's own, empty.
         level: the isolation level to have.
@@ -39,15 +40,17 @@ class WorkerArguments:
     secret_roots: tuple[Path, ...] = ()
     data_limit_bytes: int | None = None
     log_format: Format = "text"
+    ring_fd: int | None = None
 
     @property
     def confinement(self) -> WorkerConfinement:
         """How the worker is confined."""
+        rings = () if self.ring_fd is None else (self.ring_fd,)
         return WorkerConfinement(
             work_dir=self.directory,
             parent_pid=self.parent_pid,
             level=self.level,
-            keep_fds=(self.control_fd, self.page_fd),
+            keep_fds=(self.control_fd, self.page_fd, *rings),
             secret_roots=self.secret_roots,
             limits=WorkerLimits(data_bytes=self.data_limit_bytes),
         )
@@ -58,6 +61,7 @@ def parse_arguments(argv: Sequence[str]) -> WorkerArguments:
     parser = argparse.ArgumentParser(prog="eais-worker")
     parser.add_argument("--control-fd", type=int, required=True, help="the control socket")
     parser.add_argument("--page-fd", type=int, required=True, help="memory shared with it")
+    parser.add_argument("--ring-fd", type=int, default=None, help="where rings are asked for")
     parser.add_argument("--parent-pid", type=int, required=True, help="the listener")
     parser.add_argument("--dir", type=Path, required=True, help="the worker's own directory")
     parser.add_argument("--level", type=int, choices=(1, 2), required=True, help="isolation")
@@ -74,4 +78,5 @@ def parse_arguments(argv: Sequence[str]) -> WorkerArguments:
         secret_roots=tuple(given.secret_root),
         data_limit_bytes=given.data_limit,
         log_format=given.log_format,
+        ring_fd=given.ring_fd,
     )

@@ -32,7 +32,8 @@ from eais_server.devices.driver import (
 )
 from eais_server.worker.counters import Counters
 from eais_server.worker.execution import Result
-from eais_server.worker.runner import Job, Runner
+from eais_server.worker.job import Job
+from eais_server.worker.runner import Runner
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from eais.errors import EaisError, UsageError, make_error
 from eais.rpc.hello import check_version
 from eais.rpc.raw_stream import StreamLink
 from eais.rpc.v1 import common_pb2
-from eais.transport.parts import Buffer, ToWorkerParts
+from eais.transport.parts import Buffer, PiecePart, ToWorkerParts
 from eais.transport.reading import ToWorkerReader
 from eais_server.worker.calls import Gate, StreamCalls
 from eais_server.worker.dispatch import Dispatch
@@ -130,6 +130,12 @@ class Connection:
             self._unread = self._reader.portions(message, 1 if size > LARGE_BYTES else AT_ONCE)
         self._next = next(self._unread, None)
         self._step()
+
+    def receive_piece(self, piece: PiecePart) -> None:
+        """See `eais_server.worker.ring_stream.TakesPieces`."""
+        if self._phase is not Phase.SERVING:
+            raise _not_hello()
+        self._dispatch.piece(piece)
 
     def next_message(self) -> list[Buffer] | None:
         """See `ServedStream`."""

@@ -20,8 +20,8 @@ from eais_server.worker.execution import Result, announced, late
 from eais_server.worker.gate import StreamGate
 from eais_server.worker.hub import Hub, Late
 from eais_server.worker.inline import SMALL_BYTES
+from eais_server.worker.job import Job
 from eais_server.worker.outbox import Outbox
-from eais_server.worker.runner import Job
 
 _NO_ROOM: Final = error_to_message(busy(0.0))
 _SOON_US: Final = 5_000
@@ -268,7 +268,8 @@ class Dispatch:
         hub, pending = self._hub, asked.body
         job: Job | None = pending.job
         if job is not None and not result.reason:
-            hub.times.took(asked.session, asked.size, hub.runner.now_s - job.began_s)
+            took_s = hub.runner.now_s - job.began_s
+            hub.times.took(asked.session, asked.size, took_s / job.share)
         hub.counters.in_flight = hub.runner.in_flight
         if not self._calls.on_answered(asked):
             hub.counters.busy_ns += result.compute_ns

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Final
+from typing import Final, TypeVar
 
 from eais.transport.parts import RunPart
 from eais_server.devices.driver import PreparedRun, RunSettings, RuntimeSession
 from eais_server.worker.execution import Execution, Result
 from eais_server.worker.inline import AT_ONCE_S, InlineRights, Kind
 from eais_server.worker.watchdog import Watchdog
+
+R = TypeVar("R")
 
 _AT_ONCE_NS: Final = round(AT_ONCE_S * 1e9)
 _SOME_NS: Final = _AT_ONCE_NS // 4
@@ -78,6 +80,19 @@ class InlineRuns:
             self.rights.overran(run.session, begun / 1e9)
             return None
         return result
+
+    def watched(
+        self, session: str, prepared: PreparedRun, work: Callable[[], R | None]
+    ) -> R | None:
+        """Do work of which `prepared` is the run; None if that lasted, and was ended."""
+        begun = self._clock()
+        self._watchdog.begins(prepared)
+        found = work()
+        self._watchdog.ended()
+        self._spend(self._clock() - begun)
+        if found is None:
+            self.rights.overran(session, begun / 1e9)
+        return found
 
     def forget(self, name: str) -> None:
         """The session isn't here any more."""

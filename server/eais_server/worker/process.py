@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import threading
 from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
@@ -41,6 +42,7 @@ class Worker:
         directory: below which the listener links models.
         isolation: the level in force.
         drivers: kind of device to its driver.
+        rings: where clients come for rings; None: there are none.
     """
 
     def __init__(
@@ -50,12 +52,14 @@ class Worker:
         directory: Path,
         isolation: int,
         drivers: Drivers,
+        rings: socket.socket | None = None,
     ) -> None:
         self._control = control
         self._marks = marks
         self._directory = directory
         self._isolation = isolation
         self._drivers = drivers
+        self._rings = rings
         self._phase = Phase.SPARE
         self._adoption: Adoption | None = None
         self._loop = asyncio.get_running_loop()
@@ -148,7 +152,9 @@ class Worker:
             worker=message.n,
         )
         try:
-            adoption = adopt(message, self._drivers, self._reporter, self._counters, self._marks)
+            adoption = adopt(
+                message, self._drivers, self._reporter, self._counters, self._marks, self._rings
+            )
             await adoption.bind(message.pool, message.address, message.port)
         except EaisError as error:
             self._reporter.say(adopted=supervision_pb2.Adopted(error=error_to_message(error)))

@@ -22,6 +22,8 @@ T = TypeVar("T")
 
 LEAST_COST_S: Final = 2e-5
 """What a call counts at least: queueing and answering it."""
+LOOKED: Final = 256
+"""Items that are looked at for those that are like another."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -120,6 +122,31 @@ class RunQueue(Generic[K, T]):
         line.begins += entry.cost_s * self._active[line.frontend]
         self._taken(key, entry.cost_s)
         return entry.item
+
+    def like(self, wanted: Callable[[T], bool], most: int, may_run: Callable[[K], bool]) -> list[T]:
+        """Items that `wanted` says yes to, at most so many, of streams that may run.
+
+        Those of the streams come first whose turns do. Not all of a long queue is looked at.
+        """
+        found: list[T] = []
+        looked = 0
+        ready = [(line.begins, key) for key, line in self._lines.items() if may_run(key)]
+        for _, key in sorted(ready, key=lambda pair: pair[0]):
+            for entry in self._lines[key].items:
+                looked += 1
+                if len(found) >= most or looked > LOOKED:
+                    return found
+                if wanted(entry.item):
+                    found.append(entry.item)
+        return found
+
+    def take_out(self, key: K, item: T) -> None:
+        """Take an item out before its turn, for it runs with another's: it costs the same."""
+        line = self._lines[key]
+        entry = next(entry for entry in line.items if entry.item is item)
+        line.items.remove(entry)
+        line.begins += entry.cost_s * self._active[line.frontend]
+        self._taken(key, entry.cost_s)
 
     def discard(self, key: K, item: T) -> bool:
         """Take an item out of the line; whether it was there."""

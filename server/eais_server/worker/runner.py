@@ -7,16 +7,21 @@ import logging
 import time
 from collections.abc import Callable, Hashable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from typing import Final
 
 from eais.errors import EaisError
 from eais.transport.parts import RunPart
-from eais_server.devices.driver import PreparedRun, RuntimeSession
+from eais_server.devices.driver import RuntimeSession
 from eais_server.in_flight import Marks
-from eais_server.worker.execution import Execution, Result, size_of
-from eais_server.worker.inline import Kind
+from eais_server.worker.batching.batches import MOST, Batches
+from eais_server.worker.batching.fused import Outcome, run_together
+from eais_server.worker.batching.kinds import CallKind
+from eais_server.worker.batching.policy import Policy
+from eais_server.worker.batching.trial import Trial
+from eais_server.worker.execution import Execution, Result
+from eais_server.worker.inline import AT_ONCE_S, Kind
 from eais_server.worker.inline_runs import InlineRuns
+from eais_server.worker.job import Batch, Job
 from eais_server.worker.queue import RunQueue
 from eais_server.worker.suspects import Suspects
 
@@ -24,56 +29,8 @@ log = logging.getLogger(__name__)
 
 CANCEL_GRACE_S: Final = 2.0
 """How long a run may go on after it was told to end."""
-
-
-@dataclass(eq=False, slots=True)
-class Job:
-    """A call that is queued or runs.
-
-    Attributes:
-        stream: whose turn it takes.
-        frontend: whose stream that is.
-        session: for the report, should it not stop.
-        cost_s: how long it is expected to take a run thread.
-        run: the call, with `buffers` for its deferred tensors.
-        prepare: makes what runs it: once, and again should that have been ended on the event loop.
-        finished: takes its result, on the event loop; not called for a job that was stopped
-            while it waited.
-        displaced: called instead when it lost its place to a call of a stream that has fewer,
-            or waited too long.
-        refuse: called when its session is quarantined; is to stop it and answer so.
-        ready_ns: when all of it was here, as `Runner`'s clock says.
-        ends_ns: when nobody waits for it any more; None: never.
-        inline: whether it may run on the event loop.
-        prepared: what runs it.
-        began_s: when it was given a run thread, on the event loop's clock.
-    """
-
-    stream: Hashable
-    frontend: Hashable
-    session: str
-    cost_s: float
-    run: RunPart
-    prepare: Callable[[], PreparedRun]
-    finished: Callable[[Result], None]
-    displaced: Callable[[], None]
-    refuse: Callable[[EaisError], None]
-    buffers: tuple[memoryview, ...] = ()
-    ready_ns: int = 0
-    ends_ns: int | None = None
-    inline: bool = False
-    prepared: PreparedRun = field(init=False)
-    began_s: float = field(default=0.0, init=False)
-    running: bool = field(default=False, init=False)
-    grace: asyncio.TimerHandle | None = field(default=None, init=False)
-
-    def __post_init__(self) -> None:
-        self.prepared = self.prepare()
-
-    @property
-    def size(self) -> int:
-        """Bytes of its inputs."""
-        return size_of(self.run, self.buffers)
+TRIAL_S: Final = 5.0
+"""How long a run may take that is made to see whether calls may run together."""
 
 
 class Runner:
@@ -86,10 +43,12 @@ class Runner:
         idle: told whenever no job waits or runs any more.
         marks: where it is written what runs, before it does.
         clock: monotonic nanoseconds.
+        slo_s: what callers want of the 99th percentile; 0: they haven't said.
 
     Attributes:
-        threads: how many jobs may run at a time.
+        threads: how many jobs may run at a time, those that run as one counted once.
         inline: where short ones run.
+        batches: which run as one.
     """
 
     def __init__(
@@ -103,8 +62,10 @@ class Runner:
         marks: Marks,
         grace_s: float = CANCEL_GRACE_S,
         clock: Callable[[], int] = time.monotonic_ns,
+        slo_s: float = 0.0,
     ) -> None:
         self.threads = threads
+        self.batches = Batches(Policy(threads, slo_s), clock)
         self._loop = asyncio.get_running_loop()
         self._queue: RunQueue[Hashable, Job] = RunQueue(waiting_limit)
         self._suspects: Suspects[Job] = Suspects()
@@ -112,6 +73,10 @@ class Runner:
         self._queue_limit_s = queue_limit_s
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="run")
         self._running: set[Job] = set()
+        # Run threads in use.
+        self._busy = 0
+        self._trying = False
+        self._trials_turn = True
         self._may_run = may_run
         self._stuck = stuck
         self._idle = idle
@@ -216,7 +181,9 @@ class Runner:
             return
         self._pumping = True
         try:
-            while len(self._running) < self.threads and self.inline.has_time:
+            while self._busy < self.threads and self.inline.has_time:
+                if self._may_try():
+                    continue
                 job = self._next()
                 if job is None:
                     return
@@ -233,16 +200,124 @@ class Runner:
             self._queue,
             lambda: self._queue.take(self._may_run),
             self._may_run,
-            running=bool(self._running),
+            running=self._busy > 0,
         )
 
     def _start(self, job: Job) -> None:
+        self._trials_turn = True
+        kind = self._kind(job) if self.batches.any_session and len(self._queue) else None
+        others = self._others(job, kind) if kind is not None else []
         alone = not self._running
-        self._running.add(job)
-        job.running, job.began_s = True, self.now_s
+        self._busy += 1
+        for each in (job, *others):
+            self._running.add(each)
+            each.running, each.began_s = True, self.now_s
         self._marks.run_begins(job.session)
-        if not (alone and job.inline and self._ran_here(job)):
+        if kind is not None and others:
+            self._start_together(Batch(kind, [job, *others], job.prepare()), alone=alone)
+        elif not (alone and job.inline and self._ran_here(job)):
             self._pool.submit(self._work, job)
+
+    # calls that run as one
+
+    def _kind(self, job: Job) -> CallKind | None:
+        if not job.kind_known:
+            job.kind, job.kind_known = self.batches.kind(job.run, job.buffers), True
+        return job.kind
+
+    def _others(self, job: Job, kind: CallKind) -> list[Job]:
+        """Take out of the queue what runs with the job."""
+        if self._suspects.any_named or not self.batches.worth_looking(kind):
+            return []
+        others = self._queue.like(lambda other: self._kind(other) == kind, MOST - 1, self._may_run)
+        calls = [(each.run, each.buffers) for each in (job, *others)]
+        others = others[: self.batches.size(kind, calls, job.prepare) - 1]
+        for other in others:
+            self._queue.take_out(other.stream, other)
+        return others
+
+    def _start_together(self, batch: Batch, *, alone: bool) -> None:
+        inline = alone and all(job.inline for job in batch.jobs)
+        if not (inline and self._ran_together_here(batch)):
+            self._pool.submit(self._work_together, batch)
+
+    def _ran_together_here(self, batch: Batch) -> bool:
+        """Whether the batch is over, for it was run on the event loop."""
+        first = batch.jobs[0]
+        if self.inline.rights.kind(first.session, first.size) is None:
+            return False
+        if self.batches.policy.mean_s(batch.kind, len(batch.jobs)) > AT_ONCE_S:
+            return False
+        outcome = self.inline.watched(batch.session, batch.prepared, lambda: self._together(batch))
+        if outcome is None:
+            batch.prepared = first.prepare()
+            return False
+        self._done_together(batch, outcome)
+        self._tell_idle()
+        return True
+
+    def _together(self, batch: Batch) -> Outcome | None:
+        return run_together(self._execution, batch.kind, batch.jobs, batch.prepared, self._clock)
+
+    def _work_together(self, batch: Batch) -> None:
+        outcome = self._together(batch)
+        self._loop.call_soon_threadsafe(self._worked_together, batch, outcome)
+
+    def _worked_together(self, batch: Batch, outcome: Outcome | None) -> None:
+        self._done_together(batch, outcome)
+        self.pump()
+        self._tell_idle()
+
+    def _done_together(self, batch: Batch, outcome: Outcome | None) -> None:
+        """`outcome`: None if nobody waited for any of them any more."""
+        self._busy -= 1
+        results = outcome.results if outcome is not None else []
+        answered = any(not result.reason for result in results)
+        self._marks.run_ended(batch.session, answered=answered)
+        if outcome is not None:
+            calls = [(job.run, job.buffers) for job in batch.jobs]
+            self.batches.ran(batch.kind, calls, outcome, batch.jobs[0].prepare)
+        for job in batch.jobs:
+            self._running.discard(job)
+            self._suspects.over(job, answered=answered)
+            _over(job)
+        for job, result in zip(batch.jobs, results, strict=False):
+            job.finished(result)
+        for job in batch.jobs:
+            # A cycle would keep tensors until the next collection.
+            job.batch = None
+
+    # trials, which are nobody's calls
+
+    def _may_try(self) -> bool:
+        """Whether a step of a trial was begun; each job that waits has its turn before the next."""
+        trial = self.batches.trial
+        if trial is None or self._trying or self._suspects.any_named:
+            return False
+        if not self._trials_turn and len(self._queue):
+            return False
+        self._trying, self._trials_turn = True, False
+        self._busy += 1
+        self._marks.run_begins(trial.kind.session)
+        ends = self._loop.call_later(TRIAL_S, trial.prepared.terminate)
+        self._pool.submit(self._work_trial, trial, ends)
+        return True
+
+    def _work_trial(self, trial: Trial, ends: asyncio.TimerHandle) -> None:
+        over = trial.step()
+        self._loop.call_soon_threadsafe(self._tried, trial, ends, over)
+
+    def _tried(self, trial: Trial, ends: asyncio.TimerHandle, over: bool) -> None:
+        ends.cancel()
+        self._busy -= 1
+        self._trying = False
+        self._marks.run_ended(trial.kind.session, answered=not over or trial.found.same)
+        if over:
+            self.batches.tried(trial)
+        self.pump()
+        self._tell_idle()
+
+    # calls that run alone
 
     def _ran_here(self, job: Job) -> bool:
         """Whether the job is over, for it was run on the event loop."""
@@ -290,6 +365,10 @@ class Runner:
             self.pump()
         elif job.running and job.grace is None:
             job.prepared.terminate()
+            if job.batch is not None:
+                if not job.batch.left(job):
+                    return
+                job.batch.prepared.terminate()
             job.grace = self._loop.call_later(self._grace_s, self._stuck, job.session)
 
     def _work(self, job: Job) -> None:
@@ -308,15 +387,20 @@ class Runner:
         self._tell_idle()
 
     def _done(self, job: Job, result: Result) -> None:
+        self._busy -= 1
         self._running.discard(job)
-        job.running = False
         answered = not result.reason
         self._marks.run_ended(job.session, answered=answered)
         self._suspects.over(job, answered=answered)
-        if job.grace is not None:
-            job.grace.cancel()
+        _over(job)
         job.finished(result)
 
     def _tell_idle(self) -> None:
         if not self.in_flight:
             self._idle()
+
+
+def _over(job: Job) -> None:
+    job.running = False
+    if job.grace is not None:
+        job.grace.cancel()

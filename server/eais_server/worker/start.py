@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -22,12 +23,13 @@ DRIVERS: Drivers = {"cpu": CpuDriver}
 PRELOADED = (open_session,)
 
 
-def serve(control_fd: int, page_fd: int, directory: Path, level: int) -> int:
+def serve(control_fd: int, page_fd: int, ring_fd: int | None, directory: Path, level: int) -> int:
     """Be a worker until its end; the exit code."""
 
     async def work() -> None:
         control, marks = ControlSocket.from_fd(control_fd), Marks.from_fd(page_fd)
-        await Worker(control, marks, directory, level, DRIVERS).run()
+        rings = None if ring_fd is None else socket.socket(fileno=ring_fd)
+        await Worker(control, marks, directory, level, DRIVERS, rings).run()
 
     try:
         _runner()(work())

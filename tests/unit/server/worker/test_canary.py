@@ -19,7 +19,8 @@ from eais_server.in_flight import PAGE_BYTES, Marks, read
 from eais_server.testing.runtime import FakeSession
 from eais_server.worker.canary import EVERY_S, MODEL, Canary, open_canary
 from eais_server.worker.counters import Counters
-from eais_server.worker.runner import Job, Runner
+from eais_server.worker.job import Job
+from eais_server.worker.runner import Runner
 
 ONE_CORE = Reservation("cpu0", 1000, 1)
 SECOND = 1_000_000_000

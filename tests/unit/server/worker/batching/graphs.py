@@ -68,12 +68,17 @@ def session(model: bytes) -> ort.InferenceSession:
     return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
+def answers(loaded: ort.InferenceSession, feed: Mapping[str, Array]) -> list[Array]:
+    """All outputs, which are tensors."""
+    return [np.asarray(value) for value in loaded.run(None, dict(feed))]
+
+
 def rows_come_out_alike(model: bytes, feeds: Sequence[Mapping[str, Array]]) -> bool:
     """Whether the feeds, one after the other on axis 0, give their answers so."""
     loaded = session(model)
-    single = [loaded.run(None, dict(feed)) for feed in feeds]
+    single = [answers(loaded, feed) for feed in feeds]
     joined = {name: np.concatenate([feed[name] for feed in feeds]) for name in feeds[0]}
-    whole = loaded.run(None, joined)
+    whole = answers(loaded, joined)
     return all(
         _alike(np.concatenate([answer[at] for answer in single]), together)
         for at, together in enumerate(whole)

@@ -18,6 +18,7 @@ from tests.unit.server.worker.batching.graphs import (
     INT64,
     Array,
     N,
+    answers,
     graph,
     node,
     rows_come_out_alike,
@@ -271,7 +272,7 @@ def _declared(chain: Chain, dims: Any, rank: int | None) -> bytes:
 def _rank(model: bytes, dims: tuple[int, ...]) -> int | None:
     """Of what it gives for one row; None: onnxruntime doesn't take it."""
     try:
-        (answer,) = session(model).run(None, {"x": np.ones((1, *dims), np.float32)})
+        (answer,) = answers(session(model), {"x": np.ones((1, *dims), np.float32)})
     except Exception:  # noqa: BLE001 - onnxruntime's classes have no base of their own
         return None
     return len(answer.shape) or None
@@ -295,7 +296,7 @@ def _answered_alone(model: bytes, dims: tuple[int, ...]) -> bool:
 PROVEN: Counter[bool] = Counter()
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=400, deadline=None, suppress_health_check=[*HealthCheck])
 @given(chains())
 def test_what_is_proven_is_true(made: tuple[bytes, tuple[int, ...]]) -> None:
     model, dims = made

@@ -1,0 +1,132 @@
+"""Which of the calls that wait run together: the shell around the policy, on the event loop.
+
+Nothing is looked at while a call waits alone: that is most calls' way, and the quickest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from eais.transport.parts import RunPart
+from eais_server.devices.driver import PreparedRun
+from eais_server.worker.batching.fused import Outcome
+from eais_server.worker.batching.kinds import CallKind, kind_of
+from eais_server.worker.batching.policy import SIZES, Policy
+from eais_server.worker.batching.trial import Trial
+
+MOST: Final = SIZES[-1]
+"""Calls of a batch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batchable:
+    """A session whose calls may run together.
+
+    Attributes:
+        inputs: the names of the inputs that it takes rows by; a call that gives others, or not
+            all of them, runs alone.
+    """
+
+    inputs: frozenset[str]
+
+
+class Batches:
+    """What may run together, and the trial that goes on, one at a time.
+
+    Args:
+        clock: monotonic nanoseconds.
+
+    Attributes:
+        trial: the one that goes on, if any.
+    """
+
+    def __init__(self, policy: Policy, clock: Callable[[], int]) -> None:
+        self.policy = policy
+        self.trial: Trial | None = None
+        self._sessions: dict[str, Batchable] = {}
+        self._clock = clock
+
+    @property
+    def any_session(self) -> bool:
+        """Whether there is a session at all whose calls may run together."""
+        return bool(self._sessions)
+
+    def opened(self, session: str, batchable: Batchable) -> None:
+        """The session's calls may run together from now on."""
+        self._sessions[session] = batchable
+
+    def closed(self, session: str) -> None:
+        """The session isn't here any more."""
+        if self._sessions.pop(session, None) is not None:
+            self.policy.forget(session)
+
+    def may(self, session: str) -> bool:
+        """Whether calls of the session may run together."""
+        return session in self._sessions
+
+    def kind(self, run: RunPart, buffers: Sequence[memoryview] = ()) -> CallKind | None:
+        """The kind of a call; None: it runs alone."""
+        batchable = self._sessions.get(run.session)
+        return kind_of(run, buffers, batchable.inputs) if batchable is not None else None
+
+    def worth_looking(self, kind: CallKind) -> bool:
+        """Whether it matters how many calls of the kind wait."""
+        return self.policy.may(kind, self._now_s)
+
+    def size(
+        self,
+        kind: CallKind,
+        calls: Sequence[tuple[RunPart, Sequence[memoryview]]],
+        prepare: Callable[[], PreparedRun],
+    ) -> int:
+        """How many of the calls, all of which wait, run together now; 1: each alone.
+
+        A trial of more of them may begin.
+        """
+        now_s = self._now_s
+        if self.trial is None and (size := self.policy.to_try(kind, len(calls), now_s)):
+            self.trial = Trial(kind, calls[:size], prepare(), self._clock)
+        return self.policy.size(kind, len(calls), now_s)
+
+    def ran(
+        self,
+        kind: CallKind,
+        calls: Sequence[tuple[RunPart, Sequence[memoryview]]],
+        outcome: Outcome,
+        prepare: Callable[[], PreparedRun],
+    ) -> None:
+        """A batch of the calls is over. A check of what it gave may begin."""
+        if outcome.failed:
+            self.policy.failed(kind, self._now_s)
+        if not outcome.took_ns:
+            return
+        check = self.policy.took(kind, len(calls), outcome.took_ns / 1e9)
+        if check and self.trial is None:
+            self.trial = Trial(kind, calls, prepare(), self._clock, check=True)
+
+    def tried(self, trial: Trial) -> None:
+        """The trial is over."""
+        self.trial = None
+        found, kind = trial.found, trial.kind
+        if kind.session not in self._sessions:
+            return
+        alone_s = found.alone_ns / 1e9
+        if not found.shown:
+            self.policy.given_up(kind, self._now_s)
+        elif trial.check:
+            self.policy.checked(kind, trial.size, same=found.same, alone_s=alone_s)
+        else:
+            self.policy.tried(
+                kind,
+                trial.size,
+                same=found.same,
+                alone_s=alone_s,
+                together_s=found.together_ns / 1e9,
+                now_s=self._now_s,
+            )
+
+    @property
+    def _now_s(self) -> float:
+        return self._clock() / 1e9

@@ -1,0 +1,276 @@
+"""How many calls of a kind run together, and how long one waits for others. (Brain)
+
+Sizes are powers of two. Each is tried before it is used: the answers of so many calls that ran
+alone are compared with those of one run of all of them, in the background, so that no caller
+waits for it. A size whose answers are the same is used as long as it takes less time than its
+calls would alone; what is learnt is forgotten after `RETRY_S`, since machines change. Small
+sizes are tried first, and a larger one only if the one before it paid.
+
+A call that could run now is kept waiting only if a target for latency was given, if calls come
+so fast that run threads would be busy most of the time without batches, and only for as long as
+leaves the target alone.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from math import inf
+from typing import Final
+
+from eais_server.worker.batching.kinds import CallKind
+
+SIZES: Final = (2, 4, 8, 16, 32, 64)
+MAX_BATCH_BYTES: Final = 32 << 20
+"""Of the inputs of a batch: beyond it nothing is gained, and much is held."""
+MAX_BATCH_S: Final = 0.25
+"""So long a batch may take: who comes next waits for it."""
+LEAST_GAIN: Final = 0.95
+"""A batch may take this share of what its calls would take alone."""
+MEASURED: Final = 4
+"""As many batches of a size are measured before it is said not to pay."""
+RETRY_S: Final = 60.0
+MAX_KINDS: Final = 256
+"""Of which something is known; the one that was seen longest ago is forgotten."""
+AGAIN_S: Final = 0.1
+"""After a trial that showed nothing."""
+BUSY_SHARE: Final = 0.5
+"""Of the run threads' time: below it nobody is kept waiting for the sake of a batch."""
+SLO_SHARE: Final = 0.25
+"""Of the target for latency: so long at most a call is kept waiting."""
+
+_WEIGHT: Final = 1 / 8
+_FIRST_CHECK: Final = 8
+_LAST_DOUBLING: Final = 1024
+
+
+class Verdict(Enum):
+    """What trials found of a size: nothing yet, the same answers, or others."""
+
+    UNTRIED = auto()
+    SAME = auto()
+    DIFFERENT = auto()
+
+
+@dataclass(eq=False, slots=True)
+class _Size:
+    """Batches of one size; `mean_s` of a run, `runs` since it was tried."""
+
+    verdict: Verdict = Verdict.UNTRIED
+    mean_s: float = 0.0
+    runs: int = 0
+
+    def took(self, seconds: float) -> None:
+        self.runs += 1
+        self.mean_s += (seconds - self.mean_s) * max(_WEIGHT, 1 / self.runs)
+
+
+@dataclass(eq=False, slots=True)
+class _Kind:
+    """What is known of one kind of call.
+
+    Attributes:
+        alone_s: what one takes alone.
+        gap_s: between two that come, in the mean; inf while that isn't known.
+        trying: the size of which a trial goes on; the next one begins at `try_from_s` or later.
+        rest_until_s: nothing runs together before then, for a batch failed; `rest_s` is how
+            long that was last.
+        learnt_s: since when this is being learnt.
+    """
+
+    learnt_s: float
+    sizes: dict[int, _Size] = field(default_factory=lambda: {size: _Size() for size in SIZES})
+    alone_s: float = 0.0
+    gap_s: float = inf
+    came_s: float = -inf
+    trying: int = 0
+    try_from_s: float = -inf
+    rest_until_s: float = -inf
+    rest_s: float = 0.0
+
+
+class Policy:
+    """What is known of each kind of call, and what follows from it.
+
+    Args:
+        threads: how many runs go on at a time.
+        slo_s: what callers want of the 99th percentile; 0: they haven't said.
+    """
+
+    def __init__(self, threads: int = 1, slo_s: float = 0.0) -> None:
+        self._threads = threads
+        self._slo_s = slo_s
+        self._kinds: OrderedDict[CallKind, _Kind] = OrderedDict()
+
+    @property
+    def holds(self) -> bool:
+        """Whether calls may be kept waiting at all: then `came` is to be told of each."""
+        return self._slo_s > 0
+
+    def forget(self, session: str) -> None:
+        """Nothing is known of the session's calls."""
+        for kind in [kind for kind in self._kinds if kind.session == session]:
+            del self._kinds[kind]
+
+    def came(self, kind: CallKind, now_s: float) -> None:
+        """A call came."""
+        known = self._known(kind, now_s)
+        gap_s, known.came_s = now_s - known.came_s, now_s
+        if gap_s == inf:
+            return
+        known.gap_s = gap_s if known.gap_s == inf else known.gap_s + (gap_s - known.gap_s) * _WEIGHT
+
+    def size(self, kind: CallKind, waiting: int, now_s: float) -> int:
+        """How many of the `waiting` calls of the kind run together now; 1: each alone."""
+        known = self._kinds.get(kind)
+        if known is None or now_s < known.rest_until_s:
+            return 1
+        fit = [size for size in SIZES if size <= waiting and self._is_good(known, kind, size)]
+        return max(fit, default=1)
+
+    def to_try(self, kind: CallKind, waiting: int, now_s: float) -> int:
+        """The size of which a trial is to begin, as so many wait; 0: none. It has begun then."""
+        known = self._known(kind, now_s)
+        if known.trying or now_s < max(known.rest_until_s, known.try_from_s):
+            return 0
+        known.trying = self._next_size(known, kind, waiting)
+        return known.trying
+
+    def tried(
+        self,
+        kind: CallKind,
+        size: int,
+        *,
+        same: bool,
+        alone_s: float,
+        together_s: float,
+        now_s: float,
+    ) -> None:
+        """A trial is over.
+
+        Args:
+            same: whether the answers were.
+            alone_s: what a call of it took alone.
+            together_s: what all of them took together.
+        """
+        known = self._known(kind, now_s)
+        known.trying = 0
+        if same:
+            known.alone_s = alone_s
+        found = _Size(Verdict.SAME if same else Verdict.DIFFERENT)
+        found.took(together_s)
+        known.sizes[size] = found
+
+    def checked(self, kind: CallKind, size: int, *, same: bool, alone_s: float) -> None:
+        """A batch's answers were compared again with those of its calls alone."""
+        known = self._kinds.get(kind)
+        if known is None:
+            return
+        if same:
+            known.alone_s = alone_s
+        else:
+            known.sizes[size].verdict = Verdict.DIFFERENT
+
+    def given_up(self, kind: CallKind, now_s: float) -> None:
+        """The trial that went on came to nothing: the calls' inputs would not have shown it."""
+        known = self._kinds.get(kind)
+        if known is not None:
+            known.trying, known.try_from_s = 0, now_s + AGAIN_S
+
+    def mean_s(self, kind: CallKind, size: int) -> float:
+        """What batches of the size take; inf if that isn't known."""
+        known = self._kinds.get(kind)
+        return (known.sizes[size].mean_s or inf) if known is not None else inf
+
+    def may(self, kind: CallKind, now_s: float) -> bool:
+        """Whether it is worth looking for calls of the kind that wait."""
+        known = self._kinds.get(kind)
+        if known is None:
+            return True
+        if now_s < known.rest_until_s:
+            return False
+        return (
+            any(self._is_good(known, kind, size) for size in SIZES)
+            or (not known.trying and self._next_size(known, kind, SIZES[-1]) > 0)
+            or now_s - known.learnt_s > RETRY_S
+        )
+
+    def took(self, kind: CallKind, size: int, seconds: float) -> bool:
+        """A batch took so long. Whether its answers are to be checked again: now and then."""
+        known = self._kinds.get(kind)
+        if known is None:
+            return False
+        own = known.sizes[size]
+        own.took(seconds)
+        known.rest_s = 0.0
+        runs = own.runs
+        doubled = runs >= _FIRST_CHECK and runs & (runs - 1) == 0
+        return doubled if runs <= _LAST_DOUBLING else runs % _LAST_DOUBLING == 0
+
+    def failed(self, kind: CallKind, now_s: float) -> None:
+        """A batch failed: one of its calls is of the sort that does, and more may come."""
+        known = self._known(kind, now_s)
+        known.rest_s = min(RETRY_S, known.rest_s * 2 or 1.0)
+        known.rest_until_s = now_s + known.rest_s
+
+    def hold_s(self, kind: CallKind, waiting: int, now_s: float) -> float:
+        """How long to wait for more calls, since so many wait and could run now; 0: run them.
+
+        It is as long as the next size takes to come together, if that is soon enough.
+        """
+        known = self._kinds.get(kind)
+        if known is None or not self.holds or now_s < known.rest_until_s:
+            return 0.0
+        busy = known.alone_s / known.gap_s / self._threads
+        target = next((s for s in SIZES if s > waiting and self._is_good(known, kind, s)), 0)
+        if busy < BUSY_SHARE or not target:
+            return 0.0
+        wanted_s = (target - waiting) * known.gap_s
+        left_s = self._slo_s * SLO_SHARE - known.sizes[target].mean_s
+        return wanted_s if wanted_s <= left_s else 0.0
+
+    def _is_good(self, known: _Kind, kind: CallKind, size: int) -> bool:
+        """Whether batches of the size give the same answers, and pay."""
+        own = known.sizes[size]
+        if own.verdict is not Verdict.SAME or size * kind.size > MAX_BATCH_BYTES:
+            return False
+        most_s = min(MAX_BATCH_S, self._slo_s / 2) if self._slo_s else MAX_BATCH_S
+        return own.mean_s <= most_s and _pays(known, size)
+
+    def _next_size(self, known: _Kind, kind: CallKind, waiting: int) -> int:
+        different = 0
+        for size in SIZES:
+            if size > waiting or size * kind.size > MAX_BATCH_BYTES:
+                return 0
+            own = known.sizes[size]
+            if own.verdict is Verdict.UNTRIED:
+                return size
+            different += own.verdict is Verdict.DIFFERENT
+            if different > 1 or (own.verdict is Verdict.SAME and not _pays(known, size)):
+                return 0
+            if own.mean_s * 2 > MAX_BATCH_S:
+                return 0
+        return 0
+
+    def _known(self, kind: CallKind, now_s: float) -> _Kind:
+        known = self._kinds.get(kind)
+        if known is None or (
+            now_s - known.learnt_s > RETRY_S and not known.trying and not _any_good(known)
+        ):
+            known = self._kinds[kind] = _Kind(now_s)
+        self._kinds.move_to_end(kind)
+        if len(self._kinds) > MAX_KINDS:
+            self._kinds.popitem(last=False)
+        return known
+
+
+def _pays(known: _Kind, size: int) -> bool:
+    own = known.sizes[size]
+    return own.runs < MEASURED or own.mean_s <= LEAST_GAIN * size * known.alone_s
+
+
+def _any_good(known: _Kind) -> bool:
+    return any(
+        own.verdict is Verdict.SAME and _pays(known, size) for size, own in known.sizes.items()
+    )

@@ -1,0 +1,115 @@
+"""A trial: calls that were made are run again, together and each alone, and compared.
+
+In the background, in steps, so that callers' runs take turns with it; nobody gets its answers.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from eais.errors import EaisError
+from eais.transport.parts import Buffer, RunPart
+from eais.value import Array
+from eais_server.devices.driver import PreparedRun
+from eais_server.worker.batching.joining import is_same, join, part, shows_something, split
+from eais_server.worker.batching.kinds import CallKind
+
+log = logging.getLogger(__name__)
+
+STEP_NS: Final = 1_000_000
+"""So long a step goes on with short runs."""
+QUICK_NS: Final = 20_000_000
+"""What takes less is timed once more: the first run of a shape makes its plans."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a trial found.
+
+    Attributes:
+        shown: whether the inputs could show anything at all; else nothing is said.
+        same: whether the answers were the same to the bit.
+        alone_ns: what a call's run took alone, in the mean without the longest.
+        together_ns: what the run of all took.
+    """
+
+    shown: bool
+    same: bool = False
+    alone_ns: float = 0.0
+    together_ns: int = 0
+
+
+@dataclass(eq=False)
+class Trial:
+    """A trial of some calls of a kind.
+
+    Args:
+        check: it is of a size that is in use.
+        prepared: what runs them; for this alone.
+        clock: monotonic nanoseconds.
+
+    Attributes:
+        found: what came out, once `step` says that it is over.
+    """
+
+    kind: CallKind
+    calls: Sequence[tuple[RunPart, Sequence[Buffer]]]
+    prepared: PreparedRun
+    clock: Callable[[], int]
+    check: bool = False
+    found: Finding = field(default=Finding(shown=False), init=False)
+
+    def __post_init__(self) -> None:
+        self.size = len(self.calls)
+        self._steps = self._work()
+
+    def step(self) -> bool:
+        """Do a part of it, on a run thread; whether it is over."""
+        begun = self.clock()
+        while self.clock() - begun < STEP_NS:
+            try:
+                next(self._steps)
+            except StopIteration:
+                return True
+            except EaisError:
+                # Alone or together it fails: these calls are none to run with others.
+                self.found = Finding(shown=True)
+                return True
+            except Exception:
+                # The edge of the thread. What can't be tried isn't used.
+                log.exception("BUG: a trial of a batch raised")
+                self.found = Finding(shown=True)
+                return True
+        return False
+
+    def _work(self) -> Iterator[None]:
+        feed, rows = join(self.kind, self.calls), self.kind.rows
+        # What came in isn't kept for it.
+        self.calls = ()
+        if not shows_something(feed, self.size):
+            return
+        yield
+        whole, together_ns = self._run(feed)
+        yield
+        if together_ns < QUICK_NS:
+            _, together_ns = self._run(feed)
+            yield
+        apart = split(whole, self.size, rows)
+        took: list[int] = []
+        for index in range(self.size):
+            alone, alone_ns = self._run(part(feed, index, rows))
+            took.append(alone_ns)
+            if apart is None or not is_same(alone, apart[index]):
+                self.found = Finding(shown=True)
+                return
+            yield
+        alone_mean = (sum(took) - max(took)) / (len(took) - 1)
+        self.found = Finding(True, True, alone_mean, together_ns)
+
+    def _run(self, feed: dict[str, Array]) -> tuple[list[Any], int]:
+        begun = self.clock()
+        outputs = self.prepared.execute(self.kind.outputs, feed)
+        return outputs, self.clock() - begun
