@@ -6,7 +6,8 @@ import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
 from eais.rpc.v1 import value_pb2
-from eais.value import Deferred, encode_value
+from eais.testing.values import encode_value
+from eais.value import Deferred
 
 _SIDE = 320
 _STEPS = 6

@@ -14,7 +14,8 @@ from eais import tls
 from eais.rpc import client, verbs
 from eais.rpc.hello import hello
 from eais.rpc.v1 import pool_pb2, value_pb2, worker_pb2
-from eais.value import Deferred, encode_value
+from eais.testing.values import encode_value
+from eais.value import Deferred
 from tests.system.raw import open_session
 from tests.system.stack import Stack, op
 from tests.unit.server.runtime import models

@@ -18,7 +18,8 @@ from onnx import TensorProto, helper
 from eais.errors import REASONS, EaisError
 from eais.rpc import verbs
 from eais.rpc.v1 import pool_pb2, value_pb2
-from eais.value import Deferred, encode_value
+from eais.testing.values import encode_value
+from eais.value import Deferred
 from tests.system.raw import open_session, refusal, run_once
 from tests.system.stack import Stack, op
 from tests.unit.server.runtime import models

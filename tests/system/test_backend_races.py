@@ -15,7 +15,8 @@ import pytest
 from eais.errors import EaisError
 from eais.rpc import verbs
 from eais.rpc.v1 import listener_pb2, pool_pb2, value_pb2
-from eais.value import Deferred, encode_value
+from eais.testing.values import encode_value
+from eais.value import Deferred
 from tests.system.raw import open_session, run_once
 from tests.system.stack import Stack, embedded_pool, eventually, op
 from tests.unit.server.runtime import models

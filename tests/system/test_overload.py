@@ -23,7 +23,8 @@ from eais.errors import EaisError
 from eais.rpc import client, verbs
 from eais.rpc.hello import hello
 from eais.rpc.v1 import pool_pb2, value_pb2, worker_pb2
-from eais.value import Deferred, encode_value
+from eais.testing.values import encode_value
+from eais.value import Deferred
 from eais_server.worker.calls import CallLimits
 from tests.system.raw import open_session
 from tests.system.stack import Stack, embedded_pool, eventually, op

@@ -18,9 +18,10 @@ from typing import Any, Protocol
 from eais.errors import EaisError, make_error
 from eais.instance import InstanceState
 from eais.rpc.v1 import listener_pb2, worker_pb2
+from eais.testing.values import decode_value, encode_value
 from eais.transport.messages import answer_part
 from eais.transport.writing import EncodedRun
-from eais.value import Deferred, Value, decode_value, encode_value
+from eais.value import Deferred, Value
 from eais_client.config import ClientConfig
 from eais_client.frontend import FrontEnd
 from eais_client.instances import Address, Instance, Worker

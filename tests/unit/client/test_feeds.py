@@ -10,7 +10,8 @@ import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper
 
-from eais.value import Deferred, decode_value, encode_value
+from eais.testing.values import decode_value, encode_value
+from eais.value import Deferred
 from eais_client.feeds import check_names, check_outputs, convert
 from eais_client.signature import NodeArg
 from eais_client.testing.conformance import mistake

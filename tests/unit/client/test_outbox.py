@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from eais.channel import PIECE_BYTES
 from eais.errors import EaisError
 from eais.rpc.v1 import value_pb2, worker_pb2
+from eais.testing.values import decode_value, encode_value
 from eais.transport.messages import answer_part
 from eais.transport.parts import PiecePart
 from eais.transport.writing import EncodedRun
-from eais.value import Deferred, decode_value, encode_value
+from eais.value import Deferred
 from eais_client.outbox import FUSED_BYTES, Outbox
 from eais_client.pieces import Assembly
 

@@ -27,7 +27,8 @@ from eais.rpc import client, verbs
 from eais.rpc.hello import hello
 from eais.rpc.status import error_of_message, error_of_rpc
 from eais.rpc.v1 import common_pb2, listener_pb2, supervision_pb2, value_pb2, worker_pb2
-from eais.value import Deferred, decode_value, deferred_tensors, encode_value
+from eais.testing.values import decode_value, deferred_sizes, encode_value
+from eais.value import Deferred
 from eais_pool.authority import Authority
 from eais_server.control import Frames, to_frame
 from eais_server.in_flight import Page
@@ -361,4 +362,4 @@ class ClientStream:
 
 
 def _deferred_sizes(answer: worker_pb2.Answer) -> list[int]:
-    return [t.deferred_bytes for value in answer.outputs for t in deferred_tensors(value)]
+    return [size for value in answer.outputs for size in deferred_sizes(value)]

@@ -10,10 +10,11 @@ import pytest
 
 from eais.errors import InputRejected, ModelRejected, make_error
 from eais.rpc.v1 import value_pb2, worker_pb2
+from eais.testing.values import decode_value, encode_value
 from eais.transport.parts import RunPart
 from eais.transport.reading import ToWorkerReader
 from eais.transport.writing import to_client
-from eais.value import Deferred, decode_value, encode_value
+from eais.value import Deferred
 from eais_server.devices.driver import RawTensor, RunSettings
 from eais_server.testing.runtime import FakeSession
 from eais_server.worker.execution import (

@@ -14,7 +14,8 @@ from eais.errors import EaisError
 from eais.identity import Identity
 from eais.rpc.hello import hello
 from eais.rpc.v1 import value_pb2, worker_pb2
-from eais.value import Deferred, encode_value
+from eais.testing.values import encode_value
+from eais.value import Deferred
 from eais_server.testing.runtime import FakeSession
 from eais_server.worker.calls import CallLimits
 from eais_server.worker.plane import MAX_STREAMS

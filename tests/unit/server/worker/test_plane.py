@@ -24,7 +24,8 @@ from eais.rpc.raw_adapter import serve_raw
 from eais.rpc.server import raw_stream
 from eais.rpc.v1 import supervision_pb2, value_pb2, worker_pb2
 from eais.telemetry.metrics import Tally
-from eais.value import Deferred, encode_value
+from eais.testing.values import encode_value
+from eais.value import Deferred
 from eais_server.devices.driver import RuntimeSession
 from eais_server.in_flight import PAGE_BYTES, Marks
 from eais_server.testing.runtime import FakeSession

@@ -1,0 +1,1 @@
+"""What tests of programs that stand on the kernel need of it."""
