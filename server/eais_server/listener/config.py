@@ -44,6 +44,8 @@ class ListenerConfig:
         worker_bytes: of the inputs of all calls that a worker hasn't answered.
         queue_limit_ms: that calls wait at a worker: what would fill four fifths of it is refused.
         quarantine_h: for how long a model that killed workers isn't loaded again.
+        transport: what workers serve the data stream by: "h2" or "grpcio", both of which speak
+            gRPC. "auto" is h2, and so is "ring", which is for clients to choose.
     """
 
     bind: str = ""
@@ -72,6 +74,7 @@ class ListenerConfig:
     worker_bytes: int = 4 * _GIB
     queue_limit_ms: int = 100
     quarantine_h: float = 24.0
+    transport: str = "auto"
 
     def __post_init__(self) -> None:
         _check_address(self.bind)
@@ -89,6 +92,9 @@ class ListenerConfig:
                 raise ValueError(f"{name} = {getattr(self, name)}: must be {most} or less")
         if self.isolation not in (0, 1, 2):
             raise ValueError(f"isolation = {self.isolation}: must be 0, 1 or 2")
+        if self.transport not in _SERVED_BY:
+            known = ", ".join(_SERVED_BY)
+            raise ValueError(f"transport = {self.transport[:80]!r}: must be one of {known}")
 
     @classmethod
     def for_test(cls) -> ListenerConfig:
@@ -104,6 +110,11 @@ class ListenerConfig:
     def level(self, probed: Literal[1, 2]) -> int:
         """The level that workers get on a host that can give `probed` at most."""
         return self.isolation or probed
+
+    @property
+    def served_by(self) -> str:
+        """The transport that workers are told: h2 or grpcio."""
+        return _SERVED_BY[self.transport]
 
     @property
     def limits(self) -> Limits:
@@ -132,6 +143,7 @@ def _is_address(text: str) -> bool:
     return True
 
 
+_SERVED_BY = {"auto": "h2", "ring": "h2", "h2": "h2", "grpcio": "grpcio"}
 _AT_MOST = {"worker_calls": 1 << 20, "worker_bytes": 1 << 40, "queue_limit_ms": 3_600_000}
 _NOT_BELOW_ZERO = (
     "spares",

@@ -256,6 +256,7 @@ class Grants:
             queue_limit_ms=self._host.config.queue_limit_ms,
             calls_limit=self._host.config.worker_calls,
             bytes_limit=self._host.config.worker_bytes,
+            transport=self._host.config.served_by,
             leaf=leaf_message(self.leaves[action.instance, action.n]),
             kind=self._host.inventory.info(share.device).kind,
             cores=reservation.cores,

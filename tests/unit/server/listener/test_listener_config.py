@@ -28,6 +28,11 @@ def loaded(tmp_path: Path, text: str) -> ListenerConfig:
         ("worker_calls = 0", "CONFIG", "worker_calls = 0: must be above 0"),
         ("worker_calls = 2000000", "CONFIG", "worker_calls = 2000000: must be 1048576 or less"),
         ("tenant_uploads = 0", "CONFIG", "tenant_uploads = 0: must be above 0"),
+        (
+            'transport = "quic"',
+            "CONFIG",
+            "transport = 'quic': must be one of auto, ring, h2, grpcio",
+        ),
         ("tenant_store_bytes = -1", "CONFIG", "tenant_store_bytes = -1: must not be below 0"),
     ],
 )
@@ -44,3 +49,12 @@ def test_what_cannot_be_is_named_by_place(
 @pytest.mark.parametrize("bind", ["", "127.64.16.2", "10.1.2.3", "fd00::1"])
 def test_addresses(tmp_path: Path, bind: str) -> None:
     assert loaded(tmp_path, f'bind = "{bind}"').bind == bind
+
+
+def test_how_workers_serve(tmp_path: Path) -> None:
+    served = {
+        word: loaded(tmp_path, f'transport = "{word}"').served_by
+        for word in ("auto", "ring", "h2", "grpcio")
+    }
+    # A variable of this name may be there for the clients of the same machine.
+    assert served == {"auto": "h2", "ring": "h2", "h2": "h2", "grpcio": "grpcio"}
