@@ -109,27 +109,32 @@ class Receiver:
             else:
                 stream = streams.get(stream_id & STREAM_BITS)
                 if self._account(stream, stream_id, length):
-                    if length >= PREFIX_BYTES and not stream.assembly.held:
-                        flag, size = prefix_of(data, start)
-                        if size + PREFIX_BYTES == length and not flag and size <= self._most:
-                            start += PREFIX_BYTES
-                            events.append(
-                                Message(
-                                    stream.id,
-                                    data[start:after]
-                                    if size <= _COPIED
-                                    else memoryview(data)[start:after],
-                                )
-                            )
-                            start = after
-                    if start < after or flags & END_STREAM or not length:
+                    only = None if stream.assembly.held else self._only(data, start, after)
+                    if only is None:
                         self._rest_of_frame(stream, flags, memoryview(data)[start:after], end)
+                    else:
+                        events.append(Message(stream.id, only))
+                        if flags & END_STREAM:
+                            self._hearer.on_peer_end(stream)
             pos = after
         if pos < end:
             self._hold(data, pos)
 
+    def _only(self, data: Buffer, start: int, after: int) -> Buffer | None:
+        """The message that fills a frame's payload, if one does."""
+        if after - start < PREFIX_BYTES:
+            return None
+        flag, size = prefix_of(data, start)
+        start += PREFIX_BYTES
+        if flag or size != after - start or size > self._most:
+            return None
+        if size > _COPIED:
+            return memoryview(data)[start:after]
+        body = data[start:after]
+        return body if type(body) is bytes else bytes(body)
+
     def _rest_of_frame(self, stream: Stream, flags: int, data: memoryview, of: int) -> None:
-        """What is left of a whole DATA frame once the common case was dealt with."""
+        """A whole DATA frame that isn't the common case."""
         if data:
             self._payload(stream, data, of)
         elif not flags & END_STREAM:
