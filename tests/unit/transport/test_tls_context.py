@@ -116,7 +116,7 @@ def test_no_session_is_there_to_be_resumed(authority: Authority, version: ssl.TL
 def test_older_versions_are_not_spoken(authority: Authority) -> None:
     server, client = ends(authority)
     client.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
-    with pytest.warns(DeprecationWarning):
+    with pytest.warns(DeprecationWarning, match="TLSv1_1"):
         client.maximum_version = ssl.TLSVersion.TLSv1_1
     client.set_ciphers("ALL:@SECLEVEL=0")
     with pytest.raises(ssl.SSLError):
