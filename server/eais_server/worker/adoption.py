@@ -143,6 +143,7 @@ def adopt(
             message.run_timeout_s or DEFAULT_RUN_TIMEOUT_S,
             message.queue_limit_ms / 1000 or DEFAULT_QUEUE_LIMIT_S,
             calls=_call_limits(message),
+            slo_s=message.slo_p99_us / 1e6,
         ),
     )
     share = Reservation(message.kind, 1000 * threads, threads, tuple(message.cores))

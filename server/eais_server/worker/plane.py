@@ -17,6 +17,7 @@ from eais_server.devices.driver import RuntimeSession
 from eais_server.in_flight import Marks
 from eais_server.worker.admission import Admission, busy
 from eais_server.worker.alarm import Alarm
+from eais_server.worker.batching.batches import Batchable
 from eais_server.worker.calls import NOT_HERE, Budget, CallLimits, Gate, Service, StreamCalls
 from eais_server.worker.canary import READY_S, STREAM, Canary
 from eais_server.worker.connection import BACKLOG_BYTES, Connection
@@ -44,12 +45,14 @@ class PlaneSettings:
         cancel_grace_s: for a run to stop after it was told to.
         run_timeout_s: for any call, waiting included.
         queue_limit_s: that a call may wait for a run thread, by estimate.
+        slo_s: what callers want of the 99th percentile; 0: they haven't said.
     """
 
     run_timeout_s: float
     queue_limit_s: float = DEFAULT_QUEUE_LIMIT_S
     first_message_timeout_s: float = 5.0
     slow_consumer_s: float = 30.0
+    slo_s: float = 0.0
     cancel_grace_s: float = CANCEL_GRACE_S
     calls: CallLimits = field(default_factory=CallLimits)
 
@@ -100,6 +103,7 @@ class DataPlane:
                 idle=self._check_quiet,
                 marks=marks,
                 grace_s=settings.cancel_grace_s,
+                slo_s=settings.slo_s,
             ),
             backlog=Backlog(BACKLOG_BYTES),
             times=ServiceTimes(),
@@ -159,9 +163,15 @@ class DataPlane:
         holds_s = {suspect.session: suspect.hold_ms / 1000 for suspect in message.suspects}
         self._hub.runner.suspect(holds_s)
 
+    def batch(self, session: str, how: Batchable | None) -> None:
+        """The session's calls may run together so; None: each runs alone."""
+        if how is not None:
+            self._hub.runner.batches.opened(session, how)
+
     def forget(self, session: str) -> None:
         """It isn't loaded any more: keep nothing of it."""
         self._hub.runner.inline.forget(session)
+        self._hub.runner.batches.closed(session)
 
     def refuse(self, session: str, error: EaisError) -> None:
         """End the session's calls, those that run too, with `error`."""

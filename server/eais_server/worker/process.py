@@ -21,6 +21,8 @@ from eais_server.control import ControlBroken, ControlSocket
 from eais_server.devices.driver import RuntimeSession
 from eais_server.in_flight import Marks
 from eais_server.worker.adoption import Adoption, Drivers, adopt
+from eais_server.worker.batching.batches import Batchable
+from eais_server.worker.batching.eligible import batchable
 from eais_server.worker.canary import open_canary
 from eais_server.worker.counters import HEARTBEAT_S, Counters, Reporter
 from eais_server.worker.integrity import check_files
@@ -169,7 +171,8 @@ class Worker:
         try:
             session = adopted.sessions.get(name)
             if session is None:
-                session = await self._opened(adopted, message)
+                session, together = await self._opened(adopted, message)
+                adopted.plane.batch(name, together)
             loaded = supervision_pb2.Loaded(
                 session=name, signature=signature_message(session.signature)
             )
@@ -181,7 +184,9 @@ class Worker:
         adopted.sessions[name] = session
         self._reporter.say(loaded=loaded)
 
-    async def _opened(self, adopted: Adoption, message: supervision_pb2.Load) -> RuntimeSession:
+    async def _opened(
+        self, adopted: Adoption, message: supervision_pb2.Load
+    ) -> tuple[RuntimeSession, Batchable | None]:
         self._marks.load_begins(message.session)
         try:
             return await self._loop.run_in_executor(self._loader, self._open, adopted, message)
@@ -194,12 +199,17 @@ class Worker:
         if message.HasField("error"):
             self._adopted.plane.refuse(message.session, error_of_message(message.error))
 
-    def _open(self, adopted: Adoption, message: supervision_pb2.Load) -> RuntimeSession:
+    def _open(
+        self, adopted: Adoption, message: supervision_pb2.Load
+    ) -> tuple[RuntimeSession, Batchable | None]:
+        """The session, and how its calls may run together."""
         source = model_source(message.spec, self._directory / message.folder)
         settings = session_settings(message.spec.options)
         try:
             check_files(source.path.parent, message.spec.files)
-            return adopted.driver.open(adopted.share, source, settings)
+            session = adopted.driver.open(adopted.share, source, settings)
+            choice = message.spec.options.batching
+            return session, batchable(source.path, session.signature, choice)
         except EaisError:
             raise
         except MemoryError:
