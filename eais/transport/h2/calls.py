@@ -51,7 +51,8 @@ class Calls:
 
     def half_close(self, stream: Stream) -> None:
         """Nothing more is sent after what waits."""
-        if stream.at_end is None and not stream.half_closed:
+        if not stream.finishing:
+            stream.finishing = True
             stream.at_end = partial(self._half_close, stream)
             self._sender.queue(stream)
 

@@ -158,7 +158,7 @@ class Engine:
     def send(self, stream: int, parts: Sequence[Buffer]) -> None:
         """Send one gRPC message."""
         found = self._streams.get(stream)
-        if found is None or found.at_end is not None:
+        if found is None or found.finishing:
             return
         if not found.headers_sent:
             found.headers_sent = True

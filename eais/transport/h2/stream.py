@@ -52,7 +52,7 @@ class Stream:
         self.paused = False
         self.headers_sent = False
         self.half_closed = False
-        # A server's owner has ended it; it is over when nothing waits any more.
+        # Its owner sends no more; the end is said when nothing waits any more.
         self.finishing = False
         self.over = False
         self.peer_ended = False
