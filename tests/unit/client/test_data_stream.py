@@ -16,10 +16,11 @@ from eais.identity import Identity
 from eais.rpc import server, verbs
 from eais.rpc.status import error_to_message
 from eais.rpc.v1 import common_pb2, worker_pb2
+from eais.testing.values import encode_value
 from eais.transport.messages import answer_part
 from eais.transport.parts import PiecePart
 from eais.transport.writing import EncodedRun
-from eais.value import Deferred, encode_value
+from eais.value import Deferred
 from eais_client.data_stream import GrpcDataStream
 from eais_client.h2_carrier import H2Carrier
 from eais_client.instances import Address
