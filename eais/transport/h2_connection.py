@@ -12,16 +12,16 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Final
 
-from eais.channel import HANDSHAKE_TIMEOUT_MS, SERVER_KEEPALIVE
+from eais.channel import SERVER_KEEPALIVE
 from eais.errors import EaisError
 from eais.identity import Peer
 from eais.rpc.guard import Guard
 from eais.rpc.status import DETAILS_KEY, clip, status_code, status_details
+from eais.transport.event_socket import EventSocket
 from eais.transport.h2 import codes
 from eais.transport.h2.engine import Engine
 from eais.transport.h2.events import Called, Ended, Event, Failed, Message, Ready, Reset
@@ -73,6 +73,7 @@ class Host:
         opened: a connection is past its handshake; raises as `admitted`.
         closed: a connection is no more.
         complain: says in the log what a peer did wrong, within bounds.
+        handshake_s: how long one may take.
         room: what is read into, by one connection at a time.
     """
 
@@ -82,6 +83,7 @@ class Host:
     opened: Callable[[Connection, Peer], None]
     closed: Callable[[Connection], None]
     complain: Callable[[str], None]
+    handshake_s: float
     room: bytearray = field(default_factory=lambda: bytearray(READ_BYTES))
 
 
@@ -90,10 +92,9 @@ class Connection:
 
     def __init__(self, host: Host, sock: socket.socket, context: ssl.SSLContext) -> None:
         self._host = host
-        self._sock = sock
-        self._fd = sock.fileno()
+        room = memoryview(host.room)
+        self._socket = EventSocket(host.loop, sock, room, self._pump, self.close)
         self._pipe = TlsPipe(context)
-        self._room = memoryview(host.room)
         self.phase = Phase.SHAKING
         self.peer: Peer | None = None
         # From the handshake's end on.
@@ -103,16 +104,14 @@ class Connection:
         self._calls: dict[int, Call] = {}
         # Calls that have something to say, or had no room for all of it.
         self._restless: dict[Call, None] = {}
-        self._unsent: memoryview | None = None
-        self._writing = False
         self._scheduled = False
         self._draining = False
         self._timer: asyncio.TimerHandle | None = None
         self._due_s = 0.0
         self._patience: asyncio.TimerHandle | None = host.loop.call_later(
-            HANDSHAKE_TIMEOUT_MS / 1000, self._too_slow
+            host.handshake_s, self._too_slow
         )
-        host.loop.add_reader(self._fd, self._shake)
+        self._socket.on_readable(self._shake)
 
     def __repr__(self) -> str:
         who = self.peer.identity.uri if self.peer else "nobody yet"
@@ -126,7 +125,7 @@ class Connection:
     # the handshake
 
     def _shake(self) -> None:
-        came = self._read()
+        came = self._socket.read()
         if came is None:
             return
         if not self._began and came[0] != _HANDSHAKE_RECORD:
@@ -139,7 +138,7 @@ class Connection:
         except ssl.SSLError as error:
             self._broken("a TLS handshake failed", error)
             return
-        self._send(self._pipe.to_send)
+        self._socket.send(self._pipe.to_send)
         if done and self.phase is Phase.SHAKING:
             self._shaken()
 
@@ -157,12 +156,12 @@ class Connection:
         self.engine = Engine(Role.SERVER, _REFUSED_LIMITS if self._refusal else SERVER_LIMITS)
         self.engine.begin(time.monotonic())
         self._retime()
-        self._host.loop.add_reader(self._fd, self._readable)
+        self._socket.on_readable(self._readable)
         self._received(b"")
 
     def _broken(self, what: str, error: ssl.SSLError) -> None:
         self._host.complain(f"{what}: {error.reason or 'it was broken off'}")
-        self._send(self._pipe.to_send)
+        self._socket.send(self._pipe.to_send)
         self.close()
 
     def _be_patient(self) -> None:
@@ -171,26 +170,15 @@ class Connection:
             self._patience = None
 
     def _too_slow(self) -> None:
-        self._host.complain(f"{self._whose} had no business here within {HANDSHAKE_TIMEOUT_MS} ms")
+        self._host.complain(
+            f"{self._whose} had no business here within {self._host.handshake_s:g} s"
+        )
         self.close()
 
     # reading
 
-    def _read(self) -> memoryview | None:
-        """What has come, valid until the next read; None if there is nothing or no more."""
-        try:
-            count = self._sock.recv_into(self._room)
-        except (BlockingIOError, InterruptedError):
-            return None
-        except OSError:
-            count = 0
-        if count:
-            return self._room[:count]
-        self.close()
-        return None
-
     def _readable(self) -> None:
-        came = self._read()
+        came = self._socket.read()
         if came is not None:
             self._received(came)
 
@@ -240,7 +228,7 @@ class Connection:
                     call.left()
             case Failed(error):
                 self._host.complain(f"{self._whose} ended: {error.message}")
-                self._end_within(HANDSHAKE_TIMEOUT_MS / 1000)
+                self._end_within(_LINGER_S)
             case _:
                 pass
 
@@ -299,19 +287,15 @@ class Connection:
         """Have calls hand over what they have, and write what the socket takes, within bounds."""
         self._scheduled = False
         for _ in range(_WRITES_AT_ONCE):
-            if self._unsent is not None or self.phase is not Phase.OPEN:
+            if self._socket.full or self.phase is not Phase.OPEN:
                 return
             if self._restless:
                 self._go_on()
             if not self.engine.wants_write:
                 self._written()
                 return
-            self._send(self._pipe.say(self.engine.output(WRITE_BYTES)))
-        self._write_later()
-
-    def _writable(self) -> None:
-        if self._send_rest():
-            self._pump()
+            self._socket.send(self._pipe.say(self.engine.output(WRITE_BYTES)))
+        self._socket.write_later()
 
     def _go_on(self) -> None:
         calls = list(self._restless)
@@ -324,40 +308,8 @@ class Connection:
 
     def _written(self) -> None:
         """Nothing is left to be written now."""
-        if self._writing:
-            self._writing = False
-            self._host.loop.remove_writer(self._fd)
         if self._draining and not self.engine.open_streams:
             self._say_end()
-
-    def _send(self, data: bytes) -> None:
-        """Send, and keep what the socket doesn't take."""
-        if data and self.phase is not Phase.CLOSED:
-            rest = memoryview(data)
-            self._unsent = rest if self._unsent is None else memoryview(bytes(self._unsent) + rest)
-            self._send_rest()
-
-    def _send_rest(self) -> bool:
-        """Whether all that was kept is sent."""
-        rest = self._unsent
-        if rest is None:
-            return True
-        try:
-            sent = self._sock.send(rest)
-        except (BlockingIOError, InterruptedError):
-            sent = 0
-        except OSError:
-            self.close()
-            return False
-        self._unsent = rest[sent:] if sent < len(rest) else None
-        if self._unsent is not None:
-            self._write_later()
-        return self._unsent is None
-
-    def _write_later(self) -> None:
-        if not self._writing and self.phase is not Phase.CLOSED:
-            self._writing = True
-            self._host.loop.add_writer(self._fd, self._writable)
 
     # time
 
@@ -398,24 +350,24 @@ class Connection:
 
     def _say_end(self) -> None:
         """Say that nothing follows, and wait a little for the peer to have heard it."""
-        self._send(self._pipe.say_end())
-        if self._unsent is not None:
+        self._socket.send(self._pipe.say_end())
+        if self._socket.full:
             self.close()
         if self.phase is Phase.CLOSED:
             return
         self.phase = Phase.ENDING
-        with suppress(OSError):
-            self._sock.shutdown(socket.SHUT_WR)
-        self._host.loop.add_reader(self._fd, self._read)
+        self._socket.say_end()
+        self._socket.on_readable(self._hear_out)
         self._end_within(_LINGER_S)
+
+    def _hear_out(self) -> None:
+        self._socket.read()
 
     def close(self) -> None:
         """End at once; calls that aren't over are so now."""
         if self.phase is Phase.CLOSED:
             return
         self.phase = Phase.CLOSED
-        self._host.loop.remove_reader(self._fd)
-        self._host.loop.remove_writer(self._fd)
         for timer in (self._timer, self._patience):
             if timer is not None:
                 timer.cancel()
@@ -423,6 +375,5 @@ class Connection:
             call.left()
         self._calls.clear()
         self._restless.clear()
-        self._unsent = None
-        self._sock.close()
+        self._socket.close()
         self._host.closed(self)

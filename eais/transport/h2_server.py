@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from eais.channel import SERVER_KEEPALIVE
+from eais.channel import HANDSHAKE_TIMEOUT_MS, SERVER_KEEPALIVE
 from eais.errors import IdentityError, make_error
 from eais.identity import Identity, Peer, peer_of_leaf
 from eais.rpc.caller import Caller
@@ -51,11 +51,13 @@ class ConnectionLimits:
         outside: that shake hands, or are to be refused; beyond, the oldest is closed.
         all: that were let in; beyond, new ones are closed.
         each: of one identity; beyond, a new one's first call is refused.
+        handshake_s: how long a client may take for its own.
     """
 
     outside: int = 256
     all: int = 1024
     each: int = 256
+    handshake_s: float = HANDSHAKE_TIMEOUT_MS / 1000
 
 
 class H2Server:
@@ -91,7 +93,13 @@ class H2Server:
         self._roles = frozenset().union(*(guard.verb.roles for guard in self._guards.values()))
         self._loop = asyncio.get_running_loop()
         self._host = Host(
-            self._loop, self._guards, self._admitted, self._opened, self._closed, _Complaints().say
+            self._loop,
+            self._guards,
+            self._admitted,
+            self._opened,
+            self._closed,
+            _Complaints().say,
+            self._limits.handshake_s,
         )
         self._listening: socket.socket | None = None
         self._connections: dict[Connection, Identity | None] = {}
