@@ -16,6 +16,8 @@ from eais.instance import InstanceState
 from eais_client.instances import Instance
 
 AS_REQUESTED: Final = "as-requested"
+OWN_KEYS: Final = ("instance", "timeout_s", "batching")
+BATCHING: Final[Mapping[str, str]] = {"auto": "", "on": "on", "off": "off"}
 PROVIDER_POLICIES: Final = ("pool", AS_REQUESTED)
 
 _HELD = frozenset({InstanceState.BOUND, InstanceState.IN_USE, InstanceState.DRAINING})
@@ -31,23 +33,34 @@ class Choice:
         instance: the instance named, or "".
         timeout_s: seconds that each call may take, or None.
         providers: execution providers asked for, in order; none if the pool decides.
+        batching: whether the worker may run calls together: "on", "off"; "" where it is proven
+            that no answer changes.
     """
 
     instance: str = ""
     timeout_s: float | None = None
     providers: tuple[str, ...] = ()
+    batching: str = ""
 
 
-def read_choice(providers: object, provider_options: object, environ: Mapping[str, str]) -> Choice:
-    """The caller's choice; `UsageError` ARGUMENT for values that don't fit."""
-    own: dict[str, Any] = {}
+def read_choice(
+    providers: object,
+    provider_options: object,
+    environ: Mapping[str, str],
+    batching: object = None,
+) -> Choice:
+    """The caller's choice; `UsageError` ARGUMENT for values that don't fit.
+
+    `batching`: "auto", "on" or "off", unless the options say it.
+    """
+    own: dict[str, Any] = {"batching": batching}
     for options in _option_dicts(providers, provider_options):
-        own.update({key: options[key] for key in ("instance", "timeout_s") if key in options})
+        own.update({key: options[key] for key in OWN_KEYS if key in options})
     instance = own.get("instance") or environ.get("EAIS_INSTANCE") or ""
     if not isinstance(instance, str):
         raise UsageError("ARGUMENT", f"instance must be a string such as ei-7f3a, not {instance!r}")
     names = _names(providers) if passed_on(environ) else ()
-    return Choice(instance, _timeout(own.get("timeout_s")), names)
+    return Choice(instance, _timeout(own.get("timeout_s")), names, _batching(own["batching"]))
 
 
 def passed_on(environ: Mapping[str, str]) -> bool:
@@ -172,6 +185,15 @@ def _listed(given: object) -> list[Any]:
     if given is None or isinstance(given, str | bytes):
         return []
     return list(given) if isinstance(given, Sequence) else []
+
+
+def _batching(value: object) -> str:
+    if value is None:
+        return ""
+    if not isinstance(value, str) or value not in BATCHING:
+        words = ", ".join(BATCHING)
+        raise UsageError("ARGUMENT", f"batching is one of {words}, not {value!r}")
+    return BATCHING[value]
 
 
 def _timeout(value: object) -> float | None:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
+from eais.errors import ModelRejected
 from eais_server.devices.driver import SessionSignature, ValueSpec
 from eais_server.worker.batching.batches import Batchable
 from eais_server.worker.batching.rows.proof import Proof, prove
@@ -26,7 +27,12 @@ def batchable(model: Path, signature: SessionSignature, choice: str) -> Batchabl
         model: its file, that the runtime has taken.
         signature: what the runtime says of it, options applied.
         choice: "off"; "on", which takes the proof's place; "" asks for the proof.
+
+    Raises:
+        ModelRejected: OPTION_REFUSED, another choice.
     """
+    if choice not in ("", "on", "off"):
+        raise ModelRejected("OPTION_REFUSED", f"batching is on or off, not {choice[:32]!a}")
     names = frozenset(spec.name for spec in signature.inputs)
     if choice == "off" or not names or not _has_rows((*signature.inputs, *signature.outputs)):
         return None
