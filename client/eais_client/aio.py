@@ -44,7 +44,9 @@ class InferenceSession:
         providers: Sequence[str | tuple[str, dict[Any, Any]]] | None = None,
         provider_options: Sequence[dict[Any, Any]] | Mapping[str, Any] | None = None,
         *,
+        batching: str | None = None,
         fallback: str | None = None,
+        transport: str | None = None,
         frontend: FrontEnd | None = None,
         **_ignored: object,
     ) -> None:
@@ -54,7 +56,9 @@ class InferenceSession:
             sess_options,
             providers,
             provider_options,
+            batching=batching,
             fallback=fallback,
+            transport=transport,
             frontend=frontend,
         )
         self._lock = threading.Lock()

@@ -11,6 +11,7 @@ from typing import Any
 from eais.deadline import NEVER, Deadline, current
 from eais.errors import UsageError
 from eais_client.brain.choose import Choice, provider_fault, read_choice
+from eais_client.brain.transport import Transport, transport_of
 from eais_client.config import fallback_fault
 from eais_client.frontend import FrontEnd, frontend_of
 from eais_client.model_source import ModelSource, read_model
@@ -29,6 +30,7 @@ class Asked:
         options, given: the options as ours, and as the caller gave them.
         choice: what was said beside the model.
         fallback: whether this process runs the model while the pool can't be reached.
+        transport: what its calls go by.
     """
 
     frontend: FrontEnd
@@ -37,6 +39,7 @@ class Asked:
     given: object
     choice: Choice
     fallback: bool
+    transport: Transport = Transport.AUTO
 
     def call_deadline(self) -> Deadline:
         """The deadline of a call that begins now: the caller's, or the session's own if earlier.
@@ -71,6 +74,8 @@ def ask(
     provider_options: object,
     fallback: str | None,
     frontend: FrontEnd | None,
+    transport: str | None = None,
+    batching: str | None = None,
 ) -> Asked:
     """Read what `InferenceSession` was given; it raises what that raises before it connects."""
     fault = provider_fault(providers, provider_options)
@@ -79,13 +84,14 @@ def ask(
     if options.optimized_model_filepath:
         text = "optimized_model_filepath: no file is written, the model is optimized at its worker"
         warnings.warn(text, stacklevel=3)
-    choice = read_choice(providers, provider_options, os.environ)
+    choice = read_choice(providers, provider_options, os.environ, batching)
     frontend = frontend or _usable_frontend(path_or_bytes)
     wanted = fallback_of(fallback, frontend)
+    by = transport_of(transport, options.config_entries, frontend.config.transport)
     deadline = current()
     deadline.check(frontend.clock())
     source = read_model(path_or_bytes, lambda: deadline.check(frontend.clock()))
-    return Asked(frontend, source, options, given, choice, wanted)
+    return Asked(frontend, source, options, given, choice, wanted, by)
 
 
 def fallback_of(given: str | None, frontend: FrontEnd) -> bool:

@@ -19,6 +19,7 @@ from eais_client.brain import call_events as events
 from eais_client.brain.call_state import Limits, State
 from eais_client.brain.calls import on_event
 from eais_client.brain.fast_path import answered_now, submit_now
+from eais_client.brain.transport import Transport
 from eais_client.instances import Address, Instance
 from eais_client.opening import Model, Opened
 from eais_client.pending import PendingCall
@@ -48,8 +49,10 @@ class Attachment:
         limits: Limits,
         tools: Tools,
         want: Callable[[str], None],
+        transport: Transport = Transport.AUTO,
     ) -> None:
         self._wire = wire
+        self._transport = transport
         self._tools = tools
         self._clock = tools.clock
         self._lock = threading.Lock()
@@ -313,7 +316,8 @@ class Attachment:
 
     def _connect(self, action: events.Connect) -> None:
         try:
-            stream = self._wire.stream(action.stream, action.worker.address, self)
+            address = action.worker.address
+            stream = self._wire.stream(action.stream, address, self, self._transport)
         except EaisError as error:
             self._post(events.StreamBroken(action.stream, error))
             return

@@ -9,6 +9,7 @@ from pathlib import Path
 from eais.config import load
 from eais.toml_file import TomlFile
 from eais_client.brain.call_state import Limits
+from eais_client.brain.transport import transport_fault
 
 _POSITIVE = ("unavailable_timeout_s", "control_timeout_s", "max_in_flight_mib", "fallback_after_s")
 
@@ -28,6 +29,7 @@ class ClientConfig:
         max_in_flight_mib: tensors sent but not answered, an attachment; more wait.
         fallback: "local": what can't be asked of the pool runs in this process; "": it doesn't.
         fallback_after_s: how long the pool may be away before that.
+        transport: auto, ring, h2 or grpcio: how tensors travel, unless a session says.
     """
 
     unavailable_timeout_s: float = 30.0
@@ -35,12 +37,13 @@ class ClientConfig:
     max_in_flight_mib: int = 256
     fallback: str = ""
     fallback_after_s: float = 5.0
+    transport: str = "auto"
 
     def __post_init__(self) -> None:
         for name in _POSITIVE:
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be above 0, not {getattr(self, name)}")
-        if fault := fallback_fault(self.fallback):
+        if fault := fallback_fault(self.fallback) or transport_fault(self.transport):
             raise ValueError(fault)
 
     @classmethod

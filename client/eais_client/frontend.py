@@ -24,6 +24,7 @@ from eais_client.attachment import Attachment
 from eais_client.background import CALLBACKS_NAME, Callbacks, ThreadAlarm, Tools, spawn_thread
 from eais_client.brain.call_errors import late
 from eais_client.brain.choose import check_usable, choose, ending
+from eais_client.brain.transport import Transport
 from eais_client.config import ClientConfig
 from eais_client.context import Context, ContextStore
 from eais_client.dialer import check_process, forked
@@ -57,7 +58,7 @@ class FrontEnd:
         self._keeper = keeper
         self._lock = threading.Lock()
         self._known: dict[str, Instance] = {}
-        self._attachments: dict[str, Attachment] = {}
+        self._attachments: dict[tuple[str, Transport], Attachment] = {}
         self._watch: Watch | None = None
         self._pid = os.getpid()
         self.callbacks = Callbacks()
@@ -85,8 +86,8 @@ class FrontEnd:
         listed = self._ask(deadline, patience_s, self._wire.list, tuple(known.values()) or None)
         return choose(listed, frontend)
 
-    def attachment(self, instance: Instance) -> Attachment:
-        """The attachment of `instance`, made if this process has none yet."""
+    def attachment(self, instance: Instance, transport: Transport = Transport.AUTO) -> Attachment:
+        """The attachment of `instance` by `transport`, made if this process has none yet."""
         frontend = self._wire.frontend()
         with self._lock:
             if self._watch is None:
@@ -94,9 +95,9 @@ class FrontEnd:
                 self.callbacks.start()
                 if self._keeper is not None:
                     self._keeper.start(self._renewed)
-            found = self._attachments.get(instance.id)
+            found = self._attachments.get((instance.id, transport))
             over = [] if found else self._without_use()
-            kept = found or self._attached(instance, frontend)
+            kept = found or self._attached(instance, frontend, transport)
         for each in over:
             each.close()
         if found is not None:
@@ -143,15 +144,15 @@ class FrontEnd:
             self._known[instance.id] = instance
             if instance.state is InstanceState.DELETED:
                 del self._known[instance.id]
-            attachment = self._attachments.get(instance.id)
-        if attachment is not None:
+            attachments = self._of(instance.id)
+        for attachment in attachments:
             attachment.on_instance(instance)
 
     def reopen(self, instance: str, epoch: int, listener: Address) -> None:
         """See `WatchEvents`."""
         with self._lock:
-            attachment = self._attachments.get(instance)
-        if attachment is not None:
+            attachments = self._of(instance)
+        for attachment in attachments:
             attachment.bring(epoch, listener)
 
     def notice(self, instance: str, reason: str, message: str) -> None:
@@ -163,7 +164,11 @@ class FrontEnd:
         """See `WatchEvents`."""
         with self._lock:
             attachments = list(self._attachments.values())
-        return [attachment.load() for attachment in attachments]
+        found: dict[str, Load] = {}
+        for attachment in attachments:
+            load = attachment.load()
+            found[load.instance] = load.plus(found.get(load.instance))
+        return list(found.values())
 
     def turnover(self) -> Turnover:
         """What happened so far to the connections of what is attached now."""
@@ -184,18 +189,22 @@ class FrontEnd:
         for attachment in attachments:
             attachment.renewed()
 
-    def _attached(self, instance: Instance, frontend: str) -> Attachment:
+    def _of(self, instance: str) -> list[Attachment]:
+        """Its attachments, one for each transport that is in use."""
+        return [each for each in self._attachments.values() if each.instance == instance]
+
+    def _attached(self, instance: Instance, frontend: str, transport: Transport) -> Attachment:
         limits = self.config.limits()
-        made = Attachment(instance, frontend, self._wire, limits, self.tools, self._want)
-        self._attachments[instance.id] = made
+        made = Attachment(instance, frontend, self._wire, limits, self.tools, self._want, transport)
+        self._attachments[(instance.id, transport)] = made
         return made
 
     def _without_use(self) -> list[Attachment]:
         """Attachments that are over, taken out."""
-        over = [each for each in self._attachments.values() if each.over]
-        for each in over:
-            del self._attachments[each.instance]
-        return over
+        over = {key: each for key, each in self._attachments.items() if each.over}
+        for key in over:
+            del self._attachments[key]
+        return list(over.values())
 
     def _want(self, instance: str) -> None:
         watch = self._watch

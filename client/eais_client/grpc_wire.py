@@ -13,13 +13,16 @@ from eais.jitter import JITTER
 from eais.rpc import verbs
 from eais.rpc.v1 import common_pb2, listener_pb2, pool_pb2
 from eais.rpc.verbs import Verb
+from eais_client.brain.transport import Transport
 from eais_client.context import Context
 from eais_client.data_stream import GrpcDataStream
-from eais_client.dialer import Dialer, Peer
+from eais_client.dialer import Dialer, Peer, check_process
+from eais_client.h2_carrier import H2Carrier
 from eais_client.instances import Address, Instance, Worker, workers_of
+from eais_client.led_stream import LedStream
 from eais_client.pool_client import RENEW_TIMEOUT_S, pool_peer
 from eais_client.watch import GrpcWatch
-from eais_client.wire import StreamEvents, Timeout, WatchEvents
+from eais_client.wire import DataStream, StreamEvents, Timeout, WatchEvents
 
 Req = TypeVar("Req", bound=Message)
 Rep = TypeVar("Rep", bound=Message)
@@ -83,9 +86,14 @@ class GrpcWire:
         reply = _asked(self._listener(listener), verbs.LISTENER_LOCATE, request, timeout_s)
         return workers_of(reply.workers)
 
-    def stream(self, number: int, worker: Address, events: StreamEvents) -> GrpcDataStream:
+    def stream(
+        self, number: int, worker: Address, events: StreamEvents, transport: Transport
+    ) -> DataStream:
         """See `Wire`."""
-        return GrpcDataStream(number, self._dialer.dial(worker), events)
+        if transport is Transport.GRPCIO:
+            return GrpcDataStream(number, self._dialer.dial(worker), events)
+        check_process()
+        return LedStream(number, H2Carrier(worker, self._dialer.bundle()), events)
 
     def close(self) -> None:
         """See `Wire`."""

@@ -21,6 +21,7 @@ from eais_client.account import CallAccount, measured
 from eais_client.asked import Asked, Callback
 from eais_client.brain.call_errors import closed, late
 from eais_client.brain.choose import Choice
+from eais_client.brain.transport import TRANSPORT_KEY
 from eais_client.feeds import check_names, check_outputs, converted, required_names
 from eais_client.frontend import MANAGER_PATIENCE_S, FrontEnd
 from eais_client.loop_call import LoopCall
@@ -74,7 +75,7 @@ class RemoteSession:
         instance = frontend.select(
             asked.choice.instance, deadline, min(opening_s, MANAGER_PATIENCE_S)
         )
-        self._attachment = frontend.attachment(instance)
+        self._attachment = frontend.attachment(instance, asked.transport)
         model = Model(asked.source, _spec(asked.source, asked.options, asked.choice))
         opened = self._attachment.open(model, deadline, opening_s)
         self._id = opened.id
@@ -270,12 +271,13 @@ def _spec(source: ModelSource, options: SessionOptions, choice: Choice) -> liste
     travelling = listener_pb2.SessionOptions(
         graph_optimization_level=int(options.graph_optimization_level),
         execution_mode=int(options.execution_mode),
-        config_entries=options.config_entries,
+        config_entries={k: v for k, v in options.config_entries.items() if k != TRANSPORT_KEY},
         free_dimension_overrides_by_name=by_name,
         free_dimension_overrides_by_denotation=by_denotation,
         disable_mem_pattern=not options.enable_mem_pattern,
         disable_cpu_mem_arena=not options.enable_cpu_mem_arena,
         use_deterministic_compute=options.use_deterministic_compute,
+        batching=choice.batching,
     )
     return listener_pb2.SessionSpec(
         files=source.messages(),

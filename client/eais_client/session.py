@@ -35,9 +35,15 @@ class InferenceSession:
         provider_options: as onnxruntime takes them; also one dict. Our own keys are
             `instance` ("ei-...": which one) and `timeout_s` (how long each `run` may take;
             the making of the session is bounded by `eais.deadline` alone).
+        batching: whether the worker may run calls that wait together: "auto" (the default)
+            where it is proven that no answer changes by it, "on" without that proof, "off".
+            Also a key of `provider_options`.
         fallback: "local" runs the model in this process, by its own onnxruntime, while the
             pool can't be reached, and says so (`fallback_active`); "" doesn't. By default
             `EAIS_FALLBACK`, or `fallback` in `[client]` of the contexts' file.
+        transport: how tensors travel: "ring" (memory shared with a worker on this host), "h2",
+            "grpcio", or "auto", the best of those that there are. By default the config entry
+            "eais.transport" of `sess_options`, `EAIS_TRANSPORT`, or `transport` in `[client]`.
         frontend: for tests; the one of the context in force is used otherwise.
 
     Raises what onnxruntime raises for the same mistake (`NoSuchFile`, `InvalidProtobuf`,
@@ -55,7 +61,9 @@ class InferenceSession:
         providers: Sequence[str | tuple[str, dict[Any, Any]]] | None = None,
         provider_options: Sequence[dict[Any, Any]] | Mapping[str, Any] | None = None,
         *,
+        batching: str | None = None,
         fallback: str | None = None,
+        transport: str | None = None,
         frontend: FrontEnd | None = None,
         **_ignored: object,
     ) -> None:
@@ -71,6 +79,8 @@ class InferenceSession:
             provider_options,
             fallback,
             frontend,
+            transport,
+            batching,
         )
         self._work = opened_session(asked)
         asked.warn_of_providers(self._work.signature.providers)

@@ -15,6 +15,7 @@ from eais.transport.parts import AnswerPart
 from eais.transport.tensors import value_of
 from eais.transport.writing import EncodedRun
 from eais.value import Deferred, Value
+from eais_client.brain.transport import Transport
 from eais_client.instances import Address, Instance, Worker
 
 if TYPE_CHECKING:
@@ -147,6 +148,12 @@ class Load:
     waiting: int
     answered: int
 
+    def plus(self, other: Load | None) -> Load:
+        """Both together, of one instance."""
+        if other is None:
+            return self
+        return Load(self.instance, self.waiting + other.waiting, self.answered + other.answered)
+
 
 @dataclass(frozen=True, slots=True)
 class Turnover:
@@ -251,7 +258,9 @@ class Wire(Protocol):
         """The instance's workers as the listener sees them."""
         ...
 
-    def stream(self, number: int, worker: Address, events: StreamEvents) -> DataStream:
+    def stream(
+        self, number: int, worker: Address, events: StreamEvents, transport: Transport
+    ) -> DataStream:
         """A stream to a worker, to be started."""
         ...
 

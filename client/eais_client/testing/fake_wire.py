@@ -22,6 +22,7 @@ from eais.testing.values import decode_value, encode_value
 from eais.transport.messages import answer_part
 from eais.transport.writing import EncodedRun
 from eais.value import Deferred, Value
+from eais_client.brain.transport import Transport
 from eais_client.config import ClientConfig
 from eais_client.frontend import FrontEnd
 from eais_client.instances import Address, Instance, Worker
@@ -301,7 +302,13 @@ class FakeWire:
             raise make_error("STALE_EPOCH", "an older epoch")
         return self.instances[instance].workers
 
-    def stream(self, number: int, worker: Address, events: StreamEvents) -> FakeStream:
+    def stream(
+        self,
+        number: int,
+        worker: Address,
+        events: StreamEvents,
+        transport: Transport = Transport.AUTO,
+    ) -> FakeStream:
         """See `Wire`."""
         self.streams.append(FakeStream(self, number, worker, events))
         return self.streams[-1]

@@ -17,6 +17,7 @@ from eais.instance import InstanceState
 from eais.transport.writing import RunWriter
 from eais.value import Deferred
 from eais_client.background import spawn_thread
+from eais_client.brain.transport import Transport
 from eais_client.config import ClientConfig
 from eais_client.frontend import FrontEnd
 from eais_client.instances import Address, Instance
@@ -36,9 +37,15 @@ WAIT_S = 20.0
 class Dialled(FakeWire):
     """A wire that notes which thread dials."""
 
-    def stream(self, number: int, worker: Address, events: StreamEvents) -> FakeStream:
+    def stream(
+        self,
+        number: int,
+        worker: Address,
+        events: StreamEvents,
+        transport: Transport = Transport.AUTO,
+    ) -> FakeStream:
         self.said.append(f"stream by {threading.current_thread().name}")
-        return super().stream(number, worker, events)
+        return super().stream(number, worker, events, transport)
 
 
 @pytest.fixture
