@@ -46,10 +46,11 @@ def submit_now(
         return None
     call = Call(session, size, deadline_at, watched, now, patience_s)
     call.finds_before = state.finds
-    if now + limits.unavailable_timeout_s < state.due_at or not watched or patience_s < inf:
+    due_at = min(now + limits.unavailable_timeout_s, inf if watched else deadline_at)
+    if due_at < state.due_at or patience_s < inf:
         if not _note_due(state, call, now):
             return None
-    elif state.unwatched and state.due_at < state.wake_at:
+    elif state.due_at < state.wake_at and (state.unwatched or not watched):
         return None
     call.link, call.attempts, call.sent_at = link, 1, now
     state.calls[number] = call
