@@ -60,7 +60,7 @@ class FrontEnd:
         self._known: dict[str, Instance] = {}
         self._attachments: dict[tuple[str, Transport], Attachment] = {}
         self._watch: Watch | None = None
-        self._pid = os.getpid()
+        self._forks = _forks
         self.callbacks = Callbacks()
         self.clock = tools.clock
         self.tools = tools
@@ -116,7 +116,7 @@ class FrontEnd:
 
     def check_process(self) -> None:
         """Raise `UsageError` FORKED in a child of the process that this belongs to."""
-        if os.getpid() != self._pid:
+        if _forks != self._forks:
             raise forked()
 
     def close(self, *, exiting: bool = False) -> None:
@@ -124,7 +124,7 @@ class FrontEnd:
 
         `exiting`: the interpreter ends. Only daemons wait for answers then, and end with it.
         """
-        if os.getpid() != self._pid:
+        if _forks != self._forks:
             return  # they are the parent's
         with self._lock:
             watch, self._watch = self._watch, None
@@ -244,6 +244,8 @@ _EXIT_WAIT_S = 0.5
 # Ours, and those that gRPC starts for a call or a channel.
 _ENDING = re.compile(r"eais-|\(_run\)|managed_target|consume_request_iterator|channel_spin")
 _Key = tuple[str, Context]
+# Forks between the first process and this one: counted, since each call asks whether one was.
+_forks = 0
 _lock = threading.Lock()
 _frontends: dict[_Key, FrontEnd] = {}
 
@@ -302,8 +304,9 @@ def _at_exit() -> None:
 
 def _after_fork() -> None:
     # Another thread may have held the lock when this process was forked.
-    global _lock
+    global _lock, _forks
     _lock = threading.Lock()
+    _forks += 1
     _frontends.clear()
 
 

@@ -468,9 +468,9 @@ def test_wrong_arguments_are_type_errors(make: Maker) -> None:
 
 def test_a_front_end_of_another_process_is_refused(make: Maker) -> None:
     session = make(MUL)
-    make.frontend._pid -= 1
+    make.frontend._forks -= 1
     assert failed(lambda: session.run(None, {"X": ONES})).reason == "FORKED"
-    make.frontend._pid += 1
+    make.frontend._forks += 1
 
 
 def test_external_data_goes_along(make: Maker, wire: FakeWire, tmp_path: Path) -> None:
