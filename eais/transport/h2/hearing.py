@@ -122,21 +122,12 @@ class Hearing:
             for stream in late:
                 self._calls.finished(stream, codes.UNAVAILABLE, "the server went away before it")
 
-    def _on_reset(self, stream_id: int, frame: bytes) -> None:
-        if self._control.is_idle(stream_id):
+    def _on_reset(self, stream: int, frame: bytes) -> None:
+        if self._control.is_idle(stream):
             raise PeerFault(frames.PROTOCOL_ERROR, "a reset of a stream that was never opened")
-        stream = self._calls.streams.get(stream_id)
-        self._by_h2(frame)
-        if stream is None:
+        if stream not in self._calls.streams:
             self.manners.update(self._timing.now_s, self._sender.data_frames)
-            return
-        code = frames.number_of(frame, frames.HEADER_BYTES)[0]
-        if self._calls.is_client:
-            text = f"the server reset the call (HTTP/2 code {code})"
-            self._calls.finished(stream, codes.of_reset(code), text)
-        else:
-            self._calls.reset(stream, code)
-            self.manners.refused(self._timing.now_s)
+        self._by_h2(frame)
 
     def _on_headers(self, stream: int, frame: bytes) -> None:
         """Headers, which h2 answers with a reset where their stream is over."""
@@ -162,6 +153,8 @@ class Hearing:
                     self._on_answer(event)
                 case h2_events.TrailersReceived():
                     self._on_trailers(event)
+                case h2_events.StreamReset():
+                    self._on_stream_reset(event)
                 case h2_events.RemoteSettingsChanged():
                     self._on_settings()
                 case _:
@@ -222,6 +215,19 @@ class Hearing:
             return
         said = metadata.read_trailers(headers)
         self._calls.finished(stream, said.status, said.message, said.metadata, code=frames.NO_ERROR)
+
+    def _on_stream_reset(self, event: h2_events.StreamReset) -> None:
+        """The peer's reset, or h2's own of a stream whose end was followed by headers."""
+        stream = self._calls.streams.get(event.stream_id or 0)
+        if stream is None:
+            return
+        code = int(event.error_code or 0)
+        if self._calls.is_client:
+            text = f"the server reset the call (HTTP/2 code {code})"
+            self._calls.finished(stream, codes.of_reset(code), text)
+        else:
+            self._calls.reset(stream, code)
+            self.manners.refused(self._timing.now_s)
 
     def _on_settings(self) -> None:
         self._control.keep_header_table()

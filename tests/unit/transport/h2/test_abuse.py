@@ -417,6 +417,16 @@ def test_a_stream_that_ends_inside_a_message_is_refused() -> None:
     assert stranger.answers()[0]["grpc-status"] == "3"
 
 
+def test_headers_after_the_end_of_a_stream_end_its_call() -> None:
+    stranger = Stranger()
+    stranger.calls(1, end=True)
+    late = raw.block(1, stranger.headers([("x", "y")]), end=True)
+    assert stranger.say(late) == [Reset(1, h2.STREAM_CLOSED)]
+    stranger.engine.send(1, [b"nobody hears"])
+    stranger.engine.finish(1, 0)
+    assert not stranger.engine.open_streams
+
+
 def test_what_comes_after_the_end_of_a_stream_is_nobodys() -> None:
     stranger = Stranger()
     stranger.calls(1, end=True)
