@@ -13,18 +13,18 @@ from collections.abc import Coroutine, Generator, Mapping, Sequence
 from concurrent.futures import Future
 from contextvars import Context, copy_context
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from eais.errors import UsageError
-from eais_client.account import CallAccount
-from eais_client.background import spawn_thread
-from eais_client.brain.call_errors import closed
-from eais_client.frontend import FrontEnd
+from eais.errors import EaisError, UsageError
 from eais_client.session import InferenceSession as BlockingSession
-from eais_client.session import Work
-from eais_client.session_options import SessionOptions
-from eais_client.session_stats import SessionStats
-from eais_client.signature import ModelMetadata, NodeArg
+
+if TYPE_CHECKING:
+    from eais_client.account import CallAccount
+    from eais_client.frontend import FrontEnd
+    from eais_client.session import Work
+    from eais_client.session_options import SessionOptions
+    from eais_client.session_stats import SessionStats
+    from eais_client.signature import ModelMetadata, NodeArg
 
 
 class InferenceSession:
@@ -90,7 +90,7 @@ class InferenceSession:
         """
         with self._lock:
             if self._closed:
-                raise closed("")
+                raise _closed()
             if self._session is not None:
                 return
             if self._opening is None or _failed(self._opening):
@@ -99,7 +99,7 @@ class InferenceSession:
         session = await asyncio.wrap_future(opening)
         with self._lock:
             if self._closed:  # meanwhile: it is closed when all is done that waited for it
-                raise closed("")
+                raise _closed()
             self._session, self._work = session, session.work
 
     async def close(self) -> None:
@@ -181,6 +181,8 @@ class InferenceSession:
 
 def _begun(make: partial[BlockingSession]) -> Future[BlockingSession]:
     """Make a session on a thread, in the caller's context: its deadline, its `on_upload`."""
+    from eais_client.background import spawn_thread
+
     made: Future[BlockingSession] = Future()
     made.set_running_or_notify_cancel()  # who awaits it can't cancel it for others
     spawn_thread("eais-open", partial(_fill, made, copy_context(), make))
@@ -192,6 +194,12 @@ def _fill(made: Future[BlockingSession], context: Context, make: partial[Blockin
         made.set_result(context.run(make))
     except BaseException as error:  # noqa: BLE001 - it is raised where the session is awaited
         made.set_exception(error)
+
+
+def _closed() -> EaisError:
+    from eais_client.brain.call_errors import closed
+
+    return closed("")
 
 
 def _failed(opening: Future[BlockingSession]) -> bool:

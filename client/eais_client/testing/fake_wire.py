@@ -66,6 +66,7 @@ class FakeStream:
         self.cancelled: list[int] = []
         self.held: list[str] = []
         self.released: list[str] = []
+        self.loops: list[asyncio.AbstractEventLoop] = []
         self.open = False
         self._wire = wire
         self._events = events
@@ -93,6 +94,8 @@ class FakeStream:
 
     def read_in(self, loop: asyncio.AbstractEventLoop) -> None:
         """See `DataStream`."""
+        assert asyncio.get_running_loop() is loop
+        self.loops.append(loop)
 
     def _take(self, run: worker_pb2.Run, deferred: Deferred) -> None:
         self.sent.append(run)

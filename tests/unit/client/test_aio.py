@@ -363,6 +363,7 @@ def test_a_call_whose_worker_died_is_sent_again(stand: Stand) -> None:
             assert session.last_call is not None
             assert session.last_call.attempts == 1  # of this task's own
             assert session.stats().totals.attempts == 3
+            assert stand.stream.loops == [asyncio.get_running_loop()]
 
     run(work())
     assert len(stand.wire.streams) == 2

@@ -16,6 +16,8 @@ assert callable(eais.InferenceSession)
 from eais.deadline import Deadline
 import eais.deadline
 assert eais.deadline.__name__ == "deadline" and not hasattr(eais.deadline, "Deadline")
+import eais.aio
+assert eais.aio.__name__ == "eais.aio" and "InferenceSession" in dir(eais.aio)
 heavy = {"numpy", "grpc", "google.protobuf", "cryptography", "asyncio", "onnxruntime", "typer"}
 print(sorted(heavy & set(sys.modules)))
 """
@@ -37,5 +39,7 @@ def test_every_public_name_is_there_and_listed(name: str) -> None:
 def test_what_is_not_there_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="module 'eais' has no attribute 'nope'"):
         eais.nope  # noqa: B018
+    with pytest.raises(AttributeError, match=r"module 'eais\.aio' has no attribute 'nope'"):
+        eais.aio.nope  # noqa: B018
     assert eais.get_available_providers() == ["CPUExecutionProvider"]
     assert eais.__version__
