@@ -19,6 +19,7 @@ from typing import Final, Protocol
 
 from eais.errors import ConfigError, make_error
 from eais.files import PRIVATE_DIR, private_dir
+from eais.transport.ring.handover import listening_socket
 from eais_server.in_flight import Page
 
 WORKER_PROGRAM: Final = (sys.executable, "-I", "-m", "eais_server.worker")
@@ -150,10 +151,11 @@ class ExecSpawner:
             undo.callback(_remove, directory)
             near, far = socket.socketpair()
             undo.callback(near.close)
-            with far:
+            with far, listening_socket() as rings:
                 page = Page()
                 undo.callback(page.close)
-                child = self._exec(directory, far.fileno(), page.descriptor)
+                inherited = {"control": far.fileno(), "page": page.descriptor}
+                child = self._exec(directory, {**inherited, "ring": rings.fileno()})
             page.handed_down()
             undo.callback(child.wait)
             undo.callback(child.kill)
@@ -161,10 +163,9 @@ class ExecSpawner:
             undo.pop_all()
         return WorkerProcess(k, child.pid, pidfd, near, directory, page), child
 
-    def _exec(self, directory: Path, control_fd: int, page_fd: int) -> subprocess.Popen[bytes]:
+    def _exec(self, directory: Path, inherited: Mapping[str, int]) -> subprocess.Popen[bytes]:
         own = {
-            "--control-fd": control_fd,
-            "--page-fd": page_fd,
+            **{f"--{name}-fd": fd for name, fd in inherited.items()},
             "--parent-pid": os.getpid(),
             "--dir": directory,
         }
@@ -173,7 +174,7 @@ class ExecSpawner:
             [*self._program, *flags, *self._flags],
             cwd=directory,
             env=self._environment,
-            pass_fds=(control_fd, page_fd),
+            pass_fds=tuple(inherited.values()),
             stdin=subprocess.DEVNULL,
             stdout=self._log_fd,
             stderr=self._log_fd,

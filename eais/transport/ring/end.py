@@ -74,6 +74,7 @@ class RingEnd:
             ValueError: the message is longer than any message may be.
         """
         self._writer.put(parts)
+        self._idle_since_ns = 0  # what comes is an answer: how long that takes is what counts
         if self._writer.reader_sleeps():
             self._other.ring()
 
@@ -103,16 +104,25 @@ class RingEnd:
             self._idle_since_ns = 0
         return record
 
-    def await_more(self) -> bool:
-        """Look for a while whether something comes; whether it did. To be called when `take`
-        gave None: if it is still so, `sleeps` is next."""
-        reader = self._reader
+    @property
+    def ready(self) -> bool:
+        """Whether there is something to `take`."""
+        return self._reader.ready
+
+    def idle(self) -> int:
+        """`take` gave None: until when, by `time.monotonic_ns`, to look for more before sleeping.
+
+        In the past if that isn't worth while.
+        """
         now = time.monotonic_ns()
         self._idle_since_ns = self._idle_since_ns or now
-        budget = self._spin.budget_ns
-        until = now + budget
+        return now + self._spin.budget_ns
+
+    def await_more(self) -> bool:
+        """Look again and again as long as is worth while; whether something came."""
+        reader, until = self._reader, self.idle()
         while not reader.ready:
-            if not budget or time.monotonic_ns() >= until:
+            if time.monotonic_ns() >= until:
                 return False
             os.sched_yield()  # lets go of the interpreter, too
         return True
@@ -124,6 +134,10 @@ class RingEnd:
         if self._reader.writer_waits():
             self._other.ring()
         return True
+
+    def stays(self) -> None:
+        """It doesn't sleep after all: it needn't be rung."""
+        self._reader.awake()
 
     def wakes(self) -> None:
         """It was rung, or its thread is back for another reason."""

@@ -62,8 +62,11 @@ def area_of(memory_bytes: int) -> int:
 
 
 def longest_record(area: int) -> int:
-    """Bytes of the longest record in an area of `area` bytes: some of them fit at any time."""
-    return area // 4 - WORD_BYTES
+    """Bytes of the longest record in an area of `area` bytes.
+
+    Wherever the last one ended, an empty ring has room for it, with what is skipped before it.
+    """
+    return area // 2 - WORD_BYTES
 
 
 def aligned(length: int) -> int:

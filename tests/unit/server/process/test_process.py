@@ -116,9 +116,7 @@ def test_a_worker_starts_with_what_it_needs_and_no_more(tmp_path: Path, log: int
         watched = Watched(spawner(tmp_path, log, limit=123))
         told = await watched.told()
         directory = tmp_path / "workers" / "1"
-        control_fd, page_fd = (
-            int(told["flags"].pop(f"--{name}-fd")) for name in ("control", "page")
-        )
+        inherited = [int(told["flags"].pop(f"--{name}-fd")) for name in ("control", "page", "ring")]
         assert told["flags"] == {
             "--parent-pid": str(os.getpid()),
             "--dir": str(directory),
@@ -130,7 +128,7 @@ def test_a_worker_starts_with_what_it_needs_and_no_more(tmp_path: Path, log: int
         assert watched.process.directory == directory
         assert list(directory.iterdir()) == []
         assert directory.stat().st_mode & 0o777 == 0o700
-        assert sorted(told["fds"]) == sorted([0, 1, 2, control_fd, page_fd])
+        assert sorted(told["fds"]) == sorted([0, 1, 2, *inherited])
         assert (told["parent"], told["session"]) == (os.getpid(), True)
         assert told["stdin"] == "/dev/null"
         assert told["environ"]["LC_ALL"] == "en_US.UTF-8"

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import grpc
 
@@ -28,6 +28,7 @@ from eais.rpc.hello import hello
 from eais.rpc.status import error_of_message, error_of_rpc
 from eais.rpc.v1 import common_pb2, listener_pb2, supervision_pb2, value_pb2, worker_pb2
 from eais.testing.values import decode_value, deferred_sizes, encode_value
+from eais.transport.ring.handover import listening_socket
 from eais.value import Deferred
 from eais_pool.authority import Authority
 from eais_server.control import Frames, to_frame
@@ -188,12 +189,13 @@ def worker_child(root: Path, *flags: str) -> Iterator[WorkerChild]:
     near, far = socket.socketpair()
     near.settimeout(WAIT_S)
     page = Page()
-    with far, (root / "log").open("wb") as log:
+    with far, listening_socket() as rings, (root / "log").open("wb") as log:
         process = subprocess.Popen(
             [
                 *WORKER_PROGRAM,
                 f"--control-fd={far.fileno()}",
                 f"--page-fd={page.descriptor}",
+                f"--ring-fd={rings.fileno()}",
                 f"--parent-pid={os.getpid()}",
                 f"--dir={work}",
                 f"--level={probe_level().level}",
@@ -202,7 +204,7 @@ def worker_child(root: Path, *flags: str) -> Iterator[WorkerChild]:
             ],
             cwd=work,
             env=worker_environment({}),
-            pass_fds=(far.fileno(), page.descriptor),
+            pass_fds=(far.fileno(), page.descriptor, rings.fileno()),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -238,7 +240,7 @@ class ClientStream:
         self._last_id = 0
         self.draining = False
 
-    def __enter__(self) -> ClientStream:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
