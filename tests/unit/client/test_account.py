@@ -95,6 +95,7 @@ def test_an_answer_says_what_it_cost(stand: Stand) -> None:
         attempts=1,
         local=False,
     )
+    assert account is not None
     assert account.total_s == 3.0
 
 
