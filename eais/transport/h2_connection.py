@@ -36,7 +36,6 @@ log = logging.getLogger(__name__)
 # Of one connection in one turn of the event loop, there being others.
 READ_BYTES: Final = 256 << 10
 WRITE_BYTES: Final = 256 << 10
-_WRITES_AT_ONCE: Final = 4
 # After our last word, for the peer's: closed under what still comes, a socket takes back what it
 # has sent.
 _LINGER_S: Final = 1.0
@@ -160,7 +159,8 @@ class Connection:
         self._received(b"")
 
     def _broken(self, what: str, error: ssl.SSLError) -> None:
-        self._host.complain(f"{what}: {error.reason or 'it was broken off'}")
+        why = getattr(error, "verify_message", None) or error.reason or "it was broken off"
+        self._host.complain(f"{what}: {why}")
         self._socket.send(self._pipe.to_send)
         self.close()
 
@@ -286,16 +286,19 @@ class Connection:
     def _pump(self) -> None:
         """Have calls hand over what they have, and write what the socket takes, within bounds."""
         self._scheduled = False
-        for _ in range(_WRITES_AT_ONCE):
-            if self._socket.full or self.phase is not Phase.OPEN:
-                return
+        written = 0
+        while not self._socket.full and self.phase is Phase.OPEN:
             if self._restless:
                 self._go_on()
             if not self.engine.wants_write:
                 self._written()
                 return
-            self._socket.send(self._pipe.say(self.engine.output(WRITE_BYTES)))
-        self._socket.write_later()
+            if written >= WRITE_BYTES:
+                self._socket.write_later()
+                return
+            said = self._pipe.say(self.engine.output(WRITE_BYTES))
+            written += len(said)
+            self._socket.send(said)
 
     def _go_on(self) -> None:
         calls = list(self._restless)
