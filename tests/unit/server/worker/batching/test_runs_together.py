@@ -42,6 +42,7 @@ class Bench:
         self.stuck: list[str] = []
         self.full: set[Hashable] = set()
         self.page = bytearray(PAGE_BYTES)
+        given: dict[str, Any] = {"grace_s": 100.0} | options
         self.runner = Runner(
             1,
             waiting_limit=1000,
@@ -50,7 +51,7 @@ class Bench:
             stuck=self.stuck.append,
             idle=lambda: None,
             marks=Marks(self.page),
-            **({"grace_s": 100.0} | options),
+            **given,
         )
         self.runner.batches.opened("s", Batchable(X))
 
