@@ -26,7 +26,8 @@ class Carrier(Protocol):
     """One connection to a worker, by one thread at a time but for `Wait.kick` and `stop`.
 
     Attributes:
-        more: there is something left to write for which there was no room or no time.
+        more: there is something left to write for which there was no room or no time, or the
+            connection itself has something to say: by `push`.
         end: why the connection is over, once it is: HOST_UNREACHABLE if it just broke.
         next_tick_s: when `tick` is to be called, of `time.monotonic`.
     """
@@ -64,11 +65,6 @@ class Carrier(Protocol):
 
     def full(self) -> bool:
         """Whether nothing of what waits can be sent before something was read."""
-        ...
-
-    @property
-    def owes(self) -> bool:
-        """Whether the connection itself has something to say, by `push`."""
         ...
 
     def tick(self) -> None:

@@ -58,7 +58,17 @@ class Exchange:
         if parts.hello is not None:
             self._greeted(parts.hello)
         for answer in parts.answers:
-            self._take_answer(answer)
+            call = answer.call_id
+            if call not in self._awaited:
+                continue
+            if answer.error is not None:
+                self._refused(call, answer.error)
+            elif is_whole(answer):
+                self._awaited.discard(call)
+                self.unwatched.discard(call)
+                self._events.answered(call, Incoming(answer))
+            else:
+                self._begin(answer)
         if parts.pieces or parts.draining:
             self._take_rest(parts)
 
@@ -72,19 +82,6 @@ class Exchange:
             self._take_piece(piece)
         if parts.draining:
             self._events.draining(self._number)
-
-    def _take_answer(self, answer: AnswerPart) -> None:
-        call = answer.call_id
-        if call not in self._awaited:
-            return
-        if answer.error is not None:
-            self._refused(call, answer.error)
-        elif is_whole(answer):
-            self._awaited.discard(call)
-            self.unwatched.discard(call)
-            self._events.answered(call, Incoming(answer))
-        else:
-            self._begin(answer)
 
     def _refused(self, call: int, message: common_pb2.Error) -> None:
         self._forget(call)

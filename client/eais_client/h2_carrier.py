@@ -162,8 +162,8 @@ class H2Carrier:
         messages = self._take(data) if data else _NOTHING
         if not count or self._pipe.ended:
             self._ended(_unreachable("it closed the connection"))
-        elif tail := self._pipe.to_send:
-            self._send(tail)
+        elif self._engine.wants_write or self._pipe.owes:
+            self.more = True
         return messages
 
     def _take(self, data: Buffer) -> Sequence[Buffer]:
@@ -188,28 +188,25 @@ class H2Carrier:
         """See `Carrier`."""
         return not self._engine.ready(self._stream)
 
-    @property
-    def owes(self) -> bool:
-        """See `Carrier`."""
-        return self._engine.wants_write
-
     def push(self, outbox: Outbox) -> None:
         """See `Carrier`."""
-        engine, stream = self._engine, self._stream
-        if self._unsent and not self._send(b""):
+        if self.more and not self._send(self._pipe.to_send):
             return
-        self.more, written = False, 0
-        while not self.more:
-            if outbox.waiting and engine.ready(stream):
+        engine, written = self._engine, 0
+        while True:
+            if outbox.waiting and engine.ready(self._stream):
                 message = outbox.next_message()
                 if message is not None:
-                    engine.send(stream, message)
+                    engine.send(self._stream, message)
             parts = engine.output(_WRITE_BYTES)
-            if not parts:
-                return
-            data = self._pipe.say(parts)
+            data = self._pipe.say(parts) if parts else b""
             written += len(data)
             self.more = not self._send(data) or written >= _WRITE_BYTES
+            # Enough was said, or there was one small message, as nearly always.
+            if self.more or not (outbox.waiting or engine.wants_write):
+                return
+            if not data and self.full():
+                return
 
     def _send(self, data: bytes) -> bool:
         """Send `data` behind what is unsent; whether all went."""
@@ -235,6 +232,7 @@ class H2Carrier:
     def tick(self) -> None:
         """See `Carrier`."""
         self._look_for_end(self._engine.tick(time.monotonic()))
+        self.more = self.more or self._engine.wants_write
 
     def close(self) -> None:
         """See `Carrier`."""

@@ -19,6 +19,7 @@ from _thread import allocate_lock
 from collections.abc import Callable
 from contextlib import suppress
 from math import inf
+from threading import get_ident
 from typing import Final
 
 from eais.errors import EaisError, Unavailable, make_error
@@ -52,9 +53,10 @@ class LedStream:
         # Who has the turn, if somebody has: what several try to set, one has set.
         self._turn: dict[str, object] = {}
         self._followers: dict[Waiter, None] = {}
-        self._turns = self._turns_seen = 0
+        self._turns = self._turns_seen = self._leader = 0
         self._loop: LoopReader | None = None
-        self._ready = self._tick_due = False
+        # Connected, so that there is somewhere to wait; and neither over nor closed.
+        self._ready = self._open = self._tick_due = False
         # It is over for all that is to be sent and read; why, unless it was closed.
         self._over = self._closed = False
         self._end: EaisError | None = None
@@ -86,7 +88,9 @@ class LedStream:
         if self._over:
             return
         self._exchange.send(run, deferred, watched)
-        self._go()
+        loop = self._loop
+        if loop is None or not loop.soon():
+            self.flush()
         if not watched:
             self._wake_own()
 
@@ -115,23 +119,21 @@ class LedStream:
         """Send what waits, unless somebody is about to."""
         carrier, outbox = self._carrier, self._outbox
         # Whoever holds the lock looks here again when they have released it.
-        while self._has_to_send():
+        while outbox.waiting:
+            if not self._open or self._lock.locked():
+                return
             try:
                 with self._lock:
-                    if self._over:
-                        return
-                    carrier.push(outbox)
+                    if self._open:
+                        carrier.push(outbox)
             except BaseException as error:
                 self._interrupted(error)
                 raise
             if carrier.more:
                 self._have_more_written()
                 return
-            if outbox.waiting and carrier.full():
+            if carrier.full():
                 return  # who reads sends it when the worker has made room
-
-    def _has_to_send(self) -> bool:
-        return self._ready and self._outbox.waiting and not self._lock.locked()
 
     def _have_more_written(self) -> None:
         """There was no room for all: whoever has the turn writes when there is."""
@@ -146,7 +148,7 @@ class LedStream:
 
     def read_for(self, waiter: Waiter, until_s: float) -> None:
         """See `DataStream`."""
-        if not self._ready or self._over:
+        if not self._open:
             waiter.park(_left_s(until_s))
             return
         turn, followers, parked = self._turn, self._followers, False
@@ -165,28 +167,30 @@ class LedStream:
         finally:
             if turn.get(_TURN) is waiter:
                 del turn[_TURN]
-                self._hand_on()
+                if self._followers or self._over or self._exchange.unwatched:
+                    self._hand_on()
             elif followers.pop(waiter, waiter) is waiter and _leaves(self, waiter, until_s, parked):
                 self._hand_on()  # it was chosen to lead, and won't
 
     def _lead(self, waiter: Waiter, until_s: float) -> None:
         carrier, wait = self._carrier, self._lead_wait
+        self._leader = get_ident()
+        # Before it is looked whether to wait at all.
+        waiter.rouse = self._rouse
         try:
-            while self._is_for(waiter):
-                waiter.rouse = wait.kick
-                # It may have been woken before there was a way to.
-                if not self._is_for(waiter):
+            while not waiter.done and waiter.stream is self and not self._over:
+                left_s = inf if until_s == inf else until_s - time.monotonic()
+                if left_s <= 0:
                     break
-                wait.wait(inf if until_s == inf else until_s - time.monotonic(), write=carrier.more)
-                waiter.rouse = None
+                wait.wait(left_s, write=carrier.more)
                 self.step()
-                if until_s < inf and time.monotonic() >= until_s:
-                    break
         finally:
             waiter.rouse = None
 
-    def _is_for(self, waiter: Waiter) -> bool:
-        return not waiter.done and waiter.stream is self and not self._over
+    def _rouse(self) -> None:
+        """Get the leader out of its wait; who is told of its own answer is out of it."""
+        if get_ident() != self._leader:
+            self._lead_wait.kick()
 
     def step(self) -> None:
         """Take what came, tell it, and send what waits; for who has the turn."""
@@ -198,7 +202,7 @@ class LedStream:
                 if self._tick_due:
                     self._tick_due = False
                     carrier.tick()
-                if carrier.owes or carrier.more or outbox.waiting:
+                if carrier.more or outbox.waiting:
                     carrier.push(outbox)
             for message in messages:
                 self._exchange.receive(message)
@@ -240,7 +244,7 @@ class LedStream:
         reader = self._loop
         if reader is not None and reader.loop is loop:
             return
-        if self._ready and not self._over and (reader is None or not reader.alive):
+        if self._open and (reader is None or not reader.alive):
             self._loop = LoopReader(self, loop, self._carrier.fileno(), lambda: self._carrier.more)
 
     # Its end.
@@ -249,7 +253,7 @@ class LedStream:
         """See `DataStream`."""
         with self._starting:
             started, closed = bool(self._thread.ident), self._closed
-            self._over = self._closed = True
+            self._over, self._open, self._closed = True, False, True
         self._outbox.close()
         if not started:
             if not closed:
@@ -263,7 +267,7 @@ class LedStream:
         """It is over, for this reason, unless there was one before."""
         if self._end is None:
             self._end = error
-        self._over = True
+        self._over, self._open = True, False
         self._get_out()
 
     def _interrupted(self, error: BaseException) -> None:
@@ -291,7 +295,7 @@ class LedStream:
         try:
             error = self._serve()
         finally:
-            self._over = True
+            self._over, self._open = True, False
             self._outbox.close()
             self._empty()
             if not self._closed:
@@ -308,7 +312,7 @@ class LedStream:
         with self._lock:
             self._carrier.begin(self._outbox.first_message())
             self._carrier.push(self._outbox)
-        self._ready = True
+        self._ready, self._open = True, not self._over
         self.flush()
         while not self._over:
             self._look_after()

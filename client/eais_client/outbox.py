@@ -23,12 +23,16 @@ Pieces = Iterator[tuple[int, int, memoryview]]
 
 
 class Outbox:
-    """A queue that whoever has to send asks for messages, and any thread puts something in."""
+    """A queue that whoever has to send asks for messages, and any thread puts something in.
+
+    `waiting`: whether there is a message to be sent.
+    """
 
     def __init__(self, software: str) -> None:
         self._hello = hello(software)
         self._lock = allocate_lock()
         self._closed = False
+        self.waiting = False
         self._holds: list[str] = []
         self._releases: list[str] = []
         self._cancels: list[int] = []
@@ -44,6 +48,7 @@ class Outbox:
             if deferred.buffers:
                 self._tensors[run.call_id] = deferred
             self._runs.append(run)
+            self.waiting = True
 
     def cancel(self, call: int) -> None:
         """Queue a cancel; what is left to send of the call isn't sent."""
@@ -54,16 +59,19 @@ class Outbox:
             self._pieces = deque(item for item in self._pieces if item[0] != call)
             if not unsent:
                 self._cancels.append(call)
+            self.waiting = self._has_some()
 
     def hold(self, session: str) -> None:
         """Queue the start of a session's use."""
         with self._lock:
             self._holds.append(session)
+            self.waiting = True
 
     def release(self, session: str) -> None:
         """Queue the end of a session's use."""
         with self._lock:
             self._releases.append(session)
+            self.waiting = True
 
     def close(self) -> None:
         """There are no more messages; what waits is dropped."""
@@ -73,10 +81,9 @@ class Outbox:
             self._tensors.clear()
             self._pieces.clear()
             self._holds, self._releases, self._cancels = [], [], []
+            self.waiting = False
 
-    @property
-    def waiting(self) -> bool:
-        """Whether there is a message to be sent."""
+    def _has_some(self) -> bool:
         return bool(self._runs or self._pieces or self._cancels or self._holds or self._releases)
 
     def first_message(self) -> list[Buffer]:
@@ -86,16 +93,23 @@ class Outbox:
     def next_message(self) -> list[Buffer] | None:
         """All that waits, as far as it fits one message; None if nothing does."""
         with self._lock:
-            return self._fused() if self.waiting else None
+            if not self.waiting:
+                return None
+            # Most often one small call waits, and nothing else.
+            runs = self._fitting_runs()
+            if self._pieces or self._holds or self._releases or self._cancels:
+                return self._fused(runs)
+            self.waiting = bool(self._runs)
+            return to_worker(runs) if runs else None
 
-    def _fused(self) -> list[Buffer]:
-        runs = self._fitting_runs()
-        if not (self._pieces or self._holds or self._releases or self._cancels):
-            return to_worker(runs)
+    def _fused(self, runs: list[EncodedRun]) -> list[Buffer] | None:
         holds, releases, cancels = self._holds, self._releases, self._cancels
         self._holds, self._releases, self._cancels = [], [], []
         piece = None if sum(run.size for run in runs) > FUSED_BYTES else self._next_piece()
         pieces = () if piece is None else (piece,)
+        self.waiting = self._has_some()
+        if not (runs or pieces or cancels or holds or releases):
+            return None
         return to_worker(runs, pieces, cancels, holds, releases)
 
     def _fitting_runs(self) -> list[EncodedRun]:

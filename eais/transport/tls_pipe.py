@@ -98,6 +98,11 @@ class TlsPipe:
         return self._goes.read()
 
     @property
+    def owes(self) -> bool:
+        """Whether TLS itself has something to say: `to_send`."""
+        return self._goes.pending > 0
+
+    @property
     def to_send(self) -> bytes:
         """What TLS itself has to say, removed; empty nearly always."""
         return self._goes.read() if self._goes.pending else b""
