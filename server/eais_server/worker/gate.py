@@ -19,7 +19,8 @@ class StreamGate:
 
     Attributes:
         coming_s: run time of the stream's calls of which pieces are on their way: they were
-            taken, and will wait before what comes now.
+            taken, and will wait before others that come in pieces. What is all here already
+            doesn't wait for them.
         coming: how many those are.
         shut_until_s: any call that comes before then would wait too long, by what was found
             for one just now. It needn't be looked at: who sends far too much mustn't keep the
@@ -56,14 +57,15 @@ class StreamGate:
     def refusal(self, asked: Asked, /) -> EaisError | None:
         """See `Gate`."""
         cost_s, now_s = self.cost_s(asked), self.runner.now_s
-        wait_s = self._wait_s(cost_s)
-        first = not self.coming_s and not self.runner.waiting(self.stream)
-        idle = not self.coming_s and not self.runner.in_flight
+        wait_s = self._wait_s(cost_s, asked)
+        waits = self.coming and asked.deferred
+        first = not waits and not self.runner.waiting(self.stream)
+        idle = not waits and not self.runner.in_flight
         call = Prospect(wait_s, cost_s, asked.timeout_s or inf, first, idle)
         late_s = self.admission.late_s(call)
         if late_s <= 0:
             return None
-        if not first:
+        if not first and not asked.deferred:
             self.shut_until_s = now_s + self.admission.over_s(wait_s)
             self.cost_then_s = cost_s
         return busy(self._push_back_s(late_s, cost_s))
@@ -82,10 +84,11 @@ class StreamGate:
     def busy(self, asked: Asked, /) -> EaisError:
         """See `Gate`."""
         cost_s = self.cost_s(asked)
-        return busy(self._push_back_s(self._wait_s(cost_s), cost_s))
+        return busy(self._push_back_s(self._wait_s(cost_s, asked), cost_s))
 
     def _push_back_s(self, over_s: float, cost_s: float) -> float:
         return self.promises.next_s(over_s, cost_s / self.runner.threads, self.runner.now_s)
 
-    def _wait_s(self, cost_s: float) -> float:
-        return self.coming_s + self.runner.wait_s(self.stream, self.frontend, cost_s)
+    def _wait_s(self, cost_s: float, asked: Asked) -> float:
+        coming_s = self.coming_s if asked.deferred else 0.0
+        return coming_s + self.runner.wait_s(self.stream, self.frontend, cost_s)

@@ -285,6 +285,27 @@ def test_calls_whose_pieces_never_came_leave_their_stream_idle() -> None:
     live(test)
 
 
+def test_a_call_that_is_all_here_does_not_wait_for_one_whose_pieces_are_coming() -> None:
+    async def test() -> None:
+        bench = Bench()
+        bench.sessions["t"] = FakeSession()
+        for size in (1, 1 << 6, 1 << 22):
+            bench.plane._hub.times.took("t", size, 50.0)
+        client = await client_of(bench)
+        deferred_call(client, 1, session="t")
+        deferred_call(client, 2, session="t")
+        assert await client.answers(1) == {2: "BUSY"}
+        client.call(3)
+        client.call(4)
+        assert await client.answers(2) == {3: "", 4: ""}
+        client.send(cancels=[worker_pb2.Cancel(call_id=1)])
+        assert await client.answers(1) == {1: "CANCELLED"}
+        await nothing_left(bench)
+        await client.close()
+
+    live(test)
+
+
 def test_a_cancelled_answer_is_not_sent_to_its_end() -> None:
     async def test() -> None:
         bench = Bench()
