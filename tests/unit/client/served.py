@@ -7,7 +7,8 @@ import contextlib
 import datetime
 import queue
 import threading
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections import deque
+from collections.abc import Coroutine, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,9 +20,12 @@ from eais import channel, tls
 from eais.credentials import server_credentials
 from eais.errors import EaisError
 from eais.identity import Identity
-from eais.rpc import server
+from eais.rpc import server, verbs
+from eais.rpc.caller import Caller
 from eais.rpc.hello import hello_reply
+from eais.rpc.raw_stream import StreamLink
 from eais.rpc.v1 import worker_pb2
+from eais.transport.h2_server import H2Server
 from eais_client.dialer import Dialer
 from eais_client.instances import Address
 from eais_client.wire import Incoming
@@ -44,12 +48,13 @@ class Unmoved:
 
 @dataclass
 class Rig:
-    """A CA, a loop in a thread, and what is served on it."""
+    """A CA, a loop in a thread, and what is served on it: by grpcio, or by our `own` server."""
 
     folder: Path
     authority: Authority
     loop: asyncio.AbstractEventLoop
     servers: list[Any] = field(default_factory=list)
+    own: bool = False
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """The result of `work`, done on the servers' loop."""
@@ -67,6 +72,10 @@ class Rig:
     async def _serve(
         self, own: tls.Bundle, bindings: tuple[server.Binding, ...], port: int
     ) -> Address:
+        if self.own:
+            made = H2Server(POOL, bindings, own)
+            self.servers.append(made)
+            return Address("127.0.0.1", made.bind("127.0.0.1", port), str(own.identity.dns_name))
         served = grpc.aio.server(options=channel.server_options())
         served.add_generic_rpc_handlers(server.generic_handlers(POOL, bindings))
         bound = served.add_secure_port(f"127.0.0.1:{port}", server_credentials(lambda: own))
@@ -78,7 +87,7 @@ class Rig:
         """Stop what is served, at once."""
         servers, self.servers = self.servers, []
         for served in servers:
-            self.run(served.stop(None))
+            self.run(served.stop(0))
 
     def leaf(self, identity: Identity, authority: Authority | None = None) -> tls.LeafFile:
         """A file with a fresh leaf for `identity`."""
@@ -113,46 +122,76 @@ def rig(folder: Path) -> Iterator[Rig]:
 
 
 class ScriptedWorker:
-    """A worker that keeps what it hears and says what the test says."""
+    """A worker that keeps what it hears and says what the test says; of one stream at a time."""
 
     def __init__(self, rig: Rig) -> None:
         self.heard: queue.SimpleQueue[worker_pb2.ToWorker] = queue.SimpleQueue()
         self.greets = True
         self._rig = rig
-        self._out: asyncio.Queue[worker_pb2.ToClient | EaisError | None] = rig.run(_queue())
+        self._stream: ScriptedStream | None = None
+
+    @property
+    def binding(self) -> server.Binding:
+        """Worker.Stream, for a server of either kind."""
+        return server.raw_stream(verbs.WORKER_STREAM, self._begin)
 
     def say(self, *messages: worker_pb2.ToClient | EaisError | None) -> None:
         """Send messages; an error refuses the stream, None ends it."""
         for message in messages:
-            self._rig.loop.call_soon_threadsafe(self._out.put_nowait, message)
+            self._rig.loop.call_soon_threadsafe(self._say, message)
 
     def next(self) -> worker_pb2.ToWorker:
         """What was heard next."""
         return self.heard.get(timeout=WAIT_S)
 
-    async def stream(
-        self, requests: AsyncIterator[worker_pb2.ToWorker], caller: server.Caller
-    ) -> AsyncIterator[worker_pb2.ToClient]:
-        """The handler of Worker.Stream."""
-        self.heard.put(await anext(requests))
-        if self.greets:
-            yield worker_pb2.ToClient(hello=hello_reply("eais-worker", 1))
-        reader = asyncio.ensure_future(self._hear(requests))
-        try:
-            while (message := await self._out.get()) is not None:
-                if isinstance(message, EaisError):
-                    raise message
-                yield message
-        finally:
-            reader.cancel()
+    def _begin(self, _caller: Caller, link: StreamLink) -> ScriptedStream:
+        self._stream = ScriptedStream(self, link)
+        return self._stream
 
-    async def _hear(self, requests: AsyncIterator[worker_pb2.ToWorker]) -> None:
-        async for message in requests:
-            self.heard.put(message)
+    def _say(self, message: worker_pb2.ToClient | EaisError | None) -> None:
+        assert self._stream is not None
+        self._stream.say(message)
 
 
-async def _queue() -> asyncio.Queue[Any]:
-    return asyncio.Queue()
+class ScriptedStream:
+    """A `ServedStream` that does what its `ScriptedWorker` is told."""
+
+    may_read = True
+
+    def __init__(self, worker: ScriptedWorker, link: StreamLink) -> None:
+        self.over = False
+        self._worker = worker
+        self._link = link
+        self._greeted = False
+        self._out: deque[worker_pb2.ToClient] = deque()
+
+    def receive(self, message: bytes | bytearray | memoryview) -> None:
+        """See `ServedStream`."""
+        if not self._greeted and self._worker.greets:
+            self._out.appendleft(worker_pb2.ToClient(hello=hello_reply("eais-worker", 1)))
+        self._greeted = True
+        self._worker.heard.put(worker_pb2.ToWorker.FromString(bytes(message)))
+
+    def say(self, message: worker_pb2.ToClient | EaisError | None) -> None:
+        """Send it, or end with it."""
+        if isinstance(message, EaisError):
+            self._link.fail(message)
+        elif message is None:
+            self.over = True
+        else:
+            self._out.append(message)
+        self._link.changed()
+
+    def next_message(self) -> list[bytes | bytearray | memoryview] | None:
+        """See `ServedStream`."""
+        return [self._out.popleft().SerializeToString()] if self._out else None
+
+    def half_closed(self) -> None:
+        """See `ServedStream`."""
+        self.over = True
+
+    def closed(self) -> None:
+        """See `ServedStream`."""
 
 
 class Heard:

@@ -13,7 +13,6 @@ import pytest
 
 from eais.errors import UsageError, make_error
 from eais.identity import Identity
-from eais.rpc import server, verbs
 from eais.rpc.status import error_to_message
 from eais.rpc.v1 import common_pb2, worker_pb2
 from eais.testing.values import encode_value
@@ -35,17 +34,18 @@ class Line:
     """A stream between a test and a scripted worker."""
 
     def __init__(self, served: Rig, transport: str) -> None:
+        served.own = transport.endswith(" to ours")
         self.rig = served
         self.transport = transport
         self.worker = ScriptedWorker(served)
-        self.address = served.serve(WORKER, server.stream(verbs.WORKER_STREAM, self.worker.stream))
+        self.address = served.serve(WORKER, self.worker.binding)
         self.heard = Heard()
         self.stream = self.to(self.address)
 
     def to(self, address: Address, number: int = 7) -> GrpcDataStream | LedStream:
         """A stream that goes there, not yet started."""
         dialer = self.rig.dialer()
-        if self.transport == "grpcio":
+        if self.transport.startswith("grpcio"):
             return GrpcDataStream(number, dialer.dial(address), self.heard)
         return LedStream(number, H2Carrier(address, dialer.bundle()), self.heard)
 
@@ -70,7 +70,10 @@ class Line:
             heard += len(self.worker.next().runs)
 
 
-@pytest.fixture(params=["grpcio", "h2"])
+@pytest.fixture(
+    params=["grpcio to grpcio", "h2 to grpcio", "h2 to ours", "grpcio to ours"],
+    ids=lambda param: str(param).replace(" ", "-"),
+)
 def line(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Line]:
     with rig(tmp_path) as served:
         made = Line(served, request.param)

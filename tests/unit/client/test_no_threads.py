@@ -14,7 +14,6 @@ import pytest
 import eais
 from eais.errors import Unavailable
 from eais.identity import Identity
-from eais.rpc import server, verbs
 from eais_client.background import ThreadAlarm
 from eais_client.config import ClientConfig
 from eais_client.data_stream import GrpcDataStream
@@ -97,7 +96,7 @@ def stream(tmp_path: Path) -> Iterator[tuple[GrpcDataStream, Heard, ScriptedWork
     with rig(tmp_path) as served:
         worker, heard = ScriptedWorker(served), Heard()
         name = Identity.worker(POOL, "ei-1", 1)
-        address = served.serve(name, server.stream(verbs.WORKER_STREAM, worker.stream))
+        address = served.serve(name, worker.binding)
         made = GrpcDataStream(7, served.dialer().dial(address), heard)
         yield made, heard, worker
         made.close()
