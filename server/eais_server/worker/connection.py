@@ -235,8 +235,8 @@ class Connection:
         if parts.hello is not None:
             raise _second_hello()
         dispatch = self._dispatch
-        for run in parts.runs:
-            dispatch.run(run)
+        if parts.runs:
+            dispatch.runs(parts.runs)
         for piece in parts.pieces:
             dispatch.piece(piece)
         for call_id in parts.cancels:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import takewhile
 from typing import Final
 
 from eais.errors import EaisError, make_error
@@ -12,8 +13,11 @@ from eais.rpc.status import error_to_message
 from eais.rpc.v1 import common_pb2
 from eais.transport.parts import PiecePart, RunPart, TensorPart
 from eais.transport.writing import EncodedAnswer, refusal
-from eais_server.devices.driver import RunSettings
+from eais_server.devices.driver import RunSettings, RuntimeSession
 from eais_server.worker.admission import busy, push_back_ms
+from eais_server.worker.batching.batches import MOST
+from eais_server.worker.batching.fused import Whole
+from eais_server.worker.batching.kinds import CallKind, is_alike
 from eais_server.worker.calls import Action, Asked, Gate, Refuse, Start, Stop, StreamCalls
 from eais_server.worker.deadlines import Deadline
 from eais_server.worker.execution import Result, announced, late
@@ -85,6 +89,14 @@ class Dispatch:
         """Refuse new calls."""
         self._calls.draining = True
 
+    def runs(self, runs: Sequence[RunPart]) -> None:
+        """Calls come in, in one message."""
+        left = runs
+        if len(runs) > 1 and self._hub.runner.batches.may(runs[0].session):
+            left = self._together(runs)
+        for run in left:
+            self.run(run)
+
     def run(self, run: RunPart) -> None:
         """A call comes in."""
         if not self._ran_here(run):
@@ -124,6 +136,44 @@ class Dispatch:
             return False
         self._count(run, result, run.size, result.compute_ns, self._outbox.add(result.answer))
         return True
+
+    def _together(self, runs: Sequence[RunPart]) -> Sequence[RunPart]:
+        """Run the first of them as one, if they are short and may; those that are left."""
+        first, runner = runs[0], self._hub.runner
+        kind = runner.batches.kind(first) if _may_run_here(first, first.size) else None
+        session = self._hub.sessions.get(first.session)
+        if kind is None or session is None or not runner.batches.worth_looking(kind):
+            return runs
+        short = runner.inline.rights.kind(first.session, first.size) is not None
+        while short and len(runs) > 1 and runner.is_free and self._outbox.has_room:
+            answered = self._batch(kind, session, runs)
+            if not answered:
+                break
+            runs = runs[answered:]
+        runner.try_soon()
+        return runs
+
+    def _batch(self, kind: CallKind, session: RuntimeSession, runs: Sequence[RunPart]) -> int:
+        """Run as many of the first calls as one as may be; how many that were."""
+        first = runs[0]
+        alike = list(takewhile(lambda run: self._is_like(run, first), runs[:MOST]))
+        batches = self._hub.runner.batches
+        size = batches.size(
+            kind, [Whole(run, 0) for run in alike], lambda: session.prepare(RunSettings())
+        )
+        if size < 2 or not batches.is_short(kind, size):
+            return 0
+        runs = alike[:size]
+        results = self._hub.runner.run_here_together(kind, runs, session)
+        for run, result in zip(runs, results, strict=False):
+            sent = self._outbox.add(result.answer)
+            self._count(run, result, run.size, result.queue_ns + result.compute_ns * size, sent)
+        return len(results)
+
+    def _is_like(self, run: RunPart, first: RunPart) -> bool:
+        if not _may_run_here(run, run.size) or not is_alike(run, first):
+            return False
+        return self._calls.takes_now(run.call_id, run.instance, run.epoch)
 
     def _is_plain(self, run: RunPart) -> bool:
         """Whether it is a call like most: all of it here, nothing that could be said against it."""

@@ -91,6 +91,7 @@ class InlineRuns:
         self._watchdog.ended()
         self._spend(self._clock() - begun)
         if found is None:
+            self._prepared.pop(session, None)
             self.rights.overran(session, begun / 1e9)
         return found
 

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from eais.errors import EaisError
 from eais.transport.parts import RunPart
 from eais_server.devices.driver import PreparedRun
+from eais_server.worker.batching.fused import Outcome, run_together
 from eais_server.worker.batching.kinds import CallKind
-from eais_server.worker.execution import Result, size_of
+from eais_server.worker.execution import Execution, Result, size_of
 
 
 @dataclass(eq=False, slots=True)
@@ -96,6 +97,22 @@ class Batch:
     def session(self) -> str:
         """What it runs."""
         return self.kind.session
+
+    def run(self, execution: Execution, clock: Callable[[], int]) -> Outcome | None:
+        """See `run_together`."""
+        return run_together(execution, self.kind, self.jobs, self.prepared, clock)
+
+    def run_apart(self, execution: Execution, clock: Callable[[], int]) -> list[Result]:
+        """Run each alone, one after the other."""
+        return [
+            execution.run(job.run, job.buffers, job.prepared, clock() - job.ready_ns, job.ends_ns)
+            for job in self.jobs
+        ]
+
+    def over(self) -> None:
+        """All are answered: no cycle is to keep their tensors until the next collection."""
+        for job in self.jobs:
+            job.batch = None
 
     def left(self, job: Job) -> bool:
         """Nobody waits for the job any more; whether that is so of all of them."""

@@ -5,32 +5,30 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from eais.errors import EaisError
 from eais.transport.parts import RunPart
-from eais_server.devices.driver import RuntimeSession
+from eais_server.devices.driver import RunSettings, RuntimeSession
 from eais_server.in_flight import Marks
 from eais_server.worker.batching.batches import MOST, Batches
-from eais_server.worker.batching.fused import Outcome, run_together
+from eais_server.worker.batching.fused import Outcome, Whole, run_together
 from eais_server.worker.batching.kinds import CallKind
 from eais_server.worker.batching.policy import Policy
-from eais_server.worker.batching.trial import Trial
 from eais_server.worker.execution import Execution, Result
-from eais_server.worker.inline import AT_ONCE_S, Kind
+from eais_server.worker.inline import Kind
 from eais_server.worker.inline_runs import InlineRuns
 from eais_server.worker.job import Batch, Job
 from eais_server.worker.queue import RunQueue
 from eais_server.worker.suspects import Suspects
+from eais_server.worker.trial_runs import TrialRuns
 
 log = logging.getLogger(__name__)
 
 CANCEL_GRACE_S: Final = 2.0
 """How long a run may go on after it was told to end."""
-TRIAL_S: Final = 5.0
-"""How long a run may take that is made to see whether calls may run together."""
 
 
 class Runner:
@@ -75,8 +73,7 @@ class Runner:
         self._running: set[Job] = set()
         # Run threads in use.
         self._busy = 0
-        self._trying = False
-        self._trials_turn = True
+        self._trials = TrialRuns(self.batches, self._pool, marks, self._tried)
         self._may_run = may_run
         self._stuck = stuck
         self._idle = idle
@@ -182,7 +179,10 @@ class Runner:
         self._pumping = True
         try:
             while self._busy < self.threads and self.inline.has_time:
-                if self._may_try():
+                if not self._suspects.any_named and self._trials.begin(
+                    calls_wait=len(self._queue) > 0
+                ):
+                    self._busy += 1
                     continue
                 job = self._next()
                 if job is None:
@@ -204,7 +204,7 @@ class Runner:
         )
 
     def _start(self, job: Job) -> None:
-        self._trials_turn = True
+        self._trials.call_began()
         kind = self._kind(job) if self.batches.any_session and len(self._queue) else None
         others = self._others(job, kind) if kind is not None else []
         alone = not self._running
@@ -230,8 +230,7 @@ class Runner:
         if self._suspects.any_named or not self.batches.worth_looking(kind):
             return []
         others = self._queue.like(lambda other: self._kind(other) == kind, MOST - 1, self._may_run)
-        calls = [(each.run, each.buffers) for each in (job, *others)]
-        others = others[: self.batches.size(kind, calls, job.prepare) - 1]
+        others = others[: self.batches.size(kind, [job, *others], job.prepare) - 1]
         for other in others:
             self._queue.take_out(other.stream, other)
         return others
@@ -246,76 +245,74 @@ class Runner:
         first = batch.jobs[0]
         if self.inline.rights.kind(first.session, first.size) is None:
             return False
-        if self.batches.policy.mean_s(batch.kind, len(batch.jobs)) > AT_ONCE_S:
+        if not self.batches.is_short(batch.kind, len(batch.jobs)):
             return False
-        outcome = self.inline.watched(batch.session, batch.prepared, lambda: self._together(batch))
+        outcome = self.inline.watched(
+            batch.session, batch.prepared, lambda: batch.run(self._execution, self._clock)
+        )
         if outcome is None:
             batch.prepared = first.prepare()
+        if outcome is None or not outcome.results:
             return False
-        self._done_together(batch, outcome)
+        self._done_together(batch, outcome, outcome.results)
         self._tell_idle()
         return True
 
-    def _together(self, batch: Batch) -> Outcome | None:
-        return run_together(self._execution, batch.kind, batch.jobs, batch.prepared, self._clock)
-
     def _work_together(self, batch: Batch) -> None:
-        outcome = self._together(batch)
-        self._loop.call_soon_threadsafe(self._worked_together, batch, outcome)
+        outcome = batch.run(self._execution, self._clock) or Outcome([])
+        results = outcome.results or batch.run_apart(self._execution, self._clock)
+        self._loop.call_soon_threadsafe(self._worked_together, batch, outcome, results)
 
-    def _worked_together(self, batch: Batch, outcome: Outcome | None) -> None:
-        self._done_together(batch, outcome)
-        self.pump()
-        self._tell_idle()
+    def _worked_together(self, batch: Batch, outcome: Outcome, results: list[Result]) -> None:
+        self._done_together(batch, outcome, results)
+        self._go_on()
 
-    def _done_together(self, batch: Batch, outcome: Outcome | None) -> None:
-        """`outcome`: None if nobody waited for any of them any more."""
+    def _done_together(self, batch: Batch, outcome: Outcome, results: list[Result]) -> None:
         self._busy -= 1
-        results = outcome.results if outcome is not None else []
         answered = any(not result.reason for result in results)
         self._marks.run_ended(batch.session, answered=answered)
-        if outcome is not None:
-            calls = [(job.run, job.buffers) for job in batch.jobs]
-            self.batches.ran(batch.kind, calls, outcome, batch.jobs[0].prepare)
+        self.batches.ran(batch.kind, batch.jobs, outcome, batch.jobs[0].prepare)
         for job in batch.jobs:
             self._running.discard(job)
             self._suspects.over(job, answered=answered)
             _over(job)
-        for job, result in zip(batch.jobs, results, strict=False):
+        for job, result in zip(batch.jobs, results, strict=True):
             job.finished(result)
-        for job in batch.jobs:
-            # A cycle would keep tensors until the next collection.
-            job.batch = None
+        batch.over()
 
-    # trials, which are nobody's calls
+    def run_here_together(
+        self, kind: CallKind, runs: Sequence[RunPart], session: RuntimeSession
+    ) -> list[Result]:
+        """Run calls of a kind as one on the event loop, now; only while the runner `is_free`.
 
-    def _may_try(self) -> bool:
-        """Whether a step of a trial was begun; each job that waits has its turn before the next."""
-        trial = self.batches.trial
-        if trial is None or self._trying or self._suspects.any_named:
-            return False
-        if not self._trials_turn and len(self._queue):
-            return False
-        self._trying, self._trials_turn = True, False
-        self._busy += 1
-        self._marks.run_begins(trial.kind.session)
-        ends = self._loop.call_later(TRIAL_S, trial.prepared.terminate)
-        self._pool.submit(self._work_trial, trial, ends)
-        return True
+        None of them has a result if that lasted, or failed: they are to be run one by one.
+        """
+        name, prepared, now = (
+            kind.session,
+            self.inline.prepared(kind.session, session),
+            self._clock(),
+        )
+        calls = [Whole(run, now) for run in runs]
+        self._marks.run_begins(name)
+        outcome = self.inline.watched(
+            name,
+            prepared,
+            lambda: run_together(self._execution, kind, calls, prepared, self._clock),
+        )
+        results = outcome.results if outcome is not None else []
+        self._marks.run_ended(name, answered=bool(results))
+        if outcome is not None:
+            self.batches.ran(kind, calls, outcome, lambda: session.prepare(RunSettings()))
+        return results
 
-    def _work_trial(self, trial: Trial, ends: asyncio.TimerHandle) -> None:
-        over = trial.step()
-        self._loop.call_soon_threadsafe(self._tried, trial, ends, over)
+    def try_soon(self) -> None:
+        """A trial may have been begun, while no call waits."""
+        if self.batches.trial is not None:
+            self.pump()
 
-    def _tried(self, trial: Trial, ends: asyncio.TimerHandle, over: bool) -> None:
-        ends.cancel()
+    def _tried(self) -> None:
         self._busy -= 1
-        self._trying = False
-        self._marks.run_ended(trial.kind.session, answered=not over or trial.found.same)
-        if over:
-            self.batches.tried(trial)
-        self.pump()
-        self._tell_idle()
+        self._go_on()
 
     # calls that run alone
 
@@ -383,8 +380,7 @@ class Runner:
         if job.inline and not result.reason:
             self.inline.rights.took(job.session, job.size, took_s, self._clock() / 1e9)
         self._done(job, result)
-        self.pump()
-        self._tell_idle()
+        self._go_on()
 
     def _done(self, job: Job, result: Result) -> None:
         self._busy -= 1
@@ -394,6 +390,10 @@ class Runner:
         self._suspects.over(job, answered=answered)
         _over(job)
         job.finished(result)
+
+    def _go_on(self) -> None:
+        self.pump()
+        self._tell_idle()
 
     def _tell_idle(self) -> None:
         if not self.in_flight:

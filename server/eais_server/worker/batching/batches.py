@@ -11,10 +11,11 @@ from typing import Final
 
 from eais.transport.parts import RunPart
 from eais_server.devices.driver import PreparedRun
-from eais_server.worker.batching.fused import Outcome
+from eais_server.worker.batching.fused import Call, Outcome
 from eais_server.worker.batching.kinds import CallKind, kind_of
 from eais_server.worker.batching.policy import SIZES, Policy
 from eais_server.worker.batching.trial import Trial
+from eais_server.worker.inline import AT_ONCE_S
 
 MOST: Final = SIZES[-1]
 """Calls of a batch."""
@@ -71,6 +72,10 @@ class Batches:
         batchable = self._sessions.get(run.session)
         return kind_of(run, buffers, batchable.inputs) if batchable is not None else None
 
+    def is_short(self, kind: CallKind, size: int) -> bool:
+        """Whether batches of the size may run on the event loop, by what they took."""
+        return self.policy.mean_s(kind, size) <= AT_ONCE_S
+
     def worth_looking(self, kind: CallKind) -> bool:
         """Whether it matters how many calls of the kind wait."""
         return self.policy.may(kind, self._now_s)
@@ -78,7 +83,7 @@ class Batches:
     def size(
         self,
         kind: CallKind,
-        calls: Sequence[tuple[RunPart, Sequence[memoryview]]],
+        calls: Sequence[Call],
         prepare: Callable[[], PreparedRun],
     ) -> int:
         """How many of the calls, all of which wait, run together now; 1: each alone.
@@ -87,13 +92,13 @@ class Batches:
         """
         now_s = self._now_s
         if self.trial is None and (size := self.policy.to_try(kind, len(calls), now_s)):
-            self.trial = Trial(kind, calls[:size], prepare(), self._clock)
+            self._try(kind, calls[:size], prepare)
         return self.policy.size(kind, len(calls), now_s)
 
     def ran(
         self,
         kind: CallKind,
-        calls: Sequence[tuple[RunPart, Sequence[memoryview]]],
+        calls: Sequence[Call],
         outcome: Outcome,
         prepare: Callable[[], PreparedRun],
     ) -> None:
@@ -104,7 +109,18 @@ class Batches:
             return
         check = self.policy.took(kind, len(calls), outcome.took_ns / 1e9)
         if check and self.trial is None:
-            self.trial = Trial(kind, calls, prepare(), self._clock, check=True)
+            self._try(kind, calls, prepare, check=True)
+
+    def _try(
+        self,
+        kind: CallKind,
+        calls: Sequence[Call],
+        prepare: Callable[[], PreparedRun],
+        *,
+        check: bool = False,
+    ) -> None:
+        own = [(call.run, call.buffers) for call in calls]
+        self.trial = Trial(kind, own, prepare(), self._clock, check)
 
     def tried(self, trial: Trial) -> None:
         """The trial is over."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from eais.errors import EaisError, make_error
 from eais.transport.parts import RunPart
@@ -31,11 +31,6 @@ class Call(Protocol):
         ...
 
     @property
-    def prepared(self) -> PreparedRun:
-        """What runs it alone."""
-        ...
-
-    @property
     def ready_ns(self) -> int:
         """When all of it was here."""
         ...
@@ -46,13 +41,22 @@ class Call(Protocol):
         ...
 
 
+class Whole(NamedTuple):
+    """A call that is run when it comes in: all of it in one message, and in time."""
+
+    run: RunPart
+    ready_ns: int
+    buffers: tuple[memoryview, ...] = ()
+    ends_ns: int | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What became of calls that were to run as one.
 
     Attributes:
-        results: of each.
-        took_ns: what their one run took; 0: there was none, and each was run alone.
+        results: of each; [] if they are to be run each alone.
+        took_ns: what their one run took; 0: there was none.
         failed: it was tried, and an error came of it.
     """
 
@@ -70,12 +74,12 @@ def run_together(
 ) -> Outcome | None:
     """Run calls of a kind as one; doesn't raise.
 
-    If that fails each runs alone, so that an error is that of the call that has it. None: the
-    run was ended, by another thread.
+    If that fails, or one's time is up, there are no results: each is to run alone, so that an
+    error is that of the call that has it. None: the run was ended, by another thread.
     """
     now = clock()
     if any(call.ends_ns is not None and now >= call.ends_ns for call in calls):
-        return Outcome(_apart(execution, calls, clock))
+        return Outcome([])
     try:
         return _together(execution, kind, calls, prepared, clock)
     except (EaisError, MemoryError) as error:
@@ -83,9 +87,7 @@ def run_together(
     except Exception:
         # The edge of the thread: what each says alone is answered.
         log.exception("BUG: a batch raised")
-    if prepared.terminated:
-        return None
-    return Outcome(_apart(execution, calls, clock), failed=True)
+    return None if prepared.terminated else Outcome([], failed=True)
 
 
 def _together(
@@ -99,24 +101,15 @@ def _together(
     begun = clock()
     outputs = prepared.execute(kind.outputs, feed)
     took_ns = clock() - begun
-    parts = split(outputs, len(calls), kind.rows)
+    count = len(calls)
+    parts = split(outputs, count, kind.rows)
     if parts is None:
         raise make_error("RUN_FAILED", "the outputs of a batch aren't its calls' rows")
     # Each is said to have taken as long as it did, and the worker as long as all of it did.
-    share_ns = took_ns // len(calls)
-    results = [
-        execution.answered(
-            call.run, call.buffers, own, max(0, begun - call.ready_ns), took_ns, len(calls)
-        )._replace(compute_ns=share_ns)
-        for call, own in zip(calls, parts, strict=True)
-    ]
+    share_ns = took_ns // count
+    results: list[Result] = []
+    for call, own in zip(calls, parts, strict=True):
+        waited_ns = begun - call.ready_ns
+        result = execution.answered(call.run, call.buffers, own, waited_ns, took_ns, count)
+        results.append(Result(result.answer, "", waited_ns, share_ns))
     return Outcome(results, max(took_ns, 1))
-
-
-def _apart(execution: Execution, calls: Sequence[Call], clock: Callable[[], int]) -> list[Result]:
-    return [
-        execution.run(
-            call.run, call.buffers, call.prepared, max(0, clock() - call.ready_ns), call.ends_ns
-        )
-        for call in calls
-    ]

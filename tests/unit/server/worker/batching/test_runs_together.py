@@ -292,7 +292,7 @@ def test_a_batch_goes_on_for_those_who_wait_and_ends_with_the_last() -> None:
             b.runner.stop(calls[1].job)
             assert [*ended, batch.prepared.terminated] == [False, True]
             await until(lambda: b.runner.in_flight == 0)
-            assert not any(each.result.done() for each in calls)
+            assert [each.result.result().reason for each in calls] == ["RUN_FAILED"] * 2
             (after,) = b.submit(3.0)
             b.fake.release()
             assert await after.ran_with() == 1
