@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from eais.errors import EaisError
-from eais.transport.parts import Buffer
-from eais_client.outbox import Outbox
+from eais.transport.parts import Buffer, PiecePart
+
+#: A whole message, or what is in one that says nothing but a piece.
+Received: TypeAlias = Buffer | PiecePart
 
 
 class Wait(Protocol):
@@ -22,6 +24,19 @@ class Wait(Protocol):
         ...
 
 
+class Source(Protocol):
+    """What a carrier takes messages from: an `Outbox`.
+
+    `waiting`: whether there may be one.
+    """
+
+    waiting: bool
+
+    def next_message(self) -> list[Buffer] | None:
+        """The next one, if there is one."""
+        ...
+
+
 class Carrier(Protocol):
     """One connection to a worker, by one thread at a time but for `Wait.kick` and `stop`.
 
@@ -29,11 +44,27 @@ class Carrier(Protocol):
         more: there is something left to write for which there was no room or no time, or the
             connection itself has something to say: by `push`.
         end: why the connection is over, once it is: HOST_UNREACHABLE if it just broke.
+        moved: `fileno` is another than it was; for its owner to note.
         next_tick_s: when `tick` is to be called, of `time.monotonic`.
+        used: what carries messages now, for people: "h2", "ring", "h2 (no ring: …)".
     """
 
-    more: bool
-    end: EaisError | None
+    moved: bool
+
+    @property
+    def used(self) -> str:
+        """See above."""
+        ...
+
+    @property
+    def more(self) -> bool:
+        """See above."""
+        ...
+
+    @property
+    def end(self) -> EaisError | None:
+        """See above."""
+        ...
 
     @property
     def next_tick_s(self) -> float:
@@ -55,11 +86,14 @@ class Carrier(Protocol):
         """Get whoever is in `connect` out of it; from any thread."""
         ...
 
-    def pull(self) -> Sequence[Buffer]:
-        """The messages that have come and are whole; never waits."""
+    def pull(self) -> Sequence[Received]:
+        """The messages that have come and are whole; never waits.
+
+        The bytes of a piece that comes as such are good until the next time.
+        """
         ...
 
-    def push(self, outbox: Outbox) -> None:
+    def push(self, outbox: Source) -> None:
         """Send as much of what waits as there is room for; never waits."""
         ...
 

@@ -6,10 +6,11 @@ from eais.errors import RemoteError
 from eais.rpc.hello import check_version
 from eais.rpc.status import error_of_message
 from eais.rpc.v1 import common_pb2
-from eais.transport.parts import AnswerPart, Buffer, PiecePart, ToClientParts
+from eais.transport.parts import AnswerPart, PiecePart, ToClientParts
 from eais.transport.reading import ToClientReader
 from eais.transport.writing import EncodedRun
 from eais.value import Deferred
+from eais_client.carrier import Received
 from eais_client.outbox import Outbox
 from eais_client.pieces import Assembly, is_whole
 from eais_client.wire import Incoming, StreamEvents
@@ -49,11 +50,14 @@ class Exchange:
         self._forget(call)
         self.outbox.cancel(call)
 
-    def receive(self, message: Buffer) -> None:
+    def receive(self, message: Received) -> None:
         """Take what the worker says.
 
         Raises `EaisError` if it can't be understood: then the stream is to be left.
         """
+        if isinstance(message, PiecePart):
+            self._take_piece(message)
+            return
         parts = self._read(message)
         if parts.hello is not None:
             self._greeted(parts.hello)

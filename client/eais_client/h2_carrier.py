@@ -8,6 +8,7 @@ import ssl
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from ipaddress import ip_address
 from typing import Final
 
 from google.protobuf.message import DecodeError
@@ -21,8 +22,8 @@ from eais.transport.h2 import Engine, Event, Failed, Finished, H2Limits, Message
 from eais.transport.parts import Buffer
 from eais.transport.tls_context import ALPN, client_context
 from eais.transport.tls_pipe import TlsPipe
+from eais_client.carrier import Source
 from eais_client.instances import Address
-from eais_client.outbox import Outbox
 from eais_client.socket_wait import SocketWait
 
 # Read at once, and written before somebody looks whether there is something to read.
@@ -44,6 +45,9 @@ class H2Carrier:
     Args:
         bundle: the identity that it shows, and the CAs that it trusts.
     """
+
+    moved = False
+    used = "h2"
 
     def __init__(self, address: Address, bundle: Bundle) -> None:
         self.more = False
@@ -144,6 +148,11 @@ class H2Carrier:
 
     # Its life.
 
+    def stays_on_host(self) -> bool:
+        """Whether the worker has the address that this end has, or one of loopback."""
+        there, here = self._socket.getpeername()[0], self._socket.getsockname()[0]
+        return there == here or ip_address(there).is_loopback
+
     def fileno(self) -> int:
         """See `Carrier`."""
         return self._socket.fileno()
@@ -188,7 +197,7 @@ class H2Carrier:
         """See `Carrier`."""
         return not self._engine.ready(self._stream)
 
-    def push(self, outbox: Outbox) -> None:
+    def push(self, outbox: Source) -> None:
         """See `Carrier`."""
         if self.more and not self._send(self._pipe.to_send):
             return

@@ -206,6 +206,8 @@ class LedStream:
                     carrier.push(outbox)
             for message in messages:
                 self._exchange.receive(message)
+            if carrier.moved:
+                self._move()
         except EaisError as error:
             self._fail(error)  # the worker speaks another protocol than ours
         except BaseException as error:
@@ -215,6 +217,11 @@ class LedStream:
             self._fail(carrier.end)
         elif outbox.waiting and not carrier.more:
             self.flush()
+
+    def _move(self) -> None:
+        self._carrier.moved = False
+        if self._loop is not None:
+            self._loop.move(self._carrier.fileno())
 
     def _hand_on(self) -> None:
         """The turn is free: wake somebody who takes it, if there is one to."""

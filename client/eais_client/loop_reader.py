@@ -63,6 +63,22 @@ class LoopReader:
             with suppress(RuntimeError):
                 self.loop.call_soon_threadsafe(self._watch_room)
 
+    def move(self, fd: int) -> None:
+        """The stream goes on at another descriptor; from any thread."""
+        with suppress(RuntimeError):  # the loop is closed
+            self.loop.call_soon_threadsafe(self._moved, os.dup(fd))
+
+    def _moved(self, fd: int) -> None:
+        if self._left:
+            os.close(fd)
+            return
+        self.loop.remove_reader(self._fd)
+        self.loop.remove_writer(self._fd)
+        os.close(self._fd)
+        self._fd, self._writing = fd, False
+        self.loop.add_reader(fd, self._readable)
+        self._readable()
+
     def leave(self) -> None:
         """The stream is over; from any thread."""
         try:

@@ -43,6 +43,10 @@ class SocketWait:
                 with suppress(BlockingIOError):
                     os.eventfd_read(self._bell)
 
+    def watch(self, fd: int) -> None:
+        """Wait for something to read there, too; who waits now doesn't."""
+        self._poll.register(fd, _IN)
+
     def kick(self) -> None:
         """Get the thread out of there; nothing once it is closed."""
         with self._ringing:

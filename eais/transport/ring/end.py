@@ -135,6 +135,18 @@ class RingEnd:
             self._other.ring()
         return True
 
+    def ask(self) -> None:
+        """Have the bell rung for whatever there is, and whatever comes, until `stays`.
+
+        For an end that is read by turns: whoever comes next finds it rung.
+        """
+        if not self._reader.ask() or self._reader.lends:
+            self._bell.ring()
+
+    def clear(self) -> None:
+        """Forget that the bell was rung."""
+        self._bell.clear()
+
     def stays(self) -> None:
         """It doesn't sleep after all: it needn't be rung."""
         self._reader.awake()

@@ -62,6 +62,11 @@ class RingReader:
         """Whether there is a record, or what breaks the rules: `next` says which."""
         return self._words[PUBLISHED] != self._at
 
+    @property
+    def lends(self) -> bool:
+        """Whether a piece was given out and not released."""
+        return self._lent > 0
+
     def next(self) -> Record | None:
         """The next message, or None if there is none now.
 
@@ -175,12 +180,16 @@ class RingReader:
 
         After it, once, `writer_waits` must be asked before sleeping.
         """
+        if self.ask():
+            return True
+        self.awake()
+        return False
+
+    def ask(self) -> bool:
+        """Ask to be woken for whatever comes from now on; False: there is a record already."""
         self._words[READER_SLEEPS] = 1
         self._fence()
-        if self.ready:
-            self.awake()
-            return False
-        return True
+        return not self.ready
 
     def awake(self) -> None:
         """It doesn't sleep any more, or didn't."""
