@@ -70,6 +70,9 @@ def read_tensor(data: Buffer, at: int, end: int) -> TensorPart:
         raw = kept(data, begin, at)
     if at < end and data[at] == 0x20:
         deferred_bytes, at = varint(data, at + 1)
+        if not deferred_bytes:
+            # The raw bytes would not be what the tensor ends with.
+            raise Unusual
     strings: list[bytes] = []
     if at < end and data[at] == 0x2A:
         strings = _read_strings(data, at, end)

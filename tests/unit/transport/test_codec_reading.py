@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterable
 from typing import Any
 
@@ -10,14 +11,15 @@ from google.protobuf.message import DecodeError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eais.errors import UsageError
+from eais.errors import InputRejected, UsageError
 from eais.rpc.v1 import common_pb2, value_pb2, worker_pb2
 from eais.transport.messages import MAX_VALUES, to_client_parts, to_worker_parts
 from eais.transport.parts import MapPart, SequencePart, TensorPart, ToWorkerParts
 from eais.transport.reading import ToClientReader, ToWorkerReader
+from eais.transport.tensors import checked_size
+from tests.unit.transport.odd_messages import odd_message
 from tests.unit.transport.values import (
     damaged,
-    fields,
     run_messages,
     to_client_messages,
     to_worker_messages,
@@ -65,7 +67,7 @@ def to_client_by_classes(data: bytes) -> Any:
         return MALFORMED
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(damaged(to_worker_messages))
 def test_messages_to_workers_and_their_ruins_mean_what_the_classes_say(found: list[bytes]) -> None:
     reader = ToWorkerReader()
@@ -73,7 +75,7 @@ def test_messages_to_workers_and_their_ruins_mean_what_the_classes_say(found: li
         assert read(reader, data) == to_worker_by_classes(data)
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(damaged(to_client_messages))
 def test_messages_to_clients_and_their_ruins_mean_what_the_classes_say(found: list[bytes]) -> None:
     reader = ToClientReader()
@@ -81,13 +83,32 @@ def test_messages_to_clients_and_their_ruins_mean_what_the_classes_say(found: li
         assert read(reader, data) == to_client_by_classes(data)
 
 
-@settings(max_examples=250, deadline=None)
-@given(st.lists(fields, min_size=1, max_size=3))
-def test_whatever_has_the_form_of_protobuf_means_what_the_classes_say(found: list[bytes]) -> None:
-    worker, client = ToWorkerReader(), ToClientReader()
-    for data in [*found, *found]:
-        assert read(worker, data) == to_worker_by_classes(data)
-        assert read(client, data) == to_client_by_classes(data)
+#: Of one reader, so that it has learnt something.
+MESSAGES = 50
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(0, 1 << 40), st.sampled_from([0.02, 0.1, 0.4]))
+def test_to_workers_whatever_protobuf_allows_means_what_the_classes_say(
+    seed: int, oddness: float
+) -> None:
+    rng, reader = random.Random(seed), ToWorkerReader()
+    for _ in range(MESSAGES):
+        data = odd_message(rng, "ToWorker", oddness)
+        for _ in range(2):
+            assert read(reader, data) == to_worker_by_classes(data)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(0, 1 << 40), st.sampled_from([0.02, 0.1, 0.4]))
+def test_to_clients_whatever_protobuf_allows_means_what_the_classes_say(
+    seed: int, oddness: float
+) -> None:
+    rng, reader = random.Random(seed), ToClientReader()
+    for _ in range(MESSAGES):
+        data = odd_message(rng, "ToClient", oddness)
+        for _ in range(2):
+            assert read(reader, data) == to_client_by_classes(data)
 
 
 @settings(max_examples=150, deadline=None)
@@ -229,6 +250,26 @@ def test_of_far_too_many_values_no_more_are_made_than_tell(nested: bool) -> None
         outer = part.inputs[0][1].values
         counted += len(outer) + len(outer[0].values)
     assert counted == MAX_VALUES + 1
+
+
+def test_of_a_million_dims_so_many_are_made_that_they_are_refused() -> None:
+    tensor = value_pb2.Tensor(type=value_pb2.FLOAT, dims=[1] * 1_000_000, raw=bytes(4))
+    run = worker_pb2.Run(inputs=[value_pb2.NamedValue(value=value_pb2.Value(tensor=tensor))])
+    data = worker_pb2.ToWorker(runs=[run]).SerializeToString()
+    (part,) = ToWorkerReader().read(data).runs
+    with pytest.raises(InputRejected) as caught:
+        checked_size(part.inputs[0][1])
+    assert caught.value.reason == "INPUT_SIZE"
+
+
+def test_a_default_that_is_written_out_is_read_the_same_again() -> None:
+    tensor = b"\x08\x01\x12\x01\x01\x1a\x04abcd\x20\x00"
+    value = b"\x0a" + varint(len(tensor)) + tensor
+    run = b"\x2a" + varint(len(value) + 2) + b"\x12" + varint(len(value)) + value
+    data = b"\x12" + varint(len(run)) + run
+    reader = ToWorkerReader()
+    for _ in range(2):
+        assert bytes(reader.read(data).runs[0].inputs[0][1].raw) == b"abcd"
 
 
 def test_values_may_nest_as_deep_as_protobuf_lets_them() -> None:
