@@ -77,10 +77,19 @@ def measured(
     decoded: float,
 ) -> Measured:
     """The measure of a call that got `part`, of the times at which it was so far, in seconds."""
-    # What the answer says of it stands together there.
     return _new(
         Measured,
-        (encoded - began, answered - encoded, decoded - answered, *part[3:8], attempts),
+        (
+            encoded - began,
+            answered - encoded,
+            decoded - answered,
+            part.queue_ns,
+            part.compute_ns,
+            part.batch_size,
+            part.input_bytes,
+            part.output_bytes,
+            attempts,
+        ),
     )
 
 

@@ -212,8 +212,9 @@ class Attachment:
             return
         pending.answer = answer
         try:
+            now = self._clock()
             with self._lock:
-                quick = answered_now(self._state, call, self._clock())
+                quick = answered_now(self._state, call, now)
                 if quick:
                     del self._pending[call]
                     self._answered += 1

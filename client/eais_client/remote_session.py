@@ -108,7 +108,7 @@ class RemoteSession:
             if options is None:
                 self._wait(number, pending)
             else:
-                with options.ending(lambda: self._terminate(number)):
+                with options.ending(partial(self._terminate, number)):
                     self._wait(number, pending)
         finally:
             if pending.span is not None:
@@ -135,7 +135,7 @@ class RemoteSession:
                 if options is None:
                     await pending.future
                 else:
-                    with options.ending(lambda: self._terminate(number)):
+                    with options.ending(partial(self._terminate, number)):
                         await pending.future
             except BaseException as error:
                 self._attachment.interrupted(number, error)

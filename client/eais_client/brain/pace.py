@@ -26,7 +26,8 @@ _FIRST_WINDOW: Final = 4.0
 
 def has_room(link: Link, now: float, limits: Limits) -> bool:
     """Whether the link may be given another call."""
-    return len(link.calls) + 1 <= min(limits.max_calls, link.window) and link.resume_at <= now
+    count = len(link.calls) + 1
+    return count <= limits.max_calls and count <= link.window and link.resume_at <= now
 
 
 def answered(link: Link) -> None:
