@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -18,6 +19,8 @@ from eais_client.background import ThreadAlarm
 from eais_client.config import ClientConfig
 from eais_client.data_stream import GrpcDataStream
 from eais_client.frontend import FrontEnd
+from eais_client.h2_carrier import H2Carrier
+from eais_client.led_stream import LedStream
 from eais_client.testing import FakeClock, FakeWire, fake_instance
 from eais_client.testing.conformance import own_models
 from eais_client.testing.fake_tools import FakeTools
@@ -91,15 +94,26 @@ def _run_out(thread: threading.Thread) -> None:
     raise RUN_OUT
 
 
-@pytest.fixture
-def stream(tmp_path: Path) -> Iterator[tuple[GrpcDataStream, Heard, ScriptedWorker]]:
-    with rig(tmp_path) as served:
-        worker, heard = ScriptedWorker(served), Heard()
-        name = Identity.worker(POOL, "ei-1", 1)
-        address = served.serve(name, worker.binding)
-        made = GrpcDataStream(7, served.dialer().dial(address), heard)
+@contextlib.contextmanager
+def begun(
+    folder: Path, transport: str
+) -> Iterator[tuple[GrpcDataStream | LedStream, Heard, ScriptedWorker]]:
+    with rig(folder) as served:
+        worker, heard, dialer = ScriptedWorker(served), Heard(), served.dialer()
+        address = served.serve(Identity.worker(POOL, "ei-1", 1), worker.binding)
+        made: GrpcDataStream | LedStream
+        if transport == "grpcio":
+            made = GrpcDataStream(7, dialer.dial(address), heard)
+        else:
+            made = LedStream(7, H2Carrier(address, dialer.bundle()), heard)
         yield made, heard, worker
         made.close()
+
+
+@pytest.fixture(params=["grpcio", "h2"])
+def stream(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Any]:
+    with begun(tmp_path, request.param) as made:
+        yield made
 
 
 def test_a_data_stream_without_a_thread_says_so(stream: Any, monkeypatch: Any) -> None:
@@ -111,8 +125,14 @@ def test_a_data_stream_without_a_thread_says_so(stream: Any, monkeypatch: Any) -
     assert worker.heard.empty()
 
 
-def test_a_data_stream_breaks_if_grpc_finds_no_thread(stream: Any, monkeypatch: Any) -> None:
-    made, heard, _worker = stream
+@pytest.fixture
+def grpc_stream(tmp_path: Path) -> Iterator[Any]:
+    with begun(tmp_path, "grpcio") as made:
+        yield made
+
+
+def test_a_data_stream_breaks_if_grpc_finds_no_thread(grpc_stream: Any, monkeypatch: Any) -> None:
+    made, heard, _worker = grpc_stream
     start = threading.Thread.start
 
     def only_ours(thread: threading.Thread) -> None:
