@@ -262,14 +262,35 @@ def test_of_a_million_dims_so_many_are_made_that_they_are_refused() -> None:
     assert caught.value.reason == "INPUT_SIZE"
 
 
-def test_a_default_that_is_written_out_is_read_the_same_again() -> None:
-    tensor = b"\x08\x01\x12\x01\x01\x1a\x04abcd\x20\x00"
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        b"\x08\x01\x12\x01\x01\x1a\x04abcd\x20\x00",
+        b"\x08\x80\x12\x12\x01\x05",
+        b"\x08\x01\x12\x01\x81\x01\x1a\x04abcd",
+        b"\x08\x01\x1a\x04abcd\x1a\x00",
+        b"\x08\x01\x1a\x04abcd\x12\x01\x01",
+        b"\x08\x01\x10\x01\x10\x02\x1a\x08abcdabcd",
+        b"\x08\x01\x12\x01\x01\x10\x02\x1a\x08abcdabcd",
+    ],
+    ids=[
+        "a default written out",
+        "a large type",
+        "a dim beyond the dims",
+        "raw twice",
+        "dims last",
+        "dims not packed",
+        "dims packed and not",
+    ],
+)
+def test_odd_tensors_mean_what_the_classes_say_each_time(tensor: bytes) -> None:
     value = b"\x0a" + varint(len(tensor)) + tensor
-    run = b"\x2a" + varint(len(value) + 2) + b"\x12" + varint(len(value)) + value
+    named = b"\x12" + varint(len(value)) + value
+    run = b"\x2a" + varint(len(named)) + named
     data = b"\x12" + varint(len(run)) + run
     reader = ToWorkerReader()
     for _ in range(2):
-        assert bytes(reader.read(data).runs[0].inputs[0][1].raw) == b"abcd"
+        assert read(reader, data) == to_worker_by_classes(data)
 
 
 def test_values_may_nest_as_deep_as_protobuf_lets_them() -> None:
