@@ -78,7 +78,7 @@ class Connection:
         self._host = host
         self._link = link
         self._outbox = Outbox(OUTBOX_BYTES, hub.backlog)
-        self._dispatch = Dispatch(hub, self, frontend, calls, self._outbox, link.changed)
+        self._dispatch = Dispatch(hub, frontend, calls, self._outbox, link.changed)
         self._reader = ToWorkerReader()
         self._loop = asyncio.get_running_loop()
         self._phase = Phase.GREETING
@@ -90,11 +90,6 @@ class Connection:
         self._half_closed = False
         # For `look`: how many messages were taken when it was asked last, and since when.
         self._taken, self._taken_s = 0, self._loop.time()
-
-    @property
-    def has_room(self) -> bool:
-        """Whether answers may be made for this stream."""
-        return self._outbox.has_room
 
     @property
     def may_read(self) -> bool:

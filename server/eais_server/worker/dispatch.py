@@ -25,7 +25,7 @@ from eais_server.worker.gate import StreamGate
 from eais_server.worker.hub import Hub, Late
 from eais_server.worker.inline import SMALL_BYTES
 from eais_server.worker.job import Job
-from eais_server.worker.outbox import Outbox
+from eais_server.worker.outbox import Lane, Outbox
 
 _NO_ROOM: Final = error_to_message(busy(0.0))
 _SOON_US: Final = 5_000
@@ -55,7 +55,6 @@ class Dispatch:
     """One stream's calls, each of them answered once. All on the event loop.
 
     Args:
-        stream: what the stream is known by to the runner.
         frontend: whose stream it is.
         calls: makes the brain of its calls, given what says whether there is time for one.
         changed: told when an answer is in the outbox.
@@ -64,15 +63,14 @@ class Dispatch:
     def __init__(
         self,
         hub: Hub,
-        stream: Hashable,
         frontend: Hashable,
         calls: Callable[[Gate], StreamCalls],
         outbox: Outbox,
         changed: Callable[[], None],
     ) -> None:
         self._hub = hub
-        self._stream = stream
-        self._gate = StreamGate(stream, frontend, hub.runner, hub.times, hub.admission)
+        self._small, self._large = Lane(outbox, large=False), Lane(outbox, large=True)
+        self._gate = StreamGate(self._lane, frontend, hub.runner, hub.times, hub.admission)
         self._calls = calls(self._gate)
         self._outbox = outbox
         self._changed = changed
@@ -117,7 +115,8 @@ class Dispatch:
     def close(self) -> None:
         """The stream is gone."""
         self._apply(self._calls.on_closed())
-        self._hub.runner.forget(self._stream)
+        for lane in (self._small, self._large):
+            self._hub.runner.forget(lane)
 
     # a short call, while nothing else is to be done
 
@@ -129,7 +128,7 @@ class Dispatch:
             return False
         kind = hub.runner.inline.rights.kind(run.session, run.size)
         session = hub.sessions.get(run.session)
-        if kind is None or session is None or not self._outbox.has_room:
+        if kind is None or session is None or not self._small.has_room:
             return False
         result = hub.runner.run_here(run, session, kind)
         if result is None:
@@ -145,7 +144,7 @@ class Dispatch:
         if kind is None or session is None or not runner.batches.worth_looking(kind):
             return runs
         short = runner.inline.rights.kind(first.session, first.size) is not None
-        while short and len(runs) > 1 and runner.is_free and self._outbox.has_room:
+        while short and len(runs) > 1 and runner.is_free and self._small.has_room:
             answered = self._batch(kind, session, runs)
             if not answered:
                 break
@@ -159,7 +158,10 @@ class Dispatch:
         alike = list(takewhile(lambda run: self._is_like(run, first), runs[:MOST]))
         batches = self._hub.runner.batches
         size = batches.size(
-            kind, [Whole(run, 0) for run in alike], lambda: session.prepare(RunSettings())
+            kind,
+            len(alike),
+            lambda: [Whole(run, 0) for run in alike],
+            lambda: session.prepare(RunSettings()),
         )
         if size < 2 or not batches.is_short(kind, size):
             return 0
@@ -299,7 +301,7 @@ class Dispatch:
             raise make_error("SESSION_UNKNOWN", "the session isn't open here; open it again")
         pending.ready_ns = self._hub.clock()
         return Job(
-            stream=self._stream,
+            stream=self._lane(asked),
             frontend=self._gate.frontend,
             session=asked.session,
             cost_s=pending.cost_s,
@@ -317,17 +319,24 @@ class Dispatch:
     def _finished(self, asked: Asked, result: Result) -> None:
         hub, pending = self._hub, asked.body
         job: Job | None = pending.job
-        if job is not None and not result.reason:
-            took_s = hub.runner.now_s - job.began_s
-            hub.times.took(asked.session, asked.size, took_s / job.share)
         hub.counters.in_flight = hub.runner.in_flight
-        if not self._calls.on_answered(asked):
+        sent = None
+        if self._calls.on_answered(asked):
+            self._settle(pending)
+            took_ns = hub.clock() - pending.ready_ns
+            sent = self._answer(result.answer)
+            self._count(pending.run, result, asked.size, took_ns, sent)
+        else:
             hub.counters.busy_ns += result.compute_ns
             hub.counters.queue_ns += result.queue_ns
-            return
-        self._settle(pending)
-        took_ns = hub.clock() - pending.ready_ns
-        self._count(pending.run, result, asked.size, took_ns, self._answer(result.answer))
+        if job is not None and not result.reason:
+            took_s = (hub.runner.now_s - job.began_s) / job.share
+            hub.times.took(asked.session, asked.size, took_s, sent)
+
+    def _lane(self, asked: Asked) -> Lane:
+        """Whose turn the call takes, by what such calls answered lately."""
+        answer = self._hub.times.answer_bytes(asked.session, asked.size)
+        return self._large if answer is None or answer > SMALL_BYTES else self._small
 
     def _answer(self, answer: EncodedAnswer) -> int:
         size = self._outbox.add(answer)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from math import inf
 
@@ -18,6 +18,7 @@ class StreamGate:
     """A `Gate` that asks the run queue and the measured times.
 
     Attributes:
+        lane: whose turn a call would take.
         coming_s: run time of the stream's calls of which pieces are on their way: they were
             taken, and will wait before others that come in pieces. What is all here already
             doesn't wait for them.
@@ -27,7 +28,7 @@ class StreamGate:
             worker from its work.
     """
 
-    stream: Hashable
+    lane: Callable[[Asked], Hashable]
     frontend: Hashable
     runner: Runner
     times: ServiceTimes
@@ -59,7 +60,7 @@ class StreamGate:
         cost_s, now_s = self.cost_s(asked), self.runner.now_s
         wait_s = self._wait_s(cost_s, asked)
         waits = self.coming and asked.deferred
-        first = not waits and not self.runner.waiting(self.stream)
+        first = not waits and not self.runner.waiting(self.lane(asked))
         idle = not waits and not self.runner.in_flight
         call = Prospect(wait_s, cost_s, asked.timeout_s or inf, first, idle)
         late_s = self.admission.late_s(call)
@@ -91,4 +92,4 @@ class StreamGate:
 
     def _wait_s(self, cost_s: float, asked: Asked) -> float:
         coming_s = self.coming_s if asked.deferred else 0.0
-        return coming_s + self.runner.wait_s(self.stream, self.frontend, cost_s)
+        return coming_s + self.runner.wait_s(self.lane(asked), self.frontend, cost_s)

@@ -57,12 +57,19 @@ class Outbox:
         self._pieces: deque[PiecePart] = deque()
         self._bytes = 0
         self._answer_bytes = 0
+        # Answers of which pieces wait.
+        self._large = 0
         self.taken = 0
 
     @property
     def has_room(self) -> bool:
-        """Whether more calls should be run for this stream."""
+        """Whether more calls should be run for this stream, whatever they answer."""
         return not self._bytes or self._bytes < min(self._limit, self._backlog.free)
+
+    @property
+    def has_room_for_small(self) -> bool:
+        """Whether calls should be whose answers don't come in pieces: they pass one that does."""
+        return self.has_room or (self._large < 2 and self._answer_bytes < self._limit)
 
     @property
     def may_read(self) -> bool:
@@ -90,6 +97,7 @@ class Outbox:
         self._answers.append(answer)
         total = answer.size + _deferred_bytes(answer)
         self._answer_bytes += answer.size
+        self._large += total > answer.size
         self._hold(total)
         return total
 
@@ -97,13 +105,16 @@ class Outbox:
         """Send no more of the call's answer: `cancelled` in its place, if nothing of it is sent."""
         for index, answer in enumerate(self._answers):
             if answer.call_id == call_id:
-                self._hold(-answer.size - _deferred_bytes(answer))
+                follows = _deferred_bytes(answer)
+                self._hold(-answer.size - follows)
+                self._large -= follows > 0
                 self._answer_bytes -= answer.size
                 del self._answers[index]
                 self.add(cancelled)
                 return
         dropped = [piece for piece in self._pieces if piece.call_id == call_id]
         if dropped:
+            self._large -= 1
             self._hold(-sum(len(piece.data) for piece in dropped))
             self._pieces = deque(piece for piece in self._pieces if piece.call_id != call_id)
 
@@ -112,7 +123,7 @@ class Outbox:
         self._answers.clear()
         self._pieces.clear()
         self._hold(-self._bytes)
-        self._answer_bytes = 0
+        self._answer_bytes = self._large = 0
 
     def _hold(self, size: int) -> None:
         self._bytes += size
@@ -150,7 +161,26 @@ class Outbox:
             return ()
         piece = self._pieces.popleft()
         self._hold(-len(piece.data))
+        # Those of an answer follow each other.
+        if not self._pieces or self._pieces[0].call_id != piece.call_id:
+            self._large -= 1
         return (piece,)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Lane:
+    """Calls of a stream that wait for the same room: those with small answers, or with large ones.
+
+    So who is sent a large answer needn't wait for its end to have a small call run.
+    """
+
+    outbox: Outbox
+    large: bool
+
+    @property
+    def has_room(self) -> bool:
+        """Whether one of them may run."""
+        return self.outbox.has_room if self.large else self.outbox.has_room_for_small
 
 
 def _deferred_bytes(answer: EncodedAnswer) -> int:

@@ -25,7 +25,7 @@ from eais_server.worker.counters import Counters, Reporter
 from eais_server.worker.failure_log import FailureLog
 from eais_server.worker.holds import Holds
 from eais_server.worker.hub import Hub, Late
-from eais_server.worker.outbox import Backlog
+from eais_server.worker.outbox import Backlog, Lane
 from eais_server.worker.runner import CANCEL_GRACE_S, Runner
 from eais_server.worker.service_time import ServiceTimes
 
@@ -250,4 +250,4 @@ def _expire(late: Late) -> None:
 
 
 def _has_room(stream: Hashable) -> bool:
-    return stream is STREAM or (isinstance(stream, Connection) and stream.has_room)
+    return stream is STREAM or (isinstance(stream, Lane) and stream.has_room)

@@ -1,4 +1,4 @@
-"""How long calls take a run thread, as measured: what waiting is estimated from. (Brain)
+"""How long calls take a run thread, and how large answers are, as measured. (Brain)
 
 Calls of one session take about as long as others with inputs of about that size. Of the last
 few of such the mean counts, without the longest: the first run of a model, or one that the
@@ -25,6 +25,7 @@ class _Seen:
 
     last: deque[float] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
     expected_s: float = 0.0
+    answer_bytes: int = 0
 
     def add(self, seconds: float) -> None:
         last = self.last
@@ -41,7 +42,9 @@ class ServiceTimes:
         # The newest kind of each session stands in for those that haven't run yet.
         self._newest: dict[str, _Kind] = {}
 
-    def took(self, session: str, size: int, seconds: float) -> None:
+    def took(
+        self, session: str, size: int, seconds: float, answer_bytes: int | None = None
+    ) -> None:
         """A call of `session` with `size` bytes of inputs was on a run thread for so long."""
         kind = _kind(session, size)
         self._newest[session] = kind
@@ -49,6 +52,8 @@ class ServiceTimes:
         if seen is None:
             seen = self._kinds[kind] = _Seen()
         seen.add(seconds)
+        if answer_bytes is not None:
+            seen.answer_bytes = answer_bytes
         self._kinds.move_to_end(kind)
         if len(self._kinds) > MAX_KINDS:
             oldest, _ = self._kinds.popitem(last=False)
@@ -57,11 +62,20 @@ class ServiceTimes:
 
     def expected_s(self, session: str, size: int) -> float:
         """What the next such call will take; 0 while nothing is known of the session."""
+        seen = self._seen(session, size)
+        return seen.expected_s if seen is not None else 0.0
+
+    def answer_bytes(self, session: str, size: int) -> int | None:
+        """What the last such call's answer had; None while nothing is known of the session."""
+        seen = self._seen(session, size)
+        return seen.answer_bytes if seen is not None else None
+
+    def _seen(self, session: str, size: int) -> _Seen | None:
         seen = self._kinds.get(_kind(session, size))
         if seen is None:
             newest = self._newest.get(session)
             seen = self._kinds.get(newest) if newest is not None else None
-        return seen.expected_s if seen is not None else 0.0
+        return seen
 
 
 def _kind(session: str, size: int) -> _Kind:

@@ -3,13 +3,22 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
 
 from eais.channel import MAX_MESSAGE_BYTES, PIECE_BYTES
 from eais.rpc.v1 import common_pb2, worker_pb2
 from eais.transport.writing import AnswerWriter, EncodedAnswer, refusal
 from eais.value import Deferred
 from eais_server.worker.execution import MAX_ANSWER_BYTES
-from eais_server.worker.outbox import FUSED_BYTES, MAX_UNREAD, MAX_UNREAD_BYTES, Backlog, Outbox
+from eais_server.worker.outbox import (
+    FUSED_BYTES,
+    MAX_UNREAD,
+    MAX_UNREAD_BYTES,
+    Backlog,
+    Lane,
+    Outbox,
+)
 
 
 def answer(call_id: int, *outputs: Any) -> EncodedAnswer:
@@ -100,6 +109,50 @@ def test_room_is_counted_in_bytes_that_wait() -> None:
     while outbox.next() is not None:
         room.append(outbox.has_room)
     assert room == [False, True]
+
+
+def room(*lanes: Lane) -> list[bool]:
+    return [lane.has_room for lane in lanes]
+
+
+def test_small_answers_have_room_beside_one_that_is_sent_in_pieces() -> None:
+    outbox = Outbox(PIECE_BYTES)
+    lanes = Lane(outbox, large=False), Lane(outbox, large=True)
+    add(outbox, 1, 9 * PIECE_BYTES)
+    assert room(*lanes) == [True, False]
+    add(outbox, 2, 9 * PIECE_BYTES)
+    assert room(*lanes) == [False, False]  # it isn't that small
+    while outbox._bytes > 8 * PIECE_BYTES:
+        outbox.next()
+    assert room(*lanes) == [True, False]
+    for _ in range(1 + PIECE_BYTES // 1000):
+        add(outbox, 3, 1000)
+    assert room(*lanes) == [False, False]
+    outbox.next()
+    outbox.next()
+    assert room(*lanes) == [True, False]
+    outbox.cancel(2, CANCELLED)
+    assert room(*lanes) == [True, True]
+    assert outbox._large == 0
+
+
+@given(st.lists(st.tuples(st.sampled_from("alnc"), st.integers(1, 4)), max_size=40))
+def test_the_large_answers_that_wait_are_counted(steps: list[tuple[str, int]]) -> None:
+    outbox, waiting = Outbox(100), set[int]()
+    for number, (step, which) in enumerate(steps):
+        match step:
+            case "a":
+                add(outbox, 100 + number, 8)
+            case "l":
+                add(outbox, number, which * PIECE_BYTES)
+                waiting.add(number)
+            case "n":
+                outbox.next()
+            case _ if waiting:
+                outbox.cancel(min(waiting), CANCELLED)
+        waiting = {a.call_id for a in outbox._answers if a.deferred.buffers}
+        waiting |= {piece.call_id for piece in outbox._pieces}
+        assert outbox._large == len(waiting)
 
 
 def test_the_largest_answer_fits_a_message_beside_a_piece() -> None:

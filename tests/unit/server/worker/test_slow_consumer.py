@@ -44,11 +44,11 @@ class Line:
     def say(self, **fields: Any) -> None:
         self.served.receive(worker_pb2.ToWorker(**fields).SerializeToString())
 
-    def call(self, call_id: int) -> None:
+    def call(self, call_id: int, session: str = "s") -> None:
         value = encode_value(np.float32(1), Deferred())
         named = value_pb2.NamedValue(name="x", value=value)
-        run = worker_pb2.Run(call_id=call_id, instance="ei", epoch=1, session="s", inputs=[named])
-        self.say(runs=[run])
+        known: dict[str, Any] = {"instance": "ei", "epoch": 1, "session": session}
+        self.say(runs=[worker_pb2.Run(call_id=call_id, inputs=[named], **known)])
 
     def take(self) -> worker_pb2.ToClient:
         message = self.served.next_message()
@@ -115,6 +115,28 @@ def test_what_waits_for_a_client_that_does_not_read_is_bounded() -> None:
         while outbox._bytes > OUTBOX_BYTES // 2:
             line.take()
         await until(lambda: session.runs > held)
+        line.served.closed()
+        assert bench.plane._hub.backlog.held == 0
+
+    live(test)
+
+
+def test_small_calls_pass_a_large_answer_that_is_on_its_way() -> None:
+    async def test() -> None:
+        bench = Bench()
+        bench.sessions["large"] = FakeSession(lambda feed: [np.zeros(8 * OUTBOX_BYTES, np.uint8)])
+        line = Line(bench)
+        line.call(1)
+        await line.something_waits()
+        assert [answer.call_id for answer in line.take().answers] == [1]
+        line.call(2, session="large")
+        await line.something_waits()
+        for call_id in (3, 4):
+            line.call(call_id)
+        line.call(5, session="large")
+        await until(lambda: bench.plane._hub.runner.in_flight == 1)
+        found = [answer.call_id for _ in range(2) for answer in line.take().answers]
+        assert found == [2, 3, 4]
         line.served.closed()
         assert bench.plane._hub.backlog.held == 0
 
