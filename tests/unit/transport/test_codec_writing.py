@@ -113,14 +113,15 @@ def test_a_runs_options_are_what_the_classes_write(entries: Mapping[str, str], t
     st.lists(values, max_size=3),
     st.tuples(numbers, numbers, numbers, small_numbers, numbers),
     LIMITS,
+    LIMITS,
 )
 def test_an_answer_is_what_the_classes_write(
-    outputs: list[Any], fields: tuple[int, int, int, int, int], limit: int
+    outputs: list[Any], fields: tuple[int, int, int, int, int], limit: int, left: int
 ) -> None:
     writer = AnswerWriter()
     call_id, queue_ns, compute_ns, batch_size, input_bytes = fields
     for _ in range(TIMES):
-        deferred, theirs = Deferred(limit), Deferred(limit)
+        deferred, theirs = Deferred(limit, left), Deferred(limit, left)
         answer = writer.answer(
             call_id, outputs, queue_ns, compute_ns, batch_size, input_bytes, deferred
         )
@@ -138,6 +139,7 @@ def test_an_answer_is_what_the_classes_write(
         assert whole(answer.parts) == want.SerializeToString()
         assert (answer.call_id, answer.size) == (call_id, want.ByteSize())
         assert answer.deferred is deferred
+        assert deferred.inline_left == theirs.inline_left
         assert pieces_of(deferred) == pieces_of(theirs)
 
 
