@@ -191,12 +191,21 @@ class Attachment:
         for stream in streams:
             stream.close()
 
+    @property
+    def used(self) -> str:
+        """What carries its streams now, for people; "" while there is none."""
+        with self._lock:
+            return self._used()
+
+    def _used(self) -> str:
+        return ", ".join(sorted({stream.used for stream in self._streams.values()}))
+
     def __repr__(self) -> str:
         with self._lock:
             return (
                 f"<Attachment {self._state.instance} epoch={self._state.epoch} "
                 f"calls={len(self._state.calls)} waiting={len(self._state.waiting)} "
-                f"streams={len(self._streams)}>"
+                f"streams={len(self._streams)} by={self._used()}>"
             )
 
     # What streams tell (`StreamEvents`).
@@ -318,7 +327,8 @@ class Attachment:
     def _connect(self, action: events.Connect) -> None:
         try:
             address = action.worker.address
-            stream = self._wire.stream(action.stream, address, self, self._transport)
+            ring = self._where.instance.policy.ring
+            stream = self._wire.stream(action.stream, address, self, self._transport, ring)
         except EaisError as error:
             self._post(events.StreamBroken(action.stream, error))
             return

@@ -66,6 +66,11 @@ class GrpcDataStream:
         """See `DataStream`."""
         waiter.park(None if until_s == inf else until_s - time.monotonic())
 
+    @property
+    def used(self) -> str:
+        """See `DataStream`."""
+        return "grpcio"
+
     def read_in(self, loop: asyncio.AbstractEventLoop) -> None:
         """See `DataStream`; it isn't needed."""
 

@@ -9,6 +9,7 @@ from typing import TypeVar
 from google.protobuf.message import Message
 
 from eais.errors import DeadlineExceeded, Unavailable
+from eais.instance_policy import RingPolicy
 from eais.jitter import JITTER
 from eais.rpc import verbs
 from eais.rpc.v1 import common_pb2, listener_pb2, pool_pb2
@@ -21,6 +22,7 @@ from eais_client.h2_carrier import H2Carrier
 from eais_client.instances import Address, Instance, Worker, workers_of
 from eais_client.led_stream import LedStream
 from eais_client.pool_client import RENEW_TIMEOUT_S, pool_peer
+from eais_client.ring_carrier import RingCarrier
 from eais_client.watch import GrpcWatch
 from eais_client.wire import DataStream, StreamEvents, Timeout, WatchEvents
 
@@ -87,13 +89,23 @@ class GrpcWire:
         return workers_of(reply.workers)
 
     def stream(
-        self, number: int, worker: Address, events: StreamEvents, transport: Transport
+        self,
+        number: int,
+        worker: Address,
+        events: StreamEvents,
+        transport: Transport,
+        ring: RingPolicy,
     ) -> DataStream:
         """See `Wire`."""
         if transport is Transport.GRPCIO:
             return GrpcDataStream(number, self._dialer.dial(worker), events)
         check_process()
-        return LedStream(number, H2Carrier(worker, self._dialer.bundle()), events)
+        first = H2Carrier(worker, self._dialer.bundle())
+        must = transport is Transport.RING
+        if transport is Transport.H2 or (ring is RingPolicy.OFF and not must):
+            return LedStream(number, first, events)
+        carrier = RingCarrier(first, must=must, any_user=ring is RingPolicy.ON)
+        return LedStream(number, carrier, events)
 
     def close(self) -> None:
         """See `Wire`."""

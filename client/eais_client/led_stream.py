@@ -246,6 +246,11 @@ class LedStream:
                 self._hand_on()
         return True
 
+    @property
+    def used(self) -> str:
+        """See `DataStream`."""
+        return self._carrier.used
+
     def read_in(self, loop: asyncio.AbstractEventLoop) -> None:
         """See `DataStream`."""
         reader = self._loop

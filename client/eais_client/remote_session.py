@@ -6,6 +6,7 @@ import re
 import weakref
 from asyncio import get_running_loop
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from math import inf
 from typing import Any
@@ -199,7 +200,7 @@ class RemoteSession:
     @property
     def stats(self) -> SessionStats:
         """What was answered so far."""
-        return self._tally.stats()
+        return replace(self._tally.stats(), transport=self._attachment.used)
 
     def last_call(self) -> CallAccount | None:
         """See `InferenceSession.last_call`."""

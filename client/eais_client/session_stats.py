@@ -18,6 +18,8 @@ class SessionStats:
         local_calls: answered in this process.
         falls: how often the session began to run here, since the pool couldn't be reached.
         returns: how often it went back to the pool.
+        transport: what carries calls to its workers now, for people: "ring", "h2", "grpcio", or
+            "h2 (no ring: …)" with the reason; "" while no stream is there.
         totals: what the pool's answers cost. Measured, so two that are equal needn't agree in it.
     """
 
@@ -25,6 +27,7 @@ class SessionStats:
     local_calls: int = 0
     falls: int = 0
     returns: int = 0
+    transport: str = field(default="", compare=False)
     totals: CallTotals = field(default_factory=CallTotals, compare=False)
 
 
@@ -62,4 +65,4 @@ class Tally:
         totals = self._sums.totals()
         with self._lock:
             local_calls = self._local_calls
-        return SessionStats(self._sums.calls(), local_calls, falls, returns, totals)
+        return SessionStats(self._sums.calls(), local_calls, falls, returns, totals=totals)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from eais.errors import EaisError
+from eais.instance_policy import RingPolicy
 from eais.rpc.v1 import listener_pb2
 from eais.transport.parts import AnswerPart
 from eais.transport.tensors import value_of
@@ -114,6 +115,11 @@ class DataStream(Protocol):
 
         May return before. `until_s` is of `time.monotonic`; inf: never.
         """
+        ...
+
+    @property
+    def used(self) -> str:
+        """What carries it now, for people: "h2", "ring", "h2 (no ring: …)", "grpcio"."""
         ...
 
     def read_in(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -259,9 +265,14 @@ class Wire(Protocol):
         ...
 
     def stream(
-        self, number: int, worker: Address, events: StreamEvents, transport: Transport
+        self,
+        number: int,
+        worker: Address,
+        events: StreamEvents,
+        transport: Transport,
+        ring: RingPolicy,
     ) -> DataStream:
-        """A stream to a worker, to be started."""
+        """A stream to a worker, to be started; `ring` is the policy of its instance."""
         ...
 
     def close(self) -> None:

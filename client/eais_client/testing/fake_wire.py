@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 from eais.errors import EaisError, make_error
 from eais.instance import InstanceState
+from eais.instance_policy import RingPolicy
 from eais.rpc.v1 import listener_pb2, worker_pb2
 from eais.testing.values import decode_value, encode_value
 from eais.transport.messages import answer_part
@@ -91,6 +92,11 @@ class FakeStream:
     def read_for(self, waiter: Waiter, until_s: float) -> None:
         """See `DataStream`; the answer comes from the thread that lets it go."""
         waiter.park(None if until_s == inf else until_s - time.monotonic())
+
+    @property
+    def used(self) -> str:
+        """See `DataStream`."""
+        return "fake"
 
     def read_in(self, loop: asyncio.AbstractEventLoop) -> None:
         """See `DataStream`."""
@@ -311,6 +317,7 @@ class FakeWire:
         worker: Address,
         events: StreamEvents,
         transport: Transport = Transport.AUTO,
+        ring: RingPolicy = RingPolicy.AUTO,
     ) -> FakeStream:
         """See `Wire`."""
         self.streams.append(FakeStream(self, number, worker, events))

@@ -45,7 +45,8 @@ class ListenerConfig:
         queue_limit_ms: that calls wait at a worker: what would fill four fifths of it is refused.
         quarantine_h: for how long a model that killed workers isn't loaded again.
         transport: what workers serve the data stream by: "h2" or "grpcio", both of which speak
-            gRPC. "auto" is h2, and so is "ring", which is for clients to choose.
+            gRPC, without rings. "auto" is h2, and a ring for clients of the same host where the
+            instance's policy lets them; so is "ring", which is for clients to insist on.
     """
 
     bind: str = ""
@@ -113,7 +114,7 @@ class ListenerConfig:
 
     @property
     def served_by(self) -> str:
-        """The transport that workers are told: h2 or grpcio."""
+        """The transport that workers are told: h2, grpcio, or "" for h2 and rings."""
         return _SERVED_BY[self.transport]
 
     @property
@@ -143,7 +144,7 @@ def _is_address(text: str) -> bool:
     return True
 
 
-_SERVED_BY = {"auto": "h2", "ring": "h2", "h2": "h2", "grpcio": "grpcio"}
+_SERVED_BY = {"auto": "", "ring": "", "h2": "h2", "grpcio": "grpcio"}
 _AT_MOST = {"worker_calls": 1 << 20, "worker_bytes": 1 << 40, "queue_limit_ms": 3_600_000}
 _NOT_BELOW_ZERO = (
     "spares",

@@ -14,6 +14,7 @@ import eais
 from eais.deadline import NEVER, Deadline
 from eais.errors import EaisError, make_error
 from eais.instance import InstanceState
+from eais.instance_policy import RingPolicy
 from eais.transport.writing import RunWriter
 from eais.value import Deferred
 from eais_client.background import spawn_thread
@@ -43,9 +44,10 @@ class Dialled(FakeWire):
         worker: Address,
         events: StreamEvents,
         transport: Transport = Transport.AUTO,
+        ring: RingPolicy = RingPolicy.AUTO,
     ) -> FakeStream:
         self.said.append(f"stream by {threading.current_thread().name}")
-        return super().stream(number, worker, events, transport)
+        return super().stream(number, worker, events, transport, ring)
 
 
 @pytest.fixture
