@@ -26,7 +26,7 @@ from eais.transport.parts import (
 from eais.value import MAX_DIMS
 
 MAX_VALUES: Final = 1 << 16
-"""Of a call's inputs, sequences and what is in them: more of them are refused."""
+"""Of a call's inputs, sequences and what is in them: a worker looks at each, and refuses more."""
 
 _Item = TypeVar("_Item")
 

@@ -142,21 +142,3 @@ def _shaped(array: Array, dims: tuple[int, ...]) -> Array:
         return array.reshape(dims)
     except ValueError:  # numpy before 2 has at most 32 dims
         raise InputRejected("INPUT_SIZE", f"no array has {len(dims)} dims here") from None
-
-
-def land(part: TensorPart, buffer: Buffer | None, into: Array) -> None:
-    """Put a tensor's elements into `into`: rows of a batch, say. One copy, no other.
-
-    Args:
-        buffer: the tensor's bytes if they came in pieces, else None.
-        into: C-contiguous, of the tensor's dims (leading ones may be split or merged) and of
-            the little-endian dtype of its type; ValueError else.
-
-    Raises `InputRejected` as `checked_size` does.
-    """
-    count = checked_size(part)
-    dtype = DTYPES.get(part.type)
-    if into.size != count or into.dtype != dtype or not into.flags.c_contiguous:
-        raise ValueError(f"{into.dtype} {into.shape} is not where {part.type} {part.dims} fits")
-    data = part.raw if buffer is None else buffer
-    into.reshape(-1)[...] = np.frombuffer(data, dtype=dtype)

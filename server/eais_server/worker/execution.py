@@ -10,6 +10,7 @@ from eais.channel import MAX_MESSAGE_BYTES, PIECE_BYTES
 from eais.errors import EaisError, InputRejected, UsageError, make_error
 from eais.rpc.status import error_to_message
 from eais.rpc.v1 import value_pb2
+from eais.transport.messages import MAX_VALUES
 from eais.transport.parts import Buffer, RunPart, SequencePart, TensorPart, ValuePart
 from eais.transport.tensors import checked_size, deferred_tensors, value_of
 from eais.transport.writing import AnswerWriter, EncodedAnswer, refusal
@@ -22,8 +23,6 @@ log = logging.getLogger(__name__)
 MAX_ANSWER_BYTES: Final = MAX_MESSAGE_BYTES - 2 * PIECE_BYTES
 """Of an answer without its deferred tensors, so that a piece fits beside it."""
 
-MAX_VALUES: Final = 1 << 16
-"""Of a call's inputs, sequences and what is in them: the event loop looks at each."""
 MAX_ENTRIES: Final = 1024
 """Of a call's options."""
 

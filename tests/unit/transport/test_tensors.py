@@ -15,7 +15,7 @@ from eais.errors import EaisError, InputRejected, UsageError
 from eais.rpc.v1 import value_pb2
 from eais.transport.messages import value_part
 from eais.transport.parts import MapPart, SequencePart, TensorPart, ValuePart
-from eais.transport.tensors import checked_size, deferred_tensors, land, value_of
+from eais.transport.tensors import checked_size, deferred_tensors, value_of
 from eais.transport.value_reading import read_value
 from eais.transport.value_writing import write_value
 from eais.value import MAX_DEPTH, MAX_DIMS, Deferred
@@ -272,30 +272,3 @@ def outcome(part: ValuePart) -> str:
     except EaisError as error:
         return error.reason
     return "value"
-
-
-@settings(max_examples=100, deadline=None)
-@given(arrays(), st.booleans())
-def test_a_tensor_lands_in_the_rows_that_it_is_given(array: Any, in_pieces: bool) -> None:
-    deferred = Deferred(0 if in_pieces else 1 << 20)
-    data = b"".join(write_value(array, deferred))
-    part = read_value(data, 0, len(data))
-    buffer = bytearray(deferred.buffers[0]) if deferred.buffers else None
-    batch = np.zeros((3, *array.shape), array.dtype.newbyteorder("<"))
-    land(part, buffer, batch[1:2])
-    same(batch[1, ...], array)
-    assert not batch[0].any()
-    assert not batch[2].any()
-
-
-def test_a_tensor_does_not_land_where_it_does_not_fit() -> None:
-    part = TensorPart(T.FLOAT, (2,), bytes(8))
-    for into in (np.zeros(3, "f4"), np.zeros(2, "f8"), np.zeros(4, "f4")[::2], np.zeros(2, ">f4")):
-        with pytest.raises(ValueError, match="fits"):
-            land(part, None, into)
-
-
-@pytest.mark.parametrize("part", SIZES_THAT_LIE)
-def test_sizes_that_lie_land_nowhere(part: TensorPart) -> None:
-    with pytest.raises(InputRejected):
-        land(part, None, np.zeros(4, "f4"))

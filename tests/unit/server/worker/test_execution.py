@@ -11,6 +11,7 @@ import pytest
 from eais.errors import InputRejected, ModelRejected, make_error
 from eais.rpc.v1 import value_pb2, worker_pb2
 from eais.testing.values import decode_value, encode_value
+from eais.transport.messages import MAX_VALUES
 from eais.transport.parts import RunPart
 from eais.transport.reading import ToWorkerReader
 from eais.transport.writing import to_client
@@ -20,7 +21,6 @@ from eais_server.testing.runtime import FakeSession
 from eais_server.worker.execution import (
     MAX_ANSWER_BYTES,
     MAX_ENTRIES,
-    MAX_VALUES,
     Execution,
     Result,
     announced,
