@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -70,6 +71,36 @@ def test_one_session_serves_several_loops_and_a_blocking_caller() -> None:
         assert_same(blocking.run(None, {"X": ONES}), first)
         assert_same(asyncio.run(awaited(session)), first)
     asyncio.run(session.close())
+
+
+@pytest.mark.usefixtures("attached")
+@pytest.mark.parametrize("transport", ["h2", "grpcio"])
+def test_loops_and_threads_share_a_stream_at_the_same_time(transport: str) -> None:
+    here: Any = onnxruntime.InferenceSession(MUL)
+    blocking = eais.InferenceSession(MUL, transport=transport)
+    awaited = eais.aio.InferenceSession(MUL, transport=transport)
+
+    async def task(first: int) -> None:
+        for number in range(first, first + 25):
+            feed = {"X": ONES * number}
+            assert_same(await awaited.run(None, feed), here.run(None, feed))
+
+    async def tasks(first: int) -> None:
+        await asyncio.gather(*(task(first + 100 * n) for n in range(8)))
+
+    def thread(first: int) -> None:
+        for number in range(first, first + 100):
+            feed = {"X": ONES * number}
+            assert_same(blocking.run(None, feed), here.run(None, feed))
+
+    with ThreadPoolExecutor(6) as pool:
+        jobs: list[Future[None]] = [pool.submit(asyncio.run, tasks(10_000 * n)) for n in range(2)]
+        jobs += [pool.submit(thread, 1_000_000 + 1000 * n) for n in range(4)]
+        for job in jobs:
+            job.result(120.0)
+    assert (awaited.stats().pool_calls, blocking.stats().pool_calls) == (400, 400)
+    asyncio.run(awaited.close())
+    blocking.close()
 
 
 def test_no_task_notices_that_a_worker_died(stack: Stack, attached: str) -> None:
