@@ -14,6 +14,7 @@ from enum import IntEnum
 from typing import Any, Final, NoReturn
 
 from eais.errors import UsageError
+from eais_client.brain.transport import TRANSPORT_KEY
 from eais_client.ort_errors import builtin_error, ort_error
 
 MAX_CONFIG_KEY = 1024
@@ -200,6 +201,7 @@ class RunOptions:
 
 # onnxruntime's own options objects can't list their entries, so these keys are asked for.
 KNOWN_SESSION_KEYS: Final = (
+    TRANSPORT_KEY,
     "optimization.disable_specified_optimizers",
     "optimization.enable_cast_chain_elimination",
     "optimization.enable_gelu_approximation",
