@@ -17,14 +17,23 @@ from enum import Enum
 from typing import Final
 
 from eais.channel import SERVER_KEEPALIVE
-from eais.errors import EaisError
+from eais.errors import EaisError, make_error
 from eais.identity import Peer
 from eais.rpc.guard import Guard
 from eais.rpc.status import DETAILS_KEY, clip, status_code, status_details
 from eais.transport.event_socket import EventSocket
 from eais.transport.h2 import codes
 from eais.transport.h2.engine import Engine
-from eais.transport.h2.events import Called, Ended, Event, Failed, Message, Ready, Reset
+from eais.transport.h2.events import (
+    Called,
+    Ended,
+    Event,
+    Failed,
+    Message,
+    Ready,
+    Reset,
+    Stalled,
+)
 from eais.transport.h2.limits import H2Limits, Role
 from eais.transport.h2_calls import Call, Contact, maker_of
 from eais.transport.parts import Buffer
@@ -45,6 +54,7 @@ _HANDSHAKE_RECORD: Final = 22
 SERVER_LIMITS: Final = H2Limits(
     keepalive_every_s=SERVER_KEEPALIVE.every_ms / 1000,
     keepalive_wait_s=SERVER_KEEPALIVE.wait_ms / 1000,
+    stall_s=30.0,
 )
 # Of a peer for whom there is nothing here but one answer that says so.
 _REFUSED_LIMITS: Final = replace(
@@ -226,11 +236,21 @@ class Connection:
                 if call is not None:
                     self._restless.pop(call, None)
                     call.left()
+            case Stalled(stream):
+                self._stalled(stream)
             case Failed(error):
                 self._host.complain(f"{self._whose} ended: {error.message}")
                 self._end_within(_LINGER_S)
             case _:
                 pass
+
+    def _stalled(self, stream: int) -> None:
+        call = self._calls.pop(stream, None)
+        if call is not None:
+            self._restless.pop(call, None)
+            call.left()
+        text = f"nothing of an answer was taken for {SERVER_LIMITS.stall_s:g} s"
+        self._finish(stream, make_error("SLOW_CONSUMER", text))
 
     @property
     def _whose(self) -> str:

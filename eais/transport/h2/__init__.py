@@ -17,6 +17,7 @@ from eais.transport.h2.events import (
     Message,
     Ready,
     Reset,
+    Stalled,
 )
 from eais.transport.h2.limits import H2Limits, Rate, Role
 
@@ -35,4 +36,5 @@ __all__ = [
     "Ready",
     "Reset",
     "Role",
+    "Stalled",
 ]

@@ -118,7 +118,7 @@ class Engine:
         return float("inf") if self._over else self._timing.next_s
 
     def tick(self, now_s: float) -> list[Event]:
-        """Do what is due at `now_s`: deadlines, stalled streams, asking a silent peer."""
+        """Do what is due at `now_s`: deadlines, saying what stalls, asking a silent peer."""
         events: list[Event] = []
         self._calls.events = events
         if self._over:

@@ -77,6 +77,16 @@ class Ready:
 
 
 @dataclass(slots=True)
+class Stalled:
+    """The peer has taken nothing of what waits on this stream for `stall_s`: end it.
+
+    Said again after as long, also of a stream that was finished and not at once.
+    """
+
+    stream: int
+
+
+@dataclass(slots=True)
 class GoneAway:
     """The peer takes no new streams; what it began to serve goes on."""
 
@@ -92,4 +102,4 @@ class Failed:
     error: EaisError
 
 
-Event = Called | Headers | Message | Ended | Finished | Reset | Ready | GoneAway | Failed
+Event = Called | Headers | Message | Ended | Finished | Reset | Ready | Stalled | GoneAway | Failed

@@ -64,7 +64,7 @@ class H2Limits:
     unsent_control_bytes: int = 256 << 10
     # What may wait on all streams together before none is `ready`.
     unsent_bytes: int = 32 << 20
-    # How long a call may wait for a peer that takes nothing of its answer.
+    # How long what is sent may wait for a peer that takes nothing of it before that is said.
     stall_s: float = math.inf
     # How long a peer may take to say its settings, after `begin`.
     greeting_s: float = HANDSHAKE_TIMEOUT_MS / 1000

@@ -11,6 +11,7 @@ import math
 from eais.errors import Unavailable
 from eais.transport.h2 import codes
 from eais.transport.h2.calls import Calls
+from eais.transport.h2.events import Stalled
 from eais.transport.h2.limits import H2Limits
 from eais.transport.h2.sending import Sender
 from eais.transport.h2.stream import Stream
@@ -74,7 +75,7 @@ class Timing:
             waited_s = self._limits.greeting_s
             raise Unavailable("HOST_UNREACHABLE", f"no HTTP/2 settings within {waited_s:g} s")
         self._end_late(now_s)
-        self._end_stalled(now_s)
+        self._look_for_stalled(now_s)
         return self._ask(now_s)
 
     def _end_late(self, now_s: float) -> None:
@@ -85,8 +86,8 @@ class Timing:
                 text = "the call's deadline has passed"
                 self._calls.fail(stream, codes.DEADLINE_EXCEEDED, text)
 
-    def _end_stalled(self, now_s: float) -> None:
-        """End each call whose answer the peer hasn't taken anything of for too long."""
+    def _look_for_stalled(self, now_s: float) -> None:
+        """Say of which stream the peer hasn't taken anything for too long."""
         stall_s = self._limits.stall_s
         if math.isinf(stall_s) or now_s < self._look_s < math.inf:
             return
@@ -94,8 +95,8 @@ class Timing:
             if stream.stalled_s is None:
                 stream.stalled_s = now_s
             elif now_s >= stream.stalled_s + stall_s:
-                text = f"SLOW_CONSUMER: nothing of an answer was taken for {stall_s:g} s"
-                self._calls.fail(stream, codes.RESOURCE_EXHAUSTED, text)
+                stream.stalled_s = now_s
+                self._calls.events.append(Stalled(stream.id))
         self._look_s = now_s + stall_s / 4 if self._sender.stalled() else math.inf
 
     def _ask(self, now_s: float) -> bool:

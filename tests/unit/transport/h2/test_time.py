@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from eais.transport.h2 import Engine, Event, Failed, Finished, H2Limits, Reset, Role
+from eais.transport.h2 import Engine, Event, Failed, Finished, H2Limits, Reset, Role, Stalled
 from tests.unit.transport.h2 import stranger as raw
 from tests.unit.transport.h2.pair import Pair
 from tests.unit.transport.h2.stranger import Stranger
@@ -114,11 +114,13 @@ def test_who_takes_nothing_of_an_answer_is_not_waited_for() -> None:
     assert pair.server.tick(1.0) == []
     assert pair.server.next_tick_s == 3.5
     assert pair.server.tick(10.9) == []
-    assert pair.server.tick(14.0) == [Reset(stream, 8)]
+    assert pair.server.tick(14.0) == [Stalled(stream)]
+    assert pair.server.tick(15.0) == []
+    pair.server.finish(stream, 0)
+    assert pair.server.tick(24.0) == [Stalled(stream)]
+    pair.server.finish(stream, 8, "read faster", at_once=True)
     pair.talk()
-    (finished,) = pair.heard(Finished, by_client=True)
-    assert finished.status == 8
-    assert finished.message.startswith("SLOW_CONSUMER")
+    assert pair.heard(Finished, by_client=True) == [Finished(stream, 8, "read faster", [])]
     assert pair.server.next_tick_s == math.inf
 
 
@@ -129,7 +131,7 @@ def test_who_opens_no_window_of_the_connection_is_not_waited_for_either() -> Non
     stranger.engine.send(1, [bytes(100_000)])
     stranger.say()
     assert stranger.engine.tick(1.0) == []
-    assert stranger.engine.tick(11.0) == [Reset(1, 8)]
+    assert stranger.engine.tick(11.0) == [Stalled(1)]
 
 
 def test_who_takes_a_little_is_waited_for() -> None:
