@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import select
 import time
 from _thread import allocate_lock
 from collections.abc import Callable, Sequence
@@ -42,6 +43,8 @@ class RingEnd:
     def __init__(self, descriptors: Descriptors, *, may_spin: bool) -> None:
         self._bell, self._other = Bell(descriptors.own_bell), Bell(descriptors.other_bell)
         self._mapped: list[mmap.mmap] = []
+        self._poll = select.poll()
+        self._poll.register(descriptors.own_bell, select.POLLIN)
         try:
             for fd in descriptors[:2]:
                 self._mapped.append(map_memory(fd))
@@ -124,7 +127,7 @@ class RingEnd:
         while not reader.ready:
             if time.monotonic_ns() >= until:
                 return False
-            os.sched_yield()  # lets go of the interpreter, too
+            self._poll.poll(0)  # lets go of the interpreter, and not of the processor
         return True
 
     def sleeps(self) -> bool:
