@@ -123,7 +123,8 @@ class FallbackSession:
         try:
             return await remote.run_awaited(output_names, input_feed, run_options)
         except EaisError as error:
-            return await self._on_a_thread(partial(self._rescued, remote, here, error))
+            self._fall(remote, error)
+        return await self._on_a_thread(here)
 
     async def _on_a_thread(self, here: Callable[[], list[Any]]) -> list[Any]:
         context = copy_context()
@@ -199,6 +200,11 @@ class FallbackSession:
         self, remote: RemoteSession, here: Callable[[], list[Any]], error: EaisError
     ) -> list[Any]:
         """The answer to a call for which `remote` gave `error`, if this process may give it."""
+        self._fall(remote, error)
+        return here()
+
+    def _fall(self, remote: RemoteSession, error: EaisError) -> None:
+        """Have the call be answered here; raises `error` if this process may not."""
         with self._lock:
             # It was replaced under the call, by one that the pool opened since.
             left = error.reason == "SESSION_CLOSED" and remote is not self._remote
@@ -206,7 +212,6 @@ class FallbackSession:
             raise error
         if not left:
             self._fell(remote, error)
-        return here()
 
     def _is_away(self, error: EaisError) -> bool:
         return falling_back.is_away(error, self._asked.frontend.config.limits().max_attempts)
