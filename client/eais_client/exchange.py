@@ -107,11 +107,7 @@ class Exchange:
         assembly = self._partial.get(piece.call_id)
         if assembly is None:
             return  # of a call that was cancelled
-        try:
-            assembly.add(piece)
-        except MemoryError as error:
-            self._leave(piece.call_id, error)
-            return
+        assembly.add(piece)
         self._finish(piece.call_id, assembly)
 
     def _leave(self, call: int, why: RemoteError | MemoryError) -> None:

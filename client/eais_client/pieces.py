@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+import numpy as np
+
 from eais.errors import UsageError, make_error
 from eais.transport.parts import AnswerPart, PiecePart, TensorPart
 from eais.transport.tensors import checked_size, deferred_tensors
@@ -11,12 +13,10 @@ from eais_client.wire import Incoming
 
 MAX_ANSWER_BYTES: Final = 4 << 30
 """Of the large tensors of one answer: as much as a worker takes of inputs."""
-_AT_ONCE_BYTES: Final = 64 << 20
-"""Answers up to this size get their memory when they are announced; others as they come."""
 
 
 class Assembly:
-    """An answer of which pieces are still to come.
+    """An answer of which pieces are still to come. What is announced takes memory as it comes.
 
     Pieces must come in order for each tensor, without gap or overlap; `UsageError`
     MALFORMED_MESSAGE otherwise. `RemoteError` OUTPUT_TOO_LARGE if more than `limit` bytes are
@@ -30,19 +30,18 @@ class Assembly:
         if self._missing > limit:
             text = f"the answer has {self._missing} bytes; at most {limit} are taken"
             raise make_error("OUTPUT_TOO_LARGE", text, metadata={"limit": str(limit)})
-        at_once = self._missing <= _AT_ONCE_BYTES
-        self._buffers = [bytearray(size if at_once else 0) for size in self._sizes]
+        # Not bytearrays: those are filled with zeros first.
+        self._buffers = [np.empty(size, np.uint8).data for size in self._sizes]
         self._filled = [0] * len(self._sizes)
 
     def add(self, piece: PiecePart) -> None:
-        """Take the next piece of one of its tensors; MemoryError if there is no room for it."""
+        """Take the next piece of one of its tensors."""
         if piece.tensor >= len(self._buffers):
             raise UsageError("MALFORMED_MESSAGE", f"the answer has no tensor {piece.tensor}")
         start = self._filled[piece.tensor]
         end = start + len(piece.data)
         if piece.offset != start or not piece.data or end > self._sizes[piece.tensor]:
             raise UsageError("MALFORMED_MESSAGE", "the pieces of an answer don't follow each other")
-        # Beyond its end a slice is appended.
         self._buffers[piece.tensor][start:end] = piece.data
         self._filled[piece.tensor] = end
         self._missing -= len(piece.data)

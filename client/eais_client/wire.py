@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from eais.errors import EaisError
 from eais.instance_policy import RingPolicy
 from eais.rpc.v1 import listener_pb2
-from eais.transport.parts import AnswerPart
+from eais.transport.parts import AnswerPart, Buffer
 from eais.transport.tensors import value_of
 from eais.transport.writing import EncodedRun
 from eais.value import Deferred, Value
@@ -27,7 +27,7 @@ class Incoming(NamedTuple):
     """A whole answer: its parts, and the bytes of its large tensors."""
 
     part: AnswerPart
-    buffers: Sequence[bytearray] = ()
+    buffers: Sequence[Buffer] = ()
 
     def values(self) -> list[Value]:
         """The outputs in the order asked for; the arrays own their memory.

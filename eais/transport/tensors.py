@@ -80,7 +80,7 @@ def _check_depth(depth: int) -> None:
 def value_of(part: ValuePart, buffers: Iterator[Buffer] = _NONE, depth: int = 0) -> Value:
     """The numpy value of a part; `buffers` gives deferred bytes in wire order.
 
-    Arrays are writable and own their memory, or that of a bytearray of `buffers`. Raises
+    Arrays are writable and own their memory, or that of a writable one of `buffers`. Raises
     `InputRejected` INPUT_SIZE, INPUT_DTYPE or INPUT_REJECTED, and `UsageError` as
     `deferred_tensors` does.
     """
@@ -123,7 +123,7 @@ def _checked_array(part: TensorPart, buffers: Iterator[Buffer]) -> Array:
     if part.type == _STRING:
         return _shaped(_strings_of(part), part.dims)
     data = next(buffers) if part.deferred_bytes else part.raw
-    if not isinstance(data, bytearray):
+    if memoryview(data).readonly or not part.deferred_bytes:
         data = bytearray(data)
     return _shaped(np.frombuffer(data, dtype=DTYPES[part.type]), part.dims)
 
