@@ -25,6 +25,7 @@ from tests.fault.bystander import CANARY, Bystander
 from tests.fault.catalogue import documented
 from tests.fault.heard import Heard, RecordedChannel
 from tests.fault.measures import check_back, measured
+from tests.fault.wire import Wire
 from tests.system.stack import Stack, embedded_pool, op
 from tests.unit.server.runtime import models
 
@@ -132,6 +133,15 @@ def instance(stack: Stack) -> Iterator[pool_pb2.Instance]:
     made = stack.ask(verbs.POOL_ATTACH, request).instance
     yield made
     stack.ask(verbs.POOL_DETACH, pool_pb2.InstanceRequest(op_id=op(), instance=made.id))
+
+
+@pytest.fixture
+def wire(stack: Stack, heard: Heard, instance: pool_pb2.Instance) -> Iterator[Wire]:
+    """A connection to the instance's worker, past its handshake, whose frames a test writes."""
+    with Wire(instance.workers[0].endpoint, stack.frontend()) as made:
+        yield made
+    for frame in made.frames:
+        heard.say(frame.payload)
 
 
 @pytest.fixture

@@ -231,6 +231,34 @@ def echoed(
     return answer
 
 
+def repeated(kind: int) -> bytes:
+    """y = x, n times."""
+    shapes = [("x", kind, [1]), ("n", TensorProto.INT64, [1]), ("y", kind, [None])]
+    x, n, y = (models.info(*shape) for shape in shapes)
+    return models.model(helper.make_node("Expand", ["x", "n"], ["y"]), inputs=[x, n], outputs=[y])
+
+
+@pytest.mark.hostile("output-size")
+@pytest.mark.parametrize(
+    ("kind", "x", "n", "reason"),
+    [
+        (T.STRING, strings(b"a" * (1 << 20)), 20, "OUTPUT_TOO_LARGE"),
+        (T.FLOAT, tensor(dims=[1], raw=bytes(4)), 1 << 45, "RUN_MEMORY"),
+    ],
+)
+def test_answers_that_are_too_large_are_refused_and_others_given(
+    stack: Stack, instance: pool_pb2.Instance, kind: int, x: value_pb2.Value, n: int, reason: str
+) -> None:
+    opened = open_session(stack, instance, repeated(kind), {})
+
+    def times(n: int) -> list[value_pb2.Value]:
+        times = tensor(type=T.INT64, dims=[1], raw=n.to_bytes(8, "little"))
+        return ran(stack, instance, opened.id, [("x", x), ("n", times)])
+
+    assert refusal(times, n).reason == reason
+    assert times(1) == [x]
+
+
 ARRAYS: dict[str, tuple[int, Any]] = {
     "float": (TensorProto.FLOAT, np.frombuffer(EXACT["float NaN payloads"][2], np.float32)),
     "denormals": (TensorProto.FLOAT, np.frombuffer(EXACT["float denormals"][2], np.float32)),
