@@ -20,16 +20,21 @@ from eais import channel, tls
 from eais.credentials import server_credentials
 from eais.errors import EaisError
 from eais.identity import Identity
+from eais.instance_policy import RingPolicy
 from eais.rpc import server, verbs
 from eais.rpc.caller import Caller
 from eais.rpc.hello import hello_reply
 from eais.rpc.raw_stream import StreamLink
 from eais.rpc.v1 import worker_pb2
 from eais.transport.h2_server import H2Server
+from eais.transport.parts import PiecePart
+from eais.transport.ring.handover import listening_socket
 from eais_client.dialer import Dialer
 from eais_client.instances import Address
 from eais_client.wire import Incoming
 from eais_pool.authority import Authority
+from eais_server.worker.ring_door import RingDoor
+from eais_server.worker.ring_stream import with_rings
 
 T = TypeVar("T")
 POOL = "test-0001"
@@ -48,13 +53,26 @@ class Unmoved:
 
 @dataclass
 class Rig:
-    """A CA, a loop in a thread, and what is served on it: by grpcio, or by our `own` server."""
+    """A CA, a loop in a thread, and what is served on it: by grpcio, or by our `own` server.
+
+    `door`: hands rings to the clients of scripted workers.
+    """
 
     folder: Path
     authority: Authority
     loop: asyncio.AbstractEventLoop
     servers: list[Any] = field(default_factory=list)
     own: bool = False
+    door: RingDoor | None = None
+
+    def open_door(self, policy: RingPolicy = RingPolicy.AUTO) -> RingDoor:
+        """Hand rings to those who ask for them from now on."""
+
+        async def opened() -> RingDoor:
+            return RingDoor(listening_socket(), policy)
+
+        self.door = self.run(opened())
+        return self.door
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """The result of `work`, done on the servers' loop."""
@@ -85,6 +103,8 @@ class Rig:
 
     def stop(self) -> None:
         """Stop what is served, at once."""
+        if self.door is not None:
+            self.loop.call_soon_threadsafe(self.door.close)
         servers, self.servers = self.servers, []
         for served in servers:
             self.run(served.stop(0))
@@ -133,7 +153,9 @@ class ScriptedWorker:
     @property
     def binding(self) -> server.Binding:
         """Worker.Stream, for a server of either kind."""
-        return server.raw_stream(verbs.WORKER_STREAM, self._begin)
+        door = self._rig.door
+        handler = self._begin if door is None else with_rings(self._begin, door)
+        return server.raw_stream(verbs.WORKER_STREAM, handler)
 
     def say(self, *messages: worker_pb2.ToClient | EaisError | None) -> None:
         """Send messages; an error refuses the stream, None ends it."""
@@ -170,7 +192,20 @@ class ScriptedStream:
         if not self._greeted and self._worker.greets:
             self._out.appendleft(worker_pb2.ToClient(hello=hello_reply("eais-worker", 1)))
         self._greeted = True
-        self._worker.heard.put(worker_pb2.ToWorker.FromString(bytes(message)))
+        said = worker_pb2.ToWorker.FromString(bytes(message))
+        if not (said.ring_wanted or said.ring_begins):
+            self._worker.heard.put(said)
+
+    def receive_piece(self, piece: PiecePart) -> None:
+        """See `eais_server.worker.ring_stream.TakesPieces`."""
+        said = worker_pb2.ToWorker()
+        said.pieces.add(
+            call_id=piece.call_id,
+            tensor=piece.tensor,
+            offset=piece.offset,
+            data=bytes(piece.data),
+        )
+        self._worker.heard.put(said)
 
     def say(self, message: worker_pb2.ToClient | EaisError | None) -> None:
         """Send it, or end with it."""
