@@ -73,6 +73,7 @@ class Runner:
         self._running: set[Job] = set()
         # Run threads in use.
         self._busy = 0
+        self._held: asyncio.TimerHandle | None = None
         self._trials = TrialRuns(self.batches, self._pool, marks, self._tried)
         self._may_run = may_run
         self._stuck = stuck
@@ -133,8 +134,21 @@ class Runner:
                 return False
             self._offer(job)
             loser.displaced()
-        self.pump()
+        if not (self.batches.policy.holds and self._hold(job)):
+            self.pump()
         return True
+
+    def _hold(self, job: Job) -> bool:
+        """Whether to wait for more like the job: until anything else starts what waits, too."""
+        kind = self._kind(job)
+        if kind is None or self._suspects.any_named:
+            return False
+        like = self._queue.like(lambda other: self._kind(other) == kind, MOST, self._may_run)
+        hold_s = self.batches.hold_s(kind, len(like))
+        if hold_s > 0 and self._held is None:
+            # Those that come meanwhile don't make it longer.
+            self._held = self._loop.call_later(hold_s, self.pump)
+        return hold_s > 0
 
     def add(self, job: Job) -> bool:
         """Queue a job that is nobody's call: it takes no other's place; False if too many wait."""
@@ -177,6 +191,9 @@ class Runner:
         if self._pumping:
             return
         self._pumping = True
+        if self._held is not None:
+            self._held.cancel()
+            self._held = None
         try:
             while self._busy < self.threads and self.inline.has_time:
                 if not self._suspects.any_named and self._trials.begin(
@@ -230,7 +247,8 @@ class Runner:
         if self._suspects.any_named or not self.batches.worth_looking(kind):
             return []
         others = self._queue.like(lambda other: self._kind(other) == kind, MOST - 1, self._may_run)
-        others = others[: self.batches.size(kind, [job, *others], job.prepare) - 1]
+        calls = [job, *others]
+        others = others[: self.batches.size(kind, len(calls), lambda: calls, job.prepare) - 1]
         for other in others:
             self._queue.take_out(other.stream, other)
         return others

@@ -12,13 +12,14 @@ from typing import Final
 from eais.transport.parts import RunPart
 from eais_server.devices.driver import PreparedRun
 from eais_server.worker.batching.fused import Call, Outcome
-from eais_server.worker.batching.kinds import CallKind, kind_of
+from eais_server.worker.batching.kinds import CallKind, is_alike, kind_of
 from eais_server.worker.batching.policy import SIZES, Policy
 from eais_server.worker.batching.trial import Trial
 from eais_server.worker.inline import AT_ONCE_S
 
 MOST: Final = SIZES[-1]
 """Calls of a batch."""
+_KEPT_BYTES: Final = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,8 @@ class Batches:
         self.policy = policy
         self.trial: Trial | None = None
         self._sessions: dict[str, Batchable] = {}
+        # Most calls of a session are like the one before.
+        self._seen: dict[str, tuple[RunPart, CallKind]] = {}
         self._clock = clock
 
     @property
@@ -61,6 +64,7 @@ class Batches:
     def closed(self, session: str) -> None:
         """The session isn't here any more."""
         if self._sessions.pop(session, None) is not None:
+            self._seen.pop(session, None)
             self.policy.forget(session)
 
     def may(self, session: str) -> bool:
@@ -69,31 +73,46 @@ class Batches:
 
     def kind(self, run: RunPart, buffers: Sequence[memoryview] = ()) -> CallKind | None:
         """The kind of a call; None: it runs alone."""
-        batchable = self._sessions.get(run.session)
-        return kind_of(run, buffers, batchable.inputs) if batchable is not None else None
+        name = run.session
+        batchable = self._sessions.get(name)
+        if batchable is None:
+            return None
+        like = self._seen.get(name)
+        if like is not None and is_alike(run, like[0]):
+            return like[1]
+        found = kind_of(run, buffers, batchable.inputs)
+        if found is not None and run.size <= _KEPT_BYTES and not buffers:
+            self._seen[name] = run, found
+        return found
 
     def is_short(self, kind: CallKind, size: int) -> bool:
         """Whether batches of the size may run on the event loop, by what they took."""
-        return self.policy.mean_s(kind, size) <= AT_ONCE_S
+        return self.policy.usual_s(kind, size) <= AT_ONCE_S
 
     def worth_looking(self, kind: CallKind) -> bool:
         """Whether it matters how many calls of the kind wait."""
         return self.policy.may(kind, self._now_s)
 
+    def hold_s(self, kind: CallKind, waiting: int) -> float:
+        """A call came, and so many of its kind wait: how long to wait for more; 0: not at all."""
+        self.policy.came(kind, self._now_s)
+        return self.policy.hold_s(kind, waiting, self._now_s)
+
     def size(
         self,
         kind: CallKind,
-        calls: Sequence[Call],
+        waiting: int,
+        calls: Callable[[], Sequence[Call]],
         prepare: Callable[[], PreparedRun],
     ) -> int:
-        """How many of the calls, all of which wait, run together now; 1: each alone.
+        """How many of the calls, so many of which wait, run together now; 1: each alone.
 
         A trial of more of them may begin.
         """
         now_s = self._now_s
-        if self.trial is None and (size := self.policy.to_try(kind, len(calls), now_s)):
-            self._try(kind, calls[:size], prepare)
-        return self.policy.size(kind, len(calls), now_s)
+        if self.trial is None and (size := self.policy.to_try(kind, waiting, now_s)):
+            self._try(kind, calls()[:size], prepare)
+        return self.policy.size(kind, waiting, now_s)
 
     def ran(
         self,

@@ -4,7 +4,7 @@ Sizes are powers of two. Each is tried before it is used: the answers of so many
 alone are compared with those of one run of all of them, in the background, so that no caller
 waits for it. A size whose answers are the same is used as long as it takes less time than its
 calls would alone; what is learnt is forgotten after `RETRY_S`, since machines change. Small
-sizes are tried first, and a larger one only if the one before it paid.
+sizes are tried first, and no larger ones once two of them were of no use.
 
 A call that could run now is kept waiting only if a target for latency was given, if calls come
 so fast that run threads would be busy most of the time without batches, and only for as long as
@@ -13,7 +13,7 @@ leaves the target alone.
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from math import inf
@@ -28,7 +28,9 @@ MAX_BATCH_S: Final = 0.25
 """So long a batch may take: who comes next waits for it."""
 LEAST_GAIN: Final = 0.95
 """A batch may take this share of what its calls would take alone."""
-MEASURED: Final = 4
+REMEMBERED: Final = 9
+"""Batches of a size, of which the median counts."""
+MEASURED: Final = 16
 """As many batches of a size are measured before it is said not to pay."""
 RETRY_S: Final = 60.0
 MAX_KINDS: Final = 256
@@ -55,15 +57,20 @@ class Verdict(Enum):
 
 @dataclass(eq=False, slots=True)
 class _Size:
-    """Batches of one size; `mean_s` of a run, `runs` since it was tried."""
+    """Batches of one size: what the last ones took, and how many there were since its trial."""
 
     verdict: Verdict = Verdict.UNTRIED
-    mean_s: float = 0.0
+    last: deque[float] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
     runs: int = 0
+
+    @property
+    def usual_s(self) -> float:
+        """The median: one that the machine held up says nothing."""
+        return sorted(self.last)[len(self.last) // 2] if self.last else 0.0
 
     def took(self, seconds: float) -> None:
         self.runs += 1
-        self.mean_s += (seconds - self.mean_s) * max(_WEIGHT, 1 / self.runs)
+        self.last.append(seconds)
 
 
 @dataclass(eq=False, slots=True)
@@ -71,6 +78,8 @@ class _Kind:
     """What is known of one kind of call.
 
     Attributes:
+        good: sizes whose batches give the same answers, and pay.
+        next: the size to be tried next, if as many wait; 0: none.
         alone_s: what one takes alone.
         gap_s: between two that come, in the mean; inf while that isn't known.
         trying: the size of which a trial goes on; the next one begins at `try_from_s` or later.
@@ -81,6 +90,8 @@ class _Kind:
 
     learnt_s: float
     sizes: dict[int, _Size] = field(default_factory=lambda: {size: _Size() for size in SIZES})
+    good: tuple[int, ...] = ()
+    next: int = 0
     alone_s: float = 0.0
     gap_s: float = inf
     came_s: float = -inf
@@ -126,15 +137,14 @@ class Policy:
         known = self._kinds.get(kind)
         if known is None or now_s < known.rest_until_s:
             return 1
-        fit = [size for size in SIZES if size <= waiting and self._is_good(known, kind, size)]
-        return max(fit, default=1)
+        return max((size for size in known.good if size <= waiting), default=1)
 
     def to_try(self, kind: CallKind, waiting: int, now_s: float) -> int:
         """The size of which a trial is to begin, as so many wait; 0: none. It has begun then."""
         known = self._known(kind, now_s)
         if known.trying or now_s < max(known.rest_until_s, known.try_from_s):
             return 0
-        known.trying = self._next_size(known, kind, waiting)
+        known.trying = known.next if known.next <= waiting else 0
         return known.trying
 
     def tried(
@@ -161,6 +171,7 @@ class Policy:
         found = _Size(Verdict.SAME if same else Verdict.DIFFERENT)
         found.took(together_s)
         known.sizes[size] = found
+        self._judge(known, kind)
 
     def checked(self, kind: CallKind, size: int, *, same: bool, alone_s: float) -> None:
         """A batch's answers were compared again with those of its calls alone."""
@@ -171,6 +182,7 @@ class Policy:
             known.alone_s = alone_s
         else:
             known.sizes[size].verdict = Verdict.DIFFERENT
+        self._judge(known, kind)
 
     def given_up(self, kind: CallKind, now_s: float) -> None:
         """The trial that went on came to nothing: the calls' inputs would not have shown it."""
@@ -178,10 +190,10 @@ class Policy:
         if known is not None:
             known.trying, known.try_from_s = 0, now_s + AGAIN_S
 
-    def mean_s(self, kind: CallKind, size: int) -> float:
+    def usual_s(self, kind: CallKind, size: int) -> float:
         """What batches of the size take; inf if that isn't known."""
         known = self._kinds.get(kind)
-        return (known.sizes[size].mean_s or inf) if known is not None else inf
+        return (known.sizes[size].usual_s or inf) if known is not None else inf
 
     def may(self, kind: CallKind, now_s: float) -> bool:
         """Whether it is worth looking for calls of the kind that wait."""
@@ -190,11 +202,7 @@ class Policy:
             return True
         if now_s < known.rest_until_s:
             return False
-        return (
-            any(self._is_good(known, kind, size) for size in SIZES)
-            or (not known.trying and self._next_size(known, kind, SIZES[-1]) > 0)
-            or now_s - known.learnt_s > RETRY_S
-        )
+        return bool(known.good or known.next) or now_s - known.learnt_s > RETRY_S
 
     def took(self, kind: CallKind, size: int, seconds: float) -> bool:
         """A batch took so long. Whether its answers are to be checked again: now and then."""
@@ -205,6 +213,8 @@ class Policy:
         own.took(seconds)
         known.rest_s = 0.0
         runs = own.runs
+        if not runs % MEASURED:
+            self._judge(known, kind)
         doubled = runs >= _FIRST_CHECK and runs & (runs - 1) == 0
         return doubled if runs <= _LAST_DOUBLING else runs % _LAST_DOUBLING == 0
 
@@ -223,12 +233,16 @@ class Policy:
         if known is None or not self.holds or now_s < known.rest_until_s:
             return 0.0
         busy = known.alone_s / known.gap_s / self._threads
-        target = next((s for s in SIZES if s > waiting and self._is_good(known, kind, s)), 0)
+        target = next((size for size in known.good if size > waiting), 0)
         if busy < BUSY_SHARE or not target:
             return 0.0
         wanted_s = (target - waiting) * known.gap_s
-        left_s = self._slo_s * SLO_SHARE - known.sizes[target].mean_s
+        left_s = self._slo_s * SLO_SHARE - known.sizes[target].usual_s
         return wanted_s if wanted_s <= left_s else 0.0
+
+    def _judge(self, known: _Kind, kind: CallKind) -> None:
+        known.good = tuple(size for size in SIZES if self._is_good(known, kind, size))
+        known.next = self._next_size(known, kind)
 
     def _is_good(self, known: _Kind, kind: CallKind, size: int) -> bool:
         """Whether batches of the size give the same answers, and pay."""
@@ -236,29 +250,28 @@ class Policy:
         if own.verdict is not Verdict.SAME or size * kind.size > MAX_BATCH_BYTES:
             return False
         most_s = min(MAX_BATCH_S, self._slo_s / 2) if self._slo_s else MAX_BATCH_S
-        return own.mean_s <= most_s and _pays(known, size)
+        return own.usual_s <= most_s and _pays(known, size)
 
-    def _next_size(self, known: _Kind, kind: CallKind, waiting: int) -> int:
-        different = 0
+    def _next_size(self, known: _Kind, kind: CallKind) -> int:
+        useless = 0
         for size in SIZES:
-            if size > waiting or size * kind.size > MAX_BATCH_BYTES:
+            if size * kind.size > MAX_BATCH_BYTES:
                 return 0
             own = known.sizes[size]
             if own.verdict is Verdict.UNTRIED:
                 return size
-            different += own.verdict is Verdict.DIFFERENT
-            if different > 1 or (own.verdict is Verdict.SAME and not _pays(known, size)):
+            useless += own.verdict is Verdict.DIFFERENT or not _pays(known, size)
+            if useless > 1:
                 return 0
-            if own.mean_s * 2 > MAX_BATCH_S:
+            if own.usual_s * 2 > MAX_BATCH_S:
                 return 0
         return 0
 
     def _known(self, kind: CallKind, now_s: float) -> _Kind:
         known = self._kinds.get(kind)
-        if known is None or (
-            now_s - known.learnt_s > RETRY_S and not known.trying and not _any_good(known)
-        ):
+        if known is None or not (known.good or known.trying or now_s - known.learnt_s <= RETRY_S):
             known = self._kinds[kind] = _Kind(now_s)
+            self._judge(known, kind)
         self._kinds.move_to_end(kind)
         if len(self._kinds) > MAX_KINDS:
             self._kinds.popitem(last=False)
@@ -267,10 +280,4 @@ class Policy:
 
 def _pays(known: _Kind, size: int) -> bool:
     own = known.sizes[size]
-    return own.runs < MEASURED or own.mean_s <= LEAST_GAIN * size * known.alone_s
-
-
-def _any_good(known: _Kind) -> bool:
-    return any(
-        own.verdict is Verdict.SAME and _pays(known, size) for size, own in known.sizes.items()
-    )
+    return own.runs < MEASURED or own.usual_s <= LEAST_GAIN * size * known.alone_s

@@ -86,6 +86,8 @@ def test_a_size_that_does_not_pay_is_given_up_once_it_was_measured() -> None:
         assert policy.size(KIND, 8, 0) == 2
         policy.took(KIND, 2, 2e-3)
     assert policy.size(KIND, 8, 0) == 1
+    assert policy.to_try(KIND, 64, 0) == 4
+    policy.tried(KIND, 4, same=False, alone_s=0, together_s=0, now_s=0)
     assert policy.to_try(KIND, 64, 0) == 0
 
 

@@ -445,3 +445,27 @@ def test_a_batch_that_has_no_memory_runs_apart(error: EaisError | MemoryError) -
             assert await shares(calls) == [1, 1]
 
     live(test)
+
+
+def test_with_a_target_a_call_waits_for_others_that_are_sure_to_come() -> None:
+    async def test() -> None:
+        async with bench(slo_s=1000.0) as b:
+            b.learn(2, 4)
+            kind = b.runner.batches.kind(b.job(1.0).job.run)
+            assert kind is not None
+            for _ in range(50):
+                b.runner.batches.policy.came(kind, b.runner.batches._now_s)
+            calls = b.submit(1.0, 2.0)
+            assert await shares(calls) == [2, 2]
+
+    live(test)
+
+
+def test_without_a_target_nobody_waits() -> None:
+    async def test() -> None:
+        async with bench() as b:
+            b.learn(2, 4)
+            calls = b.submit(1.0, 2.0)
+            assert await shares(calls) == [1, 1]
+
+    live(test)
