@@ -61,6 +61,7 @@ class Call(Protocol):
 
     def go_on(self) -> bool:
         """Hand over what there is while there is room; whether all is done for now."""
+        ...
 
     def left(self) -> None:
         """The call is over, and not by us."""
