@@ -62,6 +62,7 @@ class RingCarrier:
             RING_UNAVAILABLE.
         any_user: whether a ring may be shared with another user's worker.
         take_over: `eais.transport.ring.handover.take_over`.
+        patience_s: how long a ring that must be may take.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class RingCarrier:
         must: bool = False,
         any_user: bool = False,
         take_over: TakeOver = take_over,
+        patience_s: float = 2 * HANDOVER_TIMEOUT_S,
     ) -> None:
         self.moved = False
         self._first = first
@@ -81,7 +83,7 @@ class RingCarrier:
         self._own = _Own()
         self._asked = False
         self._no_ring = ""
-        self._due_s = inf
+        self._patience_s, self._due_s = patience_s, inf
         # What the worker handed over, once it is there; then where is written, then where is read.
         self._handing = allocate_lock()
         self._fetched: RingEnd | NoRing | None = None
@@ -116,7 +118,7 @@ class RingCarrier:
         if self._first.stays_on_host():
             self._asked = True
             self._own.say(to_worker(ring_wanted=True))
-            self._due_s = time.monotonic() + 2 * HANDOVER_TIMEOUT_S if self._must else inf
+            self._due_s = time.monotonic() + self._patience_s if self._must else inf
         else:
             self._go_without("the worker is on another host")
 
