@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,12 @@ from onnx import TensorProto, helper
 
 import eais
 from eais.errors import InputRejected
+from eais.rpc import verbs
 from eais.rpc.v1 import pool_pb2, value_pb2
 from eais_client.testing.conformance import mistake, oracle
 from eais_client.testing.sameness import assert_same
 from tests.system.raw import open_session, refusal, run_once
-from tests.system.stack import Stack
+from tests.system.stack import Stack, op
 from tests.unit.server.runtime import models
 
 T = value_pb2.ElementType
@@ -238,6 +240,14 @@ def repeated(kind: int) -> bytes:
     return models.model(helper.make_node("Expand", ["x", "n"], ["y"]), inputs=[x, n], outputs=[y])
 
 
+@pytest.fixture
+def another(stack: Stack) -> Iterator[pool_pb2.Instance]:
+    """An instance whose worker's memory isn't watched: its allocator keeps what it had."""
+    made = stack.ask(verbs.POOL_ATTACH, pool_pb2.AttachRequest(op_id=op(), type="cpu.1")).instance
+    yield made
+    stack.ask(verbs.POOL_DETACH, pool_pb2.InstanceRequest(op_id=op(), instance=made.id))
+
+
 @pytest.mark.hostile("output-size")
 @pytest.mark.parametrize(
     ("kind", "x", "n", "reason"),
@@ -245,15 +255,16 @@ def repeated(kind: int) -> bytes:
         (T.STRING, strings(b"a" * (1 << 20)), 20, "OUTPUT_TOO_LARGE"),
         (T.FLOAT, tensor(dims=[1], raw=bytes(4)), 1 << 45, "RUN_MEMORY"),
     ],
+    ids=["strings", "numbers"],
 )
 def test_answers_that_are_too_large_are_refused_and_others_given(
-    stack: Stack, instance: pool_pb2.Instance, kind: int, x: value_pb2.Value, n: int, reason: str
+    stack: Stack, another: pool_pb2.Instance, kind: int, x: value_pb2.Value, n: int, reason: str
 ) -> None:
-    opened = open_session(stack, instance, repeated(kind), {})
+    opened = open_session(stack, another, repeated(kind), {})
 
     def times(n: int) -> list[value_pb2.Value]:
         times = tensor(type=T.INT64, dims=[1], raw=n.to_bytes(8, "little"))
-        return ran(stack, instance, opened.id, [("x", x), ("n", times)])
+        return ran(stack, another, opened.id, [("x", x), ("n", times)])
 
     assert refusal(times, n).reason == reason
     assert times(1) == [x]
