@@ -43,6 +43,27 @@ def test_a_timeout_that_is_none_is_refused(value: Any) -> None:
     assert read_choice(None, {"timeout_s": "0.5"}, {}).timeout_s == 0.5
 
 
+@pytest.mark.parametrize(
+    ("argument", "options", "said"),
+    [
+        (None, None, ""),
+        ("auto", None, ""),
+        ("on", None, "on"),
+        ("off", None, "off"),
+        ("off", {"batching": "on"}, "on"),
+        (None, {"batching": "off"}, "off"),
+    ],
+)
+def test_whether_calls_may_run_together_is_said(argument: Any, options: Any, said: str) -> None:
+    assert read_choice(None, options, {}, argument).batching == said
+
+
+@pytest.mark.parametrize("value", [True, "", "always", 1])
+def test_another_word_for_batching_is_refused(value: Any) -> None:
+    with pytest.raises(EaisError, match="batching is one of auto, on, off"):
+        read_choice(None, {"batching": value}, {})
+
+
 def test_an_instance_is_named_by_a_string() -> None:
     with pytest.raises(EaisError, match="must be a string"):
         read_choice(None, {"instance": 7}, {})
