@@ -29,6 +29,7 @@ from eais_client.socket_wait import SocketWait
 # Read at once, and written before somebody looks whether there is something to read.
 _READ_BYTES: Final = 256 << 10
 _WRITE_BYTES: Final = 256 << 10
+_FEW_BYTES: Final = 16 << 10
 # What the kernel keeps that isn't on its way yet: what comes later waits behind no more.
 _NOT_SENT_BYTES: Final = 256 << 10
 _HANDSHAKE_S: Final = HANDSHAKE_TIMEOUT_MS / 1000
@@ -211,8 +212,8 @@ class H2Carrier:
             data = self._pipe.say(parts) if parts else b""
             written += len(data)
             self.more = not self._send(data) or written >= _WRITE_BYTES
-            # Enough was said, or there was one small message, as nearly always.
-            if self.more or not (outbox.waiting or engine.wants_write):
+            # Of a few bytes the engine has kept none back.
+            if self.more or not (outbox.waiting or len(data) > _FEW_BYTES):
                 return
             if not data and self.full():
                 return

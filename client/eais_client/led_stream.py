@@ -117,11 +117,13 @@ class LedStream:
 
     def flush(self) -> None:
         """Send what waits, unless somebody is about to."""
-        carrier, outbox = self._carrier, self._outbox
-        # Whoever holds the lock looks here again when they have released it.
+        carrier, outbox, tried = self._carrier, self._outbox, False
+        # Whoever holds the lock looks here again when they have released it; whoever reads does
+        # when the worker has made room.
         while outbox.waiting:
-            if not self._open or self._lock.locked():
+            if not self._open or self._lock.locked() or (tried and carrier.full()):
                 return
+            tried = True
             try:
                 with self._lock:
                     if self._open:
@@ -132,8 +134,6 @@ class LedStream:
             if carrier.more:
                 self._have_more_written()
                 return
-            if carrier.full():
-                return  # who reads sends it when the worker has made room
 
     def _have_more_written(self) -> None:
         """There was no room for all: whoever has the turn writes when there is."""
