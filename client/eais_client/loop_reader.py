@@ -7,10 +7,14 @@ import os
 from collections.abc import Callable
 from contextlib import suppress
 from threading import get_ident
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from eais_client.led_stream import LedStream
+
+
+AT_ONCE: Final = 32
+"""Calls of one iteration of the loop that are worth a message: half a millisecond's work, about."""
 
 
 class LoopReader:
@@ -35,6 +39,7 @@ class LoopReader:
         self._more = more
         self._thread = get_ident()
         self._scheduled = self._writing = self._left = False
+        self._count = 0
         self._fd = os.dup(fd)
         loop.add_reader(self._fd, self._readable)
 
@@ -44,8 +49,16 @@ class LoopReader:
         return not self._left and self.loop.is_running()
 
     def soon(self) -> bool:
-        """Send what waits before this iteration ends; False if this isn't the loop's thread."""
+        """Send what waits before this iteration ends; False if it should be sent now.
+
+        So it is if this isn't the loop's thread, or if there is enough for the worker to begin with
+        while the loop goes on: else one of the two would always wait for the other.
+        """
         if get_ident() != self._thread or not self.loop.is_running():
+            return False
+        self._count += 1
+        if self._count >= AT_ONCE:
+            self._count = 0
             return False
         if not self._scheduled:
             try:
@@ -87,7 +100,7 @@ class LoopReader:
             self._close()
 
     def _send(self) -> None:
-        self._scheduled = False
+        self._scheduled, self._count = False, 0
         self._stream.flush()
 
     def _readable(self) -> None:

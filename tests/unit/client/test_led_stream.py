@@ -25,6 +25,7 @@ from eais_client.h2_carrier import H2Carrier
 from eais_client.instances import Address
 from eais_client.led_stream import LedStream
 from eais_client.loop_call import LoopCall
+from eais_client.loop_reader import AT_ONCE
 from eais_client.pending import PendingCall
 from eais_client.wire import Incoming
 from eais_pool.authority import Authority
@@ -453,6 +454,25 @@ def test_a_loop_reads_for_its_tasks_and_sends_what_they_send_at_once(stand: Stan
     by = asyncio.run(tasks())
     own = stand.stream._thread.ident
     assert set(by) <= {threading.get_ident(), own}
+
+
+def test_what_is_enough_for_the_worker_to_begin_with_goes_out_before_the_iteration_ends(
+    stand: Stand,
+) -> None:
+    stand.open()
+
+    async def tasks() -> None:
+        calls = [_in_loop(stand) for _ in range(2 * AT_ONCE + 3)]
+        for _ in range(2):  # the loop hasn't gone on
+            assert len(stand.worker.next().runs) == AT_ONCE
+        assert not stand.calls.by
+        assert len((await asyncio.to_thread(stand.worker.next)).runs) == 3
+        stand.answer(*(number for number, _call in calls))
+        for number, call in calls:
+            await asyncio.wait_for(call.future, WAIT_S)
+            assert _number(call) == number
+
+    asyncio.run(tasks())
 
 
 def _in_loop(stand: Stand) -> tuple[int, LoopCall]:
