@@ -63,7 +63,7 @@ class Line:
                     return event
 
 
-class Handlers(grpc.GenericRpcHandler):
+class Handlers(grpc.GenericRpcHandler):  # type: ignore[type-arg]
     """A stock server's one verb: each message comes back twice as long."""
 
     def service(self, handler_call_details: Any) -> Any:
