@@ -53,7 +53,7 @@ def model(last: str) -> bytes:
         nodes.append(helper.make_node("Sub", [before, "m"], ["y"]))
     else:
         nodes.append(helper.make_node("Identity", [before], ["y"]))
-    dims = ["N", WIDE]
+    dims: list[str | int | None] = ["N", WIDE]
     x = helper.make_tensor_value_info("x", TensorProto.FLOAT, dims)
     y = helper.make_tensor_value_info("y", TensorProto.FLOAT, dims)
     graph = helper.make_graph(nodes, "g", [x], [y], initializer=constants)

@@ -13,11 +13,12 @@ from eais.errors import EaisError
 from eais.transport.parts import RunPart
 from eais_server.devices.driver import RunSettings, RuntimeSession
 from eais_server.in_flight import Marks
-from eais_server.worker.batching.batches import MOST, Batches
+from eais_server.worker.batching.batches import Batches
 from eais_server.worker.batching.fused import Outcome, Whole, run_together
 from eais_server.worker.batching.kinds import CallKind
 from eais_server.worker.batching.policy import Policy
 from eais_server.worker.execution import Execution, Result
+from eais_server.worker.gathering import Gathering
 from eais_server.worker.inline import Kind
 from eais_server.worker.inline_runs import InlineRuns
 from eais_server.worker.job import Batch, Job
@@ -73,7 +74,7 @@ class Runner:
         self._running: set[Job] = set()
         # Run threads in use.
         self._busy = 0
-        self._held: asyncio.TimerHandle | None = None
+        self._gathering = Gathering(self.batches, self._queue, may_run, self.pump)
         self._trials = TrialRuns(self.batches, self._pool, marks, self._tried)
         self._may_run = may_run
         self._stuck = stuck
@@ -134,21 +135,9 @@ class Runner:
                 return False
             self._offer(job)
             loser.displaced()
-        if not (self.batches.policy.holds and self._hold(job)):
+        if self._suspects.any_named or not self._gathering.hold(job):
             self.pump()
         return True
-
-    def _hold(self, job: Job) -> bool:
-        """Whether to wait for more like the job: until anything else starts what waits, too."""
-        kind = self._kind(job)
-        if kind is None or self._suspects.any_named:
-            return False
-        like = self._queue.like(lambda other: self._kind(other) == kind, MOST, self._may_run)
-        hold_s = self.batches.hold_s(kind, len(like))
-        if hold_s > 0 and self._held is None:
-            # Those that come meanwhile don't make it longer.
-            self._held = self._loop.call_later(hold_s, self.pump)
-        return hold_s > 0
 
     def add(self, job: Job) -> bool:
         """Queue a job that is nobody's call: it takes no other's place; False if too many wait."""
@@ -191,9 +180,7 @@ class Runner:
         if self._pumping:
             return
         self._pumping = True
-        if self._held is not None:
-            self._held.cancel()
-            self._held = None
+        self._gathering.started()
         try:
             while self._busy < self.threads and self.inline.has_time:
                 if not self._suspects.any_named and self._trials.begin(
@@ -222,36 +209,24 @@ class Runner:
 
     def _start(self, job: Job) -> None:
         self._trials.call_began()
-        kind = self._kind(job) if self.batches.any_session and len(self._queue) else None
-        others = self._others(job, kind) if kind is not None else []
+        others = self._gathering.take(job) if self._may_gather else []
         alone = not self._running
         self._busy += 1
         for each in (job, *others):
             self._running.add(each)
             each.running, each.began_s = True, self.now_s
         self._marks.run_begins(job.session)
-        if kind is not None and others:
-            self._start_together(Batch(kind, [job, *others], job.prepare()), alone=alone)
+        if others and job.kind is not None:
+            self._start_together(Batch(job.kind, [job, *others], job.prepare()), alone=alone)
         elif not (alone and job.inline and self._ran_here(job)):
             self._pool.submit(self._work, job)
 
     # calls that run as one
 
-    def _kind(self, job: Job) -> CallKind | None:
-        if not job.kind_known:
-            job.kind, job.kind_known = self.batches.kind(job.run, job.buffers), True
-        return job.kind
-
-    def _others(self, job: Job, kind: CallKind) -> list[Job]:
-        """Take out of the queue what runs with the job."""
-        if self._suspects.any_named or not self.batches.worth_looking(kind):
-            return []
-        others = self._queue.like(lambda other: self._kind(other) == kind, MOST - 1, self._may_run)
-        calls = [job, *others]
-        others = others[: self.batches.size(kind, len(calls), lambda: calls, job.prepare) - 1]
-        for other in others:
-            self._queue.take_out(other.stream, other)
-        return others
+    @property
+    def _may_gather(self) -> bool:
+        """A call that is alone pays no more than this."""
+        return self.batches.any_session and len(self._queue) > 0 and not self._suspects.any_named
 
     def _start_together(self, batch: Batch, *, alone: bool) -> None:
         inline = alone and all(job.inline for job in batch.jobs)
