@@ -12,13 +12,16 @@ import pytest
 import eais
 import eais.aio
 from eais.errors import ConfigError, UsageError
+from eais.instance_policy import RingPolicy
 from eais_client.brain.transport import Transport, transport_of
 from eais_client.config import ClientConfig
 from eais_client.frontend import FrontEnd
+from eais_client.instances import Address
 from eais_client.testing import FakeWire, fake_instance
 from eais_client.testing.conformance import own_models
 from eais_client.testing.fake_tools import FakeTools
 from eais_client.testing.fake_wire import FakeStream
+from eais_client.wire import StreamEvents
 from tests.unit.client.ort_host import OrtHost
 
 MUL = own_models()["mul_1"]
@@ -32,9 +35,16 @@ class Noted(FakeWire):
         super().__init__(OrtHost(), fake_instance())
         self.by: list[Transport] = []
 
-    def stream(self, *args: Any) -> FakeStream:
-        self.by.append(args[3])
-        return super().stream(*args)
+    def stream(
+        self,
+        number: int,
+        worker: Address,
+        events: StreamEvents,
+        transport: Transport = Transport.AUTO,
+        ring: RingPolicy = RingPolicy.AUTO,
+    ) -> FakeStream:
+        self.by.append(transport)
+        return super().stream(number, worker, events, transport, ring)
 
 
 @pytest.fixture
