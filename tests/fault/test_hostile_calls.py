@@ -21,8 +21,8 @@ from eais.transport.h2 import codes
 from eais.transport.h2 import frames as h2
 from tests.fault.bystander import Bystander
 from tests.fault.wire import WAIT_S, Wire
-from tests.system.raw import open_session
-from tests.system.stack import Stack, eventually
+from tests.system.raw import open_session, refusal
+from tests.system.stack import Stack, eventually, op
 from tests.unit.server.runtime import models
 from tests.unit.transport.h2 import stranger as raw
 
@@ -151,6 +151,23 @@ def test_an_id_that_is_still_in_flight(
     answers = [answer for reply in replies for answer in reply.answers]
     reasons = {error_of_message(answer.error).reason for answer in answers}
     assert "DUPLICATE_ID" in reasons
+
+
+@pytest.mark.hostile("op-id-again")
+@pytest.mark.parametrize("changes", ["type", "no_start"])
+def test_an_op_id_that_was_used(stack: Stack, changes: str) -> None:
+    first = pool_pb2.AttachRequest(op_id=op(), type="cpu.1")
+    made = stack.ask(verbs.POOL_ATTACH, first).instance
+    try:
+        assert stack.ask(verbs.POOL_ATTACH, first).instance.id == made.id
+        changed = pool_pb2.AttachRequest(
+            op_id=first.op_id,
+            type="cpu.2" if changes == "type" else "cpu.1",
+            no_start=changes == "no_start",
+        )
+        assert refusal(stack.ask, verbs.POOL_ATTACH, changed).reason == "IDEMPOTENCY_MISMATCH"
+    finally:
+        stack.ask(verbs.POOL_DETACH, pool_pb2.InstanceRequest(op_id=op(), instance=made.id))
 
 
 @pytest.mark.hostile("stream-silent")
