@@ -81,6 +81,8 @@ class Host:
             be refused so, its last.
         opened: a connection is past its handshake; raises as `admitted`.
         closed: a connection is no more.
+        may_shake: whether there is time for one more step of a handshake in this turn of the
+            event loop: it takes as long as many calls.
         complain: says in the log what a peer did wrong, within bounds.
         handshake_s: how long one may take.
         room: what is read into, by one connection at a time.
@@ -91,6 +93,7 @@ class Host:
     admitted: Callable[[bytes], Peer]
     opened: Callable[[Connection, Peer], None]
     closed: Callable[[Connection], None]
+    may_shake: Callable[[], bool]
     complain: Callable[[str], None]
     handshake_s: float
     room: bytearray = field(default_factory=lambda: bytearray(READ_BYTES))
@@ -134,6 +137,9 @@ class Connection:
     # the handshake
 
     def _shake(self) -> None:
+        if not self._host.may_shake():
+            # What has come stays where it is, and is heard of again in the next turn.
+            return
         came = self._socket.read()
         if came is None:
             return

@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 _BACKLOG: Final = 128
 # Accepted in one turn of the event loop, there being calls to be answered.
 _ACCEPTED_AT_ONCE: Final = 16
+# Steps of handshakes in one turn: each takes up to a millisecond.
+_SHAKES_AT_ONCE: Final = 4
 # Without descriptors or memory for one more: how long nobody is accepted.
 _ACCEPT_PAUSE_S: Final = 0.5
 _NO_ROOM: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
@@ -98,6 +100,7 @@ class H2Server:
             self._admitted,
             self._opened,
             self._closed,
+            _Turns(self._loop).take,
             _Complaints().say,
             self._limits.handshake_s,
         )
@@ -245,6 +248,23 @@ class H2Server:
                 del self._of[identity]
         if not self._connections:
             self._empty.set()
+
+
+class _Turns:
+    """Steps of handshakes, so many in each turn of the event loop."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._left = _SHAKES_AT_ONCE
+
+    def take(self) -> bool:
+        if self._left == _SHAKES_AT_ONCE:
+            self._loop.call_soon(self._again)
+        self._left -= 1
+        return self._left >= 0
+
+    def _again(self) -> None:
+        self._left = _SHAKES_AT_ONCE
 
 
 class _Complaints:

@@ -633,3 +633,14 @@ def test_a_port_that_is_taken(serve: Serve) -> None:
         await other.stop(0)
 
     serve(body)
+
+
+def test_many_handshakes_at_once_are_all_done(serve: Serve) -> None:
+    async def body(bench: Bench) -> None:
+        opened = await asyncio.gather(*(secured(bench) for _ in range(24)))
+        await until(lambda: bench.server.connections == 24)
+        for _, writer in opened:
+            writer.close()
+        await bench.no_connection()
+
+    serve(body)
