@@ -154,6 +154,23 @@ def test_a_step_ends_when_its_time_is_up_and_slow_runs_are_made_once() -> None:
     assert steps == 4
 
 
+def test_what_a_run_takes_after_others_is_not_taken_for_what_a_call_takes() -> None:
+    now, rounds = [0], [0]
+
+    def answer(feed: Any) -> list[Any]:
+        # The first run after something else takes ten times as long.
+        now[0] += 10_000 if rounds[0] else 1_000
+        rounds[0] = 0
+        return [feed["x"]]
+
+    made = trial(FakeSession(answer), *(F + n for n in range(1, 5)), ticks=lambda: now[0])
+    rounds[0] = 1
+    while not made.step():
+        rounds[0] = 1
+    assert made.found.together_ns == 10_000
+    assert made.found.alone_ns == (10_000 + 3 * 1_000) / 4
+
+
 def test_what_came_in_is_not_kept() -> None:
     made = trial(FakeSession(), F + 1, F + 2)
     made.step()
