@@ -141,7 +141,7 @@ class Dispatch:
         first, runner = runs[0], self._hub.runner
         kind = runner.batches.kind(first) if _may_run_here(first, first.size) else None
         session = self._hub.sessions.get(first.session)
-        if kind is None or session is None or not runner.batches.worth_looking(kind):
+        if kind is None or session is None or not runner.batches.worth_looking(kind, len(runs)):
             return runs
         short = runner.inline.rights.kind(first.session, first.size) is not None
         while short and len(runs) > 1 and runner.is_free and self._small.has_room:

@@ -45,7 +45,7 @@ class Gathering:
     def take(self, job: Job) -> list[Job]:
         """Take out of the queue what runs with the job."""
         kind = self.kind(job)
-        if kind is None or not self._batches.worth_looking(kind):
+        if kind is None or not self._batches.worth_looking(kind, len(self._queue) + 1):
             return []
         others = self._like(kind, MOST - 1)
         calls = [job, *others]

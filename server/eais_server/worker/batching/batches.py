@@ -89,9 +89,9 @@ class Batches:
         """Whether batches of the size may run on the event loop, by what they took."""
         return self.policy.usual_s(kind, size) <= AT_ONCE_S
 
-    def worth_looking(self, kind: CallKind) -> bool:
-        """Whether it matters how many calls of the kind wait."""
-        return self.policy.may(kind, self._now_s)
+    def worth_looking(self, kind: CallKind, most: int) -> bool:
+        """Whether it matters how many calls of the kind wait, of at most so many."""
+        return self.policy.may(kind, most, self._now_s)
 
     def hold_s(self, kind: CallKind, waiting: int) -> float:
         """A call came, and so many of its kind wait: how long to wait for more; 0: not at all."""

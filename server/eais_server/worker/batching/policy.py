@@ -195,14 +195,16 @@ class Policy:
         known = self._kinds.get(kind)
         return (known.sizes[size].usual_s or inf) if known is not None else inf
 
-    def may(self, kind: CallKind, now_s: float) -> bool:
-        """Whether it is worth looking for calls of the kind that wait."""
+    def may(self, kind: CallKind, most: int, now_s: float) -> bool:
+        """Whether it is worth looking for calls of the kind, of which at most so many wait."""
         known = self._kinds.get(kind)
         if known is None:
             return True
         if now_s < known.rest_until_s:
             return False
-        return bool(known.good or known.next) or now_s - known.learnt_s > RETRY_S
+        if (known.good and known.good[0] <= most) or 0 < known.next <= most:
+            return True
+        return not known.good and now_s - known.learnt_s > RETRY_S
 
     def took(self, kind: CallKind, size: int, seconds: float) -> bool:
         """A batch took so long. Whether its answers are to be checked again: now and then."""

@@ -31,7 +31,7 @@ def learnt(
 
 def test_what_was_not_tried_runs_alone() -> None:
     policy = Policy()
-    assert policy.may(KIND, 0)
+    assert policy.may(KIND, 2, 0)
     assert policy.size(KIND, 64, 0) == 1
     assert policy.size(KIND, 64, 0) == 1
 
@@ -68,7 +68,7 @@ def test_a_size_whose_answers_differ_is_not_used_and_two_such_end_the_trials() -
         policy.tried(KIND, size, same=False, alone_s=0, together_s=0, now_s=0)
     assert policy.to_try(KIND, 64, 0) == 0
     assert policy.size(KIND, 64, 0) == 1
-    assert not policy.may(KIND, 0)
+    assert not policy.may(KIND, 64, 0)
 
 
 def test_what_was_found_useless_is_tried_again_later() -> None:
@@ -76,7 +76,7 @@ def test_what_was_found_useless_is_tried_again_later() -> None:
     for size in (2, 4):
         policy.tried(KIND, size, same=False, alone_s=0, together_s=0, now_s=0)
     assert policy.to_try(KIND, 64, p.RETRY_S - 1) == 0
-    assert policy.may(KIND, p.RETRY_S + 1)
+    assert policy.may(KIND, 64, p.RETRY_S + 1)
     assert policy.to_try(KIND, 64, p.RETRY_S + 1) == 2
 
 
@@ -121,7 +121,7 @@ def test_after_a_failure_calls_run_alone_for_longer_each_time() -> None:
     for rest_s in (1.0, 2.0, 4.0):
         policy.failed(KIND, now_s)
         assert policy.size(KIND, 2, now_s + rest_s - 0.1) == 1
-        assert not policy.may(KIND, now_s)
+        assert not policy.may(KIND, 64, now_s)
         now_s += rest_s
         assert policy.size(KIND, 2, now_s) == 2
     policy.took(KIND, 2, 1e-3)
@@ -194,3 +194,12 @@ def test_after_a_failure_nobody_waits() -> None:
 
 def test_sizes_are_powers_of_two() -> None:
     assert all(size & (size - 1) == 0 for size in SIZES)
+
+
+def test_it_is_not_worth_looking_where_too_few_wait_for_any_size() -> None:
+    policy = Policy()
+    policy.tried(KIND, 2, same=False, alone_s=0, together_s=0, now_s=0)
+    assert [policy.may(KIND, most, 0) for most in (1, 3, 4)] == [False, False, True]
+    learnt(policy, 4)
+    policy.tried(KIND, 8, same=False, alone_s=0, together_s=0, now_s=0)
+    assert [policy.may(KIND, most, 0) for most in (2, 3, 4)] == [False, False, True]
