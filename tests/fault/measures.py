@@ -25,11 +25,15 @@ class Measure:
 
 
 def children(pid: int) -> Iterator[int]:
-    """All processes below `pid`."""
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        for child in (task / "children").read_text().split():
-            yield int(child)
-            yield from children(int(child))
+    """All processes below `pid`; none of one that ends meanwhile."""
+    try:
+        tasks = list(Path(f"/proc/{pid}/task").iterdir())
+        found = [int(child) for task in tasks for child in (task / "children").read_text().split()]
+    except (FileNotFoundError, ProcessLookupError):
+        return
+    for child in found:
+        yield child
+        yield from children(child)
 
 
 def measured(supervisor: int) -> dict[str, Measure]:
