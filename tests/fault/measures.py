@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,15 +26,18 @@ class Measure:
 
 
 def children(pid: int) -> Iterator[int]:
-    """All processes below `pid`; none of one that ends meanwhile."""
-    try:
-        tasks = list(Path(f"/proc/{pid}/task").iterdir())
-        found = [int(child) for task in tasks for child in (task / "children").read_text().split()]
-    except (FileNotFoundError, ProcessLookupError):
-        return
-    for child in found:
-        yield child
-        yield from children(child)
+    """All processes below `pid`, but of a process or thread that ends meanwhile."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        for task in list(Path(f"/proc/{pid}/task").iterdir()):
+            for child in _of_thread(task):
+                yield child
+                yield from children(child)
+
+
+def _of_thread(task: Path) -> list[int]:
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return [int(child) for child in (task / "children").read_text().split()]
+    return []
 
 
 def measured(supervisor: int) -> dict[str, Measure]:
