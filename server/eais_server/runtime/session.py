@@ -130,6 +130,7 @@ class OrtSession:
 
     def __init__(self, session: ort.InferenceSession) -> None:
         self._session = session
+        self._direct: Any = session._sess
         self._signature = _signature(session)
         self._extended = {o.name for o in self._signature.outputs if o.type in _EXTENDED}
         self._inputs = {i.name for i in self._signature.inputs}
@@ -151,7 +152,7 @@ class OrtSession:
     def run(self, outputs: Sequence[str], feed: Mapping[str, Any], options: ort.RunOptions) -> Any:
         """Outputs in the order asked for, all for none. Raises what onnxruntime raises."""
         if self._is_plain(feed):
-            return self._session._sess.run(outputs or self._outputs, feed, options)
+            return self._direct.run(outputs or self._outputs, feed, options)
         given = {name: _ort_value(value) for name, value in feed.items()}
         wanted = outputs or [output.name for output in self._signature.outputs]
         if self._extended.isdisjoint(wanted):
