@@ -683,6 +683,7 @@ def test_a_port_that_is_taken_is_said_so(worker: WorkerChild, tmp_path: Path) ->
     [
         ({"kind": "npu"}, "DEVICE_LOST"),
         ({"leaf": supervision_pb2.Leaf(key_pem=b"x")}, "CERT_UNREADABLE"),
+        ({"transport": "quic"}, "ARGUMENT"),
     ],
 )
 def test_an_adoption_that_can_not_be_is_said_so(
@@ -691,6 +692,21 @@ def test_an_adoption_that_can_not_be_is_said_so(
     with worker_child(tmp_path) as child:
         child.heard("spare")
         assert child.adopt(**changes).error.reason == reason
+
+
+@pytest.mark.parametrize("transport", ["h2", "grpcio"])
+def test_a_worker_serves_by_what_the_listener_says(tmp_path: Path, transport: str) -> None:
+    with serving(tmp_path, transport=transport) as child, child.stream() as stream:
+        stream.greet()
+        session = child.load(models.relu())
+        assert stream.run(session, ONES)[0].tolist() == [1, 1]
+        child.tell(leaf=child.leaf())
+        with child.stream() as later:
+            later.greet()
+            assert later.run(session, ONES)[0].tolist() == [1, 1]
+        large = np.arange(3 << 20, dtype=np.int64)
+        session = child.load(identity(TensorProto.INT64))
+        assert stream.run(session, {"x": large})[0].tobytes() == large.tobytes()
 
 
 def test_a_restarted_worker_takes_the_same_port_again(tmp_path: Path) -> None:
