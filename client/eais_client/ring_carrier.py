@@ -32,6 +32,8 @@ from eais_client.socket_wait import SocketWait
 
 _AT_ONCE: Final = 64
 """Messages that are taken before anything is done about them."""
+_NEWS_S: Final = 0.5
+"""How long a worker's end, of which a failed handover may be the first sign, takes to be known."""
 _BYTES_AT_ONCE: Final = 1 << 20
 """Written before somebody looks whether there is something to read."""
 # Of a ToClient: ring_offer with whatever length, ring_begins and nothing else.
@@ -185,7 +187,9 @@ class RingCarrier:
 
     def _use(self, found: RingEnd | NoRing) -> None:
         if isinstance(found, NoRing):
-            self._go_without(str(found))
+            self._no_ring, self._due_s = str(found), time.monotonic() + _NEWS_S
+            if not self._must:
+                self._go_without(self._no_ring)
             return
         self._end = found
         for wait in self._waits:
@@ -281,6 +285,14 @@ class RingCarrier:
             self._ask(end)
         return end.ready
 
+    def await_room(self) -> bool:
+        """Look for a while whether there is room for more; for who has the turn."""
+        try:
+            return self.outgoing is not None and self.outgoing.await_room()
+        except RingBroken as why:
+            self._break(why)
+            return True
+
     def _break(self, why: RingBroken) -> None:
         self._broken = UsageError("MALFORMED_MESSAGE", f"the ring is broken: {why}")
         self._time_up = True
@@ -338,7 +350,7 @@ class RingCarrier:
         """See `Carrier`."""
         self._look = True
         if time.monotonic() >= self._due_s:
-            self._go_without("the worker doesn't answer")
+            self._go_without(self._no_ring or "the worker doesn't answer")
         self._first.tick()
 
     def close(self) -> None:
@@ -389,7 +401,7 @@ class RingWait:
             if end.ready:
                 return
             if write and not carrier.first_more:
-                if not carrier.blocked:
+                if not carrier.blocked or (self._spins and carrier.await_room()):
                     return  # there is room, there was no time
                 write = False  # the bell rings when there is room
             elif self._spins and not write and carrier.spin(end):
