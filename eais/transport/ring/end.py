@@ -9,7 +9,7 @@ import time
 from _thread import allocate_lock
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from eais.transport.parts import Buffer
 from eais.transport.ring.bell import Bell
@@ -17,6 +17,9 @@ from eais.transport.ring.memory import map_memory
 from eais.transport.ring.reader import Record, RingReader
 from eais.transport.ring.spin import Spin
 from eais.transport.ring.writer import RingWriter
+
+_ROOM_NS: Final = 250_000
+"""What it takes to copy a large piece out of the ring, and to be told so."""
 
 
 class Descriptors(NamedTuple):
@@ -80,6 +83,25 @@ class RingEnd:
         self._idle_since_ns = 0  # what comes is an answer: how long that takes is what counts
         if self._writer.reader_sleeps():
             self._other.ring()
+
+    @property
+    def may_go_on(self) -> bool:
+        """Whether there is room for more of what is unfinished; raises `RingBroken`."""
+        return self._writer.may_go_on
+
+    @property
+    def room_ns(self) -> int:
+        """Until when, by `time.monotonic_ns`, to look for room before sleeping."""
+        return time.monotonic_ns() + (_ROOM_NS if self._spin.allowed else 0)
+
+    def await_room(self) -> bool:
+        """Look for room as long as is worth while, and for what comes; raises `RingBroken`."""
+        until = self.room_ns
+        while not (self._reader.ready or self._writer.may_go_on):
+            if time.monotonic_ns() >= until:
+                return False
+            self._poll.poll(0)
+        return True
 
     def go_on(self) -> bool:
         """Send more of what is unfinished; whether all is sent.

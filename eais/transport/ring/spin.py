@@ -19,12 +19,12 @@ class Spin:
     """Learns from how long the last ones took to come; not for two threads at once.
 
     Args:
-        allowed: whether both ends have a processor each; else it never spins.
+        allowed: whether both ends have a processor each; else it never spins. An attribute, too.
         most_ns: the longest.
     """
 
     def __init__(self, allowed: bool, most_ns: int = MOST_NS) -> None:
-        self._allowed = allowed
+        self.allowed = allowed
         self._most_ns = most_ns
         self._chance = 0.5
         self._usual_ns = most_ns / _SLACK
@@ -32,7 +32,7 @@ class Spin:
     @property
     def budget_ns(self) -> int:
         """How long to spin now; 0 for not at all."""
-        if not self._allowed or self._chance < _LEAST_CHANCE:
+        if not self.allowed or self._chance < _LEAST_CHANCE:
             return 0
         return min(self._most_ns, int(_SLACK * self._usual_ns))
 

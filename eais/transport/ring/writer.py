@@ -59,6 +59,11 @@ class RingWriter:
         """Whether a part of the last message still waits for room: no other may be `put`."""
         return self._rest_bytes > 0
 
+    @property
+    def may_go_on(self) -> bool:
+        """Whether there is room for more of what is unfinished; raises as `put`."""
+        return self._has_room(min(self._rest_bytes, self._longest))
+
     def put(self, parts: Sequence[Buffer]) -> None:
         """Write a message that is the concatenation of `parts`, or as much of it as there is
         room for; then it is `unfinished`, and `parts` must not change.

@@ -234,7 +234,7 @@ class RingStream:
 
     def _rest(self, end: RingEnd) -> None:
         """Look for what comes, as long as is worth while, then sleep."""
-        self._look_until_ns = end.idle()
+        self._look_until_ns = end.room_ns if end.unfinished else end.idle()
         if not self._looking:
             self._looking = True
             self._loop.call_soon(self._look)
@@ -245,10 +245,17 @@ class RingStream:
         end = self._end
         if self._closed or self._due or end is None or self._cause is not None:
             return
-        if end.ready:
+        if end.ready or self._has_room(end):
             self._work()
         elif time.monotonic_ns() < self._look_until_ns:
             self._looking = True
             self._loop.call_soon(self._look)
         elif not end.sleeps():
             self._work()
+
+    def _has_room(self, end: RingEnd) -> bool:
+        try:
+            return end.unfinished and end.may_go_on
+        except RingBroken as error:
+            self._fail(UsageError("MALFORMED_MESSAGE", f"the ring is broken: {error}"))
+            return False
