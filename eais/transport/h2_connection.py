@@ -56,9 +56,9 @@ SERVER_LIMITS: Final = H2Limits(
     keepalive_wait_s=SERVER_KEEPALIVE.wait_ms / 1000,
     stall_s=30.0,
 )
-# Of a peer for whom there is nothing here but one answer that says so.
+# Of a peer for whom there is nothing here but answers that say so.
 _REFUSED_LIMITS: Final = replace(
-    SERVER_LIMITS, streams=1, message_bytes=1 << 20, stream_window=65_535, connection_window=65_535
+    SERVER_LIMITS, streams=16, message_bytes=1 << 20, stream_window=65_535, connection_window=65_535
 )
 
 
@@ -77,8 +77,8 @@ class Host:
 
     Attributes:
         guards: of what is served, by path.
-        admitted: who showed this leaf, DER; raises EaisError for a peer whose first call is to
-            be refused so, its last.
+        admitted: who showed this leaf, DER; raises EaisError for a peer whose calls are to be
+            refused so, for a while.
         opened: a connection is past its handshake; raises as `admitted`.
         closed: a connection is no more.
         may_shake: whether there is time for one more step of a handshake in this turn of the
@@ -164,7 +164,7 @@ class Connection:
             self.peer = self._host.admitted(verified_leaf(self._pipe.connection))
             self._host.opened(self, self.peer)
         except EaisError as error:
-            # Its time goes on: it may ask once, and be told.
+            # Its time goes on: it may ask, and be told.
             self._refusal = error
         else:
             self._be_patient()
@@ -186,9 +186,12 @@ class Connection:
             self._patience = None
 
     def _too_slow(self) -> None:
-        self._host.complain(
-            f"{self._whose} had no business here within {self._host.handshake_s:g} s"
-        )
+        self._patience = None
+        if self.phase is Phase.OPEN:
+            self.drain()
+            self._end_within(_LINGER_S)
+            return
+        self._host.complain(f"a handshake wasn't done within {self._host.handshake_s:g} s")
         self.close()
 
     # reading
@@ -267,7 +270,6 @@ class Connection:
         if self._refusal is not None:
             error = self._refusal if guard is None else guard.judge(self._refusal)
             self._finish(event.stream, error)
-            self.drain()
         elif guard is None:
             self.engine.finish(event.stream, codes.UNIMPLEMENTED, "Method not found!")
         elif self.peer is not None:

@@ -52,7 +52,7 @@ class ConnectionLimits:
     Attributes:
         outside: that shake hands, or are to be refused; beyond, the oldest is closed.
         all: that were let in; beyond, new ones are closed.
-        each: of one identity; beyond, a new one's first call is refused.
+        each: of one identity; beyond, a new one's calls are refused.
         handshake_s: how long a client may take for its own.
     """
 
@@ -68,8 +68,8 @@ class H2Server:
     Args:
         bundle: the leaf that is shown.
         tally: told how calls ended, as (service, verb, reason).
-        admit: raises EaisError for callers for whom there is nothing here: their first call
-            is answered so, whatever it is, and the connection ends.
+        admit: raises EaisError for callers for whom there is nothing here: they are
+            answered so, whatever they call, and their connection ends after `handshake_s`.
 
     Raises:
         TypeError: a binding of a shape that isn't served here.

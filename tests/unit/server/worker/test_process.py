@@ -705,7 +705,9 @@ def test_a_worker_serves_by_what_the_listener_says(tmp_path: Path, transport: st
             later.greet()
             assert later.run(session, ONES)[0].tolist() == [1, 1]
         large = np.arange(3 << 20, dtype=np.int64)
-        session = child.load(identity(TensorProto.INT64))
+        many = [models.info(name, TensorProto.INT64, ["n"]) for name in "xy"]
+        node = helper.make_node("Identity", ["x"], ["y"])
+        session = child.load(models.model(node, inputs=many[:1], outputs=many[1:]))
         assert stream.run(session, {"x": large})[0].tobytes() == large.tobytes()
 
 
