@@ -158,7 +158,7 @@ class Connection:
             self._shaken()
 
     def _shaken(self) -> None:
-        """Who it is decides what is served: all, or one refusal."""
+        """Who it is decides what is served: all, or nothing but refusals."""
         self.phase = Phase.OPEN
         try:
             self.peer = self._host.admitted(verified_leaf(self._pipe.connection))
