@@ -141,7 +141,7 @@ class RingEnd:
         """
         now = time.monotonic_ns()
         self._idle_since_ns = self._idle_since_ns or now
-        return now + self._spin.budget_ns
+        return now + self._spin.budget_ns()
 
     def await_more(self) -> bool:
         """Look again and again as long as is worth while; whether something came."""

@@ -107,6 +107,11 @@ class Connection:
         """Whether calls are unanswered, or answers unsent."""
         return bool(len(self._dispatch)) or self._outbox.waiting
 
+    @property
+    def quiet(self) -> bool:
+        """See `eais_server.worker.ring_stream.TakesPieces`."""
+        return not self._hub.runner.in_flight
+
     # what the transport says
 
     def receive(self, message: Buffer) -> None:

@@ -34,6 +34,11 @@ _BEGINS: Final = b"".join(to_worker(ring_begins=True))
 class TakesPieces(ServedStream, Protocol):
     """A stream that can be given a piece whose bytes aren't its to keep."""
 
+    @property
+    def quiet(self) -> bool:
+        """Whether nothing runs that would need the processor meanwhile."""
+        ...
+
     def receive_piece(self, piece: PiecePart) -> None:
         """A message that says nothing but `piece`, whose bytes are good until this returns.
 
@@ -234,6 +239,10 @@ class RingStream:
 
     def _rest(self, end: RingEnd) -> None:
         """Look for what comes, as long as is worth while, then sleep."""
+        if not self._served.quiet:
+            if not end.sleeps():
+                self._work_soon()
+            return
         self._look_until_ns = end.room_ns if end.unfinished else end.idle()
         if not self._looking:
             self._looking = True

@@ -178,7 +178,7 @@ class ScriptedWorker:
 class ScriptedStream:
     """A `ServedStream` that does what its `ScriptedWorker` is told."""
 
-    may_read = True
+    may_read = quiet = True
 
     def __init__(self, worker: ScriptedWorker, link: StreamLink) -> None:
         self.over = False
