@@ -12,6 +12,7 @@ from eais_server.worker.batching.rows import (
     classical,
     elementwise,
     neural,
+    parts,
     products,
     shapes,
 )
@@ -22,6 +23,7 @@ from eais_server.worker.batching.rows.values import Batch, Rows, Shared, Unprove
 RULES: Final[Mapping[tuple[str, str], Rule]] = {
     **elementwise.RULES,
     **shapes.RULES,
+    **parts.RULES,
     **along.RULES,
     **products.RULES,
     **neural.RULES,

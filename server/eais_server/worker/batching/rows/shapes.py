@@ -1,4 +1,4 @@
-"""Operators that put elements elsewhere: reshape, transpose, join, cut, widen. (Brain)"""
+"""Operators that put elements elsewhere: reshape, transpose, widen, repeat. (Brain)"""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from eais_server.worker.batching.rows.graph import MAX_ITEMS
+from eais_server.worker.batching.rows.sizes import items_of, whole
 from eais_server.worker.batching.rows.step import Rule, Step
 from eais_server.worker.batching.rows.values import (
     Batch,
@@ -25,8 +26,6 @@ from eais_server.worker.batching.rows.values import (
     times,
 )
 
-_END: Final = (1 << 31) - 1
-
 
 def _axes(step: Step, index: int) -> tuple[int, ...] | None:
     """The attribute `axes`, or the input that took its place; None if neither is there."""
@@ -36,21 +35,8 @@ def _axes(step: Step, index: int) -> tuple[int, ...] | None:
     return axes
 
 
-def _sizes(value: Value) -> tuple[Item, ...]:
-    """The elements of a shape that is computed or given; one may be a Batch."""
-    if not isinstance(value, Shared) or value.items is None:
-        raise Unproven("a shape isn't known")
-    if any(isinstance(item, float) for item in value.items):
-        raise Unproven("a shape of fractions")
-    return value.items
-
-
-def _known(item: Item) -> int | None:
-    return item if isinstance(item, int) else None
-
-
 def _reshape(step: Step) -> Value:
-    value, wanted = step.arg(0), list(_sizes(step.arg(1)))
+    value, wanted = step.arg(0), list(items_of(step.arg(1)))
     if step.integer("allowzero", 0) and 0 in wanted:
         raise Unproven("a shape with zeros that mean zero")
     if isinstance(value, Shared):
@@ -85,7 +71,7 @@ def _trailing(rows: Rows, wanted: Sequence[Item], at: int) -> int | None:
     if item == 0:
         same = rows.dims[at] if at < len(rows.dims) else None
         return same if isinstance(same, int) else None
-    return _inferred(rows, wanted, at) if item == -1 else _known(item)
+    return _inferred(rows, wanted, at) if item == -1 else whole(item)
 
 
 def _inferred(rows: Rows, wanted: Sequence[Item], at: int) -> int | None:
@@ -112,7 +98,7 @@ def _reshape_shared(value: Shared, wanted: Sequence[Item]) -> Shared:
     count = product(value.dims) if value.dims is not None else None
     if value.items is not None:
         count = len(value.items)
-    dims = [_known(item) for item in wanted]
+    dims = [whole(item) for item in wanted]
     if 0 in dims:
         return Shared((None,) * len(dims), items)
     if -1 in dims:
@@ -184,139 +170,6 @@ def _squeeze_shared(value: Shared, axes: tuple[int, ...] | None) -> Shared:
     return Shared(tuple(d for at, d in enumerate(dims) if at not in gone), value.items)
 
 
-def _concat(step: Step) -> Value:
-    values = step.present()
-    axis = on_axis(step.integer("axis", 1), len(dims_of(values[0])))
-    first = values[0]
-    if isinstance(first, Shared) and all(isinstance(value, Shared) for value in values):
-        return _concat_shared([value for value in values if isinstance(value, Shared)], axis)
-    rows = [value for value in values if isinstance(value, Rows)]
-    one = rows[0]
-    same = all(r.axis == one.axis and len(r.dims) == len(one.dims) for r in rows)
-    if len(rows) != len(values) or not same or axis == one.axis:
-        raise Unproven("rows are joined with what isn't theirs")
-    if any(r.batch != one.batch for r in rows):
-        raise Unproven("two batches of different size are joined")
-    dims = list(one.dims)
-    ends = [r.dims[axis] for r in rows]
-    dims[axis] = sum(e for e in ends if isinstance(e, int)) if _all_known(ends) else None
-    return Rows(tuple(dims), one.axis)
-
-
-def _all_known(dims: Sequence[Dim]) -> bool:
-    return all(isinstance(dim, int) for dim in dims)
-
-
-def _concat_shared(values: Sequence[Shared], axis: int) -> Shared:
-    if all(len(shared_dims(value)) == 1 and value.items is not None for value in values):
-        items = tuple(item for value in values for item in value.items or ())
-        return Shared((len(items),), items)
-    dims: list[int | None] = list(shared_dims(steady(values[0])))
-    ends = [shared_dims(steady(value))[axis] for value in values]
-    dims[axis] = sum(end or 0 for end in ends) if _all_known(ends) else None
-    return Shared(tuple(dims))
-
-
-def _split(step: Step) -> Sequence[Value]:
-    value = step.arg(0)
-    step.rest_is_steady()
-    count = len(step.node.outputs)
-    dims = dims_of(value)
-    axis = on_axis(step.integer("axis", 0), len(dims))
-    parts = step.integers("split")
-    if parts is None and step.given(1) is not None:
-        parts = integers(step.arg(1))
-    whole = dims[axis]
-    if parts is None and isinstance(whole, int) and whole % count == 0:
-        parts = (whole // count,) * count
-    if isinstance(value, Shared):
-        return _split_shared(value, parts)
-    if axis == value.axis:
-        raise Unproven("rows are parted")
-    ends = parts if parts is not None and len(parts) == count else (None,) * count
-    return [Rows((*value.dims[:axis], end, *value.dims[axis + 1 :]), value.axis) for end in ends]
-
-
-def _split_shared(value: Shared, parts: Sequence[int] | None) -> Sequence[Value]:
-    if parts is None or value.items is None or len(shared_dims(value)) != 1:
-        raise Unproven("parts of a weight")
-    begins = [sum(parts[:at]) for at in range(len(parts))]
-    found = [value.items[b : b + size] for b, size in zip(begins, parts, strict=True)]
-    return [Shared((len(items),), items) for items in found]
-
-
-def _slice(step: Step) -> Value:
-    value = step.arg(0)
-    cuts = _cuts(step, len(dims_of(value)))
-    if isinstance(value, Shared):
-        return _slice_shared(value, cuts)
-    dims = list(value.dims)
-    for axis, (start, end, by) in cuts.items():
-        if axis == value.axis:
-            if (start, by) != (0, 1) or end is None or end < _END:
-                raise Unproven("rows are cut")
-            continue
-        whole = dims[axis]
-        known = isinstance(whole, int) and start is not None and end is not None
-        dims[axis] = len(range(*slice(start, end, by).indices(whole))) if known and by else None  # type: ignore[arg-type]
-    return Rows(tuple(dims), value.axis)
-
-
-_Cut = tuple[int | None, int | None, int]
-
-
-def _cuts(step: Step, rank: int) -> dict[int, _Cut]:
-    """Axis -> where to begin, where to end, and the step."""
-    if step.version < 10:
-        starts, ends = step.integers("starts"), step.integers("ends")
-        if starts is None or ends is None:
-            raise Unproven("a cut that isn't known")
-        axes, by = step.integers("axes") or tuple(range(len(starts))), (1,) * len(starts)
-        return _by_axis(rank, axes, starts, ends, by)
-    first = [_known(item) for item in _sizes(_bound(step, 1))]
-    last = [_known(item) for item in _sizes(_bound(step, 2))]
-    given = step.given(3)
-    axes = tuple(range(len(first))) if given is None else integers(given)
-    strides = step.given(4)
-    by = (1,) * len(first) if strides is None else integers(strides)
-    return _by_axis(rank, axes, first, last, by)
-
-
-def _bound(step: Step, index: int) -> Shared:
-    """Where to begin or to end, of which some may be unknown; not the number of rows."""
-    value = steady(step.arg(index))
-    if value.items is None and value.dims is not None and len(value.dims) == 1 and value.dims[0]:
-        return Shared(value.dims, (None,) * value.dims[0])
-    return value
-
-
-def _by_axis(
-    rank: int,
-    axes: Sequence[int],
-    starts: Sequence[int | None],
-    ends: Sequence[int | None],
-    by: Sequence[int],
-) -> dict[int, _Cut]:
-    if not len(axes) == len(starts) == len(ends) == len(by):
-        raise Unproven("a cut that isn't known")
-    found: dict[int, _Cut] = {}
-    for axis, start, end, stride in zip(axes, starts, ends, by, strict=True):
-        # Backwards it ends elsewhere than Python's would.
-        known = end if stride > 0 else None
-        found[on_axis(axis, rank)] = (start, known, stride)
-    return found
-
-
-def _slice_shared(value: Shared, cuts: Mapping[int, _Cut]) -> Shared:
-    if value.items is not None and len(shared_dims(value)) == 1 and set(cuts) == {0}:
-        start, end, by = cuts[0]
-        if start is not None and end is not None and by:
-            items = value.items[start:end:by]
-            return Shared((len(items),), items)
-    dims = shared_dims(steady(value))
-    return Shared(tuple(None if axis in cuts else dim for axis, dim in enumerate(dims)))
-
-
 def _shape(step: Step) -> Value:
     value = step.arg(0)
     dims = dims_of(value if isinstance(value, Rows) else steady(value))
@@ -334,7 +187,7 @@ def _size(step: Step) -> Value:
 
 
 def _constant_of_shape(step: Step) -> Value:
-    wanted = _sizes(step.arg(0))
+    wanted = items_of(step.arg(0))
     dims = _filled(wanted)
     if isinstance(dims, Rows):
         return dims
@@ -352,16 +205,16 @@ def _filled(wanted: Sequence[Item]) -> Rows | tuple[int | None, ...]:
     if len(where) > 1:
         raise Unproven("a tensor with the number of rows in it twice")
     if not where:
-        return tuple(_known(item) for item in wanted)
+        return tuple(whole(item) for item in wanted)
     return Rows(tuple(_dim(item) for item in wanted), where[0])
 
 
 def _dim(item: Item) -> Dim:
-    return item if isinstance(item, Batch) else _known(item)
+    return item if isinstance(item, Batch) else whole(item)
 
 
 def _expand(step: Step) -> Value:
-    value, wanted = step.arg(0), _sizes(step.arg(1))
+    value, wanted = step.arg(0), items_of(step.arg(1))
     dims = dims_of(value if isinstance(value, Rows) else steady(value))
     rank = max(len(dims), len(wanted))
     old: list[Dim] = [*[1] * (rank - len(dims)), *dims]
@@ -393,7 +246,7 @@ def _widened(old: Dim, new: Item, *, rows: bool) -> Dim:
 
 
 def _tile(step: Step) -> Value:
-    value, repeats = step.arg(0), _sizes(step.arg(1))
+    value, repeats = step.arg(0), items_of(step.arg(1))
     dims = dims_of(value if isinstance(value, Rows) else steady(value))
     if len(repeats) != len(dims):
         raise Unproven("a tensor is repeated on axes that it lacks")
@@ -419,26 +272,6 @@ def _repeated(dim: Dim, often: Item) -> Dim:
     if often == 1:
         return dim
     return dim * often if isinstance(dim, int) and isinstance(often, int) else None
-
-
-def _pad(step: Step) -> Value:
-    value = step.arg(0)
-    step.rest_is_steady()
-    if isinstance(value, Shared):
-        raise Unproven("a padded weight")
-    pads = step.integers("pads") if step.version < 11 else integers(step.given(1))
-    rank = len(value.dims)
-    axes = tuple(range(rank)) if step.given(3) is None else integers(step.given(3))
-    if pads is None or len(pads) != 2 * len(axes):
-        raise Unproven("padding that isn't known")
-    dims = list(value.dims)
-    for at, axis in enumerate(on_axis(axis, rank) for axis in axes):
-        before, after = pads[at], pads[at + len(axes)]
-        if axis == value.axis and (before or after):
-            raise Unproven("rows are added or cut")
-        dim = dims[axis]
-        dims[axis] = dim + before + after if isinstance(dim, int) else dim
-    return Rows(tuple(dims), value.axis)
 
 
 def _blocks(step: Step) -> Value:
@@ -480,7 +313,7 @@ def _resize(step: Step) -> Value:
         raise Unproven("a part of the whole is resized")
     unlike = Rows((rows.batch, *[None] * (len(rows.dims) - 1)))
     if step.given(3) is not None:
-        first, *others = _sizes(step.arg(3)) or (None,)
+        first, *others = items_of(step.arg(3)) or (None,)
         steady(Shared(None, tuple(others)))
         if first == rows.batch and rows.batch.times is not None:
             return unlike
@@ -512,21 +345,17 @@ def _reversed(step: Step) -> Value:
 
 
 RULES: Final[Mapping[tuple[str, str], Rule]] = {
-    ("", "Concat"): _concat,
     ("", "ConstantOfShape"): _constant_of_shape,
     ("", "DepthToSpace"): _blocks,
     ("", "Expand"): _expand,
     ("", "Flatten"): _flatten,
     ("", "OneHot"): _one_hot,
-    ("", "Pad"): _pad,
     ("", "Reshape"): _reshape,
     ("", "Resize"): _resize,
     ("", "ReverseSequence"): _reversed,
     ("", "Shape"): _shape,
     ("", "Size"): _size,
-    ("", "Slice"): _slice,
     ("", "SpaceToDepth"): _blocks,
-    ("", "Split"): _split,
     ("", "Squeeze"): _squeeze,
     ("", "Tile"): _tile,
     ("", "Transpose"): _transpose,

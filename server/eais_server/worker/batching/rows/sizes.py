@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from eais_server.worker.batching.rows.values import Batch, Item, Shared, Unproven
+from eais_server.worker.batching.rows.values import Batch, Item, Shared, Unproven, Value
 
 # Beyond it the sizes' own type may overflow, here or there.
 _LARGEST: Final = 1 << 31
@@ -30,6 +30,20 @@ def fold(op: str, args: Sequence[Shared]) -> Shared | None:
     found = [rule([own[at % len(own)] for own in lines]) for at in range(length)]
     scalar = all(dims == () for dims in ranks)
     return Shared(() if scalar else (length,), tuple(found))
+
+
+def items_of(value: Value) -> tuple[Item, ...]:
+    """The elements of a shape that is computed or given; one may be a Batch."""
+    if not isinstance(value, Shared) or value.items is None:
+        raise Unproven("a shape isn't known")
+    if any(isinstance(item, float) for item in value.items):
+        raise Unproven("a shape of fractions")
+    return value.items
+
+
+def whole(item: Item) -> int | None:
+    """The item if it is a known number, else None."""
+    return item if isinstance(item, int) else None
 
 
 def cast(value: Shared, to: int) -> Shared:
