@@ -7,7 +7,7 @@ UV_COMPILE := env -u UV_EXTRA_INDEX_URL -u UV_FIND_LINKS $(BIN)/uv pip compile -
 	--no-config --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow test-guest check proto docs bench bench-drain bench-faults bench-overload bench-renewals soak lock clean
+.PHONY: help install demo test test-slow test-guest check proto docs bench bench-dataplane bench-drain bench-faults bench-overload bench-renewals soak lock clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' Makefile | column -t -s '|' 2>/dev/null \
@@ -72,7 +72,11 @@ bench-renewals: install ## renew all certificates of a pool every 5 s under load
 bench-drain: install ## move an instance between two hosts, back and forth, under load
 	@$(BIN)/python -m benchmarks.drain --json $(ARGS)
 
-soak: install ## everything at once for an hour (ARGS="--minutes 10"): nothing may grow
+bench-dataplane: install ## what a call costs beyond its model's run, beside the floors
+	@$(BIN)/python -m benchmarks.dataplane --json $(ARGS)
+
+soak: install ## ten million calls, then an hour of everything (ARGS="--minutes 10"): nothing may grow
+	@$(BIN)/python -m benchmarks.soak.flood --json
 	@$(BIN)/python -m benchmarks.soak --json $(ARGS)
 
 lock: ## resolve both locks anew, for every platform and Python that is supported
