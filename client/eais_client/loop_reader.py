@@ -70,7 +70,7 @@ class LoopReader:
 
     def look(self) -> None:
         """There is something to be written: see whether there is room; from any thread."""
-        if get_ident() == self._thread:
+        if get_ident() == self._thread and self.loop.is_running():
             self._watch_room()
         else:
             with suppress(RuntimeError):
@@ -78,8 +78,11 @@ class LoopReader:
 
     def move(self, fd: int) -> None:
         """The stream goes on at another descriptor; from any thread."""
-        with suppress(RuntimeError):  # the loop is closed
-            self.loop.call_soon_threadsafe(self._moved, os.dup(fd))
+        copy = os.dup(fd)
+        try:
+            self.loop.call_soon_threadsafe(self._moved, copy)
+        except RuntimeError:  # it is closed
+            os.close(copy)
 
     def _moved(self, fd: int) -> None:
         if self._left:

@@ -331,3 +331,17 @@ def test_the_reason_is_one_that_is_not_tried_again() -> None:
     error = make_error("RING_UNAVAILABLE", "no ring: there is none")
     assert isinstance(error, EaisError)
     assert not error.retryable
+
+
+def test_a_loop_that_is_closed_is_no_obstacle_to_threads(line: Line) -> None:
+    stream = line.open()
+    until(lambda: stream.used == "ring")
+
+    async def read() -> None:
+        stream.read_in(asyncio.get_running_loop())
+
+    asyncio.run(read())
+    # More than the ring takes: the rest is written when there is room.
+    data = worker_pb2.Run(call_id=1, tracestate="t" * (9 << 20)).SerializeToString()
+    stream.send(EncodedRun(1, (data,), len(data)), Deferred(), watched=False)
+    assert [run.call_id for run in line.worker.next().runs] == [1]
