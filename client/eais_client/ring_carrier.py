@@ -28,6 +28,7 @@ from eais.transport.ring.handover import HANDOVER_TIMEOUT_S, NoRing, Peer, take_
 from eais.transport.ring.layout import RingBroken
 from eais.transport.writing import to_worker
 from eais_client.carrier import Carrier, Received, Source
+from eais_client.ring_wait import RingWait
 from eais_client.socket_wait import SocketWait
 
 _AT_ONCE: Final = 64
@@ -380,40 +381,3 @@ class _Own:
         message = self._messages.popleft() if self._messages else None
         self.waiting = bool(self._messages)
         return message
-
-
-class RingWait:
-    """Where one thread waits for a `RingCarrier`.
-
-    Args:
-        spins: whether its thread has the turn, and may look instead of sleep.
-    """
-
-    def __init__(self, carrier: RingCarrier, wait: SocketWait, *, spins: bool) -> None:
-        self._carrier = carrier
-        self._wait = wait
-        self._spins = spins
-
-    def wait(self, timeout_s: float = inf, *, write: bool = False) -> None:
-        """See `eais_client.carrier.Wait`."""
-        carrier = self._carrier
-        if (end := carrier.incoming) is not None:
-            if end.ready:
-                return
-            if write and not carrier.first_more:
-                if not carrier.blocked or (self._spins and carrier.await_room()):
-                    return  # there is room, there was no time
-                write = False  # the bell rings when there is room
-            elif self._spins and not write and carrier.spin(end):
-                return
-        elif write and carrier.blocked:
-            write = carrier.first_more
-        self._wait.wait(timeout_s, write=write)
-
-    def watch(self, fd: int) -> None:
-        """See `SocketWait`."""
-        self._wait.watch(fd)
-
-    def kick(self) -> None:
-        """See `eais_client.carrier.Wait`."""
-        self._wait.kick()
