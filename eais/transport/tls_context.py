@@ -70,7 +70,7 @@ def _context(protocol: int, bundle: Bundle) -> ssl.SSLContext:
     context = ssl.SSLContext(protocol)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= _REFUSED_FLAGS
-    context.verify_flags |= ssl.VERIFY_X509_STRICT | ssl.VERIFY_X509_TRUSTED_FIRST
+    context.verify_flags |= ssl.VERIFY_X509_TRUSTED_FIRST
     context.set_ciphers(_CIPHERS)
     context.set_alpn_protocols([ALPN])
     try:
