@@ -20,6 +20,7 @@ from eais.rpc.status import DETAILS_KEY, error_of_details, no_connection, no_han
 from eais.tls import Bundle
 from eais.transport.h2 import Engine, Event, Failed, Finished, H2Limits, Message, Role
 from eais.transport.parts import Buffer
+from eais.transport.spin import Spin
 from eais.transport.tls_context import ALPN, client_context
 from eais.transport.tls_pipe import TlsPipe
 from eais_client.carrier import Source
@@ -64,7 +65,8 @@ class H2Carrier:
         self._room = memoryview(bytearray(_READ_BYTES))
         family = socket.AF_INET6 if ":" in address.address else socket.AF_INET
         self._socket = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-        self._waits = SocketWait(self._socket.fileno()), SocketWait(self._socket.fileno())
+        spin = Spin(allowed=len(os.sched_getaffinity(0)) > 1)
+        self._waits = SocketWait(self._socket.fileno(), spin), SocketWait(self._socket.fileno())
 
     # Its beginning.
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import select
+import time
 from _thread import allocate_lock
 from contextlib import suppress
 from math import ceil, inf
+
+from eais.transport.spin import Spin
 
 _IN, _BOTH = select.POLLIN, select.POLLIN | select.POLLOUT
 
@@ -15,10 +18,14 @@ class SocketWait:
     """Where one thread at a time waits for a socket.
 
     A kick that comes while nobody waits ends the next wait at once.
+
+    Args:
+        spin: for how long it looks before it sleeps; None: not at all.
     """
 
-    def __init__(self, socket_fd: int) -> None:
+    def __init__(self, socket_fd: int, spin: Spin | None = None) -> None:
         self._socket = socket_fd
+        self._spin = spin
         self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._poll = select.poll()
         self._poll.register(socket_fd, _IN)
@@ -37,11 +44,27 @@ class SocketWait:
         if asked != self._asked:
             self._poll.modify(self._socket, asked)
             self._asked = asked
-        ready = self._poll.poll(None if timeout_s == inf else max(0, ceil(timeout_s * 1000)))
+        ready = [] if write or self._spin is None else self._look(self._spin, timeout_s)
+        if not ready:
+            ready = self._poll.poll(None if timeout_s == inf else max(0, ceil(timeout_s * 1000)))
         for fd, _events in ready:
             if fd == self._bell:
                 with suppress(BlockingIOError):
                     os.eventfd_read(self._bell)
+
+    def _look(self, spin: Spin, timeout_s: float) -> list[tuple[int, int]]:
+        """What is ready within the time for which it is worth while to look, or to be slept for."""
+        poll, clock = self._poll.poll, time.monotonic_ns
+        began = now = clock()
+        until = began + spin.budget_ns()
+        ready = poll(0)  # lets go of the interpreter, and not of the processor
+        while not ready and (now := clock()) < until:
+            ready = poll(0)
+        if not ready:
+            ready = poll(None if timeout_s == inf else max(0, ceil(timeout_s * 1000)))
+            now = clock()
+        spin.came(now - began)
+        return ready
 
     def watch(self, fd: int) -> None:
         """Wait for something to read there, too; who waits now doesn't."""

@@ -36,6 +36,7 @@ from eais.transport.h2.events import (
 )
 from eais.transport.h2.limits import H2Limits, Role
 from eais.transport.h2_calls import Call, Contact, maker_of
+from eais.transport.lookout import Lookout
 from eais.transport.parts import Buffer
 from eais.transport.tls_context import verified_leaf
 from eais.transport.tls_pipe import TlsPipe
@@ -83,6 +84,7 @@ class Host:
         closed: a connection is no more.
         may_shake: whether there is time for one more step of a handshake in this turn of the
             event loop: it takes as long as many calls.
+        lookout: told what is heard and said, of which more may come soon.
         complain: says in the log what a peer did wrong, within bounds.
         handshake_s: how long one may take.
         room: what is read into, by one connection at a time.
@@ -94,6 +96,7 @@ class Host:
     opened: Callable[[Connection, Peer], None]
     closed: Callable[[Connection], None]
     may_shake: Callable[[], bool]
+    lookout: Lookout
     complain: Callable[[str], None]
     handshake_s: float
     room: bytearray = field(default_factory=lambda: bytearray(READ_BYTES))
@@ -199,7 +202,9 @@ class Connection:
     def _readable(self) -> None:
         came = self._socket.read()
         if came is not None:
+            self._host.lookout.heard()
             self._received(came)
+            self._host.lookout.said()
 
     def _received(self, came: Buffer) -> None:
         try:

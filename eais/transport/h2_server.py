@@ -27,6 +27,7 @@ from eais.telemetry.metrics import Tally
 from eais.tls import Bundle
 from eais.transport.h2_calls import maker_of
 from eais.transport.h2_connection import Connection, Host
+from eais.transport.lookout import Lookout
 from eais.transport.tls_context import server_context
 
 log = logging.getLogger(__name__)
@@ -62,6 +63,10 @@ class ConnectionLimits:
     handshake_s: float = HANDSHAKE_TIMEOUT_MS / 1000
 
 
+def _always() -> bool:
+    return True
+
+
 class H2Server:
     """Serves `bindings` to peers of `pool` alone. All on the event loop.
 
@@ -70,6 +75,8 @@ class H2Server:
         tally: told how calls ended, as (service, verb, reason).
         admit: raises EaisError for callers for whom there is nothing here: they are
             answered so, whatever they call, and their connection ends after `handshake_s`.
+        quiet: whether nothing runs in this process that needs the processor while the next
+            message is looked out for.
 
     Raises:
         TypeError: a binding of a shape that isn't served here.
@@ -84,6 +91,7 @@ class H2Server:
         tally: Tally | None = None,
         admit: Callable[[Caller], None] | None = None,
         limits: ConnectionLimits | None = None,
+        quiet: Callable[[], bool] = _always,
     ) -> None:
         self._pool = pool
         self._limits = limits or ConnectionLimits()
@@ -101,6 +109,7 @@ class H2Server:
             self._opened,
             self._closed,
             _Turns(self._loop).take,
+            Lookout(self._loop, quiet),
             _Complaints().say,
             self._limits.handshake_s,
         )

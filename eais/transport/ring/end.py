@@ -15,8 +15,8 @@ from eais.transport.parts import Buffer
 from eais.transport.ring.bell import Bell
 from eais.transport.ring.memory import map_memory
 from eais.transport.ring.reader import Record, RingReader
-from eais.transport.ring.spin import Spin
 from eais.transport.ring.writer import RingWriter
+from eais.transport.spin import Spin
 
 _ROOM_NS: Final = 250_000
 """What it takes to copy a large piece out of the ring, and to be told so."""

@@ -69,10 +69,16 @@ class Adoption:
         Raises:
             EaisError: PORT; ARGUMENT for a transport that isn't one.
         """
-        bindings = self._bindings()
-        at = (address, port)
+        plane = self.plane
         self.served = await serve(
-            self.transport, pool, bindings, self.bundle, at, self.calls, self.plane.admit
+            self.transport,
+            pool,
+            self._bindings(),
+            self.bundle,
+            (address, port),
+            self.calls,
+            plane.admit,
+            lambda: not plane.in_flight,
         )
         self.port = self.served.number
         self.pages = await self._show()

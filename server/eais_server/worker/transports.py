@@ -38,19 +38,21 @@ async def serve(
     at: tuple[str, int],
     tally: Tally,
     admit: Callable[[Caller], None],
+    quiet: Callable[[], bool],
 ) -> Port:
     """Answer at an address and port, 0 for one that the kernel chooses.
 
     Args:
         transport: "h2" or "grpcio"; "" is h2.
         admit: raises EaisError for callers for whom there is nothing here.
+        quiet: whether nothing runs here that needs the processor.
 
     Raises:
         EaisError: PORT; ARGUMENT for a transport that isn't one.
     """
     match transport:
         case "" | "h2":
-            server = H2Server(pool, bindings, bundle, tally, admit)
+            server = H2Server(pool, bindings, bundle, tally, admit, quiet=quiet)
             return H2Port(server, *at)
         case "grpcio":
             port = GrpcioPort(generic_handlers(pool, bindings, tally), bundle, *at)

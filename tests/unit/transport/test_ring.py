@@ -33,7 +33,7 @@ from eais.transport.ring.layout import (
 )
 from eais.transport.ring.piece import LEAST_BYTES, NoPiece, read_head
 from eais.transport.ring.reader import Record, RingReader
-from eais.transport.ring.spin import MOST_NS, TRY_EVERY, Spin
+from eais.transport.spin import MOST_NS, TRY_EVERY, Spin
 from eais.transport.ring.writer import RingWriter
 
 AREA = LEAST_AREA_BYTES

@@ -1,0 +1,61 @@
+"""Keeps an event loop from going to sleep for the moment in which the next message is due.
+
+A loop that has slept is woken by another processor, and goes on with cold caches: that takes longer
+than a small call does. Loops look for what is readable in each of their turns, so one that has
+something to do in its next turn doesn't sleep.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable
+
+from eais.transport.spin import Spin
+
+
+class Lookout:
+    """Of one event loop, for all connections that are served on it.
+
+    Args:
+        quiet: whether nothing runs in this process that needs the processor meanwhile.
+        spin: for how long it is worth while.
+
+    Attributes:
+        looking: whether the loop is kept awake now.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        quiet: Callable[[], bool],
+        spin: Spin | None = None,
+    ) -> None:
+        self._loop = loop
+        self._quiet = quiet
+        self._spin = spin or Spin(allowed=(os.cpu_count() or 1) > 1)
+        self._since_ns = self._until_ns = 0
+        self.looking = False
+
+    def said(self) -> None:
+        """Something was answered: what comes next may come soon."""
+        if not self._quiet():
+            self._since_ns = self._until_ns = 0
+            return
+        self._since_ns = time.monotonic_ns()
+        self._until_ns = self._since_ns + self._spin.budget_ns()
+        if self._until_ns > self._since_ns and not self.looking:
+            self.looking = True
+            self._loop.call_soon(self._look)
+
+    def heard(self) -> None:
+        """Something came."""
+        if self._since_ns:
+            self._spin.came(time.monotonic_ns() - self._since_ns)
+            self._since_ns = self._until_ns = 0
+
+    def _look(self) -> None:
+        self.looking = time.monotonic_ns() < self._until_ns
+        if self.looking:
+            self._loop.call_soon(self._look)
