@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from eais.device_type import DeviceKind
-from eais.value import RawTensor as RawTensor
 
 
 class Enforcement(StrEnum):
@@ -164,7 +163,7 @@ class PreparedRun(Protocol):
 
         Again and again, but not after `terminate`, nor on two threads at once.
 
-        Values are numpy arrays, `RawTensor`, lists, dicts of scalars, or None.
+        Values are numpy arrays, `eais.value.RawTensor`, lists, dicts of scalars, or None.
 
         Raises:
             EaisError: an INPUT_… or OUTPUT_… reason, RUN_FAILED or RUN_MEMORY, with the

@@ -11,7 +11,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from eais_server.devices.driver import RawTensor, SessionSignature, ValueSpec
+from eais.value import RawTensor
+from eais_server.devices.driver import SessionSignature, ValueSpec
 
 _SHOWN: Final = 200
 _TYPES: Final[Mapping[str, str]] = {

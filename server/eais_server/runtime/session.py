@@ -15,10 +15,10 @@ import onnxruntime as ort
 from eais.errors import ModelRejected
 from eais.onnx_external import ModelScan, check_references, scan_model
 from eais.onnx_wire import Buffer
+from eais.value import RawTensor
 from eais_server.devices.driver import (
     ModelInfo,
     ModelSource,
-    RawTensor,
     RunSettings,
     SessionSettings,
     SessionSignature,

@@ -14,8 +14,8 @@ from eais.transport.messages import MAX_VALUES
 from eais.transport.parts import Buffer, RunPart, SequencePart, TensorPart, ValuePart
 from eais.transport.tensors import checked_size, deferred_tensors, value_of
 from eais.transport.writing import AnswerWriter, EncodedAnswer, refusal
-from eais.value import Deferred
-from eais_server.devices.driver import PreparedRun, RawTensor
+from eais.value import Deferred, RawTensor
+from eais_server.devices.driver import PreparedRun
 from eais_server.worker.calls import NO_MEMORY
 
 log = logging.getLogger(__name__)

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from eais_server.devices.driver import ModelInfo, RawTensor, SessionSignature, ValueSpec
+from eais.value import RawTensor
+from eais_server.devices.driver import ModelInfo, SessionSignature, ValueSpec
 from eais_server.runtime.inputs import about
 
 GOOD = np.ones((3, 2), np.float32)

@@ -13,7 +13,8 @@ import pytest
 from onnx import TensorProto, helper
 
 from eais.errors import EaisError, RemoteError
-from eais_server.devices.driver import ModelSource, RawTensor, RunSettings, SessionSettings
+from eais.value import RawTensor
+from eais_server.devices.driver import ModelSource, RunSettings, SessionSettings
 from eais_server.runtime.session import OrtSession, open_session
 from tests.unit.server.runtime import models
 

@@ -15,8 +15,8 @@ from eais.transport.messages import MAX_VALUES
 from eais.transport.parts import RunPart
 from eais.transport.reading import ToWorkerReader
 from eais.transport.writing import to_client
-from eais.value import Deferred
-from eais_server.devices.driver import RawTensor, RunSettings
+from eais.value import Deferred, RawTensor
+from eais_server.devices.driver import RunSettings
 from eais_server.testing.runtime import FakeSession
 from eais_server.worker.execution import (
     MAX_ANSWER_BYTES,
