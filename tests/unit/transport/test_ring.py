@@ -33,8 +33,8 @@ from eais.transport.ring.layout import (
 )
 from eais.transport.ring.piece import LEAST_BYTES, NoPiece, read_head
 from eais.transport.ring.reader import Record, RingReader
-from eais.transport.spin import MOST_NS, TRY_EVERY, Spin
 from eais.transport.ring.writer import RingWriter
+from eais.transport.spin import MOST_NS, TRY_EVERY, Spin
 
 AREA = LEAST_AREA_BYTES
 
