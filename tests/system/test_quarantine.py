@@ -155,6 +155,7 @@ class Callers:
     def __init__(self, session: eais.InferenceSession, count: int, size: int = 2) -> None:
         self._session = session
         self._size = size
+        self._answers = [0] * count
         self._over = threading.Event()
         self._threads = ThreadPoolExecutor(count)
         self._calls = [self._threads.submit(self._call, n) for n in range(count)]
@@ -162,13 +163,23 @@ class Callers:
     def _call(self, number: int) -> int:
         x = np.full(self._size, number, np.float32)
         x[-1] = -1
-        answers = 0
         while not self._over.is_set():
             (y,) = self._session.run(None, {"x": x})
             assert y.shape == x.shape
             assert (y[0], y[-2], y[-1]) == (number, number, 0)
-            answers += 1
-        return answers
+            self._answers[number] += 1
+        return self._answers[number]
+
+    def go_on(self) -> None:
+        """Wait until each is answered again: a call is sent to three workers, and no more."""
+        before = list(self._answers)
+
+        def answered() -> bool | None:
+            over = any(call.done() for call in self._calls)
+            pairs = zip(self._answers, before, strict=True)
+            return over or all(now > then for now, then in pairs) or None
+
+        eventually(answered, "every caller is answered")
 
     def end(self) -> list[int]:
         """How many answers each had; raises what one was raised."""
@@ -215,6 +226,7 @@ def test_kills_from_outside_condemn_nobody(
         callers = Callers(innocent, 2, size)
         try:
             for _ in range(KILLS):
+                callers.go_on()
                 replace_worker(stack, made)
         finally:
             answers = callers.end()
