@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import queue
+import signal
 import socket
 import ssl
 import sys
@@ -18,6 +19,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import grpc
+
+from eais.parent import end_with_parent
 
 PATH = "/echo/Stream"
 _OPTIONS = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
@@ -97,18 +100,14 @@ def echo_client(folder: Path, port: int, name: str) -> Exchange:
 def eventfd_client(core: int) -> Exchange:
     """Ping-pong by two eventfds with a process on `core`, both asleep in between."""
     there, back = os.eventfd(0), os.eventfd(0)
-    child = os.fork()
+    parent, child = os.getpid(), os.fork()
     if not child:
+        end_with_parent(parent, signal.SIGKILL)
         os.sched_setaffinity(0, {core})
-        while os.eventfd_read(there) == 1:
+        while os.eventfd_read(there):
             os.eventfd_write(back, 1)
-        os._exit(0)
-    threading.Thread(target=os.waitpid, args=(child, 0), daemon=True).start()
 
     def exchange(data: bytes) -> bytes:
-        if not data:
-            os.eventfd_write(there, 2)  # the end
-            return b""
         os.eventfd_write(there, 1)
         os.eventfd_read(back)
         return data
