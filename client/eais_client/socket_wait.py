@@ -44,26 +44,23 @@ class SocketWait:
         if asked != self._asked:
             self._poll.modify(self._socket, asked)
             self._asked = asked
-        ready = [] if write or self._spin is None else self._look(self._spin, timeout_s)
+        spin = None if write else self._spin
+        began = time.monotonic_ns() if spin is not None else 0
+        ready = self._look(began + spin.budget_ns()) if spin is not None else None
         if not ready:
             ready = self._poll.poll(None if timeout_s == inf else max(0, ceil(timeout_s * 1000)))
+        if spin is not None:
+            spin.came(time.monotonic_ns() - began)
         for fd, _events in ready:
             if fd == self._bell:
                 with suppress(BlockingIOError):
                     os.eventfd_read(self._bell)
 
-    def _look(self, spin: Spin, timeout_s: float) -> list[tuple[int, int]]:
-        """What is ready within the time for which it is worth while to look, or to be slept for."""
-        poll, clock = self._poll.poll, time.monotonic_ns
-        began = now = clock()
-        until = began + spin.budget_ns()
-        ready = poll(0)  # lets go of the interpreter, and not of the processor
-        while not ready and (now := clock()) < until:
-            ready = poll(0)
-        if not ready:
-            ready = poll(None if timeout_s == inf else max(0, ceil(timeout_s * 1000)))
-            now = clock()
-        spin.came(now - began)
+    def _look(self, until_ns: int) -> list[tuple[int, int]]:
+        """What is ready before that time; nothing if it isn't worth while to look."""
+        ready: list[tuple[int, int]] = []
+        while not ready and time.monotonic_ns() < until_ns:
+            ready = self._poll.poll(0)  # lets go of the interpreter, and not of the processor
         return ready
 
     def watch(self, fd: int) -> None:
