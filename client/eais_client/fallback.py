@@ -84,7 +84,9 @@ class FallbackSession:
         """What was answered so far, and where."""
         with self._lock:
             falls, returns = self._standing.falls, self._standing.returns
-        return self._tally.stats(falls, returns)
+            remote = None if self._standing.local else self._remote
+        transport = remote.stats.transport if remote is not None else ""
+        return replace(self._tally.stats(falls, returns), transport=transport)
 
     def last_call(self) -> CallAccount | None:
         """See `InferenceSession.last_call`."""

@@ -135,6 +135,7 @@ def test_while_the_pool_is_there_it_answers(stand: Stand) -> None:
     assert_same(session.run(None, {"X": ONES}), EXPECTED)
     assert session.get_providers() == ["CPUExecutionProvider"]
     assert session.stats() == SessionStats(pool_calls=1)
+    assert session.stats().transport == stand.wire.streams[0].used
     assert len(stand.wire.streams[0].sent) == 1
 
 
@@ -156,6 +157,7 @@ def test_it_starts_without_a_pool_and_says_so(
     assert session.get_providers() == ["CPUExecutionProvider", MARK]
     assert session.get_provider_options() == {"CPUExecutionProvider": {}, MARK: {}}
     assert session.stats() == SessionStats(local_calls=1, falls=1)
+    assert session.stats().transport == "", "nothing carries a call that is answered here"
     assert [(r.levelno, "can't be reached" in r.message) for r in caplog.records] == [
         (logging.WARNING, True)
     ]
