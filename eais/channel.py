@@ -51,6 +51,9 @@ LINE_KEEPALIVE: Final = Keepalive(800, 800)
 # More often than any client of ours asks; who asks more often than that is sent away.
 _PING_INTERVAL_MS: Final = 400
 
+# Of a client that takes nothing of what is there for it, on a stream of the data plane.
+SLOW_CONSUMER_S: Final = 30.0
+
 HANDSHAKE_TIMEOUT_MS: Final = 5_000
 MAX_STREAMS_PER_CONNECTION: Final = 1_024
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Final
 
-from eais.channel import SERVER_KEEPALIVE
+from eais.channel import SERVER_KEEPALIVE, SLOW_CONSUMER_S
 from eais.errors import EaisError, make_error
 from eais.identity import Peer
 from eais.rpc.guard import Guard
@@ -55,7 +55,7 @@ _HANDSHAKE_RECORD: Final = 22
 SERVER_LIMITS: Final = H2Limits(
     keepalive_every_s=SERVER_KEEPALIVE.every_ms / 1000,
     keepalive_wait_s=SERVER_KEEPALIVE.wait_ms / 1000,
-    stall_s=30.0,
+    stall_s=SLOW_CONSUMER_S,
 )
 # Of a peer for whom there is nothing here but answers that say so.
 _REFUSED_LIMITS: Final = replace(
@@ -263,7 +263,7 @@ class Connection:
         if call is not None:
             self._restless.pop(call, None)
             call.left()
-        text = f"nothing of an answer was taken for {SERVER_LIMITS.stall_s:g} s"
+        text = f"nothing of an answer was taken for {SLOW_CONSUMER_S:g} s"
         self._finish(stream, make_error("SLOW_CONSUMER", text))
 
     @property

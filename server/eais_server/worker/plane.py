@@ -8,6 +8,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import Final
 
+from eais.channel import SLOW_CONSUMER_S
 from eais.errors import EaisError, UsageError
 from eais.rpc.caller import Caller
 from eais.rpc.hello import hello_reply
@@ -51,7 +52,7 @@ class PlaneSettings:
     run_timeout_s: float
     queue_limit_s: float = DEFAULT_QUEUE_LIMIT_S
     first_message_timeout_s: float = 5.0
-    slow_consumer_s: float = 30.0
+    slow_consumer_s: float = SLOW_CONSUMER_S
     slo_s: float = 0.0
     cancel_grace_s: float = CANCEL_GRACE_S
     calls: CallLimits = field(default_factory=CallLimits)
