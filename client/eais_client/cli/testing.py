@@ -49,6 +49,7 @@ DEVICE = DeviceUse(
 )
 HOST = HostUse("local", reachable=True, isolation=2, isolation_reason="")
 WITH_EAIS = Probed(hooked=True, fault="")
+NO_PATIENCE_S = 1e-9  # no failure is tried again
 CA = CaState("STEADY", 0, 0, datetime(2036, 1, 31, 12, tzinfo=UTC), "ab" * 32)
 STATUS = PoolStatus("local-5f3a9c1e", "eais-manager/0.1.0", 1, (DEVICE,), (HOST,), CA)
 
@@ -313,7 +314,7 @@ class FakeOutside:
             ask_secret=self._ask_secret,
             stdout=out or io.StringIO(),
             stderr=err or io.StringIO(),
-            connect=lambda store, context: PoolClient(self.pool, patience_s=0.001),
+            connect=lambda store, context: PoolClient(self.pool, patience_s=NO_PATIENCE_S),
             connect_operator=self._operator,
             ask_status=self._ask_status,
             roll_ca=self._roll_ca,
@@ -328,7 +329,7 @@ class FakeOutside:
         )
 
     def _check_attached(self, store: ContextStore, context: Context, name: str) -> None:
-        listed = PoolClient(self.pool, patience_s=0.001).list()
+        listed = PoolClient(self.pool, patience_s=NO_PATIENCE_S).list()
         choose([one for one in listed if name in ("", one.id)], "owner")
 
     def _become(self, path: str, argv: Sequence[str], environ: Mapping[str, str]) -> None:
@@ -336,7 +337,7 @@ class FakeOutside:
 
     def _operator(self, store: ContextStore, context: Context) -> OperatorClient:
         context.management_address()
-        return OperatorClient(self.manager, patience_s=0.001)
+        return OperatorClient(self.manager, patience_s=NO_PATIENCE_S)
 
     def _ask_secret(self, prompt: str) -> str:
         if not self.typed:

@@ -7,7 +7,7 @@ import pytest
 from eais.errors import IdentityError, RemoteError, Unavailable
 from eais.rpc.v1 import pool_pb2
 from eais_client.cli.states import shown_states
-from eais_client.cli.testing import FakeOutside
+from eais_client.cli.testing import NO_PATIENCE_S, FakeOutside
 from eais_client.pool_client import PoolClient
 
 LINE = "ei-0001  IN_USE  cpu.1   tolerance exact   isolation L2   127.64.16.18:40117\n"
@@ -176,7 +176,7 @@ class Heard:
 
 def test_states_are_shown_while_the_pool_is_waited_for(eais: FakeOutside) -> None:
     heard = Heard()
-    pool = PoolClient(eais.pool, patience_s=0.001)
+    pool = PoolClient(eais.pool, patience_s=NO_PATIENCE_S)
     pool.create("cpu.1")
     with shown_states(pool, heard, "attaching cpu.2"):
         pool.attach(type="cpu.2", start=False)

@@ -61,11 +61,18 @@ def until(condition: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
+def _descriptors(folder: Path) -> Iterator[str]:
+    """What each descriptor is, but for those closed meanwhile."""
+    for path in folder.iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            yield str(path.readlink())
+
+
 def worker_memory(worker: WorkerChild) -> tuple[int, int]:
     """Descriptors and ring mappings of the worker; a worker hides them from all but root."""
     at = Path("/proc", str(worker.process.pid))
     try:
-        kinds = [str(path.readlink()) for path in (at / "fd").iterdir()]
+        kinds = list(_descriptors(at / "fd"))
         maps = (at / "maps").read_text()
     except PermissionError:
         pytest.skip("a worker is seen by root alone")
