@@ -65,7 +65,7 @@ class H2Carrier:
         self._room = memoryview(bytearray(_READ_BYTES))
         family = socket.AF_INET6 if ":" in address.address else socket.AF_INET
         self._socket = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-        spin = Spin(allowed=len(os.sched_getaffinity(0)) > 1)
+        spin = Spin((os.cpu_count() or 1) > 1, time.monotonic_ns, time.thread_time_ns)
         self._waits = SocketWait(self._socket.fileno(), spin), SocketWait(self._socket.fileno())
 
     # Its beginning.

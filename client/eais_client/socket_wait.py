@@ -45,22 +45,24 @@ class SocketWait:
             self._poll.modify(self._socket, asked)
             self._asked = asked
         spin = None if write else self._spin
-        began = time.monotonic_ns() if spin is not None else 0
-        ready = self._look(began + spin.budget_ns()) if spin is not None else None
+        ready = self._look(spin) if spin is not None else None
         if not ready:
             ready = self._poll.poll(None if timeout_s == inf else max(0, ceil(timeout_s * 1000)))
         if spin is not None:
-            spin.came(time.monotonic_ns() - began)
+            spin.came()
         for fd, _events in ready:
             if fd == self._bell:
                 with suppress(BlockingIOError):
                     os.eventfd_read(self._bell)
 
-    def _look(self, until_ns: int) -> list[tuple[int, int]]:
-        """What is ready before that time; nothing if it isn't worth while to look."""
+    def _look(self, spin: Spin) -> list[tuple[int, int]]:
+        """What is ready as long as it is worth while to look; nothing if one has to sleep."""
         ready: list[tuple[int, int]] = []
+        until_ns = spin.look_until()
         while not ready and time.monotonic_ns() < until_ns:
             ready = self._poll.poll(0)  # lets go of the interpreter, and not of the processor
+        if not ready:
+            spin.gave_up()
         return ready
 
     def watch(self, fd: int) -> None:

@@ -34,28 +34,28 @@ class Lookout:
     ) -> None:
         self._loop = loop
         self._quiet = quiet
-        self._spin = spin or Spin(allowed=(os.cpu_count() or 1) > 1)
-        self._since_ns = self._until_ns = 0
+        self._spin = spin or Spin((os.cpu_count() or 1) > 1, time.monotonic_ns, time.thread_time_ns)
+        self._until_ns = 0
         self.looking = False
 
     def said(self) -> None:
         """Something was answered: what comes next may come soon."""
+        self._spin.forget()
         if not self._quiet():
-            self._since_ns = self._until_ns = 0
+            self._until_ns = 0
             return
-        self._since_ns = time.monotonic_ns()
-        self._until_ns = self._since_ns + self._spin.budget_ns()
-        if self._until_ns > self._since_ns and not self.looking:
-            self.looking = True
-            self._loop.call_soon(self._look)
+        self._until_ns = self._spin.look_until()
+        if not self.looking:
+            self._look()
 
     def heard(self) -> None:
         """Something came."""
-        if self._since_ns:
-            self._spin.came(time.monotonic_ns() - self._since_ns)
-            self._since_ns = self._until_ns = 0
+        self._spin.came()
+        self._until_ns = 0
 
     def _look(self) -> None:
         self.looking = time.monotonic_ns() < self._until_ns
         if self.looking:
             self._loop.call_soon(self._look)
+        else:
+            self._spin.gave_up()

@@ -1,16 +1,20 @@
 """How long to look for the next message again and again before sleeping. (Brain)
 
-To be woken costs tens of microseconds, to look costs a processor. So one looks as long as what
-comes usually comes soon, and no longer than it usually takes. Who has slept can't tell how long it
-would have taken: now and then it is tried.
+To be woken costs tens of microseconds, and cold caches; to look costs a processor. So one looks as
+long as looking usually finds what comes, and not where somebody else wants the processor meanwhile:
+that may be the one who is to send it. Who has slept can't tell whether looking would have found it:
+now and then it is tried.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 MOST_NS: Final = 150_000
-"""Nothing that takes longer is waited for like that; about what two or three wake-ups cost."""
+"""Nothing that takes longer is looked for; about what two or three wake-ups cost."""
+LEAST_NS: Final = 50_000
+"""Where looking helps, it is looked for no less than one wake-up costs."""
 TRY_EVERY: Final = 16
 """Of so many times that it doesn't seem worth while it is tried once."""
 _LEAST_CHANCE: Final = 0.25
@@ -19,34 +23,63 @@ _SLACK: Final = 3
 
 
 class Spin:
-    """Learns from how long the last ones took to come; not for two threads at once.
+    """Learns from whether it came while one looked; not for two threads at once.
 
     Args:
-        allowed: whether both ends have a processor each; else it never spins. An attribute, too.
-        most_ns: the longest.
+        allowed: whether there is a processor for either end; else it never looks. An attribute,
+            too.
+        clock: monotonic nanoseconds.
+        ran: nanoseconds for which this thread has had a processor.
     """
 
-    def __init__(self, allowed: bool, most_ns: int = MOST_NS) -> None:
+    def __init__(self, allowed: bool, clock: Callable[[], int], ran: Callable[[], int]) -> None:
         self.allowed = allowed
-        self._most_ns = most_ns
+        self._clock = clock
+        self._ran = ran
         self._chance = 0.5
-        self._usual_ns = most_ns / _SLACK
-        self._slept = 0
+        self._usual_ns: float = MOST_NS
+        self._unlooked = 0
+        self._since_ns = self._until_ns = self._ran_ns = 0
+        self._looks = False
 
-    def budget_ns(self) -> int:
-        """How long to spin now; 0 for not at all."""
+    def look_until(self) -> int:
+        """Nothing is here: until when, by the clock, to look for it; a past time: sleep at once.
+
+        Asked again it gives the same, until `came` or `forget`.
+        """
+        if not self._since_ns:
+            self._since_ns = now = self._clock()
+            budget_ns = self._budget_ns()
+            self._until_ns = now + budget_ns
+            if budget_ns:
+                self._looks, self._ran_ns = True, self._ran()
+        return self._until_ns
+
+    def gave_up(self) -> None:
+        """Nothing came while one looked: one sleeps."""
+        if self._looks:
+            self._looks = False
+            self._chance -= _WEIGHT * self._chance
+
+    def came(self) -> None:
+        """It is here, looked for or not."""
+        if self._looks:
+            waited_ns = self._clock() - self._since_ns
+            if 2 * (self._ran() - self._ran_ns) < waited_ns:
+                self.gave_up()  # others had the processor
+            else:
+                self._chance += 2 * _WEIGHT * (1 - self._chance)
+                self._usual_ns += _WEIGHT * (waited_ns - self._usual_ns)
+        self.forget()
+
+    def forget(self) -> None:
+        """What is waited for from now on is something else."""
+        self._since_ns, self._looks = 0, False
+
+    def _budget_ns(self) -> int:
         if not self.allowed:
             return 0
         if self._chance >= _LEAST_CHANCE:
-            return min(self._most_ns, int(_SLACK * self._usual_ns))
-        self._slept += 1
-        return 0 if self._slept % TRY_EVERY else self._most_ns
-
-    def came(self, waited_ns: int) -> None:
-        """Something came, after so long, slept or not."""
-        if waited_ns > self._most_ns:
-            self._chance -= _WEIGHT * self._chance
-            return
-        # One that came soon says more than one that didn't: that may have been the sleep's doing.
-        self._chance += 2 * _WEIGHT * (1 - self._chance)
-        self._usual_ns += _WEIGHT * (waited_ns - self._usual_ns)
+            return int(min(MOST_NS, max(LEAST_NS, _SLACK * self._usual_ns)))
+        self._unlooked += 1
+        return 0 if self._unlooked % TRY_EVERY else MOST_NS

@@ -59,8 +59,7 @@ class RingEnd:
                 os.close(fd)
         self._reader = RingReader(memoryview(self._mapped[0]), make_fence())
         self._writer = RingWriter(memoryview(self._mapped[1]), make_fence())
-        self._spin = Spin(may_spin)
-        self._idle_since_ns = 0
+        self._spin = Spin(may_spin, time.monotonic_ns, time.thread_time_ns)
         self._closed = False
 
     def fileno(self) -> int:
@@ -80,7 +79,7 @@ class RingEnd:
             ValueError: the message is longer than any message may be.
         """
         self._writer.put(parts)
-        self._idle_since_ns = 0  # what comes is an answer: how long that takes is what counts
+        self._spin.forget()  # what comes is an answer: how long that takes is what counts
         if self._writer.reader_sleeps():
             self._other.ring()
 
@@ -124,9 +123,8 @@ class RingEnd:
         record = self._reader.next()
         if self._reader.writer_waits():
             self._other.ring()
-        if record is not None and self._idle_since_ns:
-            self._spin.came(time.monotonic_ns() - self._idle_since_ns)
-            self._idle_since_ns = 0
+        if record is not None:
+            self._spin.came()
         return record
 
     @property
@@ -139,21 +137,21 @@ class RingEnd:
 
         In the past if that isn't worth while.
         """
-        now = time.monotonic_ns()
-        self._idle_since_ns = self._idle_since_ns or now
-        return now + self._spin.budget_ns()
+        return self._spin.look_until()
 
     def await_more(self) -> bool:
         """Look again and again as long as is worth while; whether something came."""
         reader, until = self._reader, self.idle()
         while not reader.ready:
             if time.monotonic_ns() >= until:
+                self._spin.gave_up()
                 return False
             self._poll.poll(0)  # lets go of the interpreter, and not of the processor
         return True
 
     def sleeps(self) -> bool:
         """Have the bell rung for the next message; False: there is one, so `take` it first."""
+        self._spin.gave_up()
         if not self._reader.may_sleep():
             return False
         if self._reader.writer_waits():

@@ -6,7 +6,6 @@ import random
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -34,7 +33,6 @@ from eais.transport.ring.layout import (
 from eais.transport.ring.piece import LEAST_BYTES, NoPiece, read_head
 from eais.transport.ring.reader import Record, RingReader
 from eais.transport.ring.writer import RingWriter
-from eais.transport.spin import MOST_NS, TRY_EVERY, Spin
 
 AREA = LEAST_AREA_BYTES
 
@@ -399,47 +397,3 @@ def test_any_other_bytes_are_no_piece_or_one_within_its_message(head: bytes, siz
     except NoPiece:
         return
     assert 0 < at <= size
-
-
-def fed(waited_ns: int, count: int = 50, spin: Spin | None = None) -> Spin:
-    """After so many that took so long."""
-    spin = spin or Spin(allowed=True)
-    for _ in range(count):
-        spin.came(waited_ns)
-    return spin
-
-
-def test_spinning_follows_how_soon_things_come() -> None:
-    assert 0 < Spin(allowed=True).budget_ns() <= MOST_NS
-    spin = fed(10_000)
-    soon = spin.budget_ns()
-    assert 20_000 <= soon <= 40_000
-    assert fed(5_000_000, spin=spin).budget_ns() == 0
-    assert soon < fed(20_000, spin=spin).budget_ns() <= MOST_NS
-
-
-def test_one_processor_is_never_spun_on() -> None:
-    spin = Spin(allowed=False)
-    assert fed(1_000, spin=spin).budget_ns() == 0
-    assert [spin.budget_ns() for _ in range(3 * TRY_EVERY)] == [0] * 3 * TRY_EVERY
-
-
-def test_spinning_is_given_up_gradually_and_tried_again_now_and_then() -> None:
-    spin, budgets = Spin(allowed=True), []
-    for _ in range(TRY_EVERY):
-        spin.came(MOST_NS + 1)
-        budgets.append(spin.budget_ns())
-    assert all(before >= after for before, after in pairwise(budgets))
-    assert budgets[0] > 0
-    assert budgets[-1] == 0
-    tried = [spin.budget_ns() for _ in range(4 * TRY_EVERY)]
-    assert sorted(set(tried)) == [0, MOST_NS]
-    assert tried.count(MOST_NS) == 4
-
-
-def test_what_comes_soon_when_it_is_tried_is_spun_for_again() -> None:
-    spin = fed(10 * MOST_NS)
-    for _ in range(2):
-        spin.came(30_000)
-    assert 0 < spin.budget_ns() <= MOST_NS
-    assert spin.budget_ns() > 0
