@@ -11,7 +11,7 @@ instead), large_over_echo (16 MiB in and out ÷ the echo), ring_small_over_pingp
 less the model's run, ÷ an eventfd ping-pong between two processes), ring_large_over_local (16 MiB
 in and out by ring ÷ the same run in process), async64_per_s, threads64_per_s (calls a second of 64
 tasks and of 64 threads), resnet50_over_local, hol_p99_ratio (p99 of small calls on a connection
-that carries 200 MB calls, too ÷ that of small calls on another at the same time), batch_gain
+that carries 200 MB calls, too ÷ that of small calls of the same process on another), batch_gain
 (SqueezeNet, 8 callers, batched ÷ not), cpu_us_per_call (client and worker), worker_rss_mb,
 attach_ms_p99 (from `attach` to the first answer; warm: a worker waits to be adopted, cold: none
 does), and the microseconds behind the ratios; Triton's beside them where `PEERS_DIR` holds it, else
@@ -240,22 +240,18 @@ def resnet50(at: Stand) -> dict[str, Any]:
 
 
 def head_of_line(at: Stand) -> dict[str, Any]:
-    """Small calls beside 200 MB ones, on the same connection and on another."""
-    with (
-        at.start(at.eais("h2", "tiny", "huge")) as shared,
-        at.start(at.eais("h2", "tiny")) as apart,
-    ):
-        shared.took("huge", 1)
-        shared.begin({"do": "beside huge", "seconds": HOL_S})
-        apart.begin({"do": "beside", "seconds": HOL_S})
-        on_it, beside = shared.ended(), apart.ended()
-    p99 = quantile(on_it, 0.99), quantile(beside, 0.99)
+    """Small calls of a process that carries 200 MB ones, on the same connection and on another."""
+    with at.start(at.eais("h2", "tiny", "huge")) as client:
+        client.took("huge", 1)
+        found = client.beside(HOL_S)
+    shared, apart = found["shared"], found["apart"]
+    p99 = quantile(shared, 0.99), quantile(apart, 0.99)
     return {
         "hol_p99_ratio": round(p99[0] / p99[1], 2),
         "hol_ms": {
-            "shared_p50": round(quantile(on_it, 0.5) * 1e3, 2),
+            "shared_p50": round(quantile(shared, 0.5) * 1e3, 2),
             "shared_p99": round(p99[0] * 1e3, 2),
-            "apart_p50": round(quantile(beside, 0.5) * 1e3, 2),
+            "apart_p50": round(quantile(apart, 0.5) * 1e3, 2),
             "apart_p99": round(p99[1] * 1e3, 2),
         },
     }

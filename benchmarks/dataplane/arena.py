@@ -43,6 +43,11 @@ class Process:
         self.begin({"do": what, "seconds": seconds})
         return float(self._heard()["per_s"])
 
+    def beside(self, seconds: float) -> dict[str, list[float]]:
+        """See `Sessions.beside`."""
+        self.begin({"do": "beside", "seconds": seconds})
+        return dict(self._heard()["beside"])
+
     def begin(self, order: dict[str, Any]) -> None:
         """Have it begin; `ended` waits for it."""
         assert self._process.stdin is not None

@@ -2,7 +2,8 @@
 
 `python -m benchmarks.dataplane.contestant SPEC` with SPEC a JSON object of `Spec`. Each line of
 its standard input is a JSON object `{"do": NAME, "calls": N}` or `{"do": NAME, "seconds": S}`; each
-gets one line back: `{"took": [seconds of each call]}` or `{"per_s": rate}`.
+gets one line back: `{"took": [seconds of each call]}`, `{"per_s": rate}`, or what
+`Sessions.beside` gives.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from benchmarks.dataplane import floors, triton
 
 AT_ONCE = 64
 SMALL_BYTES = 16
+PACE_S = 0.001
 LARGE_BYTES = 16 << 20
 
 
@@ -93,7 +95,7 @@ class Sessions:
     def _input(self, name: str) -> str:
         return str(self._sessions[name].get_inputs()[0].name)
 
-    def _open(self, name: str) -> Any:
+    def _open(self, name: str, **more: Any) -> Any:
         path = str(Path(self._spec.folder) / f"{'identity' if name == 'huge' else name}.onnx")
         if self._spec.kind == "local":
             import onnxruntime
@@ -103,7 +105,7 @@ class Sessions:
             return onnxruntime.InferenceSession(path, options, ["CPUExecutionProvider"])
         import eais
 
-        return eais.InferenceSession(path, **self._arguments())
+        return eais.InferenceSession(path, **self._arguments(), **more)
 
     def _arguments(self) -> dict[str, Any]:
         instance = {"instance": self._spec.instance}
@@ -164,23 +166,39 @@ class Sessions:
 
             return sum(await asyncio.gather(*(work() for _ in range(many)))) / seconds
 
-    def beside(self, seconds: float, *, huge: bool) -> list[float]:
-        """Seconds of small calls in a row; with `huge` ones on the same connection."""
+    def beside(self, seconds: float) -> dict[str, list[float]]:
+        """Seconds of small calls at an even pace, while huge ones follow each other.
+
+        `shared`: of those on the connection of the huge ones; `apart`: of those of the same
+        process on another, by turns.
+        """
+        from eais_client.frontend import frontend_of
+
+        other = Path(self._spec.folder) / "apart"
+        other.symlink_to(os.environ["EAIS_CONFIG_DIR"])
+        second = frontend_of({**os.environ, "EAIS_CONFIG_DIR": str(other)})
+        apart = self._open("tiny", frontend=second)
         ended = threading.Event()
 
         def carry() -> None:
             while not ended.is_set():
                 self.took("huge", 1)
 
+        took: dict[str, list[float]] = {"shared": [], "apart": []}
+        runs = {"shared": self._sessions["tiny"].run, "apart": apart.run}
+        for run in runs.values():
+            run(None, self._feeds["tiny"])
         thread = threading.Thread(target=carry)
-        if huge:
-            thread.start()
-        took, end = [], time.perf_counter() + seconds
+        thread.start()
+        end = time.perf_counter() + seconds
         while time.perf_counter() < end:
-            took += self.took("tiny", 10)
+            for name, run in runs.items():
+                began = time.perf_counter()
+                run(None, self._feeds["tiny"])
+                took[name].append(time.perf_counter() - began)
+                time.sleep(PACE_S)
         ended.set()
-        if huge:
-            thread.join()
+        thread.join()
         return took
 
 
@@ -211,9 +229,9 @@ def made(spec: Spec) -> Contestant:
 def answer(one: Contestant, order: dict[str, Any]) -> dict[str, Any]:
     """Do what a line says."""
     what = order["do"]
-    if what.startswith("beside"):
+    if what == "beside":
         assert isinstance(one, Sessions)
-        return {"took": one.beside(order["seconds"], huge=what == "beside huge")}
+        return {"beside": one.beside(order["seconds"])}
     if "seconds" in order:
         return {"per_s": one.per_s(what, order["seconds"])}
     return {"took": one.took(what, order["calls"])}
