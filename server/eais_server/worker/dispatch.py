@@ -145,17 +145,22 @@ class Dispatch:
             return runs
         short = runner.inline.rights.kind(first.session, first.size) is not None
         while short and len(runs) > 1 and runner.is_free and self._small.has_room:
-            answered = self._batch(kind, session, runs)
+            answered = self._batch(kind, session, first, runs)
             if not answered:
                 break
             runs = runs[answered:]
         runner.try_soon()
         return runs
 
-    def _batch(self, kind: CallKind, session: RuntimeSession, runs: Sequence[RunPart]) -> int:
-        """Run as many of the first calls as one as may be; how many that were."""
-        first = runs[0]
-        alike = list(takewhile(lambda run: self._is_like(run, first), runs[:MOST]))
+    def _batch(
+        self, kind: CallKind, session: RuntimeSession, one: RunPart, runs: Sequence[RunPart]
+    ) -> int:
+        """Run as many of the first calls as one as may be; how many that were.
+
+        Args:
+            kind: that of `one`, a call of the session: those that aren't like it stay.
+        """
+        alike = list(takewhile(lambda run: self._is_like(run, one), runs[:MOST]))
         batches = self._hub.runner.batches
         size = batches.size(
             kind,
@@ -172,8 +177,8 @@ class Dispatch:
             self._count(run, result, run.size, result.queue_ns + result.compute_ns * size, sent)
         return len(results)
 
-    def _is_like(self, run: RunPart, first: RunPart) -> bool:
-        if not _may_run_here(run, run.size) or not is_alike(run, first):
+    def _is_like(self, run: RunPart, one: RunPart) -> bool:
+        if not _may_run_here(run, run.size) or not is_alike(run, one):
             return False
         return self._calls.takes_now(run.call_id, run.instance, run.epoch)
 

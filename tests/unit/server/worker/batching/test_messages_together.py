@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,8 +12,9 @@ from eais.errors import make_error
 from eais.rpc.v1 import value_pb2, worker_pb2
 from eais.testing.values import decode_value, encode_value
 from eais.value import Deferred
+from eais_server.devices.driver import RunSettings
 from eais_server.in_flight import read
-from eais_server.testing.runtime import FakeSession
+from eais_server.testing.runtime import FakeRun, FakeSession
 from eais_server.worker.batching.batches import Batchable
 from eais_server.worker.batching.kinds import CallKind, Input
 from eais_server.worker.inline import Kind
@@ -49,10 +50,17 @@ class Plane(Bench):
 
 
 def run(call_id: int, x: float | None = None, **fields: Any) -> worker_pb2.Run:
-    array = np.full(fields.pop("shape", SHAPE), call_id if x is None else x, np.float32)
-    named = value_pb2.NamedValue(name="x", value=encode_value(array, Deferred()))
-    known: dict[str, Any] = {"instance": "ei", "epoch": 1, "session": "s", "inputs": [named]}
+    inputs = [named("x", call_id if x is None else x)]
+    known: dict[str, Any] = {"instance": "ei", "epoch": 1, "session": "s", "inputs": inputs}
     return worker_pb2.Run(call_id=call_id, **(known | fields))
+
+
+def named(
+    name: str, x: float, shape: tuple[int, ...] = SHAPE, dtype: Any = np.float32
+) -> value_pb2.NamedValue:
+    """An input, all of whose elements are x."""
+    value = encode_value(np.full(shape, x, dtype), Deferred())
+    return value_pb2.NamedValue(name=name, value=value)
 
 
 async def answered(client: Client, *runs: worker_pb2.Run) -> dict[int, worker_pb2.Answer]:
@@ -107,6 +115,90 @@ def test_what_is_not_alike_has_its_own_run() -> None:
         got = shares(await answered(client, run(1), run(2), other, run(3), run(4)))
         assert (got[1], got[2], got[9]) == (2, 2, 1)
         await client.close()
+
+    live(test)
+
+
+class Outputs(FakeSession):
+    """A session whose runs give an output for each that is asked for: so many times x."""
+
+    def prepare(self, settings: RunSettings) -> FakeRun:
+        return OutputsRun(self)
+
+
+class OutputsRun(FakeRun):
+    """See `Outputs`."""
+
+    def execute(self, outputs: Sequence[str], feed: Mapping[str, Any]) -> list[Any]:
+        self._session.work(feed, threading.Event())
+        return [feed["x"] * np.float32(name) for name in outputs]
+
+
+def pairs(plane: Plane, *kinds: CallKind) -> None:
+    """Two calls of each kind pay together."""
+    policy = plane.plane._hub.runner.batches.policy
+    for kind in kinds:
+        policy.tried(kind, 2, same=True, alone_s=1e3, together_s=1e-9, now_s=0)
+
+
+async def values(plane: Plane, *runs: worker_pb2.Run) -> dict[int, list[float]]:
+    """The first number of each output of these calls, that came in one message."""
+    client = await plane.greeted()
+    answers = await answered(client, *runs)
+    await client.close()
+    return {
+        call_id: [float(decode_value(output, iter(())).flat[0]) for output in answer.outputs]
+        for call_id, answer in answers.items()
+    }
+
+
+def test_calls_of_another_session_that_follow_are_run_by_it() -> None:
+    async def test() -> None:
+        plane = Plane(2)
+        plane.sessions["t"] = FakeSession(lambda feed: [feed["x"] * np.float32(100)])
+        got = await values(plane, run(1), run(2), run(3, session="t"), run(4, session="t"))
+        assert got == {1: [2], 2: [4], 3: [300], 4: [400]}
+        assert plane.rows == [2]
+
+    live(test)
+
+
+def test_calls_that_ask_for_other_outputs_and_follow_get_those() -> None:
+    async def test() -> None:
+        plane = Plane()
+        plane.sessions["s"] = Outputs()
+        x = (Input("x", value_pb2.ElementType.FLOAT, SHAPE),)
+        pairs(plane, CallKind("s", ("2",), x), CallKind("s", ("3",), x))
+        runs = [run(n, outputs=["2"]) for n in (1, 2)] + [run(n, outputs=["3"]) for n in (3, 4)]
+        got = await values(plane, *runs)
+        assert got == {1: [2], 2: [4], 3: [9], 4: [12]}
+
+    live(test)
+
+
+def test_calls_whose_inputs_come_in_another_order_and_follow_keep_them_apart() -> None:
+    async def test() -> None:
+        plane = Plane()
+        plane.plane.batch("s", Batchable(frozenset({"a", "b"})))
+        plane.sessions["s"] = FakeSession(lambda feed: [feed["a"] - feed["b"]])
+        a, b = (Input(name, value_pb2.ElementType.FLOAT, SHAPE) for name in "ab")
+        pairs(plane, CallKind("s", (), (a, b)), CallKind("s", (), (b, a)))
+        ab = [named("a", 5), named("b", 3)]
+        runs = [run(1, inputs=ab), run(2, inputs=ab)]
+        runs += [run(3, inputs=ab[::-1]), run(4, inputs=ab[::-1])]
+        assert await values(plane, *runs) == {1: [2], 2: [2], 3: [2], 4: [2]}
+
+    live(test)
+
+
+def test_calls_of_another_type_with_as_many_bytes_that_follow_keep_theirs() -> None:
+    async def test() -> None:
+        plane = Plane()
+        singles = Input("x", value_pb2.ElementType.FLOAT, (1, 4))
+        pairs(plane, CallKind("s", (), (singles,)))
+        runs = [run(n, inputs=[named("x", n, (1, 4))]) for n in (1, 2)]
+        runs += [run(n, inputs=[named("x", n, (1, 2), np.float64)]) for n in (3, 4)]
+        assert await values(plane, *runs) == {1: [2], 2: [4], 3: [6], 4: [8]}
 
     live(test)
 
