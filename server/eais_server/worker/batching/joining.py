@@ -2,36 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 
 from eais.transport.parts import Buffer, RunPart
 from eais.value import Array
-from eais_server.worker.batching.kinds import PLAIN, CallKind
+from eais_server.worker.batching.kinds import PLAIN, CallKind, Input
+
+Calls: TypeAlias = Sequence[tuple[RunPart, Sequence[Buffer]]]
+
+_NOT_ALIKE: Final = "calls of two kinds were to run as one"
 
 
-def join(kind: CallKind, calls: Sequence[tuple[RunPart, Sequence[Buffer]]]) -> dict[str, Array]:
+def join(kind: CallKind, calls: Calls) -> dict[str, Array]:
     """The feed of one run: of each input the calls' rows, one call's after the other's.
 
     Each byte is copied once, from where it came in.
 
     Args:
         calls: all of them of `kind`, with their deferred tensors.
+
+    Raises:
+        ValueError: one of them isn't: its caller would get another call's answer.
     """
-    columns = zip(*(_tensors(run, buffers) for run, buffers in calls), strict=True)
+    session, outputs, count = kind.session, kind.outputs, len(kind.inputs)
+    for run, _ in calls:
+        if run.session != session or run.outputs != outputs or len(run.inputs) != count:
+            raise ValueError(_NOT_ALIKE)
     feed: dict[str, Array] = {}
-    for each, column in zip(kind.inputs, columns, strict=True):
-        whole = np.frombuffer(bytearray().join(column), PLAIN[each.type])
+    for index, each in enumerate(kind.inputs):
+        whole = np.frombuffer(bytearray().join(_column(each, index, calls)), PLAIN[each.type])
         feed[each.name] = whole.reshape(len(calls) * each.dims[0], *each.dims[1:])
     return feed
 
 
-def _tensors(run: RunPart, buffers: Sequence[Buffer]) -> Iterator[Buffer]:
-    waiting = iter(buffers)
-    for _, part in run.inputs:
-        yield next(waiting) if part.deferred_bytes else part.raw
+def _column(each: Input, index: int, calls: Calls) -> list[Buffer]:
+    """The bytes of one input, of each call."""
+    wanted, kind, dims = each
+    found: list[Buffer] = []
+    for run, buffers in calls:
+        name, part = run.inputs[index]
+        if name != wanted or part.type != kind or part.dims != dims:
+            raise ValueError(_NOT_ALIKE)
+        if part.deferred_bytes:
+            before = sum(part.deferred_bytes > 0 for _, part in run.inputs[:index])
+            found.append(buffers[before])
+        else:
+            found.append(part.raw)
+    return found
 
 
 def part(feed: Mapping[str, Array], index: int, rows: int) -> dict[str, Array]:

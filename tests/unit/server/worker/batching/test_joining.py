@@ -133,16 +133,17 @@ def test_a_session_that_has_no_rows_runs_alone() -> None:
     assert kind_of(*call(x=F), None) is None
 
 
-@pytest.mark.parametrize(
-    "other",
-    [
-        call(x=F.astype(np.float64)),
-        call(x=np.zeros((2, 4), np.float32)),
-        call(x=np.zeros((1, 5), np.float32)),
-        (call(x=F)[0]._replace(session="t"), ()),
-        (call(x=F)[0]._replace(outputs=("y",)), ()),
-    ],
-)
+OTHERS = [
+    call(x=F.astype(np.float64)),
+    call(x=F.astype(np.float64)[:, :2]),
+    call(x=np.zeros((2, 4), np.float32)),
+    call(x=np.zeros((1, 5), np.float32)),
+    (call(x=F)[0]._replace(session="t"), ()),
+    (call(x=F)[0]._replace(outputs=("y",)), ()),
+]
+
+
+@pytest.mark.parametrize("other", OTHERS)
 def test_calls_of_other_shapes_are_another_kind(
     other: tuple[RunPart, tuple[memoryview, ...]],
 ) -> None:
@@ -157,6 +158,37 @@ def test_calls_alike_are_of_one_kind() -> None:
     assert kind_of(*one, X) == kind_of(*other, X)
     assert not is_alike(call(defer=True, x=F)[0], one[0])
     assert not is_alike(one[0]._replace(tag="t"), one[0])
+
+
+@pytest.mark.parametrize("other", [*OTHERS, call(y=F), call(x=F, w=F), call()])
+def test_a_call_of_another_kind_is_not_joined(
+    other: tuple[RunPart, tuple[memoryview, ...]],
+) -> None:
+    one = call(x=F)
+    kind = kind_of(*one, X)
+    assert kind is not None
+    with pytest.raises(ValueError, match="two kinds"):
+        join(kind, [one, other])
+
+
+def test_a_call_whose_inputs_come_in_another_order_is_not_joined() -> None:
+    one = call(x=F, w=F)
+    kind = kind_of(*one, frozenset({"x", "w"}))
+    assert kind is not None
+    with pytest.raises(ValueError, match="two kinds"):
+        join(kind, [one, call(w=F, x=F)])
+
+
+def test_of_each_call_other_inputs_may_have_come_in_pieces() -> None:
+    one = call(x=F + 1, w=F + 2)
+    run, (x, w) = call(defer=True, x=F + 3, w=F + 4)
+    raw = TensorPart(TYPE_OF[F.dtype], F.shape, x.tobytes())
+    half = run._replace(inputs=[("x", raw), run.inputs[1]])
+    kind = kind_of(*one, frozenset({"x", "w"}))
+    assert kind is not None
+    feed = join(kind, [one, (run, (x, w)), (half, (w,))])
+    assert feed["x"][:, 0].tolist() == [1, 3, 3]
+    assert feed["w"][:, 0].tolist() == [2, 4, 4]
 
 
 def test_the_feed_is_what_a_call_alone_would_have() -> None:
