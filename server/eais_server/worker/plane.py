@@ -231,9 +231,10 @@ class DataPlane:
     def _look(self) -> None:
         """End streams whose clients don't read, now and from time to time."""
         limit_s = self._settings.slow_consumer_s
-        for connection in self._connections:
-            connection.look(limit_s)
         self._loop.call_later(limit_s / 8, self._look)
+        # Of a stream that is ended here it may be heard at once that it left.
+        for connection in list(self._connections):
+            connection.look(limit_s)
 
     def _check_quiet(self) -> None:
         if self._draining and not self._streams.held and not self._hub.runner.in_flight:

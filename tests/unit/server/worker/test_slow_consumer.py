@@ -73,6 +73,30 @@ def test_a_client_that_takes_nothing_is_told_why_its_stream_ends() -> None:
     live(test)
 
 
+class EndingLine(Line):
+    """A transport that ends a stream as soon as it is told to."""
+
+    def fail(self, error: EaisError) -> None:
+        super().fail(error)
+        self.served.closed()
+
+
+def test_one_that_takes_nothing_hides_no_other() -> None:
+    async def test() -> None:
+        bench = Bench(slow_consumer_s=0.01)
+        lines = [EndingLine(bench) for _ in range(3)]
+        for line in lines:
+            line.call(1)
+        errors = [await line.failed for line in lines]
+        assert {error.reason for error in errors} == {"SLOW_CONSUMER"}
+        later = EndingLine(bench)
+        later.call(1)
+        assert (await later.failed).reason == "SLOW_CONSUMER"
+        assert bench.plane.streams == 0
+
+    live(test)
+
+
 def test_who_waits_for_answers_is_not_slow_and_neither_is_who_takes_some() -> None:
     async def test() -> None:
         bench = Bench()
