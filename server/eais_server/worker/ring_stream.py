@@ -179,9 +179,12 @@ class RingStream:
         try:
             self._exchange(self._end)
         except RingBroken as error:
-            self._fail(UsageError("MALFORMED_MESSAGE", f"the ring is broken: {error}"))
+            self._broken(error)
         except Exception as cause:  # noqa: BLE001 - the transport's guard judges it
             self._fail(cause)
+
+    def _broken(self, error: RingBroken) -> None:
+        self._fail(UsageError("MALFORMED_MESSAGE", f"the ring is broken: {error}"))
 
     def _fail(self, cause: Exception) -> None:
         self._cause = cause
@@ -189,7 +192,9 @@ class RingStream:
 
     def _exchange(self, end: RingEnd) -> None:
         end.stays()
-        if not self._take_some(end) or not self._send_some(end):
+        taken = self._take_some(end)
+        # In any case: answers don't wait until a large upload ends.
+        if not self._send_some(end) or not taken:
             self._work_soon()
         elif self._served.over and not end.unfinished:
             self._link.changed()
@@ -259,12 +264,20 @@ class RingStream:
         elif time.monotonic_ns() < self._look_until_ns:
             self._looking = True
             self._loop.call_soon(self._look)
-        elif not end.sleeps():
+        elif not self._sleeps(end):
             self._work()
 
     def _has_room(self, end: RingEnd) -> bool:
         try:
             return end.unfinished and end.may_go_on
         except RingBroken as error:
-            self._fail(UsageError("MALFORMED_MESSAGE", f"the ring is broken: {error}"))
+            self._broken(error)
             return False
+
+    def _sleeps(self, end: RingEnd) -> bool:
+        """Whether nothing is left to be done until the bell rings."""
+        try:
+            return end.sleeps()
+        except RingBroken as error:
+            self._broken(error)
+            return True
