@@ -80,7 +80,8 @@ class RawStream:
         # What came while nothing may be read: at most a window, since no more is let in.
         self._held: deque[Buffer] = deque()
         self._half_closed = False
-        self._over = False
+        # Nothing more is handed over: it is over, or will be in a moment.
+        self._stopped = self._over = False
         self._raw = RawCall(guard, contact, self)
         self._served = self._raw.served
 
@@ -93,7 +94,10 @@ class RawStream:
 
     def fail(self, error: EaisError) -> None:
         """See `eais.rpc.raw_stream.StreamLink`."""
-        self._end(error)
+        # Not by way of `go_on`: nobody is asked while the socket takes nothing.
+        if not self._stopped:
+            self._stopped = True
+            asyncio.get_running_loop().call_soon(self._end, error)
 
     # the connection's side
 
@@ -138,10 +142,10 @@ class RawStream:
         try:
             if self._held:
                 self._release()
-            while not self._over and engine.ready(stream):
+            while not self._stopped and engine.ready(stream):
                 message = served.next_message()
                 if message is None:
-                    if served.over:
+                    if served.over and not self._stopped:
                         self._end(None)
                     return True
                 engine.send(stream, message)
@@ -151,13 +155,13 @@ class RawStream:
 
     def _end(self, cause: BaseException | None) -> None:
         if not self._over:
-            self._over = True
+            self._stopped = self._over = True
             self._held.clear()
             self._line.finished(self, self._raw.end(cause))
 
     def left(self) -> None:
         """It is closed as one whose client left."""
-        self._over = True
+        self._stopped = self._over = True
         self._held.clear()
         self._raw.end(asyncio.CancelledError())
 

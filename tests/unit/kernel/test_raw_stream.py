@@ -57,6 +57,7 @@ class Echo:
                 raise ZeroDivisionError("/secret/path")
             case b"fail":
                 self.link.fail(UsageError("STALE_EPOCH", "an old one"))
+                self.ends.append("failed")
             case b"stay":
                 self.stays = True
                 self.waiting.append(message)
@@ -211,15 +212,16 @@ def test_who_may_not_read_is_asked_again_when_something_changed(over_the_wire: O
 
 
 @pytest.mark.parametrize(
-    ("message", "reason", "counted"),
+    ("message", "reason", "ends"),
     [
-        (b"refuse", "NOT_FOUND", "NOT_FOUND"),
-        (b"break", "BUG", "BUG"),
-        (b"fail", "STALE_EPOCH", "STALE_EPOCH"),
+        (b"refuse", "NOT_FOUND", ["closed"]),
+        (b"break", "BUG", ["closed"]),
+        # Who says so isn't called meanwhile.
+        (b"fail", "STALE_EPOCH", ["failed", "closed"]),
     ],
 )
 def test_how_a_stream_fails_is_told_and_counted(
-    over_the_wire: Over, message: bytes, reason: str, counted: str
+    over_the_wire: Over, message: bytes, reason: str, ends: list[str]
 ) -> None:
     async def body(wire: Wire) -> None:
         error = await wire.error(b"one", message)
@@ -227,8 +229,8 @@ def test_how_a_stream_fails_is_told_and_counted(
         assert "secret" not in str(error)
 
     wire = over_the_wire(body)
-    assert wire.counted() == {counted: 1}
-    assert [echo.ends for echo in wire.served] == [["closed"]]
+    assert wire.counted() == {reason: 1}
+    assert [echo.ends for echo in wire.served] == [ends]
 
 
 def test_a_handler_may_refuse_a_caller(over_the_wire: Over) -> None:
