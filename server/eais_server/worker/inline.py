@@ -16,7 +16,7 @@ SHORT_S: Final = 3e-4
 AT_ONCE_S: Final = 1e-3
 """So long may runs follow each other before the event loop does something else."""
 OVERLONG_S: Final = 0.02
-"""A run that lasts as long is ended, at twice that at the latest."""
+"""A run that has a processor for as long is ended, after about twice that at the latest."""
 BAN_S: Final = 60.0
 SMALL_BYTES: Final = 256 << 10
 """Calls of more bytes are not looked at: they take their time."""

@@ -9,13 +9,14 @@ from typing import Final, TypeVar
 from eais.transport.parts import RunPart
 from eais_server.devices.driver import PreparedRun, RunSettings, RuntimeSession
 from eais_server.worker.execution import Execution, Result
-from eais_server.worker.inline import AT_ONCE_S, InlineRights, Kind
+from eais_server.worker.inline import AT_ONCE_S, OVERLONG_S, InlineRights, Kind
 from eais_server.worker.watchdog import Watchdog
 
 R = TypeVar("R")
 
 _AT_ONCE_NS: Final = round(AT_ONCE_S * 1e9)
 _SOME_NS: Final = _AT_ONCE_NS // 4
+_OVERLONG_NS: Final = round(OVERLONG_S * 1e9)
 _PLAIN: Final = RunSettings()
 
 
@@ -67,18 +68,17 @@ class InlineRuns:
         queue_ns: int = 0,
         ends_ns: int | None = None,
     ) -> Result | None:
-        """Run a call; None if that lasted: it was ended, and is to be run on a thread."""
+        """Run a call; None if it was ended, since it lasted: it is to be run on a thread."""
         begun = self._clock()
         self._watchdog.begins(prepared)
         result = self._execution.run(run, buffers, prepared, queue_ns, ends_ns)
-        self._watchdog.ended()
+        told = self._watchdog.ended()
         took_ns = self._clock() - begun
         kind.took(took_ns / 1e9)
         self._spend(took_ns)
-        if result.reason and prepared.terminated:
-            self._prepared.pop(run.session, None)
-            self.rights.overran(run.session, begun / 1e9)
-            return None
+        if told or result.reason:
+            ended = self._was_ended(run.session, prepared, begun, took_ns)
+            return None if ended and result.reason else result
         return result
 
     def watched(
@@ -88,12 +88,24 @@ class InlineRuns:
         begun = self._clock()
         self._watchdog.begins(prepared)
         found = work()
-        self._watchdog.ended()
-        self._spend(self._clock() - begun)
-        if found is None:
-            self._prepared.pop(session, None)
-            self.rights.overran(session, begun / 1e9)
+        told = self._watchdog.ended()
+        took_ns = self._clock() - begun
+        self._spend(took_ns)
+        if told or found is None:
+            self._was_ended(session, prepared, begun, took_ns)
         return found
+
+    def _was_ended(self, session: str, prepared: PreparedRun, begun: int, took_ns: int) -> bool:
+        """Whether the run was told to end: then nothing is run by it again.
+
+        It may be over all the same; and what it was told may have been meant for the one before.
+        """
+        if not prepared.terminated:
+            return False
+        self._prepared.pop(session, None)
+        if took_ns >= _OVERLONG_NS:
+            self.rights.overran(session, begun / 1e9)
+        return True
 
     def forget(self, name: str) -> None:
         """The session isn't here any more."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import Final, Protocol
 
 from eais_server.worker.inline import OVERLONG_S
 
 _QUIET_ROUNDS: Final = 10
+_PATIENT_LOOKS: Final = 5
+"""So often the same run is seen before it is ended though it takes no processor."""
 
 
 class Terminable(Protocol):
@@ -16,6 +19,30 @@ class Terminable(Protocol):
     def terminate(self) -> None:
         """Ask it to stop; any thread."""
         ...
+
+
+class Lasting:
+    """Whether the run that goes on has lasted, from looks at it every `overlong_s`. (Brain)
+
+    By the time for which its thread had a processor: that the machine holds up a short run is no
+    reason to run it again. One that waits for something has none, and is given longer.
+    """
+
+    def __init__(self, overlong_s: float) -> None:
+        self._overlong_s = overlong_s
+        self._number, self._ran_s, self._looks = -1, 0.0, 0
+
+    def lasts(self, number: int, ran_s: float) -> bool:
+        """The run of that number goes on.
+
+        Args:
+            ran_s: for how long its thread has had a processor.
+        """
+        if number != self._number:
+            self._number, self._ran_s, self._looks = number, ran_s, 0
+            return False
+        self._looks += 1
+        return ran_s - self._ran_s >= self._overlong_s / 2 or self._looks >= _PATIENT_LOOKS
 
 
 class Watchdog:
@@ -28,10 +55,12 @@ class Watchdog:
         self._overlong_s = overlong_s
         self._run: Terminable | None = None
         self._number = 0
+        self._told = False
         self._asleep = True
         self._wake = threading.Event()
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
+        self._clock = 0
 
     def begins(self, run: Terminable) -> None:
         """A run begins on the event loop."""
@@ -40,9 +69,13 @@ class Watchdog:
         if self._asleep:
             self._rouse()
 
-    def ended(self) -> None:
-        """It is over."""
+    def ended(self) -> bool:
+        """It is over; whether it was told to end, or another was, too late."""
         self._run = None
+        if self._told:
+            self._told = False
+            return True
+        return False
 
     def close(self) -> None:
         """End the thread."""
@@ -53,6 +86,7 @@ class Watchdog:
 
     def _rouse(self) -> None:
         if self._thread is None:
+            self._clock = time.pthread_getcpuclockid(threading.get_ident())
             self._thread = threading.Thread(target=self._work, name="watchdog", daemon=True)
             self._thread.start()
         self._wake.set()
@@ -66,19 +100,20 @@ class Watchdog:
 
     def _watch(self) -> None:
         """Until nothing has run for a while."""
+        lasting = Lasting(self._overlong_s)
         quiet, before = 0, self._number
+        lasting.lasts(before, time.clock_gettime(self._clock))
         while quiet < _QUIET_ROUNDS:
             if self._closing.wait(self._overlong_s):
                 return
-            run = self._run
-            if self._number != before:
-                quiet, before = 0, self._number
-            elif run is not None:
-                # Not said to another one that began meanwhile, but if it is, that run is
-                # only made again on a thread.
+            run, number = self._run, self._number
+            quiet = quiet + 1 if run is None and number == before else 0
+            before = number
+            if run is not None and lasting.lasts(number, time.clock_gettime(self._clock)):
+                # Another one may have begun meanwhile, and be told: it is made again on a
+                # thread, and who asks `ended` knows that it may have been.
+                self._told = True
                 run.terminate()
-            else:
-                quiet += 1
         self._asleep = True
         if self._number != before:
             self._wake.set()

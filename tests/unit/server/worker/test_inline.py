@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,6 @@ from eais_server.worker.inline import (
     Kind,
 )
 from eais_server.worker.inline_runs import InlineRuns
-from eais_server.worker.watchdog import Watchdog
 from tests.unit.server.worker.test_plane import Bench, Client, entered, live
 
 ENOUGH = 40
@@ -90,53 +90,15 @@ def test_what_is_known_is_bounded() -> None:
         assert len(rights._kinds) <= MAX_KINDS
 
 
-# runs that last
-
-
-class Watched:
-    """A run that is told to end."""
-
-    def __init__(self) -> None:
-        self.told = threading.Event()
-
-    def terminate(self) -> None:
-        self.told.set()
-
-
-def test_a_run_that_lasts_is_ended_and_again_after_the_thread_slept() -> None:
-    watchdog = Watchdog(overlong_s=0.001)
-    for _ in range(2):
-        lasting = Watched()
-        watchdog.begins(lasting)
-        assert lasting.told.wait(20)
-        watchdog.ended()
-        while not watchdog._asleep:
-            threading.Event().wait(0.001)
-    watchdog.close()
-
-
-def test_runs_that_are_over_are_not_ended() -> None:
-    watchdog = Watchdog(overlong_s=0.02)
-    short = [Watched() for _ in range(1000)]
-    for run in short:
-        watchdog.begins(run)
-        watchdog.ended()
-    lasting = Watched()
-    watchdog.begins(lasting)
-    assert lasting.told.wait(20)
-    watchdog.ended()
-    assert not any(run.told.is_set() for run in short)
-    watchdog.close()
+def ticking() -> Callable[[], int]:
+    """A clock for which all takes 30 microseconds."""
+    ticks = itertools.count(0, 30_000)
+    return lambda: next(ticks)
 
 
 def test_the_event_loop_has_its_turn_among_runs_that_follow_each_other() -> None:
     async def test() -> None:
-        now = [0]
-
-        def clock() -> int:
-            now[0] += 30_000
-            return now[0]
-
+        clock = ticking()
         inline = InlineRuns(Execution(clock), clock)
         told = asyncio.Event()
         inline.again = told.set
