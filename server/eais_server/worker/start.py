@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import socket
 from collections.abc import Callable, Coroutine
@@ -31,8 +32,12 @@ def serve(control_fd: int, page_fd: int, ring_fd: int | None, directory: Path, l
         rings = None if ring_fd is None else socket.socket(fileno=ring_fd)
         await Worker(control, marks, directory, level, DRIVERS, rings).run()
 
+    run = _runner()
+    # What was imported is never garbage: collections, which stop all calls, needn't walk it.
+    gc.collect()
+    gc.freeze()
     try:
-        _runner()(work())
+        run(work())
     except Exception:
         # The process's edge: the log gets the stack, the listener sees the exit.
         log.exception("BUG: the worker ends")

@@ -8,5 +8,5 @@ nothing of a case, there is no proof. If all outputs are `Rows` on axis 0, a run
 calls' inputs, one after the other on axis 0, gives their answers one after the other.
 
 Not proven is that the bits are the same: a matrix product of one row may add in another order
-than one of eight. That is measured: `eais_server.worker.batching.trials`.
+than one of eight. That is measured: `eais_server.worker.batching.trial`.
 """
