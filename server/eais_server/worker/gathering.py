@@ -44,12 +44,16 @@ class Gathering:
 
     def take(self, job: Job) -> list[Job]:
         """Take out of the queue what runs with the job."""
+        batches = self._batches
+        if not batches.policy.may_double(job.cost_s):
+            return []
         kind = self.kind(job)
-        if kind is None or not self._batches.worth_looking(kind, len(self._queue) + 1):
+        if kind is None or not batches.worth_looking(kind, len(self._queue) + 1):
             return []
         others = self._like(kind, MOST - 1)
         calls = [job, *others]
-        others = others[: self._batches.size(kind, len(calls), lambda: calls, job.prepare) - 1]
+        size = batches.size(kind, len(calls), lambda: calls, job.prepare, job.cost_s)
+        others = others[: size - 1]
         for other in others:
             self._queue.take_out(other.stream, other)
         return others
@@ -58,13 +62,18 @@ class Gathering:
         return self._queue.like(lambda other: self.kind(other) == kind, most, self._may_run)
 
     def hold(self, job: Job) -> bool:
-        """Whether to wait for more like the job, which came: until anything else starts, too."""
+        """Whether to wait for more like the job, which came: until anything else starts, too.
+
+        A job that can't wait so long has what is held start with it.
+        """
         if not self._batches.policy.holds:
             return False
         kind = self.kind(job)
         if kind is None:
             return False
-        hold_s = self._batches.hold_s(kind, len(self._like(kind, MOST)))
+        held_s = self._held.when() - self._loop.time() if self._held is not None else 0.0
+        waiting = len(self._like(kind, MOST))
+        hold_s = self._batches.hold_s(kind, waiting, job.ends_ns, held_s)
         if hold_s > 0 and self._held is None:
             # Those that come meanwhile don't make it longer.
             self._held = self._loop.call_later(hold_s, self._pump)

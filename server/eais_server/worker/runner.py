@@ -123,6 +123,8 @@ class Runner:
         """How long a job of that stream and cost would wait, if it came now."""
         now_s = self.now_s
         left_s = sum(max(0.0, job.cost_s - (now_s - job.began_s)) for job in self._running)
+        if self.batches.trial is not None:
+            left_s += self._trials.wait_s(len(self._queue))
         return (left_s + self._queue.ahead_s(stream, frontend, cost_s)) / self.threads
 
     def submit(self, job: Job) -> bool:
@@ -280,11 +282,8 @@ class Runner:
 
         None of them has a result if that lasted, or failed: they are to be run one by one.
         """
-        name, prepared, now = (
-            kind.session,
-            self.inline.prepared(kind.session, session),
-            self._clock(),
-        )
+        name, now = kind.session, self._clock()
+        prepared = self.inline.prepared(name, session)
         calls = [Whole(run, now) for run in runs]
         self._marks.run_begins(name)
         outcome = self.inline.watched(

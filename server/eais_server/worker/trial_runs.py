@@ -32,7 +32,22 @@ class TrialRuns:
         self._over = over
         self._loop = asyncio.get_running_loop()
         self._running = False
+        self._began_s = 0.0
         self._turn = True
+
+    def wait_s(self, turns: int) -> float:
+        """How long a call waits for steps of the trial, by estimate.
+
+        Args:
+            turns: of calls before it, after each of which a step may come.
+        """
+        trial = self._batches.trial
+        if trial is None:
+            return 0.0
+        left_s = min(turns, trial.left) * trial.cost_s
+        if self._running:
+            left_s += max(0.0, trial.run_s - (self._loop.time() - self._began_s))
+        return left_s
 
     def call_began(self) -> None:
         """A call has had its turn: a trial may have the next."""
@@ -44,6 +59,7 @@ class TrialRuns:
         if trial is None or self._running or (calls_wait and not self._turn):
             return False
         self._running, self._turn = True, False
+        self._began_s = self._loop.time()
         self._marks.run_begins(trial.kind.session)
         ends = self._loop.call_later(TRIAL_S, trial.prepared.terminate)
         self._pool.submit(self._work, trial, ends)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Final
 
 from eais.transport.parts import RunPart
@@ -93,10 +94,20 @@ class Batches:
         """Whether it matters how many calls of the kind wait, of at most so many."""
         return self.policy.may(kind, most, self._now_s)
 
-    def hold_s(self, kind: CallKind, waiting: int) -> float:
-        """A call came, and so many of its kind wait: how long to wait for more; 0: not at all."""
-        self.policy.came(kind, self._now_s)
-        return self.policy.hold_s(kind, waiting, self._now_s)
+    def hold_s(
+        self, kind: CallKind, waiting: int, ends_ns: int | None, held_s: float = 0.0
+    ) -> float:
+        """A call came, and so many of its kind wait: how long to wait for more; 0: not at all.
+
+        Args:
+            ends_ns: when nobody waits for it any more; None: never.
+            held_s: for how long others that wait still do.
+        """
+        now_ns = self._clock()
+        now_s = now_ns / 1e9
+        left_s = inf if ends_ns is None else (ends_ns - now_ns) / 1e9
+        self.policy.came(kind, now_s)
+        return self.policy.hold_s(kind, waiting, now_s, left_s=left_s, held_s=held_s)
 
     def size(
         self,
@@ -104,14 +115,18 @@ class Batches:
         waiting: int,
         calls: Callable[[], Sequence[Call]],
         prepare: Callable[[], PreparedRun],
+        cost_s: float = 0.0,
     ) -> int:
         """How many of the calls, so many of which wait, run together now; 1: each alone.
 
         A trial of more of them may begin.
+
+        Args:
+            cost_s: what one takes alone, by estimate; too little to count if not given.
         """
         now_s = self._now_s
         if self.trial is None and (size := self.policy.to_try(kind, waiting, now_s)):
-            self._try(kind, calls()[:size], prepare)
+            self._try(kind, calls()[:size], prepare, cost_s)
         return self.policy.size(kind, waiting, now_s)
 
     def ran(
@@ -126,20 +141,22 @@ class Batches:
             self.policy.failed(kind, self._now_s)
         if not outcome.took_ns:
             return
-        check = self.policy.took(kind, len(calls), outcome.took_ns / 1e9)
+        took_s = outcome.took_ns / 1e9
+        check = self.policy.took(kind, len(calls), took_s, self._now_s)
         if check and self.trial is None:
-            self._try(kind, calls, prepare, check=True)
+            self._try(kind, calls, prepare, took_s / len(calls), check=True)
 
     def _try(
         self,
         kind: CallKind,
         calls: Sequence[Call],
         prepare: Callable[[], PreparedRun],
+        cost_s: float,
         *,
         check: bool = False,
     ) -> None:
         own = [(call.run, call.buffers) for call in calls]
-        self.trial = Trial(kind, own, prepare(), self._clock, check)
+        self.trial = Trial(kind, own, prepare(), self._clock, cost_s, check)
 
     def tried(self, trial: Trial) -> None:
         """The trial is over."""
@@ -147,11 +164,13 @@ class Batches:
         found, kind = trial.found, trial.kind
         if kind.session not in self._sessions:
             return
-        alone_s = found.alone_ns / 1e9
-        if not found.shown:
-            self.policy.given_up(kind, self._now_s)
+        alone_s, now_s = found.alone_ns / 1e9, self._now_s
+        if found.failed:
+            self.policy.trial_failed(kind, trial.size, now_s, ended=trial.prepared.terminated)
+        elif not found.shown:
+            self.policy.given_up(kind, now_s)
         elif trial.check:
-            self.policy.checked(kind, trial.size, same=found.same, alone_s=alone_s)
+            self.policy.checked(kind, trial.size, same=found.same, alone_s=alone_s, now_s=now_s)
         else:
             self.policy.tried(
                 kind,
@@ -159,7 +178,7 @@ class Batches:
                 same=found.same,
                 alone_s=alone_s,
                 together_s=found.together_ns / 1e9,
-                now_s=self._now_s,
+                now_s=now_s,
             )
 
     @property

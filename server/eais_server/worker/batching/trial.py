@@ -30,13 +30,16 @@ class Finding:
     """What a trial found.
 
     Attributes:
-        shown: whether the inputs could show anything at all; else nothing is said.
+        shown: whether answers were compared, of inputs that could show anything at all; else
+            nothing is said.
+        failed: a run of it did: that may be the doing of one of its calls.
         same: whether the answers were the same to the bit.
         alone_ns: what a call's run took alone, one of so many that followed each other.
         together_ns: what the run of all took.
     """
 
     shown: bool
+    failed: bool = False
     same: bool = False
     alone_ns: float = 0.0
     together_ns: int = 0
@@ -47,11 +50,14 @@ class Trial:
     """A trial of some calls of a kind.
 
     Args:
+        cost_s: what a call takes alone, by estimate.
         check: it is of a size that is in use.
         prepared: what runs them; for this alone.
         clock: monotonic nanoseconds.
 
     Attributes:
+        run_s: what the run that goes on, or the next one, takes, by estimate.
+        left: how many of the calls are to be run alone, after that.
         found: what came out, once `step` says that it is over.
     """
 
@@ -59,11 +65,15 @@ class Trial:
     calls: Sequence[tuple[RunPart, Sequence[Buffer]]]
     prepared: PreparedRun
     clock: Callable[[], int]
+    cost_s: float = 0.0
     check: bool = False
+    run_s: float = field(init=False)
+    left: int = field(init=False)
     found: Finding = field(default=Finding(shown=False), init=False)
 
     def __post_init__(self) -> None:
-        self.size = len(self.calls)
+        self.size = self.left = len(self.calls)
+        self.run_s = self.size * self.cost_s
         self._steps = self._work()
 
     def step(self) -> bool:
@@ -75,14 +85,14 @@ class Trial:
                     return False
             except StopIteration:
                 return True
-            except EaisError:
-                # Alone or together it fails: these calls are none to run with others.
-                self.found = Finding(shown=True)
+            except (EaisError, MemoryError) as error:
+                log.info("a trial of a batch of %d failed: %s", self.size, error)
+                self.found = Finding(shown=False, failed=True)
                 return True
             except Exception:
                 # The edge of the thread. What can't be tried isn't used.
                 log.exception("BUG: a trial of a batch raised")
-                self.found = Finding(shown=True)
+                self.found = Finding(shown=False, failed=True)
                 return True
         return False
 
@@ -101,14 +111,16 @@ class Trial:
             yield True
         apart = split(whole, self.size, rows)
         took: list[int] = []
+        self.run_s = self.cost_s
         for index in range(self.size):
+            self.left -= 1
             alone, alone_ns = self._run(part(feed, index, rows))
             took.append(alone_ns)
             if apart is None or not is_same(alone, apart[index]):
-                self.found = Finding(shown=True)
+                self.found = Finding(shown=True, together_ns=together_ns)
                 return
             yield False
-        self.found = Finding(True, True, _mean(took), together_ns)
+        self.found = Finding(True, same=True, alone_ns=_mean(took), together_ns=together_ns)
 
     def _run(self, feed: dict[str, Array]) -> tuple[list[Any], int]:
         begun = self.clock()

@@ -27,11 +27,13 @@ def clock() -> Callable[[], int]:
     return itertools.count(0, 1000).__next__
 
 
-def trial(session: Any, *arrays: Any, ticks: Callable[[], int] | None = None) -> Trial:
+def trial(
+    session: Any, *arrays: Any, ticks: Callable[[], int] | None = None, cost_s: float = 0.0
+) -> Trial:
     calls = [call(x=array) for array in arrays]
     kind = kind_of(*calls[0], X)
     assert kind is not None
-    return Trial(kind, calls, session.prepare(RunSettings()), ticks or clock())
+    return Trial(kind, calls, session.prepare(RunSettings()), ticks or clock(), cost_s)
 
 
 def found(made: Trial) -> Finding:
@@ -109,21 +111,22 @@ def test_zeros_are_no_trial() -> None:
     assert fake.runs == 0
 
 
-def test_a_run_that_fails_is_no_proof() -> None:
+@pytest.mark.parametrize(
+    "error", [make_error("RUN_FAILED", "no"), MemoryError(), ValueError("a bug")]
+)
+def test_a_run_that_fails_says_nothing_of_the_answers(error: Exception) -> None:
     fake = FakeSession()
-    fake.fail_next(make_error("RUN_FAILED", "no"))
-    assert found(trial(fake, F + 1, F + 2)) == Finding(shown=True)
+    fake.fail_next(error)
+    assert found(trial(fake, F + 1, F + 2)) == Finding(shown=False, failed=True)
 
 
-def test_a_bug_is_no_proof() -> None:
-    fake = FakeSession()
-    fake.fail_next(ValueError("a bug"))
-    assert found(trial(fake, F + 1, F + 2)) == Finding(shown=True)
+def differs(result: Finding) -> bool:
+    return result == Finding(shown=True, together_ns=result.together_ns) and result.together_ns > 0
 
 
 def test_outputs_that_are_not_the_rows_are_no_proof() -> None:
     fake = FakeSession(lambda feed: [feed["x"].sum(axis=0)])
-    assert found(trial(fake, F + 1, F + 2)) == Finding(shown=True)
+    assert differs(found(trial(fake, F + 1, F + 2)))
 
 
 def test_a_bit_that_differs_is_seen() -> None:
@@ -133,7 +136,7 @@ def test_a_bit_that_differs_is_seen() -> None:
             x[-1, -1] = np.nextafter(x[-1, -1], np.float32(9))
         return [x]
 
-    assert found(trial(FakeSession(answer), F + 1, F + 2)) == Finding(shown=True)
+    assert differs(found(trial(FakeSession(answer), F + 1, F + 2)))
 
 
 def test_a_step_ends_when_its_time_is_up_and_slow_runs_are_made_once() -> None:
@@ -169,6 +172,20 @@ def test_what_a_run_takes_after_others_is_not_taken_for_what_a_call_takes() -> N
         rounds[0] = 1
     assert made.found.together_ns == 10_000
     assert made.found.alone_ns == (10_000 + 3 * 1_000) / 4
+
+
+def test_what_is_left_of_it_is_known_by_estimate() -> None:
+    now = [0]
+
+    def slow(feed: Any) -> list[Any]:
+        now[0] += 25 * STEP_NS
+        return [feed["x"]]
+
+    made = trial(FakeSession(slow), F + 1, F + 2, ticks=lambda: now[0], cost_s=0.025)
+    seen = [(made.run_s, made.left)]
+    while not made.step():
+        seen.append((made.run_s, made.left))
+    assert seen == [(0.05, 2), (0.05, 2), (0.025, 1), (0.025, 0)]
 
 
 def test_what_came_in_is_not_kept() -> None:
