@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from eais.rpc.v1 import common_pb2
 from eais.transport.parts import Buffer, PiecePart
+from eais.transport.wire_format import SMALL_BYTES
 from eais.transport.writing import EncodedAnswer, to_client
 
 FUSED_BYTES: Final = 1 << 20
@@ -94,12 +95,24 @@ class Outbox:
 
     def add(self, answer: EncodedAnswer) -> int:
         """Queue an answer and the tensors that follow it; how many bytes that are."""
-        self._answers.append(answer)
         total = answer.size + _deferred_bytes(answer)
+        if total > SMALL_BYTES and (self._answers or self._pieces):
+            answer = self._apart(answer)
+        self._answers.append(answer)
         self._answer_bytes += answer.size
         self._large += total > answer.size
         self._hold(total)
         return total
+
+    def _apart(self, answer: EncodedAnswer) -> EncodedAnswer:
+        """The answer, with copies of what would keep more than is counted: a whole batch's outputs.
+
+        What the answer before it keeps anyway is left as it is: they are of one batch.
+        """
+        kept = _wholes(self._answers[-1]) if self._answers else []
+        deferred = answer.deferred
+        deferred.buffers = [memoryview(_own(buffer, kept)) for buffer in deferred.buffers]
+        return answer._replace(parts=[_own(part, kept) for part in answer.parts])
 
     def cancel(self, call_id: int, cancelled: EncodedAnswer) -> None:
         """Send no more of the call's answer: `cancelled` in its place, if nothing of it is sent."""
@@ -186,3 +199,21 @@ class Lane:
 def _deferred_bytes(answer: EncodedAnswer) -> int:
     buffers = answer.deferred.buffers
     return sum(map(len, buffers)) if buffers else 0
+
+
+def _wholes(answer: EncodedAnswer) -> list[Any]:
+    """What the answer's large tensors are views of."""
+    return [_whole(buffer) for buffer in (*answer.parts, *answer.deferred.buffers)]
+
+
+def _own(buffer: Buffer, kept: Sequence[Any]) -> Buffer:
+    """The same bytes, that keep nothing else but what is kept."""
+    whole = _whole(buffer)
+    if getattr(whole, "nbytes", 0) <= len(buffer) or any(whole is other for other in kept):
+        return buffer
+    return bytes(buffer)
+
+
+def _whole(buffer: Buffer) -> Any:
+    """The array that `buffer` is a part of, if it is one's."""
+    return getattr(buffer.obj, "base", None) if isinstance(buffer, memoryview) else None

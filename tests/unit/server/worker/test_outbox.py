@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import weakref
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -166,6 +168,51 @@ def test_the_largest_answer_fits_a_message_beside_a_piece() -> None:
     outbox.next()
     outbox.add(large)
     assert sent(outbox) == [([2], [(1, 0, PIECE_BYTES)])]
+
+
+def kept(outbox: Outbox, size: int, *batches: list[int]) -> list[bool]:
+    """Of which batches all outputs are kept: these slices of so many bytes wait, in this order."""
+    seen: list[weakref.ref[Any]] = []
+    for number, rows in enumerate(batches):
+        whole = np.full((8, size), number, np.uint8)
+        seen.append(weakref.ref(whole))
+        for row in rows:
+            outbox.add(answer(row, whole[row : row + 1]))
+        del whole
+    return [whole() is not None for whole in seen]
+
+
+@pytest.mark.parametrize("size", [20 << 10, 300 << 10])
+def test_answers_that_wait_keep_no_more_than_one_batch(size: int) -> None:
+    outbox = Outbox(100)
+    assert kept(outbox, size, [0], [1], [2, 3]) == [True, False, False]
+    found = bytearray()
+    while (message := taken(outbox)) is not None:
+        for each in message.answers:
+            found += each.outputs[0].tensor.raw
+        for piece in message.pieces:
+            found += piece.data
+    assert found == b"".join(bytes([number]) * size for number in (0, 1, 2, 2))
+
+
+@pytest.mark.parametrize("size", [20 << 10, 300 << 10])
+def test_answers_of_one_batch_are_not_copied(size: int) -> None:
+    outbox = Outbox(100)
+    whole = np.zeros((8, size), np.uint8)
+    for row in range(8):
+        outbox.add(answer(row, whole[row : row + 1]))
+    for each in outbox._answers:
+        (view,) = [b for b in (*each.parts, *each.deferred.buffers) if len(b) == size]
+        assert np.shares_memory(np.frombuffer(view, np.uint8), whole)
+
+
+def test_an_answer_that_keeps_nothing_else_is_not_copied() -> None:
+    outbox = Outbox(100)
+    own = [np.zeros(PIECE_BYTES, np.uint8) for _ in range(3)]
+    for array in own:
+        outbox.add(answer(1, array))
+    for each, array in zip(outbox._answers, own, strict=True):
+        assert np.shares_memory(np.frombuffer(each.deferred.buffers[0], np.uint8), array)
 
 
 CANCELLED = refusal(1, common_pb2.Error(reason="CANCELLED"))
