@@ -24,6 +24,8 @@ class Limits:
     `max_calls`: sent on one stream and not answered; the worker takes as many.
     `trust_ended_s`: for so long the pool is not asked again whether an instance that it
     says is stopped still is.
+    `coming_share`: of the time that calls have waited, after which it is asked again, at most,
+    whether a worker that is coming serves; from `coming_first_s` to `coming_cap_s`.
     """
 
     max_attempts: int = 3
@@ -31,6 +33,9 @@ class Limits:
     unavailable_timeout_s: float = 30.0
     max_in_flight_bytes: int = 256 << 20
     trust_ended_s: float = 0.05
+    coming_first_s: float = 0.05
+    coming_share: float = 0.2
+    coming_cap_s: float = 1.0
     backoff: Backoff = RETRY
     replace_backoff: Backoff = RESTART
 

@@ -148,8 +148,7 @@ def _broken_under(
 
 def _endpoints(state: State, event: Endpoints, now: float, do: list[Action]) -> None:
     if event.found:
-        state.finding, state.find_failures = False, state.find_failures + 1
-        state.find_at = now + state.limits.backoff.delay_s(state.find_failures, state.rng)
+        state.finding, state.find_at = False, now + _ask_again_s(state, event, now)
     known = event.epoch == state.epoch
     if event.epoch < state.epoch or (known and event.found and state.ended is not None):
         return  # the Watch knew better
@@ -162,6 +161,22 @@ def _endpoints(state: State, event: Endpoints, now: float, do: list[Action]) -> 
         call.doubts = False
     take_workers(state, event, now)
     _fail_hopeless(state, event, do)
+
+
+def _ask_again_s(state: State, event: Endpoints, now: float) -> float:
+    """How long an answer to `Find` holds.
+
+    One that names a worker that doesn't serve yet is no failure: nothing can be dialled before
+    the next one. So it holds for a part of the time that calls have waited, and a worker that
+    comes soon is found soon, while one that loads for minutes is asked for once a second.
+    """
+    limits = state.limits
+    if event.epoch < state.epoch or all(worker.serving for worker in event.workers):
+        state.find_failures += 1
+        return limits.backoff.delay_s(state.find_failures, state.rng)
+    waited_s = now - min((call.since for call in state.waiting.values()), default=now)
+    most_s = min(max(limits.coming_first_s, limits.coming_share * waited_s), limits.coming_cap_s)
+    return most_s * (1 + state.rng()) / 2
 
 
 def _fail_hopeless(state: State, event: Endpoints, do: list[Action]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from math import inf
 from typing import Any
 
@@ -105,6 +106,38 @@ def test_a_lost_only_worker_is_looked_for_while_its_calls_wait() -> None:
     brain.later(0.025)
     assert brain.of(ev.Connect) == [ev.Connect(2, worker(1))]
     assert brain.tell(ev.StreamOpened(2)) == [ev.Send(1, 2, 1)]
+
+
+def test_a_worker_that_is_coming_is_asked_for_again_soon_and_no_more_than_that() -> None:
+    """The answers until it serves are no failures: nothing can be dialled before the next one."""
+    brain = Brain(1, limits=Limits(unavailable_timeout_s=inf)).connected()
+    brain.submit(1)
+    brain.tell(ev.StreamBroken(1, DIED))
+    lost_at, asked_at = brain.now, [brain.now]
+    while brain.now < lost_at + 60:
+        brain.tell(ev.Endpoints(1, (worker(1, serving=False, incarnation=2),), found=True))
+        while ev.Find() not in brain.said:
+            brain.now = brain.state.wake_at
+            brain.tell(ev.Tick())
+        asked_at.append(brain.now)
+    waits = [(later - at, at - lost_at) for at, later in pairwise(asked_at)]
+    assert all(0.025 <= wait <= min(max(0.05, 0.2 * lost), 1.0) for wait, lost in waits)
+    assert len(waits) < 120, "nobody is pestered for it"
+    brain.tell(ev.Endpoints(1, (worker(1, incarnation=2),), found=True))
+    assert brain.of(ev.Connect) == [ev.Connect(2, worker(1, incarnation=2))]
+
+
+def test_where_no_worker_is_coming_it_is_asked_ever_less_often() -> None:
+    brain = Brain(1, limits=Limits(unavailable_timeout_s=inf)).connected()
+    brain.submit(1)
+    brain.tell(ev.StreamBroken(1, DIED))
+    waits = []
+    for _ in range(8):
+        brain.tell(ev.Endpoints(1, (), found=True))
+        waits.append(brain.state.find_at - brain.now)
+        brain.now = brain.state.find_at
+        assert ev.Find() in brain.tell(ev.Tick())
+    assert waits == pytest.approx([0.0125, 0.025, 0.05, 0.1, 0.2, 0.4, 0.5, 0.5])
 
 
 def test_a_call_has_three_attempts() -> None:
