@@ -65,7 +65,10 @@ class UserPlane:
     async def locate(
         self, request: listener_pb2.LocateRequest, caller: Caller
     ) -> listener_pb2.LocateReply:
-        """The workers as they are now."""
+        """The workers as they are now, without those that have died by now."""
+        lease = self._admit(caller, request.instance, request.epoch)
+        await self._host.deaths_seen(lease.instance)
+        # The lease may have changed meanwhile.
         lease = self._admit(caller, request.instance, request.epoch)
         return listener_pb2.LocateReply(workers=self._host.endpoints(lease))
 

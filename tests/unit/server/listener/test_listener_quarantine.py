@@ -16,7 +16,7 @@ import pytest
 from eais.files import DiskOps
 from eais.identity import Identity
 from eais.rpc.v1 import hosts_pb2, listener_pb2
-from eais.rpc.verbs import LISTENER_ADMIN_STATUS, LISTENER_LOCATE, LISTENER_OPEN
+from eais.rpc.verbs import LISTENER_ADMIN_STATUS, LISTENER_OPEN
 from eais_server.process import Exit
 from eais_server.testing.listener import CRASHES, ObedientWorker
 from eais_server.testing.listener_bench import EI, POOL, ListenerBench, refusal, spec
@@ -228,7 +228,7 @@ def test_who_asks_at_once_is_told_what_its_worker_died_of(bench: ListenerBench, 
             worker.writer.close()
             worker.fake.far_end.close()
             asked = asyncio.create_task(refusal(bench.open(MODEL)))
-            await bench.call(LISTENER_LOCATE, listener_pb2.LocateRequest(instance=EI, epoch=5))
+            await status(bench)  # by then the Open has come
             bench.spawner.end(worker.fake.process.k, SEGV)
             assert (await asked).reason == "MODEL_QUARANTINED"
 

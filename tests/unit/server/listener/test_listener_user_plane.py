@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -494,6 +495,36 @@ def test_a_push_that_is_refused(
         async with bench.granted():
             assert (await pushed(bench, *chunks)).reason == reason
             assert (await bench.opened(MODEL)).id
+
+    run(test())
+
+
+# Where the workers are
+
+
+def test_a_worker_that_has_died_is_not_named_as_one_that_serves(
+    bench: ListenerBench, run: Run
+) -> None:
+    """Its client sees the stream break and asks where to go, before its exit was seen here."""
+
+    async def test() -> None:
+        async with bench.granted() as listener:
+            (worker,) = bench.spawner.of(EI)
+            assert worker.writer is not None
+            worker.writer.close()
+            worker.fake.far_end.close()
+            asked, seen = asyncio.Event(), listener.host.deaths_seen
+
+            async def noted(instance: str) -> None:
+                asked.set()
+                await seen(instance)
+
+            listener.host.deaths_seen = noted
+            told = asyncio.create_task(bench.call(LISTENER_LOCATE, locate()))
+            await bench.until(lambda: asked.is_set() or told.done())
+            bench.spawner.end(worker.fake.process.k, Exit(None, signal.SIGKILL))
+            (named,) = (await told).workers
+            assert (named.incarnation, named.serving) != (1, True)
 
     run(test())
 
