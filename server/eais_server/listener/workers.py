@@ -168,6 +168,8 @@ class Workers:
             case _NewLeaf():
                 self._send_leaf(action)
             case do.Spawn(worker):
+                # It holds the loop up: what was just told and asked is sent and begun before.
+                await asyncio.sleep(0)
                 self._spawn(worker)
             case do.Kill(worker, why):
                 self._kill(worker, why)

@@ -108,7 +108,7 @@ def _spawn(state: State, now: float) -> Iterator[do.Action]:
         return
     states = [worker.state for worker in state.workers.values()]
     needy = sum(len(_needy(state, held, now)) for held in state.leases.values())
-    in_a_hurry = needy or WorkerState.ADOPTING in states
+    in_a_hurry = needy or any(state.is_waited_for(w, now) for w in state.workers.values())
     wanted = needy + state.limits.spares * (not in_a_hurry)
     spares = [w for w in state.workers.values() if w.state is WorkerState.SPARE]
     for worker in spares[needy + state.limits.spares :]:

@@ -39,6 +39,9 @@ class Limits:
     second_look_s: float = 0.4
     # So many times as long may one be silent that waits for a CPU most of that time.
     starved_times: float = 10.0
+    # While one that was adopted binds, and so long until it has loaded, no spare is started: that
+    # takes half a second of a core. A long load isn't what a host is without a spare for.
+    hurry_s: float = 1.0
     # Workers that may end before a grant that was never answered is given up.
     grant_attempts: int = 5
     # Beyond its grace, for the exit itself.
@@ -198,7 +201,10 @@ class State:
     def next_wake(self, now: float) -> float:
         """When a Tick has something to do, by the caller's clock; `inf` for never."""
         starts = [s.retry_at for h in self.leases.values() for s in h.slots.values()]
-        later = [at for at in (self.spawn_at, *starts) if at > now and not self.stopping]
+        loads = (w for w in self.workers.values() if w.state is WorkerState.LOADING)
+        hurries = [w.since + self.limits.hurry_s for w in loads]
+        begin = (self.spawn_at, *starts, *hurries)
+        later = [at for at in begin if at > now and not self.stopping]
         ends = [min(w.deadline, self.silent_at(w)) for w in self.workers.values()]
         return min((*later, *ends), default=NEVER)
 
@@ -208,6 +214,12 @@ class State:
             return NEVER
         silent_at = worker.heard_at + self.patience_s(worker)
         return silent_at if worker.second_look_at == NEVER else worker.second_look_at
+
+    def is_waited_for(self, worker: Worker, now: float) -> bool:
+        """Whether calls wait for the worker, and it will soon be there if it has a core."""
+        if worker.state is WorkerState.LOADING:
+            return now < worker.since + self.limits.hurry_s
+        return worker.state is WorkerState.ADOPTING
 
     def patience_s(self, worker: Worker) -> float:
         """How long the worker may be silent as things stand."""

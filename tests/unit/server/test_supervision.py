@@ -84,14 +84,30 @@ def test_a_new_spare_waits_for_the_workers_that_are_waited_for(bench: Bench) -> 
     assert bench.tell(on.WorkerBound(2, 4002))[-1] == do.Spawn(3)
 
 
+def test_a_new_spare_waits_for_a_load_but_not_for_a_long_one(bench: Bench) -> None:
+    (worker,) = bench.serving("a")
+    spare = bench.spare()
+    bench.tell(on.WorkerExited(worker, KILL))
+    begun = bench.now
+    assert bench.tell(on.WorkerBound(spare, 4000 + worker)) == [do.Load(spare, EI, "a")]
+    assert bench.after(0.5) == []
+    wake = bench.state.next_wake(bench.now)
+    assert wake == begun + bench.state.limits.hurry_s
+    bench.now = wake
+    assert bench.tell(on.Tick()) == [do.Spawn(spare + 1)]
+    bench.tell(on.WorkerReady(spare + 1, 2))
+    assert bench.state.next_wake(bench.now) > wake, "nothing is to be done a second time"
+
+
 def test_sessions_are_loaded_one_by_one_before_it_serves(bench: Bench) -> None:
     bench.tell(on.Tick(), on.WorkerReady(1, 2))
     slot = on.SlotAsked(1, port=4001, incarnation=3)
     taken = bench.tell(on.LeaseTaken(EI, TENANT, 7, (slot,), models("a", "b"), granted=True))
     assert taken == [do.Adopt(1, EI, 1, 4, 4001), do.Publish(EI)]
-    assert bench.tell(on.WorkerBound(1, 4001)) == [do.Load(1, EI, "a"), do.Spawn(2)]
+    assert bench.tell(on.WorkerBound(1, 4001)) == [do.Load(1, EI, "a")]
     assert bench.tell(on.SessionLoaded(1, "a", b"")) == [do.Load(1, EI, "b")]
-    assert bench.tell(on.SessionLoaded(1, "b", b"")) == [do.Serve(1), do.Publish(EI)]
+    done = bench.tell(on.SessionLoaded(1, "b", b""))
+    assert done == [do.Serve(1), do.Publish(EI), do.Spawn(2)]
 
 
 def test_a_lease_with_two_slots_is_granted_when_both_serve(bench: Bench) -> None:
@@ -180,9 +196,9 @@ def test_a_dead_worker_comes_back_at_once_at_its_port(bench: Bench) -> None:
     port = 4000 + worker
     assert gone == [do.Adopt(spare, EI, 1, 2, port), do.Publish(EI)]
     bound = bench.tell(on.WorkerBound(spare, port))
-    assert bound == [do.Load(spare, EI, "a"), do.Spawn(spare + 1)]
+    assert bound == [do.Load(spare, EI, "a")]
     back = bench.tell(on.SessionLoaded(spare, "a", b""))
-    assert back == [do.Serve(spare), do.Publish(EI)]
+    assert back == [do.Serve(spare), do.Publish(EI), do.Spawn(spare + 1)]
 
 
 def test_deaths_in_a_row_are_waited_out(bench: Bench) -> None:
@@ -268,7 +284,7 @@ def test_a_disk_that_fails_costs_a_worker_not_the_session(bench: Bench, reason: 
     bench.tell(on.WorkerExited(worker, KILL))
     worker = next(w.id for w in bench.state.workers.values() if w.seat)
     bench.tell(on.WorkerBound(worker, 4000))
-    (kill,) = bench.tell(on.LoadRefused(worker, "a", on.Failure(reason, "the disk is full")))
+    kill, _ = bench.tell(on.LoadRefused(worker, "a", on.Failure(reason, "the disk is full")))
     assert kill == do.Kill(worker, "its models can't be laid out: the disk is full")
     bench.tell(on.WorkerExited(worker, KILL))
     assert bench.state.leases[EI].sessions["a"].kept
