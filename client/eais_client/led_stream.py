@@ -55,6 +55,7 @@ class LedStream:
         self._followers: dict[Waiter, None] = {}
         self._turns = self._turns_seen = self._leader = 0
         self._loop: LoopReader | None = None
+        self._loop_change = allocate_lock()
         # Connected, so that there is somewhere to wait; and neither over nor closed.
         self._ready = self._open = self._tick_due = False
         # It is over for all that is to be sent and read; why, unless it was closed.
@@ -137,8 +138,8 @@ class LedStream:
 
     def _have_more_written(self) -> None:
         """There was no room for all: whoever has the turn writes when there is."""
-        if self._loop is not None:
-            self._loop.look()
+        if (loop := self._loop) is not None:
+            loop.look()
         if _TURN in self._turn:
             self._lead_wait.kick()
         else:
@@ -220,8 +221,8 @@ class LedStream:
 
     def _move(self) -> None:
         self._carrier.moved = False
-        if self._loop is not None:
-            self._loop.move(self._carrier.fileno())
+        if (loop := self._loop) is not None:
+            loop.move()
 
     def _hand_on(self) -> None:
         """The turn is free: wake somebody who takes it, if there is one to."""
@@ -257,7 +258,19 @@ class LedStream:
         if reader is not None and reader.loop is loop:
             return
         if self._open and (reader is None or not reader.alive):
-            self._loop = LoopReader(self, loop, self._carrier.fileno(), lambda: self._carrier.more)
+            made = LoopReader(self, loop, self._carrier)
+            self._read_by(made)
+            # Only now, so that whoever moves or ends the stream meanwhile finds it.
+            made.watch()
+            if self._over:
+                self._read_by(None)
+
+    def _read_by(self, reader: LoopReader | None) -> None:
+        """Have a loop read, or none; the one that did leaves."""
+        with self._loop_change:
+            last, self._loop = self._loop, reader
+        if last is not None:
+            last.leave()
 
     # Its end.
 
@@ -357,14 +370,13 @@ class LedStream:
             return True
         if self._exchange.unwatched or self._carrier.more:
             return False
-        if self._loop is not None and self._loop.alive:
+        if (loop := self._loop) is not None and loop.alive:
             return True
         return self._turns_seen != seen
 
     def _empty(self) -> None:
         """Wait until nobody is inside: the turn is never given back."""
-        if self._loop is not None:
-            self._loop.leave()
+        self._read_by(None)
         while self._ready and self._turn.setdefault(_TURN, self) is not self:
             self._lead_wait.kick()
             self._nap.wait(_LEAVE_S)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import gc
 import os
 import socket
 import threading
@@ -483,16 +485,16 @@ def _in_loop(stand: Stand) -> tuple[int, LoopCall]:
     return number, call
 
 
+async def _one_call(stand: Stand) -> None:
+    number, call = _in_loop(stand)
+    stand.answer(number)
+    await asyncio.wait_for(call.future, WAIT_S)
+
+
 def test_when_a_loop_has_ended_others_read_on(stand: Stand) -> None:
     stand.open()
     for _ in range(2):  # of two loops, one after the other
-
-        async def one_call() -> None:
-            number, call = _in_loop(stand)
-            stand.answer(number)
-            await asyncio.wait_for(call.future, WAIT_S)
-
-        asyncio.run(one_call())
+        asyncio.run(_one_call(stand))
     one, first = stand.call()
     stand.answer(one)
     assert first.wait(WAIT_S)
@@ -524,11 +526,122 @@ def test_a_stream_that_ends_lets_go_of_a_loop(stand: Stand) -> None:
         await asyncio.wait_for(call.future, WAIT_S)
         await asyncio.to_thread(stand.stream._thread.join, WAIT_S)
         await asyncio.sleep(0)
-        assert stand.stream._loop is not None
-        assert not stand.stream._loop.alive
+        assert stand.stream._loop is None
+        assert not _descriptors_of(connection)
 
+    connection = _connection(stand.stream)
     asyncio.run(ends())
     assert [error.reason for error in stand.calls.ended] == ["WORKER_DIED"]
+
+
+def _connection(stream: LedStream) -> str:
+    """What the kernel calls it."""
+    return _target(stream._carrier.fileno())
+
+
+def _descriptors_of(connection: str) -> int:
+    """How many this process has, whoever holds them."""
+    return [_target(int(fd)) for fd in os.listdir("/proc/self/fd")].count(connection)
+
+
+def _target(fd: int) -> str:
+    try:
+        return str(Path(f"/proc/self/fd/{fd}").readlink())
+    except OSError:
+        return "closed meanwhile"
+
+
+def test_loops_that_come_and_go_leave_no_descriptors(stand: Stand) -> None:
+    stand.open()
+    connection = _connection(stand.stream)
+    for _ in range(20):
+        asyncio.run(_one_call(stand))
+    assert _descriptors_of(connection) == 2  # its own, and the last loop's
+
+
+def test_loops_that_take_turns_all_let_go_of_a_stream_that_ends(stand: Stand) -> None:
+    stand.open()
+    connection = _connection(stand.stream)
+    loops = [asyncio.new_event_loop() for _ in range(2)]
+    for loop in loops * 2:
+        loop.run_until_complete(_one_call(stand))
+    stand.worker.say(None)
+    stand.stream._thread.join(WAIT_S)
+    for loop in loops:
+        loop.run_until_complete(_nothing())
+    assert not _descriptors_of(connection)
+    for loop in loops:
+        loop.close()
+
+
+def test_a_loop_that_is_closed_while_it_stands_still_lets_go(stand: Stand) -> None:
+    stand.open()
+    connection = _connection(stand.stream)
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(_one_call(stand))
+    asyncio.run(_one_call(stand))
+    loop.close()
+    gc.collect()
+    assert _descriptors_of(connection) == 2
+
+
+class Meanwhile(H2Carrier):
+    """One whose descriptor is just being asked for when something else happens."""
+
+    then: Callable[[], object] | None = None
+
+    def fileno(self) -> int:
+        """See `H2Carrier`."""
+        fd = super().fileno()
+        then, self.then = self.then, None
+        if then is not None:
+            then()
+        return fd
+
+
+def _with_meanwhile(stand: Stand) -> Meanwhile:
+    stand.stream.close()
+    carrier = Meanwhile(stand.address, stand.rig.dialer().bundle())
+    stand.stream = LedStream(7, carrier, stand.calls)
+    stand.open()
+    return carrier
+
+
+def test_a_stream_that_ends_while_a_loop_begins_to_read_it_is_let_go(stand: Stand) -> None:
+    carrier = _with_meanwhile(stand)
+    connection = _connection(stand.stream)
+    kept: list[int] = []
+
+    def end() -> None:
+        kept.append(carrier._socket.detach())  # open until it has been copied
+        stand.stream.close()
+
+    async def begins() -> None:
+        carrier.then = end
+        stand.stream.read_in(asyncio.get_running_loop())
+        assert stand.stream._loop is None
+        await asyncio.sleep(0)
+        assert _descriptors_of(connection) == len(kept) == 1
+
+    asyncio.run(begins())
+    os.close(kept[0])
+
+
+def test_a_process_without_descriptors_calls_all_the_same(stand: Stand) -> None:
+    carrier = _with_meanwhile(stand)
+
+    def none_left() -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    async def calls() -> None:
+        carrier.then = none_left
+        await _one_call(stand)
+        assert stand.stream._loop is not None
+        assert not stand.stream._loop.alive
+        await _one_call(stand)
+        assert stand.stream._loop.alive
+
+    asyncio.run(calls())
 
 
 def test_large_tensors_go_out_of_a_loop_as_there_is_room(stand: Stand) -> None:
