@@ -94,8 +94,8 @@ class RingCarrier:
         self.outgoing: RingEnd | None = None
         self.incoming: RingEnd | None = None
         self._time_up = self._closed = False
-        # Whether the worker rings for what it says; whether the network is to be looked at.
-        self._rings = self._look = False
+        # Whether the worker rings for what it says.
+        self._rings = False
         self._broken: EaisError | None = None
         self._epoll = select.epoll()
         self._waits: tuple[RingWait, RingWait]
@@ -231,7 +231,7 @@ class RingCarrier:
         return (
             self._first.more
             or self._time_up
-            or self._own.waiting
+            or (self._own.waiting and not self._first.full())
             or self._fetched is not None
             or self.blocked
         )
@@ -262,11 +262,7 @@ class RingCarrier:
                 if fd == end.fileno():
                     end.clear()
                 else:
-                    self._look = True
-        if self._look:
-            self._look = False
-            if self._first.pull():
-                raise UsageError("MALFORMED_MESSAGE", "the worker says more outside of the ring")
+                    self._hear_outside()
         records: list[Received] = []
         try:
             while len(records) < _AT_ONCE and (record := end.take()) is not None:
@@ -277,6 +273,11 @@ class RingCarrier:
             self._break(why)
         self._ask(end)
         return records
+
+    def _hear_outside(self) -> None:
+        """Take in what keeps the connection up, or ends it."""
+        if self._first.pull():
+            raise UsageError("MALFORMED_MESSAGE", "the worker says more outside of the ring")
 
     def spin(self, end: RingEnd) -> bool:
         """Look for a while whether something comes, and isn't rung for; for who has the turn."""
@@ -349,7 +350,8 @@ class RingCarrier:
 
     def tick(self) -> None:
         """See `Carrier`."""
-        self._look = True
+        if self.incoming is not None:
+            self._hear_outside()  # an answer to a ping, for which nobody may have looked
         if time.monotonic() >= self._due_s:
             self._go_without(self._no_ring or "the worker doesn't answer")
         self._first.tick()

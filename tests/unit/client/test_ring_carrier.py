@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +19,21 @@ import pytest
 from eais.errors import EaisError, make_error
 from eais.instance_policy import RingPolicy
 from eais.rpc.v1 import worker_pb2
+from eais.testing.values import encode_value
+from eais.transport.parts import Buffer
 from eais.transport.ring.end import RingEnd
 from eais.transport.ring.handover import NoRing, Peer, take_over
 from eais.transport.ring.layout import HEADER_BYTES, PUBLISHED
 from eais.transport.ring.memory import KEEPS_ORDER
 from eais.transport.writing import EncodedRun
 from eais.value import Deferred
+from eais_client.carrier import Source
 from eais_client.h2_carrier import H2Carrier
 from eais_client.instances import Address
 from eais_client.led_stream import LedStream
+from eais_client.outbox import Outbox
 from eais_client.ring_carrier import RingCarrier, TakeOver
+from eais_client.socket_wait import SocketWait
 from tests.unit.client.served import WAIT_S, Heard, Rig, ScriptedWorker, rig
 from tests.unit.client.test_data_stream import WORKER, answer
 
@@ -345,3 +352,159 @@ def test_a_loop_that_is_closed_is_no_obstacle_to_threads(line: Line) -> None:
     data = worker_pb2.Run(call_id=1, tracestate="t" * (9 << 20)).SerializeToString()
     stream.send(EncodedRun(1, (data,), len(data)), Deferred(), watched=False)
     assert [run.call_id for run in line.worker.next().runs] == [1]
+
+
+def kind_of(fd: int) -> str:
+    """What a descriptor is one of; "" if it has just been closed."""
+    try:
+        return str(Path(f"/proc/self/fd/{fd}").readlink())
+    except OSError:
+        return ""
+
+
+class Meanwhile(H2Carrier):
+    """One whose descriptor is just being asked for when something else happens."""
+
+    then: Callable[[], object] | None = None
+
+    def fileno(self) -> int:
+        """See `H2Carrier`."""
+        fd = super().fileno()
+        then, self.then = self.then, None
+        if then is not None:
+            then()
+        return fd
+
+
+def test_an_event_loop_that_begins_to_read_when_the_stream_moves_moves_too(line: Line) -> None:
+    go, taking = threading.Event(), line.taking()
+
+    def later(offer: worker_pb2.RingOffer, trusts: Callable[[Peer], bool]) -> RingEnd:
+        assert go.wait(WAIT_S)
+        return taking(offer, trusts)
+
+    stream = line.open(Meanwhile, take_over=later)
+    carrier: Any = stream._carrier
+
+    def move() -> None:
+        go.set()
+        until(lambda: stream.used == "ring" and not carrier.moved)
+
+    async def begin() -> None:
+        carrier._first.then = move
+        stream.read_in(asyncio.get_running_loop())
+        reader: Any = stream._loop
+        await asyncio.to_thread(until, lambda: kind_of(reader._fd) == "anon_inode:[eventpoll]")
+
+    asyncio.run(asyncio.wait_for(begin(), WAIT_S))
+
+
+class InMemory:
+    """What carries a stream at first, as far as anything comes of it.
+
+    Attributes:
+        closed: whether the worker has no room for more.
+        comes: what it says next.
+        took: what was said to it.
+        done: what was asked of it, in order.
+    """
+
+    moved = more = False
+    end: EaisError | None = None
+    next_tick_s = inf
+    used = "h2"
+
+    def __init__(self) -> None:
+        self.closed = False
+        self.comes: list[bytes] = []
+        self.took: list[bytes] = []
+        self.done: list[str] = []
+        self._fd = os.eventfd(0)
+
+    def connect(self) -> tuple[SocketWait, SocketWait]:
+        raise AssertionError("nobody waits")
+
+    def stays_on_host(self) -> bool:
+        return True
+
+    def begin(self, first: Sequence[Buffer]) -> None:
+        self.took.append(b"".join(first))
+
+    def stop(self) -> None: ...
+
+    def pull(self) -> list[bytes]:
+        self.done.append("pull")
+        came, self.comes = self.comes, []
+        return came
+
+    def push(self, outbox: Source) -> None:
+        while outbox.waiting and not self.closed:
+            self.took.append(b"".join(outbox.next_message() or ()))
+
+    def full(self) -> bool:
+        return self.closed
+
+    def tick(self) -> None:
+        self.done.append("tick")
+
+    def fileno(self) -> int:
+        return self._fd
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+
+def test_what_came_over_the_network_is_looked_at_before_it_is_given_up() -> None:
+    first = InMemory()
+    carrier: Any = RingCarrier(first)
+    carrier.incoming = object()  # a ring in which nobody who waits ever has to sleep
+    carrier.tick()
+    assert first.done == ["pull", "tick"]
+    first.comes.append(b"more")
+    with pytest.raises(EaisError) as caught:
+        carrier.tick()
+    assert caught.value.reason == "MALFORMED_MESSAGE"
+    carrier.close()
+
+
+def test_what_has_to_be_read_first_is_no_reason_to_write() -> None:
+    first = InMemory()
+    carrier: Any = RingCarrier(first)
+    outbox = Outbox("test")
+    first.closed = True
+    carrier.begin(outbox.first_message())
+    carrier.push(outbox)
+    assert not carrier.more
+    first.closed = False  # the worker has made room, and says so
+    assert carrier.more
+    carrier.push(outbox)
+    assert first.took[1:] == [worker_pb2.ToWorker(ring_wanted=True).SerializeToString()]
+    assert not carrier.more
+    carrier.close()
+
+
+def test_a_ring_that_begins_behind_a_large_call_is_waited_for_in_peace(line: Line) -> None:
+    go, taking = threading.Event(), line.taking()
+
+    def later(offer: worker_pb2.RingOffer, trusts: Callable[[Peer], bool]) -> RingEnd:
+        assert go.wait(WAIT_S)
+        return taking(offer, trusts)
+
+    stream = line.open(take_over=later)
+    carrier: Any = stream._carrier
+    worker: Any = line.worker._stream
+    worker.may_read = False
+    deferred, array = Deferred(), np.zeros(24 << 20, np.uint8)
+    run = worker_pb2.Run(call_id=1)
+    run.inputs.add(name="x").value.CopyFrom(encode_value(array, deferred))
+    data = run.SerializeToString()
+    stream.send(EncodedRun(1, (data,), len(data)), deferred, watched=False)
+    until(lambda: carrier._first.full() and not carrier._first.more)
+    go.set()
+    until(lambda: carrier._own.waiting and not carrier.more)
+    worker.may_read = True
+    line.rig.loop.call_soon_threadsafe(worker._link.changed)
+    until(lambda: stream.used == "ring")
+    got = 0
+    while got < array.nbytes:
+        got += sum(len(piece.data) for piece in line.worker.next().pieces)
