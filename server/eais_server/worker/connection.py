@@ -23,7 +23,7 @@ OUTBOX_BYTES: Final = 4 << 20
 BACKLOG_BYTES: Final = 1 << 30
 """The same, of all streams."""
 AT_ONCE: Final = 64
-"""Parts of one message that are looked at before anything else is done: a message may have
+"""Parts of one message, or messages, that are looked at before anything else is done: there may be
 millions, and the listener takes a worker for dead whose event loop stands still."""
 SMALL_MESSAGE_BYTES: Final = 64 << 10
 """A smaller message is read as a whole."""
@@ -87,6 +87,8 @@ class Connection:
         self._unread: Iterator[ToWorkerParts] | None = None
         self._next: ToWorkerParts | None = None
         self._going = False
+        # The transport was told not to read, and hears when it may again.
+        self._held_back = False
         self._half_closed = False
         # For `look`: how many messages were taken when it was asked last, and since when.
         self._taken, self._taken_s = 0, self._loop.time()
@@ -94,7 +96,10 @@ class Connection:
     @property
     def may_read(self) -> bool:
         """See `ServedStream`."""
-        return self._unread is None and self._phase is not Phase.WAITING and self._outbox.may_read
+        may = self._unread is None and self._phase is not Phase.WAITING and self._outbox.may_read
+        if not may:
+            self._held_back = True
+        return may
 
     @property
     def over(self) -> bool:
@@ -143,6 +148,9 @@ class Connection:
         if message is not None:
             if self._next is not None:
                 self._go_on_soon()
+            if self._held_back and self.may_read:
+                self._held_back = False
+                self._link.changed()
             self._hub.runner.room_made()
         return message
 

@@ -20,12 +20,12 @@ from eais.transport.parts import PiecePart
 from eais.transport.ring.end import RingEnd
 from eais.transport.ring.layout import RingBroken
 from eais.transport.writing import to_client, to_worker
+from eais_server.worker.connection import AT_ONCE
 from eais_server.worker.ring_door import RingDoor
 
-AT_ONCE: Final = 64
-"""Messages that are taken before anybody else has a turn of the event loop,"""
 BYTES_AT_ONCE: Final = 1 << 20
-"""and their bytes; the same of those that are sent."""
+"""Of at most `AT_ONCE` messages that are taken before anybody else has a turn of the event loop;
+the same of those that are sent."""
 
 _WANTED: Final = b"".join(to_worker(ring_wanted=True))
 _BEGINS: Final = b"".join(to_worker(ring_begins=True))

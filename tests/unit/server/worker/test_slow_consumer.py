@@ -17,7 +17,8 @@ from eais.testing.values import encode_value
 from eais.value import Deferred
 from eais_server.testing.runtime import FakeSession
 from eais_server.worker.calls import CallLimits
-from eais_server.worker.connection import OUTBOX_BYTES, Connection
+from eais_server.worker.connection import AT_ONCE, OUTBOX_BYTES, Connection
+from eais_server.worker.outbox import MAX_UNREAD
 from tests.unit.server.worker.test_overload import until
 from tests.unit.server.worker.test_plane import FRONTEND, LEAF_END, Bench, live
 
@@ -141,6 +142,20 @@ def test_what_waits_for_a_client_that_does_not_read_is_bounded() -> None:
         await until(lambda: session.runs > held)
         line.served.closed()
         assert bench.plane._hub.backlog.held == 0
+
+    live(test)
+
+
+def test_reading_goes_on_once_there_is_room_for_more_answers() -> None:
+    async def test() -> None:
+        line = Line(Bench(slow_consumer_s=60.0))
+        refused = [worker_pb2.Run(call_id=n, instance="ei", session="s") for n in range(AT_ONCE)]
+        while line.served.may_read:
+            line.say(runs=refused)
+        line.changes.clear()
+        assert len(line.take().answers) > MAX_UNREAD // 2
+        assert (line.changes.is_set(), line.served.may_read) == (True, True)
+        line.served.closed()
 
     live(test)
 
