@@ -211,7 +211,14 @@ def worker_environment(environ: Mapping[str, str]) -> dict[str, str]:
     locale = environ.get("LC_ALL") or environ.get("LANG") or ""
     if not locale.upper().replace("-", "").endswith(".UTF8"):
         locale = "C.UTF-8"
-    return {"LANG": locale, "LC_ALL": locale, "ORT_DISABLE_TELEMETRY": "1"}
+    return {
+        "LANG": locale,
+        "LC_ALL": locale,
+        # numpy multiplies no matrices here, and starting a thread for each core takes a fifth
+        # of the time until a worker is ready.
+        "OPENBLAS_NUM_THREADS": "1",
+        "ORT_DISABLE_TELEMETRY": "1",
+    }
 
 
 def _state(pid: int) -> str:

@@ -28,7 +28,7 @@ from eais_server.isolation.readable import SecretsReadable, readable_paths
 from eais_server.isolation.syscalls import worker_filter
 
 ALLOWED_ENVIRONMENT: Final = frozenset(
-    ("LANG", "LC_ALL", "LC_CTYPE", "ORT_DISABLE_TELEMETRY", "TZ")
+    ("LANG", "LC_ALL", "LC_CTYPE", "OPENBLAS_NUM_THREADS", "ORT_DISABLE_TELEMETRY", "TZ")
 )
 """The variables a worker may be started with. LC_CTYPE is set by Python itself."""
 

@@ -292,6 +292,7 @@ def test_the_locale_is_the_listeners_if_it_is_utf_8(environ: dict[str, str], loc
     made = worker_environment(environ)
     assert (made["LANG"], made["LC_ALL"]) == (locale, locale)
     assert made.keys() <= ALLOWED_ENVIRONMENT
+    assert made["OPENBLAS_NUM_THREADS"] == "1", "or numpy starts a thread for each core"
 
 
 def test_what_a_crash_left_is_cleaned_up(tmp_path: Path) -> None:
