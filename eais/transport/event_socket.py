@@ -45,10 +45,13 @@ class EventSocket:
         if self._open:
             self._loop.add_reader(self._fd, call)
 
-    def read(self) -> memoryview | None:
-        """What has come, valid until the next read; None if there is nothing or no more."""
+    def read(self, most: int = 0) -> memoryview | None:
+        """What has come, valid until the next read; None if there is nothing or no more.
+
+        `most` is how many bytes, if they are to be fewer than there is room for.
+        """
         try:
-            count = self._sock.recv_into(self._room)
+            count = self._sock.recv_into(self._room, most)
         except (BlockingIOError, InterruptedError):
             return None
         except OSError:

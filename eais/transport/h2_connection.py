@@ -11,12 +11,10 @@ import logging
 import socket
 import ssl
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Final
 
-from eais.channel import SERVER_KEEPALIVE, SLOW_CONSUMER_S
+from eais.channel import SLOW_CONSUMER_S
 from eais.errors import EaisError, make_error
 from eais.identity import Peer
 from eais.rpc.guard import Guard
@@ -34,33 +32,22 @@ from eais.transport.h2.events import (
     Reset,
     Stalled,
 )
-from eais.transport.h2.limits import H2Limits, Role
+from eais.transport.h2.limits import Role
 from eais.transport.h2_calls import Call, Contact, maker_of
-from eais.transport.lookout import Lookout
+from eais.transport.h2_host import REFUSED_LIMITS, SERVER_LIMITS, Host
 from eais.transport.parts import Buffer
 from eais.transport.tls_context import verified_leaf
-from eais.transport.tls_pipe import TlsPipe
+from eais.transport.tls_pipe import RECORD_BYTES, TlsPipe
 
 log = logging.getLogger(__name__)
 
-# Of one connection in one turn of the event loop, there being others.
-READ_BYTES: Final = 256 << 10
+# In one turn of the event loop, there being other connections.
 WRITE_BYTES: Final = 256 << 10
 # After our last word, for the peer's: closed under what still comes, a socket takes back what it
 # has sent.
 _LINGER_S: Final = 1.0
 # How a TLS client begins.
 _HANDSHAKE_RECORD: Final = 22
-
-SERVER_LIMITS: Final = H2Limits(
-    keepalive_every_s=SERVER_KEEPALIVE.every_ms / 1000,
-    keepalive_wait_s=SERVER_KEEPALIVE.wait_ms / 1000,
-    stall_s=SLOW_CONSUMER_S,
-)
-# Of a peer for whom there is nothing here but answers that say so.
-_REFUSED_LIMITS: Final = replace(
-    SERVER_LIMITS, streams=16, message_bytes=1 << 20, stream_window=65_535, connection_window=65_535
-)
 
 
 class Phase(Enum):
@@ -72,36 +59,6 @@ class Phase(Enum):
     CLOSED = "closed"
 
 
-@dataclass(frozen=True, slots=True)
-class Host:
-    """What the connections of a server share.
-
-    Attributes:
-        guards: of what is served, by path.
-        admitted: who showed this leaf, DER; raises EaisError for a peer whose calls are to be
-            refused so, for a while.
-        opened: a connection is past its handshake; raises as `admitted`.
-        closed: a connection is no more.
-        may_shake: whether there is time for one more step of a handshake in this turn of the
-            event loop: it takes as long as many calls.
-        lookout: told what is heard and said, of which more may come soon.
-        complain: says in the log what a peer did wrong, within bounds.
-        handshake_s: how long one may take.
-        room: what is read into, by one connection at a time.
-    """
-
-    loop: asyncio.AbstractEventLoop
-    guards: Mapping[str, Guard]
-    admitted: Callable[[bytes], Peer]
-    opened: Callable[[Connection, Peer], None]
-    closed: Callable[[Connection], None]
-    may_shake: Callable[[], bool]
-    lookout: Lookout
-    complain: Callable[[str], None]
-    handshake_s: float
-    room: bytearray = field(default_factory=lambda: bytearray(READ_BYTES))
-
-
 class Connection:
     """One client's connection, from its first byte on. All on the event loop."""
 
@@ -110,6 +67,7 @@ class Connection:
         room = memoryview(host.room)
         self._socket = EventSocket(host.loop, sock, room, self._pump, self.close)
         self._pipe = TlsPipe(context)
+        self._owed = self._pipe.goes
         self.phase = Phase.SHAKING
         self.peer: Peer | None = None
         # From the handshake's end on.
@@ -143,7 +101,8 @@ class Connection:
         if not self._host.may_shake():
             # What has come stays where it is, and is heard of again in the next turn.
             return
-        came = self._socket.read()
+        # What follows the handshake is TLS's already, and waits there for no bounds of ours.
+        came = self._socket.read(RECORD_BYTES)
         if came is None:
             return
         if not self._began and came[0] != _HANDSHAKE_RECORD:
@@ -171,15 +130,15 @@ class Connection:
             self._refusal = error
         else:
             self._be_patient()
-        self.engine = Engine(Role.SERVER, _REFUSED_LIMITS if self._refusal else SERVER_LIMITS)
+        self.engine = Engine(Role.SERVER, REFUSED_LIMITS if self._refusal else SERVER_LIMITS)
         self.engine.begin(time.monotonic())
         self._retime()
         self._socket.on_readable(self._readable)
         self._received(b"")
 
     def _broken(self, what: str, error: ssl.SSLError) -> None:
-        why = getattr(error, "verify_message", None) or error.reason or "it was broken off"
-        self._host.complain(f"{what}: {why}")
+        whys = (getattr(error, name, None) for name in ("verify_message", "reason", "strerror"))
+        self._host.complain(f"{what}: {next(filter(None, whys), 'it was broken off')}")
         self._socket.send(self._pipe.to_send)
         self.close()
 
@@ -209,6 +168,8 @@ class Connection:
     def _received(self, came: Buffer) -> None:
         try:
             self._act(self._pipe.received(came))
+            if self._owed.pending:
+                self._settle()
         except ssl.SSLError as error:
             self._broken(f"{self._whose} broke", error)
         except Exception:
@@ -217,6 +178,12 @@ class Connection:
             self.close()
         if self._pipe.ended:
             self.close()
+
+    def _settle(self) -> None:
+        """Have TLS answer what it was asked, where nothing else was said that carries it."""
+        self._pipe.check()
+        if not self._socket.full:
+            self._socket.send(self._pipe.to_send)
 
     def _act(self, data: Buffer) -> None:
         calls, restless = self._calls, self._restless

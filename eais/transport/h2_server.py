@@ -26,7 +26,8 @@ from eais.rpc.server import guards
 from eais.telemetry.metrics import Tally
 from eais.tls import Bundle
 from eais.transport.h2_calls import maker_of
-from eais.transport.h2_connection import Connection, Host
+from eais.transport.h2_connection import Connection
+from eais.transport.h2_host import Host
 from eais.transport.lookout import Lookout
 from eais.transport.tls_context import server_context
 

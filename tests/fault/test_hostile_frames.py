@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from eais.rpc import verbs
 from eais.rpc.hello import hello
-from eais.rpc.v1 import worker_pb2
+from eais.rpc.v1 import pool_pb2, worker_pb2
 from eais.transport.h2 import frames as h2
 from tests.fault.bystander import Bystander
 from tests.fault.wire import Wire
+from tests.system.stack import Stack
 from tests.unit.transport.h2 import stranger as raw
+from tests.unit.transport.tls_speaker import TlsSpeaker
 
 STREAM = verbs.WORKER_STREAM.path
 GREETING = worker_pb2.ToWorker(hello=hello("eais-test")).SerializeToString()
@@ -61,6 +64,28 @@ def test_frames_without_end(wire: Wire, case: str) -> None:
         if not wire.say(frame * 100):
             break
     assert wire.goaway() == (CALM, text)
+
+
+@pytest.mark.hostile("key-flood")
+@pytest.mark.parametrize("asks", [True, False])
+def test_new_keys_without_end(
+    stack: Stack,
+    instance: pool_pb2.Instance,
+    tmp_path: Path,
+    bystander: Bystander,
+    asks: bool,
+) -> None:
+    """TLS's own records, in which the peer says nothing."""
+    log = tmp_path / "log"
+    with Wire(instance.workers[0].endpoint, stack.frontend(), log) as wire:
+        speaker = TlsSpeaker(log)
+        assert wire.say_raw(speaker.data(h2.PREFACE + raw.settings()))
+        for _ in range(100):
+            if not wire.say_raw(b"".join(speaker.key_update(asks=asks) for _ in range(2_000))):
+                break
+            bystander.check()
+        assert not [frame for frame in wire.hear() if frame.kind == h2.GOAWAY]
+        assert wire.ended
 
 
 def crumbs(wire: Wire) -> Iterator[bytes]:

@@ -8,6 +8,7 @@ import ssl
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import TracebackType
 
 from google.rpc import status_pb2
@@ -34,6 +35,8 @@ class Wire:
 
     endpoint: common_pb2.Endpoint
     bundle: tls.Bundle
+    # Where the connection's secrets are written.
+    log: Path | None = None
     ended: bool = False
     frames: list[Frame] = field(default_factory=list)
     _rest: bytes = b""
@@ -41,6 +44,8 @@ class Wire:
     def __post_init__(self) -> None:
         at = (self.endpoint.address, self.endpoint.port)
         context = client_context(self.bundle)
+        if self.log is not None:
+            context.keylog_filename = str(self.log)
         plain = socket.create_connection(at, WAIT_S)
         self.socket = context.wrap_socket(plain, server_hostname=self.endpoint.server_name)
         self.encoder = Encoder()
@@ -66,6 +71,14 @@ class Wire:
         """Send this; False if the connection is over."""
         try:
             self.socket.sendall(b"".join(wire))
+        except OSError:
+            return False
+        return True
+
+    def say_raw(self, data: bytes) -> bool:
+        """Send what is TLS already; False if the connection is over."""
+        try:
+            socket.socket.sendall(self.socket, data)
         except OSError:
             return False
         return True

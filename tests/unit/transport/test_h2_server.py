@@ -28,9 +28,13 @@ from eais.rpc.raw_stream import Buffer, StreamLink
 from eais.rpc.status import error_of_rpc
 from eais.rpc.v1 import common_pb2, pool_pb2
 from eais.telemetry.metrics import Tally
+from eais.transport.h2.frames import PREFACE
 from eais.transport.h2_server import ConnectionLimits, H2Server
 from eais.transport.tls_context import client_context
+from eais.transport.tls_pipe import TlsPipe
 from eais_pool.authority import Authority
+from tests.unit.transport.h2 import stranger as raw
+from tests.unit.transport.tls_speaker import TlsSpeaker
 
 POOL = "test-0001"
 WORKER = Identity.worker(POOL, "ei-1", 0)
@@ -549,14 +553,70 @@ def test_broken_tls_ends_its_connection_alone(serve: Serve) -> None:
         async with bench.dial() as made:
             assert (await greet(made)).software
             _, writer = await secured(bench)
-            raw: Any = writer.get_extra_info("socket")
-            with socket.socket(fileno=socket.dup(raw.fileno())) as sock:
+            own: Any = writer.get_extra_info("socket")
+            with socket.socket(fileno=socket.dup(own.fileno())) as sock:
                 sock.send(b"\x17\x03\x03\x00\x20" + bytes(32))
             await until(lambda: bench.server.connections == 1)
             assert (await greet(made)).software
             writer.close()
 
     serve(body)
+
+
+async def by_hand(
+    bench: Bench, log: Path, sock: socket.socket, behind: Callable[[TlsSpeaker], bytes]
+) -> tuple[TlsPipe, TlsSpeaker]:
+    """Shake hands, and say what follows `behind` it in the same breath, in records by hand."""
+    loop = asyncio.get_running_loop()
+    context = client_context(bench.authority.bundle(OWNER, now()))
+    context.keylog_filename = str(log)
+    pipe = TlsPipe(context, f"0.ei-1.{POOL}.internal")
+    pipe.shake(b"")
+    await loop.sock_sendall(sock, pipe.to_send)
+    while not pipe.shake(await loop.sock_recv(sock, 65_536)):
+        pass
+    speaker = TlsSpeaker(log)
+    await loop.sock_sendall(sock, pipe.to_send + behind(speaker))
+    return pipe, speaker
+
+
+def greeting(speaker: TlsSpeaker) -> bytes:
+    return speaker.data(PREFACE + raw.settings() + raw.settings(ack=True))
+
+
+def test_new_keys_are_answered_where_nothing_else_is_said(serve: Serve, tmp_path: Path) -> None:
+    async def body(bench: Bench) -> None:
+        loop = asyncio.get_running_loop()
+        with await reach(bench) as sock:
+            pipe, speaker = await by_hand(bench, tmp_path / "log", sock, greeting)
+            heard = b""
+            while raw.settings(ack=True) not in heard:
+                heard += bytes(pipe.received(await loop.sock_recv(sock, 65_536)))
+            updates = [speaker.key_update(asks=True) for _ in range(2)]
+            await loop.sock_sendall(sock, b"".join(updates))
+            answer = await loop.sock_recv(sock, 65_536)
+            assert (len(answer), pipe.received(answer)) == (len(updates[0]), b"")
+            # And the connection goes on.
+            await loop.sock_sendall(sock, speaker.data(raw.ping()))
+            said = pipe.received(await loop.sock_recv(sock, 65_536))
+            assert bytes(said) == raw.ping(ack=True)
+
+    serve(body)
+
+
+def test_new_keys_without_end_behind_a_handshake(
+    serve: Serve, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def flood(speaker: TlsSpeaker) -> bytes:
+        return b"".join(speaker.key_update(asks=False) for _ in range(3_000))
+
+    async def body(bench: Bench) -> None:
+        with await reach(bench) as sock:
+            await by_hand(bench, tmp_path / "log", sock, flood)
+            await bench.no_connection()
+
+    serve(body)
+    assert "too many records that say nothing" in caplog.text
 
 
 def test_a_client_that_vanishes_leaves_nothing(serve: Serve) -> None:

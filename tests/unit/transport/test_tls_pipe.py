@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -14,6 +15,7 @@ from eais.identity import Identity
 from eais.transport.tls_context import client_context, server_context, verified_leaf
 from eais.transport.tls_pipe import RECORD_BYTES, TlsPipe
 from eais_pool.authority import Authority
+from tests.unit.transport.tls_speaker import TlsSpeaker
 
 NOW = datetime.now(UTC)
 NAME = "0.ei-1.pool.internal"
@@ -39,6 +41,15 @@ def shaken(contexts: tuple[ssl.SSLContext, ssl.SSLContext]) -> tuple[TlsPipe, Tl
     return server, client
 
 
+def spoken_to(
+    contexts: tuple[ssl.SSLContext, ssl.SSLContext], log: Path
+) -> tuple[TlsPipe, TlsSpeaker]:
+    """A server's end whose handshake is done, and who writes the client's records by hand."""
+    contexts[1].keylog_filename = str(log)
+    server, _ = shaken(contexts)
+    return server, TlsSpeaker(log)
+
+
 def cut(data: bytes, sizes: list[int]) -> Iterator[bytes]:
     """`data` in pieces of these sizes, by turns."""
     at = turn = 0
@@ -57,7 +68,7 @@ SIZES = st.one_of(
 
 @given(
     says=st.lists(st.lists(SIZES, max_size=6), min_size=1, max_size=3),
-    cuts=st.lists(st.integers(1, 40_000), min_size=1, max_size=5),
+    cuts=st.lists(st.integers(1, 40_000) | st.integers(1, 300_000), min_size=1, max_size=5),
     by_server=st.booleans(),
 )
 def test_what_is_said_is_heard(
@@ -113,3 +124,56 @@ def test_each_end_knows_the_other_by_its_leaf(
 ) -> None:
     server, client = shaken(contexts)
     assert verified_leaf(server.connection) != verified_leaf(client.connection)
+
+
+def test_new_keys_are_taken_and_answered(
+    contexts: tuple[ssl.SSLContext, ssl.SSLContext], tmp_path: Path
+) -> None:
+    server, speaker = spoken_to(contexts, tmp_path / "log")
+    assert server.received(speaker.data(b"old") + speaker.key_update(asks=False)) == b"old"
+    assert not server.owes
+    updates = [speaker.key_update(asks=True) for _ in range(2)]
+    assert server.received(b"".join(updates)) == b""
+    # The second is answered with what is said next.
+    assert len(server.goes.read()) == len(updates[0])
+    assert server.received(speaker.data(b"new")) == b"new"
+    assert not server.owes
+    plain = len(server.say([b"answer"]))
+    assert plain == len(updates[0]) + len(server.say([b"answer"]))
+
+
+def test_new_keys_between_many_records_are_no_trouble(
+    contexts: tuple[ssl.SSLContext, ssl.SSLContext], tmp_path: Path
+) -> None:
+    server, speaker = spoken_to(contexts, tmp_path / "log")
+    said = [bytes([k % 251]) * (k % 40) * 30 for k in range(1, 400)]
+    sent = b"".join(
+        speaker.data(data) + (speaker.key_update(asks=True) if k % 50 == 0 else b"")
+        for k, data in enumerate(said)
+    )
+    assert len(sent) > 200_000
+    assert server.received(sent) == b"".join(said)
+    assert server.owes
+
+
+@pytest.mark.parametrize("asks", [True, False])
+@pytest.mark.parametrize("size", [1_000, RECORD_BYTES, 256 << 10])
+@pytest.mark.parametrize("word", [0, 1, 3_000, 60_000])
+def test_new_keys_without_end_are_not(
+    contexts: tuple[ssl.SSLContext, ssl.SSLContext],
+    tmp_path: Path,
+    asks: bool,
+    size: int,
+    word: int,
+) -> None:
+    """However they are cut, and whatever is said before them."""
+    server, speaker = spoken_to(contexts, tmp_path / "log")
+    said = b"".join(speaker.data(part) for part in cut(bytes(word), [RECORD_BYTES]))
+    flood = b"".join(speaker.key_update(asks=asks) for _ in range(2_000))
+    heard = 0
+    with pytest.raises(ssl.SSLError, match="records that say nothing"):
+        for piece in cut(said + flood, [size]):
+            heard += len(piece)
+            server.received(piece)
+    assert len(server.to_send) < 2 * RECORD_BYTES
+    assert heard <= max(size, word + 3 * RECORD_BYTES)
