@@ -12,7 +12,7 @@ from eais.transport.parts import RunPart
 from eais_server.devices.driver import PreparedRun
 from eais_server.worker.batching.joining import join, split
 from eais_server.worker.batching.kinds import CallKind
-from eais_server.worker.execution import Execution, Result
+from eais_server.worker.execution import Execution, Result, late
 
 log = logging.getLogger(__name__)
 
@@ -74,14 +74,18 @@ def run_together(
 ) -> Outcome | None:
     """Run calls of a kind as one; doesn't raise.
 
-    If that fails, or one's time is up, there are no results: each is to run alone, so that an
-    error is that of the call that has it. None: the run was ended, by another thread.
+    If that fails, there are no results: each is to run alone, so that an error is that of the
+    call that has it. Calls whose time is up are answered so; they go with the others, since it
+    is their number that was tried, unless that is most of them: then each is to run alone, too.
+    None: the run was ended, by another thread.
     """
     now = clock()
-    if any(call.ends_ns is not None and now >= call.ends_ns for call in calls):
+    expired = [call for call in calls if call.ends_ns is not None and now >= call.ends_ns]
+    if 2 * len(expired) >= len(calls):
         return Outcome([])
     try:
-        return _together(execution, kind, calls, prepared, clock)
+        outcome = _together(execution, kind, calls, prepared, clock)
+        return _with_expired(execution, calls, outcome, expired) if expired else outcome
     except (EaisError, MemoryError) as error:
         log.info("a batch of %d failed: %s", len(calls), error)
     except Exception:
@@ -113,3 +117,16 @@ def _together(
         result = execution.answered(call.run, call.buffers, own, waited_ns, took_ns, count)
         results.append(Result(result.answer, "", waited_ns, share_ns))
     return Outcome(results, max(took_ns, 1))
+
+
+def _with_expired(
+    execution: Execution, calls: Sequence[Call], outcome: Outcome, expired: Sequence[Call]
+) -> Outcome:
+    results: list[Result] = []
+    for call, result in zip(calls, outcome.results, strict=True):
+        if call in expired:
+            told = execution.failed(call.run, call.buffers, late(), result.queue_ns, 0)
+            results.append(told._replace(compute_ns=result.compute_ns))
+        else:
+            results.append(result)
+    return Outcome(results, outcome.took_ns)

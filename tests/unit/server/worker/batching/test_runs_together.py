@@ -349,6 +349,24 @@ def test_calls_whose_time_is_up_are_not_joined() -> None:
     live(test)
 
 
+def test_a_call_whose_time_is_up_keeps_the_others_from_nothing() -> None:
+    async def test() -> None:
+        async with bench() as b:
+            b.learn(4)
+            await b.busy()
+            calls, late = b.submit(1.0, 2.0, 3.0), b.submit(4.0, ends_ns=1)[0]
+            b.fake.release()
+            assert await shares(calls) == [4, 4, 4]
+            assert b.fake.runs == 2
+            answer = await late.answer()
+            assert answer.error is not None
+            assert answer.error.reason == "DEADLINE_EXCEEDED"
+            results = [each.result.result() for each in (*calls, late)]
+            assert len({result.compute_ns for result in results}) == 1
+
+    live(test)
+
+
 async def _round(b: Bench, count: int) -> list[int]:
     """So many calls wait at once; how many ran with each."""
     await b.busy()
