@@ -233,10 +233,12 @@ class Receiver:
         """Take what `data` holds of a frame; how much that was."""
         taken = min(self._data_missing, len(data))
         self._data_missing -= taken
-        if taken and self._data_stream is not None and not self._data_stream.over:
-            self._payload(self._data_stream, memoryview(data)[:taken], of)
+        stream = self._data_stream
+        # Since the frame began its stream may have ended, or have no ears any more.
+        if taken and stream is not None and not (stream.over or stream.deaf):
+            self._payload(stream, memoryview(data)[:taken], of)
         if not self._data_missing:
-            stream, self._data_stream = self._data_stream, None
+            self._data_stream = None
             if stream is not None and self._data_ends:
                 self._hearer.on_peer_end(stream)
         return taken

@@ -17,7 +17,10 @@ from eais.transport.h2 import (
     Ready,
     Reset,
 )
+from eais.transport.h2 import frames as h2
+from tests.unit.transport.h2 import stranger as raw
 from tests.unit.transport.h2.pair import Pair
+from tests.unit.transport.h2.stranger import Stranger
 
 
 def bodies(messages: list[Message]) -> list[bytes]:
@@ -149,6 +152,23 @@ def test_what_a_cancelled_call_had_on_the_way_disturbs_nobody() -> None:
     pair.client.send(again, [b"here"])
     pair.talk()
     assert bodies(pair.heard(Message))[-1] == b"here"
+
+
+@pytest.mark.parametrize("cut", [9, 12, 20, 5_000])
+def test_the_rest_of_a_frame_to_a_call_that_was_finished_takes_no_answer_back(cut: int) -> None:
+    stranger = Stranger()
+    stranger.calls(1)
+    # Nothing in it may be taken for a message's beginning.
+    frame = raw.message(1, b"\xff" * 9_000)
+    stranger.say(frame[:cut])
+    answer = bytes(100_000)
+    stranger.engine.send(1, [answer])
+    stranger.engine.finish(1, 0)
+    stranger.say(frame[cut:])
+    stranger.say(raw.window_update(0, 1 << 20), raw.window_update(1, 1 << 20))
+    sent = b"".join(frame.payload for frame in stranger.written if frame.kind == h2.DATA)
+    assert sent[5:] == answer
+    assert stranger.answers()[-1]["grpc-status"] == "0"
 
 
 def test_an_end_at_once_drops_what_waits() -> None:
