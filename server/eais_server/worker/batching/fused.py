@@ -75,17 +75,21 @@ def run_together(
     """Run calls of a kind as one; doesn't raise.
 
     If that fails, there are no results: each is to run alone, so that an error is that of the
-    call that has it. Calls whose time is up are answered so; they go with the others, since it
-    is their number that was tried, unless that is most of them: then each is to run alone, too.
-    None: the run was ended, by another thread.
+    call that has it. Calls whose time is up are answered so and aren't run. It is the number of
+    all that was tried: another call's inputs take their place, unless that is half of them or
+    more; then each is to run alone, too. None: the run was ended, by another thread.
     """
     now = clock()
     expired = [call for call in calls if call.ends_ns is not None and now >= call.ends_ns]
     if 2 * len(expired) >= len(calls):
         return Outcome([])
     try:
-        outcome = _together(execution, kind, calls, prepared, clock)
-        return _with_expired(execution, calls, outcome, expired) if expired else outcome
+        if not expired:
+            return _together(execution, kind, calls, calls, prepared, clock)
+        live = next(call for call in calls if call not in expired)
+        given = [live if call in expired else call for call in calls]
+        outcome = _together(execution, kind, calls, given, prepared, clock)
+        return _with_expired(execution, calls, outcome, expired)
     except (EaisError, MemoryError) as error:
         log.info("a batch of %d failed: %s", len(calls), error)
     except Exception:
@@ -98,10 +102,11 @@ def _together(
     execution: Execution,
     kind: CallKind,
     calls: Sequence[Call],
+    given: Sequence[Call],
     prepared: PreparedRun,
     clock: Callable[[], int],
 ) -> Outcome:
-    feed = join(kind, [(call.run, call.buffers) for call in calls])
+    feed = join(kind, [(call.run, call.buffers) for call in given])
     begun = clock()
     outputs = prepared.execute(kind.outputs, feed)
     took_ns = clock() - begun

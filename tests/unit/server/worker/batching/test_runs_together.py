@@ -350,17 +350,24 @@ def test_calls_whose_time_is_up_are_not_joined() -> None:
 
 
 def test_a_call_whose_time_is_up_keeps_the_others_from_nothing() -> None:
+    seen: list[list[float]] = []
+
+    def answer(feed: Any) -> list[Any]:
+        seen.append(feed["x"][:, 0].tolist())
+        return double(feed)
+
     async def test() -> None:
         async with bench() as b:
+            b.fake = FakeSession(answer)
             b.learn(4)
             await b.busy()
             calls, late = b.submit(1.0, 2.0, 3.0), b.submit(4.0, ends_ns=1)[0]
             b.fake.release()
             assert await shares(calls) == [4, 4, 4]
-            assert b.fake.runs == 2
-            answer = await late.answer()
-            assert answer.error is not None
-            assert answer.error.reason == "DEADLINE_EXCEEDED"
+            assert seen[1] == [1, 2, 3, 1]
+            told = await late.answer()
+            assert told.error is not None
+            assert told.error.reason == "DEADLINE_EXCEEDED"
             results = [each.result.result() for each in (*calls, late)]
             assert len({result.compute_ns for result in results}) == 1
 
