@@ -36,6 +36,7 @@ def serve(control_fd: int, page_fd: int, ring_fd: int | None, directory: Path, l
     # What was imported is never garbage: collections, which stop all calls, needn't walk it.
     gc.collect()
     gc.freeze()
+    gc.enable()
     try:
         run(work())
     except Exception:
