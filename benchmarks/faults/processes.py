@@ -11,6 +11,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+# In clock ticks since the boot.
+_BEGAN = 19
+
 
 @dataclass(frozen=True, slots=True)
 class Process:
@@ -25,6 +28,14 @@ class Process:
         sent_s = time.monotonic()
         signal.pidfd_send_signal(pidfd, number)
         return Sent(sent_s, pidfd)
+
+    def age_s(self) -> float:
+        """How long ago it was started; 0 if it is gone."""
+        try:
+            ticks = int(_stat(self.pid)[_BEGAN])
+        except OSError:
+            return 0.0
+        return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(slots=True)
@@ -73,11 +84,14 @@ def titled(root: int, title: str) -> Process | None:
 
 def _parent(pid: int) -> int | None:
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
+        return int(_stat(pid)[1])
     except OSError:
         return None
-    # After the name, which may hold anything: state, then the parent.
-    return int(stat.rpartition(")")[2].split()[1])
+
+
+def _stat(pid: int) -> list[str]:
+    """What is said after the name, which may hold anything: state, then the parent, and more."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
 
 
 def _title(pid: int) -> str:

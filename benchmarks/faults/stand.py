@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -26,6 +27,7 @@ from tests.system.stack import Stack, embedded_pool, op
 T = TypeVar("T")
 
 CALL_TIMEOUT_S = 20.0
+SPARE = "eais-worker (spare)"
 
 GIVE_UP_S = 40.0
 """Longer than any call waits: a recovery that takes longer isn't one."""
@@ -89,9 +91,13 @@ class Stand:
 
     def kill_worker(self) -> None:
         """Kill -9 the instance's worker, and wait until calls are answered again."""
-        sent = self.worker().send(signal.SIGKILL)
+        victim, spare = self.worker(), self.find(SPARE)
+        sent = victim.send(signal.SIGKILL)
         self.figures.worker_kills += 1
-        self.figures.worker_ms.append(self.recovery_ms(sent, sent))
+        took_ms = self.recovery_ms(sent, sent)
+        self.figures.worker_ms.append(took_ms)
+        waits = f"spare {spare.pid} since {spare.age_s():.1f} s" if spare else "no spare"
+        print(f"worker {victim.pid} killed: {took_ms:.0f} ms ({waits})", file=sys.stderr)
 
     def recovery_ms(self, first: Sent, *gone: Sent) -> float:
         """From `first` to the first right answer that nothing of `gone` can have given."""
