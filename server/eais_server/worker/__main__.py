@@ -19,6 +19,7 @@ import eais.errors
 from eais.telemetry.logs import log_to_stderr
 from eais_server.isolation import IsolationUnavailable, NotPristine, ParentGone, confine
 from eais_server.worker.arguments import parse_arguments
+from eais_server.worker.compiled import compile_once
 
 log = logging.getLogger("eais_server.worker")
 # Loaded while its folder can still be listed: where the project is installed in place, the
@@ -31,6 +32,7 @@ def main(argv: list[str]) -> int:
     setproctitle.setproctitle("eais-worker (spare)")
     given = parse_arguments(argv)
     log_to_stderr("eais-worker", given.log_format)
+    compile_once(Path(__file__).with_name("start.py"))
     try:
         confine(given.confinement)
     except (IsolationUnavailable, NotPristine, ParentGone) as error:
