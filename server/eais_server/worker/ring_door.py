@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import os
 import secrets
@@ -32,6 +33,10 @@ MAX_RINGS: Final = 64
 MAX_CALLERS: Final = 16
 """Processes of the host that have connected and said nothing yet."""
 
+# Without room for one more client: how long nobody is accepted.
+_ACCEPT_PAUSE_S: Final = 0.5
+_NO_ROOM: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
+
 Take = Callable[[RingEnd], None]
 
 
@@ -59,6 +64,8 @@ class RingDoor:
         self._offers: dict[bytes, tuple[bytes, Take, asyncio.TimerHandle]] = {}
         self._callers: dict[socket.socket, asyncio.TimerHandle] = {}
         self._rings = 0
+        # There was no descriptor or memory for one more.
+        self._pausing = False
 
     @property
     def rings(self) -> int:
@@ -79,9 +86,9 @@ class RingDoor:
         nonce = secrets.token_bytes(2 * HALF_BYTES)
         said, proof = nonce[:HALF_BYTES], nonce[HALF_BYTES:]
         expiry = self._loop.call_later(self._timeout_s, self._expire, said)
-        if not self._offers:
-            self._loop.add_reader(listening.fileno(), self._accept)
         self._offers[said] = proof, take, expiry
+        if len(self._offers) == 1:
+            self._accept_again()
         self._rings += 1
         name = listening.getsockname()
         return worker_pb2.RingOffer(socket=bytes(name)[1:].decode(), nonce=nonce)
@@ -121,14 +128,31 @@ class RingDoor:
             return
         try:
             sock, _ = self._listening.accept()
-        except OSError:
-            return  # it is gone already, or there is no descriptor for it
+        except OSError as error:
+            self._not_accepted(error)
+            return
         sock.setblocking(False)
         if len(self._callers) >= MAX_CALLERS or not self._may_come(peer_of(sock)):
             sock.close()
             return
         self._callers[sock] = self._loop.call_later(self._timeout_s, self._send_away, sock)
         self._loop.add_reader(sock.fileno(), self._said, sock)
+
+    def _not_accepted(self, error: OSError) -> None:
+        # Who is gone already is no matter; who can't be taken would be there again at once.
+        if error.errno in _NO_ROOM and self._listening is not None:
+            log.error("no client can come for its ring: %s", error.strerror)
+            self._pausing = True
+            self._loop.remove_reader(self._listening.fileno())
+            self._loop.call_later(_ACCEPT_PAUSE_S, self._pause_ends)
+
+    def _pause_ends(self) -> None:
+        self._pausing = False
+        self._accept_again()
+
+    def _accept_again(self) -> None:
+        if self._offers and self._listening is not None and not self._pausing:
+            self._loop.add_reader(self._listening.fileno(), self._accept)
 
     def _may_come(self, peer: Peer) -> bool:
         if self._policy is RingPolicy.ON or peer.uid == os.geteuid():
