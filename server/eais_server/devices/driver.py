@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from eais.device_type import DeviceKind
 
@@ -114,6 +114,10 @@ class RunSettings:
 
     config_entries: Mapping[str, str] = field(default_factory=dict)
     tag: str = ""
+
+
+PLAIN_RUN: Final = RunSettings()
+"""Of a run for which there are none."""
 
 
 @dataclass(frozen=True, slots=True)

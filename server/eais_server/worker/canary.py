@@ -23,10 +23,10 @@ from eais.transport.reading import ToClientReader
 from eais.transport.tensors import value_of
 from eais.transport.writing import to_client
 from eais_server.devices.driver import (
+    PLAIN_RUN,
     DeviceDriver,
     ModelSource,
     Reservation,
-    RunSettings,
     RuntimeSession,
     SessionSettings,
 )
@@ -111,7 +111,7 @@ class Canary:
             session="",
             cost_s=0.0,
             run=_RUN,
-            prepare=lambda: self._session.prepare(RunSettings()),
+            prepare=lambda: self._session.prepare(PLAIN_RUN),
             finished=self._finished,
             displaced=self._back.set,
             refuse=self._refused,

@@ -13,7 +13,7 @@ from eais.rpc.status import error_to_message
 from eais.rpc.v1 import common_pb2
 from eais.transport.parts import PiecePart, RunPart, TensorPart
 from eais.transport.writing import EncodedAnswer, refusal
-from eais_server.devices.driver import RunSettings, RuntimeSession
+from eais_server.devices.driver import PLAIN_RUN, RunSettings, RuntimeSession
 from eais_server.worker.admission import busy, push_back_ms
 from eais_server.worker.batching.batches import MOST
 from eais_server.worker.batching.fused import Whole
@@ -166,7 +166,7 @@ class Dispatch:
             kind,
             len(alike),
             lambda: [Whole(run, 0) for run in alike],
-            lambda: session.prepare(RunSettings()),
+            lambda: session.prepare(PLAIN_RUN),
         )
         if size < 2 or not batches.is_short(kind, size):
             return 0

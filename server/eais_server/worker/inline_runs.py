@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final, TypeVar
 
 from eais.transport.parts import RunPart
-from eais_server.devices.driver import PreparedRun, RunSettings, RuntimeSession
+from eais_server.devices.driver import PLAIN_RUN, PreparedRun, RuntimeSession
 from eais_server.worker.execution import Execution, Result
 from eais_server.worker.inline import AT_ONCE_S, OVERLONG_S, InlineRights, Kind
 from eais_server.worker.watchdog import Watchdog
@@ -17,7 +17,6 @@ R = TypeVar("R")
 _AT_ONCE_NS: Final = round(AT_ONCE_S * 1e9)
 _SOME_NS: Final = _AT_ONCE_NS // 4
 _OVERLONG_NS: Final = round(OVERLONG_S * 1e9)
-_PLAIN: Final = RunSettings()
 
 
 class InlineRuns:
@@ -55,7 +54,7 @@ class InlineRuns:
         known = self._prepared.get(name)
         if known is not None and known[0] is session:
             return known[1]
-        made = session.prepare(_PLAIN)
+        made = session.prepare(PLAIN_RUN)
         self._prepared[name] = session, made
         return made
 

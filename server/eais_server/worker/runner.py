@@ -11,7 +11,7 @@ from typing import Final
 
 from eais.errors import EaisError
 from eais.transport.parts import RunPart
-from eais_server.devices.driver import RunSettings, RuntimeSession
+from eais_server.devices.driver import PLAIN_RUN, RuntimeSession
 from eais_server.in_flight import Marks
 from eais_server.worker.batching.batches import Batches
 from eais_server.worker.batching.fused import Outcome, Whole, run_together
@@ -294,7 +294,7 @@ class Runner:
         results = outcome.results if outcome is not None else []
         self._marks.run_ended(name, answered=bool(results))
         if outcome is not None:
-            self.batches.ran(kind, calls, outcome, lambda: session.prepare(RunSettings()))
+            self.batches.ran(kind, calls, outcome, lambda: session.prepare(PLAIN_RUN))
         return results
 
     def try_soon(self) -> None:
