@@ -21,7 +21,7 @@ from eais_server.worker.calls import NO_MEMORY
 log = logging.getLogger(__name__)
 
 MAX_ANSWER_BYTES: Final = MAX_MESSAGE_BYTES - 2 * PIECE_BYTES
-"""Of an answer without its deferred tensors, so that a piece fits beside it."""
+"""Of an answer without its deferred tensors; a message holds a little more."""
 
 MAX_ENTRIES: Final = 1024
 """Of a call's options."""

@@ -1,7 +1,7 @@
 """What waits to be sent on one stream: small answers fused, large ones in pieces. (Brain)
 
-Each message carries all small answers that wait and one piece of the oldest
-large one, so that nobody waits behind a large answer.
+A message carries all small answers that wait, or one piece of the oldest large one, by turns: so
+nobody waits behind a large answer, and whoever carries a piece sees that it is nothing else.
 """
 
 from __future__ import annotations
@@ -56,6 +56,7 @@ class Outbox:
         self._draining = False
         self._answers: deque[EncodedAnswer] = deque()
         self._pieces: deque[PiecePart] = deque()
+        self._piece_next = False
         self._bytes = 0
         self._answer_bytes = 0
         # Answers of which pieces wait.
@@ -151,8 +152,12 @@ class Outbox:
             # Nothing is sent before it, nor with it.
             hello, self._hello = self._hello, None
             return to_client(hello=hello)
+        if self._pieces and (self._piece_next or not (self._answers or self._draining)):
+            self._piece_next = False
+            return to_client(pieces=self._next_piece())
+        self._piece_next = True
         draining, self._draining = self._draining, False
-        return to_client(self._next_answers(), self._next_piece(), draining=draining)
+        return to_client(self._next_answers(), draining=draining)
 
     def _next_answers(self) -> Sequence[EncodedAnswer]:
         waiting = self._answers

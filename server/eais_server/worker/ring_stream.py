@@ -245,6 +245,7 @@ class RingStream:
     def _rest(self, end: RingEnd) -> None:
         """Look for what comes, as long as is worth while, then sleep."""
         if not self._served.quiet:
+            self._look_until_ns = 0
             if not end.sleeps():
                 self._work_soon()
             return

@@ -86,12 +86,15 @@ def test_fused_messages_are_bounded() -> None:
 def test_a_large_answer_comes_in_pieces_and_others_pass_it() -> None:
     outbox = Outbox(100)
     add(outbox, 1, 2 * PIECE_BYTES + 1, 8, PIECE_BYTES)
-    first = taken(outbox)
+    first, second = taken(outbox), taken(outbox)
     assert first is not None
-    assert [(p.tensor, p.offset, len(p.data)) for p in first.pieces] == [(0, 0, PIECE_BYTES)]
+    assert second is not None
+    assert [a.call_id for a in first.answers] == [1]
+    assert [(p.tensor, p.offset, len(p.data)) for p in second.pieces] == [(0, 0, PIECE_BYTES)]
     add(outbox, 2, 8)
     assert sent(outbox) == [
-        ([2], [(1, 0, PIECE_BYTES)]),
+        ([2], []),
+        ([], [(1, 0, PIECE_BYTES)]),
         ([], [(1, 0, 2 * PIECE_BYTES)]),
         ([], [(1, 1, 0)]),
     ]
@@ -101,7 +104,19 @@ def test_large_answers_follow_each_other() -> None:
     outbox = Outbox(100)
     add(outbox, 1, PIECE_BYTES)
     add(outbox, 2, PIECE_BYTES)
-    assert sent(outbox) == [([1, 2], [(1, 0, 0)]), ([], [(2, 0, 0)])]
+    assert sent(outbox) == [([1, 2], []), ([], [(1, 0, 0)]), ([], [(2, 0, 0)])]
+
+
+def test_pieces_have_their_turn_however_many_small_answers_come() -> None:
+    outbox = Outbox(100)
+    add(outbox, 1, 2 * PIECE_BYTES)
+    found = []
+    for call_id in range(2, 7):
+        add(outbox, call_id, 8)
+        message = taken(outbox)
+        assert message is not None
+        found.append(([a.call_id for a in message.answers], len(message.pieces)))
+    assert found == [([1, 2], 0), ([], 1), ([3, 4], 0), ([], 1), ([5, 6], 0)]
 
 
 def test_room_is_counted_in_bytes_that_wait() -> None:
@@ -110,7 +125,7 @@ def test_room_is_counted_in_bytes_that_wait() -> None:
     room = []
     while outbox.next() is not None:
         room.append(outbox.has_room)
-    assert room == [False, True]
+    assert room == [False, False, True]
 
 
 def room(*lanes: Lane) -> list[bool]:
@@ -157,17 +172,17 @@ def test_the_large_answers_that_wait_are_counted(steps: list[tuple[str, int]]) -
         assert outbox._large == len(waiting)
 
 
-def test_the_largest_answer_fits_a_message_beside_a_piece() -> None:
+def test_the_largest_answer_fits_a_message_while_pieces_wait() -> None:
     outbox = Outbox(100)
     add(outbox, 1, PIECE_BYTES)
     strings = np.array(["x" * (MAX_ANSWER_BYTES - 100)], dtype=object)
     large = answer(2, strings)
     outbox.add(large)
-    assert sent(outbox) == [([1], [(1, 0, 0)]), ([2], [])]
+    assert sent(outbox) == [([1], []), ([], [(1, 0, 0)]), ([2], [])]
     add(outbox, 1, 2 * PIECE_BYTES)
     outbox.next()
     outbox.add(large)
-    assert sent(outbox) == [([2], [(1, 0, PIECE_BYTES)])]
+    assert sent(outbox) == [([], [(1, 0, 0)]), ([2], []), ([], [(1, 0, PIECE_BYTES)])]
 
 
 def kept(outbox: Outbox, size: int, *batches: list[int]) -> list[bool]:
