@@ -138,13 +138,18 @@ def take_over(
         timeout_s: of each step.
 
     Raises:
-        NoRing: it isn't on this host, isn't trusted, or what it gives is no ring.
+        NoRing: it isn't on this host, isn't trusted, or what it gives is no ring; or this process
+            has no descriptors left.
     """
     if not KEEPS_ORDER:
         raise NoRing("rings need a processor that keeps the order of stores (x86-64)")
     if len(offer.nonce) != 2 * HALF_BYTES:
         raise NoRing("the worker's offer isn't one that this version understands")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as sock:
+    try:
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    except OSError as error:
+        raise NoRing(f"this process can't open a socket: {error.strerror}") from None
+    with sock:
         sock.settimeout(timeout_s)
         try:
             sock.connect("\0" + offer.socket)

@@ -6,7 +6,6 @@ import fcntl
 import gc
 import os
 import random
-import resource
 import secrets
 import select
 import signal
@@ -17,7 +16,7 @@ import tempfile
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -38,6 +37,7 @@ from eais.transport.ring.handover import (
 )
 from eais.transport.ring.layout import HEADER_BYTES, LEAST_AREA_BYTES, MOST_AREA_BYTES, RingBroken
 from eais.transport.ring.memory import KEEPS_ORDER, make_memory, map_memory
+from tests.descriptors import no_descriptors
 from tests.unit.transport.ring_echo import finish, wait
 
 pytestmark = pytest.mark.skipif(not KEEPS_ORDER, reason="no rings on this kind of processor")
@@ -460,27 +460,16 @@ def test_descriptors_that_came_are_not_inherited_by_programs() -> None:
 
 
 def test_no_descriptor_left_makes_no_half_of_a_ring() -> None:
-    taken: list[int] = []
-    limit = max(int(path.name) for path in Path("/proc/self/fd").iterdir()) + 12
-    with limited_files(limit):
-        try:
-            with suppress(OSError):
-                while True:
-                    taken.append(os.dup(0))
-            for _ in range(7):  # eight are needed
-                os.close(taken.pop())
-                with pytest.raises(OSError, match="Too many open files"):
-                    make_pair(may_spin=False, area=SMALL)
-        finally:
-            for fd in taken:
-                os.close(fd)
+    with no_descriptors() as taken:
+        for _ in range(7):  # eight are needed
+            os.close(taken.pop())
+            with pytest.raises(OSError, match="Too many open files"):
+                make_pair(may_spin=False, area=SMALL)
 
 
-@contextmanager
-def limited_files(limit: int) -> Iterator[None]:
-    before = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+def test_who_has_no_descriptor_left_comes_for_no_ring() -> None:
+    offer = worker_pb2.RingOffer(socket="eais-ring-nobody", nonce=bytes(32))
+    with no_descriptors(), pytest.raises(NoRing, match="Too many open files"):
+        take_over(offer, anybody)
+    with pytest.raises(NoRing, match="isn't on this host"):
+        take_over(offer, anybody)
