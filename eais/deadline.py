@@ -12,10 +12,15 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Final
 
 from eais.errors import DeadlineExceeded, UsageError
 
 Clock = Callable[[], float]
+
+_FOR_EVER_S: Final = 1e9
+"""Three decades: what waits for longer has no deadline. Neither do operating systems, nor gRPC,
+take just any number of seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +31,13 @@ class Deadline:
 
     @classmethod
     def after(cls, seconds: float, now: float) -> Deadline:
-        """The deadline `seconds` (> 0) after `now`; `UsageError` for anything else."""
+        """The deadline `seconds` (> 0) after `now`, none if that is decades away.
+
+        Raises `UsageError` for anything else.
+        """
         if not seconds > 0:
             raise UsageError("ARGUMENT", f"a deadline must be above 0 seconds, not {seconds!r}")
-        return cls(now + seconds)
+        return cls(now + seconds if seconds < _FOR_EVER_S else math.inf)
 
     def left_s(self, now: float) -> float:
         """Seconds left, never below 0; `inf` for `NEVER`."""

@@ -11,6 +11,7 @@ from math import ceil, inf
 
 from eais.transport.spin import Spin
 
+_DAY_S, _DAY_MS = 86_400.0, 86_400_000
 _IN, _BOTH = select.POLLIN, select.POLLIN | select.POLLOUT
 
 
@@ -38,7 +39,7 @@ class SocketWait:
     def wait(self, timeout_s: float = inf, *, write: bool = False) -> None:
         """Wait until there is something to read or, if asked for, room to write.
 
-        Returns also when it was kicked, and when `timeout_s` is over.
+        Returns also when it was kicked, and when `timeout_s` is over, or a day.
         """
         asked = _BOTH if write else _IN
         if asked != self._asked:
@@ -47,7 +48,10 @@ class SocketWait:
         spin = None if write else self._spin
         ready = self._look(spin) if spin is not None else None
         if not ready:
-            ready = self._poll.poll(None if timeout_s == inf else max(0, ceil(timeout_s * 1000)))
+            # For `poll`, 24 days are the most.
+            ready = self._poll.poll(
+                _DAY_MS if timeout_s >= _DAY_S else max(0, ceil(timeout_s * 1000))
+            )
         if spin is not None:
             spin.came()
         for fd, _events in ready:

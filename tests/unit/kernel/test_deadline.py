@@ -41,3 +41,12 @@ def test_it_is_a_timeout_error_too() -> None:
 def test_a_deadline_lies_ahead(seconds: float) -> None:
     with pytest.raises(UsageError):
         Deadline.after(seconds, 0.0)
+
+
+@pytest.mark.parametrize("seconds", [1e9, 1e13, 1e300, math.inf])
+def test_decades_are_for_ever(seconds: float) -> None:
+    assert Deadline.after(seconds, 10.0) == NEVER
+    with deadline(seconds) as made:
+        assert made.left_or_none(10.0) is None
+    with deadline(2.0, clock=lambda: 0.0), deadline(seconds, clock=lambda: 0.0) as inner:
+        assert inner.at_s == 2.0
