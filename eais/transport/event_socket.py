@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import socket
+import struct
+import termios
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -33,12 +36,21 @@ class EventSocket:
         self._lost = lost
         self._kept: memoryview | None = None
         self._writing = False
+        self._ends = False
         self._open = True
 
     @property
     def full(self) -> bool:
         """Whether something is kept that the socket didn't take."""
         return self._kept is not None
+
+    @property
+    def unsent(self) -> bool:
+        """Whether there is something of which the peer's machine hasn't said that it has it."""
+        if not self._open:
+            return False
+        queued = fcntl.ioctl(self._fd, termios.TIOCOUTQ, bytes(struct.calcsize("i")))
+        return self.full or any(queued)
 
     def on_readable(self, call: Callable[[], None]) -> None:
         """Have `call` called when there is something to be read, and nobody else."""
@@ -96,10 +108,15 @@ class EventSocket:
         if self._kept is None and self._open:
             self._writing = False
             self._loop.remove_writer(self._fd)
+            if self._ends:
+                self.say_end()
             self._go_on()
 
     def say_end(self) -> None:
-        """Nothing more is sent."""
+        """Nothing more is sent after what is kept."""
+        if self.full:
+            self._ends = True
+            return
         with suppress(OSError):
             self._sock.shutdown(socket.SHUT_WR)
 

@@ -95,6 +95,18 @@ class Connection:
         """Whether there are calls that somebody still serves."""
         return bool(self._calls)
 
+    @property
+    def saying(self) -> bool:
+        """Whether the peer hasn't got all that was said to it."""
+        match self.phase:
+            case Phase.OPEN:
+                # Of calls that are over streams are left until they have said all.
+                unsaid = self.engine.open_streams > len(self._calls) or self.engine.wants_write
+                return unsaid or self._socket.unsent
+            case Phase.ENDING:
+                return self._socket.unsent
+        return False
+
     # the handshake
 
     def _shake(self) -> None:
@@ -354,14 +366,18 @@ class Connection:
     def _say_end(self) -> None:
         """Say that nothing follows, and wait a little for the peer to have heard it."""
         self._socket.send(self._pipe.say_end())
-        if self._socket.full:
-            self.close()
         if self.phase is Phase.CLOSED:
             return
         self.phase = Phase.ENDING
         self._socket.say_end()
         self._socket.on_readable(self._hear_out)
-        self._end_within(_LINGER_S)
+        if self._patience is None:
+            self._linger()
+
+    def _linger(self) -> None:
+        # A peer that takes nothing more the kernel gives up by itself: see TCP_USER_TIMEOUT.
+        end = self._linger if self._socket.unsent else self.close
+        self._patience = self._host.loop.call_later(_LINGER_S, end)
 
     def _hear_out(self) -> None:
         self._socket.read()

@@ -43,7 +43,8 @@ _ACCEPT_PAUSE_S: Final = 0.5
 _NO_ROOM: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 # What the kernel holds that it has not sent: more would make small answers wait behind it.
 _NOT_SENT_BYTES: Final = 256 << 10
-_LAST_WORDS_S: Final = 0.5
+# How often it is looked whether all was said, when a server stops.
+_LOOK_S: Final = 0.02
 _COMPLAIN_EVERY_S: Final = 1.0
 
 
@@ -56,12 +57,14 @@ class ConnectionLimits:
         all: that were let in; beyond, new ones are closed.
         each: of one identity; beyond, a new one's calls are refused.
         handshake_s: how long a client may take for its own.
+        last_words_s: how long one may take to end a connection after we did, when all stop.
     """
 
     outside: int = 256
     all: int = 1024
     each: int = 256
     handshake_s: float = HANDSHAKE_TIMEOUT_MS / 1000
+    last_words_s: float = 0.5
 
 
 def _always() -> bool:
@@ -155,20 +158,41 @@ class H2Server:
         """
         self._context = server_context(bundle)
 
-    async def stop(self, grace_s: float) -> None:
-        """Take no more connections and calls; end those that are left after `grace_s`."""
+    async def stop(self, grace_s: float, words_s: float = 0.0) -> None:
+        """Take no more connections and calls, and end all of them.
+
+        Args:
+            grace_s: what calls have until they are ended.
+            words_s: what there is then for peers to take what they were answered. Nobody waits
+                if they have it all.
+        """
         self._close_listening()
         for connection in list(self._connections):
             connection.drain()
         if await self._emptied(grace_s):
             return
-        for connection in list(self._connections):
-            if connection.busy:
-                connection.close()
-        # The others have said all, and wait for their peers to have heard it.
-        if not await self._emptied(_LAST_WORDS_S):
+        await self._say_all(words_s)
+        # Those that are left have said all, and wait for their peers to have heard it.
+        if not await self._emptied(self._limits.last_words_s):
             for connection in list(self._connections):
                 connection.close()
+
+    async def _say_all(self, within_s: float) -> None:
+        """End what is still served; the last answers go out, if the time is enough for them."""
+        until_s = self._loop.time() + within_s
+        while (left_s := until_s - self._loop.time()) > 0 and self._end_busy(even_saying=False):
+            await self._emptied(min(left_s, _LOOK_S))
+        self._end_busy(even_saying=True)
+
+    def _end_busy(self, *, even_saying: bool) -> bool:
+        """Close connections with calls that are served; whether some have something to say."""
+        saying = False
+        for connection in list(self._connections):
+            says = connection.saying
+            if connection.busy and (even_saying or not says):
+                connection.close()
+            saying = saying or says
+        return saying
 
     async def _emptied(self, within_s: float) -> bool:
         try:

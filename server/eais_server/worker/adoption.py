@@ -102,13 +102,13 @@ class Adoption:
         own = [raw_stream(verbs.WORKER_STREAM, with_rings(plane.stream, self.door))]
         return with_health(own, lambda: not plane.not_ready, plane.admit)
 
-    async def close(self, grace_s: float) -> None:
-        """End what streams are left after `grace_s`."""
+    async def close(self, words_s: float) -> None:
+        """End what streams are left; what was answered is sent within `words_s`."""
         if self.pages is not None:
             await self.pages.stop()
         self.door.close()
         if self.served is not None:
-            await self.served.stop(grace_s)
+            await self.served.stop(words_s)
 
 
 def adopt(

@@ -223,13 +223,15 @@ class Worker:
 
     async def _drain(self, grace_s: float) -> None:
         if self._adoption is not None:
+            until_s = self._loop.time() + grace_s
             self._adoption.plane.drain()
             try:
-                async with asyncio.timeout(grace_s):
+                async with asyncio.timeout_at(until_s):
                     await self._adoption.plane.drained()
             except TimeoutError:
                 log.warning("calls are still running after %s s; they end here", grace_s)
-            await self._adoption.close(0)
+            # The last answers may still be on their way.
+            await self._adoption.close(max(0.0, until_s - self._loop.time()))
         self._end()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Protocol
+from typing import Final, Protocol
 
 import grpc.aio
 
@@ -17,6 +17,9 @@ from eais.rpc.server import generic_handlers
 from eais.telemetry.metrics import Tally
 from eais.transport.h2_server import H2Server
 
+# What grpcio has at most for the last answers.
+_GRPCIO_WORDS_S: Final = 5.0
+
 
 class Port(Protocol):
     """A bound port that answers."""
@@ -26,8 +29,8 @@ class Port(Protocol):
     def renew(self, bundle: tls.Bundle) -> None:
         """Show another leaf from the next handshake on; raises IdentityError."""
 
-    async def stop(self, grace_s: float) -> None:
-        """Take no more calls; end those that are left after `grace_s`."""
+    async def stop(self, words_s: float) -> None:
+        """End all calls; those that are over have `words_s` for what they said to arrive."""
 
 
 async def serve(
@@ -67,11 +70,14 @@ class H2Port:
     def __init__(self, server: H2Server, address: str, port: int) -> None:
         self._server = server
         self.renew = server.renew
-        self.stop = server.stop
         try:
             self.number = server.bind(address, port)
         except OSError:
             raise _no_port(port) from None
+
+    async def stop(self, words_s: float) -> None:
+        """See `Port`."""
+        await self._server.stop(0, words_s)
 
 
 class GrpcioPort:
@@ -104,9 +110,10 @@ class GrpcioPort:
         """See `Port`."""
         self._bundle = bundle
 
-    async def stop(self, grace_s: float) -> None:
+    async def stop(self, words_s: float) -> None:
         """See `Port`."""
-        await self._server.stop(grace_s)
+        # It doesn't tell calls that are over from those that watch, and would wait for both.
+        await self._server.stop(min(words_s, _GRPCIO_WORDS_S))
 
 
 def _no_port(port: int) -> Exception:

@@ -15,6 +15,7 @@ import grpc
 import grpc.aio
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from hpack.hpack import Decoder, Encoder
 
 from eais import channel, tls
 from eais.credentials import client_credentials
@@ -28,7 +29,7 @@ from eais.rpc.raw_stream import Buffer, StreamLink
 from eais.rpc.status import error_of_rpc
 from eais.rpc.v1 import common_pb2, pool_pb2
 from eais.telemetry.metrics import Tally
-from eais.transport.h2.frames import PREFACE
+from eais.transport.h2.frames import END_STREAM, PREFACE
 from eais.transport.h2_server import ConnectionLimits, H2Server
 from eais.transport.tls_context import client_context
 from eais.transport.tls_pipe import TlsPipe
@@ -563,18 +564,26 @@ def test_broken_tls_ends_its_connection_alone(serve: Serve) -> None:
     serve(body)
 
 
-async def by_hand(
-    bench: Bench, log: Path, sock: socket.socket, behind: Callable[[TlsSpeaker], bytes]
-) -> tuple[TlsPipe, TlsSpeaker]:
-    """Shake hands, and say what follows `behind` it in the same breath, in records by hand."""
+async def shaken(bench: Bench, sock: socket.socket, log: Path | None = None) -> TlsPipe:
+    """A client's end, whose last word of the handshake is still to be sent."""
     loop = asyncio.get_running_loop()
     context = client_context(bench.authority.bundle(OWNER, now()))
-    context.keylog_filename = str(log)
+    if log is not None:
+        context.keylog_filename = str(log)
     pipe = TlsPipe(context, f"0.ei-1.{POOL}.internal")
     pipe.shake(b"")
     await loop.sock_sendall(sock, pipe.to_send)
     while not pipe.shake(await loop.sock_recv(sock, 65_536)):
         pass
+    return pipe
+
+
+async def by_hand(
+    bench: Bench, log: Path, sock: socket.socket, behind: Callable[[TlsSpeaker], bytes]
+) -> tuple[TlsPipe, TlsSpeaker]:
+    """Shake hands, and say what follows `behind` it in the same breath, in records by hand."""
+    loop = asyncio.get_running_loop()
+    pipe = await shaken(bench, sock, log)
     speaker = TlsSpeaker(log)
     await loop.sock_sendall(sock, pipe.to_send + behind(speaker))
     return pipe, speaker
@@ -667,6 +676,114 @@ def test_a_stop_ends_what_its_grace_did_not(serve: Serve) -> None:
             await bench.server.stop(0)
             assert await call.code() is grpc.StatusCode.UNAVAILABLE
             assert bench.streams[0].ended.is_set()
+
+    serve(body)
+
+
+class SlowReader:
+    """A client that has called for `count` messages of 64 KiB, and takes none of them yet."""
+
+    def __init__(self, sock: socket.socket, pipe: TlsPipe) -> None:
+        self.sock = sock
+        self.pipe = pipe
+        self.heard = b""
+
+    async def ask(self, count: int, window: int) -> None:
+        path = (":path", verbs.WORKER_STREAM.path)
+        headers = [path if field[0] == ":path" else field for field in raw.REQUEST]
+        first = self.pipe.to_send
+        await asyncio.get_running_loop().sock_sendall(self.sock, first)
+        await self.say(
+            PREFACE,
+            raw.settings({4: window}),
+            raw.window_update(0, window),
+            raw.block(1, Encoder().encode(headers)),
+            raw.message(1, b"more %d" % count, end=True),
+        )
+
+    async def say(self, *wire: bytes) -> None:
+        said = self.pipe.say([b"".join(wire)])
+        await asyncio.get_running_loop().sock_sendall(self.sock, said)
+
+    async def hear(self) -> bool:
+        """Hear some more, after others had their turn; False at the end."""
+        await asyncio.sleep(0)
+        came = await asyncio.get_running_loop().sock_recv(self.sock, 65_536)
+        self.heard += bytes(self.pipe.received(came))
+        return bool(came) and not self.pipe.ended
+
+    def size(self) -> int:
+        """Of what was said on the stream, which has ended as it should."""
+        frames = [frame for frame in raw.frames_of(self.heard) if frame.stream == 1]
+        assert frames[-1].flags & END_STREAM
+        assert dict(Decoder().decode(frames[-1].payload))["grpc-status"] == "0"
+        data = b"".join(frame.payload for frame in frames if not frame.kind)
+        assert not any(data.replace(b"\0\0\1\0\0", b""))
+        return len(data)
+
+
+NO_LAST_WORDS = ConnectionLimits(last_words_s=0.0)
+
+
+def test_what_waits_for_a_window_is_sent_before_the_end(serve: Serve) -> None:
+    async def body(bench: Bench) -> None:
+        with await reach(bench) as sock:
+            client = SlowReader(sock, await shaken(bench, sock))
+            await client.ask(6, 65_535)
+            await until(lambda: bool(bench.streams) and bench.streams[0].ended.is_set())
+            stopping = asyncio.create_task(bench.server.stop(0, WAIT_S))
+            # The last of all, if nothing but the windows were in the way.
+            while raw.goaway(1) not in client.heard:
+                assert await client.hear()
+            assert not stopping.done()
+            await client.say(raw.window_update(0, 1 << 20), raw.window_update(1, 1 << 20))
+            while await client.hear():
+                pass
+            assert client.size() == 6 * (5 + (64 << 10))
+            sock.close()
+            await stopping
+
+    serve(body, NO_LAST_WORDS)
+
+
+def test_what_waits_for_the_network_is_sent_before_the_end(serve: Serve) -> None:
+    async def body(bench: Bench) -> None:
+        with socket.socket() as sock:
+            sock.setblocking(False)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 << 10)
+            await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", bench.port))
+            client = SlowReader(sock, await shaken(bench, sock))
+            await client.ask(8, 1 << 24)
+            await until(lambda: bool(bench.streams) and bench.streams[0].ended.is_set())
+            stopping = asyncio.create_task(bench.server.stop(0, WAIT_S))
+            # A socket that is closed under what still comes takes back what it has sent.
+            for _ in range(20):
+                assert await client.hear()
+                await client.say(raw.window_update(0, 1))
+            while await client.hear():
+                pass
+            assert client.size() == 8 * (5 + (64 << 10))
+            sock.close()
+            await stopping
+
+    serve(body, NO_LAST_WORDS)
+
+
+def test_where_nothing_is_left_to_be_said_nobody_waits(serve: Serve) -> None:
+    async def body(bench: Bench) -> None:
+        async with bench.dial() as made, bench.dial() as idle:
+            # Who never ends a connection either.
+            sock = await reach(bench)
+            pipe = await shaken(bench, sock)
+            await asyncio.get_running_loop().sock_sendall(sock, pipe.to_send)
+            call = made.unary_unary(verbs.POOL_LIST.path, None, None)(b"")
+            await bench.begun.wait()
+            assert (await greet(idle)).software
+            # Longer than a test may last.
+            await bench.server.stop(0, 1e6)
+            assert await call.code() is grpc.StatusCode.UNAVAILABLE
+            assert bench.cancelled.is_set()
+            sock.close()
 
     serve(body)
 
