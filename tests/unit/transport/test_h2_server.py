@@ -716,7 +716,8 @@ class SlowReader:
         """Of what was said on the stream, which has ended as it should."""
         frames = [frame for frame in raw.frames_of(self.heard) if frame.stream == 1]
         assert frames[-1].flags & END_STREAM
-        assert dict(Decoder().decode(frames[-1].payload))["grpc-status"] == "0"
+        headers = Decoder().decode(frames[-1].payload, raw=True)
+        assert dict(headers)[b"grpc-status"] == b"0"
         data = b"".join(frame.payload for frame in frames if not frame.kind)
         assert not any(data.replace(b"\0\0\1\0\0", b""))
         return len(data)
