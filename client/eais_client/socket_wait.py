@@ -70,8 +70,12 @@ class SocketWait:
         return ready
 
     def watch(self, fd: int) -> None:
-        """Wait for something to read there, too; who waits now doesn't."""
+        """Wait for something to read there, too; who waits now doesn't.
+
+        From then on whoever comes here has looked by itself, and only sleeps.
+        """
         self._poll.register(fd, _IN)
+        self._spin = None
 
     def kick(self) -> None:
         """Get the thread out of there; nothing once it is closed."""
