@@ -79,7 +79,7 @@ class Carrier(Protocol):
         ...
 
     def begin(self, first: Sequence[Buffer]) -> None:
-        """Say the stream's first message."""
+        """Say the stream's first message; `OSError` if the connection has broken already."""
         ...
 
     def stop(self) -> None:

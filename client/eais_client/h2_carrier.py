@@ -211,7 +211,10 @@ class H2Carrier:
                 if message is not None:
                     engine.send(self._stream, message)
             parts = engine.output(_WRITE_BYTES)
-            data = self._pipe.say(parts) if parts else b""
+            try:
+                data = self._pipe.say(parts) if parts else b""
+            except ssl.SSLError:
+                self._mute, data = True, b""  # reading tells why
             written += len(data)
             self.more = not self._send(data) or written >= _WRITE_BYTES
             # Of a few bytes the engine has kept none back.

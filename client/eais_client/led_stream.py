@@ -332,11 +332,14 @@ class LedStream:
         """Connect, and read to the end; why it ended."""
         try:
             self._lead_wait, self._own_wait = self._carrier.connect()
+            with self._lock:
+                self._carrier.begin(self._outbox.first_message())
+                self._carrier.push(self._outbox)
         except EaisError as error:
             return error
-        with self._lock:
-            self._carrier.begin(self._outbox.first_message())
-            self._carrier.push(self._outbox)
+        except OSError as error:  # of TLS, too: the worker went as soon as it had answered
+            why = error.strerror or str(error)
+            return Unavailable("HOST_UNREACHABLE", f"no answer ({why})")
         self._ready, self._open = True, not self._over
         self.flush()
         while not self._over:
