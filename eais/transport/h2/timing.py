@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import heapq
 import math
+from typing import Final
 
 from eais.errors import Unavailable
 from eais.transport.h2 import codes
@@ -15,6 +16,9 @@ from eais.transport.h2.events import Stalled
 from eais.transport.h2.limits import H2Limits
 from eais.transport.h2.sending import Sender
 from eais.transport.h2.stream import Stream
+
+# How many deadlines of calls that are over may be kept, beside as many as there are open ones.
+_SPARE_DEADLINES: Final = 64
 
 
 class Timing:
@@ -48,6 +52,18 @@ class Timing:
         if timeout_s is not None:
             stream.deadline_s = self.now_s + timeout_s
             heapq.heappush(self._deadlines, (stream.deadline_s, stream.id))
+            if len(self._deadlines) > _SPARE_DEADLINES + 2 * len(self._calls.streams):
+                self._forget_those_over()
+
+    def _forget_those_over(self) -> None:
+        """Keep no deadlines of calls that are over: they may be a client's life away."""
+        open_streams = self._calls.streams.values()
+        self._deadlines = [
+            (stream.deadline_s, stream.id)
+            for stream in open_streams
+            if stream.deadline_s is not None
+        ]
+        heapq.heapify(self._deadlines)
 
     @property
     def next_s(self) -> float:

@@ -86,6 +86,19 @@ def test_a_servers_call_ends_at_its_deadline() -> None:
     assert pair.server.next_tick_s == math.inf
 
 
+def test_deadlines_of_calls_that_are_over_arent_kept() -> None:
+    pair = Pair()
+    kept = pair.call(timeout_s=3.0)
+    for k in range(300):
+        pair.server.finish(pair.call(timeout_s=10.0 + k), 0)
+    assert pair.server.tick(3.0) == [Reset(kept, 8)]
+    ticks = 0
+    while pair.server.next_tick_s < math.inf:
+        assert pair.server.tick(pair.server.next_tick_s) == []
+        ticks += 1
+    assert ticks <= 66
+
+
 def test_a_clients_call_ends_at_its_deadline_where_the_engine_is_told_the_time() -> None:
     pair = Pair()
     stream = pair.client.call("/t.S/Verb", (), 2.0, 50.0)
