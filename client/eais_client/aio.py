@@ -181,11 +181,14 @@ class InferenceSession:
 
 def _begun(make: partial[BlockingSession]) -> Future[BlockingSession]:
     """Make a session on a thread, in the caller's context: its deadline, its `on_upload`."""
-    from eais_client.background import spawn_thread
+    from eais_client.background import no_thread, spawn_thread
 
     made: Future[BlockingSession] = Future()
     made.set_running_or_notify_cancel()  # who awaits it can't cancel it for others
-    spawn_thread("eais-open", partial(_fill, made, copy_context(), make))
+    try:
+        spawn_thread("eais-open", partial(_fill, made, copy_context(), make))
+    except RuntimeError:
+        raise no_thread() from None
     return made
 
 

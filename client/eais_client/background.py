@@ -5,6 +5,7 @@ All are daemons: a program that ends doesn't wait for them.
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
 import time
@@ -15,6 +16,8 @@ from typing import Any, Protocol
 
 from eais.backoff import Rng
 from eais.errors import EaisError, make_error
+
+log = logging.getLogger(__name__)
 
 #: The thread that waits for callbacks for as long as the process is.
 CALLBACKS_NAME = "eais-callbacks"
@@ -32,11 +35,29 @@ def no_thread() -> EaisError:
     return make_error("HOST_UNREACHABLE", "this process can't start another thread now")
 
 
+def failed_here(error: Exception) -> EaisError:
+    """What work of this process failed with: what it lacks, for people, if it isn't an `EaisError`.
+
+    It may lack descriptors, memory or threads, and have them again later.
+    """
+    if isinstance(error, EaisError):
+        return error
+    why = error.strerror if isinstance(error, OSError) else None
+    if why is None:
+        log.warning("work in the background failed", exc_info=error)
+    text = "this process lacks what it takes to connect now"
+    return make_error("HOST_UNREACHABLE", f"{text}: {why}" if why else text)
+
+
 class Alarm(Protocol):
     """Calls back at a time."""
 
+    def start(self) -> None:
+        """See to it now that `wake_at` won't lack a thread; `no_thread` if there is none."""
+        ...
+
     def wake_at(self, at: float) -> None:
-        """Call back at `at` (seconds, monotonic), or before."""
+        """Call back at `at` (seconds, monotonic), or before; raises as `start`."""
         ...
 
     def close(self) -> None:
@@ -66,13 +87,21 @@ class ThreadAlarm:
         self._at = inf
         self._started = self._closed = False
 
+    def start(self) -> None:
+        """See `Alarm`."""
+        with self._changed:
+            if not self._started and not self._closed:
+                try:
+                    spawn_thread("eais-alarm", self._watch)
+                except RuntimeError:
+                    raise no_thread() from None
+                self._started = True
+
     def wake_at(self, at: float) -> None:
         """See `Alarm`."""
         with self._changed:
             self._at = min(self._at, at)
-            if not self._started and not self._closed:
-                spawn_thread("eais-alarm", self._watch)
-                self._started = True
+            self.start()
             self._changed.notify()
 
     def close(self) -> None:
@@ -82,8 +111,14 @@ class ThreadAlarm:
             self._changed.notify()
 
     def _watch(self) -> None:
-        while self._wait():
-            self._ring()
+        try:
+            while self._wait():
+                self._ring()
+        finally:
+            # What was rung for may raise, and ends this thread, as in any program; not the alarm.
+            with self._changed:
+                self._started = False
+                self.start()
 
     def _wait(self) -> bool:
         """Wait until it is time; False when closed."""
@@ -93,7 +128,7 @@ class ThreadAlarm:
                 if left_s <= 0:
                     self._at = inf
                     return True
-                self._changed.wait(None if left_s == inf else left_s)
+                self._changed.wait(None if left_s == inf else min(left_s, threading.TIMEOUT_MAX))
             return False
 
 

@@ -11,6 +11,7 @@ import threading
 import weakref
 from asyncio import get_running_loop
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import replace
 from functools import partial
@@ -20,7 +21,7 @@ from eais.deadline import Deadline, current
 from eais.errors import EaisError
 from eais_client.account import CallAccount
 from eais_client.asked import Asked, Callback
-from eais_client.background import Alarm
+from eais_client.background import Alarm, failed_here, no_thread
 from eais_client.brain import falling_back
 from eais_client.brain.call_errors import closed
 from eais_client.brain.falling_back import Hysteresis, Standing
@@ -130,7 +131,11 @@ class FallbackSession:
 
     async def _on_a_thread(self, here: Callable[[], list[Any]]) -> list[Any]:
         context = copy_context()
-        answer = await get_running_loop().run_in_executor(None, context.run, here)
+        try:
+            begun = get_running_loop().run_in_executor(None, context.run, here)
+        except RuntimeError:
+            raise no_thread() from None
+        answer = await begun
         self._tally.remember_from(context)
         return answer
 
@@ -213,7 +218,8 @@ class FallbackSession:
         if not self._is_away(error) and not left:
             raise error
         if not left:
-            self._fell(remote, error)
+            with suppress(EaisError):  # without an alarm the next call asks the pool again
+                self._fell(remote, error)
 
     def _is_away(self, error: EaisError) -> bool:
         return falling_back.is_away(error, self._asked.frontend.config.limits().max_attempts)
@@ -249,12 +255,17 @@ class FallbackSession:
             finally:
                 leave()
 
-        frontend.tools.spawn("eais-local", work)
+        try:
+            frontend.tools.spawn("eais-local", work)
+        except RuntimeError:
+            leave()
+            raise no_thread() from None
 
     # The change of place.
 
     def _fell(self, remote: RemoteSession | None, error: EaisError) -> None:
-        """A call on `remote` found nobody."""
+        """A call on `remote` found nobody; raises `no_thread` if nothing could look for it."""
+        self._alarm.start()
         with self._lock:
             if self._closed or remote is not self._remote:
                 return
@@ -274,8 +285,8 @@ class FallbackSession:
         tools = self._asked.frontend.tools
         try:
             found = self._reach(0.0)
-        except EaisError as error:
-            self._say_refusal(error)
+        except Exception as error:  # noqa: BLE001 - nobody else would ever look again
+            self._say_refusal(failed_here(error))
             with self._lock:
                 falling_back.unanswered(self._standing, tools.clock(), tools.rng)
                 probe_at = self._standing.probe_at
@@ -321,15 +332,21 @@ class _Alarm:
         self._alarm: Alarm | None = None
         self._closed = False
 
+    def start(self) -> None:
+        """See `Alarm`."""
+        if (alarm := self._made()) is not None:
+            alarm.start()
+
     def wake_at(self, at: float) -> None:
         """See `Alarm`."""
+        if (alarm := self._made()) is not None:
+            alarm.wake_at(at)
+
+    def _made(self) -> Alarm | None:
         with self._lock:
-            if self._closed:
-                return
-            if self._alarm is None:
+            if self._alarm is None and not self._closed:
                 self._alarm = self._make(self._ring)
-            alarm = self._alarm
-        alarm.wake_at(at)
+            return None if self._closed else self._alarm
 
     def close(self) -> None:
         """See `Alarm`. Takes no lock: a finalizer calls it anywhere."""

@@ -34,6 +34,9 @@ class FakeAlarm:
         self._clock = clock
         self._ring = ring
 
+    def start(self) -> None:
+        """See `Alarm`."""
+
     def wake_at(self, at: float) -> None:
         """See `Alarm`."""
         self.at = min(self.at, at)

@@ -59,6 +59,39 @@ def test_an_earlier_alarm_goes_first() -> None:
     alarm.close()
 
 
+def test_an_alarm_may_be_centuries_away() -> None:
+    looked, rung = threading.Event(), threading.Event()
+
+    def clock() -> float:
+        looked.set()
+        return 1000.0
+
+    alarm = ThreadAlarm(clock, rung.set)
+    alarm.wake_at(1e13)
+    assert looked.wait(WAIT_S)
+    alarm.wake_at(1000.0)  # can't begin before the thread waits
+    assert rung.wait(WAIT_S)
+    alarm.close()
+
+
+def test_an_alarm_outlives_what_it_rang_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, rung, shown = FakeClock(), threading.Event(), threading.Event()
+    faults = [ZeroDivisionError()]
+
+    def ring() -> None:
+        if faults:
+            raise faults.pop()
+        rung.set()
+
+    monkeypatch.setattr(threading, "excepthook", lambda _args: shown.set())
+    alarm = ThreadAlarm(clock, ring)
+    alarm.wake_at(clock.now)
+    assert shown.wait(WAIT_S)
+    alarm.wake_at(clock.now)
+    assert rung.wait(WAIT_S)
+    alarm.close()
+
+
 def test_a_closed_alarm_never_rings() -> None:
     clock, rung = FakeClock(), threading.Event()
     alarm = ThreadAlarm(clock, rung.set)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import threading
 from collections.abc import Callable, Iterator
@@ -15,17 +16,19 @@ import pytest
 import eais
 from eais.errors import Unavailable
 from eais.identity import Identity
-from eais_client.background import ThreadAlarm
+from eais_client.background import Callbacks, ThreadAlarm, no_thread
 from eais_client.config import ClientConfig
 from eais_client.data_stream import GrpcDataStream
+from eais_client.fallback import _Alarm
 from eais_client.frontend import FrontEnd
 from eais_client.h2_carrier import H2Carrier
 from eais_client.led_stream import LedStream
 from eais_client.testing import FakeClock, FakeWire, fake_instance
 from eais_client.testing.conformance import own_models
-from eais_client.testing.fake_tools import FakeTools
+from eais_client.testing.fake_tools import FakeAlarm, FakeTools
 from tests.unit.client.ort_host import OrtHost
 from tests.unit.client.served import POOL, WAIT_S, Heard, ScriptedWorker, rig
+from tests.unit.client.test_fallback import AWAY, Stand
 
 MUL = own_models()["mul_1"]
 FEED = {"X": np.ones((3, 2), np.float32)}
@@ -83,11 +86,101 @@ def test_an_alarm_that_found_no_thread_is_set_with_the_next(monkeypatch: Any) ->
     alarm = ThreadAlarm(clock, rung.set)
     with monkeypatch.context() as without:
         without.setattr(threading.Thread, "start", _run_out)
-        with pytest.raises(RuntimeError):
+        with pytest.raises(Unavailable, match="thread"):
             alarm.wake_at(clock.now)
     alarm.wake_at(clock.now)
     assert rung.wait(WAIT_S)
     alarm.close()
+
+
+def test_an_asyncio_session_that_found_no_thread_is_opened_by_the_next_try(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    wire = FakeWire(OrtHost(), fake_instance())
+    frontend = FrontEnd(wire, ClientConfig.for_test(), FakeTools().tools())
+
+    async def opened() -> None:
+        session = eais.aio.InferenceSession(MUL, frontend=frontend)
+        with monkeypatch.context() as without:
+            without.setattr(threading.Thread, "start", _run_out)
+            with pytest.raises(Unavailable, match="thread"):
+                await session.open()
+        async with session:
+            assert await session.run(None, FEED)
+
+    asyncio.run(opened())
+
+
+@pytest.fixture
+def away() -> Stand:
+    """A pool that nobody reaches, for sessions that answer here meanwhile."""
+    stand = Stand()
+    stand.away()
+    return stand
+
+
+def test_a_task_whose_call_found_no_thread_here_may_call_again(
+    away: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def called() -> None:
+        session = eais.aio.InferenceSession(MUL, frontend=away.frontend, fallback="local")
+        async with session:
+            with monkeypatch.context() as without:
+                without.setattr(threading.Thread, "start", _run_out)
+                with pytest.raises(Unavailable, match="thread"):
+                    await session.run(None, FEED)
+            assert await session.run(None, FEED)
+
+    asyncio.run(called())
+
+
+def test_a_call_with_a_callback_that_found_no_thread_here_leaves_its_room(away: Stand) -> None:
+    away.frontend.tools = replace(away.frontend.tools, spawn=Scarce("eais-local").spawn)
+    away.frontend.callbacks = Callbacks(limit=1)
+    session, answers = away.session(), list[Any]()
+
+    def call() -> None:
+        with eais.deadline(WAIT_S, clock=away.fakes.clock):
+            session.run_async(None, FEED, lambda *said: answers.append(said[0]), None)
+
+    with pytest.raises(Unavailable, match="thread"):
+        call()
+    call()
+    assert len(answers) == 1
+
+
+def test_a_session_whose_probes_found_no_thread_falls_back_with_the_next_call() -> None:
+    stand, scarce = Stand(), [no_thread()]
+
+    class NoThread(FakeAlarm):
+        def start(self) -> None:
+            if scarce:
+                raise scarce.pop()
+
+    def alarm(ring: Callable[[], None]) -> FakeAlarm:
+        probes = isinstance(getattr(ring, "__self__", None), _Alarm)
+        stand.fakes.alarms.append((NoThread if probes else FakeAlarm)(stand.fakes.clock, ring))
+        return stand.fakes.alarms[-1]
+
+    stand.frontend.tools = replace(stand.frontend.tools, alarm=alarm)
+    session = stand.session()
+    session.run(None, FEED)
+    stand.away()
+    assert session.run(None, FEED)
+    assert session.stats().falls == 0
+    assert session.run(None, FEED)
+    assert session.stats().falls == 1
+    stand.back()
+    stand.pass_until(lambda: not session.fallback_active)
+
+
+def test_a_probe_that_found_no_thread_is_not_the_last(away: Stand) -> None:
+    session = away.session()
+    away.back()
+    lacking: Any = RUN_OUT
+    away.wire.fail_next("list", AWAY, lacking, lacking)
+    away.pass_until(lambda: not session.fallback_active)
+    assert session.run(None, FEED)
 
 
 def _run_out(thread: threading.Thread) -> None:
