@@ -244,6 +244,8 @@ class RemoteSession:
             left_s = None if deadline is NEVER else deadline.left_or_none(self._clock())
             if not pending.wait(left_s):
                 self._attachment.abandon(number, late())
+                if not pending.done:  # another thread ends it at this moment, but is late, too
+                    raise late()
         except BaseException as error:
             self._attachment.interrupted(number, error)
             raise
