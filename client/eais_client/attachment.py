@@ -9,12 +9,13 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from math import inf
 
 from eais.deadline import Deadline
 from eais.errors import EaisError, UsageError
 from eais.instance import InstanceState
-from eais_client.background import Tools, no_thread
+from eais_client.background import Tools, failed_here, no_thread
 from eais_client.brain import call_events as events
 from eais_client.brain.call_state import Limits, State
 from eais_client.brain.calls import on_event
@@ -57,7 +58,8 @@ class Attachment:
         self._clock = tools.clock
         self._lock = threading.Lock()
         # Users of a session are counted, and the worker and the brain told, in one order.
-        self._holding = threading.Lock()
+        # Entered again where `tools` does its jobs at once, without a thread.
+        self._holding = threading.RLock()
         self._state = State(instance.id, tools.rng, limits)
         self._pending: dict[int, PendingCall] = {}
         self._streams: dict[int, DataStream] = {}
@@ -79,6 +81,7 @@ class Attachment:
 
     def open(self, model: Model, deadline: Deadline, patience_s: float = inf) -> Opened:
         """Open a session for one more user; raises as `open_session`, soon if `patience_s` says."""
+        self._alarm.start()  # so that no call is left without it
         opened = self._where.open(model, deadline, patience_s)
         with self._holding:
             with self._lock:
@@ -233,7 +236,7 @@ class Attachment:
                 self._post(events.Answered(call))
         except BaseException:
             # Ctrl-C in the caller's thread that reads, maybe for another: that one hears of it.
-            self._tools.spawn("eais-act", lambda: self._answered_again(call, pending))
+            self._do_all_the_same(lambda: self._answered_again(call, pending))
             raise
 
     def refused(self, stream: int, call: int, error: EaisError, push_back_s: float) -> None:
@@ -269,9 +272,15 @@ class Attachment:
             for action in actions:
                 self._act(action)
         except BaseException:
-            # Ctrl-C in a caller's thread: what was decided is done all the same.
-            self._tools.spawn("eais-act", lambda: self._act_all(actions))
+            # Ctrl-C in a caller's thread: what was decided is done.
+            self._do_all_the_same(lambda: self._act_all(actions))
             raise
+
+    def _do_all_the_same(self, job: Callable[[], None]) -> None:
+        try:
+            self._tools.spawn("eais-act", job)
+        except RuntimeError:
+            job()
 
     def _act(self, action: events.Action) -> None:
         match action:
@@ -291,24 +300,33 @@ class Attachment:
 
     def _act_on_streams(self, action: events.Action) -> None:
         match action:
-            case events.Connect():
+            case events.Connect(stream):
                 # Never in a caller's thread, where Ctrl-C could leave it half done.
-                failed = events.StreamBroken(action.stream, no_thread())
-                self._spawn("eais-connect", lambda: self._connect(action), failed)
+                broken = partial(events.StreamBroken, stream)
+                self._spawn("eais-connect", lambda: self._connect(action), broken)
             case events.Disconnect(stream):
                 self._disconnect(stream)
             case events.Find():
-                self._spawn("eais-find", self._where.find, events.FindFailed(no_thread()))
+                self._spawn("eais-find", self._where.find, events.FindFailed)
             case events.Reopen(session):
-                lost = events.SessionLost(session, no_thread())
+                lost = partial(events.SessionLost, session)
                 self._spawn("eais-reopen", lambda: self._reopen(session), lost)
 
-    def _spawn(self, name: str, job: Callable[[], None], failed: events.Event) -> None:
-        """Run what blocks on a thread; without one it has `failed`, and is tried again."""
+    def _spawn(
+        self, name: str, job: Callable[[], None], failed: Callable[[EaisError], events.Event]
+    ) -> None:
+        """Run what blocks on a thread; what can't be done has `failed`, and is tried again."""
+
+        def work() -> None:
+            try:
+                job()
+            except Exception as error:  # noqa: BLE001 - the brain waits to hear of it
+                self._post(failed(failed_here(error)))
+
         try:
-            self._tools.spawn(name, job)
+            self._tools.spawn(name, work)
         except RuntimeError:
-            self._post(failed)
+            self._post(failed(no_thread()))
 
     def _send(self, action: events.Send) -> None:
         stream = self._streams.get(action.stream)
@@ -325,27 +343,25 @@ class Attachment:
             pending.finish(error)
 
     def _connect(self, action: events.Connect) -> None:
+        number, ring = action.stream, self._where.instance.policy.ring
+        stream = self._wire.stream(number, action.worker.address, self, self._transport, ring)
+        started = False
         try:
-            address = action.worker.address
-            ring = self._where.instance.policy.ring
-            stream = self._wire.stream(action.stream, address, self, self._transport, ring)
-        except EaisError as error:
-            self._post(events.StreamBroken(action.stream, error))
-            return
-        with self._lock:
-            # What is held from now on is told to each stream that is listed here.
-            self._streams[action.stream] = stream
-            holds = list(self._held)
-            wanted = self._state.expects(action.stream) and not self._closed
-        if not wanted:  # the brain gave it up meanwhile, or there is nobody left to use it
-            self._disconnect(action.stream)
-            return
-        for session in holds:
-            stream.hold(session)
-        try:
-            stream.start()
-        except EaisError as error:
-            self.broken(action.stream, error)
+            with self._holding:
+                with self._lock:
+                    # What is held from now on is told to each stream that is listed here.
+                    self._streams[number] = stream
+                    holds = list(self._held)
+                    wanted = self._state.expects(number) and not self._closed
+                for session in holds:
+                    stream.hold(session)
+            if wanted:
+                stream.start()
+                started = True
+        finally:
+            # The brain may have given it up meanwhile, or there is nobody left to use it.
+            if not started:
+                self._disconnect(number)
 
     def _disconnect(self, number: int) -> None:
         with self._lock:

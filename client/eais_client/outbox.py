@@ -33,8 +33,9 @@ class Outbox:
         self._lock = allocate_lock()
         self._closed = False
         self.waiting = False
-        self._holds: list[str] = []
-        self._releases: list[str] = []
+        # Sessions of which the worker is to be told whether they are in use: what was said last.
+        # A message holds before it releases, so none may say both of one.
+        self._uses: dict[str, bool] = {}
         self._cancels: list[int] = []
         self._runs: deque[EncodedRun] = deque()
         self._tensors: dict[int, Deferred] = {}
@@ -64,13 +65,13 @@ class Outbox:
     def hold(self, session: str) -> None:
         """Queue the start of a session's use."""
         with self._lock:
-            self._holds.append(session)
+            self._uses[session] = True
             self.waiting = True
 
     def release(self, session: str) -> None:
         """Queue the end of a session's use."""
         with self._lock:
-            self._releases.append(session)
+            self._uses[session] = False
             self.waiting = True
 
     def close(self) -> None:
@@ -80,11 +81,11 @@ class Outbox:
             self._runs.clear()
             self._tensors.clear()
             self._pieces.clear()
-            self._holds, self._releases, self._cancels = [], [], []
+            self._uses, self._cancels = {}, []
             self.waiting = False
 
     def _has_some(self) -> bool:
-        return bool(self._runs or self._pieces or self._cancels or self._holds or self._releases)
+        return bool(self._runs or self._pieces or self._cancels or self._uses)
 
     def first_message(self) -> list[Buffer]:
         """What a stream begins with, and before which nothing may be sent."""
@@ -97,14 +98,16 @@ class Outbox:
                 return None
             # Most often one small call waits, and nothing else.
             runs = self._fitting_runs()
-            if self._pieces or self._holds or self._releases or self._cancels:
+            if self._pieces or self._uses or self._cancels:
                 return self._fused(runs)
             self.waiting = bool(self._runs)
             return to_worker(runs) if runs else None
 
     def _fused(self, runs: list[EncodedRun]) -> list[Buffer] | None:
-        holds, releases, cancels = self._holds, self._releases, self._cancels
-        self._holds, self._releases, self._cancels = [], [], []
+        uses, cancels = self._uses, self._cancels
+        self._uses, self._cancels = {}, []
+        holds = [session for session, used in uses.items() if used]
+        releases = [session for session, used in uses.items() if not used]
         piece = None if sum(run.size for run in runs) > FUSED_BYTES else self._next_piece()
         pieces = () if piece is None else (piece,)
         self.waiting = self._has_some()

@@ -18,6 +18,7 @@ from eais.transport.writing import EncodedRun
 from eais.value import Deferred
 from eais_client.outbox import FUSED_BYTES, Outbox
 from eais_client.pieces import Assembly
+from eais_server.worker.holds import Holds
 
 
 def started() -> tuple[Outbox, Iterator[worker_pb2.ToWorker]]:
@@ -54,6 +55,32 @@ def test_whatever_waits_goes_in_one_message() -> None:
     assert [r.call_id for r in message.runs] == [0, 1, 2]
     assert [c.call_id for c in message.cancels] == [99]
     assert (list(message.hold), list(message.release)) == (["s"], ["r"])
+
+
+SAID = st.lists(st.tuples(st.sampled_from(["hold", "release", "send"]), st.sampled_from("ab")))
+
+
+@given(SAID)
+def test_the_worker_knows_of_a_session_what_was_said_last(said: list[tuple[str, str]]) -> None:
+    outbox, messages = started()
+    wanted: dict[str, bool] = {}
+    holds, stream = Holds(), "this one"
+
+    def send() -> None:
+        for message in messages:
+            assert not {*message.hold} & {*message.release}
+            holds.hold(stream, message.hold)  # as a worker does, in this order
+            holds.release(stream, message.release)
+
+    for what, session in said:
+        if what == "send":
+            send()
+            messages = said_by(outbox)
+        else:
+            (outbox.hold if what == "hold" else outbox.release)(session)
+            wanted[session] = what == "hold"
+    send()
+    assert list(holds.in_use) == sorted(session for session, used in wanted.items() if used)
 
 
 def test_a_message_stays_within_its_bound() -> None:
