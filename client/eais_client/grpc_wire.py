@@ -104,7 +104,11 @@ class GrpcWire:
         must = transport is Transport.RING
         if transport is Transport.H2 or (ring is RingPolicy.OFF and not must):
             return LedStream(number, first, events)
-        carrier = RingCarrier(first, must=must, any_user=ring is RingPolicy.ON)
+        try:
+            carrier = RingCarrier(first, must=must, any_user=ring is RingPolicy.ON)
+        except OSError:
+            first.close()
+            raise
         return LedStream(number, carrier, events)
 
     def close(self) -> None:

@@ -7,7 +7,7 @@ import socket
 import ssl
 import time
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from ipaddress import ip_address
 from typing import Final
 
@@ -46,6 +46,9 @@ class H2Carrier:
 
     Args:
         bundle: the identity that it shows, and the CAs that it trusts.
+
+    Raises:
+        OSError: this process has no descriptors left.
     """
 
     moved = False
@@ -64,9 +67,14 @@ class H2Carrier:
         self._mute = self._stopped = False
         self._room = memoryview(bytearray(_READ_BYTES))
         family = socket.AF_INET6 if ":" in address.address else socket.AF_INET
-        self._socket = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        kind = socket.SOCK_STREAM | socket.SOCK_NONBLOCK
         spin = Spin((os.cpu_count() or 1) > 1, time.monotonic_ns, time.thread_time_ns)
-        self._waits = SocketWait(self._socket.fileno(), spin), SocketWait(self._socket.fileno())
+        with ExitStack() as made:  # all of it, or nothing that is left open
+            self._socket = made.enter_context(socket.socket(family, kind))
+            lead = SocketWait(self._socket.fileno(), spin)
+            made.callback(lead.close)
+            self._waits = lead, SocketWait(self._socket.fileno())
+            made.pop_all()
 
     # Its beginning.
 
