@@ -159,7 +159,8 @@ class RemoteSession:
         began = self._clock()
         body, _options = self._encode(output_names, input_feed, run_options)
         encoded = self._clock()
-        leave = self._frontend.callback_room(self._asked.call_deadline())
+        deadline = self._asked.call_deadline()
+        leave = self._frontend.callback_room(deadline)
 
         def answer(pending: PendingCall) -> list[Value]:
             try:
@@ -180,7 +181,6 @@ class RemoteSession:
                 end_span(pending.span, pending)
             self._frontend.callbacks.put(lambda: ended(pending))
 
-        deadline = self._asked.call_deadline()
         begun = CallbackCall(body, deadline, done, self._patience(deadline))
         begun.span = self._begin_span()
         self._attachment.submit(self._id, begun)

@@ -18,7 +18,7 @@ import eais
 from eais.errors import EaisError, Unavailable
 from eais.instance_policy import RingPolicy
 from eais.rpc.v1 import listener_pb2
-from eais_client.background import no_thread
+from eais_client.background import Callbacks, no_thread
 from eais_client.brain.transport import Transport
 from eais_client.config import ClientConfig
 from eais_client.frontend import FrontEnd
@@ -280,3 +280,24 @@ def test_a_call_that_another_thread_is_about_to_end_is_late_and_no_more(stand: S
     with eais.deadline(0.01, clock=stand.fakes.clock), pytest.raises(EaisError) as caught:
         session.run(None, FEED)
     assert caught.value.reason == "DEADLINE_EXCEEDED"
+
+
+def test_a_call_whose_time_was_up_as_it_found_room_leaves_it(stand: Stand) -> None:
+    class Late(Callbacks):
+        def reserve(self, timeout_s: float | None) -> Callable[[], None] | None:
+            stand.fakes.clock.now += 10
+            return super().reserve(timeout_s)
+
+    stand.frontend.callbacks = Late(limit=1)
+    session, done = stand.session(), threading.Semaphore(0)
+    errors: list[str] = []
+
+    def callback(_values: Any, _data: Any, error: str) -> None:
+        errors.append(error)
+        done.release()
+
+    for seconds in (1.0, 3 * WAIT_S):
+        with eais.deadline(seconds, clock=stand.fakes.clock):
+            session.run_async(None, FEED, callback, None)
+        assert done.acquire(timeout=WAIT_S)
+    assert ["deadline" in error for error in errors] == [True, False]
