@@ -1,7 +1,7 @@
 """What waits to be sent on a data stream, fused into as few messages as it fits.
 
-One message takes everything small that waits, and one piece of one large tensor; the
-large calls take turns, so that none of them stands in the way of the others.
+A message takes everything small that waits, or one piece of one large tensor, by turns; the large
+calls take turns, too, so that none of them stands in the way of the others.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ class Outbox:
         self._runs: deque[EncodedRun] = deque()
         self._tensors: dict[int, Deferred] = {}
         self._pieces: deque[tuple[int, Pieces]] = deque()
+        self._piece_next = False
 
     def put(self, run: EncodedRun, deferred: Deferred) -> None:
         """Queue a call and the bytes that follow it."""
@@ -96,6 +97,8 @@ class Outbox:
         with self._lock:
             if not self.waiting:
                 return None
+            if self._pieces and (piece := self._piece_in_turn()) is not None:
+                return piece
             # Most often one small call waits, and nothing else.
             runs = self._fitting_runs()
             if self._pieces or self._uses or self._cancels:
@@ -103,17 +106,25 @@ class Outbox:
             self.waiting = bool(self._runs)
             return to_worker(runs) if runs else None
 
+    def _piece_in_turn(self) -> list[Buffer] | None:
+        """The next piece, unless it is the turn of what is small, and there is some."""
+        if not self._piece_next and (self._runs or self._uses or self._cancels):
+            self._piece_next = True
+            return None
+        self._piece_next = False
+        piece = self._next_piece()
+        self.waiting = self._has_some()
+        return None if piece is None else to_worker(pieces=(piece,))
+
     def _fused(self, runs: list[EncodedRun]) -> list[Buffer] | None:
         uses, cancels = self._uses, self._cancels
         self._uses, self._cancels = {}, []
         holds = [session for session, used in uses.items() if used]
         releases = [session for session, used in uses.items() if not used]
-        piece = None if sum(run.size for run in runs) > FUSED_BYTES else self._next_piece()
-        pieces = () if piece is None else (piece,)
         self.waiting = self._has_some()
-        if not (runs or pieces or cancels or holds or releases):
+        if not (runs or cancels or holds or releases):
             return None
-        return to_worker(runs, pieces, cancels, holds, releases)
+        return to_worker(runs, (), cancels, holds, releases)
 
     def _fitting_runs(self) -> list[EncodedRun]:
         runs: list[EncodedRun] = []

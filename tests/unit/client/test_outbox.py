@@ -94,21 +94,35 @@ def test_large_calls_take_turns_and_small_ones_pass() -> None:
     outbox, messages = started()
     outbox.put(run(1), large(2 * PIECE_BYTES))
     outbox.put(run(2), large(2 * PIECE_BYTES))
+    assert [r.call_id for r in next(messages).runs] == [1, 2]
     order = []
     for _ in range(2):
         order += [piece.call_id for piece in next(messages).pieces]
     outbox.put(run(3), Deferred())
     message = next(messages)
     assert [r.call_id for r in message.runs] == [3]
-    order += [piece.call_id for piece in message.pieces]
-    order += [piece.call_id for piece in next(messages).pieces]
+    assert not message.pieces
+    for _ in range(2):
+        order += [piece.call_id for piece in next(messages).pieces]
     assert order == [1, 2, 1, 2]
+
+
+def test_pieces_have_their_turn_however_many_small_calls_come() -> None:
+    outbox, messages = started()
+    outbox.put(run(1), large(3 * PIECE_BYTES))
+    found = []
+    for call in range(2, 8):
+        outbox.put(run(call), Deferred())
+        message = next(messages)
+        found.append(([r.call_id for r in message.runs], len(message.pieces)))
+    assert found == [([1, 2], 0), ([3], 0), ([], 1), ([4, 5], 0), ([], 1), ([6, 7], 0)]
 
 
 def test_a_cancelled_call_sends_nothing_more() -> None:
     outbox, messages = started()
     outbox.put(run(1), large(3 * PIECE_BYTES))
     next(messages)
+    assert next(messages).pieces
     outbox.cancel(1)
     outbox.put(run(2), Deferred())
     message = next(messages)
