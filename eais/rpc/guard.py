@@ -159,7 +159,8 @@ class RawCall:
 
     def __init__(self, guard: Guard, contact: Contact, link: StreamLink) -> None:
         self._guard = guard
-        self._open = True
+        self._served = self._here = True
+        self._told: EaisError | None = None
         try:
             caller = guard.admit(contact)
             self._who = caller.who
@@ -175,17 +176,23 @@ class RawCall:
             raise
         return served
 
-    def end(self, cause: BaseException | None) -> EaisError | None:
-        """It ended by `cause`, None: as it should; what the caller is told of it.
+    def over(self, cause: BaseException | None) -> EaisError | None:
+        """Nobody serves it any more, by `cause`, None: as it should; what the caller is told.
 
-        An `asyncio.CancelledError` is a client that left. Again does nothing.
+        An `asyncio.CancelledError` is a client that left. What was first is what counts.
         """
-        if not self._open:
-            return None
-        self._open = False
-        self._guard.leave(self._who)
-        try:
-            self.served.closed()
-        except Exception as raised:  # noqa: BLE001 - a handler's bug; the call is over all the same
-            cause = raised
-        return self._guard.judge(cause)
+        if self._served:
+            self._served = False
+            try:
+                self.served.closed()
+            except Exception as raised:  # noqa: BLE001 - a handler's bug; it is over all the same
+                cause = raised
+            self._told = self._guard.judge(cause)
+        return self._told
+
+    def end(self, cause: BaseException | None) -> EaisError | None:
+        """It is over, and its transport has nothing more of it either."""
+        if self._here:
+            self._here = False
+            self._guard.leave(self._who)
+        return self.over(cause)

@@ -19,12 +19,15 @@ async def serve_raw(
     link = _EventLink()
     call = RawCall(guard, contact, link)
     reader = asyncio.get_running_loop().create_task(_read(requests, call.served, link))
+    link.begin(call, reader)
     try:
         async with aclosing(_sent(call.served, link)) as messages:
             async for message in messages:
                 yield message
     except BaseException as cause:  # noqa: BLE001 - judged, and raised again
-        raise call.end(cause) or cause from None
+        # A client that left isn't told what had ended the stream before.
+        told = call.end(cause)
+        raise (told if isinstance(cause, Exception) else None) or cause from None
     else:
         call.end(None)
     finally:
@@ -38,6 +41,13 @@ class _EventLink:
         self._to_send = asyncio.Event()
         self._to_read = asyncio.Event()
         self._ended_by: BaseException | None = None
+        # From `begin` on.
+        self._call: RawCall
+        self._reader: asyncio.Task[None]
+
+    def begin(self, call: RawCall, reader: asyncio.Task[None]) -> None:
+        """Whose link it is."""
+        self._call, self._reader = call, reader
 
     def changed(self) -> None:
         self._to_send.set()
@@ -47,9 +57,19 @@ class _EventLink:
         self.end(error)
 
     def end(self, cause: BaseException) -> None:
-        """Raise `cause` where the stream's messages are made."""
-        self._ended_by = self._ended_by or cause
+        """Raise `cause` where the stream's messages are made.
+
+        That may be never: gRPC asks for the next one when the client has taken the last. What
+        serves the stream is let go before.
+        """
+        if self._ended_by is None:
+            self._ended_by = cause
+            asyncio.get_running_loop().call_soon(self._over, cause)
         self.changed()
+
+    def _over(self, cause: BaseException) -> None:
+        self._call.over(cause)
+        self._reader.cancel()
 
     def check(self) -> None:
         """Raise what ended the stream."""

@@ -17,7 +17,7 @@ import pytest
 
 from eais import channel, tls
 from eais.credentials import client_credentials, server_credentials
-from eais.errors import EaisError, UsageError
+from eais.errors import EaisError, UsageError, make_error
 from eais.identity import Identity
 from eais.rpc import server, verbs
 from eais.rpc.caller import Caller
@@ -42,6 +42,8 @@ class Echo:
         self.waiting: deque[Buffer] = deque()
         self.may_read = True
         self.half = self.stays = False
+        self.floods = False
+        self.flooded = asyncio.Event()
         self.ends: list[str] = []
         self.ended = asyncio.Event()
 
@@ -61,6 +63,8 @@ class Echo:
             case b"stay":
                 self.stays = True
                 self.waiting.append(message)
+            case b"flood":
+                self.floods = True
             case b"wait":
                 self.may_read = False
                 asyncio.get_running_loop().call_later(0.01, self.read_on)
@@ -73,6 +77,9 @@ class Echo:
         self.link.changed()
 
     def next_message(self) -> list[Buffer] | None:
+        if self.floods:
+            self.flooded.set()
+            return [bytes(64 << 10)]
         if not self.waiting:
             return None
         message = memoryview(self.waiting.popleft())
@@ -231,6 +238,24 @@ def test_how_a_stream_fails_is_told_and_counted(
     wire = over_the_wire(body)
     assert wire.counted() == {reason: 1}
     assert [echo.ends for echo in wire.served] == [ends]
+
+
+def test_a_stream_that_fails_while_its_client_takes_nothing_is_over(over_the_wire: Over) -> None:
+    async def body(wire: Wire) -> None:
+        call = wire.stub()(timeout=20)
+        await call.write(b"flood")
+        await call.initial_metadata()
+        (served,) = wire.served
+        await served.flooded.wait()
+        served.link.fail(make_error("SLOW_CONSUMER", "too slow"))
+        async with asyncio.timeout(20):
+            await served.ended.wait()
+        with suppress(grpc.aio.AioRpcError):
+            while await call.read():
+                pass
+        assert error_of_rpc(await _ended(call), "NO_WORKER").reason == "SLOW_CONSUMER"
+
+    assert over_the_wire(body).counted() == {"SLOW_CONSUMER": 1}
 
 
 def test_a_handler_may_refuse_a_caller(over_the_wire: Over) -> None:
