@@ -143,10 +143,13 @@ class Callbacks:
         self._jobs: queue.SimpleQueue[Callable[[], Any]] = queue.SimpleQueue()
         self._room = threading.Semaphore(limit)
         self._thread = 0
+        self._started = False
 
     def start(self) -> None:
-        """Start the thread; once."""
-        spawn_thread(CALLBACKS_NAME, self._work)
+        """Start the thread, unless that was done; RuntimeError if this process has none."""
+        if not self._started:
+            spawn_thread(CALLBACKS_NAME, self._work)
+            self._started = True
 
     def reserve(self, timeout_s: float | None) -> Callable[[], None] | None:
         """Wait for room for one more call whose callback is to run here; what gives it back.
@@ -172,6 +175,7 @@ class Callbacks:
                 done = True
         finally:
             # A callback that raised ends its thread, as in any program; the next has another.
+            self._started = False
             self.start()
 
 

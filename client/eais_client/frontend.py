@@ -21,7 +21,14 @@ from eais.errors import EaisError
 from eais.instance import InstanceState
 from eais.jitter import JITTER
 from eais_client.attachment import Attachment
-from eais_client.background import CALLBACKS_NAME, Callbacks, ThreadAlarm, Tools, spawn_thread
+from eais_client.background import (
+    CALLBACKS_NAME,
+    Callbacks,
+    ThreadAlarm,
+    Tools,
+    no_thread,
+    spawn_thread,
+)
 from eais_client.brain.call_errors import late
 from eais_client.brain.choose import check_usable, choose, ending
 from eais_client.brain.transport import Transport
@@ -91,10 +98,7 @@ class FrontEnd:
         frontend = self._wire.frontend()
         with self._lock:
             if self._watch is None:
-                self._watch = self._wire.watch(self)
-                self.callbacks.start()
-                if self._keeper is not None:
-                    self._keeper.start(self._renewed)
+                self._begin()
             found = self._attachments.get((instance.id, transport))
             over = [] if found else self._without_use()
             kept = found or self._attached(instance, frontend, transport)
@@ -103,6 +107,16 @@ class FrontEnd:
         if found is not None:
             found.on_instance(instance)
         return kept
+
+    def _begin(self) -> None:
+        """Start what runs beside the calls; what is left of it is tried again if that fails."""
+        try:
+            self.callbacks.start()
+            if self._keeper is not None:
+                self._keeper.start(self._renewed)
+            self._watch = self._wire.watch(self)
+        except RuntimeError:
+            raise no_thread() from None
 
     def callback_room(self, deadline: Deadline) -> Callable[[], None]:
         """Wait for room for one more call with a callback; what gives it back when that has run.

@@ -18,6 +18,7 @@ from eais.errors import EaisError, make_error
 from eais.instance import InstanceState
 from eais.rpc.status import PUSH_BACK_MS
 from eais.rpc.v1 import listener_pb2
+from eais_client.background import no_thread
 from eais_client.instances import Address, Instance, Worker, workers_of
 from eais_client.model_source import ModelSource, SourceFile
 from eais_client.ort_errors import worded
@@ -183,6 +184,10 @@ def _push_all(
         with _turn(patience):
             try:
                 wire.push(listener, chunks, patience.timeout_s())
+            except RuntimeError as error:  # gRPC reads the chunks on a thread of its own
+                if isinstance(error, EaisError):
+                    raise
+                raise no_thread() from None
             finally:
                 chunks.raise_failure()
         patience.progressed()

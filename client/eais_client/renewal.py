@@ -247,8 +247,13 @@ class Keeper:
         self._alarm.close()
 
     def _ring(self) -> None:
-        if not self._closed.is_set():
-            self._alarm.wake_at(self._clock() + self._look())
+        if self._closed.is_set():
+            return
+        again_s = LOOK_AT_LEAST_S
+        try:
+            again_s = self._look()
+        finally:
+            self._alarm.wake_at(self._clock() + again_s)
 
     def _look(self) -> float:
         """Renew if it is time, tell of a change; seconds until the next look."""

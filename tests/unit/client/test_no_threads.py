@@ -111,6 +111,40 @@ def test_an_asyncio_session_that_found_no_thread_is_opened_by_the_next_try(
     asyncio.run(opened())
 
 
+def test_a_process_that_found_no_thread_for_callbacks_begins_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    wire = FakeWire(OrtHost(), fake_instance())
+    frontend = FrontEnd(wire, ClientConfig.for_test(), FakeTools().tools())
+    with monkeypatch.context() as without:
+        without.setattr(threading.Thread, "start", _run_out)
+        with pytest.raises(Unavailable, match="thread"):
+            eais.InferenceSession(MUL, frontend=frontend)
+    session, answered = eais.InferenceSession(MUL, frontend=frontend), threading.Event()
+    session.run_async(None, FEED, lambda *_: answered.set(), None)
+    assert answered.wait(WAIT_S)
+    assert len(wire.watches) == 1
+
+
+class NoThreadForUploads(FakeWire):
+    """A wire on which the first upload finds no thread."""
+
+    tried = False
+
+    def push(self, *args: Any, **more: Any) -> None:
+        if not self.tried:
+            self.tried = True
+            raise RUN_OUT
+        super().push(*args, **more)
+
+
+def test_an_upload_that_found_no_thread_is_tried_again() -> None:
+    fakes, wire = FakeTools(), NoThreadForUploads(OrtHost(), fake_instance())
+    frontend = FrontEnd(wire, ClientConfig.for_test(), fakes.tools())
+    assert eais.InferenceSession(MUL, frontend=frontend).run(None, FEED)
+    assert wire.tried
+
+
 @pytest.fixture
 def away() -> Stand:
     """A pool that nobody reaches, for sessions that answer here meanwhile."""

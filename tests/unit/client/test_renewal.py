@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import logging
 import os
@@ -309,6 +310,22 @@ def test_a_command_asks_for_nothing_with_an_ended_leaf_or_none(desk: Desk) -> No
     desk.leaf.path.unlink()
     freshen(desk.renewal)
     assert desk.asked == 0
+
+
+def test_a_look_that_failed_otherwise_is_not_the_last(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.keeper()
+    with monkeypatch.context() as without:
+        without.setattr(LeafFile, "current", _without_descriptors)
+        with pytest.raises(OSError, match="files"):
+            desk.later(minutes=1)
+    desk.later(minutes=41)
+    assert desk.asked == 1
+
+
+def _without_descriptors(leaf: LeafFile) -> Bundle:
+    raise OSError(errno.EMFILE, "too many open files")
 
 
 @pytest.fixture
