@@ -9,7 +9,14 @@ engine) say how an error travels, and nothing else.
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Hashable, Iterator
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Hashable,
+    Iterator,
+)
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -24,6 +31,9 @@ from eais.rpc.verbs import Plane, Verb
 from eais.telemetry.metrics import OK, Tally
 
 log = logging.getLogger(__name__)
+
+Asked = bytes | Callable[[], Awaitable[bytes]]
+"""A request, or what waits for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +65,11 @@ class Guard:
         self._places = places
         self._tally = tally
 
-    async def unary(self, data: bytes, contact: Contact) -> Message:
+    async def unary(self, data: Asked, contact: Contact) -> Message:
         """The reply to one request; raises EaisError."""
         with self._answering(contact) as caller:
-            reply: Message = await self.handler(self._parse(data), caller)
+            request = self._parse(await _whole(data))
+            reply: Message = await self.handler(request, caller)
             return reply
 
     async def upload(self, requests: AsyncIterator[bytes], contact: Contact) -> Message:
@@ -67,10 +78,11 @@ class Guard:
             reply: Message = await self.handler(self._parsed(requests), caller)
             return reply
 
-    async def watch(self, data: bytes, contact: Contact) -> AsyncGenerator[Message, None]:
+    async def watch(self, data: Asked, contact: Contact) -> AsyncGenerator[Message, None]:
         """The replies to one request; raises EaisError."""
         with self._answering(contact) as caller:
-            async with aclosing(self.handler(self._parse(data), caller)) as replies:
+            request = self._parse(await _whole(data))
+            async with aclosing(self.handler(request, caller)) as replies:
                 async for reply in replies:
                     yield reply
 
@@ -149,6 +161,10 @@ class Guard:
     async def _parsed(self, requests: AsyncIterator[bytes]) -> AsyncIterator[Any]:
         async for data in requests:
             yield self._parse(data)
+
+
+async def _whole(data: Asked) -> bytes:
+    return data if isinstance(data, bytes) else await data()
 
 
 class RawCall:

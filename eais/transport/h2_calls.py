@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from eais.errors import EaisError, IdentityError, UsageError
 from eais.identity import Peer
@@ -18,6 +18,7 @@ from eais.transport.parts import Buffer
 
 # A request that isn't part of a raw stream; such are questions, not tensors.
 REQUEST_BYTES: Final = 1 << 20
+REQUEST_S: Final = 5.0
 
 
 class Contact:
@@ -167,42 +168,63 @@ class RawStream:
 
 
 class TaskCall:
-    """A call of one request, with one reply or many, served by a task."""
+    """A call of one request, with one reply or many, served by a task.
 
-    def __init__(self, line: Line, stream: int, guard: Guard, contact: Contact) -> None:
+    It holds a place before its request has come, which has `request_s` for that.
+    """
+
+    def __init__(
+        self,
+        line: Line,
+        stream: int,
+        guard: Guard,
+        contact: Contact,
+        request_s: float = REQUEST_S,
+    ) -> None:
         self.stream = stream
         self._line = line
         self._guard = guard
         self._contact = contact
-        self._task: asyncio.Task[None] | None = None
+        self._request_s = request_s
+        loop = asyncio.get_running_loop()
+        self._came: asyncio.Future[bytes | UsageError] = loop.create_future()
         self._room = asyncio.Event()
+        serve = self._unary if guard.verb.shape is Shape.UNARY else self._watch
+        self._task = loop.create_task(self._finishing(serve))
 
     def message(self, data: Buffer) -> None:
         """Begin with the request."""
-        if self._task is not None:
+        if self._came.done():
             self._refuse("one request was expected, and another came")
         elif len(data) > REQUEST_BYTES:
-            self._refuse(f"a request of {len(data)} bytes; at most {REQUEST_BYTES}")
+            text = f"a request of {len(data)} bytes; at most {REQUEST_BYTES}"
+            self._came.set_result(_malformed(text))
         else:
-            serve = self._unary if self._guard.verb.shape is Shape.UNARY else self._watch
-            self._begin(serve(bytes(data)))
+            self._came.set_result(bytes(data))
 
     def half_closed(self) -> None:
         """Without a request there is nothing to answer."""
-        if self._task is None:
-            self._refuse("the request is missing")
-
-    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
-        self._task = asyncio.get_running_loop().create_task(self._finishing(work))
+        if not self._came.done():
+            self._came.set_result(_malformed("the request is missing"))
 
     def _refuse(self, text: str) -> None:
-        self._stop()
-        error = UsageError("MALFORMED_MESSAGE", text)
-        self._line.finished(self, self._guard.judge(error))
+        self._task.cancel()
+        self._line.finished(self, self._guard.judge(_malformed(text)))
 
-    async def _finishing(self, work: Coroutine[Any, Any, None]) -> None:
+    async def _request(self) -> bytes:
         try:
-            await work
+            async with asyncio.timeout(self._request_s):
+                came = await self._came
+        except TimeoutError:
+            text = f"no whole request came within {self._request_s:g} s"
+            raise UsageError("FIRST_MESSAGE_TIMEOUT", text) from None
+        if isinstance(came, UsageError):
+            raise came
+        return came
+
+    async def _finishing(self, serve: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await serve()
         except EaisError as error:
             # The guard has judged it.
             self._line.finished(self, error)
@@ -211,12 +233,12 @@ class TaskCall:
         else:
             self._line.finished(self, None)
 
-    async def _unary(self, data: bytes) -> None:
-        reply = await self._guard.unary(data, self._contact)
+    async def _unary(self) -> None:
+        reply = await self._guard.unary(self._request, self._contact)
         self._line.engine.send(self.stream, [reply.SerializeToString()])
 
-    async def _watch(self, data: bytes) -> None:
-        async with aclosing(self._guard.watch(data, self._contact)) as replies:
+    async def _watch(self) -> None:
+        async with aclosing(self._guard.watch(self._request, self._contact)) as replies:
             async for reply in replies:
                 self._line.engine.send(self.stream, [reply.SerializeToString()])
                 self._line.ask_again(self)
@@ -236,11 +258,11 @@ class TaskCall:
 
     def left(self) -> None:
         """Cancel the task."""
-        self._stop()
+        self._task.cancel()
 
-    def _stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
+
+def _malformed(text: str) -> UsageError:
+    return UsageError("MALFORMED_MESSAGE", text)
 
 
 CallMaker = Callable[[Line, int, Guard, Contact], Call]

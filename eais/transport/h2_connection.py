@@ -142,7 +142,8 @@ class Connection:
             self._refusal = error
         else:
             self._be_patient()
-        self.engine = Engine(Role.SERVER, REFUSED_LIMITS if self._refusal else SERVER_LIMITS)
+        host, limits = self._host, REFUSED_LIMITS if self._refusal else SERVER_LIMITS
+        self.engine = Engine(Role.SERVER, limits, most=host.message_bytes, among=host.unfinished)
         self.engine.begin(time.monotonic())
         self._retime()
         self._socket.on_readable(self._readable)
@@ -234,8 +235,6 @@ class Connection:
             case Failed(error):
                 self._host.complain(f"{self._whose} ended: {error.message}")
                 self._end_within(_LINGER_S)
-            case _:
-                pass
 
     def _stalled(self, stream: int) -> None:
         call = self._calls.pop(stream, None)
@@ -386,6 +385,8 @@ class Connection:
         """End at once; calls that aren't over are so now."""
         if self.phase is Phase.CLOSED:
             return
+        if self.phase is not Phase.SHAKING:
+            self.engine.gone()
         self.phase = Phase.CLOSED
         for timer in (self._timer, self._patience):
             if timer is not None:

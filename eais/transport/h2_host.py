@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from eais.channel import SERVER_KEEPALIVE, SLOW_CONSUMER_S
 from eais.identity import Peer
 from eais.rpc.guard import Guard
+from eais.transport.h2.assembly import Unfinished
 from eais.transport.h2.limits import H2Limits
 from eais.transport.lookout import Lookout
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 # Of one connection in one turn of the event loop, there being others.
 READ_BYTES: Final = 256 << 10
+# Of all: as much as the answers of all may be.
+UNFINISHED_BYTES: Final = 1 << 30
 
 SERVER_LIMITS: Final = H2Limits(
     keepalive_every_s=SERVER_KEEPALIVE.every_ms / 1000,
@@ -45,7 +48,9 @@ class Host:
         lookout: told what is heard and said, of which more may come soon.
         complain: says in the log what a peer did wrong, within bounds.
         handshake_s: how long one may take.
+        message_bytes: the largest messages of calls, by path, where they are smaller than any.
         room: what is read into, by one connection at a time.
+        unfinished: what all have of messages that aren't whole.
     """
 
     loop: asyncio.AbstractEventLoop
@@ -57,4 +62,6 @@ class Host:
     lookout: Lookout
     complain: Callable[[str], None]
     handshake_s: float
+    message_bytes: Mapping[str, int]
     room: bytearray = field(default_factory=lambda: bytearray(READ_BYTES))
+    unfinished: Unfinished = field(default_factory=lambda: Unfinished(UNFINISHED_BYTES))

@@ -25,7 +25,7 @@ from eais.rpc.places import PUSH_BACK_MS
 from eais.rpc.server import guards
 from eais.telemetry.metrics import Tally
 from eais.tls import Bundle
-from eais.transport.h2_calls import maker_of
+from eais.transport.h2_calls import REQUEST_BYTES, maker_of
 from eais.transport.h2_connection import Connection
 from eais.transport.h2_host import Host
 from eais.transport.lookout import Lookout
@@ -116,6 +116,7 @@ class H2Server:
             Lookout(self._loop, quiet),
             _Complaints().say,
             self._limits.handshake_s,
+            {path: REQUEST_BYTES for path, guard in self._guards.items() if not guard.raw},
         )
         self._listening: socket.socket | None = None
         self._connections: dict[Connection, Identity | None] = {}

@@ -26,30 +26,56 @@ class Unacceptable(Exception):
 
 
 class Unfinished:
-    """What all streams of a connection have of messages that aren't whole, in bytes."""
+    """What all streams of a connection have of messages that aren't whole, in bytes.
 
-    __slots__ = ("_most", "bytes")
+    `among` is the same of all connections of a server. None of them gets more of that than is
+    left free: with others it comes to as much as each of them (dynamic thresholds, Choudhury and
+    Hahne 1998).
+    """
 
-    def __init__(self, most: int) -> None:
+    __slots__ = ("_among", "_most", "bytes")
+
+    def __init__(self, most: int, among: Unfinished | None = None) -> None:
         self._most = most
+        self._among = among
         self.bytes = 0
+
+    def add(self, size: int) -> None:
+        """`size` bytes more are kept, or fewer."""
+        self.bytes += size
+        if self._among is not None:
+            self._among.bytes += size
+
+    def forget(self) -> None:
+        """The connection is gone, with all of its streams."""
+        self.add(-self.bytes)
+        self._among = None
 
     def check(self) -> None:
         """Raise `Unacceptable` if it is too much."""
-        if self.bytes > self._most:
-            raise Unacceptable(
-                codes.RESOURCE_EXHAUSTED,
-                f"more than {self._most} bytes of messages that aren't whole",
-            )
+        most = self._most
+        if self._among is not None:
+            most = min(most, self._among.free)
+        if self.bytes > most:
+            text = f"more than {most} bytes of messages that aren't whole"
+            raise Unacceptable(codes.RESOURCE_EXHAUSTED, text)
+
+    @property
+    def free(self) -> int:
+        """What is left."""
+        return max(0, self._most - self.bytes)
 
 
 class Assembly:
-    """The unfinished message of one stream; `held` is what it has of it, in bytes."""
+    """The unfinished message of one stream; `held` is what it has of it, in bytes.
 
-    __slots__ = ("_most", "_pieces", "_size", "_unfinished", "held")
+    `most` is how large it may be.
+    """
+
+    __slots__ = ("_pieces", "_size", "_unfinished", "held", "most")
 
     def __init__(self, limits: H2Limits, unfinished: Unfinished) -> None:
-        self._most = limits.message_bytes
+        self.most = limits.message_bytes
         self._unfinished = unfinished
         # Of the whole message with its prefix; 0 until that is known.
         self._size = 0
@@ -75,7 +101,7 @@ class Assembly:
 
     def _keep(self, piece: memoryview, of: int) -> None:
         self.held += len(piece)
-        self._unfinished.bytes += len(piece)
+        self._unfinished.add(len(piece))
         if len(piece) >= _WORTH_A_VIEW and 2 * len(piece) >= of:
             self._pieces.append(piece)
         elif self._pieces and isinstance(self._pieces[-1], bytearray):
@@ -87,10 +113,10 @@ class Assembly:
         flag, size = prefix_of(b"".join(self._pieces))
         if flag:
             raise Unacceptable(codes.UNIMPLEMENTED, codes.COMPRESSED)
-        if size > self._most:
+        if size > self.most:
             raise Unacceptable(
                 codes.RESOURCE_EXHAUSTED,
-                f"Received message larger than max ({size} vs. {self._most})",
+                f"Received message larger than max ({size} vs. {self.most})",
             )
         self._size = PREFIX_BYTES + size
 
@@ -101,7 +127,7 @@ class Assembly:
 
     def discard(self) -> None:
         """Forget the unfinished message."""
-        self._unfinished.bytes -= self.held
+        self._unfinished.add(-self.held)
         self._pieces = []
         self._size = 0
         self.held = 0

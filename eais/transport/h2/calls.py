@@ -16,19 +16,26 @@ from eais.transport.h2.stream import Stream
 class Calls:
     """The open streams, and what is to be told of them (`events`)."""
 
-    def __init__(self, role: Role, limits: H2Limits, sender: Sender, control: Control) -> None:
+    def __init__(
+        self,
+        role: Role,
+        limits: H2Limits,
+        sender: Sender,
+        control: Control,
+        among: Unfinished | None = None,
+    ) -> None:
         self.is_client = role is Role.CLIENT
         self.streams: dict[int, Stream] = {}
         self.events: list[Event] = []
         self.first_window = frames.FIRST_WINDOW
         self._limits = limits
-        self._unfinished = Unfinished(limits.unfinished_bytes)
+        self.unfinished = Unfinished(limits.unfinished_bytes, among)
         self._sender = sender
         self._control = control
 
     def open(self, stream_id: int) -> Stream:
         """A new stream."""
-        stream = Stream(stream_id, self._limits, self._unfinished, self.first_window)
+        stream = Stream(stream_id, self._limits, self.unfinished, self.first_window)
         self.streams[stream_id] = stream
         return stream
 

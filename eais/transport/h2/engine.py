@@ -7,10 +7,11 @@ thread-safe: one thread at a time.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from eais.errors import EaisError, Unavailable, make_error
 from eais.transport.h2 import frames, metadata
+from eais.transport.h2.assembly import Unfinished
 from eais.transport.h2.calls import Calls
 from eais.transport.h2.control import Control
 from eais.transport.h2.events import Event, Failed
@@ -30,18 +31,30 @@ class Engine:
 
     Buffers handed to `receive` and `send` are kept as views: neither may be changed afterwards.
     A view must be one-dimensional, of bytes. `authority` is what a client's calls are addressed
-    to. A stream that is over is none of the engine's any more: what is asked for it is nothing.
+    to. `most` has the largest messages of calls of some paths, `limits` has that of all others;
+    `among` counts what isn't whole of several connections. A stream that is over is none of the
+    engine's any more: what is asked for it is nothing.
     """
 
-    def __init__(self, role: Role, limits: H2Limits = _DEFAULT, *, authority: str = "eais") -> None:
+    def __init__(
+        self,
+        role: Role,
+        limits: H2Limits = _DEFAULT,
+        *,
+        authority: str = "eais",
+        most: Mapping[str, int] | None = None,
+        among: Unfinished | None = None,
+    ) -> None:
         self._limits = limits
         self._authority = authority
         self._sender = Sender()
         self._control = Control(role, limits, self._sender)
-        self._calls = Calls(role, limits, self._sender, self._control)
+        self._calls = Calls(role, limits, self._sender, self._control, among)
         self._streams = self._calls.streams
         self._timing = Timing(limits, self._calls, self._sender)
-        self._hearing = Hearing(limits, self._calls, self._control, self._sender, self._timing)
+        self._hearing = Hearing(
+            limits, self._calls, self._control, self._sender, self._timing, most or {}
+        )
         self._receiver = Receiver(self._streams, limits, self._hearing, self._sender)
         self._preface_left = b"" if role is Role.CLIENT else frames.PREFACE
         self._over = False
@@ -99,6 +112,10 @@ class Engine:
         if not self._over:
             self._end(error, f"the connection broke: {error.message}", frames.CANCEL)
         return events
+
+    def gone(self) -> None:
+        """The connection is no more, and nobody asks for anything again."""
+        self._calls.unfinished.forget()
 
     def ping(self) -> None:
         """Ask the peer whether it is there."""

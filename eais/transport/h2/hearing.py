@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from h2 import events as h2_events
 
 from eais.transport.h2 import codes, frames, metadata
@@ -21,9 +23,16 @@ class Hearing:
     """Hears of each frame that isn't a message's; all methods may raise `PeerFault`."""
 
     def __init__(
-        self, limits: H2Limits, calls: Calls, control: Control, sender: Sender, timing: Timing
+        self,
+        limits: H2Limits,
+        calls: Calls,
+        control: Control,
+        sender: Sender,
+        timing: Timing,
+        message_bytes: Mapping[str, int],
     ) -> None:
         self._limits = limits
+        self._message_bytes = message_bytes
         self._calls = calls
         self._control = control
         self._sender = sender
@@ -178,6 +187,7 @@ class Hearing:
             self._begin(stream, request)
 
     def _begin(self, stream: Stream, request: metadata.Request) -> None:
+        stream.assembly.most = self._message_bytes.get(request.path, stream.assembly.most)
         self._timing.expect_end(stream, request.timeout_s)
         self._calls.events.append(
             Called(stream.id, request.path, request.metadata, request.timeout_s)

@@ -7,16 +7,19 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
+import pytest
+
 from eais.errors import EaisError, UsageError, make_error
 from eais.identity import Identity, Peer
 from eais.rpc import server, verbs
 from eais.rpc.caller import Caller
 from eais.rpc.guard import Binding, Guard
+from eais.rpc.hello import hello
 from eais.rpc.places import Places
 from eais.rpc.raw_stream import Buffer, StreamLink
 from eais.telemetry.metrics import Tally
 from eais.transport.h2 import Message
-from eais.transport.h2_calls import Call, Contact, RawStream
+from eais.transport.h2_calls import REQUEST_BYTES, REQUEST_S, Call, Contact, RawStream, TaskCall
 from tests.unit.transport.h2.pair import Pair
 
 POOL = "test-0001"
@@ -137,5 +140,78 @@ def test_a_stream_fails_once_and_not_after_its_client_left() -> None:
         await asyncio.sleep(0)
         assert line.ends == []
         assert served.closings == 1
+
+    within(body)
+
+
+def asked(request_s: float = REQUEST_S, places: int = 8) -> tuple[Line, TaskCall]:
+    line = Line(server.greet(verbs.POOL_GREET, "eais-test"))
+    line.places.each = places
+    return line, TaskCall(line, line.stream, line.guards[0], CONTACT, request_s)
+
+
+def reasons(line: Line) -> list[str]:
+    return [error.reason if error else "" for error in line.ends]
+
+
+def test_a_call_holds_its_place_before_its_request_is_here() -> None:
+    async def body() -> None:
+        line, call = asked()
+        await asyncio.sleep(0)
+        assert line.places.total == 1
+        call.message(hello("test").SerializeToString())
+        await line.ended.wait()
+        assert reasons(line) == [""]
+        assert len(line.at_client()) == 1
+        assert not line.places.total
+
+    within(body)
+
+
+def test_a_call_without_a_place_is_refused_before_its_request() -> None:
+    async def body() -> None:
+        line, _ = asked(places=0)
+        await line.ended.wait()
+        assert reasons(line) == ["BUSY"]
+
+    within(body)
+
+
+def test_a_request_has_its_time() -> None:
+    async def body() -> None:
+        line, _ = asked(0.0)
+        await line.ended.wait()
+        assert reasons(line) == ["FIRST_MESSAGE_TIMEOUT"]
+        assert not line.places.total
+
+    within(body)
+
+
+@pytest.mark.parametrize("requests", [[], [bytes(REQUEST_BYTES + 1)], [b"\xff"], [b"", b""]])
+def test_a_call_has_one_request(requests: list[bytes]) -> None:
+    async def body() -> None:
+        line, call = asked()
+        for request in requests:
+            call.message(request)
+        call.half_closed()
+        await line.ended.wait()
+        assert reasons(line)[0] == "MALFORMED_MESSAGE"
+        await asyncio.sleep(0)
+        assert not line.places.total
+
+    within(body)
+
+
+def test_who_leaves_before_asking_leaves_nothing() -> None:
+    async def body() -> None:
+        line, call = asked()
+        call.left()
+        line, call = asked()
+        await asyncio.sleep(0)
+        call.left()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert not line.places.total
+        assert line.ends == []
 
     within(body)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from hpack.hpack import Decoder, Encoder
 
 from eais.transport.h2 import Engine, Event, H2Limits, Role
+from eais.transport.h2.assembly import Unfinished
 from eais.transport.h2.frames import (
     ACK,
     CONTINUATION,
@@ -106,11 +108,13 @@ class Stranger:
     limits: H2Limits = field(default_factory=H2Limits)
     greets: bool = True
     now_s: float = 0.0
+    most: Mapping[str, int] | None = None
+    among: Unfinished | None = None
     events: list[Event] = field(default_factory=list)
     written: list[Frame] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.engine = Engine(self.role, self.limits)
+        self.engine = Engine(self.role, self.limits, most=self.most, among=self.among)
         self.encoder = Encoder()
         self.decoder = Decoder()
         self.engine.begin(self.now_s)

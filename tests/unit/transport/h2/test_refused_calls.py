@@ -8,6 +8,7 @@ import pytest
 
 from eais.transport.h2 import Called, Ended, H2Limits, Message, Reset
 from eais.transport.h2 import frames as h2
+from eais.transport.h2.assembly import Unfinished
 from tests.unit.transport.h2 import stranger as raw
 from tests.unit.transport.h2.stranger import Stranger
 
@@ -95,6 +96,41 @@ def test_unfinished_messages_are_bounded_together() -> None:
     stranger.calls(7)
     assert stranger.say(raw.data(7, half)) == []
     assert not stranger.engine.over
+
+
+def test_unfinished_messages_of_all_connections_are_bounded_together() -> None:
+    among = Unfinished(200_000)
+    one, two, three = (Stranger(among=among) for _ in range(3))
+    half = b"\0" + raw.number(80_000) + bytes(60_000)
+    for stranger in (one, two):
+        stranger.calls(1)
+        assert stranger.say(raw.data(1, half)) == []
+    three.calls(1)
+    three.calls(3)
+    assert three.say(raw.data(1, half)) == [Reset(1, h2.CANCEL)]
+    # Who wants little is none of those that have too much.
+    assert three.say(raw.data(3, half[:20_000])) == []
+    assert among.bytes == 2 * len(half) + 20_000
+    # What was a message's, or a connection's, is free again.
+    assert [type(event) for event in one.say(raw.data(1, bytes(20_000)))] == [Message]
+    two.engine.gone()
+    assert three.say(raw.data(3, half[20_000:])) == []
+    assert among.bytes == len(half)
+
+
+def test_a_path_may_have_smaller_messages_than_others() -> None:
+    stranger = Stranger(most={"/t.S/Verb": 1_000})
+    stranger.calls(1)
+    stranger.calls(3)
+    whole = raw.message(1, bytes(1_000))[9:]
+    heard = stranger.say(raw.data(1, whole[:500]), raw.data(1, whole[500:]))
+    assert heard == [Message(1, memoryview(bytes(1_000)))]
+    # Of more than that not a byte is kept.
+    assert stranger.say(raw.data(3, raw.message(3, bytes(1_001))[9:15])) == [Reset(3, h2.CANCEL)]
+    fields = [(key, "/t.S/Other" if key == ":path" else value) for key, value in raw.REQUEST]
+    stranger.say(raw.block(5, stranger.headers(fields)))
+    heard = stranger.say(raw.message(5, bytes(1_001)))
+    assert heard == [Message(5, bytes(1_001))]
 
 
 @pytest.mark.parametrize("split", [3, 100])
