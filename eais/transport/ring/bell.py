@@ -31,7 +31,10 @@ def make_bell() -> int:
 class Bell:
     """One of the two bells of a ring; takes the descriptor as its own.
 
-    Both ends share the open file, and so whether it waits: none of them relies on it.
+    Both ends share the open file, and so whether it waits: none of them relies on it to clear it.
+    To ring it without waiting, whatever the other end does, there is no way: one that fills the
+    bell, and changes it between the look at it and the write, has this end wait for as long as it
+    likes. See docs/adr/0021-the-ring.md.
     """
 
     __slots__ = ("_buffer", "fd")
