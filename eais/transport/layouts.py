@@ -44,9 +44,6 @@ class Layouts(Generic[Meaning]):
         self.by_length: dict[int, list[tuple[_Take, dict[tuple[Any, ...], Meaning], str]]] = {}
         self._kept = 0
 
-    def __len__(self) -> int:
-        return sum(len(meanings) for alike in self.by_length.values() for _, meanings, _ in alike)
-
     def learn(
         self,
         data: Buffer,

@@ -21,7 +21,3 @@ class Allowance:
         self._at_s = now_s
         self._left = min(self._left + since_s * self._rate.per_s, float(self._rate.burst)) - cost
         return self._left >= 0.0
-
-    def refill(self) -> None:
-        """The peer did something useful: all is forgiven."""
-        self._left = float(self._rate.burst)

@@ -46,13 +46,13 @@ class Calls:
         stream.assembly.discard()
         self._sender.forget(stream)
 
-    def end_all(self, text: str, code: int) -> None:
+    def end_all(self, text: str) -> None:
         """The connection is over, and all streams with it."""
         for stream in list(self.streams.values()):
             if self.is_client:
                 self.finished(stream, codes.UNAVAILABLE, text)
             else:
-                self.reset(stream, code)
+                self.reset(stream)
 
     # -- a client's ends ----------------------------------------------------------------------
 
@@ -84,11 +84,11 @@ class Calls:
 
     # -- a server's ends ----------------------------------------------------------------------
 
-    def reset(self, stream: Stream, code: int) -> None:
+    def reset(self, stream: Stream) -> None:
         """A server's call is over before it was finished."""
         self.drop(stream)
         if not stream.finishing:
-            self.events.append(Reset(stream.id, code))
+            self.events.append(Reset(stream.id))
 
     def finish(
         self,
@@ -130,7 +130,7 @@ class Calls:
             self.finished(stream, status, text, code=frames.CANCEL)
             return
         if not stream.finishing:
-            self.events.append(Reset(stream.id, frames.CANCEL))
+            self.events.append(Reset(stream.id))
         self.finish(stream, status, text, at_once=True)
 
     def peer_ended(self, stream: Stream) -> None:

@@ -105,14 +105,6 @@ class Engine:
         """Remove and return what to write now, about `most` bytes; empty if there is nothing."""
         return self._sender.output(most)
 
-    def lost(self, error: EaisError) -> list[Event]:
-        """The connection broke: all streams are over."""
-        events: list[Event] = []
-        self._calls.events = events
-        if not self._over:
-            self._end(error, f"the connection broke: {error.message}", frames.CANCEL)
-        return events
-
     def gone(self) -> None:
         """The connection is no more, and nobody asks for anything again."""
         self._calls.unfinished.forget()
@@ -144,32 +136,21 @@ class Engine:
             if self._timing.tick(now_s):
                 self.ping()
         except Unavailable as silent:
-            self._end(silent, silent.message, frames.CANCEL)
+            self._end(silent, silent.message)
         return events
 
     # -- one stream ---------------------------------------------------------------------------
 
-    def call(
-        self,
-        path: str,
-        given: metadata.Given = (),
-        timeout_s: float | None = None,
-        now_s: float | None = None,
-    ) -> int:
+    def call(self, path: str, given: metadata.Given = ()) -> int:
         """Open a stream that calls `path` (client only): its number.
 
-        With `now_s` the engine ends the call itself when `timeout_s` is over, without it only
-        the server does. Raises `Unavailable` if this connection takes no more calls: BUSY now,
-        DRAINING at all.
+        Raises `Unavailable` if this connection takes no more calls: BUSY now, DRAINING at all.
         """
         if not self.takes_calls:
             raise Unavailable("DRAINING", "this connection takes no new calls")
-        headers = metadata.request_headers(path, self._authority, given, timeout_s)
+        headers = metadata.request_headers(path, self._authority, given)
         stream = self._calls.open(self._control.call(headers))
         stream.headers_sent = True
-        if now_s is not None:
-            self._timing.now_s = now_s
-            self._timing.expect_end(stream, timeout_s)
         return stream.id
 
     def send(self, stream: int, parts: Sequence[Buffer]) -> None:
@@ -250,10 +231,10 @@ class Engine:
     def _fail(self, fault: PeerFault) -> None:
         text = f"the peer doesn't keep to HTTP/2: {fault.text}"
         error = make_error("MALFORMED_MESSAGE", text)
-        self._end(error, text, fault.code)
+        self._end(error, text)
         self._sender.control(frames.goaway(self._control.last_stream, fault.code, fault.text))
 
-    def _end(self, error: EaisError, text: str, code: int) -> None:
+    def _end(self, error: EaisError, text: str) -> None:
         self._over = True
-        self._calls.end_all(text, code)
+        self._calls.end_all(text)
         self._calls.events.append(Failed(error))

@@ -18,22 +18,12 @@ Metadata = list[tuple[str, str | bytes]]
 class Called:
     """A client called `path` on a new stream (server only).
 
-    `timeout_s` is what the client allows, None without a deadline; binary values (`-bin`)
-    are bytes.
+    `timeout_s` is what the client allows, None without a deadline.
     """
 
     stream: int
     path: str
-    metadata: Metadata
     timeout_s: float | None
-
-
-@dataclass(slots=True)
-class Headers:
-    """The server's first headers came (client only)."""
-
-    stream: int
-    metadata: Metadata
 
 
 @dataclass(slots=True)
@@ -53,7 +43,10 @@ class Ended:
 
 @dataclass(slots=True)
 class Finished:
-    """The call is over (client only); `status` is a number of gRPC's, 0 is OK."""
+    """The call is over (client only).
+
+    `status` is a number of gRPC's, 0 is OK; binary values (`-bin`) of `metadata` are bytes.
+    """
 
     stream: int
     status: int
@@ -63,10 +56,9 @@ class Finished:
 
 @dataclass(slots=True)
 class Reset:
-    """The call is over before `finish` (server only); `code` is a number of HTTP/2's."""
+    """The call is over before `finish` (server only)."""
 
     stream: int
-    code: int
 
 
 @dataclass(slots=True)
@@ -87,19 +79,10 @@ class Stalled:
 
 
 @dataclass(slots=True)
-class GoneAway:
-    """The peer takes no new streams; what it began to serve goes on."""
-
-    last_stream: int
-    code: int
-    text: str
-
-
-@dataclass(slots=True)
 class Failed:
     """The connection is over: send what `output` still gives, then close it."""
 
     error: EaisError
 
 
-Event = Called | Headers | Message | Ended | Finished | Reset | Ready | Stalled | GoneAway | Failed
+Event = Called | Message | Ended | Finished | Reset | Ready | Stalled | Failed

@@ -10,7 +10,7 @@ from eais.transport.h2 import codes, frames, metadata
 from eais.transport.h2.assembly import Unacceptable
 from eais.transport.h2.calls import Calls
 from eais.transport.h2.control import Control
-from eais.transport.h2.events import Called, Ended, GoneAway, Headers, Ready
+from eais.transport.h2.events import Called, Ended, Ready
 from eais.transport.h2.frames import PeerFault
 from eais.transport.h2.limits import H2Limits
 from eais.transport.h2.manners import Manners
@@ -120,12 +120,9 @@ class Hearing:
         if len(frame) < frames.HEADER_BYTES + 8:
             raise PeerFault(frames.FRAME_SIZE_ERROR, "a GOAWAY that is too short")
         last = frames.number_of(frame, frames.HEADER_BYTES)[0] & frames.STREAM_BITS
-        code = frames.number_of(frame, frames.HEADER_BYTES + 4)[0]
-        text = frame[frames.HEADER_BYTES + 8 :][:128].decode("latin-1")
         if self.peer_gone:
             self.manners.pointless(self._timing.now_s)
         self.peer_gone = True
-        self._calls.events.append(GoneAway(last, code, text))
         if self._calls.is_client:
             late = [stream for stream in self._calls.streams.values() if stream.id > last]
             for stream in late:
@@ -189,9 +186,7 @@ class Hearing:
     def _begin(self, stream: Stream, request: metadata.Request) -> None:
         stream.assembly.most = self._message_bytes.get(request.path, stream.assembly.most)
         self._timing.expect_end(stream, request.timeout_s)
-        self._calls.events.append(
-            Called(stream.id, request.path, request.metadata, request.timeout_s)
-        )
+        self._calls.events.append(Called(stream.id, request.path, request.timeout_s))
         if stream.peer_ended:
             self._calls.events.append(Ended(stream.id))
 
@@ -205,8 +200,6 @@ class Hearing:
             self._by_trailers(stream, headers)
         elif dict(headers).get(b":status") != b"200":
             self._by_trailers(stream, headers)
-        else:
-            self._calls.events.append(Headers(stream.id, metadata.read_lenient(headers)))
 
     def _on_trailers(self, event: h2_events.TrailersReceived) -> None:
         stream = self._calls.streams.get(event.stream_id or 0)
@@ -231,12 +224,12 @@ class Hearing:
         stream = self._calls.streams.get(event.stream_id or 0)
         if stream is None:
             return
-        code = int(event.error_code or 0)
         if self._calls.is_client:
+            code = int(event.error_code or 0)
             text = f"the server reset the call (HTTP/2 code {code})"
             self._calls.finished(stream, codes.of_reset(code), text)
         else:
-            self._calls.reset(stream, code)
+            self._calls.reset(stream)
             self.manners.refused(self._timing.now_s)
 
     def _on_settings(self) -> None:

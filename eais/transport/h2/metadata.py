@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -36,7 +35,6 @@ class Request:
     """A call as its headers say it."""
 
     path: str
-    metadata: Metadata
     timeout_s: float | None
 
 
@@ -68,9 +66,9 @@ def too_large(size: int, most: int) -> str:
     return f"received metadata size exceeds limit ({size} vs. {most})"
 
 
-def request_headers(path: str, authority: str, metadata: Given, timeout_s: float | None) -> Written:
+def request_headers(path: str, authority: str, metadata: Given) -> Written:
     """The headers that call `path`."""
-    headers: Written = [
+    return [
         (b":method", b"POST"),
         (b":scheme", b"https"),
         (b":path", path.encode()),
@@ -78,10 +76,8 @@ def request_headers(path: str, authority: str, metadata: Given, timeout_s: float
         (b"te", b"trailers"),
         _CONTENT_TYPE,
         _IDENTITY,
+        *_written(metadata),
     ]
-    if timeout_s is not None:
-        headers.append((b"grpc-timeout", timeout_text(timeout_s).encode()))
-    return headers + _written(metadata)
 
 
 def answer_headers() -> Written:
@@ -126,7 +122,9 @@ def _request(fields: dict[bytes, bytes], headers: RawHeaders) -> Request | Refus
     try:
         timeout_s = _timeout_s(fields.get(b"grpc-timeout"))
         path = fields.get(b":path", b"").decode("ascii")
-        return Request(path, read_metadata(headers), timeout_s)
+        # Nobody asks for what else it says, but it is to be said as gRPC does.
+        read_metadata(headers)
+        return Request(path, timeout_s)
     except (ValueError, binascii.Error):
         text = "MALFORMED_MESSAGE: a header isn't what gRPC says (timeout, ASCII, base64)"
         return Refusal(codes.INVALID_ARGUMENT, text)
@@ -180,15 +178,6 @@ def _written(metadata: Given) -> Written:
 def _value(name: str, value: str | bytes) -> bytes:
     data = value.encode("ascii") if isinstance(value, str) else bytes(value)
     return base64.b64encode(data).rstrip(b"=") if name.endswith("-bin") else data
-
-
-def timeout_text(timeout_s: float) -> str:
-    """`grpc-timeout`: at most eight digits and a unit, never longer than `timeout_s`."""
-    for scale, unit in ((1e6, "u"), (1e3, "m"), (1.0, "S")):
-        count = math.floor(max(0.0, timeout_s) * scale)
-        if count < 100_000_000:
-            return f"{count}{unit}"
-    return "99999999S"
 
 
 def _timeout_s(text: bytes | None) -> float | None:

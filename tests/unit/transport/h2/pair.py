@@ -51,7 +51,8 @@ class Pair:
 
     def call(self, path: str = "/t.S/Verb", timeout_s: float | None = None) -> int:
         """Open a stream that the server has heard of."""
-        stream = self.client.call(path, (), timeout_s)
+        given = [] if timeout_s is None else [("grpc-timeout", f"{round(timeout_s * 1000)}m")]
+        stream = self.client.call(path, given)
         self.talk()
         return stream
 

@@ -129,7 +129,7 @@ def test_a_conversation_with_flipped_bits(choice: random.Random, flips: int) -> 
 def talk(role: Role, wire: list[bytes], choice: random.Random) -> None:
     stranger = Stranger(role=role, limits=SMALL)
     if role is Role.CLIENT:
-        stranger.engine.call("/t.S/Verb", (), 0.5, 0.0)
+        stranger.engine.call("/t.S/Verb")
     ends: dict[int, int] = {}
     for one in wire:
         for piece in cut(one, choice):

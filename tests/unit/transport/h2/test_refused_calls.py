@@ -31,7 +31,7 @@ def test_a_message_above_the_cap_ends_its_stream_alone() -> None:
     stranger.calls(3)
     stranger.say(raw.message(1, bytes(1_000)))
     heard = stranger.say(raw.message(1, bytes(1_001)))
-    assert heard == [Reset(1, h2.CANCEL)]
+    assert heard == [Reset(1)]
     (answer,) = stranger.answers()
     assert answer["grpc-status"] == "8"
     assert answer["grpc-message"] == "Received message larger than max (1001 vs. 1000)"
@@ -90,7 +90,7 @@ def test_unfinished_messages_are_bounded_together() -> None:
         stranger.calls(number)
     half = b"\0" + raw.number(80_000) + bytes(40_000)
     stranger.say(raw.data(1, half), raw.data(3, half))
-    assert stranger.say(raw.data(5, half)) == [Reset(5, h2.CANCEL)]
+    assert stranger.say(raw.data(5, half)) == [Reset(5)]
     assert stranger.answers()[0]["grpc-status"] == "8"
     stranger.say(raw.data(1, bytes(40_000)))
     stranger.calls(7)
@@ -107,7 +107,7 @@ def test_unfinished_messages_of_all_connections_are_bounded_together() -> None:
         assert stranger.say(raw.data(1, half)) == []
     three.calls(1)
     three.calls(3)
-    assert three.say(raw.data(1, half)) == [Reset(1, h2.CANCEL)]
+    assert three.say(raw.data(1, half)) == [Reset(1)]
     # Who wants little is none of those that have too much.
     assert three.say(raw.data(3, half[:20_000])) == []
     assert among.bytes == 2 * len(half) + 20_000
@@ -126,7 +126,7 @@ def test_a_path_may_have_smaller_messages_than_others() -> None:
     heard = stranger.say(raw.data(1, whole[:500]), raw.data(1, whole[500:]))
     assert heard == [Message(1, memoryview(bytes(1_000)))]
     # Of more than that not a byte is kept.
-    assert stranger.say(raw.data(3, raw.message(3, bytes(1_001))[9:15])) == [Reset(3, h2.CANCEL)]
+    assert stranger.say(raw.data(3, raw.message(3, bytes(1_001))[9:15])) == [Reset(3)]
     fields = [(key, "/t.S/Other" if key == ":path" else value) for key, value in raw.REQUEST]
     stranger.say(raw.block(5, stranger.headers(fields)))
     heard = stranger.say(raw.message(5, bytes(1_001)))
@@ -139,7 +139,7 @@ def test_compressed_messages_arent_taken(split: int) -> None:
     stranger.calls(1)
     wire = raw.message(1, b"\x1f\x8b" + bytes(50), flag=1)
     heard = stranger.say(wire[:split]) + stranger.say(wire[split:])
-    assert heard == [Reset(1, h2.CANCEL)]
+    assert heard == [Reset(1)]
     assert stranger.answers()[0]["grpc-status"] == "12"
 
 
@@ -179,7 +179,7 @@ def test_a_stream_that_ends_inside_a_message_is_refused() -> None:
     stranger = Stranger()
     stranger.calls(1)
     heard = stranger.say(raw.data(1, b"\0\0\0\0\5abc", end=True))
-    assert heard == [Reset(1, h2.CANCEL)]
+    assert heard == [Reset(1)]
     assert stranger.answers()[0]["grpc-status"] == "3"
 
 
@@ -187,7 +187,7 @@ def test_headers_after_the_end_of_a_stream_end_its_call() -> None:
     stranger = Stranger()
     stranger.calls(1, end=True)
     late = raw.block(1, stranger.headers([("x", "y")]), end=True)
-    assert stranger.say(late) == [Reset(1, h2.STREAM_CLOSED)]
+    assert stranger.say(late) == [Reset(1)]
     stranger.engine.send(1, [b"nobody hears"])
     stranger.engine.finish(1, 0)
     assert not stranger.engine.open_streams
