@@ -13,8 +13,7 @@ from typing import Protocol
 
 from eais.errors import EaisError
 from eais.rpc.caller import Caller
-
-Buffer = bytes | bytearray | memoryview
+from eais.transport.parts import Buffer as Buffer
 
 
 class StreamLink(Protocol):
