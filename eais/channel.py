@@ -21,8 +21,12 @@ MAX_SESSIONS_BYTES: Final = 6 << 20
 INLINE_TENSOR_BYTES: Final = 256 << 10
 # All tensors inside one Run or Answer together.
 INLINE_BYTES: Final = 4 << 20
-# One Piece of a larger tensor, and one chunk of a model file.
-PIECE_BYTES: Final = 1 << 20
+# One Piece of a larger tensor: small calls on the stream wait behind a few of them.
+PIECE_BYTES: Final = 256 << 10
+# The same in a ring, where a piece is copied in a tenth of a millisecond.
+RING_PIECE_BYTES: Final = 1 << 20
+# One chunk of a model file.
+CHUNK_BYTES: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)

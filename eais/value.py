@@ -81,8 +81,8 @@ class Deferred:
     inline_left: int = INLINE_BYTES
     buffers: list[memoryview] = field(default_factory=list)
 
-    def pieces(self) -> Iterator[tuple[int, int, memoryview]]:
-        """(tensor, offset, bytes) in order, each of at most `PIECE_BYTES`."""
+    def pieces(self, most: int = PIECE_BYTES) -> Iterator[tuple[int, int, memoryview]]:
+        """(tensor, offset, bytes) in order, each of at most `most` bytes."""
         for index, buffer in enumerate(self.buffers):
-            for offset in range(0, len(buffer), PIECE_BYTES):
-                yield index, offset, buffer[offset : offset + PIECE_BYTES]
+            for offset in range(0, len(buffer), most):
+                yield index, offset, buffer[offset : offset + most]

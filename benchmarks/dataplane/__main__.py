@@ -47,7 +47,7 @@ SMALL_CALLS = 400
 LARGE_CALLS = 6
 PICTURES = 3
 RESNET_ROUNDS = 15
-HOL_S = 10.0
+HOL_S = 20.0
 
 #: Figure -> (limit, whether it is to be at least that; else at most).
 LIMITS = {

@@ -23,7 +23,7 @@ from benchmarks.dataplane import floors, triton
 
 AT_ONCE = 64
 SMALL_BYTES = 16
-PACE_S = 0.001
+PACE_S = 0.01
 LARGE_BYTES = 16 << 20
 
 
@@ -167,10 +167,11 @@ class Sessions:
             return sum(await asyncio.gather(*(work() for _ in range(many)))) / seconds
 
     def beside(self, seconds: float) -> dict[str, list[float]]:
-        """Seconds of small calls at an even pace, while huge ones follow each other.
+        """Seconds of small calls that are due at an even pace, while huge ones follow each other.
 
         `shared`: of those on the connection of the huge ones; `apart`: of those of the same
-        process on another, by turns.
+        process on another, due in the middle between them. What a call waits for the one before
+        it counts, so that nothing that holds calls up counts only once.
         """
         from eais_client.frontend import frontend_of
 
@@ -179,26 +180,34 @@ class Sessions:
         second = frontend_of({**os.environ, "EAIS_CONFIG_DIR": str(other)})
         apart = self._open("tiny", frontend=second)
         ended = threading.Event()
+        took: dict[str, list[float]] = {"shared": [], "apart": []}
 
         def carry() -> None:
             while not ended.is_set():
                 self.took("huge", 1)
 
-        took: dict[str, list[float]] = {"shared": [], "apart": []}
-        runs = {"shared": self._sessions["tiny"].run, "apart": apart.run}
-        for run in runs.values():
+        def call(name: str, run: Callable[..., Any], due: float, end: float) -> None:
             run(None, self._feeds["tiny"])
-        thread = threading.Thread(target=carry)
-        thread.start()
-        end = time.perf_counter() + seconds
-        while time.perf_counter() < end:
-            for name, run in runs.items():
-                began = time.perf_counter()
+            while due < end:
+                time.sleep(max(0.0, due - time.perf_counter()))
                 run(None, self._feeds["tiny"])
-                took[name].append(time.perf_counter() - began)
-                time.sleep(PACE_S)
+                took[name].append(time.perf_counter() - due)
+                due += PACE_S
+
+        due = time.perf_counter() + 0.5
+        end = due + seconds
+        small = self._sessions["tiny"].run
+        callers = [
+            threading.Thread(target=call, args=("shared", small, due, end)),
+            threading.Thread(target=call, args=("apart", apart.run, due + PACE_S / 2, end)),
+        ]
+        carrier = threading.Thread(target=carry)
+        for thread in (*callers, carrier):
+            thread.start()
+        for thread in callers:
+            thread.join()
         ended.set()
-        thread.join()
+        carrier.join()
         return took
 
 

@@ -27,10 +27,11 @@ class Wait(Protocol):
 class Source(Protocol):
     """What a carrier takes messages from: an `Outbox`.
 
-    `waiting`: whether there may be one.
+    `waiting`: whether there may be one. `piece_bytes`: the most of a tensor's piece.
     """
 
     waiting: bool
+    piece_bytes: int
 
     def next_message(self) -> list[Buffer] | None:
         """The next one, if there is one."""

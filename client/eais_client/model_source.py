@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from eais.channel import PIECE_BYTES
+from eais.channel import CHUNK_BYTES
 from eais.errors import EaisError, make_error
 from eais.onnx_external import is_plain_location, scan_model
 from eais.rpc.v1 import listener_pb2
@@ -75,9 +75,9 @@ class SourceFile:
         if offset >= self.size:
             yield offset, b""
             return
-        starts = range(offset, self.size, PIECE_BYTES)
+        starts = range(offset, self.size, CHUNK_BYTES)
         if self.path is None or self.stamp is None:
-            yield from ((start, self.data[start : start + PIECE_BYTES]) for start in starts)
+            yield from ((start, self.data[start : start + CHUNK_BYTES]) for start in starts)
             return
         try:
             with _opened(self.path) as fd:
@@ -94,13 +94,13 @@ class SourceFile:
     def _read(self, fd: int, starts: range) -> Iterator[tuple[int, bytes]]:
         stamp = self.stamp
         for start in starts:
-            data = os.pread(fd, min(PIECE_BYTES, self.size - start), start)
+            data = os.pread(fd, min(CHUNK_BYTES, self.size - start), start)
             now = Stamp.of(fd)
             if now != stamp:  # written to, or only touched: what it holds says which
                 self._check_content(fd)
                 stamp = now
-                data = os.pread(fd, min(PIECE_BYTES, self.size - start), start)
-            if len(data) < min(PIECE_BYTES, self.size - start):
+                data = os.pread(fd, min(CHUNK_BYTES, self.size - start), start)
+            if len(data) < min(CHUNK_BYTES, self.size - start):
                 raise self._changed("it has become shorter")
             yield start, data
 

@@ -25,7 +25,8 @@ Pieces = Iterator[tuple[int, int, memoryview]]
 class Outbox:
     """A queue that whoever has to send asks for messages, and any thread puts something in.
 
-    `waiting`: whether there is a message to be sent.
+    `waiting`: whether there is a message to be sent. `piece_bytes`: the most of a piece; whoever
+    sends may change it.
     """
 
     def __init__(self, software: str) -> None:
@@ -33,6 +34,7 @@ class Outbox:
         self._lock = allocate_lock()
         self._closed = False
         self.waiting = False
+        self.piece_bytes = PIECE_BYTES
         # Sessions of which the worker is to be told whether they are in use: what was said last.
         # A message holds before it releases, so none may say both of one.
         self._uses: dict[str, bool] = {}
@@ -134,7 +136,8 @@ class Outbox:
             size += run.size
             runs.append(run)
             if self._tensors and run.call_id in self._tensors:
-                self._pieces.append((run.call_id, self._tensors.pop(run.call_id).pieces()))
+                pieces = self._tensors.pop(run.call_id).pieces(self.piece_bytes)
+                self._pieces.append((run.call_id, pieces))
         return runs
 
     def _next_piece(self) -> PiecePart | None:
@@ -144,7 +147,7 @@ class Outbox:
             if piece is None:
                 continue
             tensor, offset, data = piece
-            if len(data) == PIECE_BYTES or self._pieces:
+            if len(data) >= PIECE_BYTES or self._pieces:
                 self._pieces.append((call, pieces))
             else:
                 self._pieces.appendleft((call, pieces))

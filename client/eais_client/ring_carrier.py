@@ -20,6 +20,7 @@ from typing import Final, Protocol
 
 from google.protobuf.message import DecodeError
 
+from eais.channel import PIECE_BYTES, RING_PIECE_BYTES
 from eais.errors import EaisError, UsageError, make_error
 from eais.rpc.v1 import worker_pb2
 from eais.transport.parts import Buffer, PiecePart
@@ -319,7 +320,7 @@ class RingCarrier:
                 if not self._must:
                     first.push(outbox)
                 return
-            self.outgoing = self._end
+            self.outgoing, outbox.piece_bytes = self._end, RING_PIECE_BYTES
         if first.more:
             first.push(own)
         try:
@@ -369,7 +370,9 @@ class RingCarrier:
 
 
 class _Own:
-    """A `Source` of a few messages."""
+    """A `Source` of a few messages, none of them a piece."""
+
+    piece_bytes = PIECE_BYTES
 
     def __init__(self) -> None:
         self.waiting = False

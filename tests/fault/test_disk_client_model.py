@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import eais
-from eais.channel import PIECE_BYTES
+from eais.channel import CHUNK_BYTES
 from eais.errors import UsageError
 from eais_client.model_source import HASH_BYTES, read_model
 from eais_client.testing import FakeWire, fake_frontend, fake_instance
@@ -18,11 +18,11 @@ from eais_client.testing.fake_tools import FakeTools
 from tests.unit.client.ort_host import OrtHost
 from tests.unit.client.test_model_source import external, never
 
-SIZE = 3 * PIECE_BYTES + 11
+SIZE = 3 * CHUNK_BYTES + 11
 
 
 def cut(path: Path) -> None:
-    os.truncate(path, PIECE_BYTES + 5)
+    os.truncate(path, CHUNK_BYTES + 5)
 
 
 def empty(path: Path) -> None:
@@ -35,7 +35,7 @@ def remove(path: Path) -> None:
 
 def overwrite(path: Path) -> None:
     with path.open("r+b") as file:
-        file.seek(2 * PIECE_BYTES)
+        file.seek(2 * CHUNK_BYTES)
         file.write(b"other")
     os.utime(path, ns=(1, 1))
 

@@ -36,7 +36,7 @@ class H2Limits:
     # All messages together that have begun to arrive and aren't whole.
     unfinished_bytes: int = 64 << 20
     # What the peer may send on a stream before it is given credit again, and on all streams.
-    stream_window: int = 4 << 20
+    stream_window: int = 1 << 20
     connection_window: int = 16 << 20
     # The largest frame that the peer may send.
     frame_bytes: int = 1 << 20

@@ -139,6 +139,14 @@ class RingEnd:
         """
         return self._spin.look_until()
 
+    def comes_within(self, most_ns: int) -> bool:
+        """Look for as long, without letting anybody else run; whether something is here."""
+        reader, until = self._reader, time.monotonic_ns() + most_ns
+        while not reader.ready:
+            if time.monotonic_ns() >= until:
+                return False
+        return True
+
     def await_more(self) -> bool:
         """Look again and again as long as is worth while; whether something came."""
         reader, until = self._reader, self.idle()

@@ -7,6 +7,7 @@ from collections.abc import Callable, Hashable, Iterator
 from enum import Enum, auto
 from typing import Final, Protocol
 
+from eais.channel import RING_PIECE_BYTES
 from eais.errors import EaisError, UsageError, make_error
 from eais.rpc.hello import check_version
 from eais.rpc.raw_stream import StreamLink
@@ -135,6 +136,10 @@ class Connection:
             self._unread = self._reader.portions(message, 1 if size > LARGE_BYTES else AT_ONCE)
         self._next = next(self._unread, None)
         self._step()
+
+    def in_ring(self) -> None:
+        """See `eais_server.worker.ring_stream.TakesPieces`."""
+        self._outbox.piece_bytes = RING_PIECE_BYTES
 
     def receive_piece(self, piece: PiecePart) -> None:
         """See `eais_server.worker.ring_stream.TakesPieces`."""

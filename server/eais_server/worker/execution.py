@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
-from eais.channel import MAX_MESSAGE_BYTES, PIECE_BYTES
+from eais.channel import MAX_MESSAGE_BYTES
 from eais.errors import EaisError, InputRejected, UsageError, make_error
 from eais.rpc.status import error_to_message
 from eais.rpc.v1 import value_pb2
@@ -20,7 +20,7 @@ from eais_server.worker.calls import NO_MEMORY
 
 log = logging.getLogger(__name__)
 
-MAX_ANSWER_BYTES: Final = MAX_MESSAGE_BYTES - 2 * PIECE_BYTES
+MAX_ANSWER_BYTES: Final = MAX_MESSAGE_BYTES - (2 << 20)
 """Of an answer without its deferred tensors; a message holds a little more."""
 
 MAX_ENTRIES: Final = 1024

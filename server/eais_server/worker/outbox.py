@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from eais.channel import PIECE_BYTES
 from eais.rpc.v1 import common_pb2
 from eais.transport.parts import Buffer, PiecePart
 from eais.transport.wire_format import SMALL_BYTES
@@ -47,6 +48,7 @@ class Outbox:
 
     Attributes:
         taken: messages that were given to be sent.
+        piece_bytes: the most of a piece; whoever sends may change it.
     """
 
     def __init__(self, limit: int, backlog: Backlog | None = None) -> None:
@@ -62,6 +64,7 @@ class Outbox:
         # Answers of which pieces wait.
         self._large = 0
         self.taken = 0
+        self.piece_bytes = PIECE_BYTES
 
     @property
     def has_room(self) -> bool:
@@ -168,7 +171,7 @@ class Outbox:
             found.append(answer)
             size += answer.size
             if answer.deferred.buffers:
-                pieces = answer.deferred.pieces()
+                pieces = answer.deferred.pieces(self.piece_bytes)
                 self._pieces.extend(PiecePart(answer.call_id, *piece) for piece in pieces)
         self._answer_bytes -= size
         self._hold(-size)

@@ -27,6 +27,9 @@ BYTES_AT_ONCE: Final = 1 << 20
 """Of at most `AT_ONCE` messages that are taken before anybody else has a turn of the event loop;
 the same of those that are sent."""
 
+_LOOK_NS: Final = 10_000
+"""How long it looks for a message in one turn of the event loop: about what the turn costs."""
+
 _WANTED: Final = b"".join(to_worker(ring_wanted=True))
 _BEGINS: Final = b"".join(to_worker(ring_begins=True))
 
@@ -37,6 +40,10 @@ class TakesPieces(ServedStream, Protocol):
     @property
     def quiet(self) -> bool:
         """Whether nothing runs that would need the processor meanwhile."""
+        ...
+
+    def in_ring(self) -> None:
+        """Its messages go through a ring from now on."""
         ...
 
     def receive_piece(self, piece: PiecePart) -> None:
@@ -151,6 +158,7 @@ class RingStream:
             if self._end is None:
                 raise UsageError("MALFORMED_MESSAGE", "no ring was handed over on this stream")
             self._in_ring = True
+            self._served.in_ring()
             self._own.append(to_client(ring_begins=True))
             self._loop.add_reader(self._end.fileno(), self._rung)
             self._work_soon()
@@ -260,7 +268,7 @@ class RingStream:
         end = self._end
         if self._closed or self._due or end is None or self._cause is not None:
             return
-        if end.ready or self._has_room(end):
+        if end.comes_within(_LOOK_NS) or self._has_room(end):
             self._work()
         elif time.monotonic_ns() < self._look_until_ns:
             self._looking = True

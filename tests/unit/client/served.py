@@ -196,6 +196,9 @@ class ScriptedStream:
         if not (said.ring_wanted or said.ring_begins):
             self._worker.heard.put(said)
 
+    def in_ring(self) -> None:
+        """See `eais_server.worker.ring_stream.TakesPieces`."""
+
     def receive_piece(self, piece: PiecePart) -> None:
         """See `eais_server.worker.ring_stream.TakesPieces`."""
         said = worker_pb2.ToWorker()

@@ -12,7 +12,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from eais.channel import PIECE_BYTES
+from eais.channel import CHUNK_BYTES
 from eais.errors import DeadlineExceeded, EaisError
 from eais_client.model_source import HASH_BYTES, read_model
 from eais_client.testing.conformance import mistake, oracle
@@ -51,16 +51,16 @@ def test_a_path_and_its_bytes_have_one_digest(tmp_path: Path) -> None:
     assert read_model(str(path), never).messages() == by_bytes.messages()
 
 
-@pytest.mark.parametrize("offset", [0, 5, PIECE_BYTES, 2 * PIECE_BYTES + 3, 2 * PIECE_BYTES + 9])
+@pytest.mark.parametrize("offset", [0, 5, CHUNK_BYTES, 2 * CHUNK_BYTES + 3, 2 * CHUNK_BYTES + 9])
 def test_pieces_go_on_from_where_they_ended(tmp_path: Path, offset: int) -> None:
-    data = os.urandom(2 * PIECE_BYTES + 3)
+    data = os.urandom(2 * CHUNK_BYTES + 3)
     path = tmp_path / "m.onnx"
     path.write_bytes(data)
     for source in (read_model(path, never), read_model(data, never)):
         pieces = list(source.files[0].pieces(offset))
         assert b"".join(piece for _offset, piece in pieces) == data[offset:]
         assert pieces[0][0] == offset
-        assert max(len(piece) for _offset, piece in pieces) <= PIECE_BYTES
+        assert max(len(piece) for _offset, piece in pieces) <= CHUNK_BYTES
 
 
 def test_an_empty_model_has_one_empty_piece(tmp_path: Path) -> None:

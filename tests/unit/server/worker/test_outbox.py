@@ -24,7 +24,9 @@ from eais_server.worker.outbox import (
 
 
 def answer(call_id: int, *outputs: Any) -> EncodedAnswer:
-    return AnswerWriter().answer(call_id, outputs, 0, 0, 1, 0, Deferred())
+    return AnswerWriter().answer(
+        call_id, outputs, 0, 0, 1, 0, Deferred(inline_limit=PIECE_BYTES - 1)
+    )
 
 
 def add(outbox: Outbox, call_id: int, *sizes: int) -> int:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from eais.channel import PIECE_BYTES
+from eais.channel import RING_PIECE_BYTES
 from eais.errors import EaisError
 from eais.identity import Identity
 from eais.instance_policy import RingPolicy
@@ -74,6 +74,9 @@ class Echo:
     def receive(self, message: Buffer) -> None:
         self.answers.append([bytes(message)])
 
+    def in_ring(self) -> None:
+        """Nothing is done otherwise."""
+
     def receive_piece(self, piece: PiecePart) -> None:
         self.pieces += 1
 
@@ -105,7 +108,7 @@ class Stand:
 
     def upload(self, pieces: int) -> None:
         for number in range(pieces):
-            piece = PiecePart(1, 0, number * PIECE_BYTES, bytes(PIECE_BYTES))
+            piece = PiecePart(1, 0, number * RING_PIECE_BYTES, bytes(RING_PIECE_BYTES))
             self.client.send(to_worker(pieces=[piece]))
 
     def turn(self) -> None:
