@@ -4,16 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from threading import get_ident
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
-if TYPE_CHECKING:
-    from eais_client.carrier import Carrier
-    from eais_client.led_stream import LedStream
+from eais_client.carrier import Carrier
 
 AT_ONCE: Final = 32
 """Calls of one iteration of the loop that are worth a message: half a millisecond's work, about."""
+
+
+class Led(Protocol):
+    """A `LedStream` as the loop sees it that reads it."""
+
+    def flush(self) -> None:
+        """Send what waits, unless somebody is about to."""
+        ...
+
+    def step(self) -> None:
+        """Take what came, tell it, and send what waits; for who has the turn."""
+        ...
+
+    def take_turn(self, step: Callable[[], None], who: object) -> bool:
+        """Do `step` with the turn, if it is free; False if somebody has it."""
+        ...
 
 
 class LoopReader:
@@ -22,9 +37,7 @@ class LoopReader:
     `loop` is None once it has left: then, as while the loop stands still, others must read.
     """
 
-    def __init__(
-        self, stream: LedStream, loop: asyncio.AbstractEventLoop, carrier: Carrier
-    ) -> None:
+    def __init__(self, stream: Led, loop: asyncio.AbstractEventLoop, carrier: Carrier) -> None:
         self.loop: asyncio.AbstractEventLoop | None = loop
         self._loop = loop
         self._stream = stream

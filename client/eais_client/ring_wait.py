@@ -3,12 +3,34 @@
 from __future__ import annotations
 
 from math import inf
-from typing import TYPE_CHECKING
+from typing import Protocol
 
+from eais.transport.ring.end import RingEnd
 from eais_client.socket_wait import SocketWait
 
-if TYPE_CHECKING:
-    from eais_client.ring_carrier import RingCarrier
+
+class Ringed(Protocol):
+    """A `RingCarrier` as those who wait for it see it."""
+
+    incoming: RingEnd | None
+
+    @property
+    def first_more(self) -> bool:
+        """Whether something waits for room in the network."""
+        ...
+
+    @property
+    def blocked(self) -> bool:
+        """Whether what was written last waits for room in the ring: then the bell rings."""
+        ...
+
+    def spin(self, end: RingEnd) -> bool:
+        """Look for a while whether something comes; for who has the turn."""
+        ...
+
+    def await_room(self) -> bool:
+        """Look for a while whether there is room for more; for who has the turn."""
+        ...
 
 
 class RingWait:
@@ -18,7 +40,7 @@ class RingWait:
         spins: whether its thread has the turn, and may look instead of sleep.
     """
 
-    def __init__(self, carrier: RingCarrier, wait: SocketWait, *, spins: bool) -> None:
+    def __init__(self, carrier: Ringed, wait: SocketWait, *, spins: bool) -> None:
         self._carrier = carrier
         self._wait = wait
         self._spins = spins

@@ -62,7 +62,9 @@ class Phase(Enum):
 class Connection:
     """One client's connection, from its first byte on. All on the event loop."""
 
-    def __init__(self, host: Host, sock: socket.socket, context: ssl.SSLContext) -> None:
+    def __init__(
+        self, host: Host[Connection], sock: socket.socket, context: ssl.SSLContext
+    ) -> None:
         self._host = host
         room = memoryview(host.room)
         self._socket = EventSocket(host.loop, sock, room, self._pump, self.close)

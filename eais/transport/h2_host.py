@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final
+from typing import Final, Generic, TypeVar
 
 from eais.channel import SERVER_KEEPALIVE, SLOW_CONSUMER_S
 from eais.identity import Peer
@@ -14,8 +14,7 @@ from eais.transport.h2.assembly import Unfinished
 from eais.transport.h2.limits import H2Limits
 from eais.transport.lookout import Lookout
 
-if TYPE_CHECKING:
-    from eais.transport.h2_connection import Connection
+C = TypeVar("C")
 
 # Of one connection in one turn of the event loop, there being others.
 READ_BYTES: Final = 256 << 10
@@ -34,8 +33,8 @@ REFUSED_LIMITS: Final = replace(
 
 
 @dataclass(frozen=True, slots=True)
-class Host:
-    """What the connections of a server share.
+class Host(Generic[C]):
+    """What the connections of a server, which are `C`, share.
 
     Attributes:
         guards: of what is served, by path.
@@ -56,8 +55,8 @@ class Host:
     loop: asyncio.AbstractEventLoop
     guards: Mapping[str, Guard]
     admitted: Callable[[bytes], Peer]
-    opened: Callable[[Connection, Peer], None]
-    closed: Callable[[Connection], None]
+    opened: Callable[[C, Peer], None]
+    closed: Callable[[C], None]
     may_shake: Callable[[], bool]
     lookout: Lookout
     complain: Callable[[str], None]
