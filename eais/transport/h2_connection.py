@@ -83,9 +83,8 @@ class Connection:
         self._draining = False
         self._timer: asyncio.TimerHandle | None = None
         self._due_s = 0.0
-        self._patience: asyncio.TimerHandle | None = host.loop.call_later(
-            host.handshake_s, self._too_slow
-        )
+        self._patience: asyncio.TimerHandle | None
+        self._patience = host.loop.call_later(host.handshake_s, self._too_slow)
         self._socket.on_readable(self._shake)
 
     def __repr__(self) -> str:
