@@ -15,24 +15,28 @@ from eais.transport.wire_format import Unusual, kept, span, varint
 _MOST_BY_HAND: Final = 1024
 """Outputs; more of them are faster by the generated classes."""
 _NO_ACCOUNT: Final = (0, 0, 0, 0, 0)
+_MOST_KNOWN: Final = 256
+"""Sizes of accounts that a reader keeps; with more than that, all are forgotten."""
 
 # Half the time of calling the class.
 _new: Final[Callable[..., Any]] = tuple.__new__
 
 #: The outputs, and where what follows them begins.
 _Learnt = tuple[tuple[TensorAt, ...], int]
-#: queue_ns, compute_ns, batch_size, input_bytes, output_bytes.
+#: queue_ns, compute_ns, batch_size, input_bytes, output_bytes; the last three repeat.
 _Account = tuple[int, int, int, int, int]
+_Sizes = dict[bytes, tuple[int, int, int]]
 
 
 class AnswerReader:
     """Reads the Answers of one stream."""
 
-    __slots__ = ("_known", "_layouts")
+    __slots__ = ("_known", "_layouts", "_sizes")
 
     def __init__(self) -> None:
         self._layouts: Layouts[_Learnt] = Layouts()
         self._known = self._layouts.by_length
+        self._sizes: _Sizes = {}
 
     def read(self, data: Buffer, begin: int, end: int) -> AnswerPart:
         """The Answer between `begin` and `end`; protobuf's DecodeError if that isn't one."""
@@ -43,7 +47,7 @@ class AnswerReader:
             for take, meanings, _ in self._known.get(end - at, ()):
                 learnt = meanings.get(take(data, at))
                 if learnt is not None:
-                    return _again(learnt, data, call_id, at, end, end - begin)
+                    return _again(learnt, data, call_id, at, end, end - begin, self._sizes)
             return self._understand(data, call_id, at, end, end - begin)
         except (Unusual, IndexError):
             message = worker_pb2.Answer.FromString(bytes(data[begin:end]))
@@ -56,7 +60,7 @@ class AnswerReader:
             begin, at = span(data, at + 1, end)
             error = common_pb2.Error.FromString(bytes(data[begin:at]))
         outputs, stops, tail = _read_outputs(data, at, end)
-        account = _read_account(data, tail, end)
+        account = _read_account(data, tail, end, self._sizes)
         tensors = tensors_at(outputs, stops, first)
         if tensors and error is None:
             learnt = tuple(tensors), tail - first
@@ -64,7 +68,9 @@ class AnswerReader:
         return AnswerPart(call_id, error, outputs, *account, size)
 
 
-def _again(learnt: _Learnt, data: Buffer, call_id: int, at: int, end: int, size: int) -> AnswerPart:
+def _again(
+    learnt: _Learnt, data: Buffer, call_id: int, at: int, end: int, size: int, sizes: _Sizes
+) -> AnswerPart:
     tensors, tail = learnt
     outputs = []
     small = type(data) is bytes
@@ -72,7 +78,7 @@ def _again(learnt: _Learnt, data: Buffer, call_id: int, at: int, end: int, size:
         raw = data[at + first : at + last] if small else kept(data, at + first, at + last)
         outputs.append(_new(TensorPart, (kind, dims, raw, deferred, ())))
     queue_ns, compute_ns, batch_size, input_bytes, output_bytes = _read_account(
-        data, at + tail, end
+        data, at + tail, end, sizes
     )
     answer: AnswerPart = _new(
         AnswerPart,
@@ -104,17 +110,30 @@ def _read_outputs(data: Buffer, at: int, end: int) -> tuple[list[ValuePart], lis
     return outputs, stops, at
 
 
-def _read_account(data: Buffer, at: int, end: int) -> _Account:
+def _read_account(data: Buffer, at: int, end: int, sizes: _Sizes) -> _Account:
     if at == end:
         return _NO_ACCOUNT
     if data[at] != 0x22 or at + 2 + data[at + 1] != end:
         raise Unusual
     at += 2
-    queue_ns = compute_ns = batch_size = input_bytes = output_bytes = 0
+    queue_ns = compute_ns = 0
     if at < end and data[at] == 0x08:
         queue_ns, at = varint(data, at + 1)
     if at < end and data[at] == 0x10:
         compute_ns, at = varint(data, at + 1)
+    written = bytes(data[at:end])
+    known = sizes.get(written)
+    if known is None:
+        if len(sizes) >= _MOST_KNOWN:
+            sizes.clear()
+        known = sizes[written] = _read_sizes(written)
+    batch_size, input_bytes, output_bytes = known
+    return queue_ns, compute_ns, batch_size, input_bytes, output_bytes
+
+
+def _read_sizes(data: bytes) -> tuple[int, int, int]:
+    at, end = 0, len(data)
+    batch_size = input_bytes = output_bytes = 0
     if at < end and data[at] == 0x18:
         batch_size, at = varint(data, at + 1)
         if batch_size >> 32:
@@ -125,4 +144,4 @@ def _read_account(data: Buffer, at: int, end: int) -> _Account:
         output_bytes, at = varint(data, at + 1)
     if at != end:
         raise Unusual
-    return queue_ns, compute_ns, batch_size, input_bytes, output_bytes
+    return batch_size, input_bytes, output_bytes
