@@ -29,7 +29,7 @@ PRELOADED = (eais.errors,)
 
 def main(argv: list[str]) -> int:
     """Confine this process, load the runtimes, serve; the exit code."""
-    setproctitle.setproctitle("eais-worker (spare)")
+    setproctitle.setproctitle("eais-worker (starting)")
     given = parse_arguments(argv)
     log_to_stderr("eais-worker", given.log_format)
     compile_once(Path(__file__).with_name("start.py"))

@@ -80,6 +80,7 @@ class Worker:
         """
         self._turn()
         self._reporter.start()
+        setproctitle.setproctitle(f"{TITLE} (spare)")
         self._reporter.say(spare=supervision_pb2.Spare(isolation=self._isolation))
         threading.Thread(target=self._listen, name="control", daemon=True).start()
         while (message := await self._inbox.get()) is not None:
