@@ -31,7 +31,7 @@ install: .venv/installed ## make .venv from the lock, with EAIS in it
 demo: install ## attach an embedded pool, run real models remotely, check every answer
 	@$(BIN)/eais demo $(ARGS)
 
-test: install ## the tests, about a quarter of an hour on two cores
+test: install ## the tests, about twenty minutes on two cores
 	$(BIN)/python -m pytest -m "not slow" $(ARGS)
 
 test-slow: install ## the tests that take long or need the package index
