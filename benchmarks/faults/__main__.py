@@ -107,6 +107,7 @@ def main() -> int:
     parser.add_argument("--keep", type=Path, metavar="DIR", help="leave logs and state there")
     args = parser.parse_args()
     if args.keep:
+        args.keep.mkdir(parents=True, exist_ok=True)
         found = measure(args.seconds, args.keep)
     else:
         with tempfile.TemporaryDirectory(prefix="eais-faults-") as folder:

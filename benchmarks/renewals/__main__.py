@@ -147,6 +147,7 @@ def main() -> int:
     parser.add_argument("--keep", type=Path, metavar="DIR", help="leave logs and state there")
     args = parser.parse_args()
     if args.keep:
+        args.keep.mkdir(parents=True, exist_ok=True)
         found = measure(args.seconds, args.every, args.keep)
     else:
         with tempfile.TemporaryDirectory(prefix="eais-renewals-") as folder:

@@ -130,7 +130,7 @@ class Soak:
 def soak(root: Path, leaf_life_s: float | None) -> Iterator[Soak]:
     """A pool below `root` with two instances, and sessions on both."""
     temp = root / "tmp"
-    temp.mkdir()
+    temp.mkdir(parents=True, exist_ok=True)
     os.environ["TMPDIR"] = tempfile.tempdir = str(temp)
     with ExitStack() as held:
         stack = held.enter_context(embedded_pool(root, CONFIG, leaf_life_s=leaf_life_s))
