@@ -70,7 +70,7 @@ def take(roles: dict[str, int], supervisor: int, state: Path, temp: Path) -> Cen
         processes=len(found),
         zombies=sum(is_zombie(pid) for pid in {p.pid for p in (*found, *own)}),
         shm=len(list(SHM.iterdir())) if SHM.is_dir() else 0,
-        temp=sum(1 for _ in temp.rglob("*")),
+        temp=sum(1 for _ in _below(temp)),
         files=counted["files"],
         state_bytes=counted["state"],
         store_bytes=counted["store"],
@@ -148,7 +148,7 @@ def _unique_kib(process: Path) -> int | None:
 def _files(state: Path) -> Counter[str]:
     counted: Counter[str] = Counter()
     store = state / "listener" / "store"
-    for path in state.rglob("*"):
+    for path in _below(state):
         try:
             info = path.lstat()
         except FileNotFoundError:
@@ -161,3 +161,9 @@ def _files(state: Path) -> Counter[str]:
             counted["files"] += 1
             counted["state"] += info.st_size
     return counted
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    """All that is in `folder` and below, but for folders that go meanwhile."""
+    for parent, folders, files in os.walk(folder):
+        yield from (Path(parent, name) for name in (*folders, *files))

@@ -312,4 +312,4 @@ def heard(plain: socket.socket) -> bytes:
 
 def logged(stack: Stack, word: str) -> int:
     """How often the pool's logs have `word`."""
-    return sum(file.read_text().count(word) for file in stack.state.rglob("*.log"))
+    return sum(file.read_text().count(word) for file in stack.state.glob("*.log"))
