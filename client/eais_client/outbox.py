@@ -16,7 +16,7 @@ from eais.transport.parts import Buffer, PiecePart
 from eais.transport.writing import EncodedRun, to_worker
 from eais.value import Deferred
 
-# Well below MAX_MESSAGE_BYTES, so that a piece and a run above it still fit.
+# Of small calls in one message, well below MAX_MESSAGE_BYTES; one that is larger goes by itself.
 FUSED_BYTES = 4 << 20
 
 Pieces = Iterator[tuple[int, int, memoryview]]
