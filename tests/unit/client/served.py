@@ -8,7 +8,7 @@ import datetime
 import queue
 import threading
 from collections import deque
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +30,7 @@ from eais.transport.h2_server import H2Server
 from eais.transport.parts import PiecePart
 from eais.transport.ring.handover import listening_socket
 from eais_client.dialer import Dialer
+from eais_client.h2_carrier import H2Carrier
 from eais_client.instances import Address
 from eais_client.wire import Incoming
 from eais_pool.authority import Authority
@@ -39,6 +40,20 @@ from eais_server.worker.ring_stream import with_rings
 T = TypeVar("T")
 POOL = "test-0001"
 WAIT_S = 20.0
+
+
+class Meanwhile(H2Carrier):
+    """One whose descriptor is just being asked for when something else happens."""
+
+    then: Callable[[], object] | None = None
+
+    def fileno(self) -> int:
+        """See `H2Carrier`."""
+        fd = super().fileno()
+        then, self.then = self.then, None
+        if then is not None:
+            then()
+        return fd
 
 
 class Unmoved:

@@ -31,7 +31,7 @@ from eais_client.loop_reader import AT_ONCE
 from eais_client.pending import PendingCall
 from eais_client.wire import Incoming
 from eais_pool.authority import Authority
-from tests.unit.client.served import POOL, WAIT_S, Heard, Rig, ScriptedWorker, now, rig
+from tests.unit.client.served import POOL, WAIT_S, Heard, Meanwhile, Rig, ScriptedWorker, now, rig
 
 WORKER = Identity.worker(POOL, "ei-1", 1)
 WRITER = RunWriter("ei-1", "s")
@@ -583,20 +583,6 @@ def test_a_loop_that_is_closed_while_it_stands_still_lets_go(stand: Stand) -> No
     loop.close()
     gc.collect()
     assert _descriptors_of(connection) == 2
-
-
-class Meanwhile(H2Carrier):
-    """One whose descriptor is just being asked for when something else happens."""
-
-    then: Callable[[], object] | None = None
-
-    def fileno(self) -> int:
-        """See `H2Carrier`."""
-        fd = super().fileno()
-        then, self.then = self.then, None
-        if then is not None:
-            then()
-        return fd
 
 
 def _with_meanwhile(stand: Stand) -> Meanwhile:

@@ -34,7 +34,7 @@ from eais_client.led_stream import LedStream
 from eais_client.outbox import Outbox
 from eais_client.ring_carrier import RingCarrier, TakeOver
 from eais_client.socket_wait import SocketWait
-from tests.unit.client.served import WAIT_S, Heard, Rig, ScriptedWorker, rig
+from tests.unit.client.served import WAIT_S, Heard, Meanwhile, Rig, ScriptedWorker, rig
 from tests.unit.client.test_data_stream import WORKER, answer
 
 pytestmark = pytest.mark.skipif(not KEEPS_ORDER, reason="no rings on this kind of processor")
@@ -360,20 +360,6 @@ def kind_of(fd: int) -> str:
         return str(Path(f"/proc/self/fd/{fd}").readlink())
     except OSError:
         return ""
-
-
-class Meanwhile(H2Carrier):
-    """One whose descriptor is just being asked for when something else happens."""
-
-    then: Callable[[], object] | None = None
-
-    def fileno(self) -> int:
-        """See `H2Carrier`."""
-        fd = super().fileno()
-        then, self.then = self.then, None
-        if then is not None:
-            then()
-        return fd
 
 
 def test_an_event_loop_that_begins_to_read_when_the_stream_moves_moves_too(line: Line) -> None:
