@@ -19,8 +19,8 @@ from eais.rpc import verbs
 from eais.rpc.status import DETAILS_KEY, error_of_details, no_connection, no_handshake
 from eais.tls import Bundle
 from eais.transport.h2 import Engine, Event, Failed, Finished, H2Limits, Message, Role
+from eais.transport.lookout import thread_spin
 from eais.transport.parts import Buffer
-from eais.transport.spin import Spin
 from eais.transport.tls_context import ALPN, client_context
 from eais.transport.tls_pipe import TlsPipe
 from eais_client.carrier import Source
@@ -68,10 +68,9 @@ class H2Carrier:
         self._room = memoryview(bytearray(_READ_BYTES))
         family = socket.AF_INET6 if ":" in address.address else socket.AF_INET
         kind = socket.SOCK_STREAM | socket.SOCK_NONBLOCK
-        spin = Spin((os.cpu_count() or 1) > 1, time.monotonic_ns, time.thread_time_ns)
         with ExitStack() as made:  # all of it, or nothing that is left open
             self._socket = made.enter_context(socket.socket(family, kind))
-            lead = SocketWait(self._socket.fileno(), spin)
+            lead = SocketWait(self._socket.fileno(), thread_spin())
             made.callback(lead.close)
             self._waits = lead, SocketWait(self._socket.fileno())
             made.pop_all()

@@ -15,6 +15,17 @@ from collections.abc import Callable
 from eais.transport.spin import Spin
 
 
+def thread_spin(*, allowed: bool | None = None) -> Spin:
+    """A `Spin` of the thread that asks it, by the system's clocks.
+
+    Args:
+        allowed: as `Spin` has it; None: if this machine has processors for both ends.
+    """
+    if allowed is None:
+        allowed = (os.cpu_count() or 1) > 1
+    return Spin(allowed, time.monotonic_ns, time.thread_time_ns)
+
+
 class Lookout:
     """Of one event loop, for all connections that are served on it.
 
@@ -34,7 +45,7 @@ class Lookout:
     ) -> None:
         self._loop = loop
         self._quiet = quiet
-        self._spin = spin or Spin((os.cpu_count() or 1) > 1, time.monotonic_ns, time.thread_time_ns)
+        self._spin = spin or thread_spin()
         self._until_ns = 0
         self.looking = False
 

@@ -11,12 +11,12 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final, NamedTuple
 
+from eais.transport.lookout import thread_spin
 from eais.transport.parts import Buffer
 from eais.transport.ring.bell import Bell
 from eais.transport.ring.memory import map_memory
 from eais.transport.ring.reader import Record, RingReader
 from eais.transport.ring.writer import RingWriter
-from eais.transport.spin import Spin
 
 _ROOM_NS: Final = 250_000
 """What it takes to copy a large piece out of the ring, and to be told so."""
@@ -59,7 +59,7 @@ class RingEnd:
                 os.close(fd)
         self._reader = RingReader(memoryview(self._mapped[0]), make_fence())
         self._writer = RingWriter(memoryview(self._mapped[1]), make_fence())
-        self._spin = Spin(may_spin, time.monotonic_ns, time.thread_time_ns)
+        self._spin = thread_spin(allowed=may_spin)
         self._closed = False
 
     def fileno(self) -> int:
