@@ -53,7 +53,8 @@ def test_tasks_side_by_side_get_their_own_answers() -> None:
             await asyncio.gather(*(caller(session, 100 * task) for task in range(32)))
             stats = session.stats()
             assert stats.pool_calls == 640
-            assert stats.totals.attempts == 640
+            # One that is told BUSY, after a slow first run, is sent again.
+            assert stats.totals.attempts >= 640
             assert stats.totals.wire_s > 0.0
 
     asyncio.run(work())
@@ -150,8 +151,13 @@ def test_cancelled_calls_leave_the_others_alone() -> None:
             for task in tasks[1::2]:
                 assert_same(await task, expected)
             assert all(task.cancelled() for task in tasks[::2])
-            with pytest.raises(eais.errors.DeadlineExceeded), eais.deadline(0.001):
-                await asyncio.gather(*(session.run(None, {name: x}) for _ in range(4)))
+            with eais.deadline(0.001):
+                runs = (session.run(None, {name: x}) for _ in range(4))
+                errors = await asyncio.gather(*runs, return_exceptions=True)
+            # A worker that sees behind others that one would be late says BUSY at once.
+            for error in errors:
+                assert isinstance(error, eais.errors.EaisError)
+                assert error.reason in ("DEADLINE_EXCEEDED", "BUSY")
             assert_same(await session.run(None, {name: x}), expected)
 
     asyncio.run(asyncio.wait_for(work(), 120.0))
