@@ -16,13 +16,15 @@ from eais.rpc.v1 import common_pb2 as eais_dot_rpc_dot_v1_dot_common__pb2
 from eais.rpc.v1 import listener_pb2 as eais_dot_rpc_dot_v1_dot_listener__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x65\x61is/rpc/v1/supervision.proto\x12\x0b\x65\x61is.rpc.v1\x1a\x18\x65\x61is/rpc/v1/common.proto\x1a\x1a\x65\x61is/rpc/v1/listener.proto\"\xa0\x02\n\x0fToWorkerProcess\x12#\n\x05\x61\x64opt\x18\x01 \x01(\x0b\x32\x12.eais.rpc.v1.AdoptH\x00\x12!\n\x04load\x18\x02 \x01(\x0b\x32\x11.eais.rpc.v1.LoadH\x00\x12%\n\x06unload\x18\x03 \x01(\x0b\x32\x13.eais.rpc.v1.UnloadH\x00\x12!\n\x04leaf\x18\x04 \x01(\x0b\x32\x11.eais.rpc.v1.LeafH\x00\x12#\n\x05\x64rain\x18\x05 \x01(\x0b\x32\x12.eais.rpc.v1.DrainH\x00\x12#\n\x05serve\x18\x06 \x01(\x0b\x32\x12.eais.rpc.v1.ServeH\x00\x12)\n\x08suspects\x18\x07 \x01(\x0b\x32\x15.eais.rpc.v1.SuspectsH\x00\x42\x06\n\x04kind\"\xb5\x02\n\x11\x46romWorkerProcess\x12#\n\x05spare\x18\x01 \x01(\x0b\x32\x12.eais.rpc.v1.SpareH\x00\x12\'\n\x07\x61\x64opted\x18\x02 \x01(\x0b\x32\x14.eais.rpc.v1.AdoptedH\x00\x12%\n\x06loaded\x18\x03 \x01(\x0b\x32\x13.eais.rpc.v1.LoadedH\x00\x12.\n\x0bload_failed\x18\x04 \x01(\x0b\x32\x17.eais.rpc.v1.LoadFailedH\x00\x12+\n\theartbeat\x18\x05 \x01(\x0b\x32\x16.eais.rpc.v1.HeartbeatH\x00\x12#\n\x05stuck\x18\x06 \x01(\x0b\x32\x12.eais.rpc.v1.StuckH\x00\x12!\n\x04held\x18\x07 \x01(\x0b\x32\x11.eais.rpc.v1.HeldH\x00\x42\x06\n\x04kind\"9\n\x04Leaf\x12\x0f\n\x07key_pem\x18\x01 \x01(\x0c\x12\x10\n\x08leaf_pem\x18\x02 \x01(\x0c\x12\x0e\n\x06\x63\x61_pem\x18\x03 \x01(\x0c\"\xe2\x02\n\x05\x41\x64opt\x12\x0c\n\x04pool\x18\x01 \x01(\t\x12\x10\n\x08instance\x18\x02 \x01(\t\x12\x0e\n\x06tenant\x18\x03 \x01(\t\x12\r\n\x05\x65poch\x18\x04 \x01(\x04\x12\t\n\x01n\x18\x05 \x01(\r\x12\x13\n\x0bincarnation\x18\x06 \x01(\x04\x12\x0f\n\x07\x61\x64\x64ress\x18\x07 \x01(\t\x12\x0c\n\x04port\x18\x08 \x01(\r\x12\x0f\n\x07threads\x18\t \x01(\r\x12\x15\n\rrun_timeout_s\x18\n \x01(\r\x12\x1f\n\x04leaf\x18\x0b \x01(\x0b\x32\x11.eais.rpc.v1.Leaf\x12\x0c\n\x04kind\x18\x0c \x01(\t\x12\r\n\x05\x63ores\x18\r \x03(\r\x12\x16\n\x0equeue_limit_ms\x18\x0e \x01(\r\x12\x13\n\x0b\x63\x61lls_limit\x18\x0f \x01(\r\x12\x13\n\x0b\x62ytes_limit\x18\x10 \x01(\x04\x12\x11\n\ttransport\x18\x11 \x01(\t\x12\x0c\n\x04ring\x18\x12 \x01(\t\x12\x12\n\nslo_p99_us\x18\x13 \x01(\x04\"O\n\x04Load\x12\x0f\n\x07session\x18\x01 \x01(\t\x12&\n\x04spec\x18\x02 \x01(\x0b\x32\x18.eais.rpc.v1.SessionSpec\x12\x0e\n\x06\x66older\x18\x03 \x01(\t\"<\n\x06Unload\x12\x0f\n\x07session\x18\x01 \x01(\t\x12!\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.eais.rpc.v1.Error\"2\n\x08Suspects\x12&\n\x08suspects\x18\x01 \x03(\x0b\x32\x14.eais.rpc.v1.Suspect\"+\n\x07Suspect\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\x0f\n\x07hold_ms\x18\x02 \x01(\r\"\x19\n\x05\x44rain\x12\x10\n\x08grace_ms\x18\x01 \x01(\r\"\x07\n\x05Serve\"\x1a\n\x05Spare\x12\x11\n\tisolation\x18\x01 \x01(\r\"P\n\x07\x41\x64opted\x12\x0c\n\x04port\x18\x01 \x01(\r\x12!\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.eais.rpc.v1.Error\x12\x14\n\x0cmetrics_port\x18\x03 \x01(\r\"D\n\x06Loaded\x12\x0f\n\x07session\x18\x01 \x01(\t\x12)\n\tsignature\x18\x02 \x01(\x0b\x32\x16.eais.rpc.v1.Signature\"@\n\nLoadFailed\x12\x0f\n\x07session\x18\x01 \x01(\t\x12!\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.eais.rpc.v1.Error\"\xa4\x01\n\tHeartbeat\x12\x10\n\x08requests\x18\x01 \x01(\x04\x12\x10\n\x08\x62ytes_in\x18\x02 \x01(\x04\x12\x11\n\tbytes_out\x18\x03 \x01(\x04\x12\x0f\n\x07\x62usy_ns\x18\x04 \x01(\x04\x12\x11\n\tin_flight\x18\x05 \x01(\r\x12\r\n\x05turns\x18\x06 \x01(\x04\x12\x16\n\x0elatency_counts\x18\x07 \x03(\x04\x12\x15\n\rcanary_age_ms\x18\x08 \x01(\r\"\x18\n\x05Stuck\x12\x0f\n\x07session\x18\x01 \x01(\t\"\x18\n\x04Held\x12\x10\n\x08sessions\x18\x01 \x03(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x65\x61is/rpc/v1/supervision.proto\x12\x0b\x65\x61is.rpc.v1\x1a\x18\x65\x61is/rpc/v1/common.proto\x1a\x1a\x65\x61is/rpc/v1/listener.proto\"\xa0\x02\n\x0fToWorkerProcess\x12#\n\x05\x61\x64opt\x18\x01 \x01(\x0b\x32\x12.eais.rpc.v1.AdoptH\x00\x12!\n\x04load\x18\x02 \x01(\x0b\x32\x11.eais.rpc.v1.LoadH\x00\x12%\n\x06unload\x18\x03 \x01(\x0b\x32\x13.eais.rpc.v1.UnloadH\x00\x12!\n\x04leaf\x18\x04 \x01(\x0b\x32\x11.eais.rpc.v1.LeafH\x00\x12#\n\x05\x64rain\x18\x05 \x01(\x0b\x32\x12.eais.rpc.v1.DrainH\x00\x12#\n\x05serve\x18\x06 \x01(\x0b\x32\x12.eais.rpc.v1.ServeH\x00\x12)\n\x08suspects\x18\x07 \x01(\x0b\x32\x15.eais.rpc.v1.SuspectsH\x00\x42\x06\n\x04kind\"\xb5\x02\n\x11\x46romWorkerProcess\x12#\n\x05spare\x18\x01 \x01(\x0b\x32\x12.eais.rpc.v1.SpareH\x00\x12\'\n\x07\x61\x64opted\x18\x02 \x01(\x0b\x32\x14.eais.rpc.v1.AdoptedH\x00\x12%\n\x06loaded\x18\x03 \x01(\x0b\x32\x13.eais.rpc.v1.LoadedH\x00\x12.\n\x0bload_failed\x18\x04 \x01(\x0b\x32\x17.eais.rpc.v1.LoadFailedH\x00\x12+\n\theartbeat\x18\x05 \x01(\x0b\x32\x16.eais.rpc.v1.HeartbeatH\x00\x12#\n\x05stuck\x18\x06 \x01(\x0b\x32\x12.eais.rpc.v1.StuckH\x00\x12!\n\x04held\x18\x07 \x01(\x0b\x32\x11.eais.rpc.v1.HeldH\x00\x42\x06\n\x04kind\"9\n\x04Leaf\x12\x0f\n\x07key_pem\x18\x01 \x01(\x0c\x12\x10\n\x08leaf_pem\x18\x02 \x01(\x0c\x12\x0e\n\x06\x63\x61_pem\x18\x03 \x01(\x0c\"\x8f\x04\n\x05\x41\x64opt\x12\x0c\n\x04pool\x18\x01 \x01(\t\x12\x10\n\x08instance\x18\x02 \x01(\t\x12\x0e\n\x06tenant\x18\x03 \x01(\t\x12\r\n\x05\x65poch\x18\x04 \x01(\x04\x12\t\n\x01n\x18\x05 \x01(\r\x12\x13\n\x0bincarnation\x18\x06 \x01(\x04\x12\x0f\n\x07\x61\x64\x64ress\x18\x07 \x01(\t\x12\x0c\n\x04port\x18\x08 \x01(\r\x12\x0f\n\x07threads\x18\t \x01(\r\x12\x15\n\rrun_timeout_s\x18\n \x01(\r\x12\x1f\n\x04leaf\x18\x0b \x01(\x0b\x32\x11.eais.rpc.v1.Leaf\x12\r\n\x05\x63ores\x18\r \x03(\r\x12\x16\n\x0equeue_limit_ms\x18\x0e \x01(\r\x12\x13\n\x0b\x63\x61lls_limit\x18\x0f \x01(\r\x12\x13\n\x0b\x62ytes_limit\x18\x10 \x01(\x04\x12\x11\n\ttransport\x18\x11 \x01(\t\x12\x0c\n\x04ring\x18\x12 \x01(\t\x12\x12\n\nslo_p99_us\x18\x13 \x01(\x04\x12\x0e\n\x06\x64\x65vice\x18\x14 \x01(\t\x12\r\n\x05milli\x18\x15 \x01(\r\x12\x14\n\x0cmemory_bytes\x18\x16 \x01(\x04\x12\x0f\n\x07\x64rivers\x18\x17 \x03(\t\x12,\n\x05words\x18\x18 \x03(\x0b\x32\x1d.eais.rpc.v1.Adopt.WordsEntry\x12\x11\n\ttolerance\x18\x19 \x01(\t\x1a,\n\nWordsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01J\x04\x08\x0c\x10\r\"O\n\x04Load\x12\x0f\n\x07session\x18\x01 \x01(\t\x12&\n\x04spec\x18\x02 \x01(\x0b\x32\x18.eais.rpc.v1.SessionSpec\x12\x0e\n\x06\x66older\x18\x03 \x01(\t\"<\n\x06Unload\x12\x0f\n\x07session\x18\x01 \x01(\t\x12!\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.eais.rpc.v1.Error\"2\n\x08Suspects\x12&\n\x08suspects\x18\x01 \x03(\x0b\x32\x14.eais.rpc.v1.Suspect\"+\n\x07Suspect\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\x0f\n\x07hold_ms\x18\x02 \x01(\r\"\x19\n\x05\x44rain\x12\x10\n\x08grace_ms\x18\x01 \x01(\r\"\x07\n\x05Serve\"\x1a\n\x05Spare\x12\x11\n\tisolation\x18\x01 \x01(\r\"P\n\x07\x41\x64opted\x12\x0c\n\x04port\x18\x01 \x01(\r\x12!\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.eais.rpc.v1.Error\x12\x14\n\x0cmetrics_port\x18\x03 \x01(\r\"D\n\x06Loaded\x12\x0f\n\x07session\x18\x01 \x01(\t\x12)\n\tsignature\x18\x02 \x01(\x0b\x32\x16.eais.rpc.v1.Signature\"@\n\nLoadFailed\x12\x0f\n\x07session\x18\x01 \x01(\t\x12!\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.eais.rpc.v1.Error\"\xa4\x01\n\tHeartbeat\x12\x10\n\x08requests\x18\x01 \x01(\x04\x12\x10\n\x08\x62ytes_in\x18\x02 \x01(\x04\x12\x11\n\tbytes_out\x18\x03 \x01(\x04\x12\x0f\n\x07\x62usy_ns\x18\x04 \x01(\x04\x12\x11\n\tin_flight\x18\x05 \x01(\r\x12\r\n\x05turns\x18\x06 \x01(\x04\x12\x16\n\x0elatency_counts\x18\x07 \x03(\x04\x12\x15\n\rcanary_age_ms\x18\x08 \x01(\r\"\x18\n\x05Stuck\x12\x0f\n\x07session\x18\x01 \x01(\t\"\x18\n\x04Held\x12\x10\n\x08sessions\x18\x01 \x03(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'eais.rpc.v1.supervision_pb2', _globals)
 if _descriptor._USE_C_DESCRIPTORS == False:
   DESCRIPTOR._options = None
+  _globals['_ADOPT_WORDSENTRY']._options = None
+  _globals['_ADOPT_WORDSENTRY']._serialized_options = b'8\001'
   _globals['_TOWORKERPROCESS']._serialized_start=101
   _globals['_TOWORKERPROCESS']._serialized_end=389
   _globals['_FROMWORKERPROCESS']._serialized_start=392
@@ -30,31 +32,33 @@ if _descriptor._USE_C_DESCRIPTORS == False:
   _globals['_LEAF']._serialized_start=703
   _globals['_LEAF']._serialized_end=760
   _globals['_ADOPT']._serialized_start=763
-  _globals['_ADOPT']._serialized_end=1117
-  _globals['_LOAD']._serialized_start=1119
-  _globals['_LOAD']._serialized_end=1198
-  _globals['_UNLOAD']._serialized_start=1200
-  _globals['_UNLOAD']._serialized_end=1260
-  _globals['_SUSPECTS']._serialized_start=1262
-  _globals['_SUSPECTS']._serialized_end=1312
-  _globals['_SUSPECT']._serialized_start=1314
-  _globals['_SUSPECT']._serialized_end=1357
-  _globals['_DRAIN']._serialized_start=1359
-  _globals['_DRAIN']._serialized_end=1384
-  _globals['_SERVE']._serialized_start=1386
-  _globals['_SERVE']._serialized_end=1393
-  _globals['_SPARE']._serialized_start=1395
-  _globals['_SPARE']._serialized_end=1421
-  _globals['_ADOPTED']._serialized_start=1423
-  _globals['_ADOPTED']._serialized_end=1503
-  _globals['_LOADED']._serialized_start=1505
-  _globals['_LOADED']._serialized_end=1573
-  _globals['_LOADFAILED']._serialized_start=1575
-  _globals['_LOADFAILED']._serialized_end=1639
-  _globals['_HEARTBEAT']._serialized_start=1642
-  _globals['_HEARTBEAT']._serialized_end=1806
-  _globals['_STUCK']._serialized_start=1808
-  _globals['_STUCK']._serialized_end=1832
-  _globals['_HELD']._serialized_start=1834
-  _globals['_HELD']._serialized_end=1858
+  _globals['_ADOPT']._serialized_end=1290
+  _globals['_ADOPT_WORDSENTRY']._serialized_start=1240
+  _globals['_ADOPT_WORDSENTRY']._serialized_end=1284
+  _globals['_LOAD']._serialized_start=1292
+  _globals['_LOAD']._serialized_end=1371
+  _globals['_UNLOAD']._serialized_start=1373
+  _globals['_UNLOAD']._serialized_end=1433
+  _globals['_SUSPECTS']._serialized_start=1435
+  _globals['_SUSPECTS']._serialized_end=1485
+  _globals['_SUSPECT']._serialized_start=1487
+  _globals['_SUSPECT']._serialized_end=1530
+  _globals['_DRAIN']._serialized_start=1532
+  _globals['_DRAIN']._serialized_end=1557
+  _globals['_SERVE']._serialized_start=1559
+  _globals['_SERVE']._serialized_end=1566
+  _globals['_SPARE']._serialized_start=1568
+  _globals['_SPARE']._serialized_end=1594
+  _globals['_ADOPTED']._serialized_start=1596
+  _globals['_ADOPTED']._serialized_end=1676
+  _globals['_LOADED']._serialized_start=1678
+  _globals['_LOADED']._serialized_end=1746
+  _globals['_LOADFAILED']._serialized_start=1748
+  _globals['_LOADFAILED']._serialized_end=1812
+  _globals['_HEARTBEAT']._serialized_start=1815
+  _globals['_HEARTBEAT']._serialized_end=1979
+  _globals['_STUCK']._serialized_start=1981
+  _globals['_STUCK']._serialized_end=2005
+  _globals['_HELD']._serialized_start=2007
+  _globals['_HELD']._serialized_end=2031
 # @@protoc_insertion_point(module_scope)

@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING, Final
 from eais.device_type import WHOLE_MILLI, DeviceKind
 from eais.errors import Unavailable, UsageError
 from eais_server.devices.driver import (
+    REFERENCE,
     DeviceInfo,
     DeviceStats,
     Enforcement,
     ModelSource,
     Reservation,
+    Runtime,
     RuntimeSession,
     SessionSettings,
 )
@@ -96,11 +98,17 @@ class CpuDriver:
         return tuple(sorted(by_use[:count]))
 
     def open(
-        self, share: Reservation, model: ModelSource, settings: SessionSettings
+        self,
+        share: Reservation,
+        model: ModelSource,
+        settings: SessionSettings,
+        runtime: Runtime = REFERENCE,
     ) -> RuntimeSession:
         """An onnxruntime session of `share.threads` threads; see `DeviceDriver`."""
         from eais_server.runtime.session import open_session
 
+        if runtime != REFERENCE:
+            raise UsageError("ARGUMENT", f"the CPU's driver has no runtime {runtime}")
         return open_session(model, settings, threads=share.threads)
 
     def stats(self) -> list[DeviceStats]:

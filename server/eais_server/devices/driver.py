@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from eais.device_type import DeviceKind
+from eais.tolerance import Precision
 
 
 class Enforcement(StrEnum):
@@ -25,8 +26,26 @@ class Enforcement(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Runtime:
+    """What runs models on a device, such as "onnxruntime", and what it computes in."""
+
+    name: str
+    precision: Precision = Precision.FP32
+
+    def __str__(self) -> str:
+        return f"{self.name}/{self.precision}"
+
+
+REFERENCE: Final = Runtime("onnxruntime")
+"""On a CPU's device: the one whose answers all others are compared with."""
+
+
+@dataclass(frozen=True, slots=True)
 class DeviceInfo:
     """A device as its driver found it.
+
+    A second driver may describe a device of the same id: then it runs models on that device
+    too, and shares are the first one's to reserve.
 
     Attributes:
         id: unique on its host, such as "cpu0".
@@ -35,6 +54,7 @@ class DeviceInfo:
         capacity_milli: in milli-devices; a CPU has 1000 a core.
         granularity_milli: shares are multiples of this.
         share_limit_milli: one share spans at most this many.
+        runtimes: what this driver can open sessions with, the plainest first.
     """
 
     id: str
@@ -46,6 +66,7 @@ class DeviceInfo:
     share_limit_milli: int
     enforcement: Enforcement
     simulated: bool = False
+    runtimes: tuple[Runtime, ...] = (REFERENCE,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +77,16 @@ class Reservation:
         milli: in milli-devices.
         threads: runtime threads of the share, at least 1.
         cores: CPU cores to run on, by number; empty: any.
+        memory_bytes: of the device, at most; 0: as much as there is.
+        words: what the driver in the listener says to itself in the worker.
     """
 
     device: str
     milli: int
     threads: int
     cores: tuple[int, ...] = ()
+    memory_bytes: int = 0
+    words: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,9 +241,19 @@ class DeviceDriver(Protocol):
         ...
 
     def open(
-        self, share: Reservation, model: ModelSource, settings: SessionSettings
+        self,
+        share: Reservation,
+        model: ModelSource,
+        settings: SessionSettings,
+        runtime: Runtime = REFERENCE,
     ) -> RuntimeSession:
         """Load a model onto a share; blocks, for as long as its optimisers like.
+
+        Args:
+            share: as `reserve` made it, maybe in another process.
+            model: its files.
+            settings: the caller's.
+            runtime: one of those that the device's `DeviceInfo` names.
 
         Raises:
             ModelRejected: with the runtime's own words where it was the one to refuse.

@@ -239,7 +239,8 @@ class Grants:
         lease = self._host.admission.leases[action.instance]
         share = replace(lease.share(action.n), incarnation=action.incarnation)
         await self._change(lease, lease.with_share(share))
-        reservation = self._host.inventory.reservation(action.instance, action.n)
+        inventory = self._host.inventory
+        reservation = inventory.reservation(action.instance, action.n)
         return supervision_pb2.Adopt(
             pool=self._host.pool,
             instance=lease.instance,
@@ -258,8 +259,13 @@ class Grants:
             bytes_limit=self._host.config.worker_bytes,
             transport=self._host.config.served_by,
             leaf=leaf_message(self.leaves[action.instance, action.n]),
-            kind=self._host.inventory.info(share.device).kind,
             cores=reservation.cores,
+            device=reservation.device,
+            milli=reservation.milli,
+            memory_bytes=reservation.memory_bytes,
+            drivers=inventory.drivers(reservation.device),
+            words=reservation.words,
+            tolerance=lease.tolerance,
         )
 
     async def record_port(self, action: do.RecordPort) -> None:

@@ -1,35 +1,32 @@
-"""The devices of this host: which drivers there are, and what each share is reserved as.
-
-A driver comes from the entry-point group `eais.devices` (an object that, called
-without arguments, makes one); the CPU's is built in.
-"""
+"""The devices of this host: what their drivers found, and what each share is reserved as."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
-from importlib.metadata import entry_points
+from collections.abc import Mapping
+from dataclasses import replace
 
 from eais.errors import make_error
 from eais_server.devices.cpu import CpuDriver
 from eais_server.devices.driver import DeviceDriver, DeviceInfo, Reservation
 from eais_server.devices.exclusive import Hold
+from eais_server.devices.registry import makers
 from eais_server.listener.lease import Lease
 
 log = logging.getLogger(__name__)
 
-GROUP = "eais.devices"
 
-
-def find_drivers(cpu_cores: int) -> list[DeviceDriver]:
-    """The CPU's driver (`cpu_cores` offered; 0: all) and every one that is installed."""
-    drivers: list[DeviceDriver] = [CpuDriver(cpu_cores or None)]
-    for entry in entry_points(group=GROUP):
+def find_drivers(cpu_cores: int) -> dict[str, DeviceDriver]:
+    """The CPU's driver (`cpu_cores` offered; 0: all) and every other that is installed."""
+    drivers: dict[str, DeviceDriver] = {"cpu": CpuDriver(cpu_cores or None)}
+    for name, make in makers().items():
+        if name in drivers:
+            continue
         try:
-            drivers.append(entry.load()())
+            drivers[name] = make()
         except Exception:
             # Code of others: a driver that can't start costs its devices, not this host.
-            log.exception("the device driver %s can't be used", entry.name)
+            log.exception("the device driver %s can't be used", name)
     return drivers
 
 
@@ -39,12 +36,19 @@ class Inventory:
     `hold` says of each device whether it is this listener's: others aren't offered.
     """
 
-    def __init__(self, drivers: Iterable[DeviceDriver], hold: Hold | None = None) -> None:
-        here = ((info, driver) for driver in drivers for info in driver.fingerprint())
-        found = [(info, driver) for info, driver in here if hold is None or hold(info)]
+    def __init__(self, drivers: Mapping[str, DeviceDriver], hold: Hold | None = None) -> None:
+        here = ((name, info) for name, each in drivers.items() for info in each.fingerprint())
+        found = [(name, info) for name, info in here if hold is None or hold(info)]
         self._hold = hold  # What it holds ends with it.
-        self._drivers = {info.id: driver for info, driver in found}
-        self._infos = {info.id: info for info, _ in found}
+        self._drivers = drivers
+        self._names: dict[str, list[str]] = {}
+        self._infos: dict[str, DeviceInfo] = {}
+        for name, info in found:
+            self._names.setdefault(info.id, []).append(name)
+            first = self._infos.setdefault(info.id, info)
+            if first is not info:
+                runtimes = (*first.runtimes, *info.runtimes)
+                self._infos[info.id] = replace(first, runtimes=runtimes)
         self._reserved: dict[tuple[str, int], Reservation] = {}
 
     @property
@@ -62,6 +66,10 @@ class Inventory:
             raise make_error("DEVICE_LOST", f"this host has no device {device[:64]!r}")
         return self._infos[device]
 
+    def drivers(self, device: str) -> tuple[str, ...]:
+        """The names of those who run models on `device`; its owner first."""
+        return tuple(self._names[device])
+
     def reserve(self, lease: Lease) -> None:
         """Reserve all shares of `lease`, or none.
 
@@ -73,7 +81,7 @@ class Inventory:
             for share in lease.shares:
                 info = self.info(share.device)
                 held = tuple(self._reserved.values())
-                found = self._drivers[info.id].reserve(info.id, share.milli, held)
+                found = self._owner(info.id).reserve(info.id, share.milli, held)
                 self._reserved[lease.instance, share.n] = found
         except Exception:
             self.free(lease.instance)
@@ -86,3 +94,6 @@ class Inventory:
     def reservation(self, instance: str, n: int) -> Reservation:
         """What was reserved for worker `n`; KeyError if nothing was."""
         return self._reserved[instance, n]
+
+    def _owner(self, device: str) -> DeviceDriver:
+        return self._drivers[self._names[device][0]]

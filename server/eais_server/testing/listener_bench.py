@@ -133,7 +133,7 @@ class ListenerBench:
             pool_file=self.root / "ready.json",
             address="127.0.0.1",
             config=self.config,
-            inventory=Inventory([CpuDriver(self.config.cpu_cores)]),
+            inventory=Inventory({"cpu": CpuDriver(self.config.cpu_cores)}),
             spawner=self.spawner,
             isolation=probe_level(abi=6, seccomp=True),
             level=self.level,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -21,6 +21,7 @@ from eais.telemetry.metrics import Reading, Tally
 from eais.telemetry.pages import own_pages
 from eais.telemetry.readiness import Readiness
 from eais_server.devices.driver import DeviceDriver, Reservation, RuntimeSession
+from eais_server.devices.registry import Maker
 from eais_server.in_flight import ROWS, Marks
 from eais_server.worker.calls import CallLimits, Service
 from eais_server.worker.counters import Counters, Reporter
@@ -32,7 +33,7 @@ from eais_server.worker.transports import Port, serve
 
 log = logging.getLogger(__name__)
 
-Drivers = Mapping[str, Callable[[], DeviceDriver]]
+Drivers = Mapping[str, Maker]
 DEFAULT_RUN_TIMEOUT_S: Final = 600
 
 
@@ -129,8 +130,7 @@ def adopt(
         EaisError: DEVICE_LOST when there is no driver of that kind; IdentityError when the
             key and leaf don't fit; ARGUMENT for a policy that is none.
     """
-    if message.kind not in drivers:
-        raise make_error("DEVICE_LOST", f"this worker has no driver for {message.kind[:16]!r}")
+    driver = _driver(message, drivers)
     bundle = bundle_of(message.leaf)
     policy = InstancePolicy.checked(message.ring, message.slo_p99_us)
     _pin(message.cores)
@@ -152,10 +152,23 @@ def adopt(
             slo_s=message.slo_p99_us / 1e6,
         ),
     )
-    share = Reservation(message.kind, 1000 * threads, threads, tuple(message.cores))
-    driver = drivers[message.kind]()
+    share = Reservation(
+        message.device,
+        message.milli,
+        threads,
+        tuple(message.cores),
+        message.memory_bytes,
+        dict(message.words),
+    )
     door = RingDoor(None if message.transport else rings, policy.ring)
     return Adoption(driver, share, bundle, plane, sessions, counters, door, message.transport)
+
+
+def _driver(message: supervision_pb2.Adopt, drivers: Drivers) -> DeviceDriver:
+    name = message.drivers[0] if message.drivers else ""
+    if name not in drivers:
+        raise make_error("DEVICE_LOST", f"this worker has no device driver {name[:32]!r}")
+    return drivers[name]()
 
 
 def _call_limits(message: supervision_pb2.Adopt) -> CallLimits:

@@ -43,7 +43,7 @@ class Worker:
         marks: where it is written what is loaded and run, before it is.
         directory: below which the listener links models.
         isolation: the level in force.
-        drivers: kind of device to its driver.
+        drivers: name to what makes the device driver.
         rings: where clients come for rings; None: there are none.
     """
 

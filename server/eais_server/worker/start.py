@@ -11,15 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from eais_server.control import ControlSocket
-from eais_server.devices.cpu import CpuDriver
+from eais_server.devices.registry import makers
 from eais_server.in_flight import Marks
 from eais_server.runtime.session import open_session
-from eais_server.worker.adoption import Drivers
 from eais_server.worker.process import Worker
 
 log = logging.getLogger(__name__)
 
-DRIVERS: Drivers = {"cpu": CpuDriver}
 # onnxruntime takes most of a second to load, for which no adoption should wait.
 PRELOADED = (open_session,)
 
@@ -30,7 +28,7 @@ def serve(control_fd: int, page_fd: int, ring_fd: int | None, directory: Path, l
     async def work() -> None:
         control, marks = ControlSocket.from_fd(control_fd), Marks.from_fd(page_fd)
         rings = None if ring_fd is None else socket.socket(fileno=ring_fd)
-        await Worker(control, marks, directory, level, DRIVERS, rings).run()
+        await Worker(control, marks, directory, level, makers(), rings).run()
 
     run = _runner()
     # What was imported is never garbage: collections, which stop all calls, needn't walk it.

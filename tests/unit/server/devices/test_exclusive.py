@@ -92,7 +92,7 @@ def test_what_another_listener_has_is_not_offered(
     gpu: DeviceInfo, locks: tuple[HostLocks, HostLocks], caplog: pytest.LogCaptureFixture
 ) -> None:
     core = replace(gpu, id="cpu0", kind=DeviceKind.CPU)
-    drivers = [cast("DeviceDriver", Fixed(core, gpu))]
+    drivers = {"fixed": cast("DeviceDriver", Fixed(core, gpu))}
     offered = [Inventory(drivers, each.hold).devices for each in locks]
     assert offered == [(core, gpu), (core,)]
     assert f"{gpu.id} isn't offered: another listener of this host has it" in caplog.text

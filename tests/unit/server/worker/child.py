@@ -103,7 +103,9 @@ class WorkerChild:
             "threads": 1,
             "run_timeout_s": 60,
             "leaf": self.leaf(),
-            "kind": "cpu",
+            "drivers": ["cpu"],
+            "device": "cpu0",
+            "milli": 1000,
             "cores": sorted(os.sched_getaffinity(0))[:1],
         }
 
