@@ -183,6 +183,11 @@ REASONS: Mapping[str, ReasonSpec] = {
     "EXTERNAL_DATA_BOUNDS": ReasonSpec(ModelRejected, _INVALID),
     "OPTION_REFUSED": ReasonSpec(ModelRejected, _INVALID),
     "SESSION_UNKNOWN": ReasonSpec(Unavailable, _PRECONDITION, retryable=True),
+    # role images of FPGA boards
+    "IMAGE_INVALID": ReasonSpec(UsageError, _INVALID),
+    "IMAGE_UNTRUSTED": ReasonSpec(IdentityError, "PERMISSION_DENIED"),
+    "IMAGE_SHELL": ReasonSpec(UsageError, _PRECONDITION),
+    "IMAGE_MISSING": ReasonSpec(ModelRejected, _PRECONDITION),
     # upload and store
     "MODEL_CHANGED": ReasonSpec(UsageError, _PRECONDITION),
     "MODEL_LOST": ReasonSpec(Unavailable, "UNAVAILABLE", retryable=True),
