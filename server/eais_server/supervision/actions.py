@@ -155,6 +155,31 @@ class Publish:
 
 
 @dataclass(frozen=True, slots=True)
+class SlotProven:
+    """A worker of an added share serves for the first time: make that durable."""
+
+    instance: str
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class SlotFailed:
+    """An added share can't be served; it is on its way out. Sessions are as they were."""
+
+    instance: str
+    n: int
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True)
+class SlotGone:
+    """No process has the share any more: forget it durably, then say so."""
+
+    instance: str
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
 class Release:
     """The lease has no process any more: remove it, then say so.
 
@@ -189,6 +214,9 @@ Action = (
     | ForgetSession
     | AnswerGranted
     | Publish
+    | SlotProven
+    | SlotFailed
+    | SlotGone
     | Release
     | AllGone
 )

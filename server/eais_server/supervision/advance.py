@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 from eais_server.supervision import actions as do
 from eais_server.supervision.giving_up import LOADS
+from eais_server.supervision.leaving import kill
 from eais_server.supervision.life import WORKER_TABLE, WorkerEvent, WorkerState
-from eais_server.supervision.state import NEVER, Held, Session, Slot, State, Suspect, Worker
+from eais_server.supervision.state import Held, Session, Slot, State, Suspect, Worker
 
 
 def advance(state: State, now: float) -> list[do.Action]:
@@ -26,7 +27,8 @@ def advance(state: State, now: float) -> list[do.Action]:
 def _needy(state: State, held: Held, now: float) -> list[Slot]:
     if held.releasing or state.stopping:
         return []
-    return [s for s in held.slots.values() if not s.worker and now >= s.retry_at]
+    free = (s for s in held.slots.values() if not s.worker and not s.leaving)
+    return [slot for slot in free if now >= slot.retry_at]
 
 
 def _seat_spares(state: State, held: Held, now: float) -> Iterator[do.Action]:
@@ -44,19 +46,35 @@ def _feed(state: State, held: Held, now: float) -> Iterator[do.Action]:
     """Give each worker its next session; have it serve once it has all that are kept.
 
     One that was loading beside runs when a worker died is loaded before it serves, too: alone.
+    An unproven slot's isn't given what is being opened: whether that can be is for others to say.
     """
     for worker in state.of(held):
         if worker.state not in LOADS or worker.loading:
             continue
         wanted = [s for s in held.sessions.values() if s.id not in worker.loaded]
+        if not _slot(held, worker).proven:
+            wanted = [s for s in wanted if s.kept]
         first = [s for s in wanted if s.kept or s.suspect_load]
         if worker.state is WorkerState.LOADING and not first:
             worker.state = WORKER_TABLE.after(worker.state, WorkerEvent.SERVE)
             yield do.Serve(worker.id)
+            yield from _prove(held, worker)
         for session in [*first, *wanted][:1]:
             worker.loading = session.id
             worker.deadline = now + state.limits.load_timeout_s
             yield do.Load(worker.id, held.instance, session.id)
+
+
+def _slot(held: Held, worker: Worker) -> Slot:
+    assert worker.seat is not None
+    return held.slots[worker.seat[1]]
+
+
+def _prove(held: Held, worker: Worker) -> Iterator[do.Action]:
+    slot = _slot(held, worker)
+    if not slot.proven:
+        slot.proven = True
+        yield do.SlotProven(held.instance, slot.n)
 
 
 def _name_suspects(state: State, held: Held) -> Iterator[do.Action]:
@@ -85,7 +103,8 @@ def _keep_loaded(state: State, held: Held) -> Iterator[do.Action]:
 
 def _tell(state: State, held: Held) -> Iterator[do.Action]:
     seats = state.seats(held.instance)
-    if not held.granted and not held.releasing and all(seat.serving for seat in seats):
+    wanted = (seat for seat in seats if not held.slots[seat.n].leaving)
+    if not held.granted and not held.releasing and all(seat.serving for seat in wanted):
         held.granted, held.published = True, seats
         yield do.AnswerGranted(held.instance)
     elif held.granted and seats != held.published:
@@ -123,14 +142,6 @@ def _start(state: State, now: float) -> do.Action:
     deadline = now + state.limits.spawn_timeout_s
     state.workers[state.last_worker] = Worker(state.last_worker, now, deadline)
     return do.Spawn(state.last_worker)
-
-
-def kill(worker: Worker, why: str) -> do.Action:
-    """End a worker that isn't being killed yet; its exit is still to be seen."""
-    if worker.state is not WorkerState.DRAINING:
-        worker.state = WORKER_TABLE.after(worker.state, WorkerEvent.DRAIN)
-    worker.killed, worker.deadline = why, NEVER
-    return do.Kill(worker.id, why)
 
 
 def _finish(state: State) -> Iterator[do.Action]:

@@ -24,11 +24,13 @@ class SlotAsked:
     """One worker that a lease wants: its number, and where it was bound before.
 
     `port` is 0 when it never was; `incarnation` is that of its last worker, 0 for none.
+    `proven`: a worker of it has served, or it came with the lease.
     """
 
     n: int
     port: int = 0
     incarnation: int = 0
+    proven: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,23 @@ class LeaseRevoked:
     """The lease is to end: calls in flight have `grace_s` to finish."""
 
     instance: str
+    grace_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class SlotsAdded:
+    """The lease has more shares now (that is durable): each wants a worker."""
+
+    instance: str
+    slots: tuple[SlotAsked, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SlotRevoked:
+    """One share is to be given back: its worker's calls in flight have `grace_s` to finish."""
+
+    instance: str
+    n: int
     grace_s: float
 
 
@@ -205,6 +224,8 @@ class Tick:
 Event = (
     LeaseTaken
     | LeaseRevoked
+    | SlotsAdded
+    | SlotRevoked
     | LoadAsked
     | SessionDropped
     | WorkerReady

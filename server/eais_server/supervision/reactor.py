@@ -10,6 +10,7 @@ Rules that hold at every step:
 - A worker serves when all kept sessions of its instance are loaded, never before.
 - It loads one session at a time, so that its death says which one was being loaded.
 - A slot keeps its port. Only when that can't be bound any more it takes a new one.
+- What an added slot can't do before it served once is its own failure, not the instance's.
 """
 
 from __future__ import annotations
@@ -19,12 +20,14 @@ from typing import Any, Final
 
 from eais_server.supervision import actions as do
 from eais_server.supervision import events as on
-from eais_server.supervision.advance import advance, kill
+from eais_server.supervision.advance import advance
 from eais_server.supervision.blame import STUCK, how_it_ended
 from eais_server.supervision.deaths import answered, loaded, note_death, refuse_condemned
 from eais_server.supervision.giving_up import LOADS, give_up, unload
+from eais_server.supervision.leaving import kill, leave
 from eais_server.supervision.life import WORKER_TABLE, WorkerEvent, WorkerState
 from eais_server.supervision.silence import beat, heard, judged, overdue
+from eais_server.supervision.slots import slot_ended, slot_failed, slot_revoked, slots_added
 from eais_server.supervision.state import NEVER, Held, Session, Slot, State, Worker
 
 # Why a session's files can't be laid out for a worker now, though they're there.
@@ -43,7 +46,7 @@ def on_event(state: State, event: on.Event, now: float) -> list[do.Action]:
 def _lease_taken(state: State, event: on.LeaseTaken, now: float) -> list[do.Action]:
     if event.instance in state.leases:
         raise ValueError(f"{event.instance} is held already")
-    slots = {s.n: Slot(s.n, s.port, s.incarnation) for s in event.slots}
+    slots = {s.n: Slot(s.n, s.port, s.incarnation, proven=s.proven) for s in event.slots}
     sessions = {name: Session(name, model, kept=True) for name, model in event.sessions.items()}
     held = Held(event.instance, event.tenant, event.epoch, slots, sessions, event.granted)
     state.leases[event.instance] = held
@@ -63,7 +66,7 @@ def _end_lease(state: State, held: Held, grace_s: float, now: float) -> list[do.
     leaving = on.Failure("DRAINING", "the instance is leaving this host")
     return [
         *_refuse_pending(held, leaving),
-        *(a for worker in state.of(held) for a in _leave(state, worker, grace_s, now)),
+        *(a for worker in state.of(held) for a in leave(state, worker, grace_s, now)),
     ]
 
 
@@ -140,10 +143,12 @@ def _load_refused(state: State, event: on.LoadRefused, now: float) -> list[do.Ac
     worker = state.workers.get(event.worker)
     if not worker or not _load_ended(state, worker, event.session, now):
         return _astray(state, worker, "it refused what nobody asked for", now)
-    held, _ = _place(state, worker)
+    held, slot = _place(state, worker)
     session = held.sessions.get(event.session)
     if session and session.kept and event.failure.reason in _DISK_FAILED:
         return [kill(worker, f"its models can't be laid out: {event.failure.message}")]
+    if session and session.kept and not slot.proven:
+        return slot_failed(state, held, slot, event.failure, now)
     clean = do.Unload(worker.id, event.session)
     return [clean, *(give_up(state, held, session, event.failure) if session else [])]
 
@@ -212,7 +217,11 @@ def _exited(state: State, event: on.WorkerExited, now: float) -> list[do.Action]
     held, slot = _place(state, worker)
     slot.worker, slot.backoff = 0, slot.backoff.after(lived_s)
     slot.retry_at = now + slot.backoff.wait_s
-    found = note_death(state, held, worker, event, now)
+    if slot.proven:
+        found = note_death(state, held, worker, event, now)
+    else:
+        found = answered(state, held, event.answered)
+    found += slot_ended(state, held, slot, worker, event, now)
     return [*found, *_give_up_grant(state, held, slot, event, now)]
 
 
@@ -232,17 +241,7 @@ def _shutdown(state: State, event: on.ShutdownAsked, now: float) -> list[do.Acti
     leaving = on.Failure("DRAINING", "the listener is going down")
     refused = [a for held in state.leases.values() for a in _refuse_pending(held, leaving)]
     workers = list(state.workers.values())
-    return refused + [a for w in workers for a in _leave(state, w, event.grace_s, now)]
-
-
-def _leave(state: State, worker: Worker, grace_s: float, now: float) -> list[do.Action]:
-    """Ask a worker that serves to finish; end any other at once."""
-    if worker.state is not WorkerState.SERVING or grace_s <= 0:
-        return [] if worker.killed else [kill(worker, "it isn't needed any more")]
-    worker.state = WORKER_TABLE.after(worker.state, WorkerEvent.DRAIN)
-    worker.deadline = now + grace_s + state.limits.exit_margin_s
-    worker.killed = "it was asked to finish"
-    return [do.Drain(worker.id, grace_s)]
+    return refused + [a for w in workers for a in leave(state, w, event.grace_s, now)]
 
 
 def _tick(state: State, event: on.Tick, now: float) -> list[do.Action]:
@@ -268,6 +267,8 @@ def _moved(worker: Worker, event: WorkerEvent) -> bool:
 _HANDLERS: dict[type, Callable[[State, Any, float], list[do.Action]]] = {
     on.LeaseTaken: _lease_taken,
     on.LeaseRevoked: _lease_revoked,
+    on.SlotsAdded: slots_added,
+    on.SlotRevoked: slot_revoked,
     on.LoadAsked: _load_asked,
     on.SessionDropped: _session_dropped,
     on.WorkerReady: _ready,

@@ -16,9 +16,9 @@ from __future__ import annotations
 from typing import Final
 
 from eais_server.supervision import actions as do
-from eais_server.supervision.advance import kill
 from eais_server.supervision.blame import LOAD_TIMEOUT, SILENT, STANDS, STARVED
 from eais_server.supervision.events import CpuSeen
+from eais_server.supervision.leaving import kill
 from eais_server.supervision.life import WorkerState
 from eais_server.supervision.state import NEVER, State, Worker
 

@@ -97,7 +97,9 @@ class Worker:
 class Slot:
     """A lease's place for one worker. `port` is 0 until one was bound.
 
-    `incarnation` and `level` are those of the worker that was adopted last.
+    `incarnation` and `level` are those of the worker that was adopted last. `proven`: a worker
+    of it has served, or it came with the lease; `attempts`: workers that ended before that.
+    `leaving`: its worker is the last.
     """
 
     n: int
@@ -107,6 +109,9 @@ class Slot:
     worker: int = 0
     backoff: RestartCount = field(default_factory=RestartCount)
     retry_at: float = 0.0
+    proven: bool = True
+    attempts: int = 0
+    leaving: bool = False
 
 
 @dataclass(slots=True)

@@ -49,6 +49,9 @@ class World(RuleBasedStateMachine):
         self.ports: dict[tuple[str, int], int] = {}
         self.epochs: dict[str, int] = {}
         self.held: dict[str, bool] = {}
+        self.slots: dict[str, set[int]] = {}
+        self.unproven: set[tuple[str, int]] = set()
+        self.leaving: set[tuple[str, int]] = set()
         self.kept: dict[str, set[str]] = {name: set() for name in INSTANCES}
         self.asked: dict[str, set[str]] = {name: set() for name in INSTANCES}
         self.stopping = self.gone = self.starves = False
@@ -65,7 +68,7 @@ class World(RuleBasedStateMachine):
     # what the brain asks for
 
     def obey(self, action: do.Action) -> None:
-        late = (do.RefuseSession, do.Release)
+        late = (do.RefuseSession, do.Release, do.SlotGone)
         assert not self.gone or isinstance(action, late), f"{action} after the end"
         match action:
             case do.Spawn(worker):
@@ -103,6 +106,7 @@ class World(RuleBasedStateMachine):
         assert seat not in [other.seat for other in self.live.values()], "two in one seat"
         assert action.port == self.ports.get(seat, 0), "its port is another one's"
         assert self.held[action.instance], "adopted for a lease that leaves"
+        assert seat not in self.leaving, "adopted for a share that leaves"
         self.adopted.add(action.worker)
         process.seat, process.port = seat, action.port
 
@@ -114,6 +118,8 @@ class World(RuleBasedStateMachine):
         assert not process.loading, "two loads at once"
         assert session not in process.loaded, "loaded twice"
         assert session in self.kept[instance] | self.asked[instance], "nobody wants it"
+        fresh = process.seat in self.unproven and session in self.asked[instance]
+        assert not fresh, "what is being opened is tried where nothing served yet"
         assert not self.condemned(session), "a quarantined model is loaded"
         process.loading = session
 
@@ -137,18 +143,44 @@ class World(RuleBasedStateMachine):
                 self.kept[instance].remove(session)
                 assert (failure.reason == "MODEL_QUARANTINED") <= self.condemned(session)
             case do.AnswerGranted(instance):
-                assert all(do.Serve in process.told for process in self.of(instance))
+                stay = [p for p in self.of(instance) if p.seat not in self.leaving]
+                assert all(do.Serve in process.told for process in stay)
             case do.Release(instance, epoch):
                 assert not self.of(instance), "released before the exits were seen"
                 assert epoch == self.epochs[instance]
                 assert not self.asked[instance], "somebody still waits for a load"
                 del self.held[instance]
+                for n in list(self.slots[instance]):
+                    self.forget((instance, n))
             case do.AllGone():
                 assert self.stopping
                 assert not self.live
                 self.gone = True
             case do.Publish(instance):
                 assert instance in self.state.leases
+            case _:
+                self.settle(action)
+
+    def settle(self, action: do.Action) -> None:
+        """What becomes of one share."""
+        match action:
+            case do.SlotProven(instance, n):
+                assert any(do.Serve in p.told for p in self.of(instance) if p.seat == (instance, n))
+                self.unproven.remove((instance, n))
+            case do.SlotFailed(instance, n):
+                assert (instance, n) in self.unproven, "a share that served was given up"
+                assert (instance, n) not in self.leaving, "given up twice"
+                self.leaving.add((instance, n))
+            case do.SlotGone(instance, n):
+                gone = (instance, n)
+                assert gone in self.leaving, "a share went that nobody gave up"
+                assert gone not in [p.seat for p in self.live.values()], "gone before its exit"
+                self.forget(gone)
+
+    def forget(self, slot: tuple[str, int]) -> None:
+        self.slots[slot[0]].discard(slot[1])
+        self.leaving.discard(slot)
+        self.unproven.discard(slot)
 
     def of(self, instance: str) -> list[Process]:
         return [p for p in self.live.values() if p.seat and p.seat[0] == instance]
@@ -164,6 +196,7 @@ class World(RuleBasedStateMachine):
         asked = tuple(
             on.SlotAsked(n, self.ports.get((instance, n), 0)) for n in range(1, slots + 1)
         )
+        self.slots[instance] = set(range(1, slots + 1))
         models = {session: MODELS[session] for session in sorted(self.kept[instance])}
         self.tell(on.LeaseTaken(instance, TENANT, self.epochs[instance], asked, models, granted))
 
@@ -172,6 +205,31 @@ class World(RuleBasedStateMachine):
         if instance in self.held:
             self.held[instance] = False
         self.tell(on.LeaseRevoked(instance, grace_s))
+
+    @rule(instance=st.sampled_from(INSTANCES), proven=st.sampled_from([False, False, True]))
+    def add(self, instance: str, proven: bool) -> None:
+        if not self.held.get(instance) or self.stopping or len(self.slots[instance]) > 3:
+            return
+        n = next(n for n in range(1, 9) if n not in self.slots[instance])
+        self.slots[instance].add(n)
+        if not proven:
+            self.unproven.add((instance, n))
+        port = self.ports.get((instance, n), 0)
+        self.tell(on.SlotsAdded(instance, (on.SlotAsked(n, port, 0, proven),)))
+
+    @rule(
+        instance=st.sampled_from(INSTANCES),
+        n=st.integers(1, 4),
+        grace_s=st.sampled_from([0.0, 1.0]),
+    )
+    def take(self, instance: str, n: int, grace_s: float) -> None:
+        if self.held.get(instance):
+            others = {(instance, other) for other in self.slots[instance] - {n}}
+            if not others - self.leaving - self.unproven:
+                return  # nobody takes the last one that served
+            if n in self.slots[instance]:
+                self.leaving.add((instance, n))
+        self.tell(on.SlotRevoked(instance, n, grace_s))
 
     @rule(instance=st.sampled_from(INSTANCES), session=st.sampled_from(SESSIONS))
     def open(self, instance: str, session: str) -> None:
@@ -271,6 +329,8 @@ class World(RuleBasedStateMachine):
         hung = process.killed in (LOAD_TIMEOUT, STUCK, SILENT, STANDS)
         if not process.seat or not (signal == SEGV or (signal == KILL and hung)):
             return None
+        if process.seat in self.unproven:
+            return None
         if process.killed == LOAD_TIMEOUT and signal == KILL:
             running = ()
         sessions = {*running, loading} - {""}
@@ -314,6 +374,8 @@ class World(RuleBasedStateMachine):
         self.state.validate()
         assert set(self.state.workers) == set(self.live)
         assert set(self.state.leases) == set(self.held)
+        for instance in self.held:
+            assert set(self.state.leases[instance].slots) == self.slots[instance]
 
     def teardown(self) -> None:
         """When nothing fails any more, everything comes to its end."""
@@ -330,6 +392,7 @@ class World(RuleBasedStateMachine):
             assert self.gone
             return
         assert all(self.held.values()), "a revoked lease was never released"
+        assert not self.leaving, "a share that was taken back is still there"
         for instance in self.held:
             assert all(seat.serving for seat in self.state.seats(instance)), "it never served"
         assert self.state.spares() == 1
