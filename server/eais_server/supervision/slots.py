@@ -27,10 +27,13 @@ def slots_added(state: State, event: SlotsAdded, now: float) -> list[do.Action]:
 
 
 def slot_revoked(state: State, event: SlotRevoked, now: float) -> list[do.Action]:
-    """Have one worker less: it finishes within its grace, and isn't replaced."""
+    """Have one worker less: it finishes within its grace, and isn't replaced.
+
+    A listener that goes down leaves that to the one that comes back.
+    """
     held = state.leases.get(event.instance)
     slot = held.slots.get(event.n) if held else None
-    if held is None or held.releasing or slot is None or slot.leaving:
+    if held is None or held.releasing or state.stopping or slot is None or slot.leaving:
         return []
     return _retire(state, held, slot, event.grace_s, now)
 

@@ -223,7 +223,7 @@ class World(RuleBasedStateMachine):
         grace_s=st.sampled_from([0.0, 1.0]),
     )
     def take(self, instance: str, n: int, grace_s: float) -> None:
-        if self.held.get(instance):
+        if self.held.get(instance) and not self.stopping:
             others = {(instance, other) for other in self.slots[instance] - {n}}
             if not others - self.leaving - self.unproven:
                 return  # nobody takes the last one that served
