@@ -182,6 +182,8 @@ REASONS: Mapping[str, ReasonSpec] = {
     "EXTERNAL_DATA_REFUSED": ReasonSpec(ModelRejected, _INVALID),
     "EXTERNAL_DATA_BOUNDS": ReasonSpec(ModelRejected, _INVALID),
     "OPTION_REFUSED": ReasonSpec(ModelRejected, _INVALID),
+    "RUNTIME_REFUSED": ReasonSpec(ModelRejected, _PRECONDITION),
+    "PARITY_REFUSED": ReasonSpec(ModelRejected, _PRECONDITION),
     "SESSION_UNKNOWN": ReasonSpec(Unavailable, _PRECONDITION, retryable=True),
     # role images of FPGA boards
     "IMAGE_INVALID": ReasonSpec(UsageError, _INVALID),

@@ -1,0 +1,383 @@
+"""Intel's OpenVINO: on the CPU's cores beside onnxruntime, and on Intel's GPUs and NPUs.
+
+It is an extra of the installation: without it there is nothing here. What a model must not do
+is settled before OpenVINO sees a byte of it, as for onnxruntime, which also says what the model
+takes and gives: a model that onnxruntime refuses is refused here. Of OpenVINO's readers the one
+for ONNX must know the model for its own, so that those of other formats are never asked.
+
+Models that it would run in other types than theirs are refused here (RUNTIME_REFUSED), and so
+are those with strings, sequences and maps: then another runtime has them.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections import deque
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from eais.device_type import WHOLE_MILLI, DeviceKind
+from eais.errors import EaisError, Unavailable, UsageError, make_error
+from eais.tolerance import Precision
+from eais_server.devices.cpu import DEVICE_ID, CpuDriver
+from eais_server.devices.driver import (
+    DeviceInfo,
+    DeviceStats,
+    Enforcement,
+    ModelSource,
+    Reservation,
+    RunSettings,
+    Runtime,
+    RuntimeSession,
+    SessionSettings,
+    SessionSignature,
+)
+
+if TYPE_CHECKING:
+    from eais_server.devices.driver import DeviceDriver
+
+log = logging.getLogger(__name__)
+
+NAME: Final = "openvino"
+FP32: Final = Runtime(NAME)
+BF16: Final = Runtime(NAME, Precision.BF16)
+_FAST_BF16: Final = frozenset({"avx512_bf16", "amx_bf16"})
+_INTEL: Final = "0x8086"
+_HINTS: Final[Mapping[Precision, str]] = {Precision.FP32: "f32", Precision.BF16: "bf16"}
+# onnxruntime's word -> OpenVINO's. It computes doubles in single precision: they aren't here.
+_TYPES: Final[Mapping[str, str]] = {
+    "tensor(float)": "f32",
+    "tensor(float16)": "f16",
+    "tensor(bool)": "boolean",
+    **{f"tensor({u}int{b})": f"{u[:1] or 'i'}{b}" for u in ("", "u") for b in (8, 16, 32, 64)},
+}
+# What an accelerator of Intel's is called: our id, its kind, OpenVINO's name, where the kernel
+# lists it, and what it computes in. NPUs compute in half precision, which is nearer than bf16.
+_ACCELERATORS: Final = (
+    ("intel-gpu", DeviceKind.GPU, "GPU", "class/drm/renderD*", FP32),
+    ("intel-npu", DeviceKind.NPU, "NPU", "class/accel/accel*", BF16),
+)
+
+
+def _is_installed() -> bool:
+    return find_spec(NAME) is not None
+
+
+def _core() -> Any:
+    """OpenVINO's core. Its converters of other formats, and what they report home, stay out."""
+    sys.modules.setdefault("openvino.tools.ovc", None)  # type: ignore[arg-type]
+    import openvino
+
+    return openvino.Core()
+
+
+class OpenVinoDriver:
+    """What OpenVINO can run models on here.
+
+    Args:
+        cpu: whose cores they are.
+        installed: whether OpenVINO is here; asked for each fingerprint, and it isn't imported.
+        core: makes its core, in `open` alone.
+        proc, sys_: where the kernel tells of itself.
+    """
+
+    def __init__(
+        self,
+        cpu: CpuDriver | None = None,
+        *,
+        installed: Callable[[], bool] = _is_installed,
+        core: Callable[[], Any] = _core,
+        proc: Path = Path("/proc"),
+        sys_: Path = Path("/sys"),
+    ) -> None:
+        self._cpu = cpu or CpuDriver(proc=proc)
+        self._installed = installed
+        self._make_core = core
+        self._proc = proc
+        self._sys = sys_
+        self._core: Any = None
+
+    def fingerprint(self) -> list[DeviceInfo]:
+        """The CPU's device with the runtimes of this driver, and accelerators of Intel's."""
+        if not self._installed():
+            log.info("no OpenVINO here; pip install 'eais[openvino]' adds it")
+            return []
+        cpu = self._cpu.fingerprint()[0]
+        fast = not _FAST_BF16.isdisjoint(_cpu_flags(self._proc / "cpuinfo"))
+        runtimes = (FP32, BF16) if fast else (FP32,)
+        found = [replace(cpu, runtimes=runtimes)]
+        for name, kind, _, where, runtime in _ACCELERATORS:
+            for i in range(len(self._intel(where))):
+                found.append(_accelerator(f"{name}{i}", kind, cpu.memory_bytes, runtime))
+        return found
+
+    def _intel(self, where: str) -> list[Path]:
+        nodes = sorted(self._sys.glob(where))
+        return [node for node in nodes if _text(node / "device" / "vendor") == _INTEL]
+
+    def reserve(self, device: str, milli: int, held: Collection[Reservation] = ()) -> Reservation:
+        """Cores as `CpuDriver`; accelerators as a whole; see `DeviceDriver`."""
+        if device == DEVICE_ID:
+            return self._cpu.reserve(device, milli, held)
+        if device not in [info.id for info in self.fingerprint()]:
+            raise UsageError("NOT_FOUND", "no such device")
+        if milli != WHOLE_MILLI:
+            raise UsageError("ARGUMENT", f"{device} is given as a whole, not {milli} milli-devices")
+        if any(share.device == device for share in held):
+            raise Unavailable("NO_DEVICE", f"{WHOLE_MILLI} milli-devices asked for, 0 are free")
+        return Reservation(device, milli, threads=1)
+
+    def open(
+        self,
+        share: Reservation,
+        model: ModelSource,
+        settings: SessionSettings,
+        runtime: Runtime = FP32,
+    ) -> RuntimeSession:
+        """A model compiled for the share.
+
+        Raises:
+            ModelRejected: what onnxruntime refuses; RUNTIME_REFUSED for what this can't run.
+        """
+        from eais_server.runtime.session import open_session
+
+        if runtime not in (FP32, BF16):
+            raise UsageError("ARGUMENT", f"OpenVINO's driver has no runtime {runtime}")
+        # 0: no optimisations. It checks the model and the options, and is let go.
+        plain = replace(settings, graph_optimization_level=0)
+        signature = open_session(model, plain, threads=1).signature
+        _check_signature(signature, settings)
+        self._core = self._core or self._make_core()
+        try:
+            compiled = self._compile(share, model, signature, runtime)
+        except EaisError:
+            raise
+        except Exception as error:  # noqa: BLE001 - OpenVINO's errors are RuntimeErrors, mostly
+            raise _refused(_words(error)) from None
+        return OpenVinoSession(compiled, replace(signature, providers=(f"OpenVINO {runtime}",)))
+
+    def _compile(
+        self, share: Reservation, model: ModelSource, signature: SessionSignature, runtime: Runtime
+    ) -> Any:
+        read = self._core.read_model(_only_onnx(model.path))
+        _check_ports("input", read.inputs, [(s.name, s.type) for s in signature.inputs])
+        _check_ports("output", read.outputs, [(s.name, s.type) for s in signature.outputs])
+        if settled := _settled_dims(signature, read.inputs):
+            read.reshape(settled)
+        hint = _HINTS[runtime.precision]
+        if share.device != DEVICE_ID:
+            return self._core.compile_model(read, _place(share.device), {})
+        config = {
+            "INFERENCE_NUM_THREADS": share.threads,
+            "NUM_STREAMS": 1,
+            "INFERENCE_PRECISION_HINT": hint,
+            # The process is on its cores already.
+            "ENABLE_CPU_PINNING": False,
+            # Else weights of eight bits would have the other operand quantised, too.
+            "DYNAMIC_QUANTIZATION_GROUP_SIZE": 0,
+        }
+        return self._core.compile_model(read, "CPU", config)
+
+    def stats(self) -> list[DeviceStats]:
+        """The CPU's as `CpuDriver`'s; accelerators say nothing of themselves."""
+        found = {stats.device: stats for stats in self._cpu.stats()}
+        return [found.get(i.id) or DeviceStats(i.id, 0, 0) for i in self.fingerprint()]
+
+
+def _accelerator(id_: str, kind: DeviceKind, memory: int, runtime: Runtime) -> DeviceInfo:
+    return DeviceInfo(
+        id=id_,
+        kind=kind,
+        model=f"Intel {kind.upper()}",
+        memory_bytes=memory,
+        capacity_milli=WHOLE_MILLI,
+        granularity_milli=WHOLE_MILLI,
+        share_limit_milli=WHOLE_MILLI,
+        enforcement=Enforcement.COOPERATIVE,
+        runtimes=(runtime,),
+    )
+
+
+def _place(device: str) -> str:
+    """ "intel-gpu1" -> "GPU.1", as OpenVINO counts; it has one NPU."""
+    for name, _, place, *_rest in _ACCELERATORS:
+        if device.startswith(name):
+            return place if place == "NPU" else f"{place}.{device.removeprefix(name)}"
+    raise UsageError("NOT_FOUND", "no such device")
+
+
+def _only_onnx(path: Path) -> Path:
+    """`path`, of which OpenVINO's reader for ONNX says that it is one of its models.
+
+    Raises:
+        ModelRejected: RUNTIME_REFUSED.
+    """
+    from openvino.frontend import FrontEndManager
+
+    # Of a file that is named so this reader is the first to be asked.
+    reader = FrontEndManager().load_by_framework("onnx")
+    if path.suffix != ".onnx" or not reader.supported(str(path)):
+        raise _refused("it isn't ONNX for OpenVINO")
+    return path
+
+
+def _check_signature(signature: SessionSignature, settings: SessionSettings) -> None:
+    for spec in (*signature.inputs, *signature.outputs):
+        if spec.type not in _TYPES:
+            raise _refused(f"{spec.name[:64]!a} is a {spec.type[:64]}")
+    if signature.overridable_initializers:
+        raise _refused("it has initializers that a caller may override")
+    if settings.deterministic_compute:
+        raise _refused("deterministic compute was asked for")
+
+
+def _check_ports(what: str, ports: Sequence[Any], declared: Sequence[tuple[str, str]]) -> None:
+    """The model is the same to OpenVINO: names in the same order, of the same types."""
+    if len(ports) != len(declared):
+        raise _refused(f"{len(declared)} {what}s of it are {len(ports)} for OpenVINO")
+    for port, (name, type_) in zip(ports, declared, strict=True):
+        if name not in port.get_names():
+            raise _refused(f"{what} {name[:64]!a} is lost")
+        if (found := port.get_element_type().get_type_name()) != _TYPES[type_]:
+            raise _refused(f"{what} {name[:64]!a} is {found} for OpenVINO, not {_TYPES[type_]}")
+
+
+def _settled_dims(signature: SessionSignature, ports: Sequence[Any]) -> dict[int, list[int]]:
+    """Input to its dims, -1 for what is open, where the caller's options settled some."""
+    found = {}
+    for i, (spec, port) in enumerate(zip(signature.inputs, ports, strict=True)):
+        dims = [dim if isinstance(dim, int) else -1 for dim in spec.dims]
+        shape = port.get_partial_shape()
+        if shape.rank.is_static and any(
+            dim >= 0 and own.is_dynamic for dim, own in zip(dims, shape, strict=True)
+        ):
+            found[i] = dims
+    return found
+
+
+class OpenVinoSession:
+    """A compiled model as a `RuntimeSession`. Any thread may prepare and run."""
+
+    def __init__(self, compiled: Any, signature: SessionSignature) -> None:
+        self._compiled = compiled
+        self._signature = signature
+        self._outputs = {spec.name: i for i, spec in enumerate(signature.outputs)}
+        self._idle: deque[Any] = deque()
+
+    @property
+    def signature(self) -> SessionSignature:
+        """What it takes and gives, as onnxruntime says."""
+        return self._signature
+
+    def prepare(self, settings: RunSettings) -> OpenVinoRun:
+        """See `RuntimeSession`; onnxruntime's entries are checked, and change nothing here."""
+        from eais_server.runtime.options import check_entry
+
+        for key, value in settings.config_entries.items():
+            check_entry(key, value)
+        return OpenVinoRun(self)
+
+    def places(self, outputs: Sequence[str]) -> list[int]:
+        """Where the outputs are, all of them for none; InputRejected OUTPUT_UNKNOWN."""
+        from eais_server.runtime.refusals import unknown_output
+
+        for name in outputs:
+            if name not in self._outputs:
+                raise unknown_output(name)
+        return [self._outputs[name] for name in outputs] or list(self._outputs.values())
+
+    def take(self) -> Any:
+        """A request that nobody runs, which is to be given back."""
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return self._compiled.create_infer_request()
+
+    def give_back(self, request: Any) -> None:
+        """It ran to its end."""
+        self._idle.append(request)
+
+
+class OpenVinoRun:
+    """One run of an `OpenVinoSession`, as a `PreparedRun`."""
+
+    def __init__(self, session: OpenVinoSession) -> None:
+        self._session = session
+        self._request: Any = None
+        self._terminated = False
+
+    def execute(self, outputs: Sequence[str], feed: Mapping[str, Any]) -> list[Any]:
+        """See `PreparedRun`."""
+        from eais_server.runtime.refusals import checked_feed, run_ended, run_failed
+
+        signature = self._session.signature
+        places, values = self._session.places(outputs), checked_feed(feed, signature)
+        try:
+            return self._run(places, values)
+        except Exception as error:  # noqa: BLE001 - as in `open`
+            if self._terminated:
+                raise run_ended() from None
+            raise run_failed(_words(error), memory=isinstance(error, MemoryError)) from None
+
+    def _run(self, places: Sequence[int], values: Sequence[Any]) -> list[Any]:
+        from openvino import Tensor
+
+        self._request = request = self._session.take()
+        try:
+            # The arrays are read where they are, and kept until the run is over.
+            for i, value in enumerate(values):
+                request.set_input_tensor(i, Tensor(value, shared_memory=True))
+            request.start_async()
+            if self._terminated:  # `terminate` may have come before there was anything to cancel
+                request.cancel()
+            request.wait()
+            found = [request.get_output_tensor(i).data.copy() for i in places]
+        finally:
+            self._request = None
+        self._session.give_back(request)
+        return found
+
+    def terminate(self) -> None:
+        """See `PreparedRun`."""
+        self._terminated = True
+        if (request := self._request) is not None:
+            request.cancel()
+
+    @property
+    def terminated(self) -> bool:
+        """See `PreparedRun`."""
+        return self._terminated
+
+
+def _refused(why: str) -> EaisError:
+    return make_error("RUNTIME_REFUSED", f"OpenVINO doesn't run this model: {why}")
+
+
+def _words(error: Exception) -> str:
+    """Its own, without the lines that say where in its sources it was raised."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    told = [line for line in lines if line and not line.startswith(("Exception from", "Check '"))]
+    return (told[0] if told else type(error).__name__)[:200]
+
+
+def _cpu_flags(cpuinfo: Path) -> frozenset[str]:
+    for line in _text(cpuinfo).splitlines():
+        name, _, value = line.partition(":")
+        if name.strip() == "flags":
+            return frozenset(value.split())
+    return frozenset()
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""
+
+
+if TYPE_CHECKING:
+    _checked: type[DeviceDriver] = OpenVinoDriver
