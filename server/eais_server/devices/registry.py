@@ -14,12 +14,13 @@ from typing import Final
 
 from eais_server.devices.cpu import CpuDriver
 from eais_server.devices.driver import DeviceDriver
+from eais_server.devices.sim import SimDriver
 
 log = logging.getLogger(__name__)
 
 GROUP: Final = "eais.devices"
 Maker = Callable[[], DeviceDriver]
-BUILT_IN: Final[Mapping[str, Maker]] = {"cpu": CpuDriver}
+BUILT_IN: Final[Mapping[str, Maker]] = {"cpu": CpuDriver, "sim": SimDriver}
 
 
 def makers(installed: Iterable[EntryPoint] | None = None) -> dict[str, Maker]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from eais.ports import check_ports
+from eais.simulated import parse_simulated
 from eais.telemetry.logs import format_of
 from eais_server.supervision import Limits
 
@@ -38,6 +39,7 @@ class ListenerConfig:
         first_message_timeout_s: for the first chunk of a push.
         chunk_timeout_s: for each later one; what was sent is kept as long to be gone on with.
         cpu_cores: how many to offer; 0: all that the listener may run on.
+        simulate: devices to simulate, such as "gpu=2,npu=1,fpga=1"; "": none.
         isolation: the level that workers must have, 1 or 2; 0: the highest that this host gives.
         worker_memory_bytes: of each worker; 0: no limit.
         worker_calls: that may wait at a worker, and of one stream be unanswered; more are refused.
@@ -69,6 +71,7 @@ class ListenerConfig:
     first_message_timeout_s: float = 5.0
     chunk_timeout_s: float = 45.0
     cpu_cores: int = 0
+    simulate: str = ""
     isolation: int = 0
     worker_memory_bytes: int = 0
     worker_calls: int = 1024
@@ -80,6 +83,7 @@ class ListenerConfig:
     def __post_init__(self) -> None:
         _check_address(self.bind)
         format_of(self.log_format)
+        _check_simulated(self.simulate)
         check_ports(metrics_port=self.metrics_port)
         check_ports(user_port=self.user_port, management_port=self.management_port)
         for name in _ABOVE_ZERO:
@@ -134,6 +138,13 @@ def _check_address(bind: str) -> None:
     """ValueError unless others can be told to come to `bind`."""
     if bind and (not _is_address(bind) or ipaddress.ip_address(bind).is_unspecified):
         raise ValueError(f"bind = {bind[:80]!r}: must be an address of this host, such as 10.1.2.3")
+
+
+def _check_simulated(text: str) -> None:
+    try:
+        parse_simulated(text)
+    except ValueError as error:
+        raise ValueError(f"simulate = {text[:80]!r}: {error}") from None
 
 
 def _is_address(text: str) -> bool:

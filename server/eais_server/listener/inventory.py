@@ -5,20 +5,30 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
 from eais.errors import make_error
+from eais.simulated import parse_simulated
 from eais_server.devices.cpu import CpuDriver
 from eais_server.devices.driver import DeviceDriver, DeviceInfo, Reservation
 from eais_server.devices.exclusive import Hold
 from eais_server.devices.registry import makers
-from eais_server.listener.lease import Lease
+from eais_server.devices.sim import FAULTS_FILE, SimDriver
+from eais_server.listener.config import ListenerConfig
+from eais_server.listener.lease import Lease, Share
 
 log = logging.getLogger(__name__)
 
 
-def find_drivers(cpu_cores: int) -> dict[str, DeviceDriver]:
-    """The CPU's driver (`cpu_cores` offered; 0: all) and every other that is installed."""
-    drivers: dict[str, DeviceDriver] = {"cpu": CpuDriver(cpu_cores or None)}
+def find_drivers(config: ListenerConfig, directory: Path) -> dict[str, DeviceDriver]:
+    """The drivers of this project, as set, and every other that is installed.
+
+    `directory`: the listener's own.
+    """
+    drivers: dict[str, DeviceDriver] = {
+        "cpu": CpuDriver(config.cpu_cores or None),
+        "sim": SimDriver(parse_simulated(config.simulate), faults=directory / FAULTS_FILE),
+    }
     for name, make in makers().items():
         if name in drivers:
             continue
@@ -79,13 +89,21 @@ class Inventory:
         """
         try:
             for share in lease.shares:
-                info = self.info(share.device)
-                held = tuple(self._reserved.values())
-                found = self._owner(info.id).reserve(info.id, share.milli, held)
-                self._reserved[lease.instance, share.n] = found
+                self.reserve_share(lease.instance, share)
         except Exception:
             self.free(lease.instance)
             raise
+
+    def reserve_share(self, instance: str, share: Share) -> None:
+        """Reserve one share; raises as `reserve`."""
+        info = self.info(share.device)
+        held = tuple(self._reserved.values())
+        found = self._owner(info.id).reserve(info.id, share.milli, held)
+        self._reserved[instance, share.n] = found
+
+    def free_share(self, instance: str, n: int) -> None:
+        """Give one share back; none is fine."""
+        self._reserved.pop((instance, n), None)
 
     def free(self, instance: str) -> None:
         """Give all shares of an instance back; none is fine."""

@@ -127,7 +127,7 @@ def surroundings(given: argparse.Namespace, environ: Mapping[str, str]) -> Surro
         pool_file=given.pool_file.absolute(),
         address=settings.bind or _address(directory, given.pool_file.absolute(), file),
         config=settings,
-        inventory=Inventory(find_drivers(settings.cpu_cores), HostLocks().hold),
+        inventory=Inventory(find_drivers(settings, directory), HostLocks().hold),
         spawner=ExecSpawner(
             directory / "workers",
             level=level,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,15 @@ import numpy as np
 import onnxruntime as ort
 
 from eais.device_type import WHOLE_MILLI
-from eais.errors import EaisError
+from eais.errors import EaisError, ModelRejected
+from eais.rpc.v1 import supervision_pb2
 from eais_server.devices.driver import (
     DeviceDriver,
     DeviceInfo,
     ModelSource,
     Reservation,
     RunSettings,
+    Runtime,
     SessionSettings,
 )
 
@@ -28,7 +31,11 @@ _FEEDS: dict[str, dict[str, Any]] = {
 }
 
 
-def check_device(maker: Callable[[], DeviceDriver], tolerance: float = 0.0) -> None:
+def check_device(
+    maker: Callable[[], DeviceDriver],
+    tolerance: float = 0.0,
+    worker: Callable[[], DeviceDriver] | None = None,
+) -> None:
     """Check a driver against what the listener and the worker expect of it.
 
     The models are those that onnxruntime's wheel carries.
@@ -37,6 +44,7 @@ def check_device(maker: Callable[[], DeviceDriver], tolerance: float = 0.0) -> N
         maker: makes a driver with at least one device.
         tolerance: how far answers may be from onnxruntime's CPU provider, absolutely and
             relatively; 0: bit by bit.
+        worker: makes the driver as a worker does, without settings; `maker` if it takes none.
 
     Raises:
         AssertionError: it does something else; the message says what.
@@ -51,7 +59,11 @@ def check_device(maker: Callable[[], DeviceDriver], tolerance: float = 0.0) -> N
     for device in devices:
         _check_figures(device)
         _check_shares(driver, device)
-        _check_answers(driver, device, tolerance)
+        share = _as_told(driver.reserve(device.id, device.granularity_milli))
+        opener = (worker or maker)()
+        _check_runtimes(opener, device, share)
+        for runtime in device.runtimes:
+            _check_answers(opener, share, runtime, tolerance)
     _same("fingerprint after all that", driver.fingerprint(), devices)
 
 
@@ -99,11 +111,43 @@ def _refusal(driver: DeviceDriver, device: str, milli: int, held: list[Reservati
     return "reserved"
 
 
-def _check_answers(driver: DeviceDriver, device: DeviceInfo, tolerance: float) -> None:
-    share = driver.reserve(device.id, device.granularity_milli)
+def _as_told(share: Reservation) -> Reservation:
+    """The share as its worker has it, in another process: by way of a message."""
+    told = supervision_pb2.Adopt(words=share.words)
+    heard = replace(share, words=dict(told.words))
+    _same("the words, as a worker is told them", heard, share)
+    return heard
+
+
+def _check_runtimes(driver: DeviceDriver, device: DeviceInfo, share: Reservation) -> None:
+    names = [str(runtime) for runtime in device.runtimes]
+    _same("runtimes, each once", sorted(set(names)), sorted(names))
+    _true("there is a runtime", bool(names))
+    _same("a runtime that isn't there", _open_refusal(driver, share), "ARGUMENT")
+
+
+def _open_refusal(driver: DeviceDriver, share: Reservation) -> str:
+    model, runtime = ModelSource(_MODELS / "mul_1.onnx"), Runtime("no-such-runtime")
+    try:
+        driver.open(share, model, SessionSettings(), runtime)
+    except EaisError as error:
+        return error.reason
+    return "opened"
+
+
+def _check_answers(
+    driver: DeviceDriver, share: Reservation, runtime: Runtime, tolerance: float
+) -> None:
+    opened = 0
     for name, feed in _FEEDS.items():
         path = _MODELS / f"{name}.onnx"
-        session = driver.open(share, ModelSource(path), SessionSettings())
+        try:
+            session = driver.open(share, ModelSource(path), SessionSettings(), runtime)
+        except ModelRejected as error:
+            # Not every runtime has sequences and maps; it must have something.
+            _same("why it isn't opened", error.reason, "RUNTIME_REFUSED")
+            continue
+        opened += 1
         want = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
         for kind, got, nodes in (
             ("inputs", session.signature.inputs, want.get_inputs()),
@@ -121,6 +165,7 @@ def _check_answers(driver: DeviceDriver, device: DeviceInfo, tolerance: float) -
         last = session.prepare(RunSettings()).execute([picked], feed)
         _true(f"{name}: one output", len(last) == 1 and _close(last[0], outputs[-1], tolerance))
         _same(f"{name}: no inputs", _failure(session.prepare(RunSettings()), {}), "INPUT_MISSING")
+    _true(f"{runtime} opens a model", opened > 0)
 
 
 def _failure(run: Any, feed: dict[str, Any]) -> str:

@@ -33,6 +33,11 @@ def loaded(tmp_path: Path, text: str) -> ListenerConfig:
             "CONFIG",
             "transport = 'quic': must be one of auto, ring, h2, grpcio",
         ),
+        (
+            'simulate = "cpu=1"',
+            "CONFIG",
+            "simulate = 'cpu=1': 'cpu' can't be simulated; gpu, npu and fpga can",
+        ),
         ("tenant_store_bytes = -1", "CONFIG", "tenant_store_bytes = -1: must not be below 0"),
     ],
 )
