@@ -16,11 +16,17 @@ class ShareUse:
     instance: str
     milli: int
     state: str
+    tenant: str
 
 
 @dataclass(frozen=True, slots=True)
 class DeviceUse:
-    """A device of the pool; capacities in milli-devices, memory in bytes."""
+    """A device of the pool; capacities in milli-devices, memory in bytes.
+
+    Attributes:
+        health: "ok", "unreachable", "gone" from its host, or "overdrawn".
+        runtimes: what runs models there, such as "onnxruntime/fp32".
+    """
 
     host: str
     id: str
@@ -34,6 +40,8 @@ class DeviceUse:
     simulated: bool
     enforcement: str
     reachable: bool
+    health: str
+    runtimes: tuple[str, ...]
     shares: tuple[ShareUse, ...]
 
     @classmethod
@@ -53,7 +61,9 @@ class DeviceUse:
             simulated=device.simulated,
             enforcement=device.enforcement,
             reachable=message.reachable,
-            shares=tuple(ShareUse(s.instance, s.milli, s.state) for s in message.shares),
+            health=message.health,
+            runtimes=tuple(device.runtimes),
+            shares=tuple(ShareUse(s.instance, s.milli, s.state, s.tenant) for s in message.shares),
         )
 
 

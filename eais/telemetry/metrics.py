@@ -87,7 +87,7 @@ SHARES = Metric(
     _GAUGE,
     "Milli-devices of a device's shares; FREE is what is left.",
     _MANAGER,
-    ("host", "device", "kind", "state"),
+    ("host", "device", "kind", "simulated", "state"),
 )
 HOSTS = Metric("eais_manager_hosts", _GAUGE, "Hosts that have joined.", _MANAGER, ("state",))
 WATCHERS = Metric("eais_manager_watchers", _GAUGE, "Streams that watch instances.", _MANAGER)

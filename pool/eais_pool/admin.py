@@ -97,7 +97,12 @@ class AdminService:
 
 def _device_use(state: PoolState, host: HostRecord, device: DeviceRecord) -> hosts_pb2.DeviceUse:
     shares = [
-        hosts_pb2.ShareUse(instance=lease.instance, milli=share.milli, state=share.state.value)
+        hosts_pb2.ShareUse(
+            instance=lease.instance,
+            milli=share.milli,
+            state=share.state.value,
+            tenant=lease.tenant,
+        )
         for lease in state.leases_on(host.host)
         for share in lease.shares
         if share.device == device.id
@@ -109,7 +114,17 @@ def _device_use(state: PoolState, host: HostRecord, device: DeviceRecord) -> hos
         free_milli=max(0, device.capacity_milli - used),
         reachable=host.reachable,
         shares=shares,
+        health=device_health(host, device),
     )
+
+
+def device_health(host: HostRecord, device: DeviceRecord) -> str:
+    """ "ok", or why a device is of no use, or of less than it was: `hosts.proto` says more."""
+    if not host.reachable:
+        return "unreachable"
+    if not device.present:
+        return "gone"
+    return "overdrawn" if device.overdrawn else "ok"
 
 
 def _host_use(pool: str, state: PoolState, host: HostRecord) -> hosts_pb2.HostUse:

@@ -42,6 +42,7 @@ def _shares(state: PoolState, host: HostRecord) -> Iterator[m.Reading]:
         of_device = held.get(device.id, Counter())
         free = max(0, device.capacity_milli - of_device.total())
         of_device[ShareState.FREE.value] += free
+        simulated = "true" if device.simulated else "false"
         for each in ShareState:
-            labels = (host.host, device.id, device.kind, each.value)
+            labels = (host.host, device.id, device.kind, simulated, each.value)
             yield m.Reading(m.SHARES, of_device[each.value], labels)

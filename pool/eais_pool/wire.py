@@ -52,6 +52,7 @@ _INSTANCE = re.compile(r"ei-[a-z0-9]{1,61}")
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 _MAX_TEXT = 256
 _MAX_DEVICES = 1024
+_MAX_RUNTIMES = 64
 _MAX_WORKERS = 1024
 _MAX_LEASES = 65_536
 
@@ -181,6 +182,7 @@ def device_message(device: DeviceRecord) -> hosts_pb2.Device:
         simulated=device.simulated,
         enforcement=device.enforcement,
         share_limit_milli=device.share_limit_milli,
+        runtimes=device.runtimes,
     )
 
 
@@ -286,6 +288,7 @@ def _device(device: hosts_pb2.Device) -> DeviceRecord:
         raise _refused(f"device kind {device.kind[:16]!r}")
     if not (device.capacity_milli and device.granularity_milli and device.share_limit_milli):
         raise _refused(f"device {device.id[:64]!r} without capacity, granularity or share limit")
+    _at_most("runtimes", device.runtimes, _MAX_RUNTIMES)
     return DeviceRecord(
         id=_name("device", device.id),
         kind=device.kind,
@@ -296,6 +299,7 @@ def _device(device: hosts_pb2.Device) -> DeviceRecord:
         share_limit_milli=device.share_limit_milli,
         simulated=device.simulated,
         enforcement=_text(device.enforcement),
+        runtimes=tuple(map(_text, device.runtimes)),
     )
 
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from eais.errors import UsageError
+from eais.simulated import EXAMPLE, parse_simulated
 from eais_client.cli.command import Call
 
 if TYPE_CHECKING:
@@ -19,6 +21,15 @@ CoresOption = Annotated[
         metavar="N",
         min=1,
         help="CPU cores that the pool may lend; else all of this machine.",
+        show_default=False,
+    ),
+]
+SimulateOption = Annotated[
+    str | None,
+    typer.Option(
+        "--simulate",
+        metavar="KIND=COUNT,...",
+        help=f"Simulated devices for the pool to lend too, such as {EXAMPLE}; else none.",
         show_default=False,
     ),
 ]
@@ -48,6 +59,14 @@ def config_option(tables: str) -> Any:
         dir_okay=False,
         show_default=False,
     )
+
+
+def check_simulated(text: str | None) -> None:
+    """`UsageError` ARGUMENT for simulated devices that there can't be."""
+    try:
+        parse_simulated(text or "")
+    except ValueError as error:
+        raise UsageError("ARGUMENT", f"--simulate: {error}") from None
 
 
 def note_without_effect(call: Call, what: str, flags: Sequence[str]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -115,6 +115,14 @@ class ComingUp:
         """After how many ends a program is given up: what is set wrongly stays so."""
         found = mark.last_error(program)
         return 1 if isinstance(found, ConfigError) and not is_locked(found) else FAILED_STARTS
+
+
+def devices_environ(
+    environ: Mapping[str, str], cpu_cores: int | None, simulate: str | None
+) -> dict[str, str]:
+    """`environ` with what a listener is to offer, where that is said."""
+    said = {"EAIS_CPU_CORES": cpu_cores, "EAIS_SIMULATE": simulate}
+    return {**environ, **{name: str(value) for name, value in said.items() if value is not None}}
 
 
 def brought_up(

@@ -21,7 +21,13 @@ from eais.bind_fault import not_ours
 from eais.errors import ConfigError, EaisError, Unavailable, UsageError, make_error
 from eais.identity import Identity
 from eais.paths import state_dir as state_root
-from eais_client.cli.coming_up import LOOK_EVERY_S, ComingUp, LogMark, brought_up
+from eais_client.cli.coming_up import (
+    LOOK_EVERY_S,
+    ComingUp,
+    LogMark,
+    brought_up,
+    devices_environ,
+)
 from eais_client.cli.ending import stop
 from eais_client.cli.local_pool import check_installed
 from eais_client.cli.membership import MemberFiles, Membership
@@ -50,6 +56,7 @@ class ListenerOptions:
         name: that this host must have.
         join_again: though it is a member already.
         bound: it ends when this process does, however that ends.
+        simulate: devices to offer beside those that are here.
     """
 
     pool: str = ""
@@ -59,6 +66,7 @@ class ListenerOptions:
     cpu_cores: int | None = None
     join_again: bool = False
     bound: bool = False
+    simulate: str | None = None
 
     def flags(self) -> list[str]:
         """Those that a listener which is up already takes no notice of."""
@@ -67,6 +75,7 @@ class ListenerOptions:
             "--config": self.config is not None,
             "--cpu-cores": self.cpu_cores is not None,
             "--join-again": self.join_again,
+            "--simulate": self.simulate is not None,
         }
         return [flag for flag, is_given in given.items() if is_given]
 
@@ -202,9 +211,8 @@ class HostListener:
         command += ["--state-dir", str(self.directory)]
         command += ["--config", str(options.config.absolute())] if options.config else []
         command += ["--parent-pid", str(os.getpid())] if options.bound else []
-        environ = dict(self._outside.environ)
-        if options.cpu_cores is not None:
-            environ["EAIS_CPU_CORES"] = str(options.cpu_cores)
+        given = self._outside.environ
+        environ = devices_environ(given, options.cpu_cores, options.simulate)
         return self._processes.spawn(command, self.log("supervisor"), environ)
 
     def _wait(self, process: Process, mark: LogMark | None, progress: Progress) -> RunningListener:

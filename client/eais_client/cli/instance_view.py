@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import gcd
 
+from eais.device_type import WHOLE_MILLI
 from eais.instance import InstanceState
 from eais.instance_policy import RingPolicy, slo_text
 from eais_client.cli.printer import Printer
@@ -74,7 +76,7 @@ def _in_use(instance: Instance, printer: Printer) -> list[str]:
     words = [f"tolerance {instance.tolerance}", f"isolation {_isolation(instance)}"]
     if printer.wide:
         words.append(f"share {_enforcement(instance)}")
-    if any(worker.simulated for worker in instance.workers):
+    if _is_simulated(instance):
         words.append("simulated")
     return [*words, _addresses(instance)]
 
@@ -98,7 +100,7 @@ def instance_table(
 
 def _row(instance: Instance, wide: bool) -> list[str]:
     address = _addresses(instance) or instance.vnic.address
-    row = [instance.id, instance.type, instance.state, instance.frontend, address]
+    row = [instance.id, type_text(instance), instance.state, instance.frontend, address]
     if wide:
         row += [instance.host]
         row += [str(instance.epoch), instance.tolerance, _devices(instance)]
@@ -162,13 +164,29 @@ def _slo(instance: Instance) -> str:
     return f"p99 {slo_text(slo_us)}" if slo_us else ""
 
 
+def type_text(instance: Instance) -> str:
+    """Its type, and whether that is simulated."""
+    return f"{instance.type} (simulated)" if _is_simulated(instance) else instance.type
+
+
+def _is_simulated(instance: Instance) -> bool:
+    return any(worker.simulated for worker in instance.workers)
+
+
 def _made_of(worker: Worker) -> str:
     return "simulated" if worker.simulated else "real"
 
 
 def devices_text(milli: int) -> str:
-    """Milli-devices as devices: "1", "0.125"."""
-    return f"{milli / 1000:g}"
+    """Milli-devices as wholes and eighths, as types say them: "2", "3/8", "1 1/2"."""
+    if milli % (WHOLE_MILLI // 8):
+        return f"{milli / WHOLE_MILLI:g}"
+    wholes, rest = divmod(milli, WHOLE_MILLI)
+    if not rest:
+        return str(wholes)
+    unit = gcd(rest, WHOLE_MILLI)
+    part = f"{rest // unit}/{WHOLE_MILLI // unit}"
+    return f"{wholes} {part}" if wholes else part
 
 
 def _state(instance: Instance, printer: Printer) -> str:

@@ -10,6 +10,8 @@ import typer
 from eais_client.cli.bringing_up import (
     CoresOption,
     ForegroundOption,
+    SimulateOption,
+    check_simulated,
     config_option,
     note_without_effect,
     state_dir_option,
@@ -43,6 +45,7 @@ def add_to(group: Group) -> None:
         examples=[
             "eais listener up --pool 10.1.2.3 --address 10.1.2.4 < token",
             "eais listener up",
+            "eais listener up --simulate gpu=2",
             "eais listener up --foreground",
         ],
     )(up)
@@ -77,6 +80,7 @@ def up(
     state_dir: StateDirOption = None,
     config: ConfigOption = None,
     cpu_cores: CoresOption = None,
+    simulate: SimulateOption = None,
     join_again: Annotated[
         bool,
         typer.Option("--join-again", help="Join once more, with a new token.", show_default=False),
@@ -95,7 +99,10 @@ def up(
     """
     from eais_client.cli.host_listener import ListenerOptions
 
-    options = ListenerOptions(pool, address, name, config, cpu_cores, join_again, bound=foreground)
+    check_simulated(simulate)
+    options = ListenerOptions(
+        pool, address, name, config, cpu_cores, join_again, foreground, simulate
+    )
     host = _host(call, name, state_dir)
     if no_start:
         member = host.join(options)

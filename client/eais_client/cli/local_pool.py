@@ -19,7 +19,13 @@ from pathlib import Path
 from eais import files
 from eais.errors import ConfigError, IdentityError, Unavailable
 from eais.paths import state_dir as state_root
-from eais_client.cli.coming_up import LOOK_EVERY_S, ComingUp, LogMark, brought_up
+from eais_client.cli.coming_up import (
+    LOOK_EVERY_S,
+    ComingUp,
+    LogMark,
+    brought_up,
+    devices_environ,
+)
 from eais_client.cli.ending import stop
 from eais_client.cli.outside import Outside
 from eais_client.cli.processes import Process, Processes
@@ -81,6 +87,7 @@ class UpOptions:
     cpu_cores: int | None = None
     bind: str | None = None
     bound: bool = False
+    simulate: str | None = None
 
     def flags(self) -> list[str]:
         """The flags that were given, as the command line calls them."""
@@ -89,6 +96,7 @@ class UpOptions:
             "--config": self.config is not None,
             "--cpu-cores": self.cpu_cores is not None,
             "--bind": self.bind is not None,
+            "--simulate": self.simulate is not None,
         }
         return [flag for flag, is_given in given.items() if is_given]
 
@@ -184,9 +192,7 @@ class LocalPool:
         command += [] if options.listener else ["--no-listener"]
         command += ["--bind", options.bind] if options.bind is not None else []
         command += ["--parent-pid", str(os.getpid())] if options.bound else []
-        environ = dict(self._environ)
-        if options.cpu_cores is not None:
-            environ["EAIS_CPU_CORES"] = str(options.cpu_cores)
+        environ = devices_environ(self._environ, options.cpu_cores, options.simulate)
         return self._processes.spawn(command, place.log("supervisor"), environ)
 
     def _come_up(

@@ -12,6 +12,8 @@ from eais_client.cli import ca_command
 from eais_client.cli.bringing_up import (
     CoresOption,
     ForegroundOption,
+    SimulateOption,
+    check_simulated,
     config_option,
     note_without_effect,
     state_dir_option,
@@ -38,6 +40,7 @@ def add_to(group: Group) -> None:
         examples=[
             "eais pool up",
             "eais pool up --cpu-cores 2",
+            "eais pool up --simulate gpu=2,npu=1,fpga=1",
             "eais pool up --bind 10.1.2.3",
             "eais pool up --foreground",
         ],
@@ -60,6 +63,7 @@ def up(
     state_dir: StateDirOption = None,
     config: ConfigOption = None,
     cpu_cores: CoresOption = None,
+    simulate: SimulateOption = None,
     no_listener: Annotated[
         bool, typer.Option("--no-listener", help="Start the manager alone.", show_default=False)
     ] = False,
@@ -81,7 +85,8 @@ def up(
     """
     from eais_client.cli.local_pool import UpOptions
 
-    options = UpOptions(not no_listener, config, cpu_cores, bind, bound=foreground)
+    check_simulated(simulate)
+    options = UpOptions(not no_listener, config, cpu_cores, bind, foreground, simulate)
     pool = _local(call, name, state_dir)
     with call.progress("starting") as progress:
         running = pool.up(options, progress)

@@ -11,10 +11,12 @@ from eais_client.cli.local_pool import RunningPool
 from eais_client.cli.metrics_places import metrics_places
 from eais_client.cli.printer import Printer
 from eais_client.cli.table import pairs, table
-from eais_client.pool_status import DeviceUse, HostUse, PoolStatus
+from eais_client.pool_status import DeviceUse, HostUse, PoolStatus, ShareUse
 
-_HEADINGS = ("HOST", "DEVICE", "KIND", "MODEL", "MEMORY", "FREE", "USED", "SHARES", "REAL")
-_WIDE = ("REACHABLE", "STEP", "LARGEST", "HELD BY")
+_HEADINGS = (
+    *("HOST", "DEVICE", "KIND", "MODEL", "MEMORY", "FREE", "USED", "SHARES", "HEALTH", "REAL"),
+)
+_WIDE = ("RUNTIMES", "STEP", "LARGEST", "HELD BY")
 _GIB = 1 << 30
 
 
@@ -34,10 +36,18 @@ def device_data(device: DeviceUse) -> dict[str, object]:
         "simulated": device.simulated,
         "enforcement": device.enforcement,
         "reachable": device.reachable,
-        "shares": [
-            {"instance": share.instance, "milli": share.milli, "state": share.state}
-            for share in device.shares
-        ],
+        "health": device.health,
+        "runtimes": list(device.runtimes),
+        "shares": [_share_data(share) for share in device.shares],
+    }
+
+
+def _share_data(share: ShareUse) -> dict[str, object]:
+    return {
+        "instance": share.instance,
+        "tenant": share.tenant,
+        "milli": share.milli,
+        "state": share.state,
     }
 
 
@@ -50,9 +60,9 @@ def device_table(devices: Sequence[DeviceUse], printer: Printer) -> list[str]:
 def _device_row(device: DeviceUse, wide: bool) -> list[str]:
     row = [device.host, device.id, device.kind, device.model, _memory(device.memory_bytes)]
     row += [devices_text(device.free_milli), devices_text(_used(device))]
-    row += [device.enforcement, "simulated" if device.simulated else "yes"]
+    row += [device.enforcement, device.health, "simulated" if device.simulated else "yes"]
     if wide:
-        row += ["yes" if device.reachable else "no"]
+        row += [", ".join(device.runtimes)]
         row += [devices_text(device.granularity_milli), devices_text(device.share_limit_milli)]
         row += [_held_by(device)]
     return row
@@ -60,7 +70,7 @@ def _device_row(device: DeviceUse, wide: bool) -> list[str]:
 
 def _held_by(device: DeviceUse) -> str:
     return ", ".join(
-        f"{share.instance} {devices_text(share.milli)} {share.state}"
+        f"{share.instance} of {share.tenant}: {devices_text(share.milli)} {share.state}"
         for share in device.shares
         if share.instance
     )

@@ -128,10 +128,10 @@ def _of(tenant: Tenant, what: str) -> str:
 
 
 def _amount(what: str, number: int) -> str:
-    from eais_client.cli.instance_view import devices_text
+    from eais.device_type import WHOLE_MILLI
     from eais_client.tenants import KINDS
 
-    return devices_text(number) if what in KINDS else str(number)
+    return f"{number / WHOLE_MILLI:g}" if what in KINDS else str(number)
 
 
 def _key(what: str) -> str:

@@ -45,7 +45,9 @@ DEVICE = DeviceUse(
     simulated=False,
     enforcement="cooperative",
     reachable=True,
-    shares=(ShareUse("ei-7f3a", 1000, "GRANTED"),),
+    health="ok",
+    runtimes=("onnxruntime/fp32",),
+    shares=(ShareUse("ei-7f3a", 1000, "GRANTED", "default"),),
 )
 HOST = HostUse("local", reachable=True, isolation=2, isolation_reason="")
 WITH_EAIS = Probed(hooked=True, fault="")

@@ -8,7 +8,7 @@ from typing import Final, Generic, TypeVar
 
 from eais.instance import InstanceState
 from eais_client.cli.host_view import host_data
-from eais_client.cli.instance_view import devices_text, instance_data
+from eais_client.cli.instance_view import devices_text, instance_data, type_text
 from eais_client.cli.pool_view import device_data
 from eais_client.cli.table import GAP, text_width
 from eais_client.cli.top_model import InstanceRow, Ratio, TopView, host_state
@@ -222,7 +222,7 @@ _DEVICES: Final[tuple[Column[DeviceUse], ...]] = (
 _INSTANCES: Final[tuple[Column[InstanceRow], ...]] = (
     Column("INSTANCE", _text(lambda row: row.instance.id)),
     Column("TENANT", _text(lambda row: row.instance.tenant), 5),
-    Column("TYPE", _text(lambda row: row.instance.type), 4),
+    Column("TYPE", _text(lambda row: type_text(row.instance)), 4),
     Column("STATE", _instance_state, 2),
     Column("HOST", _text(lambda row: row.instance.host), 5),
     Column("CALLS/S", _text(lambda row: f"{row.activity.calls_per_s:.1f}"), right=True),

@@ -11,7 +11,7 @@ from eais_client.doctor.findings import Finding, ok, unknown
 from eais_client.doctor.handshake import shown_by
 from eais_client.doctor.machine import last_error
 from eais_client.doctor.scene import Scene
-from eais_client.instances import Address, Instance
+from eais_client.instances import Address, Instance, Worker
 from eais_client.pool_client import OperatorClient, PoolClient
 from eais_client.pool_status import HostUse
 from eais_client.tenants import Tenant
@@ -79,7 +79,11 @@ def worker(scene: Scene) -> Finding:
         )
     for each in serving:
         _reach(scene, found, each.address, f"worker {each.n}")
-    return ok(", ".join(f"{each.address} on {each.device}" for each in serving))
+    return ok(", ".join(f"{each.address} on {_device(each)}" for each in serving))
+
+
+def _device(worker: Worker) -> str:
+    return worker.device + (" (simulated)" if worker.simulated else "")
 
 
 def isolation(scene: Scene) -> Finding | None:

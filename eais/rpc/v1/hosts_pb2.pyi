@@ -62,7 +62,7 @@ class ModelSource(_message.Message):
     def __init__(self, listener: _Optional[_Union[_common_pb2.Endpoint, _Mapping]] = ..., ticket: _Optional[_Union[SignedTicket, _Mapping]] = ...) -> None: ...
 
 class HostReport(_message.Message):
-    __slots__ = ("hello", "join", "granted", "grant_failed", "released", "workers", "sessions", "usage", "moving", "grant_goes_on")
+    __slots__ = ("hello", "join", "granted", "grant_failed", "released", "workers", "sessions", "usage", "moving", "grant_goes_on", "share_failed")
     HELLO_FIELD_NUMBER: _ClassVar[int]
     JOIN_FIELD_NUMBER: _ClassVar[int]
     GRANTED_FIELD_NUMBER: _ClassVar[int]
@@ -73,6 +73,7 @@ class HostReport(_message.Message):
     USAGE_FIELD_NUMBER: _ClassVar[int]
     MOVING_FIELD_NUMBER: _ClassVar[int]
     GRANT_GOES_ON_FIELD_NUMBER: _ClassVar[int]
+    SHARE_FAILED_FIELD_NUMBER: _ClassVar[int]
     hello: _common_pb2.Hello
     join: Join
     granted: Granted
@@ -83,7 +84,8 @@ class HostReport(_message.Message):
     usage: Usage
     moving: Moving
     grant_goes_on: GrantGoesOn
-    def __init__(self, hello: _Optional[_Union[_common_pb2.Hello, _Mapping]] = ..., join: _Optional[_Union[Join, _Mapping]] = ..., granted: _Optional[_Union[Granted, _Mapping]] = ..., grant_failed: _Optional[_Union[GrantFailed, _Mapping]] = ..., released: _Optional[_Union[Released, _Mapping]] = ..., workers: _Optional[_Union[WorkersChanged, _Mapping]] = ..., sessions: _Optional[_Union[SessionsChanged, _Mapping]] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., moving: _Optional[_Union[Moving, _Mapping]] = ..., grant_goes_on: _Optional[_Union[GrantGoesOn, _Mapping]] = ...) -> None: ...
+    share_failed: ShareFailed
+    def __init__(self, hello: _Optional[_Union[_common_pb2.Hello, _Mapping]] = ..., join: _Optional[_Union[Join, _Mapping]] = ..., granted: _Optional[_Union[Granted, _Mapping]] = ..., grant_failed: _Optional[_Union[GrantFailed, _Mapping]] = ..., released: _Optional[_Union[Released, _Mapping]] = ..., workers: _Optional[_Union[WorkersChanged, _Mapping]] = ..., sessions: _Optional[_Union[SessionsChanged, _Mapping]] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., moving: _Optional[_Union[Moving, _Mapping]] = ..., grant_goes_on: _Optional[_Union[GrantGoesOn, _Mapping]] = ..., share_failed: _Optional[_Union[ShareFailed, _Mapping]] = ...) -> None: ...
 
 class HostCommand(_message.Message):
     __slots__ = ("hello", "grant", "revoke")
@@ -96,7 +98,7 @@ class HostCommand(_message.Message):
     def __init__(self, hello: _Optional[_Union[_common_pb2.HelloReply, _Mapping]] = ..., grant: _Optional[_Union[Grant, _Mapping]] = ..., revoke: _Optional[_Union[Revoke, _Mapping]] = ...) -> None: ...
 
 class Device(_message.Message):
-    __slots__ = ("id", "kind", "model", "memory_bytes", "capacity_milli", "granularity_milli", "simulated", "enforcement", "share_limit_milli")
+    __slots__ = ("id", "kind", "model", "memory_bytes", "capacity_milli", "granularity_milli", "simulated", "enforcement", "share_limit_milli", "runtimes")
     ID_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
@@ -106,6 +108,7 @@ class Device(_message.Message):
     SIMULATED_FIELD_NUMBER: _ClassVar[int]
     ENFORCEMENT_FIELD_NUMBER: _ClassVar[int]
     SHARE_LIMIT_MILLI_FIELD_NUMBER: _ClassVar[int]
+    RUNTIMES_FIELD_NUMBER: _ClassVar[int]
     id: str
     kind: str
     model: str
@@ -115,7 +118,8 @@ class Device(_message.Message):
     simulated: bool
     enforcement: str
     share_limit_milli: int
-    def __init__(self, id: _Optional[str] = ..., kind: _Optional[str] = ..., model: _Optional[str] = ..., memory_bytes: _Optional[int] = ..., capacity_milli: _Optional[int] = ..., granularity_milli: _Optional[int] = ..., simulated: bool = ..., enforcement: _Optional[str] = ..., share_limit_milli: _Optional[int] = ...) -> None: ...
+    runtimes: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, id: _Optional[str] = ..., kind: _Optional[str] = ..., model: _Optional[str] = ..., memory_bytes: _Optional[int] = ..., capacity_milli: _Optional[int] = ..., granularity_milli: _Optional[int] = ..., simulated: bool = ..., enforcement: _Optional[str] = ..., share_limit_milli: _Optional[int] = ..., runtimes: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Join(_message.Message):
     __slots__ = ("host", "boot_id", "devices", "leases", "user_plane", "isolation", "isolation_reason", "vnic_driver", "vnic_address", "management_plane", "process")
@@ -184,14 +188,28 @@ class Grant(_message.Message):
     def __init__(self, instance: _Optional[str] = ..., tenant: _Optional[str] = ..., epoch: _Optional[int] = ..., shares: _Optional[_Iterable[_Union[ShareGrant, _Mapping]]] = ..., address: _Optional[str] = ..., vnic_driver: _Optional[str] = ..., run_timeout_s: _Optional[int] = ..., tolerance: _Optional[str] = ..., specs: _Optional[_Iterable[_Union[_listener_pb2.SessionSpec, _Mapping]]] = ..., sources: _Optional[_Iterable[_Union[ModelSource, _Mapping]]] = ..., policy: _Optional[_Union[_pool_pb2.InstancePolicy, _Mapping]] = ...) -> None: ...
 
 class Revoke(_message.Message):
-    __slots__ = ("instance", "epoch", "drain_grace_ms")
+    __slots__ = ("instance", "epoch", "drain_grace_ms", "shares")
     INSTANCE_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     DRAIN_GRACE_MS_FIELD_NUMBER: _ClassVar[int]
+    SHARES_FIELD_NUMBER: _ClassVar[int]
     instance: str
     epoch: int
     drain_grace_ms: int
-    def __init__(self, instance: _Optional[str] = ..., epoch: _Optional[int] = ..., drain_grace_ms: _Optional[int] = ...) -> None: ...
+    shares: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, instance: _Optional[str] = ..., epoch: _Optional[int] = ..., drain_grace_ms: _Optional[int] = ..., shares: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class ShareFailed(_message.Message):
+    __slots__ = ("instance", "epoch", "n", "error")
+    INSTANCE_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    N_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    instance: str
+    epoch: int
+    n: int
+    error: _common_pb2.Error
+    def __init__(self, instance: _Optional[str] = ..., epoch: _Optional[int] = ..., n: _Optional[int] = ..., error: _Optional[_Union[_common_pb2.Error, _Mapping]] = ...) -> None: ...
 
 class Granted(_message.Message):
     __slots__ = ("instance", "epoch", "tenant", "workers", "address", "specs_missing")
@@ -298,28 +316,32 @@ class PoolStatusRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class DeviceUse(_message.Message):
-    __slots__ = ("host", "device", "free_milli", "reachable", "shares")
+    __slots__ = ("host", "device", "free_milli", "reachable", "shares", "health")
     HOST_FIELD_NUMBER: _ClassVar[int]
     DEVICE_FIELD_NUMBER: _ClassVar[int]
     FREE_MILLI_FIELD_NUMBER: _ClassVar[int]
     REACHABLE_FIELD_NUMBER: _ClassVar[int]
     SHARES_FIELD_NUMBER: _ClassVar[int]
+    HEALTH_FIELD_NUMBER: _ClassVar[int]
     host: str
     device: Device
     free_milli: int
     reachable: bool
     shares: _containers.RepeatedCompositeFieldContainer[ShareUse]
-    def __init__(self, host: _Optional[str] = ..., device: _Optional[_Union[Device, _Mapping]] = ..., free_milli: _Optional[int] = ..., reachable: bool = ..., shares: _Optional[_Iterable[_Union[ShareUse, _Mapping]]] = ...) -> None: ...
+    health: str
+    def __init__(self, host: _Optional[str] = ..., device: _Optional[_Union[Device, _Mapping]] = ..., free_milli: _Optional[int] = ..., reachable: bool = ..., shares: _Optional[_Iterable[_Union[ShareUse, _Mapping]]] = ..., health: _Optional[str] = ...) -> None: ...
 
 class ShareUse(_message.Message):
-    __slots__ = ("instance", "milli", "state")
+    __slots__ = ("instance", "milli", "state", "tenant")
     INSTANCE_FIELD_NUMBER: _ClassVar[int]
     MILLI_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
+    TENANT_FIELD_NUMBER: _ClassVar[int]
     instance: str
     milli: int
     state: str
-    def __init__(self, instance: _Optional[str] = ..., milli: _Optional[int] = ..., state: _Optional[str] = ...) -> None: ...
+    tenant: str
+    def __init__(self, instance: _Optional[str] = ..., milli: _Optional[int] = ..., state: _Optional[str] = ..., tenant: _Optional[str] = ...) -> None: ...
 
 class PoolStatusReply(_message.Message):
     __slots__ = ("pool", "software", "devices", "instances", "hosts", "ca")

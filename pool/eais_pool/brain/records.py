@@ -92,6 +92,7 @@ class DeviceRecord:
     Attributes:
         present: the host still has it; an absent one is kept while shares of it are open.
         overdrawn: the host offers less of it now than the pool had granted before.
+        runtimes: what runs models there, such as "onnxruntime/fp32".
     """
 
     id: str
@@ -105,6 +106,7 @@ class DeviceRecord:
     enforcement: str
     present: bool = True
     overdrawn: bool = False
+    runtimes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

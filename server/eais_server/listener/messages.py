@@ -78,6 +78,7 @@ def device(info: DeviceInfo) -> hosts_pb2.Device:
         simulated=info.simulated,
         enforcement=info.enforcement,
         share_limit_milli=info.share_limit_milli,
+        runtimes=map(str, info.runtimes),
     )
 
 

@@ -25,8 +25,13 @@ def test_attach_wide_says_how_the_share_is_enforced(eais: FakeOutside) -> None:
 def test_attach_says_that_a_device_is_simulated(eais: FakeOutside) -> None:
     eais.run("attach", "--type", "gpu.1")
     eais.pool.instances["ei-0001"].workers[0].simulated = True
+    eais.pool.instances["ei-0001"].workers[0].share_milli = 375
     found = eais.run("describe", "ei-0001").out
     assert "cpu0 (cpu, simulated)" in found
+    assert "3/8, cooperative" in found
+    assert "ei-0001   gpu.1 (simulated)   IN_USE" in eais.run("list").out
+    attached = eais.run("attach", "ei-0001")
+    assert "   simulated   " in attached.out
 
 
 def test_attach_json_ends_with_one_object_on_one_line(eais: FakeOutside) -> None:

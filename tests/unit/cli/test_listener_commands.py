@@ -141,9 +141,9 @@ def test_after_that_it_needs_nothing(machine: FakeOutside, office: Office) -> No
 
 def test_up_again_is_harmless_and_says_what_has_no_effect(machine: FakeOutside) -> None:
     first_up(machine)
-    said = up(machine, "--cpu-cores", "2", "-o", "json")
+    said = up(machine, "--cpu-cores", "2", "--simulate", "gpu=1", "-o", "json")
     assert (said.code, said.data["started"]) == (0, False)
-    assert said.err == "note: the listener was up already; no effect: --cpu-cores\n"
+    assert said.err == "note: the listener was up already; no effect: --cpu-cores, --simulate\n"
     assert len(machine.processes.spawned) == 1
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -10,8 +11,10 @@ import pytest
 
 from eais.errors import ConfigError, make_error
 from eais_client.cli.completion import complete_instances
+from eais_client.cli.instance_view import devices_text
 from eais_client.cli.local_pool import check_installed, read_ready
-from eais_client.cli.testing import CONTEXT, STATUS, FakeOutside, FakeProcess
+from eais_client.cli.testing import CONTEXT, DEVICE, STATUS, FakeOutside, FakeProcess
+from eais_client.pool_status import ShareUse
 
 READY = {
     "pool": "local-5f3a9c1e",
@@ -299,16 +302,77 @@ def test_status(nowhere: FakeOutside) -> None:
         "HOST    REACHABLE   ISOLATION",
         "local   yes         L2",
         "",
-        "HOST    DEVICE   KIND   MODEL   MEMORY    FREE   USED   SHARES        REAL",
-        "local   cpu0     cpu    Xeon    8.0 GiB   1      1      cooperative   yes",
+        "HOST    DEVICE   KIND   MODEL   MEMORY    FREE   USED   SHARES        HEALTH   REAL",
+        "local   cpu0     cpu    Xeon    8.0 GiB   1      1      cooperative   ok       yes",
     ]
 
 
 def test_devices(eais: FakeOutside) -> None:
     assert "SHARES" in eais.run("devices").out
-    assert "ei-7f3a 1 GRANTED" in eais.run("devices", "-o", "wide").out
+    wide = eais.run("devices", "-o", "wide").out
+    assert "ei-7f3a of default: 1 GRANTED" in wide
+    assert "onnxruntime/fp32" in wide
     device = eais.run("devices", "-o", "json").data["devices"][0]  # type: ignore[index]
     assert (device["free_milli"], device["used_milli"], device["simulated"]) == (1000, 1000, False)
+    assert (device["health"], device["runtimes"]) == ("ok", ["onnxruntime/fp32"])
+    [share] = device["shares"]
+    assert share == {"instance": "ei-7f3a", "tenant": "default", "milli": 1000, "state": "GRANTED"}
+
+
+SIM = replace(
+    DEVICE,
+    id="sim-gpu0",
+    kind="gpu",
+    model="Simulated GPU (0.1 ms + 100 GB/s)",
+    capacity_milli=1000,
+    free_milli=625,
+    simulated=True,
+    health="gone",
+    shares=(ShareUse("ei-1", 125, "GRANTED", "acme"), ShareUse("ei-2", 250, "DRAINING", "globex")),
+)
+
+
+def test_devices_in_eighths_simulated_and_not_in_health(eais: FakeOutside) -> None:
+    eais.status = replace(STATUS, devices=(SIM,))
+    row = re.split("   +", eais.run("devices", "-o", "wide").out.splitlines()[1])
+    assert row == [
+        *("local", "sim-gpu0", "gpu", "Simulated GPU (0.1 ms + 100 GB/s)", "8.0 GiB"),
+        *("5/8", "3/8", "cooperative", "gone", "simulated", "onnxruntime/fp32", "1/8", "2"),
+        "ei-1 of acme: 1/8 GRANTED, ei-2 of globex: 1/4 DRAINING",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("milli", "text"),
+    [(0, "0"), (125, "1/8"), (500, "1/2"), (2000, "2"), (1750, "1 3/4"), (20, "0.02")],
+)
+def test_devices_as_people_say_them(milli: int, text: str) -> None:
+    assert devices_text(milli) == text
+
+
+def test_simulated_devices_are_asked_for(nowhere: FakeOutside) -> None:
+    that_comes_up(nowhere)
+    assert nowhere.run("pool", "up", "--simulate", "gpu=2,npu=1").code == 0
+    [(_, environ)] = nowhere.processes.spawned
+    assert environ["EAIS_SIMULATE"] == "gpu=2,npu=1"
+    again = nowhere.run("pool", "up", "--simulate", "fpga=1")
+    assert again.err == "note: the pool was up already; no effect: --simulate\n"
+
+
+def test_nothing_is_simulated_unless_asked_for(nowhere: FakeOutside) -> None:
+    that_comes_up(nowhere).run("pool", "up")
+    [(_, environ)] = nowhere.processes.spawned
+    assert "EAIS_SIMULATE" not in environ
+
+
+@pytest.mark.parametrize("command", [("pool", "up"), ("listener", "up")])
+def test_what_cant_be_simulated_is_refused_at_once(
+    nowhere: FakeOutside, command: tuple[str, ...]
+) -> None:
+    said = nowhere.run(*command, "--simulate", "gpu=two")
+    assert said.code == 2
+    assert said.err == ("error: ARGUMENT: --simulate: gpu=two: say a whole number from 1 to 64\n")
+    assert nowhere.processes.spawned == []
 
 
 def test_the_embedded_pools_listener_is_what_the_command_becomes(nowhere: FakeOutside) -> None:

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 
 from eais_pool.brain.codec import from_json, to_json
 from eais_pool.brain.facts import FACTS, Fact, InstanceCreated, LeaseUsage
-from eais_pool.brain.records import LeaseRecord
+from eais_pool.brain.records import DeviceRecord, LeaseRecord
 
 
 @pytest.mark.parametrize("kind", FACTS.values(), ids=FACTS)
@@ -30,6 +30,15 @@ def test_records_come_back(lease: LeaseRecord) -> None:
 def test_a_field_that_was_added_takes_its_default() -> None:
     text = '{"host":"h","instance":"i","epoch":1,"usage":{"requests":2}}'
     assert from_json(LeaseUsage, text).usage.bytes_in == 0
+
+
+def test_a_device_that_was_written_before_runtimes_were_known_comes_back() -> None:
+    text = (
+        '{"id":"cpu0","kind":"cpu","model":"m","memory_bytes":1,"capacity_milli":4000,'
+        '"granularity_milli":1000,"share_limit_milli":4000,"simulated":false,'
+        '"enforcement":"cooperative","present":true,"overdrawn":false}'
+    )
+    assert from_json(DeviceRecord, text).runtimes == ()
 
 
 @pytest.mark.parametrize(

@@ -68,8 +68,8 @@ def test_instances_shares_hosts_verbs_and_the_journal(tmp_path: Path) -> None:
                 await attach(running, "gpu.7000")
             after = await shown(running)
             assert of(after, m.INSTANCES, state="IN_USE") == 1
-            share = {"host": "h1", "device": "cpu0", "kind": "cpu", "state": "GRANTED"}
-            assert of(after, m.SHARES, **share) == 1000
+            device = {"host": "h1", "device": "cpu0", "kind": "cpu", "simulated": "true"}
+            assert of(after, m.SHARES, **device, state="GRANTED") == 1000
             attached = {"service": "Pool", "verb": "Attach"}
             assert of(after, m.RPC, **attached, reason="OK") == 1
             assert of(after, m.RPC, **attached, reason=refused.value.reason) == 1

@@ -312,6 +312,7 @@ def test_status_shows_devices_shares_and_hosts(tmp_path: Path) -> None:
             )
             (share,) = use.shares
             assert (share.instance, share.milli, share.state) == (made.id, 3000, "GRANTED")
+            assert (share.tenant, use.health, use.device.simulated) == ("default", "ok", True)
             (host,) = status.hosts
             assert (host.host, host.isolation) == ("h1", 2)
 
@@ -352,6 +353,14 @@ HELLO = hosts_pb2.HostReport(hello=hello("test"))
 GPU = hosts_pb2.Device(
     id="gpu0", kind="gpu", capacity_milli=1000, granularity_milli=125, share_limit_milli=1000
 )
+MANY_RUNTIMES = hosts_pb2.Device(
+    id="gpu1",
+    kind="gpu",
+    capacity_milli=1000,
+    granularity_milli=125,
+    share_limit_milli=1000,
+    runtimes=["r"] * 65,
+)
 JOIN = hosts_pb2.Join(devices=[GPU])
 
 
@@ -372,6 +381,7 @@ def join(**fields: Any) -> hosts_pb2.HostReport:
         ([HELLO, join(devices=[GPU])], "ARGUMENT"),
         ([HELLO, join(devices=[hosts_pb2.Device(id="x", kind="toaster")])], "ARGUMENT"),
         ([HELLO, join(devices=[hosts_pb2.Device(id="x", kind="gpu")])], "ARGUMENT"),
+        ([HELLO, join(devices=[MANY_RUNTIMES])], "ARGUMENT"),
         ([HELLO, join(leases=[hosts_pb2.Granted(instance="x", epoch=1)])], "ARGUMENT"),
         ([HELLO, join(leases=[hosts_pb2.Granted(instance="ei-1", tenant="t")])], "ARGUMENT"),
         ([HELLO, join(), join()], "MALFORMED_MESSAGE"),

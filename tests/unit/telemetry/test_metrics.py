@@ -49,7 +49,7 @@ def test_counters_and_gauges_are_shown_with_their_labels() -> None:
 
 
 def test_a_series_ends_with_what_it_is_of() -> None:
-    share = m.Reading(m.SHARES, 8, ("h1", "cpu0", "cpu", "FREE"))
+    share = m.Reading(m.SHARES, 8, ("h1", "cpu0", "cpu", "false", "FREE"))
     assert any(name == "eais_manager_share_milli" for name, _ in shown(share))
     assert not any(name == "eais_manager_share_milli" for name, _ in shown())
 
