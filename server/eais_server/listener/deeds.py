@@ -60,6 +60,8 @@ class ListenerDeeds:
                 await self._grants.answer_granted(action)
             case do.Publish():
                 self._grants.publish(action)
+            case do.SlotProven() | do.SlotFailed() | do.SlotGone():
+                await self._grants.reshaping.outcome(action)
             case do.Release():
                 await self._grants.release(action)
             case do.AllGone():

@@ -22,6 +22,7 @@ from eais_server.listener import messages
 from eais_server.listener.arrivals import Arrivals
 from eais_server.listener.host import Host
 from eais_server.listener.lease import Lease
+from eais_server.listener.reshaping import Reshaping
 from eais_server.listener.sessions import session_id
 from eais_server.listener.usage import Counters
 from eais_server.supervision import actions as do
@@ -59,6 +60,7 @@ class Grants:
         # Set once nothing is left of the instance's older lease, on the disk neither.
         self._gone: dict[str, asyncio.Event] = {}
         self.leaves: dict[tuple[str, int], tls.Bundle] = {}
+        self.reshaping = Reshaping(host, self.new_leaf, self.leaves)
 
     # what the pool asks for
 
@@ -68,6 +70,7 @@ class Grants:
             lease = messages.lease_of(message)
             if not self._is_known(lease, message):
                 await self._begin(lease)
+            await self.reshaping.add(lease)
             self._arrive(lease, message)
         except EaisError as error:
             self._refuse(message, error)
@@ -77,6 +80,9 @@ class Grants:
 
     async def revoke(self, message: hosts_pb2.Revoke) -> None:
         """End the lease; says Released when its workers are gone, at once if it isn't here."""
+        if message.shares:
+            await self.reshaping.revoke(message)
+            return
         held = self._host.admission.leases.get(message.instance)
         if held is not None and held.epoch <= message.epoch:
             self._arrivals.cancel(message.instance)
@@ -210,7 +216,7 @@ class Grants:
         host.admission.leases[lease.instance] = lease
         self.leaves.update({(lease.instance, n): bundle for n, bundle in leaves.items()})
         host.meter.open(lease.instance, lease.epoch, base)
-        slots = tuple(on.SlotAsked(s.n, s.port, s.incarnation) for s in lease.shares)
+        slots = tuple(on.SlotAsked(s.n, s.port, s.incarnation, s.proven) for s in lease.shares)
         sessions = {s.id: messages.model_digest(s.spec) for s in host.book.of(lease.instance)}
         host.tell(
             on.LeaseTaken(lease.instance, lease.tenant, lease.epoch, slots, sessions, lease.granted)
@@ -219,7 +225,9 @@ class Grants:
 
     def restore(self) -> None:
         """Take the leases up again that the last listener of this host had."""
-        for lease, leaves in list(self._host.files.leases()):
+        for found, leaves in list(self._host.files.leases()):
+            # Their workers ended with the last listener.
+            lease = replace(found, shares=tuple(s for s in found.shares if not s.leaving))
             try:
                 self._check(lease)
                 self._host.inventory.reserve(lease)
@@ -266,6 +274,7 @@ class Grants:
             drivers=inventory.drivers(reservation.device),
             words=reservation.words,
             tolerance=lease.tolerance,
+            runtimes=messages.runtimes(inventory.runtimes(reservation.device)),
         )
 
     async def record_port(self, action: do.RecordPort) -> None:
@@ -319,7 +328,8 @@ class Grants:
             host.report(hosts_pb2.HostReport(usage=messages.usage(action.instance, total)))
         host.meter.close(action.instance)
         await self._undo(lease)
-        self.leaves = {key: b for key, b in self.leaves.items() if key[0] != action.instance}
+        for share in lease.shares:
+            self.leaves.pop((lease.instance, share.n), None)
         log.info("lease of %s, epoch %s: released", lease.instance, lease.epoch)
         if failed is not None:
             self._say_failed(lease.instance, lease.epoch, failed)

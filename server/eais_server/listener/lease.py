@@ -17,6 +17,8 @@ class Share:
         milli: in milli-devices.
         port: where the worker was bound first; 0 before that.
         incarnation: of the worker that was last adopted for it; 0 before the first.
+        proven: a worker of it has served, or it came with the lease.
+        leaving: the pool wants it back.
     """
 
     n: int
@@ -24,6 +26,8 @@ class Share:
     milli: int
     port: int = 0
     incarnation: int = 0
+    proven: bool = True
+    leaving: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,3 +58,7 @@ class Lease:
         """The lease with the share of the same number replaced."""
         shares = tuple(changed if share.n == changed.n else share for share in self.shares)
         return replace(self, shares=shares)
+
+    def without(self, n: int) -> Lease:
+        """The lease without that share."""
+        return replace(self, shares=tuple(share for share in self.shares if share.n != n))

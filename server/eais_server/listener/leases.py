@@ -90,6 +90,11 @@ class ListenerFiles:
         """Make a worker's key and leaf durable, 0600; raises OSError."""
         files.replace_file(self._leaf(instance, n), bundle.pem, disk=self._disk)
 
+    def remove_leaf(self, instance: str, n: int) -> None:
+        """A worker is gone for good; what a disk keeps that fails goes with the lease."""
+        with suppress(OSError):
+            self._disk.unlink(self._leaf(instance, n))
+
     def _leaves(self, lease: Lease) -> dict[int, tls.Bundle] | None:
         try:
             return {s.n: tls.load_bundle(self._leaf(lease.instance, s.n)) for s in lease.shares}

@@ -17,6 +17,9 @@ Outcome = (
     | do.ForgetSession
     | do.AnswerGranted
     | do.Publish
+    | do.SlotProven
+    | do.SlotFailed
+    | do.SlotGone
     | do.Release
     | do.AllGone
 )

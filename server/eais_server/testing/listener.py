@@ -77,6 +77,7 @@ class Obedience(FakeSpawner):
         workers: all that were started, by number.
         level: that they say they are confined to.
         taken: ports that can't be bound.
+        refusing: numbers of workers, of any instance, that refuse every model.
         model_of: the name of the model file in a load's folder.
     """
 
@@ -85,6 +86,7 @@ class Obedience(FakeSpawner):
         self.workers: dict[int, ObedientWorker] = {}
         self.level = level
         self.taken: set[int] = set()
+        self.refusing: set[int] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
     def spawn(self, k: int, on_exit: Callable[[Exit], None]) -> Any:
@@ -147,7 +149,7 @@ class Obedience(FakeSpawner):
             worker.marks.load_ended()
         if model == CRASHES:
             self.end(k, Exit(None, signal.SIGSEGV))
-        elif model == REFUSED:
+        elif model == REFUSED or (worker.adopt and worker.adopt.n in self.refusing):
             error = common_pb2.Error(
                 reason="MODEL_INVALID", message="no", onnxruntime_class="InvalidGraph"
             )
