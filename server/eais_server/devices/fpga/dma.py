@@ -156,9 +156,10 @@ class Buffers:
         return self._found.pop(number)
 
     def clear(self) -> list[Buffer]:
-        """Take all of them away, for `give`."""
+        """Take all of them away, for `give`; numbers begin anew, so that they tell nothing."""
         found = list(self._found.values())
         self._found.clear()
+        self._last = 0
         return found
 
     def give(self, buffer: Buffer) -> None:

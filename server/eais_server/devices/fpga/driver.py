@@ -187,6 +187,13 @@ class FpgaDriver:
         for number in regions_of(share):
             management.close_user(number)
 
+    def close(self) -> None:
+        """Close the sockets that this process took over (the worker); boards aren't touched."""
+        for channels in self._channels.values():
+            for channel in channels:
+                channel.function.close()
+        self._channels.clear()
+
     def _board(self, device: str) -> SimulatedBoard:
         try:
             return self._boards[device]
@@ -211,10 +218,12 @@ class FpgaDriver:
             raise make_error("DEVICE_LOST", "this worker was given no user function of a board")
         if fds not in self._channels:
             timeout_s = RUN_TIMEOUT_S if self._run_timeout_s is None else self._run_timeout_s
-            self._channels[fds] = tuple(
-                RegionChannel(UserFunction(socket.socket(fileno=int(fd))), timeout_s)
-                for fd in fds.split(",")
-            )
+            try:
+                socks = [socket.socket(fileno=int(fd)) for fd in fds.split(",")]
+            except (OSError, ValueError) as error:
+                raise make_error("DEVICE_LOST", f"no user function of a board: {error}") from None
+            made = (RegionChannel(UserFunction(sock), timeout_s) for sock in socks)
+            self._channels[fds] = tuple(made)
         return self._channels[fds]
 
     def _settled(self, channel: RegionChannel, computes: bytes) -> fpga_pb2.RegionState:

@@ -6,6 +6,7 @@ One request of each socket is answered at a time.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, TypeAlias, TypeVar
@@ -22,6 +23,7 @@ MANAGEMENT: Final = -1
 """Where a reply goes to, beside the regions' numbers."""
 
 _MAX_TEXT_BYTES: Final = 3072
+_EPSILON: Final = 1e-6
 
 M = TypeVar("M", bound=Message)
 
@@ -196,7 +198,8 @@ class Board:
         left = self.shell.ready_in(slot.number, now) if loading else 0.0
         found = fpga_pb2.RegionState(
             state=region.state,
-            ready_in_ms=-int(-(left or 0.0) * 1000 // 1),
+            # Not one more for what a float adds.
+            ready_in_ms=math.ceil((left or 0.0) * 1000 - _EPSILON),
             fault=region.fault,
             share=slot.share,
             registers=slot.registers,
