@@ -30,6 +30,7 @@ from eais_client.cli.main import main as main_of_eais
 from eais_client.cli.outside import Outside
 from eais_client.config import ClientConfig
 from eais_pool.config import ManagerConfig
+from eais_server.devices.fpga.shell import REGION_TABLE
 from eais_server.listener.config import ListenerConfig
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -200,6 +201,7 @@ BLOCKS: Mapping[str, Mapping[str, Callable[[], str]]] = {
         "supervisor": lambda: settings_table(SupervisorConfig),
         "client": lambda: settings_table(ClientConfig),
     },
+    "fpga.md": {"region": lambda: diagram(REGION_TABLE.mermaid())},
     "cli.md": {"commands": command_reference},
 }
 
