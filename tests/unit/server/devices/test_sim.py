@@ -95,6 +95,12 @@ def test_it_says_what_it_is() -> None:
     assert {each.enforcement for each in made} == {Enforcement.COOPERATIVE}
 
 
+def test_the_docs_state_what_it_states() -> None:
+    page = (Path(__file__).parents[4] / "docs" / "devices.md").read_text()
+    for kind, states in SERVICE_TIMES.items():
+        assert f"| `{kind}` | {states} | {states.memory_bytes >> 30} GiB |" in page
+
+
 def test_a_share_has_its_part_of_the_memory() -> None:
     assert driver().reserve("sim-gpu0", 125).memory_bytes == 2 << 30
 
