@@ -17,6 +17,9 @@ PAGE_BYTES: Final = 4096
 MAX_BUFFERS: Final = 64
 """That a share may have at once."""
 
+TURNOVER: Final = 16
+"""How often over a share may have its bytes: a worker may keep the host's side of what it freed."""
+
 
 class HostMemory(Protocol):
     """The host's side of a buffer, as the board sees it."""
@@ -103,7 +106,7 @@ class Buffers:
         self._arena = arena
         self._limit = limit_bytes
         self._found: dict[int, Buffer] = {}
-        self._last = 0
+        self._last = self._handed_out = 0
 
     def add(self, size: int, host: Callable[[int], HostMemory]) -> int:
         """A new buffer; its number.
@@ -118,6 +121,8 @@ class Buffers:
             raise _quota("buffers", MAX_BUFFERS)
         if size + sum(buffer.size for buffer in self._found.values()) > self._limit:
             raise _quota("bytes of buffers", self._limit)
+        if self._handed_out + size > TURNOVER * self._limit:
+            raise _quota("bytes of buffers in all its life", TURNOVER * self._limit)
         extent = self._arena.take(size)
         try:
             memory = host(size)
@@ -125,6 +130,7 @@ class Buffers:
             self._arena.give(extent)
             raise make_error("QUOTA", f"the host has no memory: {error.strerror}") from None
         self._last += 1
+        self._handed_out += size
         device = self._arena.view(extent)[:size]
         self._found[self._last] = Buffer(size, extent, device, memory)
         return self._last
@@ -159,7 +165,7 @@ class Buffers:
         """Take all of them away, for `give`; numbers begin anew, so that they tell nothing."""
         found = list(self._found.values())
         self._found.clear()
-        self._last = 0
+        self._last = self._handed_out = 0
         return found
 
     def give(self, buffer: Buffer) -> None:

@@ -28,6 +28,7 @@ from eais_server.devices.driver import (
     RuntimeSession,
     SessionSettings,
 )
+from eais_server.devices.fpga import framing
 from eais_server.devices.fpga.boards import SimulatedBoard
 from eais_server.devices.fpga.client import UserFunction
 from eais_server.devices.fpga.image import model_digest
@@ -164,28 +165,52 @@ class FpgaDriver:
             waits.append(state.ready_in_ms)
         return max(waits) / 1000
 
-    def connect(self, share: Reservation, name: str) -> list[socket.socket]:
-        """A worker's ends of the user functions of a share's regions (the listener).
+    def attach(self, share: Reservation, name: str, ends: Sequence[socket.socket]) -> None:
+        """Have the user functions of a share's regions served (the listener).
+
+        Args:
+            share: as `reserve` made it.
+            name: whose it is, such as instance and worker.
+            ends: the boards' ends of `framing.make_pair`, one a region; they stay the caller's,
+                and the others are the worker's.
 
         Raises:
             EaisError: as `Management.open_user`; then none is open.
         """
-        board = self._board(share.device)
-        made: list[socket.socket] = []
+        management = self._board(share.device).management
+        opened: list[int] = []
         try:
-            for number in regions_of(share):
-                made.append(board.connect(number, name))
+            for number, end in zip(regions_of(share), ends, strict=True):
+                management.open_user(number, name, end)
+                opened.append(number)
         except BaseException:
-            for sock in made:
-                sock.close()
+            for number in opened:
+                management.close_user(number)
             raise
-        return made
+
+    def connect(self, share: Reservation, name: str) -> list[socket.socket]:
+        """As `attach`, over pairs made here: the worker's ends of them, one a region."""
+        pairs = [framing.make_pair() for _ in regions_of(share)]
+        try:
+            self.attach(share, name, [far for _, far in pairs])
+        except BaseException:
+            for near, _ in pairs:
+                near.close()
+            raise
+        finally:
+            for _, far in pairs:
+                far.close()
+        return [near for near, _ in pairs]
 
     def release(self, share: Reservation) -> None:
-        """The share ended: what it has on its regions is taken and zeroed (the listener)."""
+        """The share ended (the listener): what it has on its regions is zeroed.
+
+        What still runs there, or is faulted, is reset.
+        """
         management = self._board(share.device).management
         for number in regions_of(share):
-            management.close_user(number)
+            if management.close_user(number).state in ("RUNNING", "FAULTED"):
+                management.reset(number)
 
     def close(self) -> None:
         """Close the sockets that this process took over (the worker); boards aren't touched."""

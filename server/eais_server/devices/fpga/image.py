@@ -168,15 +168,15 @@ def read_image(data: bytes | memoryview, trusted: Sequence[ec.EllipticCurvePubli
     return Image(hashlib.sha256(view).digest(), _from_message(message), payload)
 
 
-def check_fit(header: RoleHeader, formats: str, shell: ShellVersion, size: RegionSize) -> None:
+def check_fit(header: RoleHeader, takes: str, shell: ShellVersion, size: RegionSize) -> None:
     """Whether a role can be loaded into a region of `size` of a board.
 
     Raises:
         UsageError: IMAGE_SHELL.
     """
-    if header.format != formats:
+    if header.format != takes:
         raise make_error(
-            "IMAGE_SHELL", f"the role's payload is {header.format}, this board takes {formats}"
+            "IMAGE_SHELL", f"the role's payload is {header.format}, this board takes {takes}"
         )
     if not header.shell_from <= shell <= header.shell_to:
         raise make_error(

@@ -84,13 +84,13 @@ class Shell:
 
     Attributes:
         size: of each region.
-        formats: what payloads it takes.
+        takes: which format of payloads.
     """
 
     version: ShellVersion
     size: RegionSize
     regions: tuple[Region, ...] = (Region(), Region())
-    formats: str = ONNX
+    takes: str = ONNX
 
     def region(self, number: int) -> Region:
         """Region `number`; `UsageError` NOT_FOUND."""
@@ -107,7 +107,7 @@ class Shell:
         """
         region = self.region(number)
         self.check_idle(number)
-        check_fit(image.header, self.formats, self.version, self.size)
+        check_fit(image.header, self.takes, self.version, self.size)
         ready_at = now + image.header.load_ms / 1000
         loading = replace(region.after(_E.LOAD), image=image, ready_at=ready_at)
         return self._with(number, loading).at(now)

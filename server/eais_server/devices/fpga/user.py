@@ -31,8 +31,8 @@ from eais_server.devices.fpga.state import (
 )
 
 MAX_WAIT_MS: Final = 60_000
-MAX_VALUES_BYTES: Final = 16 << 20
-"""Of an input, what isn't the bytes of its tensors."""
+MAX_VALUES_BYTES: Final = 4 << 20
+"""Of an input, what isn't the bytes of its tensors: the board reads it between two requests."""
 
 _NO_DMA: Final = "a DMA transfer failed"
 _Request: TypeAlias = fpga_pb2.UserRequest

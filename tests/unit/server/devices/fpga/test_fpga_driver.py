@@ -32,6 +32,7 @@ from eais_server.devices.driver import (
     RuntimeSession,
     SessionSettings,
 )
+from eais_server.devices.fpga import framing
 from eais_server.devices.fpga.boards import SimulatedBoard
 from eais_server.devices.fpga.driver import (
     REGIONS,
@@ -305,10 +306,42 @@ def test_half_a_connection_is_none(
     make: Callable[..., InOneProcess], board: SimulatedBoard
 ) -> None:
     driver = make()
-    with board.connect(1, "other"), pytest.raises(EaisError):
-        driver.connect(driver.reserve("fpga0", 1000), "a")
-    while any(region.share for region in board.management.state().regions):
-        pass
+    with board.connect(1, "other"):
+        with pytest.raises(EaisError) as caught:
+            driver.connect(driver.reserve("fpga0", 1000), "a")
+        assert caught.value.reason == "WRONG_STATE"
+        assert [region.share for region in board.management.state().regions] == ["", "other"]
+
+
+def test_ends_that_a_worker_has_already(
+    make: Callable[..., InOneProcess], board: SimulatedBoard
+) -> None:
+    """A spare worker inherits its end before anybody knows which region it will be."""
+    driver = make()
+    share = driver.reserve("fpga0", 500)
+    near, far = framing.make_pair()
+    with far:
+        driver.attach(share, "ei-1/1", [far])
+    driver.provide(share, model_image("mul_1"))
+    worker = FpgaDriver()
+    session = worker.open(with_user_functions(share, [near.detach()]), MUL, SessionSettings())
+    np.testing.assert_array_equal(run(session)[0], Y)
+    worker.close()
+
+
+@pytest.mark.parametrize("fault", [fpga_pb2.HANG, fpga_pb2.DMA])
+def test_a_share_that_ends_with_its_region_lost_leaves_one_that_can_be_used(
+    make: Callable[..., InOneProcess], fault: fpga_pb2.Fault
+) -> None:
+    driver = make(run_timeout_s=0.0)
+    share = driver.reserve("fpga0", 500)
+    session = driver.open(share, MUL, SessionSettings())
+    driver._board("fpga0").management.inject(0, fault)
+    with pytest.raises(EaisError):
+        run(session)
+    driver.release(share)
+    following = make()
+    np.testing.assert_array_equal(run(following.open(share, MUL, SessionSettings()))[0], Y)
 
 
 def test_health_and_stats_of_a_board_that_is_gone(own_board: SimulatedBoard) -> None:

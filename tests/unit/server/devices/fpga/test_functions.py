@@ -10,7 +10,7 @@ import pytest
 from eais.errors import make_error
 from eais.rpc.v1 import fpga_pb2
 from eais_server.devices.fpga import user
-from eais_server.devices.fpga.dma import MAX_BUFFERS, PAGE_BYTES
+from eais_server.devices.fpga.dma import MAX_BUFFERS, PAGE_BYTES, TURNOVER
 from eais_server.devices.fpga.state import Attach, Detach
 from tests.unit.server.devices.fpga.rig import AN_FD, Bench, Doubler, floats, image
 
@@ -154,6 +154,18 @@ def test_a_share_has_so_many_buffers_and_bytes_and_no_more() -> None:
     for _ in range(MAX_BUFFERS):
         bench.allocate(0, 1)
     assert bench.use(0, "allocate", bytes=1).error.reason == "QUOTA"
+
+
+def test_memory_that_a_worker_keeps_after_it_freed_it_is_bounded_too() -> None:
+    bench = Bench()
+    bench.ready()
+    half = len(bench.memory) // 2
+    for _ in range(TURNOVER):
+        bench.use(0, "free", buffer=bench.allocate(0, half))
+    assert bench.use(0, "allocate", bytes=1).error.reason == "QUOTA"
+    bench.manage("close_user", region=0)
+    bench.manage("open_user", region=0, share="next")
+    assert bench.allocate(0, half) == 1
 
 
 def test_one_share_can_not_take_what_is_anothers_part() -> None:

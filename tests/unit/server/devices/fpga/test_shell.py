@@ -116,7 +116,7 @@ def test_a_fault_keeps_its_reason_until_it_is_reset() -> None:
 def test_what_does_not_fit_changes_nothing() -> None:
     for shell in (
         Shell(ShellVersion(2, 0), SIZE),
-        Shell(SHELL, SIZE, formats="xclbin"),
+        Shell(SHELL, SIZE, takes="xclbin"),
     ):
         with pytest.raises(UsageError) as caught:
             shell.load(0, image(), 0.0)
