@@ -54,7 +54,7 @@ class Leaf(_message.Message):
     def __init__(self, key_pem: _Optional[bytes] = ..., leaf_pem: _Optional[bytes] = ..., ca_pem: _Optional[bytes] = ...) -> None: ...
 
 class Adopt(_message.Message):
-    __slots__ = ("pool", "instance", "tenant", "epoch", "n", "incarnation", "address", "port", "threads", "run_timeout_s", "leaf", "cores", "queue_limit_ms", "calls_limit", "bytes_limit", "transport", "ring", "slo_p99_us", "device", "milli", "memory_bytes", "drivers", "words", "tolerance")
+    __slots__ = ("pool", "instance", "tenant", "epoch", "n", "incarnation", "address", "port", "threads", "run_timeout_s", "leaf", "cores", "queue_limit_ms", "calls_limit", "bytes_limit", "transport", "ring", "slo_p99_us", "device", "milli", "memory_bytes", "drivers", "words", "tolerance", "runtimes")
     class WordsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -86,6 +86,7 @@ class Adopt(_message.Message):
     DRIVERS_FIELD_NUMBER: _ClassVar[int]
     WORDS_FIELD_NUMBER: _ClassVar[int]
     TOLERANCE_FIELD_NUMBER: _ClassVar[int]
+    RUNTIMES_FIELD_NUMBER: _ClassVar[int]
     pool: str
     instance: str
     tenant: str
@@ -110,17 +111,30 @@ class Adopt(_message.Message):
     drivers: _containers.RepeatedScalarFieldContainer[str]
     words: _containers.ScalarMap[str, str]
     tolerance: str
-    def __init__(self, pool: _Optional[str] = ..., instance: _Optional[str] = ..., tenant: _Optional[str] = ..., epoch: _Optional[int] = ..., n: _Optional[int] = ..., incarnation: _Optional[int] = ..., address: _Optional[str] = ..., port: _Optional[int] = ..., threads: _Optional[int] = ..., run_timeout_s: _Optional[int] = ..., leaf: _Optional[_Union[Leaf, _Mapping]] = ..., cores: _Optional[_Iterable[int]] = ..., queue_limit_ms: _Optional[int] = ..., calls_limit: _Optional[int] = ..., bytes_limit: _Optional[int] = ..., transport: _Optional[str] = ..., ring: _Optional[str] = ..., slo_p99_us: _Optional[int] = ..., device: _Optional[str] = ..., milli: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., drivers: _Optional[_Iterable[str]] = ..., words: _Optional[_Mapping[str, str]] = ..., tolerance: _Optional[str] = ...) -> None: ...
+    runtimes: _containers.RepeatedCompositeFieldContainer[Runtime]
+    def __init__(self, pool: _Optional[str] = ..., instance: _Optional[str] = ..., tenant: _Optional[str] = ..., epoch: _Optional[int] = ..., n: _Optional[int] = ..., incarnation: _Optional[int] = ..., address: _Optional[str] = ..., port: _Optional[int] = ..., threads: _Optional[int] = ..., run_timeout_s: _Optional[int] = ..., leaf: _Optional[_Union[Leaf, _Mapping]] = ..., cores: _Optional[_Iterable[int]] = ..., queue_limit_ms: _Optional[int] = ..., calls_limit: _Optional[int] = ..., bytes_limit: _Optional[int] = ..., transport: _Optional[str] = ..., ring: _Optional[str] = ..., slo_p99_us: _Optional[int] = ..., device: _Optional[str] = ..., milli: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., drivers: _Optional[_Iterable[str]] = ..., words: _Optional[_Mapping[str, str]] = ..., tolerance: _Optional[str] = ..., runtimes: _Optional[_Iterable[_Union[Runtime, _Mapping]]] = ...) -> None: ...
+
+class Runtime(_message.Message):
+    __slots__ = ("driver", "name", "precision")
+    DRIVER_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    PRECISION_FIELD_NUMBER: _ClassVar[int]
+    driver: str
+    name: str
+    precision: str
+    def __init__(self, driver: _Optional[str] = ..., name: _Optional[str] = ..., precision: _Optional[str] = ...) -> None: ...
 
 class Load(_message.Message):
-    __slots__ = ("session", "spec", "folder")
+    __slots__ = ("session", "spec", "folder", "reference_only")
     SESSION_FIELD_NUMBER: _ClassVar[int]
     SPEC_FIELD_NUMBER: _ClassVar[int]
     FOLDER_FIELD_NUMBER: _ClassVar[int]
+    REFERENCE_ONLY_FIELD_NUMBER: _ClassVar[int]
     session: str
     spec: _listener_pb2.SessionSpec
     folder: str
-    def __init__(self, session: _Optional[str] = ..., spec: _Optional[_Union[_listener_pb2.SessionSpec, _Mapping]] = ..., folder: _Optional[str] = ...) -> None: ...
+    reference_only: bool
+    def __init__(self, session: _Optional[str] = ..., spec: _Optional[_Union[_listener_pb2.SessionSpec, _Mapping]] = ..., folder: _Optional[str] = ..., reference_only: bool = ...) -> None: ...
 
 class Unload(_message.Message):
     __slots__ = ("session", "error")

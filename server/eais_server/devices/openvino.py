@@ -12,8 +12,6 @@ are those with strings, sequences and maps: then another runtime has them.
 from __future__ import annotations
 
 import logging
-import sys
-from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
@@ -30,7 +28,6 @@ from eais_server.devices.driver import (
     Enforcement,
     ModelSource,
     Reservation,
-    RunSettings,
     Runtime,
     RuntimeSession,
     SessionSettings,
@@ -68,11 +65,9 @@ def _is_installed() -> bool:
 
 
 def _core() -> Any:
-    """OpenVINO's core. Its converters of other formats, and what they report home, stay out."""
-    sys.modules.setdefault("openvino.tools.ovc", None)  # type: ignore[arg-type]
-    import openvino
+    from eais_server.runtime.openvino import new_core
 
-    return openvino.Core()
+    return new_core()
 
 
 class OpenVinoDriver:
@@ -143,6 +138,7 @@ class OpenVinoDriver:
         Raises:
             ModelRejected: what onnxruntime refuses; RUNTIME_REFUSED for what this can't run.
         """
+        from eais_server.runtime.openvino import OpenVinoSession, words_of
         from eais_server.runtime.session import open_session
 
         if runtime not in (FP32, BF16):
@@ -157,8 +153,9 @@ class OpenVinoDriver:
         except EaisError:
             raise
         except Exception as error:  # noqa: BLE001 - OpenVINO's errors are RuntimeErrors, mostly
-            raise _refused(_words(error)) from None
-        return OpenVinoSession(compiled, replace(signature, providers=(f"OpenVINO {runtime}",)))
+            raise _refused(words_of(error)) from None
+        told = replace(signature, providers=(f"OpenVINO {runtime}",))
+        return OpenVinoSession(compiled, told, lambda: open_session(model, settings, share.threads))
 
     def _compile(
         self, share: Reservation, model: ModelSource, signature: SessionSignature, runtime: Runtime
@@ -229,8 +226,6 @@ def _check_signature(signature: SessionSignature, settings: SessionSettings) -> 
     for spec in (*signature.inputs, *signature.outputs):
         if spec.type not in _TYPES:
             raise _refused(f"{spec.name[:64]!a} is a {spec.type[:64]}")
-    if signature.overridable_initializers:
-        raise _refused("it has initializers that a caller may override")
     if settings.deterministic_compute:
         raise _refused("deterministic compute was asked for")
 
@@ -259,109 +254,8 @@ def _settled_dims(signature: SessionSignature, ports: Sequence[Any]) -> dict[int
     return found
 
 
-class OpenVinoSession:
-    """A compiled model as a `RuntimeSession`. Any thread may prepare and run."""
-
-    def __init__(self, compiled: Any, signature: SessionSignature) -> None:
-        self._compiled = compiled
-        self._signature = signature
-        self._outputs = {spec.name: i for i, spec in enumerate(signature.outputs)}
-        self._idle: deque[Any] = deque()
-
-    @property
-    def signature(self) -> SessionSignature:
-        """What it takes and gives, as onnxruntime says."""
-        return self._signature
-
-    def prepare(self, settings: RunSettings) -> OpenVinoRun:
-        """See `RuntimeSession`; onnxruntime's entries are checked, and change nothing here."""
-        from eais_server.runtime.options import check_entry
-
-        for key, value in settings.config_entries.items():
-            check_entry(key, value)
-        return OpenVinoRun(self)
-
-    def places(self, outputs: Sequence[str]) -> list[int]:
-        """Where the outputs are, all of them for none; InputRejected OUTPUT_UNKNOWN."""
-        from eais_server.runtime.refusals import unknown_output
-
-        for name in outputs:
-            if name not in self._outputs:
-                raise unknown_output(name)
-        return [self._outputs[name] for name in outputs] or list(self._outputs.values())
-
-    def take(self) -> Any:
-        """A request that nobody runs, which is to be given back."""
-        try:
-            return self._idle.pop()
-        except IndexError:
-            return self._compiled.create_infer_request()
-
-    def give_back(self, request: Any) -> None:
-        """It ran to its end."""
-        self._idle.append(request)
-
-
-class OpenVinoRun:
-    """One run of an `OpenVinoSession`, as a `PreparedRun`."""
-
-    def __init__(self, session: OpenVinoSession) -> None:
-        self._session = session
-        self._request: Any = None
-        self._terminated = False
-
-    def execute(self, outputs: Sequence[str], feed: Mapping[str, Any]) -> list[Any]:
-        """See `PreparedRun`."""
-        from eais_server.runtime.refusals import checked_feed, run_ended, run_failed
-
-        signature = self._session.signature
-        places, values = self._session.places(outputs), checked_feed(feed, signature)
-        try:
-            return self._run(places, values)
-        except Exception as error:  # noqa: BLE001 - as in `open`
-            if self._terminated:
-                raise run_ended() from None
-            raise run_failed(_words(error), memory=isinstance(error, MemoryError)) from None
-
-    def _run(self, places: Sequence[int], values: Sequence[Any]) -> list[Any]:
-        from openvino import Tensor
-
-        self._request = request = self._session.take()
-        try:
-            # The arrays are read where they are, and kept until the run is over.
-            for i, value in enumerate(values):
-                request.set_input_tensor(i, Tensor(value, shared_memory=True))
-            request.start_async()
-            if self._terminated:  # `terminate` may have come before there was anything to cancel
-                request.cancel()
-            request.wait()
-            found = [request.get_output_tensor(i).data.copy() for i in places]
-        finally:
-            self._request = None
-        self._session.give_back(request)
-        return found
-
-    def terminate(self) -> None:
-        """See `PreparedRun`."""
-        self._terminated = True
-        if (request := self._request) is not None:
-            request.cancel()
-
-    @property
-    def terminated(self) -> bool:
-        """See `PreparedRun`."""
-        return self._terminated
-
-
 def _refused(why: str) -> EaisError:
     return make_error("RUNTIME_REFUSED", f"OpenVINO doesn't run this model: {why}")
-
-
-def _words(error: Exception) -> str:
-    """Its own, without the lines that say where in its sources it was raised."""
-    lines = [line.strip() for line in str(error).splitlines()]
-    told = [line for line in lines if line and not line.startswith(("Exception from", "Check '"))]
-    return (told[0] if told else type(error).__name__)[:200]
 
 
 def _cpu_flags(cpuinfo: Path) -> frozenset[str]:

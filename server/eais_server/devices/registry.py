@@ -14,13 +14,18 @@ from typing import Final
 
 from eais_server.devices.cpu import CpuDriver
 from eais_server.devices.driver import DeviceDriver
+from eais_server.devices.openvino import OpenVinoDriver
 from eais_server.devices.sim import SimDriver
 
 log = logging.getLogger(__name__)
 
 GROUP: Final = "eais.devices"
 Maker = Callable[[], DeviceDriver]
-BUILT_IN: Final[Mapping[str, Maker]] = {"cpu": CpuDriver, "sim": SimDriver}
+BUILT_IN: Final[Mapping[str, Maker]] = {
+    "cpu": CpuDriver,
+    "sim": SimDriver,
+    "openvino": OpenVinoDriver,
+}
 
 
 def makers(installed: Iterable[EntryPoint] | None = None) -> dict[str, Maker]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from eais.errors import make_error
 from eais.simulated import parse_simulated
 from eais_server.devices.cpu import CpuDriver
-from eais_server.devices.driver import DeviceDriver, DeviceInfo, Reservation
+from eais_server.devices.driver import DeviceDriver, DeviceInfo, Reservation, Runtime
 from eais_server.devices.exclusive import Hold
 from eais_server.devices.registry import makers
 from eais_server.devices.sim import FAULTS_FILE, SimDriver
@@ -53,8 +53,10 @@ class Inventory:
         self._drivers = drivers
         self._names: dict[str, list[str]] = {}
         self._infos: dict[str, DeviceInfo] = {}
+        self._runtimes: dict[str, list[tuple[str, Runtime]]] = {}
         for name, info in found:
             self._names.setdefault(info.id, []).append(name)
+            self._runtimes.setdefault(info.id, []).extend((name, r) for r in info.runtimes)
             first = self._infos.setdefault(info.id, info)
             if first is not info:
                 runtimes = (*first.runtimes, *info.runtimes)
@@ -79,6 +81,10 @@ class Inventory:
     def drivers(self, device: str) -> tuple[str, ...]:
         """The names of those who run models on `device`; its owner first."""
         return tuple(self._names[device])
+
+    def runtimes(self, device: str) -> tuple[tuple[str, Runtime], ...]:
+        """What opens models on `device`, each with the name of its driver; its owner's first."""
+        return tuple(self._runtimes[device])
 
     def reserve(self, lease: Lease) -> None:
         """Reserve all shares of `lease`, or none.

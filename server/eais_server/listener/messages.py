@@ -12,7 +12,7 @@ from eais.instance_policy import InstancePolicy
 from eais.rpc.status import MAX_ONNXRUNTIME_TEXT, ONNXRUNTIME_CLASS, clip, error_to_message
 from eais.rpc.v1 import common_pb2, hosts_pb2, listener_pb2, pool_pb2, supervision_pb2
 from eais.telemetry import latency
-from eais_server.devices.driver import DeviceInfo
+from eais_server.devices.driver import DeviceInfo, Runtime
 from eais_server.in_flight import InFlight
 from eais_server.listener.inventory import Inventory
 from eais_server.listener.lease import Lease, Share
@@ -53,6 +53,14 @@ def _endpoint(pool: str, lease: Lease, seat: SeatView, info: DeviceInfo) -> pool
         serving=seat.serving,
         incarnation=seat.incarnation,
     )
+
+
+def runtimes(found: Iterable[tuple[str, Runtime]]) -> list[supervision_pb2.Runtime]:
+    """What opens models on a device, with whose it is."""
+    return [
+        supervision_pb2.Runtime(driver=driver, name=runtime.name, precision=runtime.precision)
+        for driver, runtime in found
+    ]
 
 
 def granted(lease: Lease, workers: list[pool_pb2.WorkerEndpoint]) -> hosts_pb2.Granted:

@@ -241,7 +241,12 @@ class Workers:
             spec = await self._deeds.place(action.instance, action.session, folder)
             if spec is None:
                 raise EaisError("SESSION_UNKNOWN", "nobody wants the session any more")
-            load = supervision_pb2.Load(session=action.session, spec=spec, folder=name)
+            load = supervision_pb2.Load(
+                session=action.session,
+                spec=spec,
+                folder=name,
+                reference_only=self.state.reference_only(action.instance, action.session),
+            )
             control.send(supervision_pb2.ToWorkerProcess(load=load))
         except ControlBroken:
             log.info("worker %s ended before its load began", action.worker)

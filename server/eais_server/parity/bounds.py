@@ -12,10 +12,11 @@ With r the reference's elements and c the candidate's, two figures are bounded:
 Where they come from: rounding to a format of p bits of significand has a relative error of at
 most u = 2^-p (Higham, Accuracy and Stability of Numerical Algorithms, §2.1), and errors of
 layers that are independent add up as a random walk does: u * sqrt(2 L) for L layers of two
-rounded operands. With 128 layers that is 2^-20 for float32 and 2^-4 for bfloat16, both for an
-element; over a whole tensor, where some are rounded up and some down, half of that. For float32 the bounds are those of ONNX's backend tests instead (1e-3 of
-an element), since kernels such as Winograd's trade some of it for speed. For int8, 20 dB is what
-post-training quantisation with one scale a tensor keeps.
+rounded operands. With 128 layers that is 2^-20 for float32 and 2^-4 for bfloat16, for an
+element; over a whole tensor, where some are rounded up and some down, half of that. For float32
+the bounds are those of ONNX's backend tests instead (1e-3 of an element), since kernels such as
+Winograd's trade some of it for speed. For int8, 20 dB is what post-training quantisation with
+one scale a tensor keeps.
 """
 
 from __future__ import annotations

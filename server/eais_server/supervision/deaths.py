@@ -38,6 +38,18 @@ def note_death(
     return found
 
 
+def distrust_runtimes(held: Held, worker: Worker, event: WorkerExited) -> None:
+    """Have what was in flight keep to the reference, if the death was a model's doing.
+
+    A worker tries other runtimes while it serves, when nobody waits for a load of it: such a
+    trial is in flight as a load, too, and counts against no model.
+    """
+    if blame(held, worker, event).how:
+        for name in (event.loading, *event.running):
+            if name in held.sessions:
+                held.sessions[name].reference_only = True
+
+
 def answered(state: State, held: Held, sessions: Iterable[str]) -> list[do.Action]:
     """Runs of these sessions gave outputs: they did nothing, this time."""
     changed = False

@@ -22,7 +22,13 @@ from eais_server.supervision import actions as do
 from eais_server.supervision import events as on
 from eais_server.supervision.advance import advance
 from eais_server.supervision.blame import STUCK, how_it_ended
-from eais_server.supervision.deaths import answered, loaded, note_death, refuse_condemned
+from eais_server.supervision.deaths import (
+    answered,
+    distrust_runtimes,
+    loaded,
+    note_death,
+    refuse_condemned,
+)
 from eais_server.supervision.giving_up import LOADS, give_up, unload
 from eais_server.supervision.leaving import kill, leave
 from eais_server.supervision.life import WORKER_TABLE, WorkerEvent, WorkerState
@@ -217,6 +223,7 @@ def _exited(state: State, event: on.WorkerExited, now: float) -> list[do.Action]
     held, slot = _place(state, worker)
     slot.worker, slot.backoff = 0, slot.backoff.after(lived_s)
     slot.retry_at = now + slot.backoff.wait_s
+    distrust_runtimes(held, worker, event)
     if slot.proven:
         found = note_death(state, held, worker, event, now)
     else:

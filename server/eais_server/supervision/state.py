@@ -125,6 +125,8 @@ class Session:
         answered: whether a run of it ever gave outputs here.
         suspect_load, suspect_run: it was loading, or running, beside others when a worker died
             of one of them.
+        reference_only: it was loading, running or being tried on another runtime when a worker
+            died of such: what may have been that runtime's doing isn't risked again.
     """
 
     id: str
@@ -135,6 +137,7 @@ class Session:
     answered: bool = False
     suspect_load: bool = False
     suspect_run: bool = False
+    reference_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +201,12 @@ class State:
     def of(self, held: Held) -> Iterator[Worker]:
         """The processes of a lease, whatever they do."""
         return (self.workers[s.worker] for s in held.slots.values() if s.worker)
+
+    def reference_only(self, instance: str, session: str) -> bool:
+        """Whether no other runtime is to be tried for the session."""
+        held = self.leases.get(instance)
+        known = held.sessions.get(session) if held else None
+        return known is not None and known.reference_only
 
     def spares(self) -> int:
         """How many workers wait to be adopted."""

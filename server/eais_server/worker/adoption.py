@@ -20,10 +20,18 @@ from eais.telemetry.http import LoopbackServer
 from eais.telemetry.metrics import Reading, Tally
 from eais.telemetry.pages import own_pages
 from eais.telemetry.readiness import Readiness
-from eais_server.devices.driver import DeviceDriver, Reservation, RuntimeSession
+from eais.tolerance import Precision, Tolerance
+from eais_server.devices.driver import (
+    REFERENCE,
+    DeviceDriver,
+    Reservation,
+    Runtime,
+    RuntimeSession,
+)
 from eais_server.devices.registry import Maker
 from eais_server.in_flight import ROWS, Marks
 from eais_server.worker.calls import CallLimits, Service
+from eais_server.worker.choosing_runtime import Option
 from eais_server.worker.counters import Counters, Reporter
 from eais_server.worker.metrics import readings
 from eais_server.worker.plane import DEFAULT_QUEUE_LIMIT_S, DataPlane, PlaneSettings
@@ -39,9 +47,14 @@ DEFAULT_RUN_TIMEOUT_S: Final = 600
 
 @dataclass(eq=False)
 class Adoption:
-    """What the listener's Adopt made of a spare. Made by `adopt`."""
+    """What the listener's Adopt made of a spare. Made by `adopt`.
+
+    `options`: what may open models on the share, the plainest first.
+    """
 
     driver: DeviceDriver
+    options: tuple[Option, ...]
+    tolerance: Tolerance
     share: Reservation
     bundle: tls.Bundle
     plane: DataPlane
@@ -53,6 +66,11 @@ class Adoption:
     port: int = 0
     pages: LoopbackServer | None = None
     calls: Tally = field(default_factory=Tally)
+
+    @property
+    def has_reference(self) -> bool:
+        """Whether the device itself gives the answers that others are compared with."""
+        return any(option.runtime == REFERENCE for option in self.options)
 
     def renew(self, leaf: supervision_pb2.Leaf) -> None:
         """Show another leaf from the next handshake on; a bad one is left aside, and logged."""
@@ -128,9 +146,12 @@ def adopt(
 
     Raises:
         EaisError: DEVICE_LOST when there is no driver of that kind; IdentityError when the
-            key and leaf don't fit; ARGUMENT for a policy that is none.
+            key and leaf don't fit; ARGUMENT for a policy or a tolerance that is none.
+        ValueError: a precision that is none; a bug, since listener and worker are one version.
     """
     driver = _driver(message, drivers)
+    options = tuple(_options(message, drivers, driver))
+    tolerance = Tolerance.checked(message.tolerance or Tolerance.EXACT)
     bundle = bundle_of(message.leaf)
     policy = InstancePolicy.checked(message.ring, message.slo_p99_us)
     _pin(message.cores)
@@ -161,7 +182,18 @@ def adopt(
         dict(message.words),
     )
     door = RingDoor(None if message.transport else rings, policy.ring)
-    return Adoption(driver, share, bundle, plane, sessions, counters, door, message.transport)
+    return Adoption(
+        driver=driver,
+        options=options,
+        tolerance=tolerance,
+        share=share,
+        bundle=bundle,
+        plane=plane,
+        sessions=sessions,
+        counters=counters,
+        door=door,
+        transport=message.transport,
+    )
 
 
 def _driver(message: supervision_pb2.Adopt, drivers: Drivers) -> DeviceDriver:
@@ -169,6 +201,22 @@ def _driver(message: supervision_pb2.Adopt, drivers: Drivers) -> DeviceDriver:
     if name not in drivers:
         raise make_error("DEVICE_LOST", f"this worker has no device driver {name[:32]!r}")
     return drivers[name]()
+
+
+def _options(
+    message: supervision_pb2.Adopt, drivers: Drivers, owner: DeviceDriver
+) -> Iterator[Option]:
+    """What opens models on the share; the owner's reference where nothing was said."""
+    made = {message.drivers[0]: owner}
+    for each in message.runtimes or [supervision_pb2.Runtime(driver=message.drivers[0])]:
+        if each.driver not in drivers:
+            # Another driver than the owner's: the share can do without.
+            log.error("this worker has no device driver %s", each.driver[:32])
+            continue
+        if each.driver not in made:
+            made[each.driver] = drivers[each.driver]()
+        runtime = Runtime(each.name, Precision(each.precision)) if each.name else REFERENCE
+        yield Option(made[each.driver], runtime)
 
 
 def _call_limits(message: supervision_pb2.Adopt) -> CallLimits:

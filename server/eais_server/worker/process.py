@@ -7,7 +7,6 @@ import logging
 import socket
 import threading
 from collections.abc import Coroutine
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
@@ -18,15 +17,12 @@ from eais.rpc.status import error_of_message, error_to_message
 from eais.rpc.v1 import supervision_pb2
 from eais.telemetry.logs import bind
 from eais_server.control import ControlBroken, ControlSocket
-from eais_server.devices.driver import RuntimeSession
 from eais_server.in_flight import Marks
 from eais_server.worker.adoption import Adoption, Drivers, adopt
-from eais_server.worker.batching.batches import Batchable
-from eais_server.worker.batching.eligible import batchable
 from eais_server.worker.canary import open_canary
 from eais_server.worker.counters import HEARTBEAT_S, Counters, Reporter
-from eais_server.worker.integrity import check_files
-from eais_server.worker.messages import model_source, session_settings, signature_message
+from eais_server.worker.loading import Loader
+from eais_server.worker.messages import signature_message
 from eais_server.worker.phase import PHASE_TABLE, Phase, PhaseEvent
 
 log = logging.getLogger(__name__)
@@ -58,7 +54,6 @@ class Worker:
     ) -> None:
         self._control = control
         self._marks = marks
-        self._directory = directory
         self._isolation = isolation
         self._drivers = drivers
         self._rings = rings
@@ -69,8 +64,7 @@ class Worker:
         self._counters = Counters()
         self._reporter = Reporter(control, self._counters, self._end)
         self._tasks: set[asyncio.Task[None]] = set()
-        # One load at a time, beside the runs.
-        self._loader = ThreadPoolExecutor(1, thread_name_prefix="load")
+        self._loader = Loader(marks, directory)
 
     async def run(self) -> None:
         """Serve until drained, or until the listener is gone.
@@ -170,9 +164,10 @@ class Worker:
     async def _load(self, message: supervision_pb2.Load) -> None:
         adopted, name = self._adopted, message.session
         try:
-            session = adopted.sessions.get(name)
+            session, together = adopted.sessions.get(name), None
+            is_new = session is None
             if session is None:
-                session, together = await self._opened(adopted, message)
+                session, together = await self._loader.open(adopted, message)
                 adopted.plane.batch(name, together)
             loaded = supervision_pb2.Loaded(
                 session=name, signature=signature_message(session.signature)
@@ -184,43 +179,14 @@ class Worker:
             return
         adopted.sessions[name] = session
         self._reporter.say(loaded=loaded)
-
-    async def _opened(
-        self, adopted: Adoption, message: supervision_pb2.Load
-    ) -> tuple[RuntimeSession, Batchable | None]:
-        self._marks.load_begins(message.session)
-        try:
-            return await self._loop.run_in_executor(self._loader, self._open, adopted, message)
-        finally:
-            self._marks.load_ended()
+        if is_new:
+            await self._loader.improve(adopted, message, together)
 
     def _unload(self, message: supervision_pb2.Unload) -> None:
         self._adopted.sessions.pop(message.session, None)
         self._adopted.plane.forget(message.session)
         if message.HasField("error"):
             self._adopted.plane.refuse(message.session, error_of_message(message.error))
-
-    def _open(
-        self, adopted: Adoption, message: supervision_pb2.Load
-    ) -> tuple[RuntimeSession, Batchable | None]:
-        """The session, and how its calls may run together."""
-        source = model_source(message.spec, self._directory / message.folder)
-        settings = session_settings(message.spec.options)
-        try:
-            check_files(source.path.parent, message.spec.files)
-            session = adopted.driver.open(adopted.share, source, settings)
-            choice = message.spec.options.batching
-            return session, batchable(source.path, session.signature, choice)
-        except EaisError:
-            raise
-        except MemoryError:
-            text = "the model doesn't fit the worker's memory"
-            raise make_error("MODEL_MEMORY", text) from None
-        except Exception:
-            # The edge of the thread: what it says stays in the log. Unsaid, the listener would
-            # wait for the load's time-out.
-            log.exception("BUG: a load raised")
-            raise make_error("BUG", "the worker failed on this model") from None
 
     async def _drain(self, grace_s: float) -> None:
         if self._adoption is not None:

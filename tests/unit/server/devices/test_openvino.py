@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import threading
 from collections.abc import Callable
@@ -95,10 +96,28 @@ def test_where_it_is_not_installed_there_is_nothing() -> None:
     assert driver.stats() == []
 
 
+def in_another_process(code: str) -> list[str]:
+    """What it prints."""
+    begin = "import sys; from eais_server.devices.openvino import OpenVinoDriver as D; "
+    found = subprocess.run(
+        [sys.executable, "-c", begin + code], capture_output=True, text=True, check=True
+    )
+    return found.stdout.split()
+
+
 def test_looking_does_not_load_it() -> None:
-    if "openvino" not in sys.modules:
-        assert OpenVinoDriver().fingerprint()
-        assert "openvino" not in sys.modules
+    code = "print(len(D().fingerprint()), *(m for m in sys.modules if m.startswith('openvino')))"
+    assert in_another_process(code) == ["1"]
+
+
+def test_its_reports_home_are_never_loaded() -> None:
+    code = (
+        "from eais_server.devices.driver import *; from pathlib import Path; import onnxruntime; "
+        "m = ModelSource(Path(onnxruntime.__file__).parent / 'datasets' / 'mul_1.onnx'); "
+        "D().open(Reservation('cpu0', 1000, 1), m, SessionSettings()); "
+        "print('openvino' in sys.modules, *(m for m in sys.modules if 'telemetry' in m))"
+    )
+    assert [m for m in in_another_process(code) if not m.startswith("eais.")] == ["True"]
 
 
 def test_intels_accelerators_are_devices_of_their_own(tmp_path: Path) -> None:
@@ -184,11 +203,17 @@ def test_sequences_and_maps_are_left_to_another_runtime() -> None:
     )
 
 
-def test_initializers_that_may_be_overridden_are_left_to_another_runtime(tmp_path: Path) -> None:
+def test_initializers_may_be_overridden_as_onnxruntime_has_it(tmp_path: Path) -> None:
     default = helper.make_tensor("b", FLOAT, [2], [1, 1])
     model = one_op(tmp_path / "m.onnx", "Add", FLOAT, [2], initializer=[default])
-    driver = OpenVinoDriver()
-    assert reason(lambda: driver.open(SHARE, model, SessionSettings())) == "RUNTIME_REFUSED"
+    session = OpenVinoDriver().open(SHARE, model, SessionSettings())
+    a, b = np.array([1, 2], np.float32), np.array([10, 10], np.float32)
+    run = session.prepare(PLAIN_RUN)
+    assert run.execute([], {"a": a})[0].tolist() == [2, 3]
+    assert run.execute([], {"a": a, "b": b})[0].tolist() == [11, 12]
+    assert run.execute([], {"a": a})[0].tolist() == [2, 3]
+    run.terminate()
+    assert reason(lambda: run.execute([], {"a": a, "b": b})) == "RUN_FAILED"
 
 
 def test_what_onnxruntime_refuses_it_never_sees(tmp_path: Path) -> None:

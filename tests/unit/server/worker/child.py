@@ -123,9 +123,16 @@ class WorkerChild:
         from_path: bool = False,
         external: Mapping[str, bytes] | None = None,
         options: listener_pb2.SessionOptions | None = None,
+        reference_only: bool = False,
     ) -> str:
         """Have a model loaded; its session. Raises the `EaisError` that a listener would."""
-        session = self.ask_to_load(model, from_path=from_path, external=external, options=options)
+        session = self.ask_to_load(
+            model,
+            from_path=from_path,
+            external=external,
+            options=options,
+            reference_only=reference_only,
+        )
         self.heard_loaded(session)
         return session
 
@@ -136,6 +143,7 @@ class WorkerChild:
         from_path: bool = False,
         external: Mapping[str, bytes] | None = None,
         options: listener_pb2.SessionOptions | None = None,
+        reference_only: bool = False,
     ) -> str:
         """Put the files in a folder and say Load; the session's name."""
         files = {"": model, **(external or {})}
@@ -154,7 +162,10 @@ class WorkerChild:
             path = self.root / "work" / name / (location or "model.onnx")
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
-        self.tell(load=supervision_pb2.Load(session=name, spec=spec, folder=name))
+        load = supervision_pb2.Load(
+            session=name, spec=spec, folder=name, reference_only=reference_only
+        )
+        self.tell(load=load)
         return name
 
     def heard_loaded(self, session: str) -> listener_pb2.Signature:
