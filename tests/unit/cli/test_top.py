@@ -54,6 +54,15 @@ def test_the_busiest_instance_is_first_and_those_not_in_use_last(view: TopView) 
     assert [row.instance.id for row in view.instances] == ["ei-1", "ei-2", "ei-0"]
 
 
+def test_what_is_simulated_says_so() -> None:
+    real = busy("ei-1", "gpu", ON_GPU)
+    simulated = replace(real, workers=(replace(real.workers[0], simulated=True),))
+    status = replace(STATUS, devices=(replace(DEVICE, id="sim-gpu0", simulated=True), DEVICE))
+    _, devices, instances = sections(top_view("p", status, [simulated]))
+    assert "gpu.1-2 (simulated)" in [cell.text for cell in instances.rows[0]]
+    assert [row[0].text for row in devices.rows] == ["sim-gpu0 (simulated)", "cpu0"]
+
+
 def test_the_ratio_is_cpu_cores_at_work_to_accelerators(view: TopView) -> None:
     on_gpu, on_cpu, idle = (row.ratio for row in view.instances)
     assert on_gpu == Ratio(1.0, 0.5)  # the front-end's cores; a GPU's threads aren't cores

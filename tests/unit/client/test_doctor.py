@@ -617,6 +617,14 @@ def test_an_instance_that_cannot_be_called(ward: Ward, state: InstanceState, rea
     assert ward.cause() == ("instance", reason)
 
 
+def test_a_worker_on_a_simulated_device(ward: Ward) -> None:
+    ward.look()
+    assert "simulated" not in ward.of("worker").text
+    ward.manager.instances[0].workers[0].simulated = True
+    ward.look()
+    assert ward.of("worker").text.endswith("on cpu0 (simulated)")
+
+
 def test_no_worker_serves(ward: Ward) -> None:
     ward.manager.instances[0].workers[0].serving = False
     assert ward.cause() == ("worker", "NO_WORKER")
