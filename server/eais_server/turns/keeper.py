@@ -13,7 +13,7 @@ import queue
 import select
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Final
 
 from eais_server.turns.table import Table, Worker
@@ -32,10 +32,17 @@ class Keeper:
 
     Args:
         table: from now on the thread's alone; closed with it.
+        cores: for the thread; empty: any. On one that workers compute on it waits for them.
     """
 
-    def __init__(self, table: Table, clock: Callable[[], int] = time.monotonic_ns) -> None:
+    def __init__(
+        self,
+        table: Table,
+        cores: Collection[int] = (),
+        clock: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
         self._table = table
+        self._cores = cores
         self._clock = clock
         self._orders: queue.SimpleQueue[_Order | None] = queue.SimpleQueue()
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
@@ -77,6 +84,8 @@ class Keeper:
 
     def _work(self) -> None:
         try:
+            if self._cores:
+                os.sched_setaffinity(0, self._cores)
             while self._turn():
                 pass
         except Exception:
@@ -86,15 +95,15 @@ class Keeper:
 
     def _turn(self) -> bool:
         """Do what is to be done, once; False: it is to end."""
-        for fd, _ in self._epoll.poll(self._timeout_s()):
-            if fd == self._wake:
-                os.eventfd_read(self._wake)
-                if not self._obey():
-                    return False
-            elif fd in self._ends:
+        ready = [fd for fd, _ in self._epoll.poll(self._timeout_s())]
+        for fd in ready:
+            if fd in self._ends:
                 self._leave(self._ends[fd])
             elif fd in self._bells:
                 self._rang(fd)
+        # Last: who joins may have the number of a descriptor that was closed just now.
+        if self._wake in ready and not self._obey():
+            return False
         self._listen_again()
         self._table.look_around()
         return True
@@ -106,6 +115,7 @@ class Keeper:
         return None if due is None else max(0, due - self._clock()) / 1e9
 
     def _obey(self) -> bool:
+        os.eventfd_read(self._wake)
         while not self._orders.empty():
             order = self._orders.get()
             if order is None:

@@ -8,8 +8,8 @@ there is a claim:
     the listener's   0  until when batches may begin, monotonic ns; ALWAYS; 0: not now
                      8  number of the turn, by which it is given back
     the worker's     0  whether it waits for a turn
-                     8  its batches that run now
-                    16  number of the last turn that it gave back
+                     8  number of the last turn that it gave back
+                    16  a byte for each of its threads: whether a batch of it runs
 
 Two eventfds wake. The worker rings the first by writing to it. The second is full, and the listener
 rings it by emptying it: the worker sleeps until it can be written. So the listener never writes
@@ -33,8 +33,9 @@ FULL: Final = (1 << 64) - 2
 UNTIL: Final = 0
 TURN: Final = 1
 WAITS: Final = 0
-INSIDE: Final = 1
-BACK: Final = 2
+BACK: Final = 1
+THREADS: Final = slice(16, 16 + 256)
+NO_THREAD: Final = bytes(256)
 
 _F_SEAL_FUTURE_WRITE: Final = 0x10  # fcntl has no name for it before Python 3.13
 _SIZE: Final = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW
@@ -113,8 +114,8 @@ class Seat:
 
     def claims(self) -> Claims:
         """What the worker says now."""
-        waits, inside, back = self._claims[WAITS], self._claims[INSIDE], self._claims[BACK]
-        return Claims(waits != 0, inside != 0, back)
+        inside = self._own[THREADS] != NO_THREAD
+        return Claims(self._claims[WAITS] != 0, inside, self._claims[BACK])
 
     def close(self) -> None:
         """Let go of memory and bells."""

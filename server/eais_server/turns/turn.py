@@ -6,6 +6,7 @@ few words of memory each, and no system call. Threads of a worker share its turn
 
 from __future__ import annotations
 
+import itertools
 import mmap
 import os
 import select
@@ -13,10 +14,25 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from types import TracebackType
 
 from eais_server.turns.brain import ALWAYS
-from eais_server.turns.page import BACK, FULL, INSIDE, PAGE_BYTES, TURN, UNTIL, WAITS, Descriptors
+from eais_server.turns.page import (
+    BACK,
+    FULL,
+    NO_THREAD,
+    PAGE_BYTES,
+    THREADS,
+    TURN,
+    UNTIL,
+    WAITS,
+    Descriptors,
+)
+
+
+class _Thread(threading.local):
+    """Which of the worker's threads this is; below 0: not known yet."""
+
+    number = -1
 
 
 class Turn:
@@ -38,9 +54,9 @@ class Turn:
         own = _mapped(descriptors.own, mmap.PROT_READ | mmap.PROT_WRITE)
         self._page = memoryview(page).cast("Q")
         self._own = memoryview(own).cast("Q")
-        self._inside = 0
-        # To take and to release it is also the fence between what is said and what is read.
-        self._lock = threading.Lock()
+        self._threads = memoryview(own)[THREADS]
+        self._known = itertools.count()
+        self._thread = _Thread()
         # One thread waits for the listener, the others for that one.
         self._door = threading.Lock()
         self._bell = select.poll()
@@ -51,67 +67,72 @@ class Turn:
         """Whether nobody else wants the device."""
         return self._page[UNTIL] == ALWAYS
 
-    def try_take(self) -> bool:
-        """Begin a batch, if that may be now; doesn't wait."""
-        page = self._page
-        if not page[UNTIL]:
-            return False
-        with self._lock:
-            self._inside = self._own[INSIDE] = self._inside + 1
-            until = page[UNTIL]
-            if until == ALWAYS or self._clock() < until:
-                return True
-            self._inside = self._own[INSIDE] = self._inside - 1
-            return False
+    def __enter__(self) -> None:
+        # Said first, then looked at: who takes the turn away looks the other way round.
+        number = self._thread.number
+        if number < 0:
+            number = self._numbered()
+        self._threads[number] = 1
+        until = self._page[UNTIL]
+        if until != ALWAYS and self._clock() >= until:
+            self._threads[number] = 0
+            self._wait(number)
+
+    def __exit__(self, *raised: object) -> None:
+        self._threads[self._thread.number] = 0
+        until = self._page[UNTIL]
+        if until != ALWAYS and self._clock() >= until and self._threads == NO_THREAD:
+            self._give_back()
 
     def take(self) -> None:
         """Begin a batch; waits for a turn."""
-        if not self.try_take():
-            self._wait()
+        self.__enter__()
 
     def give(self) -> None:
         """A batch is over. When it was the turn's last, the turn is given back."""
-        page = self._page
-        with self._lock:
-            self._inside = self._own[INSIDE] = self._inside - 1
-            until = page[UNTIL]
-            if self._inside or until == ALWAYS or self._clock() < until:
-                return
-            self._give_back()
+        self.__exit__()
+
+    def try_take(self) -> bool:
+        """Begin a batch, if that may be now; doesn't wait."""
+        return self._is_open() and self._entered(self._numbered())
 
     def rest(self) -> None:
         """There is nothing to run: what is left of the turn is given back."""
-        if self._page[UNTIL] in (0, ALWAYS):
-            return
-        with self._lock:
-            if not self._inside and not self._own[WAITS]:
-                self._give_back()
-
-    def __enter__(self) -> None:
-        if not self.try_take():
-            self._wait()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.give()
+        idle = self._threads == NO_THREAD and not self._own[WAITS]
+        if idle and self._page[UNTIL] not in (0, ALWAYS):
+            self._give_back()
 
     def close(self) -> None:
         """Let go of the bells; nothing runs or waits any more."""
-        self._page.release()
-        self._own.release()
+        for words in (self._page, self._own, self._threads):
+            words.release()
         os.close(self._request)
         os.close(self._grant)
 
-    def _wait(self) -> None:
+    def _is_open(self) -> bool:
+        until = self._page[UNTIL]
+        return until == ALWAYS or self._clock() < until
+
+    def _entered(self, number: int) -> bool:
+        self._threads[number] = 1
+        if self._is_open():
+            return True
+        self._threads[number] = 0
+        return False
+
+    def _numbered(self) -> int:
+        """This thread's number; two of very many may have the same."""
+        thread = self._thread
+        if thread.number < 0:
+            thread.number = next(self._known) % len(self._threads)
+        return thread.number
+
+    def _wait(self, number: int) -> None:
         with self._door:
             try:
                 while True:
                     self._fill()
-                    if self.try_take():
+                    if self._entered(number):
                         return
                     self._own[WAITS] = 1
                     self._ring()

@@ -100,9 +100,9 @@ def _seen_used(device: Device, sharer: Sharer, look: Seen, past: int) -> int:
     used = max(0, look.used_ns - sharer.used_ns)
     sharer.used_ns += used
     if holds and device.contested(sharer):
-        # What others wait for isn't free because it is left unused. Half: who runs loses the
+        # What others wait for isn't free because it is left unused. A quarter: who runs loses the
         # device, too, to processes that have no share.
-        unused = sharer.unused_ns + past // 2 - used
+        unused = sharer.unused_ns + past // 4 - used
         used += max(0, unused)
         sharer.unused_ns = max(-device.limits.bank_ns, min(0, unused))
     return used
@@ -141,10 +141,10 @@ def _is_over(device: Device, seen: Mapping[int, Seen], now: int) -> bool:
     look = seen.get(holder.id) if holder else None
     if holder is None or look is None:
         return False
-    if look.back == device.turn:
-        return True
     if look.inside:
         return False
+    if look.back == device.turn:
+        return True
     free = device.until_ns == ALWAYS
     return bool(device.askers()) and not look.waits if free else device.until_ns <= now
 

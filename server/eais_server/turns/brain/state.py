@@ -28,11 +28,12 @@ class Limits:
         astray_ns: debt may grow by so much without a turn: networking is no batch.
         kill_ns: device time used in overruns that ends a worker,
         forgive_ns: unless there was none for so long.
-        bank_ns: device time that may go unused in turns before half of it is charged.
+        bank_ns: a holder that uses less than a quarter of the time is charged a quarter; it may
+            fall short of that by so much.
         look_ns, seldom_ns: between two looks, while somebody waits and else.
     """
 
-    round_ns: int = 20_000_000
+    round_ns: int = 40_000_000
     least_turn_ns: int = 2_000_000
     ahead_ns: int = 1_000_000
     think_ns: int = 500_000
