@@ -1,0 +1,1 @@
+"""Shares of devices, and which one is chosen."""
