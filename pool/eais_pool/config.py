@@ -12,6 +12,7 @@ from eais_pool.brain.address_plan import AddressPlan
 from eais_pool.brain.quotas import Quotas
 from eais_pool.brain.settings import Settings
 from eais_pool.brain.vnics import HOST, LOOPBACK
+from eais_pool.policy.prices import Prices
 
 # What messages to listeners hold, and far more than anybody needs.
 _AT_MOST = {
@@ -91,7 +92,7 @@ class ManagerConfig:
         """`leaf_life_h` as a duration."""
         return timedelta(hours=self.leaf_life_h)
 
-    def settings(self, addresses: AddressPlan, quotas: Quotas) -> Settings:
+    def settings(self, addresses: AddressPlan, quotas: Quotas, prices: Prices) -> Settings:
         """What the reactor is told."""
         return Settings(
             addresses=addresses,
@@ -102,6 +103,7 @@ class ManagerConfig:
             run_timeout_s=self.run_timeout_s,
             answer_kept_s=self.answers_kept_h * 3600,
             quotas=quotas,
+            prices=prices,
         )
 
 

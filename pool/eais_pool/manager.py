@@ -29,6 +29,7 @@ from eais.standard_streams import hold_standard_streams, leave, tell
 from eais.telemetry.logs import format_of, log_to_stderr, use_format
 from eais_pool.config import ManagerConfig
 from eais_pool.failpoints import die_at_named_in, nowhere
+from eais_pool.price_config import read_prices
 from eais_pool.quota_config import read_quotas
 from eais_pool.serving import Manager
 
@@ -84,13 +85,14 @@ def _run(given: argparse.Namespace) -> int:
     )
     use_format(format_of(settings.log_format))
     reach = die_at_named_in(given.test_failpoints) if given.test_failpoints else nowhere
-    quotas = read_quotas(file)
+    quotas, prices = read_quotas(file), read_prices(file)
     seconds = given.test_leaf_life_s
     manager = Manager(
         given.state_dir,
         given.owner_dir,
         settings,
         quotas=quotas,
+        prices=prices,
         reach=reach,
         test_leaf_life=timedelta(seconds=seconds) if seconds else None,
     )

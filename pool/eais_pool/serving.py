@@ -42,6 +42,7 @@ from eais_pool.owner import Keeper, embedded_identities
 from eais_pool.place import Place, load_place, lock, new_pool_name, save_place
 from eais_pool.planes import Bound, bind, port_key, write_ready
 from eais_pool.policy.first_fit import FirstFit
+from eais_pool.policy.prices import Prices
 from eais_pool.pump import Pump
 from eais_pool.renewal import Issuer
 from eais_pool.service import PoolService
@@ -127,6 +128,7 @@ class Manager:
         config: ManagerConfig,
         *,
         quotas: Quotas | None = None,
+        prices: Prices | None = None,
         world: World | None = None,
         reach: Reach = nowhere,
         test_leaf_life: timedelta | None = None,
@@ -137,6 +139,7 @@ class Manager:
         self._owner_dir = owner_dir
         self._config = config
         self._quotas = quotas or Quotas()
+        self._prices = prices or Prices()
         self._world = world or World(boot_id=boot_id())
         self._reach = reach
         # A test's is shorter than any that can be set.
@@ -259,7 +262,8 @@ class Manager:
             compact_rows=self._config.journal_rows,
             reach=self._reach,
         )
-        reactor = Reactor(self._config.settings(plan, self._quotas), FirstFit(), self._world.new_id)
+        settings = self._config.settings(plan, self._quotas, self._prices)
+        reactor = Reactor(settings, FirstFit(), self._world.new_id)
         pump = Pump(
             reactor,
             store,

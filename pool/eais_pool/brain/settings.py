@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from eais_pool.brain.address_plan import AddressPlan
 from eais_pool.brain.quotas import Quotas
+from eais_pool.policy.prices import Prices
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,7 @@ class Settings:
         answer_kept_s: how long answers and DELETED instances are remembered.
         push_back_ms: what a caller is told to wait when nothing is free now.
         quotas: what tenants may have at the same time.
+        prices: what devices cost an hour.
     """
 
     addresses: AddressPlan
@@ -39,3 +41,4 @@ class Settings:
     answer_kept_s: float = 86_400.0
     push_back_ms: int = 1_000
     quotas: Quotas = field(default_factory=Quotas)
+    prices: Prices = field(default_factory=Prices)

@@ -21,6 +21,7 @@ from eais_pool.brain.quotas import Quotas
 from eais_pool.config import ManagerConfig
 from eais_pool.owner import Keeper, embedded_identities
 from eais_pool.place import Place, load_place, lock, new_pool_name, save_place
+from eais_pool.policy.prices import Prices
 from eais_pool.testing import in_process_manager
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -324,7 +325,9 @@ def test_settings_that_will_not_do(bad: dict[str, float]) -> None:
 
 def test_settings_reach_the_reactor() -> None:
     plan = AddressPlan("127.64.16.0/20")
-    settings = ManagerConfig(revoke_grace_s=1.5, grant_timeout_s=9).settings(plan, Quotas())
+    settings = ManagerConfig(revoke_grace_s=1.5, grant_timeout_s=9).settings(
+        plan, Quotas(), Prices()
+    )
     assert (settings.drain_grace_ms, settings.grant_timeout_s) == (1500, 9)
     assert settings.answer_kept_s == 86_400
 
