@@ -227,3 +227,32 @@ def test_runs_answered_in_a_worker_that_is_gone_are_nothing(bench: Bench) -> Non
     bench.serving("a")
     assert bench.tell(on.RunsAnswered(99, ("a",))) == []
     assert bench.tell(on.RunsAnswered(bench.spare(), ("a",))) == []
+
+
+# Other runtimes than the reference
+
+
+def test_a_death_while_another_runtime_was_tried_counts_against_nobody(bench: Bench) -> None:
+    worker = bench.serving("a", "b")[0]
+    assert not bench.state.reference_only(EI, "a")
+    dies(bench, worker, loading="a")
+    assert deaths(bench) == 0
+    assert bench.state.reference_only(EI, "a")
+    assert not bench.state.reference_only(EI, "b")
+    seated(bench)
+    assert sorted(open_sessions(bench)) == ["a", "b"]
+    assert bench.state.reference_only(EI, "a")
+
+
+def test_what_ran_when_a_worker_died_keeps_to_the_reference(bench: Bench) -> None:
+    worker = bench.serving("a", "b", "c")[0]
+    dies(bench, worker, running=("a", "b"))
+    only = [name for name in "abc" if bench.state.reference_only(EI, name)]
+    assert only == ["a", "b"]
+
+
+def test_a_kill_from_outside_says_nothing_of_any_runtime(bench: Bench) -> None:
+    worker = bench.serving("a")[0]
+    dies(bench, worker, KILL, loading="a", running=("a",))
+    assert not bench.state.reference_only(EI, "a")
+    assert not bench.state.reference_only("ei-none", "a")
