@@ -206,7 +206,7 @@ def _device(kind: DeviceKind, n: int) -> DeviceInfo:
 def _faults(path: Path) -> Iterator[tuple[str, Fault, int]]:
     """What a test wrote; what can't be read is no fault."""
     try:
-        lines = path.read_text().splitlines()
+        lines = path.read_text(errors="replace").splitlines()
     except FileNotFoundError:
         return
     for line in lines:

@@ -239,7 +239,7 @@ def test_only_the_device_that_is_named_fails(faults: Path) -> None:
 
 
 def test_faults_that_cant_be_read_are_none(faults: Path, caplog: pytest.LogCaptureFixture) -> None:
-    faults.write_text("sim-gpu0 explode 1\nsim-gpu0\nsim-gpu0 garbage 7\n")
+    faults.write_bytes(b"sim-gpu0 explode 1\nsim-gpu0\n\xff\nsim-gpu0 garbage 7\n")
     with caplog.at_level(logging.ERROR):
         words = driver(faults).reserve("sim-gpu0", 125).words
     assert words == {"kind": "gpu", "fault": "garbage", "runs": "7"}
