@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from eais.device_type import DeviceKind, DeviceType
 from eais.tolerance import Tolerance
-from eais_pool.brain.codec import to_json
+from eais_pool.brain.codec import from_json, to_json
 from eais_pool.policy.choosing import (
     Candidate,
     Choice,
@@ -94,7 +94,7 @@ def test_every_alternative_is_there_with_its_cost_and_its_reason() -> None:
     assert [each.cost_per_h for each in choice.considered] == sorted(
         PRICES.of(each.runner.kind, each.share_milli) for each in CANDIDATES
     )
-    assert to_json(choice)
+    assert from_json(Choice, to_json(choice)) == choice
 
 
 def test_nothing_meets_it_so_best_effort_is_named_as_such() -> None:
