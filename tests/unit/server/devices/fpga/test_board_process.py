@@ -293,15 +293,18 @@ def test_a_board_ends_with_its_management_socket(trusted: Path) -> None:
 
 
 def test_a_board_ends_with_who_started_it(trusted: Path) -> None:
-    """Killed, so that nothing of it can close a socket; which another process has, too."""
+    """Also when its management socket stays open, since another process has it, too."""
     code = (
-        "import os, sys, pathlib, time\n"
+        "import os, signal, subprocess, sys, pathlib\n"
         "from eais_server.devices.fpga.boards import BoardSpec, SimulatedBoard\n"
         "board = SimulatedBoard(BoardSpec('fpga0', (pathlib.Path(sys.argv[1]),), memory_mib=1),\n"
         "    os.environ)\n"
         "board.management.state()\n"
+        "fd = board.management._function._socket.fileno()\n"
+        "holder = [sys.executable, '-c', 'import sys; sys.stdin.read()']\n"
+        "subprocess.Popen(holder, pass_fds=[fd], stdout=subprocess.DEVNULL)\n"
         "print(board.pid, flush=True)\n"
-        "sys.stdin.read()\n"
+        "signal.pause()\n"
     )
     command = [sys.executable, "-c", code, str(trusted)]
     pipe = subprocess.PIPE

@@ -57,6 +57,18 @@ def test_who_waits_is_answered_when_the_run_is_over_or_the_time_is() -> None:
     assert bench.state(0).registers.busy_us == 2_000_000
 
 
+def test_a_run_is_waited_for_by_its_number_until_the_next_begins() -> None:
+    bench = Bench()
+    digest = bench.ready()
+    for number in (1, 2):
+        assert bench.start(0, digest, X).number == number
+        bench.compute()
+        for _ in range(2):
+            assert bench.use(0, "wait", run=number, timeout_ms=0).done.output_bytes
+    for other in (0, 1, 3):
+        assert bench.use(0, "wait", run=other, timeout_ms=0).error.reason == "NOT_FOUND"
+
+
 def test_a_wait_is_bounded() -> None:
     bench = Bench()
     run = bench.start(0, bench.ready(), X).number
@@ -251,6 +263,7 @@ def test_a_run_whose_share_ended_writes_nothing_anywhere() -> None:
     bench.at(1.0)
     assert not any(bench.memory)
     assert not bench.manage("open_user", region=0, share="b").HasField("error")
+    assert bench.use(0, "status").status.registers == fpga_pb2.Registers()
     assert bench.use(0, "wait", run=1, timeout_ms=0).error.reason == "NOT_FOUND"
 
 
