@@ -67,6 +67,10 @@ class Keeper:
         """The worker has exited, or shares it no more; nothing if it isn't there."""
         self._order(lambda: self._leave(number))
 
+    def excuse(self, number: int, *, excused: bool) -> None:
+        """The worker loads a model, or does so no more: nobody is killed for that."""
+        self._order(lambda: self._table.excuse(number, excused=excused))
+
     def close(self) -> None:
         """Let all run free, and end the thread."""
         self._orders.put(None)

@@ -102,6 +102,15 @@ class Table:
         self._dismiss(worker)
         return worker
 
+    def excuse(self, number: int, *, excused: bool) -> None:
+        """The worker does what has no turns, or does so no more."""
+        worker = self._workers.get(number)
+        if worker is not None:
+            # What it used until now is judged by what it did until now.
+            self._look(worker.device)
+            device = self._devices[worker.device]
+            self._tell(worker.device, device, on.Excused(number, excused))
+
     def rang(self, number: int) -> None:
         """The worker has rung."""
         worker = self._workers.get(number)

@@ -22,7 +22,7 @@ def charge(device: Device, used: Mapping[int, int], now: int) -> None:
     for sharer in list(device.sharers.values()):
         ns = used.get(sharer.id, 0)
         if ns > 0:
-            if sharer.stage is not Stage.FINE:
+            if sharer.stage is not Stage.FINE and not sharer.excused:
                 sharer.overran_ns += ns
             sharer.deficit_ns -= ns
             _hand_out(device, sharer, ns, now)

@@ -41,10 +41,21 @@ class Left:
 
 
 @dataclass(frozen=True, slots=True)
+class Excused:
+    """From now on (or no more) it does what has no turns, such as loading a model.
+
+    That is paid for like all else, but nobody is killed for it.
+    """
+
+    sharer: int
+    excused: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Looked:
     """Somebody rang, or it was time to: what is to be seen of each sharer."""
 
     seen: Mapping[int, Seen]
 
 
-Event = Joined | Left | Looked
+Event = Joined | Left | Excused | Looked

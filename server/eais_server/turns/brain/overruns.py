@@ -2,10 +2,10 @@
 
 There are two ways to: a batch that goes on long after its turn's end while others wait, and use
 without a turn, by one that never asked or said that it was done. Both show from outside: the
-debt grows though there is no turn. First the next turns are withheld until the debt is paid;
-if it goes on, the process is stopped until then, again and again; at `kill_ns` of device time
-used so it is killed. Where nobody else wants the device all is forgiven but that time; that
-of a batch is forgiven when it ends.
+debt grows though there is no turn. First the next turns are withheld until the debt is paid. If
+it goes on, the process is stopped until then, for `stop_ns` at a time, with a moment between to
+show that it lives. At `kill_ns` of device time used so it is killed. Where nobody else wants the
+device all is forgiven but that time; that of a batch is forgiven when it ends.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def judge(device: Device, now: int) -> list[Action]:
         if sharer.stage is not Stage.FINE and sharer.overran_ns > device.limits.kill_ns:
             found += _kill(sharer)
         elif sharer.stage is Stage.STOPPED:
-            found += _resume(device, sharer)
+            found += _resume(device, sharer, now)
         elif device.holder is sharer:
             found += _late(device, sharer, now)
         else:
@@ -54,7 +54,7 @@ def _astray(device: Device, sharer: Sharer, now: int) -> list[Action]:
     if sharer.stage is not Stage.WITHHELD:
         return []
     if over:
-        sharer.stage = Stage.STOPPED
+        sharer.stage, sharer.stopped_ns = Stage.STOPPED, now
         return [Stop(sharer.id)]
     if sharer.deficit_ns >= 0 and not sharer.inside:
         _pardon(sharer)
@@ -76,11 +76,14 @@ def _withhold(device: Device, sharer: Sharer, why: str, now: int) -> list[Action
     return [Allow(sharer.id, 0, 0), Withhold(sharer.id, why)]
 
 
-def _resume(device: Device, sharer: Sharer) -> list[Action]:
-    if sharer.deficit_ns < 0 and device.contested(sharer):
+def _resume(device: Device, sharer: Sharer, now: int) -> list[Action]:
+    paid = sharer.deficit_ns >= 0 or not device.contested(sharer)
+    if not paid and now < sharer.stopped_ns + device.limits.stop_ns:
         return []
     sharer.stage = Stage.WITHHELD
-    sharer.floor_ns = min(0, sharer.deficit_ns)
+    # A fifth of what is allowed else suffices to show that it lives.
+    moment_ns = 0 if paid else device.limits.astray_ns * 4 // 5
+    sharer.floor_ns = min(0, sharer.deficit_ns) + moment_ns
     return [Resume(sharer.id)]
 
 

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 
 from eais_server.turns.brain.account import charge, forget, settle
 from eais_server.turns.brain.actions import Action, Allow
-from eais_server.turns.brain.events import Event, Joined, Left, Looked, Seen
+from eais_server.turns.brain.events import Event, Excused, Joined, Left, Looked, Seen
 from eais_server.turns.brain.overruns import judge
 from eais_server.turns.brain.state import ALWAYS, NEVER, Device, Sharer, Stage
 
@@ -32,6 +32,10 @@ def on_event(device: Device, event: Event, now: int) -> list[Action]:
         case Left(sharer):
             _leave(device, sharer)
             return [*judge(device, now), *_granted(device, [], now)]
+        case Excused(sharer, excused):
+            if known := device.sharers.get(sharer):
+                known.excused = excused
+            return []
         case Looked(seen):
             return _looked(device, seen, now)
 

@@ -26,6 +26,7 @@ class Limits:
         credit_ns: above that, credit doesn't grow while one is away.
         batch_ns: a batch may last so long beyond its turn's end while others wait.
         astray_ns: debt may grow by so much without a turn: networking is no batch.
+        stop_ns: no process is stopped for longer at a time, or it would be taken for dead.
         kill_ns: device time used in overruns that ends a worker,
         forgive_ns: unless there was none for so long.
         bank_ns: a holder that uses less than a quarter of the time is charged a quarter; it may
@@ -41,6 +42,7 @@ class Limits:
     credit_ns: int = 25_000_000
     batch_ns: int = 1_000_000_000
     astray_ns: int = 50_000_000
+    stop_ns: int = 400_000_000
     kill_ns: int = 10_000_000_000
     forgive_ns: int = 60_000_000_000
     bank_ns: int = 100_000_000
@@ -71,6 +73,8 @@ class Sharer:
         think_ns: how soon it asks again, on average.
         floor_ns: where its debt stood when it had its last turn, or better since.
         unused_ns: device time that its turns left unused.
+        stopped_ns: when it was stopped last.
+        excused: it does what has no turns.
         late: a batch of it was running on when its turn was taken.
         overran_ns, overran_at_ns: device time used in overruns, and when the last one began.
     """
@@ -87,6 +91,8 @@ class Sharer:
     floor_ns: int = 0
     unused_ns: int = 0
     stage: Stage = Stage.FINE
+    stopped_ns: int = NEVER
+    excused: bool = False
     late: bool = False
     overran_ns: int = 0
     overran_at_ns: int = NEVER

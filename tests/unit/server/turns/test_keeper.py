@@ -87,6 +87,7 @@ def test_the_turn_of_a_worker_that_is_killed_goes_on(keeper: Keeper) -> None:
 def test_who_leaves_is_forgotten(keeper: Keeper) -> None:
     holder, other = join(keeper, 1), join(keeper, 2)
     holder.take()
+    keeper.excuse(1, excused=True)
     keeper.leave(1)
     other.take()
     keeper.leave(1)

@@ -6,7 +6,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from eais_server.turns.brain import Limits
 from eais_server.turns.brain import actions as do
+from eais_server.turns.brain import events as on
 from tests.unit.server.turns.world import MS, Lengths, Process, S, World, always
 
 POINTS = 2.0
@@ -205,6 +207,30 @@ def test_a_batch_above_the_limit_has_its_share_and_is_stopped_meanwhile() -> Non
     assert shares[1] == pytest.approx(25, abs=POINTS)
     assert do.Stop(1) in world.said
     assert not slow.killed, "each of its batches came to its end"
+
+
+@pytest.mark.parametrize("weight", [125, 875])
+def test_no_process_is_stopped_for_long_and_none_gains_by_that(weight: int) -> None:
+    world = World()
+    world.join(Process(1, weight, always(5 * MS), asks=False))
+    world.join(Process(2, 1000 - weight, always(5 * MS)))
+    world.run(2 * S)
+    assert world.shares(10 * S)[1] <= weight / 10 + POINTS
+    assert world.longest_stop <= Limits().stop_ns + 2 * Limits().look_ns
+
+
+def test_who_is_excused_has_its_share_and_lives() -> None:
+    world = World()
+    loads = world.join(Process(1, 250, always(20 * MS), asks=False))
+    world.join(Process(2, 750, always(20 * MS)))
+    world.tell(on.Excused(1, True))
+    world.run(S)
+    assert world.shares(60 * S)[1] == pytest.approx(25, abs=POINTS)
+    assert not loads.killed
+    world.tell(on.Excused(1, False))
+    world.run(60 * S)
+    assert loads.killed
+    world.tell(on.Excused(9, True))
 
 
 def test_where_nobody_waits_nobody_overruns() -> None:

@@ -181,6 +181,20 @@ def test_a_worker_that_says_nonsense_hurts_nobody(stand: Stand) -> None:
     assert one.try_take() or two.try_take()
 
 
+def test_nobody_is_killed_for_a_load(stand: Stand) -> None:
+    stand.join(1)
+    stand.join(2)
+    stand.take(1)
+    stand.table.excuse(2, excused=True)
+    for _ in range(2000):
+        stand.past(10, _2=10)
+    assert (2, signal.SIGSTOP) in stand.signals
+    assert (2, signal.SIGKILL) not in stand.signals
+    stand.table.excuse(2, excused=False)
+    stand.until((2, signal.SIGKILL), _2=10)
+
+
 def test_unknown_ones_are_nobody(stand: Stand) -> None:
+    stand.table.excuse(9, excused=True)
     stand.table.rang(9)
     assert stand.table.leave(9) is None

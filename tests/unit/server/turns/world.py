@@ -41,6 +41,7 @@ class Process:
     left: int = 0
     next: int = 0
     stopped: bool = False
+    stopped_at: int = 0
     killed: bool = False
     longest_wait: int = 0
     since: int = 0
@@ -90,6 +91,7 @@ class World:
         self.look_at: int | None = None
         self.said: list[do.Action] = []
         self.idle = 0
+        self.longest_stop = 0
 
     def join(self, process: Process) -> Process:
         self.processes[process.id] = process
@@ -118,10 +120,11 @@ class World:
                 process.turn, process.until = turn, until
             case do.Stop():
                 assert not process.stopped
-                process.stopped = True
+                process.stopped, process.stopped_at = True, self.now
             case do.Resume():
                 assert process.stopped
                 process.stopped = False
+                self.longest_stop = max(self.longest_stop, self.now - process.stopped_at)
             case do.Kill():
                 assert not process.killed, "killed twice"
                 process.killed = True
