@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Final
 
 from eais.errors import UsageError
+from eais.tolerance import Tolerance
 
 MOST_SLO_US: Final = 3_600_000_000
 _UNITS: Final = {"us": 1, "ms": 1_000, "s": 1_000_000}
@@ -32,10 +33,13 @@ class InstancePolicy:
     Attributes:
         ring: who may share memory with its workers.
         slo_p99_us: 99 of 100 calls should take no longer at the worker; 0: nothing was asked.
+        tolerance: how far its answers may be from the CPU provider's, as it was asked for; None:
+            as its type has it, or that was settled when it was made.
     """
 
     ring: RingPolicy = RingPolicy.AUTO
     slo_p99_us: int = 0
+    tolerance: Tolerance | None = None
 
     @property
     def is_default(self) -> bool:
@@ -43,12 +47,13 @@ class InstancePolicy:
         return self == DEFAULT_POLICY
 
     @classmethod
-    def checked(cls, ring: str, slo_p99_us: int) -> InstancePolicy:
+    def checked(cls, ring: str, slo_p99_us: int, tolerance: str = "") -> InstancePolicy:
         """What was said, "" and 0 for nothing; `UsageError` ARGUMENT for what can't be."""
         if slo_p99_us > MOST_SLO_US:
             raise UsageError("ARGUMENT", "slo_p99 is at most an hour")
+        wanted = Tolerance.checked(tolerance) if tolerance else None
         try:
-            return cls(RingPolicy(ring or "auto"), slo_p99_us)
+            return cls(RingPolicy(ring or "auto"), slo_p99_us, wanted)
         except ValueError:
             text = f"ring is auto, on or off, not {ring[:32]!a}"
             raise UsageError("ARGUMENT", text) from None

@@ -268,7 +268,9 @@ def new_op_id() -> str:
 def _said(policy: InstancePolicy) -> pool_pb2.InstancePolicy | None:
     if policy.is_default:
         return None
-    return pool_pb2.InstancePolicy(ring=policy.ring.value, slo_p99_us=policy.slo_p99_us)
+    return pool_pb2.InstancePolicy(
+        ring=policy.ring.value, slo_p99_us=policy.slo_p99_us, tolerance=policy.tolerance or ""
+    )
 
 
 def _named(instance: str) -> pool_pb2.InstanceRequest:

@@ -55,6 +55,17 @@ SloOption = Annotated[
         show_default=False,
     ),
 ]
+ToleranceOption = Annotated[
+    str,
+    typer.Option(
+        "--tolerance",
+        metavar="exact|fp32|bf16|int8",
+        help="How far answers may be from onnxruntime's on a CPU: bit by bit, as float32 is "
+        "rounded, bf16 or int8. Default: exact for cpu types, else fp32.",
+        autocompletion=lambda: ["exact", "fp32", "bf16", "int8"],
+        show_default=False,
+    ),
+]
 _TYPES = "cpu, cpu.2, gpu.1-8, ... or auto"
 
 
@@ -69,6 +80,7 @@ def add_to(group: Group) -> None:
             "eais attach ei-7f3a",
             "eais attach --type gpu.1-8 --no-start",
             "eais attach --type auto --slo-p99 50ms",
+            "eais attach --type cpu.2 --tolerance bf16",
         ],
     )(attach)
     verb("start", examples=["eais start ei-7f3a"])(start)
@@ -84,9 +96,10 @@ def create(
     type: Annotated[str, typer.Argument(metavar="TYPE", help=f"What it asks for: {_TYPES}.")],
     ring: RingOption = "",
     slo_p99: SloOption = "",
+    tolerance: ToleranceOption = "",
 ) -> None:
     """Create an instance: BINDABLE, holding nothing yet."""
-    policy = _policy(ring, slo_p99)
+    policy = _policy(ring, slo_p99, tolerance)
     _do(call, f"creating {type}", lambda pool: pool.create(type, policy))
 
 
@@ -104,15 +117,16 @@ def attach(
     ] = False,
     ring: RingOption = "",
     slo_p99: SloOption = "",
+    tolerance: ToleranceOption = "",
 ) -> None:
     """Bind an instance to this front-end and start it.
 
     With --type a new instance is created first; with neither an instance nor a
     type the first bindable one is taken. `eais detach` undoes all that this did.
-    --ring and --slo-p99 are of the instance that is created.
+    --ring, --slo-p99 and --tolerance are of the instance that is created.
     """
     what = instance or type or "the first bindable instance"
-    policy = _policy(ring, slo_p99)
+    policy = _policy(ring, slo_p99, tolerance)
     _do(
         call,
         f"attaching {what}",
@@ -120,10 +134,10 @@ def attach(
     )
 
 
-def _policy(ring: str, slo_p99: str) -> InstancePolicy:
+def _policy(ring: str, slo_p99: str, tolerance: str) -> InstancePolicy:
     from eais.instance_policy import InstancePolicy, slo_us
 
-    return InstancePolicy.checked(ring, slo_us(slo_p99) if slo_p99 else 0)
+    return InstancePolicy.checked(ring, slo_us(slo_p99) if slo_p99 else 0, tolerance)
 
 
 def start(call: Call, instance: InstanceArgument) -> None:

@@ -129,7 +129,7 @@ class FakePool:
             tenant="default",
             type=request.type,
             state=pool_pb2.BINDABLE,
-            tolerance="exact",
+            tolerance=request.policy.tolerance or "exact",
             ephemeral=ephemeral,
             policy=request.policy,
         )

@@ -61,12 +61,14 @@ class InstanceRequest(_message.Message):
     def __init__(self, op_id: _Optional[str] = ..., instance: _Optional[str] = ...) -> None: ...
 
 class InstancePolicy(_message.Message):
-    __slots__ = ("ring", "slo_p99_us")
+    __slots__ = ("ring", "slo_p99_us", "tolerance")
     RING_FIELD_NUMBER: _ClassVar[int]
     SLO_P99_US_FIELD_NUMBER: _ClassVar[int]
+    TOLERANCE_FIELD_NUMBER: _ClassVar[int]
     ring: str
     slo_p99_us: int
-    def __init__(self, ring: _Optional[str] = ..., slo_p99_us: _Optional[int] = ...) -> None: ...
+    tolerance: str
+    def __init__(self, ring: _Optional[str] = ..., slo_p99_us: _Optional[int] = ..., tolerance: _Optional[str] = ...) -> None: ...
 
 class DescribeRequest(_message.Message):
     __slots__ = ("instance",)

@@ -68,12 +68,24 @@ def test_a_policy_is_said_when_an_instance_is_made(eais: FakeOutside, verb: list
     assert "on (memory is shared with any user" in said
 
 
+@pytest.mark.parametrize("verb", [["create", "cpu.1"], ["attach", "--type", "cpu.1"]])
+def test_a_tolerance_is_said_when_an_instance_is_made(eais: FakeOutside, verb: list[str]) -> None:
+    assert eais.run(*verb, "--tolerance", "bf16", "-o", "json").data["tolerance"] == "bf16"
+    assert "bf16" in eais.run("describe", "ei-0001").out
+
+
+def test_attach_says_the_tolerance(eais: FakeOutside) -> None:
+    assert "  tolerance int8  " in eais.run("attach", "--type", "cpu", "--tolerance", "int8").out
+
+
 def test_nothing_said_is_auto_and_no_slo(eais: FakeOutside) -> None:
     data = eais.run("create", "cpu.1", "-o", "json").data
     assert (data["ring"], data["slo_p99_us"]) == ("auto", None)
 
 
-@pytest.mark.parametrize("flag", [["--ring", "sometimes"], ["--slo-p99", "soon"]])
+@pytest.mark.parametrize(
+    "flag", [["--ring", "sometimes"], ["--slo-p99", "soon"], ["--tolerance", "roughly"]]
+)
 def test_a_policy_that_is_none_is_refused(eais: FakeOutside, flag: list[str]) -> None:
     said = eais.run("create", "cpu.1", *flag)
     assert (said.code, said.out) == (2, "")

@@ -11,6 +11,7 @@ from eais.instance_policy import (
     slo_text,
     slo_us,
 )
+from eais.tolerance import Tolerance
 
 
 @pytest.mark.parametrize(
@@ -40,6 +41,13 @@ def test_nothing_said_is_the_default() -> None:
     assert DEFAULT_POLICY.is_default
     assert not InstancePolicy.checked("off", 0).is_default
     assert InstancePolicy.checked("on", 7) == InstancePolicy(RingPolicy.ON, 7)
+
+
+def test_a_tolerance_may_be_said() -> None:
+    assert InstancePolicy.checked("", 0, "bf16").tolerance is Tolerance.BF16
+    assert not InstancePolicy.checked("", 0, "exact").is_default
+    with pytest.raises(UsageError, match="exact, fp32, bf16, int8"):
+        InstancePolicy.checked("", 0, "roughly")
 
 
 @pytest.mark.parametrize(("ring", "us"), [("ON", 0), ("maybe", 0), ("a" * 900, 0), ("", 1 << 40)])
