@@ -221,15 +221,15 @@ def test_no_process_is_stopped_for_long_and_none_gains_by_that(weight: int) -> N
 
 def test_who_is_excused_has_its_share_and_lives() -> None:
     world = World()
-    loads = world.join(Process(1, 250, always(20 * MS), asks=False))
+    world.join(Process(1, 250, always(20 * MS), asks=False))
     world.join(Process(2, 750, always(20 * MS)))
     world.tell(on.Excused(1, True))
     world.run(S)
     assert world.shares(60 * S)[1] == pytest.approx(25, abs=POINTS)
-    assert not loads.killed
+    assert do.Kill(1) not in world.said
     world.tell(on.Excused(1, False))
     world.run(60 * S)
-    assert loads.killed
+    assert do.Kill(1) in world.said
     world.tell(on.Excused(9, True))
 
 
