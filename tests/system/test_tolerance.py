@@ -1,0 +1,131 @@
+"""What an instance's owner allows decides what its models run on, on the real stack."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+import eais
+from eais.rpc import verbs
+from eais.rpc.v1 import pool_pb2
+from eais_server.devices.openvino import OpenVinoDriver
+from tests.system.stack import Stack, eventually, op
+
+pytest.importorskip("openvino")
+
+BLOCKS, CHANNELS, SIDE = 6, 128, 28
+Attach = Callable[[str], pool_pb2.Instance]
+
+
+@pytest.fixture(scope="module")
+def residual(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Convolutions around which the input goes, as in ResNet, and a softmax."""
+    rng = np.random.default_rng(11)
+    scale = (2 / (9 * CHANNELS)) ** 0.5
+    weights, nodes, last = [], [], "x"
+    for i in range(BLOCKS):
+        kernel = rng.standard_normal((CHANNELS, CHANNELS, 3, 3)) * scale / 2
+        weights.append(numpy_helper.from_array(kernel.astype(np.float32), f"w{i}"))
+        nodes += [
+            helper.make_node("Conv", [last, f"w{i}"], [f"c{i}"], pads=[1, 1, 1, 1]),
+            helper.make_node("Relu", [f"c{i}"], [f"r{i}"]),
+            helper.make_node("Add", [f"r{i}", last], [f"a{i}"]),
+        ]
+        last = f"a{i}"
+    nodes += [
+        helper.make_node("GlobalAveragePool", [last], ["p"]),
+        helper.make_node("Flatten", ["p"], ["f"]),
+        helper.make_node("Softmax", ["f"], ["y"]),
+    ]
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, CHANNELS, SIDE, SIDE])
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, CHANNELS])
+    graph = helper.make_graph(nodes, "residual", [x], [y], weights)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    path = tmp_path_factory.mktemp("model") / "residual.onnx"
+    onnx.save(model, str(path))
+    return path
+
+
+@pytest.fixture
+def feed() -> dict[str, Any]:
+    shape = (1, CHANNELS, SIDE, SIDE)
+    return {"x": np.random.default_rng(5).standard_normal(shape).astype(np.float32)}
+
+
+def local(model: Path, feed: dict[str, Any]) -> Any:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    here = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    return here.run(None, feed)[0]
+
+
+@pytest.fixture
+def attach(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Iterator[Attach]:
+    """Makes a cpu.1 of that tolerance; "": nothing is said."""
+    monkeypatch.setenv("EAIS_CONFIG_DIR", str(stack.config))
+    monkeypatch.delenv("EAIS_INSTANCE", raising=False)
+    made: list[str] = []
+
+    def make(tolerance: str) -> pool_pb2.Instance:
+        policy = pool_pb2.InstancePolicy(tolerance=tolerance)
+        request = pool_pb2.AttachRequest(op_id=op(), type="cpu.1", policy=policy)
+        instance: pool_pb2.Instance = stack.ask(verbs.POOL_ATTACH, request).instance
+        made.append(instance.id)
+        return instance
+
+    yield make
+    for instance in made:
+        stack.ask(verbs.POOL_DETACH, pool_pb2.InstanceRequest(op_id=op(), instance=instance))
+
+
+def said_of(stack: Stack, instance: str) -> list[str]:
+    """Which runtimes its workers chose, as their log says."""
+    lines = (line for log in stack.state.glob("*.log") for line in log.read_text().splitlines())
+    return [line for line in lines if instance in line and "the model runs on" in line]
+
+
+def test_bf16_is_within_bf16(
+    stack: Stack, attach: Attach, residual: Path, feed: dict[str, Any]
+) -> None:
+    instance = attach("bf16")
+    assert instance.tolerance == "bf16"
+    want = local(residual, feed)
+    with eais.InferenceSession(residual) as session:
+        assert np.abs(session.run(None, feed)[0] - want).max() <= want.max() / 16
+        chosen = eventually(lambda: said_of(stack, instance.id) or None, "a runtime is chosen")
+        (got,) = session.run(None, feed)
+        assert np.abs(got - want).max() <= want.max() / 16
+        if "openvino/bf16" in chosen[-1]:
+            assert got.tobytes() != want.tobytes()
+        # What a restarted worker chooses is no matter of the calls that wait for it.
+        pid = stack.worker_pid(instance.id)
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        assert np.abs(session.run(None, feed)[0] - want).max() <= want.max() / 16
+
+
+def test_nothing_said_is_exact_and_on_onnxruntime(
+    stack: Stack, attach: Attach, residual: Path, feed: dict[str, Any]
+) -> None:
+    instance = attach("")
+    assert instance.tolerance == "exact"
+    with eais.InferenceSession(residual) as session:
+        for _ in range(3):
+            assert session.run(None, feed)[0].tobytes() == local(residual, feed).tobytes()
+    assert said_of(stack, instance.id) == []
+
+
+def test_this_machine_is_asked_what_it_is_fast_at() -> None:
+    (cpu, *_) = OpenVinoDriver().fingerprint()
+    flags = Path("/proc/cpuinfo").read_text()
+    fast = "avx512_bf16" in flags or "amx_bf16" in flags
+    assert len(cpu.runtimes) == 1 + fast
