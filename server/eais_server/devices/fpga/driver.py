@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import socket
+import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
@@ -68,6 +69,7 @@ class FpgaDriver:
         self._run_timeout_s, self._sleep = run_timeout_s, sleep
         self._last = {device: DeviceStats(device, 0, 0) for device in self._boards}
         self._channels: dict[str, tuple[RegionChannel, ...]] = {}
+        self._taking_over = threading.Lock()
 
     def fingerprint(self) -> list[DeviceInfo]:
         """Each board, whose regions are equal parts of it."""
@@ -241,20 +243,16 @@ class FpgaDriver:
         fds = share.words.get(USER_FDS, "")
         if not fds:
             raise make_error("DEVICE_LOST", "this worker was given no user function of a board")
-        if fds not in self._channels:
-            timeout_s = RUN_TIMEOUT_S if self._run_timeout_s is None else self._run_timeout_s
-            try:
-                socks = [socket.socket(fileno=int(fd)) for fd in fds.split(",")]
-            except (OSError, ValueError) as error:
-                raise make_error("DEVICE_LOST", f"no user function of a board: {error}") from None
-            made = (RegionChannel(UserFunction(sock), timeout_s) for sock in socks)
-            self._channels[fds] = tuple(made)
-        return self._channels[fds]
+        timeout_s = RUN_TIMEOUT_S if self._run_timeout_s is None else self._run_timeout_s
+        with self._taking_over:
+            if fds not in self._channels:
+                made = (RegionChannel(UserFunction(sock), timeout_s) for sock in _sockets(fds))
+                self._channels[fds] = tuple(made)
+            return self._channels[fds]
 
     def _settled(self, channel: RegionChannel, computes: bytes) -> fpga_pb2.RegionState:
         """A region's state, once the role that computes this isn't LOADING there any more."""
-        if channel.lost is not None:
-            raise channel.lost
+        channel.check()
         state = channel.function.status()
         while state.state == "LOADING" and state.computes == computes:
             self._sleep(state.ready_in_ms / 1000)
@@ -271,6 +269,13 @@ def with_user_functions(share: Reservation, fds: Sequence[int]) -> Reservation:
     """The reservation for a worker, in which the user functions have these descriptors."""
     words: Mapping[str, str] = {**share.words, USER_FDS: ",".join(map(str, fds))}
     return replace(share, words=words)
+
+
+def _sockets(fds: str) -> list[socket.socket]:
+    try:
+        return [socket.socket(fileno=int(fd)) for fd in fds.split(",")]
+    except (OSError, ValueError) as error:
+        raise make_error("DEVICE_LOST", f"no user function of a board: {error}") from None
 
 
 def _is_ready(state: fpga_pb2.RegionState) -> bool:

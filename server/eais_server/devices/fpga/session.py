@@ -61,7 +61,7 @@ class RegionChannel:
 
     Attributes:
         lock: held by who runs something.
-        lost: why the region is of no use any more.
+        lost: why the region is of no use any more; "": it is of use.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class RegionChannel:
     ) -> None:
         self.function = function
         self.lock = threading.Lock()
-        self.lost: EaisError | None = None
+        self.lost = ""
         self._timeout_s, self._clock = timeout_s, clock
         self._input, self._output = _Side(function), _Side(function)
         self._left_behind: int | None = None
@@ -92,8 +92,7 @@ class RegionChannel:
             DeviceLost: DEVICE_LOST, now and from now on.
             EaisError: as `PreparedRun.execute`.
         """
-        if self.lost is not None:
-            raise self.lost
+        self.check()
         try:
             self._finish_left_behind()
             packed.put(self._input.of(packed.size))
@@ -105,8 +104,13 @@ class RegionChannel:
             if error.reason in _TAKEN_AWAY:
                 error = make_error("DEVICE_LOST", f"the region was taken away: {error.message}")
             if error.reason == "DEVICE_LOST":
-                self.lost = error
+                self.lost = error.message
             raise error from None
+
+    def check(self) -> None:
+        """Raise DEVICE_LOST if the region is of no use."""
+        if self.lost:
+            raise make_error("DEVICE_LOST", self.lost)
 
     def _done(
         self, image: bytes, packed: Packed, outputs: Sequence[str], ended: threading.Event

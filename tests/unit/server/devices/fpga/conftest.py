@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from eais.errors import EaisError
 from eais_server.devices.fpga.boards import BoardSpec, SimulatedBoard
+from tests.unit.server.devices.fpga.in_one_process import InOneProcess
 from tests.unit.server.devices.fpga.rig import SHELL, public_pem
 
 
@@ -50,3 +52,16 @@ def own_board(trusted: Path) -> Iterator[SimulatedBoard]:
     yield made
     with suppress(EaisError):
         made.close()
+
+
+@pytest.fixture
+def make(board: SimulatedBoard) -> Iterator[Callable[..., InOneProcess]]:
+    made: list[InOneProcess] = []
+
+    def maker(**given: Any) -> InOneProcess:
+        made.append(InOneProcess([board], **given))
+        return made[-1]
+
+    yield maker
+    for driver in made:
+        driver.close()

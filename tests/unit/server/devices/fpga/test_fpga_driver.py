@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -43,52 +43,13 @@ from eais_server.devices.fpga.driver import (
 )
 from eais_server.devices.fpga.image import model_digest, sign_image
 from eais_server.testing.devices import check_device
+from tests.unit.server.devices.fpga.in_one_process import InOneProcess
 from tests.unit.server.devices.fpga.rig import DATASETS, HEADER, KEY, model_image
 from tests.unit.server.runtime import models
 
 MUL = ModelSource(DATASETS / "mul_1.onnx")
 X = np.arange(6, dtype=np.float32).reshape(3, 2)
 Y = np.array([[0, 2], [6, 12], [20, 30]], dtype=np.float32)
-
-
-class InOneProcess(FpgaDriver):
-    """Listener and worker at once: what a model needs is provided before it is opened."""
-
-    def __init__(self, boards: Sequence[SimulatedBoard], **given: Any) -> None:
-        super().__init__(boards, **given)
-        self._shares: dict[str, Reservation] = {}
-
-    def open(
-        self,
-        share: Reservation,
-        model: ModelSource,
-        settings: SessionSettings,
-        runtime: Runtime = ROLE,
-    ) -> RuntimeSession:
-        share = self.connected(share)
-        self.provide(share, model_image(model.path.stem))
-        return super().open(share, model, settings, runtime)
-
-    def connected(self, share: Reservation) -> Reservation:
-        """The share, as a worker would have it."""
-        regions = share.words[REGIONS]
-        if regions not in self._shares:
-            fds = [sock.detach() for sock in self.connect(share, "one")]
-            self._shares[regions] = with_user_functions(share, fds)
-        return self._shares[regions]
-
-
-@pytest.fixture
-def make(board: SimulatedBoard) -> Iterator[Callable[..., InOneProcess]]:
-    made: list[InOneProcess] = []
-
-    def maker(**given: Any) -> InOneProcess:
-        made.append(InOneProcess([board], **given))
-        return made[-1]
-
-    yield maker
-    for driver in made:
-        driver.close()
 
 
 def test_it_is_a_device_driver(make: Callable[..., InOneProcess]) -> None:
@@ -128,6 +89,24 @@ def test_a_worker_has_no_boards_and_needs_no_listeners_things() -> None:
 
 def run(session: RuntimeSession, feed: dict[str, Any] | None = None) -> Any:
     return session.prepare(PLAIN_RUN).execute([], {"X": X} if feed is None else feed)
+
+
+def test_many_sessions_of_a_worker_share_its_regions(make: Callable[..., InOneProcess]) -> None:
+    """Opened at once, by several threads: the descriptors are taken over one time."""
+    driver = make()
+    share = driver.connected(driver.reserve("fpga0", 500))
+    driver.provide(share, model_image("mul_1"))
+    sessions: list[RuntimeSession] = []
+
+    def open_one() -> None:
+        sessions.append(FpgaDriver.open(driver, share, MUL, SessionSettings()))
+
+    threads = [threading.Thread(target=open_one) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [run(session)[0].tolist() for session in sessions] == [Y.tolist()] * 4
 
 
 def test_both_regions_of_a_whole_board_run_at_once(make: Callable[..., InOneProcess]) -> None:
