@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from eais.device_type import WHOLE_MILLI
 from eais.errors import make_error
 from eais_server.devices.fpga import framing
 from eais_server.devices.fpga.client import Management
@@ -35,7 +36,11 @@ class BoardSpec:
         device: its id, such as "fpga0".
         trust: files of the public keys (PEM, P-256) whose images it takes.
         memory_mib: of the board; each region's share may have its part of it.
+        regions: into which a whole device can be divided.
         threads: that a run of a region has, of the host's.
+
+    Raises:
+        ValueError: for another number of regions.
     """
 
     device: str
@@ -45,6 +50,10 @@ class BoardSpec:
     regions: int = 2
     memory_mib: int = 1024
     threads: int = 1
+
+    def __post_init__(self) -> None:
+        if self.regions < 1 or WHOLE_MILLI % self.regions:
+            raise ValueError(f"{self.regions} regions: equal parts of {WHOLE_MILLI} milli-devices")
 
 
 class SimulatedBoard:

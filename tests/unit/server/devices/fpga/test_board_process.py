@@ -325,6 +325,12 @@ def test_a_board_that_can_not_start(trusted: Path) -> None:
     board.close()
 
 
+@pytest.mark.parametrize("regions", [0, -1, 3])
+def test_regions_are_equal_parts_of_a_device(regions: int) -> None:
+    with pytest.raises(ValueError, match="equal parts"):
+        BoardSpec("fpga0", regions=regions)
+
+
 def test_a_board_is_started_on_the_main_thread_alone(trusted: Path) -> None:
     told: list[BaseException] = []
 
