@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
-from benchmarks.devices import shares
+from benchmarks.devices import precision, shares
 from benchmarks.ending import ending
 
 
@@ -24,6 +24,7 @@ class Section(NamedTuple):
 
 
 SECTIONS: Final = {
+    "precision": Section(precision.measure, precision.missed),
     "shares": Section(shares.measure, shares.missed),
 }
 
