@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Final
 
 from eais_server.turns.brain import ALWAYS
 from eais_server.turns.page import (
@@ -27,6 +28,9 @@ from eais_server.turns.page import (
     WAITS,
     Descriptors,
 )
+
+LOOK_MS: Final = 100
+"""Who waits for a turn looks so often whether it still has to."""
 
 
 class _Thread(threading.local):
@@ -76,7 +80,7 @@ class Turn:
         until = self._page[UNTIL]
         if until != ALWAYS and self._clock() >= until:
             self._threads[number] = 0
-            self._wait(number)
+            self._wait(number, _never)
 
     def __exit__(self, *raised: object) -> None:
         self._threads[self._thread.number] = 0
@@ -84,9 +88,9 @@ class Turn:
         if until != ALWAYS and self._clock() >= until and self._threads == NO_THREAD:
             self._give_back()
 
-    def take(self) -> None:
-        """Begin a batch; waits for a turn."""
-        self.__enter__()
+    def take(self, given_up: Callable[[], bool]) -> bool:
+        """Begin a batch; waits for a turn until it is `given_up`, which is asked now and then."""
+        return self.try_take() or self._wait(self._numbered(), given_up)
 
     def give(self) -> None:
         """A batch is over. When it was the turn's last, the turn is given back."""
@@ -127,18 +131,28 @@ class Turn:
             thread.number = next(self._known) % len(self._threads)
         return thread.number
 
-    def _wait(self, number: int) -> None:
-        with self._door:
-            try:
-                while True:
-                    self._fill()
-                    if self._entered(number):
-                        return
-                    self._own[WAITS] = 1
-                    self._ring()
-                    self._bell.poll()
-            finally:
-                self._own[WAITS] = 0
+    def _wait(self, number: int, given_up: Callable[[], bool]) -> bool:
+        while not self._door.acquire(timeout=LOOK_MS / 1000):
+            if given_up():
+                return False
+        try:
+            while not self._asked(number):
+                self._bell.poll(LOOK_MS)
+                if given_up():
+                    return False
+            return True
+        finally:
+            self._own[WAITS] = 0
+            self._door.release()
+
+    def _asked(self, number: int) -> bool:
+        """Whether it needn't wait any more; else the listener knows that it does."""
+        self._fill()
+        if self._entered(number):
+            return True
+        self._own[WAITS] = 1
+        self._ring()
+        return False
 
     def _give_back(self) -> None:
         self._own[BACK] = self._page[TURN]
@@ -151,6 +165,10 @@ class Turn:
     def _fill(self) -> None:
         with suppress(BlockingIOError):  # nobody rang
             os.eventfd_write(self._grant, FULL)
+
+
+def _never() -> bool:
+    return False
 
 
 def _mapped(fd: int, protection: int) -> mmap.mmap:

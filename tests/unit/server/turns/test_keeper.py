@@ -74,9 +74,9 @@ def test_workers_take_turns(keeper: Keeper) -> None:
 def test_the_turn_of_a_worker_that_is_killed_goes_on(keeper: Keeper) -> None:
     process = child("import time; time.sleep(600)")
     holder = join(keeper, 1, process.pid)
-    holder.take()
+    holder.__enter__()
     other = join(keeper, 2)
-    waiting = threading.Thread(target=other.take)
+    waiting = threading.Thread(target=other.__enter__)
     waiting.start()
     process.kill()
     process.communicate()
@@ -86,10 +86,10 @@ def test_the_turn_of_a_worker_that_is_killed_goes_on(keeper: Keeper) -> None:
 
 def test_who_leaves_is_forgotten(keeper: Keeper) -> None:
     holder, other = join(keeper, 1), join(keeper, 2)
-    holder.take()
+    holder.__enter__()
     keeper.excuse(1, excused=True)
     keeper.leave(1)
-    other.take()
+    other.__enter__()
     keeper.leave(1)
 
 

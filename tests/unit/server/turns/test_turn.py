@@ -113,9 +113,9 @@ def test_the_last_of_several_threads_gives_the_turn_back(
     seat: Seat, turn: Turn, clock: Clock
 ) -> None:
     seat.allow(3, 2000)
-    turn.take()
+    turn.__enter__()
     with ThreadPoolExecutor(1) as other:
-        other.submit(turn.take).result()
+        other.submit(turn.__enter__).result()
         clock.now = 2000
         turn.give()
         assert not rang(seat)
@@ -148,7 +148,7 @@ def test_threads_sleep_until_their_worker_has_a_turn(seat: Seat, turn: Turn, thr
 
 def test_who_is_woken_in_vain_asks_again(seat: Seat, turn: Turn) -> None:
     seat.allow(0, 0)
-    running = threading.Thread(target=lambda: turn.take())
+    running = threading.Thread(target=turn.__enter__)
     running.start()
     wait_for_ring(seat)
     seat.allow(1, 999)  # over before it wakes
@@ -162,8 +162,22 @@ def test_who_is_woken_in_vain_asks_again(seat: Seat, turn: Turn) -> None:
 def test_nobody_waits_after_a_turn_that_came_before_the_bell(seat: Seat, turn: Turn) -> None:
     seat.allow(0, 0)
     seat.allow(1, ALWAYS)
-    turn.take()
+    turn.__enter__()
     assert not rang(seat)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_who_gives_up_waits_no_more(seat: Seat, turn: Turn, threads: int) -> None:
+    seat.allow(0, 0)
+    given_up = threading.Event()
+    with ThreadPoolExecutor(threads) as pool:
+        waiting = [pool.submit(turn.take, given_up.is_set) for _ in range(threads)]
+        wait_for_ring(seat)
+        given_up.set()
+        assert [each.result(WAIT_S) for each in waiting] == [False] * threads
+    assert seat.claims() == Claims(waits=False, inside=False, back=0)
+    seat.allow(1, ALWAYS)
+    assert turn.take(given_up.is_set), "what is open needn't be waited for"
 
 
 # nobody grants himself a turn
