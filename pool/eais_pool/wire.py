@@ -29,6 +29,7 @@ from eais_pool.brain.events import (
     HostJoined,
     Released,
     SessionsChanged,
+    ShareFailed,
     UsageReported,
     WorkersChanged,
 )
@@ -119,6 +120,7 @@ def command_message(
             instance=command.instance,
             epoch=command.epoch,
             drain_grace_ms=command.drain_grace_ms,
+            shares=command.shares,
         )
         return hosts_pb2.HostCommand(revoke=revoke)
     shares = [
@@ -148,7 +150,7 @@ def policy_message(policy: InstancePolicy) -> pool_pb2.InstancePolicy:
 
 def policy_of(message: pool_pb2.InstancePolicy) -> InstancePolicy:
     """What was asked; raises as `InstancePolicy.checked`."""
-    return InstancePolicy.checked(message.ring, message.slo_p99_us)
+    return InstancePolicy.checked(message.ring, message.slo_p99_us, message.tolerance)
 
 
 def specs_of(sessions: Iterable[str]) -> list[listener_pb2.SessionSpec]:
@@ -224,6 +226,10 @@ def reported(host: str, report: hosts_pb2.HostReport) -> Event:
             failed = report.grant_failed
             failure = Failure.of(error_of_message(failed.error))
             return GrantFailed(host, _instance(failed.instance), _epoch(failed.epoch), failure)
+        case "share_failed":
+            lost = report.share_failed
+            failure = Failure.of(error_of_message(lost.error))
+            return ShareFailed(host, _instance(lost.instance), _epoch(lost.epoch), lost.n, failure)
         case "grant_goes_on":
             going = report.grant_goes_on
             return GrantGoesOn(host, _instance(going.instance), _epoch(going.epoch))

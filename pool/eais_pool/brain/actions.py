@@ -72,11 +72,15 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class Revoke:
-    """The command to end a lease: drain, kill, and say when it is gone."""
+    """The command to end a lease: drain, kill, and say when it is gone.
+
+    `shares`: just these, by number; none: all of it.
+    """
 
     instance: str
     epoch: int
     drain_grace_ms: int
+    shares: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,6 +49,8 @@ class OpRequested:
         rest = [self.host] if self.host else []
         if not self.policy.is_default:
             rest += [f"ring={self.policy.ring}", f"slo_p99_us={self.policy.slo_p99_us}"]
+        if self.policy.tolerance is not None:
+            rest.append(f"tolerance={self.policy.tolerance}")
         return (self.verb.value, self.frontend, self.instance, self.type, no_start, *rest)
 
 
@@ -141,6 +143,14 @@ class GrantFailed(OfLease):
 
 
 @dataclass(frozen=True, slots=True)
+class ShareFailed(OfLease):
+    """A share that was to be added to a lease can't be served."""
+
+    n: int
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True)
 class GrantGoesOn(OfLease):
     """A host still fetches or loads what is to come with a lease."""
 
@@ -188,6 +198,7 @@ Event = (
     | HostLost
     | GrantAccepted
     | GrantFailed
+    | ShareFailed
     | GrantGoesOn
     | Released
     | WorkersChanged

@@ -192,6 +192,42 @@ class LeaseHeld(OfLease):
 
 
 @dataclass(frozen=True, slots=True)
+class SharesReserved(OfLease):
+    """More shares RESERVED for an open lease, which are to take the place of those it has."""
+
+    shares: tuple[SharePick, ...]
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class SharesGranted(OfLease):
+    """The host has added these to the lease."""
+
+    shares: tuple[SharePick, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceResized(OfLease):
+    """The shares that came serve: the instance is of this type."""
+
+    type: str
+
+
+@dataclass(frozen=True, slots=True)
+class SharesDraining(OfLease):
+    """Shares of an open lease are taken back; DRAINING where the host can be told so."""
+
+    numbers: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SharesReleased(OfLease):
+    """The host has seen their workers' exit: FREE."""
+
+    shares: tuple[SharePick, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class LeaseClosing(OfLease):
     """The pool wants the lease gone; DRAINING where the host can be told so."""
 
@@ -287,6 +323,11 @@ Fact = (
     | MoveFailed
     | LeaseOpened
     | LeaseHeld
+    | SharesReserved
+    | SharesGranted
+    | InstanceResized
+    | SharesDraining
+    | SharesReleased
     | LeaseClosing
     | LeaseClosed
     | LeaseFound
@@ -303,4 +344,10 @@ Fact = (
 FACTS: Final[dict[str, type[Fact]]] = {kind.__name__: kind for kind in Fact.__args__}
 
 #: What is charged is share × lease time: these rows outlive every snapshot.
-LEDGER_KINDS: Final = ("LeaseOpened", "LeaseClosing", "LeaseClosed")
+LEDGER_KINDS: Final = (
+    "LeaseOpened",
+    "SharesGranted",
+    "SharesReleased",
+    "LeaseClosing",
+    "LeaseClosed",
+)

@@ -36,6 +36,10 @@ def picks_of(lease: LeaseRecord) -> tuple[SharePick, ...]:
     return tuple(SharePick(share.n, share.device, share.milli) for share in lease.shares)
 
 
+def _wanted(lease: LeaseRecord) -> tuple[SharePick, ...]:
+    return tuple(pick for pick in picks_of(lease) if pick.n not in lease.leaving)
+
+
 def send_grant(draft: Draft, lease: LeaseRecord, settings: Settings) -> None:
     """Command the lease's host to grant it."""
     instance = draft.state.instances[lease.instance]
@@ -43,7 +47,7 @@ def send_grant(draft: Draft, lease: LeaseRecord, settings: Settings) -> None:
         instance=lease.instance,
         tenant=lease.tenant,
         epoch=lease.epoch,
-        shares=picks_of(lease),
+        shares=_wanted(lease),
         address=lease.address,
         vnic_driver=lease.vnic_driver,
         run_timeout_s=settings.run_timeout_s,
@@ -154,6 +158,8 @@ def abandon(draft: Draft, lease: LeaseRecord, failure: Failure, settings: Settin
         roll_back(draft, instance, failure)
     else:
         cancel_move(draft, instance.id, settings)
+        if instance.op_id:
+            draft.answer(instance.tenant, instance.op_id, Answer(failure=failure))
         draft.record(facts.InstanceFailed(instance.id, failure.reason, failure.message))
 
 
@@ -176,7 +182,7 @@ def on_grant_accepted(draft: Draft, event: GrantAccepted, settings: Settings) ->
 
 
 def _is_regrant(lease: LeaseRecord) -> bool:
-    reserved = any(share.state is ShareState.RESERVED for share in lease.shares)
+    reserved = all(share.state is ShareState.RESERVED for share in lease.shares)
     return lease.phase is LeasePhase.OPEN and reserved
 
 

@@ -89,6 +89,8 @@ class Operators:
         cancel_move(draft, instance.id, self._settings)
         lease = draft.state.live_lease(instance.id)
         if instance.state is InstanceState.IN_USE:
+            if instance.op_id:
+                draft.answer(instance.tenant, instance.op_id, Answer(failure=FORCED))
             draft.record(facts.InstanceDraining(instance.id))
         if lease is not None:
             # Nobody is to be served by it any more: there is no grace.

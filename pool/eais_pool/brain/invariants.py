@@ -15,7 +15,7 @@ _HOLDS_NOTHING = (InstanceState.BINDABLE, InstanceState.DELETED)
 _SHARES_OF = {
     LeasePhase.OPENING: {ShareState.RESERVED, ShareState.LOST},
     LeasePhase.MOVING: {ShareState.RESERVED, ShareState.LOST},
-    LeasePhase.OPEN: {ShareState.RESERVED, ShareState.GRANTED, ShareState.LOST},
+    LeasePhase.OPEN: set(ShareState) - {ShareState.FREE},
     LeasePhase.CLOSING: {ShareState.DRAINING, ShareState.LOST},
 }
 
@@ -84,7 +84,7 @@ def _check_move(instance: InstanceRecord, leases: tuple[LeaseRecord, ...]) -> No
 def _check_lease(state: PoolState, lease: LeaseRecord) -> None:
     states = {share.state for share in lease.shares}
     _expect(states <= _SHARES_OF[lease.phase], f"{lease.key} is {lease.phase} with {states}")
-    _expect(len(states) <= 1, f"{lease.key} has shares {states}")
+    _check_shares(lease, states)
     host = state.hosts.get(lease.host)
     _expect(host is not None, f"{lease.key} is on an unknown host")
     if host is not None and states:
@@ -98,6 +98,22 @@ def _check_lease(state: PoolState, lease: LeaseRecord) -> None:
         _expect(drains, f"{lease.key} is {lease.phase} and stuck where nothing drains")
     moving = lease.phase is LeasePhase.MOVING
     _expect(moving == (lease.arrival is not None), f"{lease.key} is {lease.phase}, {lease.arrival}")
+
+
+def _check_shares(lease: LeaseRecord, states: set[ShareState]) -> None:
+    _expect(ShareState.LOST not in states or len(states) == 1, f"{lease.key} has shares {states}")
+    if lease.phase is not LeasePhase.OPEN:
+        _expect(len(states) <= 1, f"{lease.key} has shares {states}")
+    numbers = [share.n for share in lease.shares]
+    _expect(len(numbers) == len(set(numbers)), f"{lease.key} has shares {numbers}")
+    passing = {*lease.coming, *lease.leaving}
+    _expect(passing <= set(numbers), f"{lease.key} has {numbers}, and {passing} come and go")
+    _expect(not set(lease.coming) & set(lease.leaving), f"{lease.key}: {passing} come and go")
+    stays = lease.phase is not LeasePhase.OPEN or set(numbers) - passing
+    _expect(bool(stays), f"{lease.key} keeps none of {numbers}")
+    going = {share.n for share in lease.shares if share.state is ShareState.DRAINING}
+    if lease.phase is LeasePhase.OPEN:
+        _expect(going <= set(lease.leaving), f"{lease.key}: {going} drain, {lease.leaving} leave")
 
 
 def _check_devices(state: PoolState, host_id: str) -> None:

@@ -92,6 +92,66 @@ def begun_anew(lease: LeaseRecord, at: float) -> LeaseRecord:
     return replace(lease, arrival=arrival, stuck=stuck)
 
 
+def shares_reserved(lease: LeaseRecord, fact: facts.SharesReserved) -> LeaseRecord:
+    """With more shares, RESERVED, that are to take the place of the others."""
+    numbers = tuple(pick.n for pick in fact.shares)
+    if min(numbers) <= lease.numbered or lease.coming:
+        raise ValueError(f"{lease.key} has had shares up to {lease.numbered}, {lease.coming} come")
+    grown = replace(lease, shares=(*lease.shares, *fresh_shares(fact.shares)), why=fact.why)
+    return replace(_some(grown, numbers, ShareEvent.RESERVE), coming=numbers)
+
+
+def shares_granted(lease: LeaseRecord, fact: facts.SharesGranted) -> LeaseRecord:
+    """These are at the host."""
+    return _some(lease, tuple(pick.n for pick in fact.shares), ShareEvent.GRANT)
+
+
+def shares_draining(lease: LeaseRecord, fact: facts.SharesDraining) -> LeaseRecord:
+    """These are to be gone; LOST ones are told so when their host returns."""
+    going = {ShareState.RESERVED, ShareState.GRANTED}
+    numbers = tuple(s.n for s in lease.shares if s.n in fact.numbers and s.state in going)
+    drained = _some(lease, numbers, ShareEvent.DRAIN)
+    leaving = tuple(dict.fromkeys((*lease.leaving, *fact.numbers)))
+    coming = tuple(n for n in lease.coming if n not in fact.numbers)
+    return replace(drained, leaving=leaving, coming=coming)
+
+
+def shares_released(lease: LeaseRecord, fact: facts.SharesReleased) -> LeaseRecord:
+    """These are gone; their numbers are used no more."""
+    numbers = {pick.n for pick in fact.shares}
+    _some(lease, tuple(numbers), ShareEvent.RELEASE)
+    return replace(
+        lease,
+        shares=tuple(share for share in lease.shares if share.n not in numbers),
+        leaving=tuple(n for n in lease.leaving if n not in numbers),
+        last_n=lease.numbered,
+    )
+
+
+def closing(lease: LeaseRecord, *, reachable: bool) -> LeaseRecord:
+    """To be gone, with all its shares."""
+    lease = replace(
+        lease,
+        phase=LeasePhase.CLOSING,
+        workers=(),
+        arrival=None,
+        stuck=None,
+        coming=(),
+        leaving=(),
+    )
+    here = tuple(s.n for s in lease.shares if s.state is not ShareState.DRAINING)
+    return _some(lease, here, ShareEvent.DRAIN) if reachable else lease
+
+
+def _some(lease: LeaseRecord, numbers: tuple[int, ...], event: ShareEvent) -> LeaseRecord:
+    """Those shares moved by their table; IllegalMove if one can't be."""
+    shares = tuple(
+        replace(share, state=SHARE_TABLE.after(share.state, event)) if share.n in numbers else share
+        for share in lease.shares
+    )
+    return replace(lease, shares=shares)
+
+
 def _arrival(lease: LeaseRecord) -> Arrival:
     if lease.arrival is None:
         raise ValueError(f"{lease.key} isn't on its way")

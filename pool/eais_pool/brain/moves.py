@@ -40,8 +40,9 @@ class Moves:
     def _advance_host(self, draft: Draft, host: str) -> None:
         state = draft.state
         held = [each for each in state.leases_on(host) if each.phase is LeasePhase.OPEN]
-        waiting = [each for each in held if state.moving_lease(each.instance) is None]
-        room = self._settings.moves_at_once - (len(held) - len(waiting))
+        still = [each for each in held if not each.coming]
+        waiting = [each for each in still if state.moving_lease(each.instance) is None]
+        room = self._settings.moves_at_once - (len(still) - len(waiting))
         # Those that failed come last, so that they don't keep others from being tried.
         for lease in sorted(filter(lambda each: self._due(draft, each), waiting), key=_tried_at):
             if room > 0 and self._begin(draft, lease):

@@ -58,6 +58,22 @@ def reserve_elsewhere(
     return _reserved(draft, instance, placed, moving=True)
 
 
+def picks_beside(
+    state: PoolState, lease: LeaseRecord, wanted: str, policy: Policy, settings: Settings
+) -> Placement:
+    """Shares of type `wanted` on the host of an OPEN lease, beside those it has, numbered on.
+
+    Raises:
+        EaisError: QUOTA; what the policy refused with.
+    """
+    views = host_views(state, "", settings)
+    here = [view for view in views if view.host == lease.host]
+    instance = replace(state.instances[lease.instance], type=DeviceType.parse(wanted).text)
+    placed = _placed(state, instance, here, policy, settings)
+    first = lease.numbered
+    return replace(placed, shares=tuple(replace(s, n=first + s.n) for s in placed.shares))
+
+
 def _kinds_of(state: PoolState, lease: LeaseRecord) -> frozenset[str]:
     devices = (state.hosts[lease.host].device(share.device) for share in lease.shares)
     return frozenset(device.kind for device in devices if device is not None)

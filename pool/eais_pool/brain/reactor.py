@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from eais.errors import EaisError
 from eais.instance import InstanceState
-from eais_pool.brain import admissions, facts
+from eais_pool.brain import admissions, facts, resizing
 from eais_pool.brain.actions import Action, Refuse
 from eais_pool.brain.draft import Draft
 from eais_pool.brain.events import (
@@ -27,6 +27,7 @@ from eais_pool.brain.events import (
     OpRequested,
     Released,
     SessionsChanged,
+    ShareFailed,
     TenantRequested,
     Tick,
     TokenRequested,
@@ -107,6 +108,7 @@ class Reactor:
                 _lose_unlinked(draft, event.linked)
                 self._give_up_grants(draft)
                 self._give_up_drains(draft)
+                resizing.on_tick(draft, self.settings)
                 self._moves.on_tick(draft)
                 self._forget(draft)
 
@@ -117,6 +119,7 @@ class Reactor:
         | GrantFailed
         | GrantGoesOn
         | Released
+        | ShareFailed
         | WorkersChanged
         | SessionsChanged
         | UsageReported,
@@ -129,15 +132,20 @@ class Reactor:
             case Released():
                 on_released(draft, event, self.settings)
                 self._moves.advance(draft)
+            case ShareFailed():
+                resizing.failed(draft, event, self.settings)
+                self._moves.advance(draft)
             case _ if lease is not None and lease.phase is LeasePhase.MOVING:
                 self._on_move(draft, lease, event)
             case GrantAccepted():
                 on_grant_accepted(draft, event, self.settings)
+                resizing.granted(draft, event, self.settings)
                 self._moves.advance(draft)
             case GrantGoesOn():
                 pass
             case _:
-                _on_news(draft, event)
+                _on_news(draft, event, self.settings)
+                self._moves.advance(draft)
 
     def _on_move(
         self,
@@ -208,7 +216,9 @@ def _lose_unlinked(draft: Draft, linked: frozenset[str]) -> None:
             lose_host(draft, host.host)
 
 
-def _on_news(draft: Draft, event: WorkersChanged | SessionsChanged | UsageReported) -> None:
+def _on_news(
+    draft: Draft, event: WorkersChanged | SessionsChanged | UsageReported, settings: Settings
+) -> None:
     """Something is new about a lease; one that ends is still counted."""
     lease = draft.state.lease(event.key)
     if lease is None or not lease.opened:
@@ -222,6 +232,8 @@ def _on_news(draft: Draft, event: WorkersChanged | SessionsChanged | UsageReport
         case WorkersChanged():
             if is_open and event.workers != lease.workers:
                 draft.record(facts.LeaseWorkers(*lease.key, event.workers))
+            if is_open:
+                resizing.news(draft, lease, event.workers, settings)
         case SessionsChanged():
             if is_open and event.sessions != lease.sessions:
                 draft.record(facts.LeaseSessions(*lease.key, event.sessions))

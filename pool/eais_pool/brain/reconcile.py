@@ -8,7 +8,7 @@ to a host is granted there again, held or not: the answer says when it has arriv
 
 from __future__ import annotations
 
-from eais_pool.brain import facts
+from eais_pool.brain import facts, resizing
 from eais_pool.brain.draft import Draft
 from eais_pool.brain.events import HostJoined
 from eais_pool.brain.grants import (
@@ -53,7 +53,7 @@ def _settle(draft: Draft, lease: LeaseRecord, held: HeldLease | None, settings: 
     wanted = lease.phase is not LeasePhase.CLOSING
     if wanted and _devices_there(draft.state.hosts[lease.host], lease):
         if held is not None and lease.phase is not LeasePhase.MOVING:
-            opened(draft, lease, held.workers)
+            _opened(draft, lease, held, settings)
         else:
             _grant_again(draft, lease, settings)
         return
@@ -66,9 +66,18 @@ def _settle(draft: Draft, lease: LeaseRecord, held: HeldLease | None, settings: 
         abandon(draft, lease, lost, settings)
 
 
+def _opened(draft: Draft, lease: LeaseRecord, held: HeldLease, settings: Settings) -> None:
+    was_open = lease.phase is LeasePhase.OPEN
+    opened(draft, lease, held.workers)
+    now = draft.state.lease(lease.key)
+    if was_open and now is not None:
+        resizing.held_again(draft, now, held.workers, settings)
+
+
 def _grant_again(draft: Draft, lease: LeaseRecord, settings: Settings) -> None:
     """Under the same epoch, at the address that the host has now."""
     vnic = vnic_on(draft.state.hosts[lease.host], draft.state.instances[lease.instance])
+    resizing.nothing_left(draft, lease)
     draft.record(facts.LeaseReservedAgain(*lease.key, vnic.address, vnic.driver))
     again = draft.state.lease(lease.key)
     if again is not None:

@@ -62,6 +62,7 @@ class OpVerb(StrEnum):
     STOP = "stop"
     DETACH = "detach"
     DELETE = "delete"
+    RESIZE = "resize"
     # An operator's.
     CORDON = "cordon"
     UNCORDON = "uncordon"
@@ -228,6 +229,9 @@ class LeaseRecord:
         sessions: the session specs that live on it, each as base64 of its wire form.
         why: why it was placed there, in words.
         vnic_driver: what gives the instance its `address` there.
+        coming: shares, by number, that are to take the place of the others of an OPEN one.
+        leaving: those that were taken back, and aren't gone yet.
+        last_n: no share had a higher number so far but for those that it has now.
     """
 
     host: str
@@ -245,11 +249,19 @@ class LeaseRecord:
     arrival: Arrival | None = None
     stuck: Stuck | None = None
     vnic_driver: str = "loopback"
+    coming: tuple[int, ...] = ()
+    leaving: tuple[int, ...] = ()
+    last_n: int = 0
 
     @property
     def key(self) -> LeaseKey:
         """What names it."""
         return LeaseKey(self.host, self.instance, self.epoch)
+
+    @property
+    def numbered(self) -> int:
+        """The highest number that a share of it ever had."""
+        return max((self.last_n, *(share.n for share in self.shares)))
 
     @property
     def lost(self) -> bool:

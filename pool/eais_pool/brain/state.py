@@ -285,10 +285,7 @@ def _move_failed(state: PoolState, fact: facts.MoveFailed) -> None:
 
 def _lease_closing(state: PoolState, fact: facts.LeaseClosing) -> None:
     lease = _lease_of(state, fact.key)
-    lease = replace(lease, phase=LeasePhase.CLOSING, workers=(), arrival=None, stuck=None)
-    if state.hosts[fact.host].reachable:
-        lease = _moved(lease, ShareEvent.DRAIN)
-    _put_lease(state, lease)
+    _put_lease(state, lease_moves.closing(lease, reachable=state.hosts[fact.host].reachable))
 
 
 def _lease_closed(state: PoolState, fact: facts.LeaseClosed) -> None:
@@ -313,6 +310,29 @@ def _lease_found(state: PoolState, fact: facts.LeaseFound) -> None:
         shares=lease_moves.fresh_shares(fact.shares),
     )
     _put_lease(state, _moved(lease, ShareEvent.RESERVE, ShareEvent.DRAIN))
+    _settle_devices(state, fact.host)
+
+
+def _shares_reserved(state: PoolState, fact: facts.SharesReserved) -> None:
+    _put_lease(state, lease_moves.shares_reserved(_lease_of(state, fact.key), fact))
+
+
+def _shares_granted(state: PoolState, fact: facts.SharesGranted) -> None:
+    _put_lease(state, lease_moves.shares_granted(_lease_of(state, fact.key), fact))
+
+
+def _instance_resized(state: PoolState, fact: facts.InstanceResized) -> None:
+    _put_lease(state, replace(_lease_of(state, fact.key), coming=()))
+    record = state.instances[fact.instance]
+    state.instances[fact.instance] = replace(record, type=fact.type)
+
+
+def _shares_draining(state: PoolState, fact: facts.SharesDraining) -> None:
+    _put_lease(state, lease_moves.shares_draining(_lease_of(state, fact.key), fact))
+
+
+def _shares_released(state: PoolState, fact: facts.SharesReleased) -> None:
+    _put_lease(state, lease_moves.shares_released(_lease_of(state, fact.key), fact))
     _settle_devices(state, fact.host)
 
 
@@ -381,6 +401,11 @@ _APPLY: Final[dict[type[Fact], Callable[[PoolState, Any], None]]] = {
     facts.MoveFailed: _move_failed,
     facts.LeaseOpened: _lease_opened,
     facts.LeaseHeld: _lease_held,
+    facts.SharesReserved: _shares_reserved,
+    facts.SharesGranted: _shares_granted,
+    facts.InstanceResized: _instance_resized,
+    facts.SharesDraining: _shares_draining,
+    facts.SharesReleased: _shares_released,
     facts.LeaseClosing: _lease_closing,
     facts.LeaseClosed: _lease_closed,
     facts.LeaseFound: _lease_found,

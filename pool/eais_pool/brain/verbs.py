@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from eais.device_type import DeviceType
 from eais.errors import Unavailable, UsageError
 from eais.instance import InstanceState
-from eais_pool.brain import facts
+from eais_pool.brain import facts, resizing
 from eais_pool.brain.draft import Draft
 from eais_pool.brain.events import OpRequested
 from eais_pool.brain.grants import cancel_move, close, send_grant, unbind, wind_up
@@ -48,6 +49,7 @@ class Verbs:
             OpVerb.STOP: self._stop,
             OpVerb.DETACH: self._detach,
             OpVerb.DELETE: self._delete,
+            OpVerb.RESIZE: self._resize,
         }
 
     def request(self, draft: Draft, event: OpRequested) -> None:
@@ -77,7 +79,8 @@ class Verbs:
         kind = DeviceType.parse(event.type)
         check_create(self._settings.quotas, draft.state, event.tenant)
         instance = self._new_id()
-        tolerance, policy = kind.default_tolerance, event.policy
+        tolerance = event.policy.tolerance or kind.default_tolerance
+        policy = replace(event.policy, tolerance=None)
         made = facts.InstanceCreated(
             instance, event.tenant, kind.text, tolerance, ephemeral, policy
         )
@@ -142,6 +145,17 @@ class Verbs:
         lease = draft.state.lease(reserved.key)
         if lease is not None:
             send_grant(draft, lease, self._settings)
+
+    def _resize(self, draft: Draft, event: OpRequested) -> None:
+        """Begin the operation; it ends when the new shares serve, or one of them can't."""
+        instance = _own(draft, event)
+        DeviceType.parse(event.type)
+        if instance.state is not InstanceState.IN_USE:
+            raise _wrong_state(instance, "resize", hint="attach or start it first")
+        begun = resizing.begin(draft, instance, self._policy, self._settings, event.type)
+        _begin(draft, event, instance.id)
+        if not begun:
+            _succeed(draft, instance.id)
 
     def _stop(self, draft: Draft, event: OpRequested) -> None:
         instance = _own(draft, event)

@@ -8,7 +8,15 @@ from typing import TypeVar
 
 from eais_pool.brain.actions import Action, Grant, Journal, Revoke, Send
 from eais_pool.brain.codec import from_json, to_json
-from eais_pool.brain.events import Event, GrantAccepted, GrantFailed, HostJoined, Released
+from eais_pool.brain.events import (
+    Event,
+    GrantAccepted,
+    GrantFailed,
+    HostJoined,
+    Released,
+    ShareFailed,
+    WorkersChanged,
+)
 from eais_pool.brain.facts import FACTS
 from eais_pool.brain.invariants import validate
 from eais_pool.brain.reactor import Reactor
@@ -37,7 +45,7 @@ class FakeHost:
 
     Attributes:
         leases: on its disk, by (instance, epoch).
-        failure: what the next grants fail with, if anything.
+        failure: what the next grants, and shares that are to be added, fail with, if anything.
         missing: how many sessions of the next grants won't be there.
         vnic_address: of all its instances; "": as the pool plans.
     """
@@ -74,15 +82,40 @@ class FakeHost:
     def obey(self, command: Grant | Revoke) -> Event:
         """Carry a command out, at once; the report that follows."""
         key = (command.instance, command.epoch)
+        if isinstance(command, Revoke) and command.shares:
+            return self._taken(key, command.shares)
         if isinstance(command, Revoke):
             self.leases.pop(key, None)
             return Released(self.name, *key)
+        if key in self.leases:
+            return self._added(key, command)
         if self.failure is not None:
             return GrantFailed(self.name, *key, self.failure)
         workers = tuple(self._worker(command.address, share) for share in command.shares)
         held = HeldLease(*key, command.tenant, command.address, command.shares, workers)
         self.leases[key] = held
         return GrantAccepted(self.name, replace(held, missing=self.missing))
+
+    def _added(self, key: tuple[str, int], command: Grant) -> Event:
+        """A grant of a lease that it has: with shares that are new, or just said again."""
+        held = self.leases[key]
+        here = {share.n for share in held.shares}
+        more = tuple(share for share in command.shares if share.n not in here)
+        if more and self.failure is not None:
+            return ShareFailed(self.name, *key, more[0].n, self.failure)
+        workers = tuple(self._worker(command.address, share) for share in more)
+        held = replace(held, shares=(*held.shares, *more), workers=(*held.workers, *workers))
+        self.leases[key] = held
+        return GrantAccepted(self.name, replace(held, missing=self.missing))
+
+    def _taken(self, key: tuple[str, int], numbers: tuple[int, ...]) -> WorkersChanged:
+        held = self.leases.get(key)
+        if held is None:
+            return WorkersChanged(self.name, *key, ())
+        shares = tuple(share for share in held.shares if share.n not in numbers)
+        workers = tuple(worker for worker in held.workers if worker.n not in numbers)
+        self.leases[key] = replace(held, shares=shares, workers=workers)
+        return WorkersChanged(self.name, *key, workers)
 
     def _worker(self, address: str, share: SharePick) -> WorkerRecord:
         return WorkerRecord(share.n, Endpoint(address, 5000 + share.n), self.isolation, True, 1)

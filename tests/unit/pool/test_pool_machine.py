@@ -44,6 +44,8 @@ MORE_ATTACH = [
     OpVerb.DETACH,
     OpVerb.STOP,
     OpVerb.START,
+    OpVerb.RESIZE,
+    OpVerb.RESIZE,
 ]
 
 
@@ -151,7 +153,8 @@ class PoolMachine(RuleBasedStateMachine):
         instance = pick.choice(known)
         if pick.random() < 0.9:
             tenant, frontend = instance.tenant, instance.frontend or frontend
-        return OpRequested(made[0], tenant, frontend, made[1], instance.id)
+        wanted = pick.choice(TYPES) if verb is OpVerb.RESIZE else ""
+        return OpRequested(made[0], tenant, frontend, made[1], instance.id, wanted)
 
     @rule()
     def operate(self) -> None:
@@ -268,6 +271,7 @@ class PoolMachine(RuleBasedStateMachine):
         state = self.shell.state
         for host in state.hosts.values():
             left = [each for each in state.leases_on(host.host) if each.phase is LeasePhase.OPEN]
+            left = [each for each in left if not each.coming]  # it is resized first
             moving = [each for each in left if state.moving_lease(each.instance)]
             stuck = [each for each in left if each.stuck]
             if not host.draining:

@@ -8,6 +8,7 @@ from eais.errors import REASONS
 from eais.instance import InstanceState
 from eais.instance_policy import InstancePolicy, RingPolicy
 from eais.share import ShareState
+from eais.tolerance import Tolerance
 from eais_pool.brain.actions import Grant, Journal, Refuse, Reply, Revoke, Send
 from eais_pool.brain.events import (
     GrantAccepted,
@@ -337,6 +338,21 @@ def test_a_policy_goes_with_the_instance_to_whoever_grants_it() -> None:
     assert pool.view().policy == POLICY
     pool.published()
     pool.end()
+
+
+@pytest.mark.parametrize("verb", ["create", "attach"])
+def test_a_tolerance_takes_the_place_of_the_types(verb: str) -> None:
+    pool = Pool(FakeHost())
+    pool.ask(verb, type="cpu.1", policy=InstancePolicy(tolerance=Tolerance.BF16))
+    made = pool.instance(FIRST)
+    assert (made.tolerance, made.policy) == ("bf16", InstancePolicy())
+
+
+def test_a_tolerance_is_part_of_what_an_op_id_names() -> None:
+    asked = OpRequested(OpVerb.CREATE, "t", "fe", "op", type="cpu.1")
+    told = replace(asked, policy=InstancePolicy(tolerance=Tolerance.BF16))
+    assert told.params != asked.params
+    assert not any("tolerance" in part for part in asked.params)
 
 
 @pytest.mark.parametrize("instance", ["", "ei-0000000000000001"])

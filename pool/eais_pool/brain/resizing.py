@@ -1,0 +1,171 @@
+"""An open lease gets other shares under live calls: new ones beside the old, then without. (Brain)
+
+The host is told to add the new shares to the lease that it holds, under the same epoch; it
+starts their workers with the sessions that the instance has. Once all of them serve, in one
+event, the instance is of its new type and the old shares are taken back. What fails before that
+leaves the instance as it was. What a host has is what its reports list: a share is GRANTED when
+it is listed, and FREE when one that is leaving isn't any more.
+"""
+
+from __future__ import annotations
+
+from eais.device_type import DeviceType
+from eais.errors import Unavailable
+from eais.share import ShareState
+from eais_pool.brain import facts
+from eais_pool.brain.actions import Revoke
+from eais_pool.brain.draft import Draft
+from eais_pool.brain.events import GrantAccepted, ShareFailed
+from eais_pool.brain.grants import cancel_move, send_grant
+from eais_pool.brain.placing import picks_beside
+from eais_pool.brain.records import (
+    Answer,
+    Failure,
+    InstanceRecord,
+    LeasePhase,
+    LeaseRecord,
+    OpVerb,
+    SharePick,
+    WorkerRecord,
+)
+from eais_pool.brain.settings import Settings
+from eais_pool.policy import Policy
+
+
+def begin(
+    draft: Draft, instance: InstanceRecord, policy: Policy, settings: Settings, wanted: str
+) -> bool:
+    """Reserve what an IN_USE instance of type `wanted` has, beside what it has.
+
+    False if that is what it has already.
+
+    Raises:
+        EaisError: as a start; HOST_UNREACHABLE.
+    """
+    lease = draft.state.live_lease(instance.id)
+    if lease is None:
+        raise AssertionError(f"{instance.id} is IN_USE without a lease")
+    if instance.type == DeviceType.parse(wanted).text:
+        return False
+    if lease.lost:
+        raise Unavailable("HOST_UNREACHABLE", f"its back-end {lease.host} can't be reached now")
+    placed = picks_beside(draft.state, lease, wanted, policy, settings)
+    cancel_move(draft, instance.id, settings)
+    draft.record(facts.SharesReserved(*lease.key, placed.shares, placed.why))
+    _grant(draft, lease, settings)
+    return True
+
+
+def granted(draft: Draft, event: GrantAccepted, settings: Settings) -> None:
+    """A host answers a grant once more: perhaps one to which shares were added."""
+    lease = draft.state.lease(event.key)
+    if lease is not None and lease.phase is LeasePhase.OPEN:
+        news(draft, lease, event.held.workers, settings)
+
+
+def news(
+    draft: Draft, lease: LeaseRecord, workers: tuple[WorkerRecord, ...], settings: Settings
+) -> None:
+    """The host of an OPEN lease said which workers it has."""
+    here = {worker.n for worker in workers}
+    came = [s.n for s in lease.shares if s.state is ShareState.RESERVED and s.n in here]
+    if came:
+        draft.record(facts.SharesGranted(*lease.key, _picks(lease, came)))
+    went = [n for n in lease.leaving if n not in here]
+    if went:
+        draft.record(facts.SharesReleased(*lease.key, _picks(lease, went)))
+    serving = {worker.n for worker in workers if worker.serving}
+    if lease.coming and serving.issuperset(lease.coming):
+        _finish(draft, lease, settings)
+
+
+def _finish(draft: Draft, lease: LeaseRecord, settings: Settings) -> None:
+    """The new shares serve: the old ones go, and who asked is answered."""
+    instance = draft.state.instances[lease.instance]
+    op = draft.state.ops[instance.tenant, instance.op_id]
+    old = [s.n for s in lease.shares if s.n not in (*lease.coming, *lease.leaving)]
+    draft.record(facts.InstanceResized(*lease.key, resized_to(op.params)))
+    _take(draft, lease, old, settings)
+    draft.succeed(instance)
+
+
+def resized_to(params: tuple[str, ...]) -> str:
+    """The type that an operation asks for, by its parameters."""
+    return params[3]
+
+
+def failed(draft: Draft, event: ShareFailed, settings: Settings) -> None:
+    """A host can't serve a share that was to be added."""
+    lease = draft.state.lease(event.key)
+    if lease is not None and event.n in lease.coming:
+        give_up(draft, lease, event.failure, settings)
+
+
+def give_up(draft: Draft, lease: LeaseRecord, failure: Failure, settings: Settings) -> None:
+    """The instance stays as it is; who asked is told why."""
+    instance = draft.state.instances[lease.instance]
+    _take(draft, lease, list(lease.coming), settings)
+    draft.answer(instance.tenant, instance.op_id, Answer(failure=failure))
+
+
+def held_again(
+    draft: Draft, lease: LeaseRecord, workers: tuple[WorkerRecord, ...], settings: Settings
+) -> None:
+    """The host of an OPEN lease is back, with these workers: say again what was to be done."""
+    news(draft, lease, workers, settings)
+    now = draft.state.lease(lease.key)
+    if now is None:
+        return
+    here = {worker.n for worker in workers}
+    strays = sorted(here - {share.n for share in now.shares})
+    if now.leaving or strays:
+        _take(draft, now, [*now.leaving, *strays], settings)
+    if not here.issuperset(share.n for share in now.shares):
+        _grant(draft, now, settings)
+
+
+def nothing_left(draft: Draft, lease: LeaseRecord) -> None:
+    """The host has nothing of the lease any more: what was to leave has left."""
+    if lease.leaving:
+        draft.record(facts.SharesReleased(*lease.key, _picks(lease, list(lease.leaving))))
+
+
+def on_tick(draft: Draft, settings: Settings) -> None:
+    """Give those up whose host was away for too long."""
+    for lease in list(draft.state.all_leases()):
+        instance = draft.state.instances.get(lease.instance)
+        if not lease.coming or not lease.lost or instance is None:
+            continue
+        op = draft.state.ops[instance.tenant, instance.op_id]
+        if draft.now - op.since >= settings.grant_timeout_s:
+            text = (
+                f"the back-end {lease.host} can't be reached; {instance.id} stays {instance.type}"
+            )
+            give_up(draft, lease, Failure("HOST_UNREACHABLE", text), settings)
+
+
+def is_under_way(draft: Draft, instance: InstanceRecord) -> bool:
+    """Whether the instance is being resized."""
+    op = draft.state.ops.get((instance.tenant, instance.op_id)) if instance.op_id else None
+    return op is not None and op.verb is OpVerb.RESIZE
+
+
+def _take(draft: Draft, lease: LeaseRecord, numbers: list[int], settings: Settings) -> None:
+    """Want these shares gone; the host is told now, or when it returns."""
+    known = {share.n for share in lease.shares}
+    mine = tuple(n for n in numbers if n in known)
+    if mine:
+        draft.record(facts.SharesDraining(*lease.key, mine))
+    revoke = Revoke(lease.instance, lease.epoch, settings.drain_grace_ms, tuple(numbers))
+    draft.send(lease.host, revoke)
+
+
+def _grant(draft: Draft, lease: LeaseRecord, settings: Settings) -> None:
+    now = draft.state.lease(lease.key)
+    if now is not None:
+        send_grant(draft, now, settings)
+
+
+def _picks(lease: LeaseRecord, numbers: list[int]) -> tuple[SharePick, ...]:
+    found = (SharePick(s.n, s.device, s.milli) for s in lease.shares if s.n in numbers)
+    return tuple(found)
