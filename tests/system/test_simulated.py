@@ -89,6 +89,15 @@ def test_each_kind_answers_as_the_cpu_does(ada: Terminal, right: str, kind: str)
         assert answer(ada) == right
 
 
+def test_its_workers_see_that_they_can_answer(team: Team, ada: Terminal) -> None:
+    """The canary runs on the device, too."""
+    with attached(ada, "gpu") as made:
+        answer(ada)
+    log = (team.operator.pools / "local" / "listener.log").read_text()
+    own = [line for line in log.splitlines() if f"instance={made['id']}" in line]
+    assert [line for line in own if " ERROR " in line] == []
+
+
 def test_it_says_that_it_is_simulated_wherever_it_is_shown(team: Team, ada: Terminal) -> None:
     said = ada.run("attach", "--type", "gpu.3-8")
     name = said.stdout.split()[0]

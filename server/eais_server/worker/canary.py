@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -63,8 +64,7 @@ def open_canary(driver: DeviceDriver, share: Reservation) -> RuntimeSession:
     Raises:
         EaisError: the runtime can't load it, and so nothing.
     """
-    one = Reservation(share.device, share.milli, 1, share.cores)
-    return driver.open(one, ModelSource(MODEL), SessionSettings())
+    return driver.open(replace(share, threads=1), ModelSource(MODEL), SessionSettings())
 
 
 class Canary:

@@ -11,10 +11,12 @@ import numpy as np
 import onnx
 import pytest
 
+from eais.device_type import DeviceKind
 from eais.errors import make_error
 from eais.transport.parts import RunPart
 from eais_server.devices.cpu import CpuDriver
 from eais_server.devices.driver import Reservation, RuntimeSession
+from eais_server.devices.sim import SimDriver
 from eais_server.in_flight import PAGE_BYTES, Marks, read
 from eais_server.testing.runtime import FakeSession
 from eais_server.worker.canary import EVERY_S, MODEL, Canary, open_canary
@@ -112,6 +114,13 @@ def test_it_is_answered_by_the_real_runtime_and_the_listener_hears_of_no_session
         assert bench.counters.requests == 0
 
     live(test)
+
+
+def test_it_is_loaded_onto_the_share_as_it_was_reserved() -> None:
+    share = SimDriver({DeviceKind.GPU: 1}).reserve("sim-gpu0", 125)
+    # Its driver in the worker knows the device by the words alone.
+    (spec,) = open_canary(SimDriver(), share).signature.inputs
+    assert spec.name == "x"
 
 
 def test_calls_that_are_answered_stand_in_for_it() -> None:
