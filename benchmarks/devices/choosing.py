@@ -89,7 +89,7 @@ class Outcome:
         return self.regret(self.chosen) <= HAIR
 
 
-def measure(worlds: int = 1000, first: int = REPORTED) -> dict[str, float]:
+def measure(worlds: int = 3000, first: int = REPORTED) -> dict[str, float]:
     """The figures of so many worlds, from that number on."""
     found = [outcome for n in range(worlds) if (outcome := outcome_of(first + n)) is not None]
     used = [batches for each in found for batches in each.batches]
@@ -149,7 +149,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Print the figures; exit status 1 if a limit isn't met."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--worlds", type=int, default=1000)
+    parser.add_argument("--worlds", type=int, default=3000)
     parser.add_argument("--first", type=int, default=REPORTED)
     given = parser.parse_args(argv)
     figures = measure(given.worlds, given.first)

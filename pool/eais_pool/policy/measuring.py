@@ -7,7 +7,8 @@ With a demand it is then a race (successive elimination: Even-Dar, Mannor and Ma
 elimination and stopping conditions for the multi-armed bandit and reinforcement learning
 problems", JMLR 7, 2006): what costs more than the cheapest that is expected to meet the SLO is
 out, and so is what surely meets or misses it, by `SURE`. Of what is left on a device, that of
-which least is sure is measured, on its share and at the size of batches that it would need.
+which least is sure is measured, on its share and at the size of batches that it would need; of
+equal cost the likeliest alone, as one that meets the SLO is enough.
 Without a demand, what is known least, up to twice the knee, is measured until all is known to
 `WELL_KNOWN`.
 
@@ -338,14 +339,16 @@ def _sampled(track: _Track, runner: Runner) -> set[int]:
 def _doubtful(state: Measuring, track: _Track, now: float) -> RunBatch | None:
     """Of what might be chosen on this device, that of which it is least sure."""
     bar = min((state.cost(each) for each in _meeting(state)), default=math.inf)
-    doubts: list[tuple[float, int, RunBatch]] = []
+    best: dict[float, tuple[float, RunBatch]] = {}
     for candidate, found in track.outlook.items():
-        if found is None or abs(found.surety) >= SURE or state.cost(candidate) > bar:
+        cost = state.cost(candidate)
+        if found is None or cost > bar or (cost in best and best[cost][0] >= found.surety):
             continue
         asked = RunBatch(track.device.id, candidate.runner, candidate.share_milli, found.batch)
         if _timely(state, track.curves[candidate.runner], asked, now):
-            doubts.append((abs(found.surety), len(doubts), asked))
-    return min(doubts)[2] if doubts else None
+            best[cost] = (found.surety, asked)
+    doubts = [(abs(surety), cost) for cost, (surety, _) in best.items() if abs(surety) < SURE]
+    return best[min(doubts)[1]][1] if doubts else None
 
 
 def _meeting(state: Measuring) -> Iterator[Candidate]:
