@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
-from benchmarks.devices import precision, shares
+from benchmarks.devices import choosing, precision, shares
 from benchmarks.ending import ending
 
 
@@ -24,6 +24,7 @@ class Section(NamedTuple):
 
 
 SECTIONS: Final = {
+    "choosing": Section(choosing.measure, choosing.missed),
     "precision": Section(precision.measure, precision.missed),
     "shares": Section(shares.measure, shares.missed),
 }
