@@ -148,6 +148,11 @@ class PoolClient(_ManagerClient):
         """IN_USE to BOUND: drains, and gives the shares back."""
         return self._instance(verbs.POOL_STOP, _named(instance))
 
+    def resize(self, instance: str, type: str) -> Instance:
+        """Another type for an IN_USE instance, under live calls; what fails leaves it as it was."""
+        request = pool_pb2.ResizeRequest(op_id=new_op_id(), instance=instance, type=type)
+        return self._instance(verbs.POOL_RESIZE, request)
+
     def detach(self, instance: str) -> Instance:
         """Undo all that attach did."""
         return self._instance(verbs.POOL_DETACH, _named(instance))

@@ -90,6 +90,7 @@ POOL_CREATE = Verb("Pool", "Create", pool_pb2.CreateRequest, _InstanceReply, _US
 POOL_ATTACH = Verb("Pool", "Attach", pool_pb2.AttachRequest, _InstanceReply, _USER, _FRONTEND)
 POOL_START = Verb("Pool", "Start", _Instance, _InstanceReply, _USER, _FRONTEND)
 POOL_STOP = Verb("Pool", "Stop", _Instance, _InstanceReply, _USER, _FRONTEND)
+POOL_RESIZE = Verb("Pool", "Resize", pool_pb2.ResizeRequest, _InstanceReply, _USER, _FRONTEND)
 POOL_DETACH = Verb("Pool", "Detach", _Instance, _InstanceReply, _USER, _FRONTEND)
 POOL_DELETE = Verb("Pool", "Delete", _Instance, _InstanceReply, _USER, _FRONTEND)
 POOL_DESCRIBE = Verb("Pool", "Describe", pool_pb2.DescribeRequest, _InstanceReply, _USER, _FRONTEND)

@@ -53,6 +53,7 @@ class PoolService:
             unary(verbs.POOL_ATTACH, self.attach),
             unary(verbs.POOL_START, self.start),
             unary(verbs.POOL_STOP, self.stop),
+            unary(verbs.POOL_RESIZE, self.resize),
             unary(verbs.POOL_DETACH, self.detach),
             unary(verbs.POOL_DELETE, self.delete),
             unary(verbs.POOL_DESCRIBE, self.describe),
@@ -100,6 +101,15 @@ class PoolService:
     ) -> pool_pb2.InstanceReply:
         """See `Pool.Stop`."""
         return await self._ask_about(OpVerb.STOP, request, caller)
+
+    async def resize(
+        self, request: pool_pb2.ResizeRequest, caller: Caller
+    ) -> pool_pb2.InstanceReply:
+        """See `Pool.Resize`."""
+        tenant, frontend = _frontend(caller)
+        name = check_instance_name(request.instance)
+        event = OpRequested(OpVerb.RESIZE, tenant, frontend, request.op_id, name, type=request.type)
+        return await self._ask(event)
 
     async def detach(
         self, request: pool_pb2.InstanceRequest, caller: Caller

@@ -66,6 +66,7 @@ PLACES: dict[str, Ask] = {
     "attach": on_manager(verbs.POOL_ATTACH, pool_pb2.AttachRequest),
     "start": on_manager(verbs.POOL_START, pool_pb2.InstanceRequest),
     "stop": on_manager(verbs.POOL_STOP, pool_pb2.InstanceRequest),
+    "resize": on_manager(verbs.POOL_RESIZE, pool_pb2.ResizeRequest),
     "detach": on_manager(verbs.POOL_DETACH, pool_pb2.InstanceRequest),
     "delete": on_manager(verbs.POOL_DELETE, pool_pb2.InstanceRequest),
     "locate": on_listener,

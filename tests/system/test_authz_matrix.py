@@ -131,6 +131,10 @@ def attach(scene: Scene, ident: str) -> pool_pb2.AttachRequest:
     return pool_pb2.AttachRequest(op_id=op(), instance=ident, no_start=True)
 
 
+def resize(scene: Scene, ident: str) -> pool_pb2.ResizeRequest:
+    return pool_pb2.ResizeRequest(op_id=op(), instance=ident, type="cpu.1")
+
+
 def describe(scene: Scene, ident: str) -> pool_pb2.DescribeRequest:
     return pool_pb2.DescribeRequest(instance=ident)
 
@@ -207,6 +211,7 @@ ROWS = {
     P + "Attach": Row("manager user", attach, OWNED),
     P + "Start": Row("manager user", of_instance, OWNED),
     P + "Stop": Row("manager user", of_instance, OWNED),
+    P + "Resize": Row("manager user", resize, OWNED),
     P + "Detach": Row("manager user", of_instance, OWNED),
     P + "Delete": Row("manager user", of_instance, OWNED),
     P + "Describe": Row("manager user", describe, OWNED),

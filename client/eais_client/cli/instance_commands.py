@@ -1,4 +1,4 @@
-"""The verbs of instances: create, attach, start, stop, detach, delete, describe, list."""
+"""The verbs of instances: create, attach, start, stop, resize, detach, delete, describe, list."""
 
 from __future__ import annotations
 
@@ -85,6 +85,7 @@ def add_to(group: Group) -> None:
     )(attach)
     verb("start", examples=["eais start ei-7f3a"])(start)
     verb("stop", examples=["eais stop ei-7f3a"])(stop)
+    verb("resize", examples=["eais resize ei-7f3a gpu.1-2", "eais resize ei-7f3a cpu.4"])(resize)
     verb("detach", examples=["eais detach ei-7f3a"])(detach)
     verb("delete", examples=["eais delete ei-7f3a"])(delete)
     verb("describe", examples=["eais describe ei-7f3a", "eais describe ei-7f3a -o yaml"])(describe)
@@ -148,6 +149,19 @@ def start(call: Call, instance: InstanceArgument) -> None:
 def stop(call: Call, instance: InstanceArgument) -> None:
     """Stop an instance: gives its shares back, keeps its models."""
     _do(call, f"stopping {instance}", lambda pool: pool.stop(instance))
+
+
+def resize(
+    call: Call,
+    instance: InstanceArgument,
+    type: Annotated[str, typer.Argument(metavar="TYPE", help=f"What it is to be: {_TYPES}.")],
+) -> None:
+    """Give a started instance another type, of any kind, under live calls.
+
+    The new workers have its models before they take calls, and the old ones finish theirs. If the
+    new ones can't serve, the instance stays as it is.
+    """
+    _do(call, f"resizing {instance} to {type}", lambda pool: pool.resize(instance, type))
 
 
 def detach(call: Call, instance: InstanceArgument) -> None:

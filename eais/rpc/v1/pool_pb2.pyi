@@ -60,6 +60,16 @@ class InstanceRequest(_message.Message):
     instance: str
     def __init__(self, op_id: _Optional[str] = ..., instance: _Optional[str] = ...) -> None: ...
 
+class ResizeRequest(_message.Message):
+    __slots__ = ("op_id", "instance", "type")
+    OP_ID_FIELD_NUMBER: _ClassVar[int]
+    INSTANCE_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    op_id: str
+    instance: str
+    type: str
+    def __init__(self, op_id: _Optional[str] = ..., instance: _Optional[str] = ..., type: _Optional[str] = ...) -> None: ...
+
 class InstancePolicy(_message.Message):
     __slots__ = ("ring", "slo_p99_us", "tolerance")
     RING_FIELD_NUMBER: _ClassVar[int]
