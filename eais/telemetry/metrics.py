@@ -174,6 +174,20 @@ IN_FLIGHT = Metric("eais_worker_calls_in_flight", _GAUGE, "Calls that wait or ru
 WAITING = Metric("eais_worker_calls_waiting", _GAUGE, "Of them, those that wait.", _WORKER)
 STREAMS = Metric("eais_worker_streams", _GAUGE, "Client streams that are open.", _WORKER)
 LOADED = Metric("eais_worker_sessions", _GAUGE, "Sessions that are loaded.", _WORKER)
+RUNTIME_SESSIONS = Metric(
+    "eais_worker_runtime_sessions",
+    _GAUGE,
+    "Sessions that are loaded, by what runs them, such as openvino/bf16.",
+    _WORKER,
+    ("runtime",),
+)
+RUNTIMES_REFUSED = Metric(
+    "eais_worker_runtimes_refused_total",
+    _COUNTER,
+    "Sessions that a runtime was tried for and can't run, or answers otherwise.",
+    _WORKER,
+    ("runtime",),
+)
 CANARY_AGE = Metric(
     "eais_worker_canary_age_seconds",
     _GAUGE,

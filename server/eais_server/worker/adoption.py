@@ -33,7 +33,7 @@ from eais_server.in_flight import ROWS, Marks
 from eais_server.worker.calls import CallLimits, Service
 from eais_server.worker.choosing_runtime import Option
 from eais_server.worker.counters import Counters, Reporter
-from eais_server.worker.metrics import readings
+from eais_server.worker.metrics import readings, runtime_readings
 from eais_server.worker.plane import DEFAULT_QUEUE_LIMIT_S, DataPlane, PlaneSettings
 from eais_server.worker.ring_door import RingDoor
 from eais_server.worker.ring_stream import with_rings
@@ -49,7 +49,10 @@ DEFAULT_RUN_TIMEOUT_S: Final = 600
 class Adoption:
     """What the listener's Adopt made of a spare. Made by `adopt`.
 
-    `options`: what may open models on the share, the plainest first.
+    Attributes:
+        options: what may open models on the share, the plainest first.
+        running: session to what runs it.
+        refused: runtimes that were tried for a session, and aren't used.
     """
 
     driver: DeviceDriver
@@ -66,6 +69,8 @@ class Adoption:
     port: int = 0
     pages: LoopbackServer | None = None
     calls: Tally = field(default_factory=Tally)
+    running: dict[str, Runtime] = field(default_factory=dict)
+    refused: Tally = field(default_factory=Tally)
 
     @property
     def has_reference(self) -> bool:
@@ -106,7 +111,8 @@ class Adoption:
         """The pages of this worker on loopback; None if there is no port left."""
 
         def collected() -> Iterator[Reading]:
-            return readings(self.counters, self.plane, self.sessions, self.calls)
+            yield from readings(self.counters, self.plane, self.sessions, self.calls)
+            yield from runtime_readings(self.sessions, self.running, self.refused)
 
         pages = own_pages(collected, Readiness([lambda: self.plane.not_ready]))
         try:

@@ -207,8 +207,8 @@ def open_reference(task: Task, options: Sequence[Option]) -> RuntimeSession | No
     return None
 
 
-def open_guarded(task: Task, options: Sequence[Option]) -> RuntimeSession:
-    """The session on a device that hasn't the reference: the fastest runtime that passes.
+def open_guarded(task: Task, options: Sequence[Option]) -> tuple[Runtime, RuntimeSession]:
+    """The session on a device that hasn't the reference: of the fastest runtime that passes.
 
     Raises:
         ModelRejected: what the CPU provider refuses; PARITY_REFUSED, none passes.
@@ -221,7 +221,7 @@ def open_guarded(task: Task, options: Sequence[Option]) -> RuntimeSession:
     say(best, trials)
     if best is None or best.session is None:
         raise make_error("PARITY_REFUSED", _none_passes(task.tolerance, trials))
-    return best.session
+    return best.runtime, best.session
 
 
 def say(best: Trial | None, trials: Iterable[Trial]) -> None:

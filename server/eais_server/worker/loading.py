@@ -81,11 +81,14 @@ class Loader:
             best = better([trial, best] if best else [trial])
             # What isn't used has its memory back at once.
             trials.append(replace(trial, session=None))
+            if trial.refused:
+                adopted.refused.add(str(option.runtime))
             del trial
         say(best, trials)
         if best is not None and best.session is not None:
             adopted.plane.forget(name)
             adopted.sessions[name] = best.session
+            adopted.running[name] = best.runtime
             adopted.plane.batch(name, together)
 
     async def _alone(self, session: str, work: Callable[[], _T]) -> _T:
@@ -107,7 +110,10 @@ class Loader:
         task = self._task(adopted, message)
         try:
             check_files(task.model.path.parent, message.spec.files)
-            session = open_reference(task, adopted.options) or open_guarded(task, adopted.options)
+            session = open_reference(task, adopted.options)
+            if session is None:
+                runtime, session = open_guarded(task, adopted.options)
+                adopted.running[message.session] = runtime
             choice = message.spec.options.batching
             return session, batchable(task.model.path, session.signature, choice)
         except EaisError:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 
 from eais.telemetry import metrics as m
-from eais_server.devices.driver import RuntimeSession
+from eais_server.devices.driver import REFERENCE, Runtime, RuntimeSession
 from eais_server.worker.counters import Counters
 from eais_server.worker.plane import DataPlane
 
@@ -31,3 +32,12 @@ def readings(
     yield m.Reading(m.LOADED, len(sessions))
     age_ms = counters.canary_age_ms(time.monotonic_ns())
     yield m.Reading(m.CANARY_AGE, age_ms / 1000 if age_ms else float("nan"))
+
+
+def runtime_readings(
+    sessions: Iterable[str], running: Mapping[str, Runtime], refused: m.Tally
+) -> Iterator[m.Reading]:
+    """What runs the sessions, and what doesn't."""
+    for runtime, count in Counter(str(running.get(s, REFERENCE)) for s in sessions).items():
+        yield m.Reading(m.RUNTIME_SESSIONS, count, (runtime,))
+    yield from refused.readings(m.RUNTIMES_REFUSED)

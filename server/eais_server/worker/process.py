@@ -184,6 +184,7 @@ class Worker:
 
     def _unload(self, message: supervision_pb2.Unload) -> None:
         self._adopted.sessions.pop(message.session, None)
+        self._adopted.running.pop(message.session, None)
         self._adopted.plane.forget(message.session)
         if message.HasField("error"):
             self._adopted.plane.refuse(message.session, error_of_message(message.error))

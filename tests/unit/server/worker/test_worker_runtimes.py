@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -51,11 +52,18 @@ def feed() -> dict[str, Any]:
     return {"x": np.random.default_rng(4).standard_normal((SIDE, SIDE)).astype(np.float32)}
 
 
-def adopted(child: WorkerChild, tolerance: str) -> None:
+def adopted(child: WorkerChild, tolerance: str) -> int:
+    """The port of its metrics."""
     child.heard("spare")
     told = child.adopt(tolerance=tolerance, drivers=["cpu", "openvino"], runtimes=RUNTIMES)
     assert not told.HasField("error")
     child.serve()
+    return told.metrics_port
+
+
+def metrics(port: int) -> list[str]:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=WAIT_S) as page:
+        return [line for line in page.read().decode().splitlines() if "_runtime" in line]
 
 
 def wait_for_choice(child: WorkerChild) -> str:
@@ -112,13 +120,16 @@ def test_what_it_was_told_to_leave_it_leaves(
 
 
 def test_what_it_lacks_stays_with_onnxruntime(child: WorkerChild) -> None:
-    adopted(child, "bf16")
+    port = adopted(child, "bf16")
     session = child.load(models.dataset("logreg_iris"))
     assert wait_for_choice(child) == "onnxruntime/fp32"
     assert "openvino/bf16 isn't used for this model: RUNTIME_REFUSED" in child.log
     with child.stream() as client:
         client.greet()
         assert len(client.run(session, {"float_input": np.ones((3, 2), np.float32)})) == 2
+    shown = metrics(port)
+    assert 'eais_worker_runtime_sessions{runtime="onnxruntime/fp32"} 1.0' in shown
+    assert 'eais_worker_runtimes_refused_total{runtime="openvino/bf16"} 1.0' in shown
 
 
 def test_a_tolerance_that_is_none_is_refused(child: WorkerChild) -> None:
