@@ -33,7 +33,7 @@ from eais_pool.policy import Refusal
 from eais_pool.policy.curves import Curve
 from eais_pool.policy.forecasting import Demand, Forecast, forecast
 from eais_pool.policy.prices import Prices
-from eais_pool.policy.profiles import Curved
+from eais_pool.policy.profiles import Profile
 
 _EIGHTH_MILLI: Final = WHOLE_MILLI // 8
 _HOUR_S: Final = 3600.0
@@ -48,9 +48,11 @@ class Runner:
     runtime: str
     precision: Precision
 
-    def curved(self, digest: str) -> Curved:
-        """What its curve for the model `digest` is of."""
-        return Curved(digest, self.device_model, self.runtime, self.precision)
+    @classmethod
+    def of(cls, profile: Profile) -> Runner:
+        """The one that a profile is of."""
+        key = profile.key
+        return cls(profile.kind, key.device_model, key.runtime, key.precision)
 
 
 @dataclass(frozen=True, slots=True)

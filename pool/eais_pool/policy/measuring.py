@@ -190,8 +190,8 @@ class Measuring:
 
     def learn(self, track: _Track, runner: Runner) -> None:
         """Look again at what a runner of a device would do."""
-        mine = [profile for profile in self._profiles(track) if _runs(profile) == runner]
-        before = [each for each in self.known if _runs(each) == runner]
+        mine = [profile for profile in self._profiles(track) if Runner.of(profile) == runner]
+        before = [each for each in self.known if Runner.of(each) == runner]
         curve = track.curves[runner] = Curve([*before, *mine])
         for candidate in track.candidates:
             if candidate.runner == runner:
@@ -381,8 +381,3 @@ def _timely(state: Measuring, curve: Curve, asked: RunBatch, now: float) -> bool
     found = curve.estimate(asked.batch, asked.share_milli)
     least = found.seconds * math.exp(-_UNTIMELY * found.sd)
     return least < min(state.until - now, state.demand.target_s)
-
-
-def _runs(profile: Profile) -> Runner:
-    key = profile.key
-    return Runner(profile.kind, key.device_model, key.runtime, key.precision)

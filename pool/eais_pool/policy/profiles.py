@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Final, NamedTuple
+from typing import Final
 
 from eais.device_type import DeviceKind
 from eais.tolerance import Precision
@@ -26,15 +26,6 @@ EXPECTED_NOISE: Final = 0.10
 _EXPECTED_WEIGHT: Final = 50
 """In samples: fewer than about so many say little of how much batches vary."""
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
-
-
-class Curved(NamedTuple):
-    """What one curve over batches and shares is of."""
-
-    digest: str
-    device_model: str
-    runtime: str
-    precision: Precision
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +51,6 @@ class ProfileKey:
             if not 0 < len(getattr(self, name)) <= TEXT_MOST:
                 raise ValueError(f"{name}: must have 1 to {TEXT_MOST} characters")
         _check_whole("share_milli", self.share_milli, SHARE_MOST_MILLI)
-
-    @property
-    def curved(self) -> Curved:
-        """All of it but the share."""
-        return Curved(self.digest, self.device_model, self.runtime, self.precision)
 
 
 @dataclass(frozen=True, slots=True)

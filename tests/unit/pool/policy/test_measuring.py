@@ -145,7 +145,8 @@ def test_the_profiles_are_by_share_and_say_what_was_seen() -> None:
     made = bench(GPU_DEVICE, answer=noisy(1))
     made.run()
     found = made.state.profiles(measured_unix_s=1e9)
-    assert {each.key.curved for each in found} == {GPU.curved(DIGEST)}
+    assert {(each.key.digest, Runner.of(each)) for each in found} == {(DIGEST, GPU)}
+    assert len({each.key.share_milli for each in found}) == len(found)
     samples = sum(point.samples for each in found for point in each.points)
     assert samples == len(made.asked)
     assert all(each.kind is DeviceKind.GPU and each.measured_unix_s == 1e9 for each in found)
