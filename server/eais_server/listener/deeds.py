@@ -59,7 +59,7 @@ class ListenerDeeds:
             case do.AnswerGranted():
                 await self._grants.answer_granted(action)
             case do.Publish():
-                self._grants.publish(action)
+                self._host.publish(action.instance)
             case do.SlotProven() | do.SlotFailed() | do.SlotGone():
                 await self._grants.reshaping.outcome(action)
             case do.Release():

@@ -306,15 +306,6 @@ class Grants:
         log.info("lease of %s, epoch %s: granted", lease.instance, lease.epoch)
         self._say_granted(self._host.admission.leases.get(instance, lease), missing)
 
-    def publish(self, action: do.Publish) -> None:
-        """Tell the pool of the workers as they are now."""
-        lease = self._host.admission.leases.get(action.instance)
-        if lease:
-            changed = hosts_pb2.WorkersChanged(
-                instance=lease.instance, epoch=lease.epoch, workers=self._host.endpoints(lease)
-            )
-            self._host.report(hosts_pb2.HostReport(workers=changed))
-
     async def release(self, action: do.Release) -> None:
         """No process is left: forget the lease, durably, then say so."""
         host = self._host

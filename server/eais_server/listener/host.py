@@ -103,6 +103,15 @@ class Host:
         """A lease that is held here, with its workers."""
         return messages.granted(lease, self.endpoints(lease))
 
+    def publish(self, instance: str) -> None:
+        """Tell the pool of the instance's workers as they are now, if its lease is here."""
+        lease = self.admission.leases.get(instance)
+        if lease:
+            changed = hosts_pb2.WorkersChanged(
+                instance=instance, epoch=lease.epoch, workers=self.endpoints(lease)
+            )
+            self.report(hosts_pb2.HostReport(workers=changed))
+
     def sessions(self, lease: Lease) -> hosts_pb2.SessionsChanged:
         """The sessions of a lease's instance."""
         specs = [messages.spec_of(session) for session in self.book.of(lease.instance)]

@@ -42,7 +42,8 @@ class Reshaping:
         self._host = host
         self._new_leaf = new_leaf
         self._leaves = leaves
-        self._coming: set[tuple[str, int, int]] = set()
+        # What is being prepared, and when that is over.
+        self._coming: dict[tuple[str, int, int], asyncio.Event] = {}
 
     async def add(self, wanted: Lease) -> None:
         """Have those shares of `wanted` that the lease of its instance and epoch lacks."""
@@ -67,14 +68,15 @@ class Reshaping:
 
     async def _add(self, lease: Lease, share: Share) -> None:
         key = (lease.instance, lease.epoch, share.n)
-        self._coming.add(key)
+        over = self._coming[key] = asyncio.Event()
         try:
             await self._prepare(lease, replace(share, proven=False))
         except (EaisError, OSError) as error:
             self._host.inventory.free_share(lease.instance, share.n)
             self._say_failed(lease, share.n, _as_error(error))
         finally:
-            self._coming.discard(key)
+            del self._coming[key]
+            over.set()
 
     async def _prepare(self, lease: Lease, share: Share) -> None:
         """The device, key and leaf, and the lease with the share: durable, in that order."""
@@ -103,21 +105,32 @@ class Reshaping:
             self._host.admission.leases[lease.instance] = held.without(n)
 
     async def revoke(self, message: hosts_pb2.Revoke) -> None:
-        """Have the shares gone that it names, once their calls are done or the grace is over."""
+        """Have the shares gone that it names, once their calls are done or the grace is over.
+
+        What is gone already is said so at once: no change will say it.
+        """
+        gone = False
         for n in message.shares:
+            if over := self._coming.get((message.instance, message.epoch, n)):
+                await over.wait()
             held = self._host.admission.leases.get(message.instance)
             if held is None or held.epoch != message.epoch:
                 return
             share = {s.n: s for s in held.shares}.get(n)
             if share is None:
-                continue
-            try:
-                await self._save(held.with_share(replace(share, leaving=True)))
-            except OSError as error:
-                # A restarted listener would have it until the pool asks again.
-                log.error("share %s of %s isn't noted: %s", n, message.instance, error)
-            grace_s = message.drain_grace_ms / 1000
-            self._host.tell(on.SlotRevoked(message.instance, n, grace_s))
+                gone = True
+            else:
+                await self._give_back(held, share, message.drain_grace_ms / 1000)
+        if gone:
+            self._host.publish(message.instance)
+
+    async def _give_back(self, held: Lease, share: Share, grace_s: float) -> None:
+        try:
+            await self._save(held.with_share(replace(share, leaving=True)))
+        except OSError as error:
+            # A restarted listener would have it until the pool asks again.
+            log.error("share %s of %s isn't noted: %s", share.n, held.instance, error)
+        self._host.tell(on.SlotRevoked(held.instance, share.n, grace_s))
 
     async def _save(self, lease: Lease) -> None:
         self._host.admission.leases[lease.instance] = lease

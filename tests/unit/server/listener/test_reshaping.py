@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
+import threading
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -86,6 +88,44 @@ def test_a_share_for_which_there_is_no_room_fails_and_nothing_else(
             assert failed.error.reason == "NO_DEVICE"
             assert len(listener.host.admission.leases[EI].shares) == 1
             assert (await bench.opened(MODEL)).id
+
+    run(test())
+
+
+def test_a_share_that_is_taken_and_isnt_there_is_said_to_be_gone(
+    bench: ListenerBench, run: Run
+) -> None:
+    async def test() -> None:
+        bench.set(cpu_cores=1)
+        async with bench.granted():
+            bench.grant(shares=[share(1), share(2)])
+            await bench.manager.heard("share_failed")
+            take(bench, 2)
+            changed = await bench.manager.heard("workers")
+            assert [worker.n for worker in changed.workers] == [1]
+
+    run(test())
+
+
+def test_a_share_that_is_taken_while_it_comes_is_taken_when_it_is_there(
+    bench: ListenerBench, run: Run
+) -> None:
+    async def test() -> None:
+        bench.set(cpu_cores=2)
+        async with bench.granted() as listener:
+            slow = threading.Event()
+            disk = asyncio.create_task(listener.host.durable(slow.wait))
+            bench.grant(shares=[share(1), share(2)])
+            take(bench, 2)
+            bench.revoke("ei-9", epoch=1)
+            # Commands are begun in their order, so those were.
+            assert (await bench.manager.heard("released")).instance == "ei-9"
+            slow.set()
+            await disk
+            await workers(bench, 1)
+            await bench.until(lambda: len(listener.host.admission.leases[EI].shares) == 1)
+            bench.grant("ei-2", shares=[share(1)], address="127.64.9.17")
+            assert (await bench.manager.heard("granted")).instance == "ei-2"
 
     run(test())
 
