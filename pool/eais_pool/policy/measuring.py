@@ -37,6 +37,8 @@ from eais_pool.policy.profiles import (
 SURE: Final = 3.0
 WELL_KNOWN: Final = 0.06
 OPENING: Final = (1, 8)
+_PATIENCE: Final = 0.2
+"""Of the time: for the first batches of all devices, before any device is measured further."""
 _UNTIMELY: Final = 2.0
 """Standard deviations: a batch that takes too long even if it is so much quicker isn't run."""
 
@@ -121,7 +123,7 @@ class DeviceGone:
 
 @dataclass(frozen=True, slots=True)
 class Ticked:
-    """Time has passed."""
+    """Time has passed: to be told each second, and when the time is over."""
 
 
 Event: TypeAlias = Began | Measured | BatchFailed | DeviceGone | Ticked
@@ -284,26 +286,26 @@ def _stop(state: Measuring) -> list[Action]:
 def _go_on(state: Measuring, now: float) -> list[Action]:
     """The next batch of each device that has none, or the end."""
     idle = [t for t in state.tracks.values() if t.running is None and t.left > 0]
-    opening = {t.device.id: _opening(state, t, now) for t in idle}
-    asked: list[RunBatch | None] = list(opening.values())
-    busy = any(t.running is not None for t in state.tracks.values())
-    if not any(asked) and not (busy and _opens(state)):
+    asked = [_opening(state, track, now) for track in idle]
+    if not any(asked) and not _opens(state, now):
         pick = _doubtful if state.aimed else _unknown
         asked = [pick(state, track, now) for track in idle]
     found = [each for each in asked if each is not None]
     for each in found:
         track = state.tracks[each.device]
         track.running, track.left = each, track.left - 1
-    if not found and not busy:
+    if not any(track.running for track in state.tracks.values()):
         state.over = True
         left = any(track.left for track in state.tracks.values())
         return [Finished("all is known that matters" if left else "the batches are spent")]
     return list(found)
 
 
-def _opens(state: Measuring) -> bool:
-    """Whether a batch that runs is one of the first on its device."""
-    running = (track.running for track in state.tracks.values())
+def _opens(state: Measuring, now: float) -> bool:
+    """Whether one of the first batches of a device runs, which is waited for a while."""
+    if state.until - now < (1 - _PATIENCE) * state.limits.seconds:
+        return False
+    running = [track.running for track in state.tracks.values()]
     return any(
         each is not None and len(_sampled(state.tracks[each.device], each.runner)) < len(OPENING)
         for each in running

@@ -290,6 +290,24 @@ def test_a_device_that_goes_does_not_keep_the_others() -> None:
     assert {each.device for each in made.asked} == {"h2/gpu0"}
 
 
+def test_a_device_that_never_answers_keeps_the_others_for_a_while_only() -> None:
+    demand = Demand(slo_p99_s=0.006, rate_per_s=100)
+    made = bench(CPU_DEVICE, GPU_DEVICE, demand=demand, limits=Limits(seconds=10))
+    _, waiting = made.feed(Began())
+
+    def answered(asked: Action) -> None:
+        while isinstance(asked, RunBatch):
+            asked = next(iter(made.feed(Bench.exactly(asked))), Finished(""))
+
+    answered(waiting)
+    assert made.batches() == {"h1/cpu0": 1, "h2/gpu0": len(OPENING)}
+    made.now += 2.1
+    (asked,) = made.feed(Ticked())
+    answered(asked)
+    assert made.batches()["h2/gpu0"] > len(OPENING)
+    assert not made.state.over
+
+
 def test_when_the_last_device_goes_it_is_over() -> None:
     made = bench(CPU_DEVICE)
     made.feed(Began())
