@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -12,12 +13,13 @@ from typing import TypeVar
 
 from eais.errors import EaisError, make_error
 from eais.rpc.v1 import supervision_pb2
-from eais_server.devices.driver import RuntimeSession
+from eais_server.devices.driver import REFERENCE, RuntimeSession
 from eais_server.in_flight import Marks
 from eais_server.worker.adoption import Adoption
 from eais_server.worker.batching.batches import Batchable
 from eais_server.worker.batching.eligible import batchable
 from eais_server.worker.choosing_runtime import (
+    Clock,
     Guard,
     Task,
     Trial,
@@ -43,11 +45,13 @@ class Loader:
             that serves stands there, too: the listener, which waits for no load then, knows by
             it what the worker died of, and has the next one leave it.
         directory: below which the listener links models.
+        clock: seconds, monotonic, by which runtimes are timed.
     """
 
-    def __init__(self, marks: Marks, directory: Path) -> None:
+    def __init__(self, marks: Marks, directory: Path, clock: Clock = time.perf_counter) -> None:
         self._marks = marks
         self._directory = directory
+        self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="load")
         # The marks have room for one. Whoever waits longest is next, so that a load never waits
@@ -69,10 +73,13 @@ class Loader:
     ) -> None:
         """Try what else may run the session, which serves; the fastest that passes serves it."""
         name, reference = message.session, adopted.sessions[message.session]
-        options = [] if message.reference_only else candidates(adopted.options, adopted.tolerance)
+        options = candidates(adopted.options, adopted.tolerance)
         if not options or not adopted.has_reference:
             return
-        guard = Guard(self._task(adopted, message), reference)
+        if message.reference_only:
+            log.warning("the model keeps to %s: a worker died of what it did", REFERENCE)
+            return
+        guard = Guard(self._task(adopted, message), reference, clock=self._clock)
         trials, best = list[Trial](), None
         for option in options:
             trial = await self._alone(name, lambda option=option: guard.trial(option))  # type: ignore[misc]
