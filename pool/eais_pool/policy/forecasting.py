@@ -75,11 +75,6 @@ class Forecast:
     sd: float
     surety: float
 
-    @property
-    def likelihood(self) -> float:
-        """The probability that it meets what is asked."""
-        return 0.5 * math.erfc(-self.surety / math.sqrt(2))
-
 
 def forecast(curve: Curve, share_milli: int, demand: Demand) -> Forecast | None:
     """What a share would do for `demand`; None if it can't run the model at all."""
