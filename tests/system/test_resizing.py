@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import os
+import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +15,7 @@ import onnxruntime as ort
 import pytest
 
 import eais
+from benchmarks.faults.processes import titled
 from tests.system.stack import eventually
 from tests.system.team import SETTINGS, Team, team_at
 from tests.system.terminal import Terminal
@@ -128,4 +132,30 @@ def test_what_its_host_has_not_is_refused_and_the_instance_serves_on(ada: Termin
         callers.some(10)
         assert not callers.faults
     assert ada.data("describe", name)["type"] == "cpu"
+    ada.data("detach", name)
+
+
+def resized(user: Terminal, name: str) -> dict[str, Any] | None:
+    """The instance once it is of that type; asked for again if it isn't."""
+    done = user.run("resize", name, "gpu.1-4", "-o", "json")
+    return dict(json.loads(done.stdout)) if done.returncode == 0 else None
+
+
+@pytest.mark.parametrize("victim", ["eais-listener", "eais-manager"])
+def test_who_dies_amid_it_goes_on_with_it(team: Team, ada: Terminal, victim: str) -> None:
+    supervisor = int(team.operator.data("pool", "status")["pid"])
+    name = str(ada.data("attach", "--type", "cpu")["id"])
+    with eais.InferenceSession(str(MODEL)) as session, Callers(session) as callers:
+        callers.some(20)
+        resize = ada.start("resize", name, "gpu.1-4", "-o", "json")
+        found = eventually(lambda: titled(supervisor, victim), f"there is {victim}")
+        os.kill(found.pid, signal.SIGKILL)
+        _, err = resize.communicate(timeout=120)
+        # Before it was begun nothing was done: who asks before the back-end is back is told so.
+        assert resize.returncode == 0 or err.startswith("error: HOST_UNREACHABLE: "), err
+        made = eventually(lambda: resized(ada, name), "it is resized")
+        assert made["type"] == "gpu.1-4"
+        callers.some(20)
+        assert not callers.faults
+    assert [worker["kind"] for worker in workers(ada, name, 1)] == ["gpu"]
     ada.data("detach", name)
