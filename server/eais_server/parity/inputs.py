@@ -31,16 +31,17 @@ _DTYPES: Final[Mapping[str, str]] = {
     "bool": "bool",
     **{f"{u}int{bits}": f"{u}int{bits}" for u in ("", "u") for bits in (8, 16, 32, 64)},
 }
-# For integers: what every table has, then what a counter may have, then what others take for less.
+# For integers: what every table has, then what a counter may have, then what others take for
+# less. Neither zero nor -1: by these no division of integers goes well.
 _BATCHES: Final = (("small", 1), ("unit", 3), ("wide", 1))
 
 # Some runtimes keep 64 bits in 32. As sizes these are refused at once, where those of half the
 # range would be allocated: so int32, which nobody narrows, has none.
 _WIDE: Final[Mapping[str, tuple[int, int]]] = {
-    "int8": (-128, 127),
-    "uint8": (0, 255),
-    "int16": (-(1 << 15), (1 << 15) - 1),
-    "uint16": (0, (1 << 16) - 1),
+    "int8": (64, 127),
+    "uint8": (128, 255),
+    "int16": (1 << 14, (1 << 15) - 1),
+    "uint16": (1 << 15, (1 << 16) - 1),
     "uint32": (1 << 31, (1 << 32) - 1),
     "int64": (1 << 40, 1 << 41),
     "uint64": (1 << 40, 1 << 41),
@@ -89,7 +90,7 @@ def _values(
         return np.asarray(found * (8 if kind == "wide" else 1), dtype)
     if dtype.kind == "b":
         return np.asarray(rng.random(dims) < 0.5, dtype)
-    low, high = (
-        _WIDE.get(dtype.name, (0, 9)) if kind == "wide" else (0, 1 if kind == "small" else 9)
-    )
+    if kind == "small":
+        return np.ones(dims, dtype)
+    low, high = _WIDE.get(dtype.name, (1, 9)) if kind == "wide" else (1, 9)
     return rng.integers(low, high, dims, dtype, endpoint=True)
