@@ -8,8 +8,8 @@
 - third_moves_s: a third with as much as both together comes, and goes: from then on until the
   shares are within `CLOSE_POINTS` of what they should be, looked at over `WINDOW_S`, the longer
   of both;
-- idle_cost_percent: so many fewer batches of a busy one beside an idle one than alone, the
-  median of `ROUNDS` pairs;
+- idle_cost_percent: so many fewer batches of a busy one beside an idle one than alone, in the time
+  in which no other process had the core, the median of `ROUNDS` pairs;
 - handover_p50_us, handover_p90_us: from the last batch of a turn to the first of the next, of
   the pair with equal batches;
 - free_take_ns: to begin and to end a batch while nobody else wants the device;
@@ -20,11 +20,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
 from benchmarks.devices.spinning import Child, Core, handovers_us, one_core, shares
 from benchmarks.faults.__main__ import quantile
+from eais_server.listener.cpu_waits import thread_look
 from eais_server.turns.page import Seat
 from eais_server.turns.turn import Turn
 
@@ -122,9 +124,16 @@ def _idle(core: Core) -> dict[str, Any]:
 
 
 def _batches_per_s(child: Child) -> float:
-    began, before = time.monotonic(), child.count[0]
+    """In the time that other processes left it: the machine may have more to do."""
+    began, before = _had_ns(child), child.count[0]
     time.sleep(ROUND_S)
-    return (child.count[0] - before) / (time.monotonic() - began)
+    return 1e9 * (child.count[0] - before) / (_had_ns(child) - began)
+
+
+def _had_ns(child: Child) -> int:
+    """Time, but for what its threads waited for the core."""
+    looks = map(thread_look, Path(f"/proc/{child.process.pid}/task").iterdir())
+    return time.monotonic_ns() - sum(look.waited_ns for look in looks if look)
 
 
 def _free_ns() -> int:
