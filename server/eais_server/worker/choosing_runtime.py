@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any, Final
 
-from eais.errors import EaisError, make_error
+from eais.errors import DeviceLost, EaisError, make_error
 from eais.tolerance import Tolerance
 from eais_server.devices.driver import (
     PLAIN_RUN,
@@ -65,12 +65,14 @@ class Trial:
     Attributes:
         session: the candidate's, if it may serve.
         refused: why not.
+        error: what it refused the model with, or lost its device.
         ratio: its time over the reference's.
     """
 
     runtime: Runtime
     session: RuntimeSession | None = None
     refused: str = ""
+    error: EaisError | None = None
     ratio: float = 1.0
 
 
@@ -117,7 +119,7 @@ class Guard:
                 return Trial(option.runtime, refused=why)
             return Trial(option.runtime, session, ratio=self._ratio(session, answers[0][0]))
         except EaisError as error:
-            return Trial(option.runtime, refused=f"{error.reason}: {error.message}")
+            return Trial(option.runtime, refused=f"{error.reason}: {error.message}", error=error)
         except MemoryError:
             return Trial(option.runtime, refused="there is no memory for it beside the reference")
         except Exception:
@@ -161,6 +163,8 @@ class Guard:
         for feed, want in answers:
             try:
                 got = _run(session, feed)
+            except DeviceLost:
+                raise
             except EaisError as error:
                 if error.reason.startswith("INPUT_"):  # a shape that it doesn't take: says so
                     continue
@@ -211,7 +215,8 @@ def open_guarded(task: Task, options: Sequence[Option]) -> tuple[Runtime, Runtim
     """The session on a device that hasn't the reference: of the fastest runtime that passes.
 
     Raises:
-        ModelRejected: what the CPU provider refuses; PARITY_REFUSED, none passes.
+        EaisError: what the CPU provider refuses; what the device's runtime refuses the model
+            with; DEVICE_LOST; PARITY_REFUSED, none answers as it should.
     """
     from eais_server.runtime.session import open_session
 
@@ -219,6 +224,8 @@ def open_guarded(task: Task, options: Sequence[Option]) -> tuple[Runtime, Runtim
     trials = [guard.trial(option) for option in candidates(options, task.tolerance)]
     best = min((t for t in trials if t.session), key=lambda trial: trial.ratio, default=None)
     say(best, trials)
+    if best is None and (errors := [trial.error for trial in trials if trial.error]):
+        raise errors[0]
     if best is None or best.session is None:
         raise make_error("PARITY_REFUSED", _none_passes(task.tolerance, trials))
     return best.runtime, best.session

@@ -330,6 +330,19 @@ def test_a_device_that_answers_garbage_serves_nothing(clock: Clock, mul_1: Path)
     assert "half" not in caught.value.message  # not admitted, so not tried
 
 
+def test_what_a_device_refuses_a_model_with_is_told(clock: Clock, mul_1: Path) -> None:
+    missing = make_error("IMAGE_MISSING", "no role computes it")
+    lost = make_error("DEVICE_LOST", "it is gone")
+    for driver, reason in (
+        (option(missing), "IMAGE_MISSING"),
+        (option(lost), "DEVICE_LOST"),
+        (option(FakeSession(clock, answer=raises(lost))), "DEVICE_LOST"),
+    ):
+        with pytest.raises(EaisError) as caught:
+            open_guarded(task(path=mul_1), [driver])
+        assert caught.value.reason == reason
+
+
 def test_what_onnxruntime_refuses_no_device_gets(tmp_path: Path) -> None:
     (tmp_path / "m.onnx").write_bytes(b"\x0a\x03abc")
     other = option(AssertionError("never"))
