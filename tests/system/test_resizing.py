@@ -75,7 +75,7 @@ class Callers:
             assert self.answered.acquire(timeout=60), "no answers"
 
     def _call(self, first: int) -> None:
-        here = ort.InferenceSession(str(MODEL), providers=["CPUExecutionProvider"])
+        here: Any = ort.InferenceSession(str(MODEL), providers=["CPUExecutionProvider"])
         number = float(first)
         while not self._over.is_set():
             feed = {"X": np.full((3, 2), number, np.float32)}
