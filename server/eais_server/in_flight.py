@@ -4,7 +4,8 @@ The worker writes down what it is about to load or run before it does, and takes
 after; so when it dies, the listener reads what it died of. The memory is a sealed memfd of
 `PAGE_BYTES` that the listener makes and the worker inherits. Little-endian:
 
-    0    the session that is being loaded, 32 bytes of ASCII, zeros if none
+    0    the session that is being loaded, or for which another runtime is tried, 32 bytes of
+         ASCII, zeros if none
     64   `ROWS` rows of 48 bytes: session (32 bytes), runs going on (u32), 4 bytes of padding,
          runs that gave outputs since the row was taken (u64)
 

@@ -165,13 +165,15 @@ class OpenVinoDriver:
         _check_ports("output", read.outputs, [(s.name, s.type) for s in signature.outputs])
         if settled := _settled_dims(signature, read.inputs):
             read.reshape(settled)
-        hint = _HINTS[runtime.precision]
         if share.device != DEVICE_ID:
-            return self._core.compile_model(read, _place(share.device), {})
+            place = _place(share.device)
+            # A GPU would choose half precision by itself, and an NPU has no other.
+            hint = {"INFERENCE_PRECISION_HINT": "f16" if place == "NPU" else "f32"}
+            return self._core.compile_model(read, place, hint)
         config = {
             "INFERENCE_NUM_THREADS": share.threads,
             "NUM_STREAMS": 1,
-            "INFERENCE_PRECISION_HINT": hint,
+            "INFERENCE_PRECISION_HINT": _HINTS[runtime.precision],
             # The process is on its cores already.
             "ENABLE_CPU_PINNING": False,
             # Else weights of eight bits would have the other operand quantised, too.

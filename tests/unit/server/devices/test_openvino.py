@@ -148,14 +148,14 @@ class FakeCore:
 
     def __init__(self, real: Any) -> None:
         self._real = real
-        self.asked: list[str] = []
+        self.asked: list[tuple[str, str]] = []
 
     def read_model(self, path: Path) -> Any:
         return self._real.read_model(path)
 
     def compile_model(self, model: Any, device: str, config: dict[str, Any]) -> Any:
-        self.asked.append(device)
-        return self._real.compile_model(model, "CPU", config)
+        self.asked.append((device, config["INFERENCE_PRECISION_HINT"]))
+        return self._real.compile_model(model, "CPU", {})
 
 
 def test_accelerators_are_named_as_openvino_names_them(tmp_path: Path) -> None:
@@ -166,7 +166,7 @@ def test_accelerators_are_named_as_openvino_names_them(tmp_path: Path) -> None:
     model = one_op(tmp_path / "m.onnx", "Add", FLOAT, [2])
     for device, runtime in (("intel-gpu1", FP32), ("intel-npu0", BF16), ("cpu0", FP32)):
         driver.open(Reservation(device, 1000, 1), model, SessionSettings(), runtime)
-    assert core.asked == ["GPU.1", "NPU", "CPU"]
+    assert core.asked == [("GPU.1", "f32"), ("NPU", "f16"), ("CPU", "f32")]
 
 
 def reason(work: Callable[[], Any]) -> str:
