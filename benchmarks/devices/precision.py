@@ -39,9 +39,11 @@ from eais_server.devices.openvino import OpenVinoDriver
 from eais_server.parity.verdict import difference
 from tests.system.stack import Stack, embedded_pool, eventually, op
 
-PAIRS: Final = 30
-PAUSE_S: Final = 0.02
-"""After each run: its threads look for more work by spinning, on the cores of the other side."""
+ROUNDS: Final = 8
+CALLS: Final = 5
+PAUSE_S: Final = 0.2
+"""Between the two sides: onnxruntime's threads look for more work by spinning for a while after
+a run, on the cores of the other side."""
 AUTO_OVER_LOCAL: Final = 0.65
 
 Run = Callable[[], Any]
@@ -129,14 +131,15 @@ def _auto(stack: Stack, model: Path, local: Run) -> dict[str, Any]:
 
 
 def _in_turns(*runs: Run) -> list[float]:
-    """The median seconds of each."""
+    """The median seconds of each, some calls of one after some of the other."""
     took: list[list[float]] = [[] for _ in runs]
-    for _ in range(PAIRS):
+    for _ in range(ROUNDS):
         for run, times in zip(runs, took, strict=True):
-            begun = time.perf_counter()
-            run()
-            times.append(time.perf_counter() - begun)
             time.sleep(PAUSE_S)
+            for _ in range(CALLS):
+                begun = time.perf_counter()
+                run()
+                times.append(time.perf_counter() - begun)
     return [median(times) for times in took]
 
 
