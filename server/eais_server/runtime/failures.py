@@ -31,6 +31,8 @@ _LOAD: Final[Mapping[str, str]] = {
     "EPContext node": "OP_REFUSED",
     "Failed to allocate memory": "MODEL_MEMORY",
     "bad_alloc": "MODEL_MEMORY",
+    "is smaller than requested bytes": "MODEL_MEMORY",
+    "CUDA failure 2:": "MODEL_MEMORY",
 }
 _RUN: Final[Mapping[str, str]] = {
     "Unexpected input data type": "INPUT_DTYPE",
@@ -46,6 +48,8 @@ _RUN: Final[Mapping[str, str]] = {
     "No corresponding Numpy type": "OUTPUT_UNSUPPORTED",
     "Failed to allocate memory": "RUN_MEMORY",
     "bad_alloc": "RUN_MEMORY",
+    "is smaller than requested bytes": "RUN_MEMORY",
+    "CUDA failure 2:": "RUN_MEMORY",
 }
 # What a reason says besides: a key of its metadata, found in the text.
 _ABOUT: Final[Mapping[str, tuple[str, re.Pattern[str]]]] = {

@@ -34,12 +34,12 @@ from eais_server.runtime.inlining import inline
 from eais_server.runtime.inputs import about
 from eais_server.runtime.operators import check_ops
 from eais_server.runtime.options import EXTERNAL_FOLDER, run_options, session_options
+from eais_server.runtime.providers import CPU, Provider
 
 # onnxruntime prints what it thinks of the host's devices when it starts.
 ort.set_default_logger_severity(4)
 ort.disable_telemetry_events()
 
-_PROVIDERS: Final = ["CPUExecutionProvider"]
 # What no protobuf parser reads: onnxruntime would say so, and is not asked.
 _UNREADABLE: Final = frozenset({"MODEL_PARSE", "MODEL_INVALID"})
 _ORT_FORMAT: Final = b"ORTM"
@@ -54,13 +54,16 @@ _EXTENDED: Final[Mapping[str, tuple[int, Any]]] = {
 }
 
 
-def open_session(model: ModelSource, settings: SessionSettings, threads: int) -> OrtSession:
-    """Check a model, then load it onto `threads` threads of the CPU.
+def open_session(
+    model: ModelSource, settings: SessionSettings, threads: int, provider: Provider = CPU
+) -> OrtSession:
+    """Check a model, then load it onto `threads` threads of the CPU, and a device of `provider`.
 
     Raises:
         ModelRejected: MODEL_PARSE, EXTERNAL_DATA_…, OP_REFUSED, OPTION_REFUSED before
             onnxruntime saw it; else onnxruntime's own words, with MODEL_INVALID,
-            OPSET_UNSUPPORTED, OP_REFUSED or MODEL_MEMORY; MODEL_TOO_LARGE as `inline`.
+            OPSET_UNSUPPORTED, OP_REFUSED or MODEL_MEMORY; MODEL_TOO_LARGE as `inline`;
+            RUNTIME_REFUSED for what another provider than the CPU's doesn't load.
     """
     scan = check_model(model)
     options = session_options(settings, threads)
@@ -68,9 +71,12 @@ def open_session(model: ModelSource, settings: SessionSettings, threads: int) ->
     if isinstance(source, bytes):
         options.add_session_config_entry(EXTERNAL_FOLDER, str(model.path.parent))
     try:
-        session = ort.InferenceSession(source, options, providers=_PROVIDERS)
+        chosen = provider.chosen(options)
+        # Else onnxruntime would print what another provider refuses, and take the CPU's.
+        session = ort.InferenceSession(source, options, providers=chosen, enable_fallback=0)
     except Exception as error:  # noqa: BLE001 - onnxruntime's classes have no base of their own
-        raise load_failure(error, model.path) from None
+        raise provider.refusal(load_failure(error, model.path)) from None
+    provider.check_taken(session.get_providers())
     # Else it keeps the model's bytes, for another choice of providers, which nobody makes.
     session._model_bytes = None
     return OrtSession(session)

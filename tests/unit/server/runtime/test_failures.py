@@ -7,6 +7,7 @@ import pytest
 from eais_server.runtime.failures import load_failure, run_failure
 
 OPSET = "OPSET_UNSUPPORTED"
+MEMORY = "MODEL_MEMORY"
 MODEL = Path("/state/workers/7/ab12/model.onnx")
 
 
@@ -20,6 +21,8 @@ class Fail(Exception):
         (Fail("No graph was found in the protobuf."), "MODEL_PARSE", {}),
         (Fail("bfc_arena.cc:360 Failed to allocate memory for buffer"), "MODEL_MEMORY", {}),
         (Fail("std::bad_alloc"), "MODEL_MEMORY", {}),
+        (Fail("Available memory of 12 is smaller than requested bytes of 99"), MEMORY, {}),
+        (Fail("CUDA failure 2: out of memory ; GPU=0"), MEMORY, {}),
         (MemoryError(), "MODEL_MEMORY", {}),
         (Fail("Could not find an implementation for Add(6) node"), "OP_REFUSED", {"op": "Add"}),
         (Fail("Error No Op registered for Ad with domain"), "OP_REFUSED", {"op": "Ad"}),
@@ -45,6 +48,8 @@ def test_why_a_model_was_not_loaded(error: Exception, reason: str, about: dict[s
     [
         (Fail("Non-zero status code returned while running X node."), "RUN_FAILED"),
         (Fail("Failed to allocate memory for requested buffer of size 4"), "RUN_MEMORY"),
+        (Fail("Available memory of 12 is smaller than requested bytes of 99"), "RUN_MEMORY"),
+        (Fail("CUDA failure 2: out of memory ; GPU=0"), "RUN_MEMORY"),
         (MemoryError(), "RUN_MEMORY"),
         (ValueError("Required inputs (['X']) are missing from input feed ([])."), "INPUT_MISSING"),
         (RuntimeError("Input must be a list of dictionaries"), "INPUT_REJECTED"),
