@@ -30,6 +30,7 @@ from eais_pool.brain.events import (
     Released,
     SessionsChanged,
     ShareFailed,
+    SharesGone,
     UsageReported,
     WorkersChanged,
 )
@@ -230,6 +231,11 @@ def reported(host: str, report: hosts_pb2.HostReport) -> Event:
             lost = report.share_failed
             failure = Failure.of(error_of_message(lost.error))
             return ShareFailed(host, _instance(lost.instance), _epoch(lost.epoch), lost.n, failure)
+        case "shares_gone":
+            left = report.shares_gone
+            _at_most("shares", left.shares, _MAX_WORKERS)
+            numbers = tuple(left.shares)
+            return SharesGone(host, _instance(left.instance), _epoch(left.epoch), numbers)
         case "grant_goes_on":
             going = report.grant_goes_on
             return GrantGoesOn(host, _instance(going.instance), _epoch(going.epoch))

@@ -156,7 +156,7 @@ def resize(
     instance: InstanceArgument,
     type: Annotated[str, typer.Argument(metavar="TYPE", help=f"What it is to be: {_TYPES}.")],
 ) -> None:
-    """Give a started instance another type, of any kind, under live calls.
+    """Give a started instance another type, under live calls.
 
     The new workers have its models before they take calls, and the old ones finish theirs. If the
     new ones can't serve, the instance stays as it is.

@@ -151,6 +151,13 @@ class ShareFailed(OfLease):
 
 
 @dataclass(frozen=True, slots=True)
+class SharesGone(OfLease):
+    """What a host was told to take back isn't there, or not any more."""
+
+    numbers: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class GrantGoesOn(OfLease):
     """A host still fetches or loads what is to come with a lease."""
 
@@ -199,6 +206,7 @@ Event = (
     | GrantAccepted
     | GrantFailed
     | ShareFailed
+    | SharesGone
     | GrantGoesOn
     | Released
     | WorkersChanged

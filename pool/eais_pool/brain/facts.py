@@ -40,9 +40,10 @@ class HostRegistered:
 
 @dataclass(frozen=True, slots=True)
 class HostWentAway:
-    """A listener's link is down; the shares of its leases are LOST."""
+    """A listener's link is down; the shares of its leases are LOST. `at`: boot clock."""
 
     host: str
+    at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

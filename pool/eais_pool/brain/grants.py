@@ -219,7 +219,7 @@ def _waits_for(instance: InstanceRecord, lease: LeaseRecord) -> bool:
 
 def lose_host(draft: Draft, host: str) -> None:
     """A host can't be reached: what waits for it to drain needn't; the rest waits."""
-    draft.record(facts.HostWentAway(host))
+    draft.record(facts.HostWentAway(host, draft.now))
     for lease in draft.state.leases_on(host):
         instance = draft.state.instances.get(lease.instance)
         if instance is not None and _waits_for(instance, lease):

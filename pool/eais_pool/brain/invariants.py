@@ -108,6 +108,7 @@ def _check_shares(lease: LeaseRecord, states: set[ShareState]) -> None:
     _expect(len(numbers) == len(set(numbers)), f"{lease.key} has shares {numbers}")
     passing = {*lease.coming, *lease.leaving}
     _expect(passing <= set(numbers), f"{lease.key} has {numbers}, and {passing} come and go")
+    _expect(set(lease.unlisted) <= passing, f"{lease.key}: {lease.unlisted} aren't listed")
     _expect(not set(lease.coming) & set(lease.leaving), f"{lease.key}: {passing} come and go")
     stays = lease.phase is not LeasePhase.OPEN or set(numbers) - passing
     _expect(bool(stays), f"{lease.key} keeps none of {numbers}")

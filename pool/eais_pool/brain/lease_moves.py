@@ -98,12 +98,16 @@ def shares_reserved(lease: LeaseRecord, fact: facts.SharesReserved) -> LeaseReco
     if min(numbers) <= lease.numbered or lease.coming:
         raise ValueError(f"{lease.key} has had shares up to {lease.numbered}, {lease.coming} come")
     grown = replace(lease, shares=(*lease.shares, *fresh_shares(fact.shares)), why=fact.why)
-    return replace(_some(grown, numbers, ShareEvent.RESERVE), coming=numbers)
+    reserved = _some(grown, numbers, ShareEvent.RESERVE)
+    return replace(reserved, coming=numbers, unlisted=(*lease.unlisted, *numbers))
 
 
 def shares_granted(lease: LeaseRecord, fact: facts.SharesGranted) -> LeaseRecord:
-    """These are at the host."""
-    return _some(lease, tuple(pick.n for pick in fact.shares), ShareEvent.GRANT)
+    """The host says for the first time that it has these; one may have RETURNed with the others."""
+    numbers = {pick.n for pick in fact.shares}
+    fresh = (s.n for s in lease.shares if s.n in numbers and s.state is ShareState.RESERVED)
+    listed = _some(lease, tuple(fresh), ShareEvent.GRANT)
+    return replace(listed, unlisted=tuple(n for n in lease.unlisted if n not in numbers))
 
 
 def shares_draining(lease: LeaseRecord, fact: facts.SharesDraining) -> LeaseRecord:
@@ -124,6 +128,7 @@ def shares_released(lease: LeaseRecord, fact: facts.SharesReleased) -> LeaseReco
         lease,
         shares=tuple(share for share in lease.shares if share.n not in numbers),
         leaving=tuple(n for n in lease.leaving if n not in numbers),
+        unlisted=tuple(n for n in lease.unlisted if n not in numbers),
         last_n=lease.numbered,
     )
 
@@ -138,6 +143,7 @@ def closing(lease: LeaseRecord, *, reachable: bool) -> LeaseRecord:
         stuck=None,
         coming=(),
         leaving=(),
+        unlisted=(),
     )
     here = tuple(s.n for s in lease.shares if s.state is not ShareState.DRAINING)
     return _some(lease, here, ShareEvent.DRAIN) if reachable else lease

@@ -28,6 +28,7 @@ from eais_pool.brain.events import (
     Released,
     SessionsChanged,
     ShareFailed,
+    SharesGone,
     TenantRequested,
     Tick,
     TokenRequested,
@@ -120,6 +121,7 @@ class Reactor:
         | GrantGoesOn
         | Released
         | ShareFailed
+        | SharesGone
         | WorkersChanged
         | SessionsChanged
         | UsageReported,
@@ -134,7 +136,8 @@ class Reactor:
                 self._moves.advance(draft)
             case ShareFailed():
                 resizing.failed(draft, event, self.settings)
-                self._moves.advance(draft)
+            case SharesGone():
+                resizing.gone(draft, event)
             case _ if lease is not None and lease.phase is LeasePhase.MOVING:
                 self._on_move(draft, lease, event)
             case GrantAccepted():
@@ -145,7 +148,8 @@ class Reactor:
                 pass
             case _:
                 _on_news(draft, event, self.settings)
-                self._moves.advance(draft)
+        if lease is not None and lease.coming and not _is_resized(draft, lease):
+            self._moves.advance(draft)
 
     def _on_move(
         self,
@@ -198,6 +202,12 @@ class Reactor:
         if ops or instances:
             draft.record(facts.Forgotten(ops, instances))
         admissions.forget(draft, self.settings.answer_kept_s)
+
+
+def _is_resized(draft: Draft, lease: LeaseRecord) -> bool:
+    """Whether shares still come to the lease."""
+    now = draft.state.lease(lease.key)
+    return now is not None and bool(now.coming)
 
 
 def _answered_before(state: PoolState, before: float) -> tuple[OpKey, ...]:

@@ -85,5 +85,6 @@ def _grant_again(draft: Draft, lease: LeaseRecord, settings: Settings) -> None:
 
 
 def _devices_there(host: HostRecord, lease: LeaseRecord) -> bool:
-    devices = (host.device(share.device) for share in lease.shares)
+    passing = {*lease.coming, *lease.leaving}
+    devices = (host.device(share.device) for share in lease.shares if share.n not in passing)
     return all(device is not None and not device.overdrawn for device in devices)

@@ -120,6 +120,7 @@ class HostRecord:
         vnic_driver, vnic_address: what makes its instances' vNICs; with "host" all of them are
             at that address, which is never "" then.
         management_plane: for operators, and listeners that fetch models; None before it said.
+        away_at: when it couldn't be reached any more, last; boot clock.
     """
 
     host: str
@@ -134,6 +135,7 @@ class HostRecord:
     vnic_driver: str = "loopback"
     vnic_address: str = ""
     management_plane: Endpoint | None = None
+    away_at: float = 0.0
 
     def device(self, device_id: str) -> DeviceRecord | None:
         """The device of that id, if the host has or had it."""
@@ -231,6 +233,7 @@ class LeaseRecord:
         vnic_driver: what gives the instance its `address` there.
         coming: shares, by number, that are to take the place of the others of an OPEN one.
         leaving: those that were taken back, and aren't gone yet.
+        unlisted: of both, those that the host hasn't said so far that it has.
         last_n: no share had a higher number so far but for those that it has now.
     """
 
@@ -251,6 +254,7 @@ class LeaseRecord:
     vnic_driver: str = "loopback"
     coming: tuple[int, ...] = ()
     leaving: tuple[int, ...] = ()
+    unlisted: tuple[int, ...] = ()
     last_n: int = 0
 
     @property

@@ -9,13 +9,15 @@ it is listed, and FREE when one that is leaving isn't any more.
 
 from __future__ import annotations
 
+from typing import Final
+
 from eais.device_type import DeviceType
-from eais.errors import Unavailable
+from eais.errors import Unavailable, make_error
 from eais.share import ShareState
 from eais_pool.brain import facts
 from eais_pool.brain.actions import Revoke
 from eais_pool.brain.draft import Draft
-from eais_pool.brain.events import GrantAccepted, ShareFailed
+from eais_pool.brain.events import GrantAccepted, ShareFailed, SharesGone
 from eais_pool.brain.grants import cancel_move, send_grant
 from eais_pool.brain.placing import picks_beside
 from eais_pool.brain.records import (
@@ -24,12 +26,14 @@ from eais_pool.brain.records import (
     InstanceRecord,
     LeasePhase,
     LeaseRecord,
-    OpVerb,
     SharePick,
     WorkerRecord,
 )
 from eais_pool.brain.settings import Settings
 from eais_pool.policy import Policy
+
+LONGEST_S: Final = 600.0
+"""A resize takes no longer, whatever its host says."""
 
 
 def begin(
@@ -40,7 +44,7 @@ def begin(
     False if that is what it has already.
 
     Raises:
-        EaisError: as a start; HOST_UNREACHABLE.
+        EaisError: as a start; HOST_UNREACHABLE; BUSY while its host takes its lease up again.
     """
     lease = draft.state.live_lease(instance.id)
     if lease is None:
@@ -49,11 +53,21 @@ def begin(
         return False
     if lease.lost:
         raise Unavailable("HOST_UNREACHABLE", f"its back-end {lease.host} can't be reached now")
+    if any(share.state is ShareState.RESERVED for share in lease.shares):
+        text = f"its back-end {lease.host} is just taking it up again"
+        raise make_error("BUSY", text, metadata={"push_back_ms": "1000"})
     placed = picks_beside(draft.state, lease, wanted, policy, settings)
     cancel_move(draft, instance.id, settings)
     draft.record(facts.SharesReserved(*lease.key, placed.shares, placed.why))
     _grant(draft, lease, settings)
     return True
+
+
+def cancel(draft: Draft, instance: InstanceRecord, why: Failure, settings: Settings) -> None:
+    """What else is asked for goes before a resize that is under way."""
+    lease = draft.state.live_lease(instance.id)
+    if lease is not None and lease.coming:
+        give_up(draft, lease, why, settings)
 
 
 def granted(draft: Draft, event: GrantAccepted, settings: Settings) -> None:
@@ -68,15 +82,31 @@ def news(
 ) -> None:
     """The host of an OPEN lease said which workers it has."""
     here = {worker.n for worker in workers}
-    came = [s.n for s in lease.shares if s.state is ShareState.RESERVED and s.n in here]
+    came = [n for n in lease.unlisted if n in here]
     if came:
         draft.record(facts.SharesGranted(*lease.key, _picks(lease, came)))
-    went = [n for n in lease.leaving if n not in here]
+    # What was never listed may still be on its way; who was told to take it says when it is gone.
+    went = [n for n in lease.leaving if n not in here and n not in lease.unlisted]
     if went:
         draft.record(facts.SharesReleased(*lease.key, _picks(lease, went)))
+    strays = sorted(here - {share.n for share in lease.shares})
+    if strays:
+        _take(draft, lease, strays, settings)
+    lost = [n for n in lease.coming if n not in here and n not in lease.unlisted]
     serving = {worker.n for worker in workers if worker.serving}
-    if lease.coming and serving.issuperset(lease.coming):
+    if lost:
+        text = f"the back-end {lease.host} gave share {lost[0]} up"
+        give_up(draft, lease, Failure("PROCESS_FAILED", text), settings)
+    elif lease.coming and serving.issuperset(lease.coming):
         _finish(draft, lease, settings)
+
+
+def gone(draft: Draft, event: SharesGone) -> None:
+    """A host hasn't what it was told to take back."""
+    lease = draft.state.lease(event.key)
+    went = [n for n in event.numbers if lease and n in lease.leaving]
+    if lease is not None and went:
+        draft.record(facts.SharesReleased(*lease.key, _picks(lease, went)))
 
 
 def _finish(draft: Draft, lease: LeaseRecord, settings: Settings) -> None:
@@ -116,12 +146,19 @@ def held_again(
     now = draft.state.lease(lease.key)
     if now is None:
         return
-    here = {worker.n for worker in workers}
-    strays = sorted(here - {share.n for share in now.shares})
-    if now.leaving or strays:
-        _take(draft, now, [*now.leaving, *strays], settings)
-    if not here.issuperset(share.n for share in now.shares):
+    if now.leaving:
+        _take(draft, now, list(now.leaving), settings)
+    if now.coming and not _devices_there(draft, now):
+        lost = Failure("DEVICE_LOST", "the back-end no longer has the device")
+        give_up(draft, now, lost, settings)
+    elif not {worker.n for worker in workers}.issuperset(now.coming):
         _grant(draft, now, settings)
+
+
+def _devices_there(draft: Draft, lease: LeaseRecord) -> bool:
+    host = draft.state.hosts[lease.host]
+    devices = [host.device(s.device) for s in lease.shares if s.n in lease.coming]
+    return all(device is not None and not device.overdrawn for device in devices)
 
 
 def nothing_left(draft: Draft, lease: LeaseRecord) -> None:
@@ -131,23 +168,18 @@ def nothing_left(draft: Draft, lease: LeaseRecord) -> None:
 
 
 def on_tick(draft: Draft, settings: Settings) -> None:
-    """Give those up whose host was away for too long."""
-    for lease in list(draft.state.all_leases()):
-        instance = draft.state.instances.get(lease.instance)
-        if not lease.coming or not lease.lost or instance is None:
+    """Give those up whose host is away, or at it, for too long."""
+    for lease in [each for each in draft.state.all_leases() if each.coming]:
+        instance = draft.state.instances[lease.instance]
+        since = draft.state.ops[instance.tenant, instance.op_id].since
+        away_at = max(since, draft.state.hosts[lease.host].away_at)
+        if lease.lost and draft.now - away_at >= settings.grant_timeout_s:
+            text = f"the back-end {lease.host} can't be reached; {instance.id} stays as it is"
+        elif draft.now - since >= LONGEST_S:
+            text = f"the back-end {lease.host} didn't get it done; {instance.id} stays as it is"
+        else:
             continue
-        op = draft.state.ops[instance.tenant, instance.op_id]
-        if draft.now - op.since >= settings.grant_timeout_s:
-            text = (
-                f"the back-end {lease.host} can't be reached; {instance.id} stays {instance.type}"
-            )
-            give_up(draft, lease, Failure("HOST_UNREACHABLE", text), settings)
-
-
-def is_under_way(draft: Draft, instance: InstanceRecord) -> bool:
-    """Whether the instance is being resized."""
-    op = draft.state.ops.get((instance.tenant, instance.op_id)) if instance.op_id else None
-    return op is not None and op.verb is OpVerb.RESIZE
+        give_up(draft, lease, Failure("HOST_UNREACHABLE", text), settings)
 
 
 def _take(draft: Draft, lease: LeaseRecord, numbers: list[int], settings: Settings) -> None:

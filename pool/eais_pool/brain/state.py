@@ -153,7 +153,7 @@ def _settle_devices(state: PoolState, host_id: str) -> None:
 
 
 def _host_went_away(state: PoolState, fact: facts.HostWentAway) -> None:
-    state.hosts[fact.host] = replace(state.hosts[fact.host], reachable=False)
+    state.hosts[fact.host] = replace(state.hosts[fact.host], reachable=False, away_at=fact.at)
     for lease in state.leases_on(fact.host):
         _put_lease(state, _moved(lease, ShareEvent.LOSE))
 

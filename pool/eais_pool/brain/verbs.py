@@ -26,7 +26,7 @@ from eais_pool.brain.quotas import (
     check_operators,
     operations_of,
 )
-from eais_pool.brain.records import InstanceRecord, OpRecord, OpVerb, Undo
+from eais_pool.brain.records import Failure, InstanceRecord, OpRecord, OpVerb, Undo
 from eais_pool.brain.settings import Settings
 from eais_pool.policy import Policy
 
@@ -157,7 +157,15 @@ class Verbs:
         if not begun:
             _succeed(draft, instance.id)
 
+    def _end_resize(self, draft: Draft, event: OpRequested) -> None:
+        """A resize that is under way is no reason to wait for one who wants the instance gone."""
+        instance = draft.state.instances.get(event.instance)
+        if instance is not None and instance.tenant == event.tenant:
+            why = Failure("INSTANCE_STOPPED", f"{instance.id}: {event.verb.value} came meanwhile")
+            resizing.cancel(draft, instance, why, self._settings)
+
     def _stop(self, draft: Draft, event: OpRequested) -> None:
+        self._end_resize(draft, event)
         instance = _own(draft, event)
         if instance.state not in _ATTACHED:
             raise _wrong_state(instance, "stop")
@@ -168,6 +176,7 @@ class Verbs:
             self._drain(draft, instance)
 
     def _detach(self, draft: Draft, event: OpRequested) -> None:
+        self._end_resize(draft, event)
         instance = _own(draft, event, or_deleted=True)
         state = instance.state
         if state is InstanceState.FAILED and not instance.ephemeral:

@@ -15,7 +15,7 @@ from eais_pool.brain.events import (
     HostJoined,
     Released,
     ShareFailed,
-    WorkersChanged,
+    SharesGone,
 )
 from eais_pool.brain.facts import FACTS
 from eais_pool.brain.invariants import validate
@@ -108,14 +108,14 @@ class FakeHost:
         self.leases[key] = held
         return GrantAccepted(self.name, replace(held, missing=self.missing))
 
-    def _taken(self, key: tuple[str, int], numbers: tuple[int, ...]) -> WorkersChanged:
+    def _taken(self, key: tuple[str, int], numbers: tuple[int, ...]) -> SharesGone:
         held = self.leases.get(key)
         if held is None:
-            return WorkersChanged(self.name, *key, ())
+            return SharesGone(self.name, *key, ())
         shares = tuple(share for share in held.shares if share.n not in numbers)
         workers = tuple(worker for worker in held.workers if worker.n not in numbers)
         self.leases[key] = replace(held, shares=shares, workers=workers)
-        return WorkersChanged(self.name, *key, workers)
+        return SharesGone(self.name, *key, numbers)
 
     def _worker(self, address: str, share: SharePick) -> WorkerRecord:
         return WorkerRecord(share.n, Endpoint(address, 5000 + share.n), self.isolation, True, 1)

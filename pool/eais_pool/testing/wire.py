@@ -22,7 +22,14 @@ from eais.rpc.hello import hello
 from eais.rpc.v1 import common_pb2, hosts_pb2, pool_pb2
 from eais_pool.authority import Authority
 from eais_pool.brain.actions import Grant, Revoke
-from eais_pool.brain.events import Event, GrantAccepted, GrantFailed, Released, ShareFailed
+from eais_pool.brain.events import (
+    Event,
+    GrantAccepted,
+    GrantFailed,
+    Released,
+    ShareFailed,
+    SharesGone,
+)
 from eais_pool.brain.records import HeldLease, SharePick
 from eais_pool.config import ManagerConfig
 from eais_pool.serving import READY_FILE, Manager, World
@@ -180,6 +187,9 @@ def report_message(event: Event) -> hosts_pb2.HostReport:
             error = common_pb2.Error(reason=failure.reason, message=failure.message)
             lost = hosts_pb2.ShareFailed(instance=instance, epoch=epoch, n=n, error=error)
             return hosts_pb2.HostReport(share_failed=lost)
+        case SharesGone(_, instance, epoch, numbers):
+            left = hosts_pb2.SharesGone(instance=instance, epoch=epoch, shares=numbers)
+            return hosts_pb2.HostReport(shares_gone=left)
         case Released(_, instance, epoch):
             return hosts_pb2.HostReport(released=hosts_pb2.Released(instance=instance, epoch=epoch))
     raise ValueError(f"no listener sends {event}")

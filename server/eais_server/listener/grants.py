@@ -226,11 +226,10 @@ class Grants:
     def restore(self) -> None:
         """Take the leases up again that the last listener of this host had."""
         for found, leaves in list(self._host.files.leases()):
-            # Their workers ended with the last listener.
-            lease = replace(found, shares=tuple(s for s in found.shares if not s.leaving))
+            lease = found
             try:
                 self._check(lease)
-                self._host.inventory.reserve(lease)
+                lease = self.reshaping.take_up(found, leaves)
                 plan = VnicPlan(lease.instance, lease.tenant, lease.address)
                 self._vnic(lease).create(plan)
             except EaisError as error:
@@ -238,7 +237,7 @@ class Grants:
                 self._host.inventory.free(lease.instance)
                 self._remove(lease.instance)
                 continue
-            self._take(lease, leaves)
+            self._take(lease, {share.n: leaves[share.n] for share in lease.shares})
 
     # what the supervision asks for
 
@@ -319,8 +318,8 @@ class Grants:
             host.report(hosts_pb2.HostReport(usage=messages.usage(action.instance, total)))
         host.meter.close(action.instance)
         await self._undo(lease)
-        for share in lease.shares:
-            self.leaves.pop((lease.instance, share.n), None)
+        for key in [key for key in self.leaves if key[0] == lease.instance]:
+            del self.leaves[key]
         log.info("lease of %s, epoch %s: released", lease.instance, lease.epoch)
         if failed is not None:
             self._say_failed(lease.instance, lease.epoch, failed)

@@ -100,16 +100,18 @@ class Inventory:
             self.free(lease.instance)
             raise
 
-    def reserve_share(self, instance: str, share: Share) -> None:
+    def reserve_share(self, instance: str, share: Share) -> Reservation:
         """Reserve one share; raises as `reserve`."""
         info = self.info(share.device)
         held = tuple(self._reserved.values())
         found = self._owner(info.id).reserve(info.id, share.milli, held)
         self._reserved[instance, share.n] = found
+        return found
 
-    def free_share(self, instance: str, n: int) -> None:
-        """Give one share back; none is fine."""
-        self._reserved.pop((instance, n), None)
+    def free_share(self, instance: str, n: int, reserved: Reservation | None = None) -> None:
+        """Give one share back, if it still is `reserved` where that is named; none is fine."""
+        if reserved is None or self._reserved.get((instance, n)) is reserved:
+            self._reserved.pop((instance, n), None)
 
     def free(self, instance: str) -> None:
         """Give all shares of an instance back; none is fine."""

@@ -91,17 +91,23 @@ class ListenerFiles:
         files.replace_file(self._leaf(instance, n), bundle.pem, disk=self._disk)
 
     def remove_leaf(self, instance: str, n: int) -> None:
-        """A worker is gone for good; what a disk keeps that fails goes with the lease."""
-        with suppress(OSError):
+        """A worker is gone for good, and so is its key; raises OSError."""
+        with suppress(FileNotFoundError):
             self._disk.unlink(self._leaf(instance, n))
 
     def _leaves(self, lease: Lease) -> dict[int, tls.Bundle] | None:
-        try:
-            return {s.n: tls.load_bundle(self._leaf(lease.instance, s.n)) for s in lease.shares}
-        except IdentityError as error:
-            log.error("the lease of %s is lost, its key is: %s", lease.instance, error)
-            self._put_aside(self._lease(lease.instance))
-            return None
+        """By number. A share that never served, or was leaving, may lack them."""
+        found = {}
+        for share in lease.shares:
+            try:
+                found[share.n] = tls.load_bundle(self._leaf(lease.instance, share.n))
+            except IdentityError as error:
+                if share.leaving or not share.proven:
+                    continue
+                log.error("the lease of %s is lost, its key is: %s", lease.instance, error)
+                self._put_aside(self._lease(lease.instance))
+                return None
+        return found
 
     # sessions
 

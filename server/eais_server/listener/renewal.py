@@ -11,6 +11,7 @@ from typing import Final
 from eais.errors import DeadlineExceeded, EaisError, Unavailable
 from eais_server.listener.grants import Grants, leaf_message
 from eais_server.listener.host import Host
+from eais_server.listener.lease import Lease
 from eais_server.listener.link import Link
 from eais_server.listener.own_identity import OwnIdentity
 from eais_server.listener.workers import Workers
@@ -70,12 +71,12 @@ class Renewal:
                     return  # the others would wait for the same pool
 
     async def _renew_worker(self, instance: str, n: int) -> None:
-        lease = self._host.admission.leases.get(instance)
+        lease = self._holds(instance, n)
         if lease is None:
             return
         bundle = await self._grants.new_leaf(lease, n)
-        now = self._host.admission.leases.get(instance)
-        if now is None or now.epoch != lease.epoch:  # released meanwhile
+        now = self._holds(instance, n)
+        if now is None or now.epoch != lease.epoch:  # given back meanwhile
             return
         self._grants.leaves[instance, n] = bundle
         self._workers.renew(instance, n, leaf_message(bundle))
@@ -84,6 +85,11 @@ class Renewal:
         except OSError as error:
             # A restarted listener would find the older one, and have it renewed.
             log.error("the leaf of worker %s of %s can't be written: %s", n, instance, error)
+
+    def _holds(self, instance: str, n: int) -> Lease | None:
+        """The lease, if it is here and has a worker of that number."""
+        lease = self._host.admission.leases.get(instance)
+        return lease if lease and any(share.n == n for share in lease.shares) else None
 
     def _warn(self, what: str, error: EaisError) -> None:
         """Log what fails once a minute, not four times a second."""

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 
 from eais import tls
 from eais.errors import EaisError, make_error
 from eais.rpc.status import error_to_message
 from eais.rpc.v1 import hosts_pb2
+from eais_server.devices.driver import Reservation
 from eais_server.listener import messages
 from eais_server.listener.host import Host
 from eais_server.listener.lease import Lease, Share
@@ -42,21 +43,41 @@ class Reshaping:
         self._host = host
         self._new_leaf = new_leaf
         self._leaves = leaves
-        # What is being prepared, and when that is over.
-        self._coming: dict[tuple[str, int, int], asyncio.Event] = {}
+        # Shares that are being prepared or struck out, and when that is over.
+        self._busy: dict[tuple[str, int, int], asyncio.Event] = {}
+
+    def take_up(self, found: Lease, leaves: Mapping[int, tls.Bundle]) -> Lease:
+        """What is left of a lease that the last listener had, its devices reserved.
+
+        Its workers ended with that listener: what was leaving is gone. What was coming, and can't
+        be any more, costs itself alone.
+
+        Raises:
+            EaisError: a share that served can't be reserved any more.
+        """
+        stay = [share for share in found.shares if not share.leaving and share.n in leaves]
+        proven = tuple(share for share in stay if share.proven)
+        self._host.inventory.reserve(replace(found, shares=proven))
+        kept = list(proven)
+        for share in [each for each in stay if not each.proven]:
+            try:
+                self._host.inventory.reserve_share(found.instance, share)
+                kept.append(share)
+            except EaisError as error:
+                log.warning("share %s of %s can't come: %s", share.n, found.instance, error)
+        return replace(found, shares=tuple(kept))
 
     async def add(self, wanted: Lease) -> None:
         """Have those shares of `wanted` that the lease of its instance and epoch lacks."""
         held = self._held(wanted)
         if held is None:
             return
-        here = {share.n for share in held.shares} | self._coming_to(held)
-        missing = [share for share in wanted.shares if share.n not in here]
+        here = {share.n for share in held.shares}
+        keys = {share.n: (held.instance, held.epoch, share.n) for share in wanted.shares}
+        missing = [s for s in wanted.shares if s.n not in here and keys[s.n] not in self._busy]
+        for share in missing:
+            self._busy[keys[share.n]] = asyncio.Event()
         await asyncio.gather(*(self._add(held, share) for share in missing))
-
-    def _coming_to(self, lease: Lease) -> set[int]:
-        of = (lease.instance, lease.epoch)
-        return {n for instance, epoch, n in self._coming if (instance, epoch) == of}
 
     def _held(self, lease: Lease) -> Lease | None:
         """The lease as it is here now, unless it is another one or ends."""
@@ -67,26 +88,24 @@ class Reshaping:
         return held
 
     async def _add(self, lease: Lease, share: Share) -> None:
-        key = (lease.instance, lease.epoch, share.n)
-        over = self._coming[key] = asyncio.Event()
+        reserved: Reservation | None = None
         try:
+            reserved = self._host.inventory.reserve_share(lease.instance, share)
             await self._prepare(lease, replace(share, proven=False))
         except (EaisError, OSError) as error:
-            self._host.inventory.free_share(lease.instance, share.n)
+            if reserved is not None:
+                self._host.inventory.free_share(lease.instance, share.n, reserved)
             self._say_failed(lease, share.n, _as_error(error))
         finally:
-            del self._coming[key]
-            over.set()
+            self._busy.pop((lease.instance, lease.epoch, share.n)).set()
 
     async def _prepare(self, lease: Lease, share: Share) -> None:
-        """The device, key and leaf, and the lease with the share: durable, in that order."""
+        """Key and leaf, and the lease with the share: durable, in that order."""
         host = self._host
-        host.inventory.reserve_share(lease.instance, share)
         bundle = await self._new_leaf(lease, share.n)
+        self._check(lease)
         await host.durable(host.files.save_leaf, lease.instance, share.n, bundle)
-        held = self._held(lease)
-        if held is None:
-            raise make_error("STALE_EPOCH", "the lease ended meanwhile")
+        held = self._check(lease)
         try:
             await self._save(replace(held, shares=(*held.shares, share)))
         except OSError:
@@ -99,6 +118,12 @@ class Reshaping:
         host.tell(on.SlotsAdded(lease.instance, (asked,)))
         log.info("%s: share %s of %s is added", lease.instance, share.milli, share.device)
 
+    def _check(self, lease: Lease) -> Lease:
+        held = self._held(lease)
+        if held is None:
+            raise make_error("STALE_EPOCH", "the lease ended meanwhile")
+        return held
+
     def _forget(self, lease: Lease, n: int) -> None:
         held = self._held(lease)
         if held is not None:
@@ -107,22 +132,23 @@ class Reshaping:
     async def revoke(self, message: hosts_pb2.Revoke) -> None:
         """Have the shares gone that it names, once their calls are done or the grace is over.
 
-        What is gone already is said so at once: no change will say it.
+        Of what isn't here it is said so at once: no change will say it.
         """
-        gone = False
+        gone = []
         for n in message.shares:
-            if over := self._coming.get((message.instance, message.epoch, n)):
+            if over := self._busy.get((message.instance, message.epoch, n)):
                 await over.wait()
             held = self._host.admission.leases.get(message.instance)
             if held is None or held.epoch != message.epoch:
                 return
             share = {s.n: s for s in held.shares}.get(n)
             if share is None:
-                gone = True
+                gone.append(n)
             else:
                 await self._give_back(held, share, message.drain_grace_ms / 1000)
         if gone:
-            self._host.publish(message.instance)
+            said = hosts_pb2.SharesGone(instance=message.instance, epoch=message.epoch, shares=gone)
+            self._host.report(hosts_pb2.HostReport(shares_gone=said))
 
     async def _give_back(self, held: Lease, share: Share, grace_s: float) -> None:
         try:
@@ -170,15 +196,25 @@ class Reshaping:
         held = self._host.admission.leases.get(action.instance)
         if held is None:
             return
+        key = (action.instance, held.epoch, action.n)
+        over = self._busy[key] = asyncio.Event()
         try:
-            await self._save(held.without(action.n))
+            await self._strike_out(held, action.n)
+        finally:
+            del self._busy[key]
+            over.set()
+
+    async def _strike_out(self, held: Lease, n: int) -> None:
+        instance = held.instance
+        self._leaves.pop((instance, n), None)
+        try:
+            await self._save(held.without(n))
+            await self._host.durable(self._host.files.remove_leaf, instance, n)
         except OSError as error:
-            # It is listed as leaving, or unproven: the next listener takes it away.
-            log.error("share %s of %s isn't struck out: %s", action.n, action.instance, error)
-        self._leaves.pop((action.instance, action.n), None)
-        self._host.inventory.free_share(action.instance, action.n)
-        await self._host.durable(self._host.files.remove_leaf, action.instance, action.n)
-        log.info("%s: share %s is gone", action.instance, action.n)
+            # The next listener gives it back to the pool, which takes it away again.
+            log.error("share %s of %s isn't struck out: %s", n, instance, error)
+        self._host.inventory.free_share(instance, n)
+        log.info("%s: share %s is gone", instance, n)
 
     def _say_failed(self, lease: Lease, n: int, error: EaisError) -> None:
         log.warning("share %s of %s can't be: %s", n, lease.instance, error)

@@ -6,10 +6,20 @@ from dataclasses import replace
 
 import pytest
 
+from eais.instance import InstanceState
 from eais_pool.brain.actions import Grant, Reply, Revoke, Send
-from eais_pool.brain.events import HostLost, ManagerStarted, OpRequested, Tick, WorkersChanged
+from eais_pool.brain.events import (
+    HostLost,
+    ManagerStarted,
+    OpRequested,
+    ShareFailed,
+    Tick,
+    WorkersChanged,
+)
+from eais_pool.brain.facts import LEDGER_KINDS
 from eais_pool.brain.quotas import Quotas
-from eais_pool.brain.records import Failure, InstanceView, LeaseRecord, OpVerb
+from eais_pool.brain.records import Failure, InstanceView, LeaseKey, LeaseRecord, OpVerb
+from eais_pool.brain.resizing import LONGEST_S
 from eais_pool.testing import FakeHost, device
 from tests.unit.pool.rig import SETTINGS, Pool, op_id
 
@@ -139,12 +149,162 @@ def test_only_what_is_in_use_is_resized() -> None:
     assert pool.failure().reason == "NOT_FOUND"
 
 
-def test_nothing_else_is_done_to_it_meanwhile() -> None:
+def test_it_is_resized_once_at_a_time() -> None:
     pool = Pool(gpus())
     name = attached(pool)
     pool.ask("resize", name, type="gpu")
-    pool.ask("detach", name)
+    pool.ask("resize", name, type="fpga")
     assert pool.failure().reason == "BUSY"
+
+
+@pytest.mark.parametrize("verb", ["stop", "detach"])
+def test_who_wants_it_gone_need_not_wait(verb: str) -> None:
+    pool = Pool(gpus())
+    name = attached(pool)
+    resize = pool.ask("resize", name, type="gpu")
+    ended = pool.ask(verb, name)
+    pool.deliver()
+    replies = {reply.op_id: reply.answer for reply in pool.shell.said_of(Reply)}
+    failure = replies[resize].failure
+    assert failure is not None
+    assert failure.reason == "INSTANCE_STOPPED"
+    assert replies[ended].view is not None
+    assert not pool.shell.state.used_milli("h1")
+
+
+def test_while_its_host_takes_it_up_again_it_isnt_resized() -> None:
+    pool = Pool(gpus())
+    name = attached(pool)
+    pool.shell.feed(HostLost("h1"))
+    pool.hosts["h1"].leases.clear()
+    pool.shell.feed(pool.hosts["h1"].join())
+    pool.ask("resize", name, type="gpu")
+    assert pool.failure().reason == "BUSY"
+
+
+def coming(pool: Pool) -> tuple[str, LeaseKey]:
+    """An instance to which a share comes that its host has, and that doesn't serve yet."""
+    name = attached(pool)
+    pool.ask("resize", name, type="gpu")
+    (grant,) = commands(pool)
+    host = pool.hosts["h1"]
+    host.obey(grant)
+    key = (name, 1)
+    held = host.leases[key]
+    slow = tuple(replace(worker, serving=worker.n == 1) for worker in held.workers)
+    host.leases[key] = replace(held, workers=slow)
+    pool.shell.feed(WorkersChanged("h1", *key, slow))
+    pool.published()
+    assert not pool.shell.said
+    return name, LeaseKey("h1", *key)
+
+
+def ledger(pool: Pool) -> list[str]:
+    return [kind for kind, _ in pool.shell.journal if kind in LEDGER_KINDS]
+
+
+def test_a_share_that_was_there_and_isnt_any_more_ends_it() -> None:
+    """What the host said of its failure was lost with a link."""
+    pool = Pool(gpus())
+    name, key = coming(pool)
+    host = pool.hosts["h1"]
+    pool.shell.feed(HostLost("h1"))
+    pool.shell.feed(host.join())
+    host.obey(Revoke(name, 1, 0, (2,)))
+    pool.shell.feed(WorkersChanged(*key, host.leases[name, 1].workers))
+    assert pool.failure().reason == "PROCESS_FAILED"
+    pool.deliver()
+    assert [share.n for share in lease_of(pool, name).shares] == [1]
+
+
+def test_a_share_is_charged_from_when_its_host_has_it_and_once() -> None:
+    pool = Pool(gpus())
+    name, _ = coming(pool)
+    host = pool.hosts["h1"]
+    pool.shell.feed(HostLost("h1"))
+    pool.shell.feed(host.join())
+    assert ledger(pool) == ["LeaseOpened", "SharesGranted"]
+    ready = tuple(replace(worker, serving=True) for worker in host.leases[name, 1].workers)
+    pool.shell.feed(WorkersChanged("h1", name, 1, ready))
+    pool.deliver()
+    assert pool.view().type == "gpu"
+    assert ledger(pool) == ["LeaseOpened", "SharesGranted", "SharesReleased"]
+
+
+def test_a_share_that_its_host_hadnt_when_it_left_is_charged_when_it_has() -> None:
+    pool = Pool(gpus())
+    name = attached(pool)
+    pool.ask("resize", name, type="gpu")
+    commands(pool)
+    pool.shell.feed(HostLost("h1"))
+    pool.shell.feed(pool.hosts["h1"].join())
+    assert ledger(pool) == ["LeaseOpened"]
+    pool.deliver()
+    assert pool.view().type == "gpu"
+    assert ledger(pool) == ["LeaseOpened", "SharesGranted", "SharesReleased"]
+    assert lease_of(pool, name).unlisted == ()
+
+
+def test_a_share_that_may_still_come_is_taken_until_its_host_says_that_it_isnt_there() -> None:
+    pool = Pool(FakeHost("h1", [device(), *(device(f"gpu{n}", "gpu", 1000) for n in range(2))]))
+    name = attached(pool)
+    pool.ask("resize", name, type="gpu.2")
+    commands(pool)
+    pool.shell.feed(ShareFailed("h1", name, 1, 2, NO_ROOM))
+    assert pool.failure() == NO_ROOM
+    pool.shell.feed(WorkersChanged("h1", name, 1, pool.hosts["h1"].leases[name, 1].workers))
+    assert pool.shell.state.used_milli("h1") == {"cpu0": 2000, "gpu0": 1000, "gpu1": 1000}
+    pool.deliver()
+    assert pool.shell.state.used_milli("h1") == {"cpu0": 2000}
+
+
+def test_the_lost_device_of_a_share_that_comes_costs_that_share() -> None:
+    pool = Pool(gpus())
+    name, _ = coming(pool)
+    host = pool.hosts["h1"]
+    host.devices = host.devices[:1]
+    pool.shell.feed(HostLost("h1"))
+    pool.shell.feed(host.join())
+    assert pool.failure().reason == "DEVICE_LOST"
+    pool.deliver()
+    assert pool.instance(name).state is InstanceState.IN_USE
+    assert [share.n for share in lease_of(pool, name).shares] == [1]
+
+
+def test_the_lost_device_of_a_share_that_leaves_costs_nothing() -> None:
+    pool = Pool(gpus())
+    name = attached(pool, "gpu")
+    pool.ask("resize", name, type="cpu")
+    (grant,) = commands(pool)
+    host = pool.hosts["h1"]
+    pool.shell.feed(host.obey(grant))
+    assert pool.view().type == "cpu"
+    commands(pool)
+    host.devices = host.devices[:1]
+    pool.shell.feed(HostLost("h1"))
+    pool.shell.feed(host.join())
+    pool.deliver()
+    assert pool.instance(name).state is InstanceState.IN_USE
+    assert [share.device for share in lease_of(pool, name).shares] == ["cpu0"]
+
+
+def test_a_host_that_is_away_for_a_moment_ends_nothing() -> None:
+    pool = Pool(gpus())
+    name, _ = coming(pool)
+    pool.shell.now += 10 * SETTINGS.grant_timeout_s
+    pool.shell.feed(HostLost("h1"))
+    pool.shell.feed(Tick(frozenset()))
+    assert not pool.shell.said_of(Reply)
+    pool.shell.feed(pool.hosts["h1"].join())
+    assert lease_of(pool, name).coming == (2,)
+
+
+def test_a_host_that_never_gets_it_done_ends_it() -> None:
+    pool = Pool(gpus())
+    coming(pool)
+    pool.shell.now += LONGEST_S
+    pool.shell.feed(Tick(frozenset(["h1"])))
+    assert pool.failure().reason == "HOST_UNREACHABLE"
 
 
 def test_a_host_that_comes_back_is_told_again_what_was_to_be_added() -> None:

@@ -6,14 +6,16 @@ import asyncio
 import errno
 import threading
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Any
 
 from eais.errors import Unavailable
+from eais.identity import Identity
 from eais.rpc.v1 import hosts_pb2
 from eais_server.listener.lease import Share
 from eais_server.listener.leases import ListenerFiles
 from eais_server.testing import FaultyOps
-from eais_server.testing.listener_bench import EI, ListenerBench
+from eais_server.testing.listener_bench import EI, POOL, ListenerBench
 
 MODEL = b"a model"
 Run = Callable[[Coroutine[Any, Any, None]], None]
@@ -63,7 +65,7 @@ def test_a_share_that_is_taken_frees_its_device_once_its_worker_is_gone(
         async with bench.granted(shares=[share(1), share(2)]) as listener:
             first = bench.spawner.of(EI)[0]
             take(bench, 1)
-            take(bench, 1, 7)
+            take(bench, 1)
             await workers(bench, 2)
             assert first.said[-1] == "drain"
             await bench.until(lambda: (EI, 1) not in listener.grants.leaves)
@@ -100,9 +102,9 @@ def test_a_share_that_is_taken_and_isnt_there_is_said_to_be_gone(
         async with bench.granted():
             bench.grant(shares=[share(1), share(2)])
             await bench.manager.heard("share_failed")
-            take(bench, 2)
-            changed = await bench.manager.heard("workers")
-            assert [worker.n for worker in changed.workers] == [1]
+            take(bench, 2, 3)
+            gone = await bench.manager.heard("shares_gone")
+            assert (gone.instance, gone.epoch, list(gone.shares)) == (EI, 5, [2, 3])
 
     run(test())
 
@@ -224,5 +226,47 @@ def test_a_share_that_can_not_be_written_down_fails(bench: ListenerBench, run: R
             listener.host.files = whole
             bench.grant(shares=[share(1), share(2)])
             await workers(bench, 1, 2)
+
+    run(test())
+
+
+def test_a_share_whose_end_can_not_be_written_down_is_there_again_with_its_key(
+    bench: ListenerBench, run: Run
+) -> None:
+    async def test() -> None:
+        bench.set(cpu_cores=2)
+        async with bench.pool():
+            async with bench.running() as listener:
+                bench.grant(shares=[share(1), share(2)])
+                await bench.manager.heard("granted")
+                read_only = FaultyOps()
+                read_only.fail_at(0, errno.EROFS)
+                listener.host.files = ListenerFiles(bench.directory, read_only)
+                take(bench, 2)
+                await workers(bench, 1)
+                await bench.until(lambda: (EI, 2) not in listener.grants.leaves)
+            async with bench.running():
+                await workers(bench, 1, 2)
+
+    run(test())
+
+
+def test_a_share_that_never_served_and_lost_its_device_costs_itself_alone(
+    bench: ListenerBench, run: Run
+) -> None:
+    async def test() -> None:
+        bench.set(cpu_cores=2)
+        async with bench.pool():
+            async with bench.running() as listener:
+                bench.grant(shares=[share(1)])
+                await bench.manager.heard("granted")
+                files = listener.host.files
+                (lease,) = [found for found, _ in files.leases()]
+            more = (Share(2, "gone0", 1000, proven=False), Share(3, "cpu0", 1000, leaving=True))
+            files.save_lease(replace(lease, shares=(*lease.shares, *more)))
+            files.save_leaf(EI, 2, bench.bundle(Identity.worker(POOL, EI, 2)))
+            async with bench.running() as listener:
+                await workers(bench, 1)
+                assert list(listener.grants.leaves) == [(EI, 1)]
 
     run(test())
