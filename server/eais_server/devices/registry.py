@@ -19,12 +19,29 @@ from eais_server.devices.sim import SimDriver
 
 log = logging.getLogger(__name__)
 
+
+def _cuda() -> DeviceDriver:
+    """Its module is loaded by those alone who have to do with GPUs."""
+    from eais_server.devices.cuda import CudaDriver
+
+    return CudaDriver()
+
+
+def _npu() -> DeviceDriver:
+    """As above, with NPUs."""
+    from eais_server.devices.npu import NpuDriver
+
+    return NpuDriver()
+
+
 GROUP: Final = "eais.devices"
 Maker = Callable[[], DeviceDriver]
 BUILT_IN: Final[Mapping[str, Maker]] = {
     "cpu": CpuDriver,
     "sim": SimDriver,
     "openvino": OpenVinoDriver,
+    "cuda": _cuda,
+    "npu": _npu,
 }
 
 

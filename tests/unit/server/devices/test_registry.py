@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 from collections.abc import Collection
 from importlib.metadata import EntryPoint
 from typing import Any, cast
@@ -73,3 +75,14 @@ def test_the_first_driver_of_a_device_reserves_its_shares_and_all_may_run_models
     inventory.reserve(Lease("ei-1", "t", 1, shares, "127.0.0.1", "loopback", 60, "exact"))
     assert inventory.reservation("ei-1", 1).threads == 1
     assert inventory.reservation("ei-1", 2).threads == 7
+
+
+def test_who_lists_the_drivers_loads_none_of_those_for_accelerators() -> None:
+    code = (
+        "import sys; from eais_server.devices.registry import makers; known = makers([]);"
+        "print(*(n for n in ('cuda', 'npu') if f'eais_server.devices.{n}' in sys.modules));"
+        "print(*(type(known[n]()).__name__ for n in ('cuda', 'npu')));"
+        "print(*(m for m in ('onnxruntime', 'pynvml', 'torch') if m in sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["", "CudaDriver NpuDriver", ""]
