@@ -65,7 +65,9 @@ class Provider:
             ModelRejected: RUNTIME_REFUSED.
         """
         if self.name not in taken:
-            raise _refused(self.name, "it can't be started here, for lack of a library or of its device")
+            raise _refused(
+                self.name, "it can't be started here, for lack of a library or of its device"
+            )
 
 
 CPU: Final = Provider(_CPU_NAME)
