@@ -40,6 +40,19 @@ class Exit:
 
 
 @dataclass(frozen=True, slots=True)
+class Line:
+    """A pair of packet sockets by which a worker may come to what serves its device.
+
+    Attributes:
+        descriptor: the number of the worker's end, in the worker.
+        far: the other end, the listener's until it is handed on.
+    """
+
+    descriptor: int
+    far: socket.socket
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerProcess:
     """A worker that was started.
 
@@ -51,6 +64,7 @@ class WorkerProcess:
             which then owns it.
         directory: its own, made empty; only the listener writes there.
         page: what it says that it does; close it after the exit.
+        lines: as many as the spawner was told to give each worker; as `page`.
     """
 
     k: int
@@ -59,6 +73,7 @@ class WorkerProcess:
     control: socket.socket
     directory: Path
     page: Page
+    lines: tuple[Line, ...] = ()
 
 
 OnExit = Callable[[Exit], None]
@@ -71,7 +86,8 @@ class Spawner(Protocol):
         """Start a worker in a new, empty directory `k`, a number not used before.
 
         `on_exit` is called once, on the running event loop, after the process is reaped and
-        its directory removed; then nothing of it is left but `control` and `page`.
+        its directory removed; then nothing of it is left but `control`, `page` and
+        `lines`.
 
         Raises:
             RemoteError: PROCESS_FAILED; nothing is left behind.
@@ -98,6 +114,7 @@ class ExecSpawner:
         data_limit_bytes: for each worker's memory, if any.
         log_fd: where workers' output goes.
         log_format: of it, as `eais.telemetry.logs.Format`.
+        lines: how many each worker gets.
         program: what to run, before the flags.
 
     Raises:
@@ -114,6 +131,7 @@ class ExecSpawner:
         data_limit_bytes: int | None = None,
         log_fd: int = 2,
         log_format: str = "text",
+        lines: int = 0,
         program: Sequence[str] = WORKER_PROGRAM,
     ) -> None:
         try:
@@ -128,6 +146,7 @@ class ExecSpawner:
             self._flags += ["--log-format", log_format]
         self._environment = worker_environment(environ)
         self._log_fd = log_fd
+        self._lines = lines
         self._children: dict[int, subprocess.Popen[bytes]] = {}
 
     def spawn(self, k: int, on_exit: OnExit) -> WorkerProcess:
@@ -151,30 +170,35 @@ class ExecSpawner:
             undo.callback(_remove, directory)
             near, far = socket.socketpair()
             undo.callback(near.close)
-            with far, listening_socket() as rings:
+            with far, listening_socket() as rings, ExitStack() as handed:
+                lines = tuple(_line(undo, handed) for _ in range(self._lines))
                 page = Page()
                 undo.callback(page.close)
                 inherited = {"control": far.fileno(), "page": page.descriptor}
-                child = self._exec(directory, {**inherited, "ring": rings.fileno()})
+                inherited |= {"ring": rings.fileno()}
+                child = self._exec(directory, inherited, [line.descriptor for line in lines])
             page.handed_down()
             undo.callback(child.wait)
             undo.callback(child.kill)
             pidfd = os.pidfd_open(child.pid)
             undo.pop_all()
-        return WorkerProcess(k, child.pid, pidfd, near, directory, page), child
+        return WorkerProcess(k, child.pid, pidfd, near, directory, page, lines), child
 
-    def _exec(self, directory: Path, inherited: Mapping[str, int]) -> subprocess.Popen[bytes]:
+    def _exec(
+        self, directory: Path, inherited: Mapping[str, int], lines: Sequence[int]
+    ) -> subprocess.Popen[bytes]:
         own = {
             **{f"--{name}-fd": fd for name, fd in inherited.items()},
             "--parent-pid": os.getpid(),
             "--dir": directory,
         }
         flags = [text for flag, value in own.items() for text in (flag, str(value))]
+        flags += [text for line in lines for text in ("--line-fd", str(line))]
         return subprocess.Popen(
             [*self._program, *flags, *self._flags],
             cwd=directory,
             env=self._environment,
-            pass_fds=tuple(inherited.values()),
+            pass_fds=(*inherited.values(), *lines),
             stdin=subprocess.DEVNULL,
             stdout=self._log_fd,
             stderr=self._log_fd,
@@ -204,6 +228,14 @@ class ExecSpawner:
         child.returncode = -how.signal if how.code is None and how.signal else how.code
         _remove(process.directory)
         on_exit(how)
+
+
+def _line(undo: ExitStack, handed: ExitStack) -> Line:
+    """A line whose worker's end is closed here once it was `handed`."""
+    near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    handed.callback(near.close)
+    undo.callback(far.close)
+    return Line(near.fileno(), far)
 
 
 def worker_environment(environ: Mapping[str, str]) -> dict[str, str]:

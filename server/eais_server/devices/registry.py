@@ -20,6 +20,13 @@ from eais_server.devices.sim import SimDriver
 log = logging.getLogger(__name__)
 
 
+def _fpga() -> DeviceDriver:
+    """Its modules are loaded by those alone who have to do with boards."""
+    from eais_server.devices.fpga.driver import FpgaDriver
+
+    return FpgaDriver()
+
+
 def _cuda() -> DeviceDriver:
     """Its module is loaded by those alone who have to do with GPUs."""
     from eais_server.devices.cuda import CudaDriver
@@ -40,6 +47,7 @@ BUILT_IN: Final[Mapping[str, Maker]] = {
     "cpu": CpuDriver,
     "sim": SimDriver,
     "openvino": OpenVinoDriver,
+    "fpga": _fpga,
     "cuda": _cuda,
     "npu": _npu,
 }

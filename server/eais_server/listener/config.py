@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from eais.ports import check_ports
-from eais.simulated import parse_simulated
+from eais.simulated import parse_simulated, simulated_boards
 from eais.telemetry.logs import format_of
 from eais_server.supervision import Limits
 
@@ -39,7 +40,11 @@ class ListenerConfig:
         first_message_timeout_s: for the first chunk of a push.
         chunk_timeout_s: for each later one; what was sent is kept as long to be gone on with.
         cpu_cores: how many to offer; 0: all that the listener may run on.
-        simulate: devices to simulate, such as "gpu=2,npu=1,fpga=1"; "": none.
+        simulate: devices to simulate, such as "gpu=2,npu=1,fpga=1"; "board=1" is an FPGA board
+            with shell and role; "": none.
+        fpga_images: the folder of the role images that boards may load, an absolute path.
+        fpga_keys: files of the public keys whose images boards take: absolute paths, with commas
+            between them.
         isolation: the level that workers must have, 1 or 2; 0: the highest that this host gives.
         worker_memory_bytes: of each worker; 0: no limit.
         worker_calls: that may wait at a worker, and of one stream be unanswered; more are refused.
@@ -72,6 +77,8 @@ class ListenerConfig:
     chunk_timeout_s: float = 45.0
     cpu_cores: int = 0
     simulate: str = ""
+    fpga_images: str = ""
+    fpga_keys: str = ""
     isolation: int = 0
     worker_memory_bytes: int = 0
     worker_calls: int = 1024
@@ -84,6 +91,7 @@ class ListenerConfig:
         _check_address(self.bind)
         format_of(self.log_format)
         _check_simulated(self.simulate)
+        self._check_boards()
         check_ports(metrics_port=self.metrics_port)
         check_ports(user_port=self.user_port, management_port=self.management_port)
         for name in _ABOVE_ZERO:
@@ -100,6 +108,20 @@ class ListenerConfig:
         if self.transport not in _SERVED_BY:
             known = ", ".join(_SERVED_BY)
             raise ValueError(f"transport = {self.transport[:80]!r}: must be one of {known}")
+
+    def _check_boards(self) -> None:
+        for name in ("fpga_images", "fpga_keys"):
+            text: str = getattr(self, name)
+            if not text and simulated_boards(self.simulate):
+                raise ValueError(f"simulate = {self.simulate[:80]!r}: boards need {name} too")
+            for part in text.split(",") if text else ():
+                if not Path(part.strip()).is_absolute():
+                    raise ValueError(f"{name} = {text[:80]!r}: must be absolute paths")
+
+    @property
+    def fpga_key_files(self) -> tuple[Path, ...]:
+        """The files of `fpga_keys`."""
+        return tuple(Path(part.strip()) for part in self.fpga_keys.split(",") if part.strip())
 
     @classmethod
     def for_test(cls) -> ListenerConfig:

@@ -17,6 +17,7 @@ import os
 import secrets
 import signal
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ from eais_server.listener.arrivals import Arrivals
 from eais_server.listener.deeds import ListenerDeeds
 from eais_server.listener.grants import Grants
 from eais_server.listener.host import Host
+from eais_server.listener.hosted import HostedShares
 from eais_server.listener.leases import ListenerFiles
 from eais_server.listener.line import renew_as
 from eais_server.listener.link import Link
@@ -108,8 +110,14 @@ class Listener:
         )
         host.state.quarantine.restore(quarantine.load())
         self._deeds = ListenerDeeds(host, self.grants, self.openings, quarantine)
+        self._hosted = HostedShares(host.inventory, host.state)
         self.workers = Workers(
-            host.state, world.spawner, self._deeds, clock=world.clock, level=world.level
+            host.state,
+            world.spawner,
+            self._deeds,
+            clock=world.clock,
+            level=world.level,
+            hosted=self._hosted,
         )
         self.upkeep = Upkeep(host, self.openings)
         own = self._own_identity()
@@ -185,6 +193,7 @@ class Listener:
             await self.link.close()
             await self.pages.stop()
             await self.arrivals.close()
+            self._hosted.close()
             await asyncio.to_thread(self.host.close)
         _raise_failed(parts)
 
@@ -336,8 +345,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     log_to_stderr("eais-listener")
     keep_keys_and_connections()
     try:
-        with hold_lock(given.state_dir), asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            world = surroundings(given, os.environ)
+        with (
+            hold_lock(given.state_dir),
+            ExitStack() as devices,
+            asyncio.Runner(loop_factory=_loop_factory()) as runner,
+        ):
+            world = surroundings(given, os.environ, devices)
             use_format(format_of(world.config.log_format))
             runner.run(_live(world))
     except EaisError as error:

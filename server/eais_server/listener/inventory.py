@@ -12,6 +12,7 @@ from eais.simulated import parse_simulated
 from eais_server.devices.cpu import CpuDriver
 from eais_server.devices.driver import DeviceDriver, DeviceInfo, Reservation, Runtime
 from eais_server.devices.exclusive import Hold
+from eais_server.devices.hosted import HostedDevice
 from eais_server.devices.registry import makers
 from eais_server.devices.sim import FAULTS_FILE, SimDriver
 from eais_server.listener.config import ListenerConfig
@@ -20,14 +21,17 @@ from eais_server.listener.lease import Lease, Share
 log = logging.getLogger(__name__)
 
 
-def find_drivers(config: ListenerConfig, directory: Path) -> dict[str, DeviceDriver]:
+def find_drivers(
+    config: ListenerConfig, directory: Path, boards: DeviceDriver
+) -> dict[str, DeviceDriver]:
     """The drivers of this project, as set, and every other that is installed.
 
-    `directory`: the listener's own.
+    `directory`: the listener's own; `boards`: the driver of its FPGA boards.
     """
     drivers: dict[str, DeviceDriver] = {
         "cpu": CpuDriver(config.cpu_cores or None),
         "sim": SimDriver(parse_simulated(config.simulate), faults=directory / FAULTS_FILE),
+        "fpga": boards,
     }
     for name, make in makers().items():
         if name in drivers:
@@ -120,6 +124,17 @@ class Inventory:
     def reservation(self, instance: str, n: int) -> Reservation:
         """What was reserved for worker `n`; KeyError if nothing was."""
         return self._reserved[instance, n]
+
+    def hosted(self, device: str) -> HostedDevice | None:
+        """The driver of `device`, if a process of this host serves its shares."""
+        owner = self._owner(device)
+        return owner if isinstance(owner, HostedDevice) else None
+
+    @property
+    def lines(self) -> int:
+        """How many lines a worker of any of these devices may need."""
+        hosted = (each for each in self._drivers.values() if isinstance(each, HostedDevice))
+        return max((each.lines for each in hosted), default=0)
 
     def _owner(self, device: str) -> DeviceDriver:
         return self._drivers[self._names[device][0]]

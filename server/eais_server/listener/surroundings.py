@@ -9,7 +9,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +20,7 @@ from eais.errors import EaisError, make_error
 from eais.toml_file import TomlFile
 from eais_server.devices.exclusive import HostLocks
 from eais_server.isolation import IsolationProbe, probe_level
+from eais_server.listener.boards import start_boards
 from eais_server.listener.config import ListenerConfig
 from eais_server.listener.inventory import Inventory, find_drivers
 from eais_server.listener.manager_place import ManagerPlace, own_address
@@ -103,11 +104,15 @@ def _take(lock: int, directory: Path) -> None:
         raise make_error("LOCKED", f"another listener uses {directory}") from None
 
 
-def surroundings(given: argparse.Namespace, environ: Mapping[str, str]) -> Surroundings:
+def surroundings(
+    given: argparse.Namespace, environ: Mapping[str, str], until: ExitStack
+) -> Surroundings:
     """What the flags name, waiting for an identity and a manager if there never was one.
 
+    `until`: with which the processes of its devices end.
+
     Raises:
-        EaisError: CONFIG, ISOLATION_UNAVAILABLE, STATE_DIR.
+        EaisError: CONFIG, ISOLATION_UNAVAILABLE, PROCESS_FAILED, STATE_DIR.
     """
     directory: Path = given.state_dir.absolute()
     file = config.read_pool_file(given.config)
@@ -122,12 +127,14 @@ def surroundings(given: argparse.Namespace, environ: Mapping[str, str]) -> Surro
     probe = probe_level()
     level = _level(settings, probe)
     clean_up(directory / "workers")
+    drivers = find_drivers(settings, directory, start_boards(settings, environ, until))
+    inventory = Inventory(drivers, HostLocks().hold)
     return Surroundings(
         directory=directory,
         pool_file=given.pool_file.absolute(),
         address=settings.bind or _address(directory, given.pool_file.absolute(), file),
         config=settings,
-        inventory=Inventory(find_drivers(settings, directory), HostLocks().hold),
+        inventory=inventory,
         spawner=ExecSpawner(
             directory / "workers",
             level=level,
@@ -135,6 +142,7 @@ def surroundings(given: argparse.Namespace, environ: Mapping[str, str]) -> Surro
             environ=environ,
             data_limit_bytes=settings.worker_memory_bytes or None,
             log_format=settings.log_format,
+            lines=inventory.lines,
         ),
         isolation=probe,
         level=level,

@@ -22,6 +22,8 @@ from eais_server.control import AsyncControl, ControlBroken
 from eais_server.listener import messages
 from eais_server.listener.cpu_waits import CpuWaits
 from eais_server.listener.figures import Figures
+from eais_server.listener.hosted import HostedShares
+from eais_server.listener.inventory import Inventory
 from eais_server.listener.live_worker import LiveWorker
 from eais_server.listener.needs import Deeds
 from eais_server.listener.oom_kills import OomKills
@@ -64,6 +66,7 @@ class Workers:
         level: the isolation level that they must have.
         oom_kills: tells the kernel's kills for want of memory.
         cpu_waits: tells whether workers that say nothing wait for a CPU.
+        hosted: their shares that processes of this host serve; None: there are none.
 
     Attributes:
         figures: what is counted of them.
@@ -79,14 +82,15 @@ class Workers:
         level: int,
         oom_kills: OomKills | None = None,
         cpu_waits: CpuWaits | None = None,
+        hosted: HostedShares | None = None,
     ) -> None:
         self.state = state
-        self._spawner = spawner
-        self._deeds = deeds
+        self._spawner, self._deeds = spawner, deeds
         self._clock = clock
         self._level = level
         self._oom_kills = oom_kills or OomKills()
         self._cpu_waits = cpu_waits or CpuWaits()
+        self._hosted = hosted or HostedShares(Inventory({}), state)
         self.figures = Figures()
         self._live: dict[int, LiveWorker] = {}
         self._todo: asyncio.Queue[do.Action | _NewLeaf] = asyncio.Queue()
@@ -146,8 +150,7 @@ class Workers:
 
     def _wake(self, due: float) -> None:
         """Time has passed. After a stall of our own, let what workers said meanwhile go first."""
-        self._timer = None
-        now = self._clock()
+        self._timer, now = None, self._clock()
         if now - due > _STALL_S:
             log.warning("this process was stopped for %.1f s", now - due)
             loop = asyncio.get_running_loop()
@@ -164,6 +167,9 @@ class Workers:
     # actions
 
     async def _do(self, action: do.Action | _NewLeaf) -> None:
+        if isinstance(action, _Said):
+            await self._with(action)
+            return
         match action:
             case _NewLeaf():
                 self._send_leaf(action)
@@ -175,16 +181,6 @@ class Workers:
                 self._kill(worker, why)
             case do.WatchCpu() | do.AskCpu():
                 await self._look_at_cpu(action)
-            case (
-                do.Adopt()
-                | do.RecordPort()
-                | do.Load()
-                | do.Unload()
-                | do.NameSuspects()
-                | do.Serve()
-                | do.Drain()
-            ):
-                await self._with(action)
             case _:
                 await self._deeds.outcome(action)
 
@@ -203,7 +199,9 @@ class Workers:
         to = supervision_pb2.ToWorkerProcess
         match action:
             case do.Adopt():
-                control.send(to(adopt=await self._deeds.adoption(action)))
+                adopt = await self._deeds.adoption(action)
+                self._hosted.tell(adopt, live.process)
+                control.send(to(adopt=adopt))
                 live.adopted_at = self._clock()
             case do.RecordPort():
                 await self._deeds.record_port(action)
@@ -241,6 +239,7 @@ class Workers:
             spec = await self._deeds.place(action.instance, action.session, folder)
             if spec is None:
                 raise EaisError("SESSION_UNKNOWN", "nobody wants the session any more")
+            await self._hosted.ready(action.worker, spec)
             load = supervision_pb2.Load(
                 session=action.session,
                 spec=spec,
@@ -335,6 +334,7 @@ class Workers:
         seated = self.state.workers.get(worker)
         in_flight, answered = live.look()
         live.process.page.close()
+        self._hosted.gone(live.process)
         no_memory = self._oom_kills.killed(worker)
         self._cpu_waits.forget(worker)
         exited = messages.exited(

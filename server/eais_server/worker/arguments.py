@@ -23,6 +23,8 @@ class WorkerArguments:
     Attributes:
         control_fd: the inherited control socket.
         page_fd: the inherited memory, see `eais_server.in_flight`.
+        line_fds: inherited sockets to what serves its device, see `eais_server.process.Line`; which
+            of them are its, it is told at its adoption.
         ring_fd: the inherited socket where clients come for rings; None: they get none.
         parent_pid: the listener.
         directory: the worker's own, empty.
@@ -41,6 +43,7 @@ class WorkerArguments:
     data_limit_bytes: int | None = None
     log_format: Format = "text"
     ring_fd: int | None = None
+    line_fds: tuple[int, ...] = ()
 
     @property
     def confinement(self) -> WorkerConfinement:
@@ -50,7 +53,7 @@ class WorkerArguments:
             work_dir=self.directory,
             parent_pid=self.parent_pid,
             level=self.level,
-            keep_fds=(self.control_fd, self.page_fd, *rings),
+            keep_fds=(self.control_fd, self.page_fd, *rings, *self.line_fds),
             secret_roots=self.secret_roots,
             limits=WorkerLimits(data_bytes=self.data_limit_bytes),
         )
@@ -62,6 +65,7 @@ def parse_arguments(argv: Sequence[str]) -> WorkerArguments:
     parser.add_argument("--control-fd", type=int, required=True, help="the control socket")
     parser.add_argument("--page-fd", type=int, required=True, help="memory shared with it")
     parser.add_argument("--ring-fd", type=int, default=None, help="where rings are asked for")
+    parser.add_argument("--line-fd", type=int, action="append", default=[], help="to its device")
     parser.add_argument("--parent-pid", type=int, required=True, help="the listener")
     parser.add_argument("--dir", type=Path, required=True, help="the worker's own directory")
     parser.add_argument("--level", type=int, choices=(1, 2), required=True, help="isolation")
@@ -79,4 +83,5 @@ def parse_arguments(argv: Sequence[str]) -> WorkerArguments:
         data_limit_bytes=given.data_limit,
         log_format=given.log_format,
         ring_fd=given.ring_fd,
+        line_fds=tuple(given.line_fd),
     )

@@ -65,6 +65,9 @@ class DataPlane:
         tenant: whose front-ends are let in; to others there is nothing here.
         sessions: what is loaded, as it is at each question.
         marks: where it is written what runs.
+
+    Attributes:
+        has_canary: whether calls are answered at all times, so that their want says something.
     """
 
     def __init__(
@@ -92,6 +95,7 @@ class DataPlane:
         self._streams = Budget(MAX_STREAMS)
         self._quiet = asyncio.Event()
         self._ready = self._draining = False
+        self.has_canary = True
         self._loop = asyncio.get_running_loop()
         self._hub = Hub(
             sessions=sessions,
@@ -139,6 +143,8 @@ class DataPlane:
             return "DRAINING"
         if not self._ready:
             return "it doesn't serve yet"
+        if not self.has_canary:
+            return ""
         age_ms = self._hub.counters.canary_age_ms(self._hub.clock())
         if not age_ms or age_ms > READY_S * 1000:
             return f"nothing was answered for {READY_S:g} s"

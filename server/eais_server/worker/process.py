@@ -17,6 +17,7 @@ from eais.rpc.status import error_of_message, error_to_message
 from eais.rpc.v1 import supervision_pb2
 from eais.telemetry.logs import bind
 from eais_server.control import ControlBroken, ControlSocket
+from eais_server.devices.hosted import HostedDevice
 from eais_server.in_flight import Marks
 from eais_server.worker.adoption import Adoption, Drivers, adopt
 from eais_server.worker.canary import open_canary
@@ -126,7 +127,12 @@ class Worker:
         return self._adoption
 
     async def _sing(self, adopted: Adoption) -> None:
-        """See for ourselves that calls are answered, until the end."""
+        """See for ourselves that calls are answered, until the end; not where nothing runs but
+        what an operator provided.
+        """
+        if isinstance(adopted.driver, HostedDevice):
+            adopted.plane.has_canary = False
+            return
         try:
             # Not on the loader's thread: a model may take it for minutes.
             session = await asyncio.to_thread(open_canary, adopted.driver, adopted.share)

@@ -95,6 +95,10 @@ class SimulatedBoard:
         """Of the process."""
         return self._process.pid
 
+    def has_ended(self) -> bool:
+        """Whether the process is no more."""
+        return self._process.poll() is not None
+
     def connect(self, region: int, share: str) -> socket.socket:
         """A worker's end of the user function of a region, for a share; as `open_user`."""
         near, far = framing.make_pair()

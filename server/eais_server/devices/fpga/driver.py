@@ -32,11 +32,13 @@ from eais_server.devices.driver import (
 from eais_server.devices.fpga import framing
 from eais_server.devices.fpga.boards import SimulatedBoard
 from eais_server.devices.fpga.client import UserFunction
-from eais_server.devices.fpga.image import model_digest
+from eais_server.devices.fpga.image import ONNX, model_digest
+from eais_server.devices.fpga.images import ImageFolder
 
 if TYPE_CHECKING:
     from eais_server.devices.driver import DeviceDriver
     from eais_server.devices.fpga.session import RegionChannel
+    from eais_server.devices.hosted import HostedDevice, ModelFiles
 
 ROLE: Final = Runtime("role")
 """What runs on a board: the role that computes the model."""
@@ -53,6 +55,7 @@ class FpgaDriver:
 
     Args:
         boards: none in a worker.
+        images: that may be loaded; None: there are none.
         run_timeout_s: after which a run that isn't over makes its region lost; None: the
             default.
         sleep: until a region is ready, in a worker.
@@ -62,10 +65,12 @@ class FpgaDriver:
         self,
         boards: Sequence[SimulatedBoard] = (),
         *,
+        images: ImageFolder | None = None,
         run_timeout_s: float | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._boards = {board.spec.device: board for board in boards}
+        self._images = images
         self._run_timeout_s, self._sleep = run_timeout_s, sleep
         self._last = {device: DeviceStats(device, 0, 0) for device in self._boards}
         self._channels: dict[str, tuple[RegionChannel, ...]] = {}
@@ -90,8 +95,11 @@ class FpgaDriver:
         ]
 
     def reserve(self, device: str, milli: int, held: Collection[Reservation] = ()) -> Reservation:
-        """Whole regions, the first that are free; see `DeviceDriver`."""
-        spec = self._board(device).spec
+        """Whole regions, the first that are free; see `DeviceDriver`. DEVICE_LOST."""
+        board = self._board(device)
+        if board.has_ended():
+            raise make_error("DEVICE_LOST", f"the board {device} is gone")
+        spec = board.spec
         step = WHOLE_MILLI // spec.regions
         if milli <= 0 or milli % step:
             raise UsageError("ARGUMENT", f"a share of {device} is whole regions of {step} milli")
@@ -147,6 +155,23 @@ class FpgaDriver:
             if region.state == "FAULTED"
         )
 
+    @property
+    def lines(self) -> int:
+        """See `HostedDevice`: one for each region of the largest board."""
+        return max((board.spec.regions for board in self._boards.values()), default=0)
+
+    def told(self, share: Reservation, descriptors: Sequence[int]) -> Reservation:
+        """See `HostedDevice`."""
+        return with_user_functions(share, descriptors[: len(regions_of(share))])
+
+    def image_of(self, files: ModelFiles) -> bytes:
+        """See `HostedDevice`."""
+        computes = model_digest(files[0][1], files[1:])
+        image = self._images.find(computes, ONNX) if self._images else None
+        if image is None:
+            raise make_error("IMAGE_MISSING", "no role image for this model on this host")
+        return image
+
     def provide(self, share: Reservation, image: bytes) -> float:
         """Have an image loaded into all regions of a share that lack it (the listener).
 
@@ -154,7 +179,7 @@ class FpgaDriver:
             Seconds until the last of them is ready.
 
         Raises:
-            EaisError: an IMAGE_… reason, WRONG_STATE, BUSY, DEVICE_LOST.
+            EaisError: an IMAGE_… reason, WRONG_STATE, BUSY; DEVICE_LOST, of a faulted region too.
         """
         management = self._board(share.device).management
         digest = hashlib.sha256(image).digest()
@@ -162,7 +187,9 @@ class FpgaDriver:
         waits = [0]
         for number in regions_of(share):
             state = states[number]
-            if state.image != digest or state.state in ("EMPTY", "FAULTED"):
+            if state.state == "FAULTED":
+                raise _refusal([state])
+            if state.image != digest or state.state == "EMPTY":
                 state = management.load(number, image)
             waits.append(state.ready_in_ms)
         return max(waits) / 1000
@@ -173,8 +200,8 @@ class FpgaDriver:
         Args:
             share: as `reserve` made it.
             name: whose it is, such as instance and worker.
-            ends: the boards' ends of `framing.make_pair`, one a region; they stay the caller's,
-                and the others are the worker's.
+            ends: the boards' ends of `framing.make_pair`, at least one a region; they stay the
+                caller's, and the others are the worker's.
 
         Raises:
             EaisError: as `Management.open_user`; then none is open.
@@ -182,7 +209,7 @@ class FpgaDriver:
         management = self._board(share.device).management
         opened: list[int] = []
         try:
-            for number, end in zip(regions_of(share), ends, strict=True):
+            for number, end in zip(regions_of(share), ends, strict=False):
                 management.open_user(number, name, end)
                 opened.append(number)
         except BaseException:
@@ -302,3 +329,4 @@ def _sha256(path: Path) -> bytes:
 
 if TYPE_CHECKING:
     _checked: type[DeviceDriver] = FpgaDriver
+    _hosted: type[HostedDevice] = FpgaDriver

@@ -36,8 +36,11 @@ def loaded(tmp_path: Path, text: str) -> ListenerConfig:
         (
             'simulate = "cpu=1"',
             "CONFIG",
-            "simulate = 'cpu=1': 'cpu' can't be simulated; gpu, npu and fpga can",
+            "simulate = 'cpu=1': 'cpu' can't be simulated; gpu, npu, fpga and board can",
         ),
+        ('simulate = "board=1"', "CONFIG", "simulate = 'board=1': boards need fpga_images too"),
+        ('fpga_keys = "/a, b"', "CONFIG", "fpga_keys = '/a, b': must be absolute paths"),
+        ('fpga_images = "images"', "CONFIG", "fpga_images = 'images': must be absolute paths"),
         ("tenant_store_bytes = -1", "CONFIG", "tenant_store_bytes = -1: must not be below 0"),
     ],
 )

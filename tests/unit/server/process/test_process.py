@@ -62,7 +62,9 @@ def log(tmp_path: Path) -> Iterator[int]:
     os.close(fd)
 
 
-def spawner(tmp_path: Path, log: int, *program: str, limit: int | None = None) -> ExecSpawner:
+def spawner(
+    tmp_path: Path, log: int, *program: str, limit: int | None = None, lines: int = 0
+) -> ExecSpawner:
     return ExecSpawner(
         tmp_path / "workers",
         level=2,
@@ -70,6 +72,7 @@ def spawner(tmp_path: Path, log: int, *program: str, limit: int | None = None) -
         environ={"LANG": "en_US.UTF-8", "HOME": "/root", "SECRET": "1"},
         data_limit_bytes=limit,
         log_fd=log,
+        lines=lines,
         program=program or (sys.executable, "-I", "-c", CHILD),
     )
 
@@ -135,6 +138,27 @@ def test_a_worker_starts_with_what_it_needs_and_no_more(tmp_path: Path, log: int
         assert told["environ"].keys() <= ALLOWED_ENVIRONMENT
         watched.process.control.close()
         assert await watched.ended == Exit(0)
+
+    run(act)
+
+
+def test_its_lines_are_its_own(tmp_path: Path, log: int) -> None:
+    """The far ends stay here; nobody else has the near ones, so their end is seen."""
+
+    async def act() -> None:
+        made = spawner(tmp_path, log, lines=1)
+        before = descriptors()
+        watched = Watched(made)
+        [line] = watched.process.lines
+        told = await watched.told()
+        assert told["flags"]["--line-fd"] == str(line.descriptor)
+        assert line.descriptor in told["fds"]
+        watched.process.control.close()
+        await watched.ended
+        assert line.far.recv(1) == b""
+        line.far.close()
+        watched.process.page.close()
+        assert descriptors() == before
 
     run(act)
 

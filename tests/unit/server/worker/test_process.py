@@ -681,7 +681,7 @@ def test_a_port_that_is_taken_is_said_so(worker: WorkerChild, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"drivers": ["npu"]}, "DEVICE_LOST"),
+        ({"drivers": ["abacus"]}, "DEVICE_LOST"),
         ({"leaf": supervision_pb2.Leaf(key_pem=b"x")}, "CERT_UNREADABLE"),
         ({"transport": "quic"}, "ARGUMENT"),
     ],

@@ -1,0 +1,210 @@
+"""A board with shell and role in a pool: what is loaded there, for whom, and when it breaks."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import onnxruntime as ort
+import pytest
+
+from tests.system.stack import eventually
+from tests.system.team import Team, team_at
+from tests.system.terminal import Terminal
+
+DATASETS = Path(ort.__file__).parent / "datasets"
+MODEL, OTHER, THIRD = (DATASETS / f"{name}.onnx" for name in ("mul_1", "sigmoid", "logreg_iris"))
+SETTINGS = """
+[manager]
+enrolment_port = 0
+[listener]
+cpu_cores = 2
+fpga_images = "{root}/images"
+fpga_keys = "{root}/operator.pem.pub"
+"""
+# Keeps a session, and says what it answers for each line that it is sent; or the error.
+ASK = """
+import sys, numpy, onnxruntime, eais
+def ask(session):
+    [value] = session.get_inputs()
+    feed = {value.name: numpy.random.default_rng(1).standard_normal(value.shape, numpy.float32)}
+    return session.run([session.get_outputs()[0].name], feed)[0].tobytes().hex()
+right = ask(onnxruntime.InferenceSession(sys.argv[1], providers=["CPUExecutionProvider"]))
+try:
+    session = eais.InferenceSession(sys.argv[1])
+    for _ in sys.stdin:
+        print("right" if ask(session) == right else "wrong", flush=True)
+except Exception as error:
+    print(str(error).replace("\\n", " "), flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
+    root = tmp_path_factory.mktemp("boards")
+    sign(root, "new-key", f"{root}/operator.pem")
+    for model in (MODEL, THIRD):
+        key = f"{root}/operator.pem"
+        sign(root, "image", "--key", key, "--model", str(model), "--into", f"{root}/images")
+    settings, tenants = SETTINGS.format(root=root), ("acme", "globex")
+    with team_at(root, "127.0.0.93", settings, "--simulate", "board=1", tenants=tenants) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def ada(team: Team) -> Terminal:
+    return team.user("ada", "acme")
+
+
+@pytest.fixture(scope="module")
+def bob(team: Team) -> Terminal:
+    return team.user("bob", "globex")
+
+
+def sign(root: Path, *words: str) -> None:
+    command = [sys.executable, "-m", "eais_server.devices.fpga.sign", *words]
+    subprocess.run(command, cwd=root, check=True, capture_output=True)
+
+
+@contextmanager
+def attached(user: Terminal, kind: str) -> Iterator[dict[str, Any]]:
+    made = user.data("attach", "--type", kind)
+    try:
+        yield made
+    finally:
+        assert user.data("detach", str(made["id"]))["state"] == "DELETED"
+
+
+class Asker:
+    """A program that has a session."""
+
+    def __init__(self, user: Terminal, model: Path) -> None:
+        self._child = subprocess.Popen(
+            [sys.executable, "-c", ASK, str(model)],
+            env=user.environ,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def ask(self) -> str:
+        """What one call gives."""
+        assert self._child.stdin is not None
+        assert self._child.stdout is not None
+        try:
+            self._child.stdin.write("\n")
+            self._child.stdin.flush()
+        except BrokenPipeError:
+            pass  # it has said why
+        return self._child.stdout.readline().strip()
+
+    def end(self) -> str:
+        """Its last words."""
+        return self._child.communicate(timeout=60)[0].strip()
+
+
+def asked(user: Terminal, model: Path = MODEL) -> str:
+    program = Asker(user, model)
+    try:
+        return program.ask()
+    finally:
+        program.end()
+
+
+def processes(title: str) -> dict[int, str]:
+    """Those of this machine with such a title."""
+    found = {}
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = path.read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+        except OSError:
+            continue
+        if words.startswith(title):
+            found[int(path.parent.name)] = words
+    return found
+
+
+def below(team: Team, title: str) -> list[int]:
+    """Those whose listener is the team's."""
+    said = (team.operator.pools / "local" / "listener" / "lock").stat()
+    listener = [pid for pid in processes("eais-listener") if _holds(pid, said)]
+    return [pid for pid in processes(title) if _parent(pid) in listener]
+
+
+def _holds(pid: int, lock: os.stat_result) -> bool:
+    try:
+        found = [path.stat() for path in Path(f"/proc/{pid}/fd").iterdir() if path.exists()]
+    except OSError:
+        return False
+    return any((each.st_dev, each.st_ino) == (lock.st_dev, lock.st_ino) for each in found)
+
+
+def _parent(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
+
+
+def test_a_model_with_an_image_is_answered_as_the_cpu_would(team: Team, ada: Terminal) -> None:
+    with attached(ada, "fpga.1-2") as made:
+        [worker] = made["workers"]
+        assert (worker["device"], worker["simulated"]) == ("fpga0", True)
+        assert asked(ada) == "right"
+        assert "IMAGE_MISSING" in asked(ada, OTHER)
+        assert "QUOTA" in asked(ada, THIRD)
+        assert asked(ada) == "right"
+    with attached(ada, "fpga"):
+        assert asked(ada, THIRD) == "right"
+
+
+def test_each_tenant_has_a_region(team: Team, ada: Terminal, bob: Terminal) -> None:
+    with attached(ada, "fpga.1-2"), attached(bob, "fpga.1-2"):
+        assert asked(ada) == asked(bob) == "right"
+        assert asked(bob) == "right"
+        refused = ada.run("attach", "--type", "fpga.1-2")
+        assert "NO_DEVICE" in refused.stderr
+
+
+def test_the_next_worker_takes_the_region_up(team: Team, ada: Terminal) -> None:
+    with attached(ada, "fpga.1-2") as made:
+        program = Asker(ada, MODEL)
+        assert program.ask() == "right"
+        [pid] = below(team, f"eais-worker {made['id']}")
+        os.kill(pid, signal.SIGKILL)
+        assert program.ask() == "right"
+        [after] = below(team, f"eais-worker {made['id']}")
+        assert after != pid
+        program.end()
+
+
+def test_a_board_that_dies_is_named_and_its_shares_are_refused(team: Team, ada: Terminal) -> None:
+    [board] = below(team, "eais-board")
+    with attached(ada, "fpga.1-2"):
+        program = Asker(ada, MODEL)
+        assert program.ask() == "right"
+        os.kill(board, signal.SIGKILL)
+        assert "DEVICE_LOST" in program.ask()
+        program.end()
+        assert "DEVICE_LOST" in asked(ada)
+    refused = ada.run("attach", "--type", "fpga.1-2")
+    assert refused.stderr == "error: DEVICE_LOST: the board fpga0 is gone\n"
+
+
+def test_nothing_of_it_is_left(tmp_path: Path) -> None:
+    """After `pool down`, of a pool whose boards are whole."""
+    sign(tmp_path, "new-key", f"{tmp_path}/operator.pem")
+    settings = SETTINGS.format(root=tmp_path)
+    with team_at(tmp_path, "127.0.0.94", settings, "--simulate", "board=2") as team:
+        boards = below(team, "eais-board")
+        assert len(boards) == 2
+        workers = below(team, "eais-worker")
+        assert workers
+    gone = [*boards, *workers]
+    eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in gone), "all have ended")
