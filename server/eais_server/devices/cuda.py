@@ -23,6 +23,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Mapping, MutableMapping
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
@@ -78,6 +79,7 @@ def _nvml() -> Any:
     return import_module("pynvml")
 
 
+@cache
 def _onnxruntime() -> Any:
     import onnxruntime
 
@@ -193,7 +195,7 @@ class CudaDriver:
                 enforcement=Enforcement.COOPERATIVE,
                 runtimes=tuple(r for r in runtimes if has_bf16 or r.precision != Precision.BF16),
             )
-            return Gpu(info, uuid, _text(nvml.nvmlDeviceGetPciInfo(handle).busId).lower())
+            return Gpu(info, uuid, _bus(_text(nvml.nvmlDeviceGetPciInfo(handle).busId)))
         except nvml.NVMLError as error:
             log.error("%s isn't offered: %s", id_, error)
             return None
@@ -327,6 +329,12 @@ def _tensorrt_options(memory: int, precision: Precision) -> dict[str, str]:
     if precision is Precision.BF16:
         options["trt_bf16_enable"] = "1"
     return options
+
+
+def _bus(told: str) -> str:
+    """ "00000000:3B:00.0" -> "0000:3b:00.0", as the kernel writes it, and onnxruntime after it."""
+    domain, _, rest = told.lower().partition(":")
+    return f"{int(domain, 16):04x}:{rest}"
 
 
 def _text(value: str | bytes) -> str:

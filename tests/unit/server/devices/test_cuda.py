@@ -196,7 +196,7 @@ def test_a_share_has_its_part_of_the_memory_and_says_which_gpu_it_is() -> None:
     gpus = driver(FakeGpu("GPU-a"), FakeGpu("GPU-b", bus="00000000:AF:00.0"))
     share = gpus.reserve("cuda1", 250)
     assert (share.milli, share.threads, share.memory_bytes) == (250, 1, 4 * GIB)
-    assert share.words == {"uuid": "GPU-b", "pci_bus_id": "00000000:af:00.0"}
+    assert share.words == {"uuid": "GPU-b", "pci_bus_id": "0000:af:00.0"}
     held = [gpus.reserve("cuda1", 750)]
     assert gpus.reserve("cuda1", 250, held) == share
     assert gpus.reserve("cuda0", 1000, held).milli == 1000
@@ -291,13 +291,14 @@ def test_tensorrt_has_cuda_behind_it_and_computes_in_bf16_only_where_asked(tmp_p
 
 
 def test_a_plug_in_on_this_gpu_is_taken_before_what_is_built_in(tmp_path: Path) -> None:
-    share = driver(FakeGpu("GPU-a", bus="B1")).reserve("cuda0", 250)
-    devices = [ep_device("CUDAExecutionProvider", "GPU", pci_bus_id=bus) for bus in ("b0", "b1")]
+    share = driver(FakeGpu("GPU-a", bus="00010000:B1:00.0")).reserve("cuda0", 250)
+    places = ("0000:b1:00.0", "10000:b1:00.0")
+    devices = [ep_device("CUDAExecutionProvider", "GPU", pci_bus_id=bus) for bus in places]
     opener = FakeOpener()
     ort = FakeOnnxruntime(("CUDAExecutionProvider",), devices)
     opened(driver(opener=opener, ort=ort), share, model(tmp_path, 1))
     assert opener.asked[0].devices == (devices[1],)
-    elsewhere = replace(share, words={**share.words, "pci_bus_id": "b7"})
+    elsewhere = replace(share, words={**share.words, "pci_bus_id": "0000:b7:00.0"})
     opened(driver(opener=opener, ort=ort), elsewhere, model(tmp_path, 1))
     assert opener.asked[1].devices == ()
 
