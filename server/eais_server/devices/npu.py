@@ -209,14 +209,17 @@ class NpuDriver:
         share: Reservation,
         model: ModelSource,
         settings: SessionSettings,
-        runtime: Runtime = FAMILIES[0].runtimes[0],
+        runtime: Runtime | None = None,
     ) -> RuntimeSession:
         """An onnxruntime session on the NPU; nodes that it lacks run on the CPU.
+
+        Without `runtime` it is the first that the device has.
 
         Raises:
             ModelRejected: RUNTIME_REFUSED for what the provider can't run, or where it can't start.
         """
         family, n = _family(share.device)
+        runtime = runtime or family.runtimes[0]
         if runtime not in family.runtimes:
             raise UsageError("ARGUMENT", f"{share.device} has no runtime {runtime}")
         options = dict(family.options[runtime.precision])

@@ -22,6 +22,7 @@ from eais_server.devices.driver import (
     RuntimeSession,
     SessionSettings,
 )
+from eais_server.worker.canary import open_canary
 from tests.unit.server.devices.fake_onnxruntime import FakeOnnxruntime, FakeOpener, ep_device
 
 GIB = 1 << 30
@@ -235,6 +236,13 @@ def test_a_worker_sees_its_gpu_alone_in_single_precision_within_its_memory(tmp_p
         "cudnn_conv_algo_search": "HEURISTIC",
         "use_tf32": "0",
     }
+
+
+def test_a_worker_opens_its_canary_on_its_gpu() -> None:
+    share = driver(FakeGpu("GPU-a")).reserve("cuda0", 125)
+    opener = FakeOpener()
+    open_canary(driver(opener=opener), share)
+    assert [each.name for each in opener.asked] == ["CUDAExecutionProvider"]
 
 
 def test_the_surroundings_are_set_before_onnxruntime_is_imported(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from eais_server.devices.driver import (
     SessionSettings,
 )
 from eais_server.devices.npu import NpuDriver
+from eais_server.worker.canary import open_canary
 from tests.unit.server.devices.fake_onnxruntime import FakeOnnxruntime, FakeOpener, ep_device
 
 CANN = Runtime("onnxruntime-cann")
@@ -158,6 +159,23 @@ def test_each_provider_is_told_its_own_options(
     worker = host.driver(ort=lambda: FakeOnnxruntime((provider,)), opener=opener)
     worker.open(Reservation(device, 1000, 1), source, SessionSettings(), runtime)
     assert [(each.name, each.options) for each in opener.asked] == [(provider, options)]
+
+
+@pytest.mark.parametrize(
+    ("device", "provider"),
+    [
+        ("ascend-npu0", "CANNExecutionProvider"),
+        ("qualcomm-npu0", "QNNExecutionProvider"),
+        ("amd-npu0", "VitisAIExecutionProvider"),
+    ],
+)
+def test_a_worker_opens_its_canary_with_the_devices_own_runtime(
+    host: Host, device: str, provider: str
+) -> None:
+    opener = FakeOpener()
+    worker = host.driver(ort=lambda: FakeOnnxruntime((provider,)), opener=opener)
+    open_canary(worker, Reservation(device, 1000, 1))
+    assert [each.name for each in opener.asked] == [provider]
 
 
 def test_a_plug_in_is_registered_once_and_its_device_taken(host: Host, source: ModelSource) -> None:
