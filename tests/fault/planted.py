@@ -131,8 +131,8 @@ BUGS = (
     Bug(
         "take the next worker before the last one's exit was seen",
         "server/eais_server/supervision/advance.py",
-        "if not s.worker and now >= s.retry_at]",
-        "if (not s.worker or state.workers[s.worker].killed) and now >= s.retry_at]",
+        "if not s.worker and not s.leaving)",
+        "if (not s.worker or state.workers[s.worker].killed) and not s.leaving)",
         ("tests/unit/server/test_supervision.py",),
     ),
     Bug(
