@@ -796,6 +796,9 @@ def test_news_of_a_lease_is_kept_and_shown() -> None:
     pool.shell.feed(WorkersChanged(*key, (moved, extra)))
     assert pool.published() == [(made.id, "IN_USE")]
     pool.shell.feed(WorkersChanged(*key, (moved, extra)))
+    # A worker for which the lease has no share is to go, however often it is listed.
+    stray = Send("h1", Revoke(made.id, 1, SETTINGS.drain_grace_ms, (9,)))
+    assert pool.shell.said_of(Send) == [stray, stray]
     pool.shell.feed(SessionsChanged(*key, ("c3BlYw==",)))
     pool.shell.feed(UsageReported(*key, UsageRecord(3, 4, 5, 6)))
     lease = pool.shell.state.lease(key)
