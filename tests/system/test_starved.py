@@ -24,6 +24,7 @@ from tests.unit.server.runtime import models
 ADD = {"x": np.ones(2, np.float32)}
 # It ends by itself, whatever becomes of the test.
 BUSY = "import time\nends_at = time.monotonic() + 30\nwhile time.monotonic() < ends_at: pass"
+KILLED = "is killed: its heartbeat stopped, after somebody stopped it"
 NO_CPU = "says nothing: it waits for a CPU"
 
 pytestmark = [
@@ -107,6 +108,7 @@ def test_a_worker_that_is_stopped_waits_for_no_cpu(stack: Stack, one: pool_pb2.I
         pid = eventually(lambda: stack.worker_pid(one.id), "a worker runs")
         with starved(pid):
             os.kill(pid, signal.SIGSTOP)
-            eventually(functools.partial(has_gone, pid), "the frozen worker is killed")
+            eventually(functools.partial(said, stack, KILLED), "the frozen worker is killed")
+        # To die it needs a CPU, too.
+        eventually(functools.partial(has_gone, pid), "the frozen worker is gone")
         assert session.run(None, ADD)[0].tolist() == [1, 1]
-    assert said(stack, "is killed: its heartbeat stopped, after somebody stopped it")
