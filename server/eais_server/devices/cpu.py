@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from eais.device_type import WHOLE_MILLI, DeviceKind
-from eais.errors import Unavailable, UsageError
+from eais.errors import UsageError
 from eais_server.devices.driver import (
     REFERENCE,
     DeviceInfo,
@@ -26,6 +26,7 @@ from eais_server.devices.driver import (
     RuntimeSession,
     SessionSettings,
 )
+from eais_server.devices.shares import check_share
 
 if TYPE_CHECKING:
     from eais_server.devices.driver import DeviceDriver
@@ -82,13 +83,7 @@ class CpuDriver:
 
     def reserve(self, device: str, milli: int, held: Collection[Reservation] = ()) -> Reservation:
         """Whole cores, those that the fewest of `held` use first; see `DeviceDriver`."""
-        if device != DEVICE_ID:
-            raise UsageError("NOT_FOUND", "no such device")
-        if milli <= 0 or milli % WHOLE_MILLI:
-            raise UsageError("ARGUMENT", f"a CPU share is whole cores, not {milli} milli-devices")
-        free = self._cores * WHOLE_MILLI - sum(r.milli for r in held if r.device == device)
-        if milli > free:
-            raise Unavailable("NO_DEVICE", f"{milli} milli-devices asked for, {free} are free")
+        check_share(self.fingerprint(), device, milli, held)
         threads = milli // WHOLE_MILLI
         return Reservation(device, milli, threads, self._least_used(threads, held))
 

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
 
 from eais.device_type import WHOLE_MILLI, DeviceKind
-from eais.errors import Unavailable, UsageError, make_error
+from eais.errors import UsageError, make_error
 from eais.tolerance import Precision
 from eais_server.devices.driver import (
     DeviceInfo,
@@ -41,6 +41,7 @@ from eais_server.devices.driver import (
     RuntimeSession,
     SessionSettings,
 )
+from eais_server.devices.shares import check_share
 from eais_server.runtime.providers import (
     Opener,
     Provider,
@@ -212,15 +213,9 @@ class CudaDriver:
         Raises:
             UsageError: ARGUMENT too for a share whose memory CUDA's context alone would fill.
         """
-        gpu = self._found().get(device)
-        if gpu is None:
-            raise UsageError("NOT_FOUND", "no such device")
-        if milli <= 0 or milli % _GRANULARITY_MILLI:
-            text = f"a share is eighths of a device, not {milli} milli-devices"
-            raise UsageError("ARGUMENT", text)
-        free = gpu.info.capacity_milli - sum(r.milli for r in held if r.device == device)
-        if milli > free:
-            raise Unavailable("NO_DEVICE", f"{milli} milli-devices asked for, {free} are free")
+        gpus = self._found()
+        check_share([gpu.info for gpu in gpus.values()], device, milli, held)
+        gpu = gpus[device]
         memory = gpu.info.memory_bytes * milli // WHOLE_MILLI
         if memory <= _CONTEXT_BYTES:
             text = f"{milli} milli-devices of {device} have {memory} bytes: too few for CUDA itself"

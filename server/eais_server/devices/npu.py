@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from eais.device_type import WHOLE_MILLI, DeviceKind
-from eais.errors import Unavailable, UsageError
+from eais.errors import UsageError
 from eais.tolerance import Precision
 from eais_server.devices.driver import (
     DeviceInfo,
@@ -31,6 +31,7 @@ from eais_server.devices.driver import (
     RuntimeSession,
     SessionSettings,
 )
+from eais_server.devices.shares import check_share
 from eais_server.runtime.providers import (
     Opener,
     Provider,
@@ -196,12 +197,7 @@ class NpuDriver:
 
     def reserve(self, device: str, milli: int, held: Collection[Reservation] = ()) -> Reservation:
         """The whole device; see `DeviceDriver`."""
-        if device not in [info.id for info in self.fingerprint()]:
-            raise UsageError("NOT_FOUND", "no such device")
-        if milli != WHOLE_MILLI:
-            raise UsageError("ARGUMENT", f"{device} is given as a whole, not {milli} milli-devices")
-        if any(share.device == device for share in held):
-            raise Unavailable("NO_DEVICE", f"{WHOLE_MILLI} milli-devices asked for, 0 are free")
+        check_share(self.fingerprint(), device, milli, held)
         return Reservation(device, milli, threads=1)
 
     def open(

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from eais.device_type import WHOLE_MILLI, DeviceKind
-from eais.errors import EaisError, Unavailable, UsageError, make_error
+from eais.errors import EaisError, UsageError, make_error
 from eais.tolerance import Precision
 from eais_server.devices.cpu import DEVICE_ID, CpuDriver
 from eais_server.devices.driver import (
@@ -33,6 +33,7 @@ from eais_server.devices.driver import (
     SessionSettings,
     SessionSignature,
 )
+from eais_server.devices.shares import check_share
 
 if TYPE_CHECKING:
     from eais_server.devices.driver import DeviceDriver
@@ -118,12 +119,7 @@ class OpenVinoDriver:
         """Cores as `CpuDriver`; accelerators as a whole; see `DeviceDriver`."""
         if device == DEVICE_ID:
             return self._cpu.reserve(device, milli, held)
-        if device not in [info.id for info in self.fingerprint()]:
-            raise UsageError("NOT_FOUND", "no such device")
-        if milli != WHOLE_MILLI:
-            raise UsageError("ARGUMENT", f"{device} is given as a whole, not {milli} milli-devices")
-        if any(share.device == device for share in held):
-            raise Unavailable("NO_DEVICE", f"{WHOLE_MILLI} milli-devices asked for, 0 are free")
+        check_share(self.fingerprint(), device, milli, held)
         return Reservation(device, milli, threads=1)
 
     def open(

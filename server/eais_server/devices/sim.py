@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakSet
 
 from eais.device_type import WHOLE_MILLI, DeviceKind
-from eais.errors import EaisError, Unavailable, UsageError, make_error
+from eais.errors import EaisError, UsageError, make_error
 from eais_server.devices.driver import (
     REFERENCE,
     DeviceInfo,
@@ -44,6 +44,7 @@ from eais_server.devices.driver import (
     SessionSettings,
     SessionSignature,
 )
+from eais_server.devices.shares import check_share
 
 if TYPE_CHECKING:
     from eais_server.devices.driver import DeviceDriver
@@ -127,15 +128,7 @@ class SimDriver:
         Raises:
             DeviceLost: DEVICE_LOST, it was told to vanish at once.
         """
-        info = self._devices.get(device)
-        if info is None:
-            raise UsageError("NOT_FOUND", "no such device")
-        if milli <= 0 or milli % _GRANULARITY_MILLI:
-            text = f"a share is eighths of a device, not {milli} milli-devices"
-            raise UsageError("ARGUMENT", text)
-        free = info.capacity_milli - sum(r.milli for r in held if r.device == device)
-        if milli > free:
-            raise Unavailable("NO_DEVICE", f"{milli} milli-devices asked for, {free} are free")
+        info = check_share(self._devices.values(), device, milli, held)
         words = {_KIND: str(info.kind), **self._fault_words(device)}
         if words.get(_FAULT) == Fault.VANISH and words[_RUNS] == "0":
             raise _vanished(device)

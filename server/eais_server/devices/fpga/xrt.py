@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from eais.device_type import WHOLE_MILLI, DeviceKind
-from eais.errors import Unavailable, UsageError, make_error
+from eais.errors import make_error
 from eais_server.devices.driver import (
     DeviceInfo,
     DeviceStats,
@@ -26,6 +26,7 @@ from eais_server.devices.driver import (
     SessionSettings,
 )
 from eais_server.devices.fpga.driver import ROLE
+from eais_server.devices.shares import check_share
 
 if TYPE_CHECKING:
     from eais_server.devices.driver import DeviceDriver
@@ -66,12 +67,7 @@ class XrtDriver:
 
     def reserve(self, device: str, milli: int, held: Collection[Reservation] = ()) -> Reservation:
         """A whole board; see `DeviceDriver`."""
-        if all(info.id != device for info in self.fingerprint()):
-            raise UsageError("NOT_FOUND", "no such device")
-        if milli != WHOLE_MILLI:
-            raise UsageError("ARGUMENT", f"a share of {device} is all of it: {WHOLE_MILLI} milli")
-        if any(reservation.device == device for reservation in held):
-            raise Unavailable("NO_DEVICE", f"{device} is another's")
+        check_share(self.fingerprint(), device, milli, held)
         return Reservation(device, milli, threads=1)
 
     def open(
