@@ -17,6 +17,7 @@ from eais_pool.brain.records import (
     HostRecord,
     OfLease,
     OpRecord,
+    Resize,
     SharePick,
     UsageRecord,
     WorkerRecord,
@@ -197,7 +198,7 @@ class SharesReserved(OfLease):
     """More shares RESERVED for an open lease, which are to take the place of those it has."""
 
     shares: tuple[SharePick, ...]
-    why: str
+    resize: Resize
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,9 +210,7 @@ class SharesGranted(OfLease):
 
 @dataclass(frozen=True, slots=True)
 class InstanceResized(OfLease):
-    """The shares that came serve: the instance is of this type."""
-
-    type: str
+    """The shares that came serve: the instance is of the type that it was resized to."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections import Counter
 
 from eais.instance import InstanceState
 from eais.share import ShareState
-from eais_pool.brain.records import InstanceRecord, LeasePhase, LeaseRecord
+from eais_pool.brain.records import InstanceRecord, LeasePhase, LeaseRecord, OpVerb
 from eais_pool.brain.state import PoolState
 
 _HOLDS_FRONTEND = (InstanceState.BOUND, InstanceState.IN_USE, InstanceState.DRAINING)
@@ -32,6 +32,7 @@ def validate(state: PoolState) -> None:
         _check_devices(state, host.host)
     _check_addresses(state)
     _check_ops(state)
+    _check_resizes(state)
     state.members.validate()
 
 
@@ -108,6 +109,8 @@ def _check_shares(lease: LeaseRecord, states: set[ShareState]) -> None:
     _expect(len(numbers) == len(set(numbers)), f"{lease.key} has shares {numbers}")
     passing = {*lease.coming, *lease.leaving}
     _expect(passing <= set(numbers), f"{lease.key} has {numbers}, and {passing} come and go")
+    resized = lease.resize is not None
+    _expect(resized == bool(lease.coming), f"{lease.key}: {lease.coming} come, {lease.resize}")
     _expect(set(lease.unlisted) <= passing, f"{lease.key}: {lease.unlisted} aren't listed")
     _expect(not set(lease.coming) & set(lease.leaving), f"{lease.key}: {passing} come and go")
     stays = lease.phase is not LeasePhase.OPEN or set(numbers) - passing
@@ -134,3 +137,11 @@ def _check_ops(state: PoolState) -> None:
     under_way = {(op.tenant, op.op_id) for op in state.ops.values() if op.answer is None}
     named = {(each.tenant, each.op_id) for each in state.instances.values() if each.op_id}
     _expect(under_way == named, f"operations under way {under_way}, on instances {named}")
+
+
+def _check_resizes(state: PoolState) -> None:
+    resized = {lease.instance for lease in state.all_leases() if lease.coming}
+    asked = {
+        op.instance for op in state.ops.values() if op.answer is None and op.verb is OpVerb.RESIZE
+    }
+    _expect(resized == asked, f"{resized} are resized, {asked} are asked to be")

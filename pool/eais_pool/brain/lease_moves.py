@@ -97,7 +97,7 @@ def shares_reserved(lease: LeaseRecord, fact: facts.SharesReserved) -> LeaseReco
     numbers = tuple(pick.n for pick in fact.shares)
     if min(numbers) <= lease.numbered or lease.coming:
         raise ValueError(f"{lease.key} has had shares up to {lease.numbered}, {lease.coming} come")
-    grown = replace(lease, shares=(*lease.shares, *fresh_shares(fact.shares)), why=fact.why)
+    grown = replace(lease, shares=(*lease.shares, *fresh_shares(fact.shares)), resize=fact.resize)
     reserved = _some(grown, numbers, ShareEvent.RESERVE)
     return replace(reserved, coming=numbers, unlisted=(*lease.unlisted, *numbers))
 
@@ -110,6 +110,13 @@ def shares_granted(lease: LeaseRecord, fact: facts.SharesGranted) -> LeaseRecord
     return replace(listed, unlisted=tuple(n for n in lease.unlisted if n not in numbers))
 
 
+def resized(lease: LeaseRecord) -> tuple[LeaseRecord, str]:
+    """The shares that came are its own now; the type of its instance."""
+    if lease.resize is None:
+        raise ValueError(f"{lease.key} isn't being resized")
+    return replace(lease, coming=(), resize=None, why=lease.resize.why), lease.resize.type
+
+
 def shares_draining(lease: LeaseRecord, fact: facts.SharesDraining) -> LeaseRecord:
     """These are to be gone; LOST ones are told so when their host returns."""
     going = {ShareState.RESERVED, ShareState.GRANTED}
@@ -117,7 +124,8 @@ def shares_draining(lease: LeaseRecord, fact: facts.SharesDraining) -> LeaseReco
     drained = _some(lease, numbers, ShareEvent.DRAIN)
     leaving = tuple(dict.fromkeys((*lease.leaving, *fact.numbers)))
     coming = tuple(n for n in lease.coming if n not in fact.numbers)
-    return replace(drained, leaving=leaving, coming=coming)
+    resize = lease.resize if coming else None
+    return replace(drained, leaving=leaving, coming=coming, resize=resize)
 
 
 def shares_released(lease: LeaseRecord, fact: facts.SharesReleased) -> LeaseRecord:
@@ -141,6 +149,7 @@ def closing(lease: LeaseRecord, *, reachable: bool) -> LeaseRecord:
         workers=(),
         arrival=None,
         stuck=None,
+        resize=None,
         coming=(),
         leaving=(),
         unlisted=(),

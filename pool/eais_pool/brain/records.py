@@ -221,6 +221,14 @@ class Stuck:
 
 
 @dataclass(frozen=True, slots=True)
+class Resize:
+    """What an instance is to be once the shares that come serve: its type, and why these shares."""
+
+    type: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class LeaseRecord:
     """An instance's right to shares of one host's devices, from reservation to release.
 
@@ -231,7 +239,8 @@ class LeaseRecord:
         sessions: the session specs that live on it, each as base64 of its wire form.
         why: why it was placed there, in words.
         vnic_driver: what gives the instance its `address` there.
-        coming: shares, by number, that are to take the place of the others of an OPEN one.
+        resize: of an OPEN one that is being resized.
+        coming: shares, by number, that are to take the place of the others then.
         leaving: those that were taken back, and aren't gone yet.
         unlisted: of both, those that the host hasn't said so far that it has.
         last_n: no share had a higher number so far but for those that it has now.
@@ -252,6 +261,7 @@ class LeaseRecord:
     arrival: Arrival | None = None
     stuck: Stuck | None = None
     vnic_driver: str = "loopback"
+    resize: Resize | None = None
     coming: tuple[int, ...] = ()
     leaving: tuple[int, ...] = ()
     unlisted: tuple[int, ...] = ()

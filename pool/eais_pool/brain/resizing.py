@@ -26,6 +26,7 @@ from eais_pool.brain.records import (
     InstanceRecord,
     LeasePhase,
     LeaseRecord,
+    Resize,
     SharePick,
     WorkerRecord,
 )
@@ -58,7 +59,8 @@ def begin(
         raise make_error("BUSY", text, metadata={"push_back_ms": "1000"})
     placed = picks_beside(draft.state, lease, wanted, policy, settings)
     cancel_move(draft, instance.id, settings)
-    draft.record(facts.SharesReserved(*lease.key, placed.shares, placed.why))
+    resize = Resize(DeviceType.parse(wanted).text, placed.why)
+    draft.record(facts.SharesReserved(*lease.key, placed.shares, resize))
     _grant(draft, lease, settings)
     return True
 
@@ -111,17 +113,10 @@ def gone(draft: Draft, event: SharesGone) -> None:
 
 def _finish(draft: Draft, lease: LeaseRecord, settings: Settings) -> None:
     """The new shares serve: the old ones go, and who asked is answered."""
-    instance = draft.state.instances[lease.instance]
-    op = draft.state.ops[instance.tenant, instance.op_id]
     old = [s.n for s in lease.shares if s.n not in (*lease.coming, *lease.leaving)]
-    draft.record(facts.InstanceResized(*lease.key, resized_to(op.params)))
+    draft.record(facts.InstanceResized(*lease.key))
     _take(draft, lease, old, settings)
-    draft.succeed(instance)
-
-
-def resized_to(params: tuple[str, ...]) -> str:
-    """The type that an operation asks for, by its parameters."""
-    return params[3]
+    draft.succeed(draft.state.instances[lease.instance])
 
 
 def failed(draft: Draft, event: ShareFailed, settings: Settings) -> None:

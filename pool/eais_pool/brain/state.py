@@ -322,9 +322,10 @@ def _shares_granted(state: PoolState, fact: facts.SharesGranted) -> None:
 
 
 def _instance_resized(state: PoolState, fact: facts.InstanceResized) -> None:
-    _put_lease(state, replace(_lease_of(state, fact.key), coming=()))
+    lease, wanted = lease_moves.resized(_lease_of(state, fact.key))
+    _put_lease(state, lease)
     record = state.instances[fact.instance]
-    state.instances[fact.instance] = replace(record, type=fact.type)
+    state.instances[fact.instance] = replace(record, type=wanted)
 
 
 def _shares_draining(state: PoolState, fact: facts.SharesDraining) -> None:

@@ -93,10 +93,12 @@ def test_what_it_is_already_is_answered_at_once() -> None:
 def test_a_share_that_can_not_be_served_leaves_the_instance_as_it_was() -> None:
     pool = Pool(gpus())
     name = attached(pool)
+    why = lease_of(pool, name).why
     pool.hosts["h1"].failure = NO_ROOM
     pool.ask("resize", name, type="gpu")
     pool.deliver()
     assert pool.failure() == NO_ROOM
+    assert lease_of(pool, name).why == why
     assert pool.shell.state.instances[name].type == "cpu.2"
     assert [share.n for share in lease_of(pool, name).shares] == [1]
     pool.hosts["h1"].failure = None
@@ -104,6 +106,7 @@ def test_a_share_that_can_not_be_served_leaves_the_instance_as_it_was() -> None:
     pool.deliver()
     assert pool.view().type == "gpu"
     assert [share.n for share in lease_of(pool, name).shares] == [3]
+    assert "gpu0" in lease_of(pool, name).why
 
 
 @pytest.mark.parametrize(
