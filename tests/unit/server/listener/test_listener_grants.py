@@ -25,8 +25,12 @@ from eais_server.testing.listener_bench import ADDRESS, EI, POOL, ListenerBench
 Run = Callable[[Coroutine[Any, Any, None]], None]
 
 
+def share(n: int, milli: int = 1000) -> hosts_pb2.ShareGrant:
+    return hosts_pb2.ShareGrant(n=n, device="cpu0", milli=milli)
+
+
 def two_shares() -> list[hosts_pb2.ShareGrant]:
-    return [hosts_pb2.ShareGrant(n=n, device="cpu0", milli=1000) for n in (1, 2)]
+    return [share(n) for n in (1, 2)]
 
 
 def on_disk(bench: ListenerBench) -> list[str]:
@@ -125,8 +129,9 @@ def test_a_newer_grant_ends_the_old_lease_first(bench: ListenerBench, run: Run) 
         ({"shares": []}, "ARGUMENT"),
         ({"epoch": 0}, "ARGUMENT"),
         ({"shares": [hosts_pb2.ShareGrant(n=1, device="gpu7", milli=1000)]}, "DEVICE_LOST"),
-        ({"shares": [hosts_pb2.ShareGrant(n=1, device="cpu0", milli=9000)]}, "NO_DEVICE"),
-        ({"shares": [hosts_pb2.ShareGrant(n=1, device="cpu0", milli=7)]}, "ARGUMENT"),
+        ({"shares": [share(1, 9000)]}, "ARGUMENT"),
+        ({"shares": [share(1, 3000), share(2, 3000)]}, "NO_DEVICE"),
+        ({"shares": [share(1, 7)]}, "ARGUMENT"),
         ({"address": "10.0.0.1"}, "LOOPBACK_RANGE"),
         ({"vnic_driver": "veth"}, "ARGUMENT"),
     ],
@@ -140,7 +145,7 @@ def test_a_grant_that_cant_be_held_leaves_nothing(
             failed = await bench.manager.heard("grant_failed")
             assert failed.error.reason == reason
             assert on_disk(bench) == []
-            bench.grant(shares=[hosts_pb2.ShareGrant(n=1, device="cpu0", milli=4000)])
+            bench.grant(shares=[share(1, 4000)])
             assert (await bench.manager.heard("granted")).epoch == 5
 
     run(test())
