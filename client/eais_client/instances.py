@@ -68,6 +68,8 @@ class Worker:
     enforcement: str = ""
     serving: bool = True
     incarnation: int = 1
+    memory_bytes: int = 0
+    memory_enforcement: str = ""
 
     @classmethod
     def of_message(cls, message: pool_pb2.WorkerEndpoint) -> Worker:
@@ -83,6 +85,8 @@ class Worker:
             enforcement=message.enforcement,
             serving=message.serving,
             incarnation=message.incarnation,
+            memory_bytes=message.memory_bytes,
+            memory_enforcement=message.memory_enforcement,
         )
 
 

@@ -102,6 +102,8 @@ def _worker_message(view: InstanceView, worker: WorkerView, pool: str) -> pool_p
         enforcement=worker.enforcement,
         serving=worker.serving,
         incarnation=worker.incarnation,
+        memory_bytes=worker.memory_bytes,
+        memory_enforcement=worker.memory_enforcement,
     )
 
 
@@ -292,6 +294,8 @@ def _worker(worker: pool_pb2.WorkerEndpoint) -> WorkerRecord:
         isolation=worker.isolation,
         serving=worker.serving,
         incarnation=worker.incarnation,
+        memory_bytes=worker.memory_bytes,
+        memory_enforcement=_text(worker.memory_enforcement),
     )
 
 

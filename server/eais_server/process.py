@@ -21,6 +21,7 @@ from eais.errors import ConfigError, make_error
 from eais.files import PRIVATE_DIR, private_dir
 from eais.transport.ring.handover import listening_socket
 from eais_server.in_flight import Page
+from eais_server.isolation.limits import limit_data
 
 WORKER_PROGRAM: Final = (sys.executable, "-I", "-m", "eais_server.worker")
 """-I: no PYTHON* variable, current directory or user's packages takes part."""
@@ -96,6 +97,10 @@ class Spawner(Protocol):
 
     def kill(self, process: WorkerProcess, signum: int) -> None:
         """Send a signal; nothing if it has exited. Its exit is still seen by `on_exit`."""
+        ...
+
+    def limit_memory(self, process: WorkerProcess, more_bytes: int) -> None:
+        """Let it have so much private memory more than it has now, for good; 0: no limit."""
         ...
 
     def is_stopped(self, process: WorkerProcess) -> bool:
@@ -211,6 +216,12 @@ class ExecSpawner:
         if process.k in self._children:
             with suppress(ProcessLookupError):
                 signal.pidfd_send_signal(process.pidfd, signum)
+
+    def limit_memory(self, process: WorkerProcess, more_bytes: int) -> None:
+        """As `Spawner`."""
+        if more_bytes and process.k in self._children:
+            with suppress(ProcessLookupError):
+                limit_data(process.pid, more_bytes)
 
     def is_stopped(self, process: WorkerProcess) -> bool:
         """As `Spawner`."""

@@ -144,3 +144,33 @@ def slow_to_load() -> bytes:
     return models.model(
         *nodes, inputs=[], outputs=[models.info("y", dims=[])], initializers=(shape,)
     )
+
+
+def compared_with_each() -> bytes:
+    """`n` boxes that don't meet, of which one operator compares each with each: 2^20 take it
+    half an hour, and no more memory than some megabytes.
+    """
+    kind, whole = TensorProto.FLOAT, TensorProto.INT64
+    nodes = [
+        helper.make_node("Unsqueeze", ["n", "first"], ["most"]),
+        helper.make_node("Range", ["zero", "n", "one"], ["i"]),
+        helper.make_node("Cast", ["i"], ["f"], to=kind),
+        helper.make_node("Unsqueeze", ["f", "second"], ["column"]),
+        helper.make_node("MatMul", ["column", "step"], ["corners"]),
+        helper.make_node("Add", ["corners", "size"], ["boxes"]),
+        helper.make_node("Unsqueeze", ["boxes", "first"], ["batch"]),
+        helper.make_node("Unsqueeze", ["f", "both"], ["scores"]),
+        helper.make_node("NonMaxSuppression", ["batch", "scores", "most"], ["kept"]),
+        helper.make_node("Shape", ["kept"], ["y"]),
+    ]
+    constants = (
+        helper.make_tensor("zero", whole, [], [0]),
+        helper.make_tensor("one", whole, [], [1]),
+        helper.make_tensor("first", whole, [1], [0]),
+        helper.make_tensor("second", whole, [1], [1]),
+        helper.make_tensor("both", whole, [2], [0, 1]),
+        helper.make_tensor("step", kind, [1, 4], [2.0, 0.0, 2.0, 0.0]),
+        helper.make_tensor("size", kind, [4], [0.0, 0.0, 1.0, 1.0]),
+    )
+    inputs, outputs = [models.info("n", whole, [])], [models.info("y", whole, [2])]
+    return models.model(*nodes, inputs=inputs, outputs=outputs, initializers=constants)

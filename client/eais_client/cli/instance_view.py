@@ -12,6 +12,7 @@ from eais_client.cli.printer import Printer
 from eais_client.cli.table import pairs, table
 from eais_client.instances import Instance, Worker
 
+_GIB = 1 << 30
 _RINGS = {
     RingPolicy.AUTO: "auto (memory is shared with the workers' user on their host)",
     RingPolicy.ON: "on (memory is shared with any user on the workers' host)",
@@ -58,6 +59,8 @@ def _worker_data(worker: Worker) -> dict[str, object]:
         "simulated": worker.simulated,
         "isolation": f"L{worker.isolation}",
         "enforcement": worker.enforcement,
+        "memory_bytes": worker.memory_bytes,
+        "memory_enforcement": worker.memory_enforcement,
         "serving": worker.serving,
         "incarnation": worker.incarnation,
     }
@@ -147,9 +150,16 @@ def _worker_rows(worker: Worker) -> list[tuple[str, str]]:
         ("Certificate", worker.address.server_name),
         ("Device", f"{worker.device} ({worker.kind}, {_made_of(worker)})"),
         ("Share", f"{devices_text(worker.share_milli)}, {worker.enforcement}"),
+        ("Memory", _memory(worker)),
         ("Isolation", f"L{worker.isolation}"),
         ("Incarnation", str(worker.incarnation)),
     ]
+
+
+def _memory(worker: Worker) -> str:
+    if not worker.memory_bytes:
+        return "no limit"
+    return f"{memory_text(worker.memory_bytes)} at most, {worker.memory_enforcement}"
 
 
 def _vnic(instance: Instance) -> str:
@@ -187,6 +197,11 @@ def devices_text(milli: int) -> str:
     unit = gcd(rest, WHOLE_MILLI)
     part = f"{rest // unit}/{WHOLE_MILLI // unit}"
     return f"{wholes} {part}" if wholes else part
+
+
+def memory_text(size: int) -> str:
+    """Bytes as GiB; "" for none."""
+    return f"{size / _GIB:.1f} GiB" if size else ""
 
 
 def _state(instance: Instance, printer: Printer) -> str:

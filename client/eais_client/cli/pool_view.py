@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from eais_client.cli.ca_command import ca_data, ca_text
-from eais_client.cli.instance_view import devices_text
+from eais_client.cli.instance_view import devices_text, memory_text
 from eais_client.cli.local_pool import RunningPool
 from eais_client.cli.metrics_places import metrics_places
 from eais_client.cli.printer import Printer
@@ -17,7 +17,6 @@ _HEADINGS = (
     *("HOST", "DEVICE", "KIND", "MODEL", "MEMORY", "FREE", "USED", "SHARES", "HEALTH", "REAL"),
 )
 _WIDE = ("RUNTIMES", "STEP", "LARGEST", "HELD BY")
-_GIB = 1 << 30
 
 
 def device_data(device: DeviceUse) -> dict[str, object]:
@@ -58,7 +57,7 @@ def device_table(devices: Sequence[DeviceUse], printer: Printer) -> list[str]:
 
 
 def _device_row(device: DeviceUse, wide: bool) -> list[str]:
-    row = [device.host, device.id, device.kind, device.model, _memory(device.memory_bytes)]
+    row = [device.host, device.id, device.kind, device.model, memory_text(device.memory_bytes)]
     row += [devices_text(device.free_milli), devices_text(_used(device))]
     row += [device.enforcement, device.health, "simulated" if device.simulated else "yes"]
     if wide:
@@ -143,7 +142,3 @@ def _isolation(host: HostUse) -> str:
 
 def _used(device: DeviceUse) -> int:
     return device.capacity_milli - device.free_milli
-
-
-def _memory(size: int) -> str:
-    return f"{size / _GIB:.1f} GiB" if size else ""

@@ -143,6 +143,7 @@ class FakePool:
             n=1, kind="cpu", device="cpu0", share_milli=1000, isolation=2, serving=True
         )
         worker.enforcement, worker.incarnation = "cooperative", 1
+        worker.memory_bytes, worker.memory_enforcement = 4 << 30, "forced"
         worker.endpoint.address, worker.endpoint.port = "127.64.16.18", 40117
         worker.endpoint.server_name = f"1.{instance.id}.local-5f3a9c1e.internal"
         return self._reply(instance)

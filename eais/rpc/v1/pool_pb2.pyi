@@ -157,7 +157,7 @@ class Activity(_message.Message):
     def __init__(self, calls_per_s: _Optional[float] = ..., p50_ms: _Optional[float] = ..., p99_ms: _Optional[float] = ..., busy_cores: _Optional[float] = ..., waiting_calls: _Optional[int] = ..., frontend_cpu: _Optional[float] = ..., frontend_busy_cores: _Optional[float] = ...) -> None: ...
 
 class WorkerEndpoint(_message.Message):
-    __slots__ = ("n", "endpoint", "kind", "device", "share_milli", "simulated", "isolation", "enforcement", "serving", "incarnation")
+    __slots__ = ("n", "endpoint", "kind", "device", "share_milli", "simulated", "isolation", "enforcement", "serving", "incarnation", "memory_bytes", "memory_enforcement")
     N_FIELD_NUMBER: _ClassVar[int]
     ENDPOINT_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
@@ -168,6 +168,8 @@ class WorkerEndpoint(_message.Message):
     ENFORCEMENT_FIELD_NUMBER: _ClassVar[int]
     SERVING_FIELD_NUMBER: _ClassVar[int]
     INCARNATION_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_ENFORCEMENT_FIELD_NUMBER: _ClassVar[int]
     n: int
     endpoint: _common_pb2.Endpoint
     kind: str
@@ -178,7 +180,9 @@ class WorkerEndpoint(_message.Message):
     enforcement: str
     serving: bool
     incarnation: int
-    def __init__(self, n: _Optional[int] = ..., endpoint: _Optional[_Union[_common_pb2.Endpoint, _Mapping]] = ..., kind: _Optional[str] = ..., device: _Optional[str] = ..., share_milli: _Optional[int] = ..., simulated: bool = ..., isolation: _Optional[int] = ..., enforcement: _Optional[str] = ..., serving: bool = ..., incarnation: _Optional[int] = ...) -> None: ...
+    memory_bytes: int
+    memory_enforcement: str
+    def __init__(self, n: _Optional[int] = ..., endpoint: _Optional[_Union[_common_pb2.Endpoint, _Mapping]] = ..., kind: _Optional[str] = ..., device: _Optional[str] = ..., share_milli: _Optional[int] = ..., simulated: bool = ..., isolation: _Optional[int] = ..., enforcement: _Optional[str] = ..., serving: bool = ..., incarnation: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., memory_enforcement: _Optional[str] = ...) -> None: ...
 
 class Vnic(_message.Message):
     __slots__ = ("driver", "address", "isolation")

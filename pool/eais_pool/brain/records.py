@@ -163,13 +163,15 @@ class ShareRecord:
 
 @dataclass(frozen=True, slots=True)
 class WorkerRecord:
-    """A worker as its listener last reported it."""
+    """A worker as its listener last reported it; its memory is `memory_bytes` at most, or 0."""
 
     n: int
     endpoint: Endpoint
     isolation: int
     serving: bool
     incarnation: int
+    memory_bytes: int = 0
+    memory_enforcement: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,6 +336,8 @@ class WorkerView:
     enforcement: str
     serving: bool
     incarnation: int
+    memory_bytes: int = 0
+    memory_enforcement: str = ""
 
 
 @dataclass(frozen=True, slots=True)

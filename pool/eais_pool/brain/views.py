@@ -68,6 +68,8 @@ def _worker(state: PoolState, lease: LeaseRecord, worker: WorkerRecord) -> Worke
         enforcement=device.enforcement if device else "",
         serving=worker.serving,
         incarnation=worker.incarnation,
+        memory_bytes=worker.memory_bytes,
+        memory_enforcement=worker.memory_enforcement,
     )
 
 

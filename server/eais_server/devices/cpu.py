@@ -2,7 +2,8 @@
 
 A share is a number of cores: the worker is pinned to them and runs as many
 threads. A worker that unpinned itself would not be stopped, so the enforcement
-is "cooperative".
+is "cooperative". The same part of the host's memory goes with it, and that the
+kernel keeps.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from eais_server.devices.driver import DeviceDriver
 
 DEVICE_ID: Final = "cpu0"
+SHARED_MEMORY: Final = 7 / 8
+"""Of the host's memory what all shares together are given; the rest is for what isn't a worker."""
 _UNKNOWN_MODEL: Final = "CPU"
 # /proc/stat's columns after the name: user, nice, system, idle, iowait, irq, softirq, steal.
 _IDLE_COLUMNS: Final = (3, 4)
@@ -48,6 +51,7 @@ class CpuDriver:
     Args:
         cores: how many to offer, in place of all those allowed. More than there are is
             allowed: then shares overlap.
+        memory_limit_bytes: of one share, whatever its part would be; 0: none.
         allowed: which they are; a constructor argument for the sake of tests.
         proc: where the kernel tells of itself.
     """
@@ -56,11 +60,13 @@ class CpuDriver:
         self,
         cores: int | None = None,
         *,
+        memory_limit_bytes: int = 0,
         allowed: Callable[[], tuple[int, ...]] = allowed_cores,
         proc: Path = Path("/proc"),
     ) -> None:
         if cores is not None and cores < 1:
             raise ValueError(f"cores = {cores}: at least 1")
+        self._memory_limit = memory_limit_bytes
         self._allowed = allowed()
         self._cores = cores or len(self._allowed)
         self._proc = proc
@@ -85,7 +91,18 @@ class CpuDriver:
         """Whole cores, those that the fewest of `held` use first; see `DeviceDriver`."""
         check_share(self.fingerprint(), device, milli, held)
         threads = milli // WHOLE_MILLI
-        return Reservation(device, milli, threads, self._least_used(threads, held))
+        return Reservation(
+            device,
+            milli,
+            threads,
+            self._least_used(threads, held),
+            process_memory_bytes=self._memory_of(milli),
+        )
+
+    def _memory_of(self, milli: int) -> int:
+        total = _memory(self._proc / "meminfo")["MemTotal"]
+        part = int(total * SHARED_MEMORY * milli / (self._cores * WHOLE_MILLI))
+        return min(part, self._memory_limit or part)
 
     def _least_used(self, count: int, held: Iterable[Reservation]) -> tuple[int, ...]:
         used = Counter(core for reservation in held for core in reservation.cores)

@@ -78,6 +78,8 @@ class Reservation:
         threads: runtime threads of the share, at least 1.
         cores: CPU cores to run on, by number; empty: any.
         memory_bytes: of the device, at most; 0: as much as there is.
+        process_memory_bytes: of the host, private to the worker and beside what its programs
+            need, at most; the kernel keeps it. 0: no limit.
         words: what the driver in the listener says to itself in the worker.
     """
 
@@ -86,6 +88,7 @@ class Reservation:
     threads: int
     cores: tuple[int, ...] = ()
     memory_bytes: int = 0
+    process_memory_bytes: int = 0
     words: Mapping[str, str] = field(default_factory=dict)
 
 

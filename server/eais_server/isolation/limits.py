@@ -43,6 +43,26 @@ def limit_resources(limits: WorkerLimits) -> None:
         _lower(resource.RLIMIT_DATA, limits.data_bytes)
 
 
+def limit_data(pid: int, more_bytes: int) -> None:
+    """Let another process have so much private writable memory more than it has now.
+
+    A limit that is lower already stays. From outside, so that it can't be undone there.
+
+    Raises:
+        ProcessLookupError: it has ended.
+    """
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except FileNotFoundError:
+        raise ProcessLookupError(pid) from None
+    has = next((int(x.split()[1]) for x in status.splitlines() if x.startswith("VmData:")), None)
+    if has is None:
+        raise ProcessLookupError(pid)  # a zombie has no memory
+    soft, hard = resource.prlimit(pid, resource.RLIMIT_DATA)
+    value = min([has * 1024 + more_bytes, *(v for v in (soft, hard) if v >= 0)])
+    resource.prlimit(pid, resource.RLIMIT_DATA, (value, value))
+
+
 def _lower(kind: int, value: int) -> None:
     hard = resource.getrlimit(kind)[1]
     value = value if hard == resource.RLIM_INFINITY else min(value, hard)

@@ -46,7 +46,7 @@ class ListenerConfig:
         fpga_keys: files of the public keys whose images boards take: absolute paths, with commas
             between them.
         isolation: the level that workers must have, 1 or 2; 0: the highest that this host gives.
-        worker_memory_bytes: of each worker; 0: no limit.
+        worker_memory_bytes: of each worker, its programs included; 0: what its share has.
         worker_calls: that may wait at a worker, and of one stream be unanswered; more are refused.
         worker_bytes: of the inputs of all calls that a worker hasn't answered.
         queue_limit_ms: that calls wait at a worker: what would fill four fifths of it is refused.

@@ -270,6 +270,7 @@ class Grants:
             device=reservation.device,
             milli=reservation.milli,
             memory_bytes=reservation.memory_bytes,
+            process_memory_bytes=reservation.process_memory_bytes,
             drivers=inventory.drivers(reservation.device),
             words=reservation.words,
             tolerance=lease.tolerance,

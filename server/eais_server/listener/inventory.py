@@ -29,7 +29,7 @@ def find_drivers(
     `directory`: the listener's own; `boards`: the driver of its FPGA boards.
     """
     drivers: dict[str, DeviceDriver] = {
-        "cpu": CpuDriver(config.cpu_cores or None),
+        "cpu": CpuDriver(config.cpu_cores or None, memory_limit_bytes=config.worker_memory_bytes),
         "sim": SimDriver(parse_simulated(config.simulate), faults=directory / FAULTS_FILE),
         "fpga": boards,
     }

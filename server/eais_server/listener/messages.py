@@ -12,7 +12,7 @@ from eais.instance_policy import InstancePolicy
 from eais.rpc.status import MAX_ONNXRUNTIME_TEXT, ONNXRUNTIME_CLASS, clip, error_to_message
 from eais.rpc.v1 import common_pb2, hosts_pb2, listener_pb2, pool_pb2, supervision_pb2
 from eais.telemetry import latency
-from eais_server.devices.driver import DeviceInfo, Runtime
+from eais_server.devices.driver import DeviceInfo, Enforcement, Reservation, Runtime
 from eais_server.in_flight import InFlight
 from eais_server.listener.inventory import Inventory
 from eais_server.listener.lease import Lease, Share
@@ -32,27 +32,35 @@ def endpoints(
     pool: str, lease: Lease, seats: Iterable[SeatView], inventory: Inventory
 ) -> list[pool_pb2.WorkerEndpoint]:
     """The workers of a lease, as clients and the pool see them."""
-    return [_endpoint(pool, lease, seat, inventory.info(_device(lease, seat))) for seat in seats]
+    return [_endpoint(pool, lease, seat, inventory) for seat in seats]
 
 
-def _device(lease: Lease, seat: SeatView) -> str:
-    return lease.share(seat.n).device
-
-
-def _endpoint(pool: str, lease: Lease, seat: SeatView, info: DeviceInfo) -> pool_pb2.WorkerEndpoint:
+def _endpoint(
+    pool: str, lease: Lease, seat: SeatView, inventory: Inventory
+) -> pool_pb2.WorkerEndpoint:
+    share = lease.share(seat.n)
+    info, reserved = inventory.info(share.device), inventory.reservation(lease.instance, seat.n)
     name = Identity.worker(pool, lease.instance, seat.n).dns_name
     return pool_pb2.WorkerEndpoint(
         n=seat.n,
         endpoint=common_pb2.Endpoint(address=lease.address, port=seat.port, server_name=name),
         kind=info.kind,
         device=info.id,
-        share_milli=lease.share(seat.n).milli,
+        share_milli=share.milli,
         simulated=info.simulated,
         isolation=seat.level,
         enforcement=info.enforcement,
         serving=seat.serving,
         incarnation=seat.incarnation,
+        memory_bytes=reserved.process_memory_bytes or reserved.memory_bytes,
+        memory_enforcement=_memory_enforcement(reserved),
     )
+
+
+def _memory_enforcement(reserved: Reservation) -> str:
+    if reserved.process_memory_bytes:
+        return Enforcement.FORCED
+    return Enforcement.COOPERATIVE if reserved.memory_bytes else ""
 
 
 def runtimes(found: Iterable[tuple[str, Runtime]]) -> list[supervision_pb2.Runtime]:

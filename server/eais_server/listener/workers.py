@@ -137,8 +137,6 @@ class Workers:
         for task in self._tasks:
             task.cancel()
 
-    # the timer
-
     def _set_timer(self, now: float) -> None:
         if self._timer:
             self._timer.cancel()
@@ -201,6 +199,7 @@ class Workers:
             case do.Adopt():
                 adopt = await self._deeds.adoption(action)
                 self._hosted.tell(adopt, live.process)
+                self._spawner.limit_memory(live.process, adopt.process_memory_bytes)
                 control.send(to(adopt=adopt))
                 live.adopted_at = self._clock()
             case do.RecordPort():

@@ -14,6 +14,7 @@ from typing import Final
 
 from eais.errors import EaisError, make_error
 from eais.rpc.status import ONNXRUNTIME_CLASS
+from eais_server.runtime.memory import no_memory
 
 MODEL_PLACE: Final = "{model}"
 FOLDER_PLACE: Final = "{folder}"
@@ -62,6 +63,7 @@ _ABOUT: Final[Mapping[str, tuple[str, re.Pattern[str]]]] = {
         re.compile(r"is till opset (\d+)|max supported IR version: (\d+)"),
     ),
 }
+_OF_MEMORY: Final = frozenset({"MODEL_MEMORY", "RUN_MEMORY"})
 # The caller's mistakes, where the words say no more: pybind raises these of inputs.
 _OF_INPUTS: Final = frozenset({"InvalidArgument", "RuntimeError", "TypeError", "ValueError"})
 
@@ -96,9 +98,9 @@ def unreadable_model(reason: str, from_path: bool) -> EaisError:
 def _failure(error: Exception, text: str, words: Mapping[str, str], fallback: str) -> EaisError:
     reason = next((reason for word, reason in words.items() if word in text), fallback)
     kind = type(error).__name__
-    return make_error(
-        reason, text or kind, metadata={ONNXRUNTIME_CLASS: kind, **_about(reason, text)}
-    )
+    metadata = {ONNXRUNTIME_CLASS: kind, **_about(reason, text)}
+    make = no_memory if reason in _OF_MEMORY else make_error
+    return make(reason, text or kind, metadata=metadata)
 
 
 def _about(reason: str, text: str) -> dict[str, str]:

@@ -16,6 +16,7 @@ from eais.errors import EaisError, make_error
 from eais.rpc.status import ONNXRUNTIME_CLASS
 from eais_server.devices.driver import SessionSignature, ValueSpec
 from eais_server.runtime.inputs import about, type_of
+from eais_server.runtime.memory import no_memory
 
 _INVALID: Final = "[ONNXRuntimeError] : 2 : INVALID_ARGUMENT : "
 _FAIL: Final = "[ONNXRuntimeError] : 1 : FAIL : "
@@ -58,8 +59,10 @@ def run_ended() -> EaisError:
 
 def run_failed(words: str, *, memory: bool) -> EaisError:
     """A run came to no end, for the runtime's own reasons."""
-    reason = "RUN_MEMORY" if memory or "bad_alloc" in words else "RUN_FAILED"
-    return make_error(reason, f"{_FAIL}{words}", metadata={ONNXRUNTIME_CLASS: "Fail"})
+    text, metadata = f"{_FAIL}{words}", {ONNXRUNTIME_CLASS: "Fail"}
+    if memory or "bad_alloc" in words:
+        return no_memory("RUN_MEMORY", text, metadata)
+    return make_error("RUN_FAILED", text, metadata=metadata)
 
 
 def _array(value: Any) -> Any:

@@ -21,6 +21,7 @@ class FakeWorker:
         process: what the spawner gave to the listener.
         far_end: the worker's end of the control socket; give it to `ControlSocket`.
         signals: what it was sent.
+        memory_bytes: what it may have more than it had; 0: no limit.
         ended: how, once it has.
     """
 
@@ -28,6 +29,7 @@ class FakeWorker:
     far_end: socket.socket
     on_exit: OnExit
     signals: list[int] = field(default_factory=list)
+    memory_bytes: int = 0
     ended: Exit | None = None
 
 
@@ -77,6 +79,10 @@ class FakeSpawner:
             self._blocked["kill"].append(worker)
         elif signum == signal.SIGKILL:
             self.end(process.k, Exit(None, signum))
+
+    def limit_memory(self, process: WorkerProcess, more_bytes: int) -> None:
+        """As `Spawner`."""
+        self.started[process.k].memory_bytes = more_bytes
 
     def is_stopped(self, process: WorkerProcess) -> bool:
         """As `Spawner`: whether the last of SIGSTOP and SIGCONT that it was sent is the first."""

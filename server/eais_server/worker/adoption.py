@@ -185,7 +185,7 @@ def adopt(
         threads,
         tuple(message.cores),
         message.memory_bytes,
-        dict(message.words),
+        words=dict(message.words),
     )
     door = RingDoor(None if message.transport else rings, policy.ring)
     return Adoption(

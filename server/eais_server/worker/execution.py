@@ -16,6 +16,7 @@ from eais.transport.tensors import checked_size, deferred_tensors, value_of
 from eais.transport.writing import AnswerWriter, EncodedAnswer, refusal
 from eais.value import Deferred, RawTensor
 from eais_server.devices.driver import PreparedRun
+from eais_server.runtime.memory import no_memory
 from eais_server.worker.calls import NO_MEMORY
 
 log = logging.getLogger(__name__)
@@ -191,7 +192,7 @@ def _judged(cause: Exception) -> EaisError:
     if isinstance(cause, EaisError):
         return cause
     if isinstance(cause, MemoryError):
-        return make_error("RUN_MEMORY", NO_MEMORY)
+        return no_memory("RUN_MEMORY", NO_MEMORY)
     # What it says stays in the log.
     log.error("BUG: a call raised", exc_info=cause)
     return make_error("BUG", "the worker failed on this call")

@@ -15,6 +15,7 @@ from eais.errors import EaisError, make_error
 from eais.rpc.v1 import supervision_pb2
 from eais_server.devices.driver import REFERENCE, RuntimeSession
 from eais_server.in_flight import Marks
+from eais_server.runtime.memory import no_memory
 from eais_server.worker.adoption import Adoption
 from eais_server.worker.batching.batches import Batchable
 from eais_server.worker.batching.eligible import batchable
@@ -127,7 +128,7 @@ class Loader:
             raise
         except MemoryError:
             text = "the model doesn't fit the worker's memory"
-            raise make_error("MODEL_MEMORY", text) from None
+            raise no_memory("MODEL_MEMORY", text) from None
         except Exception:
             # The edge of the thread: what it says stays in the log. Unsaid, the listener would
             # wait for the load's time-out.

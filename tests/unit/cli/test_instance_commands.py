@@ -47,6 +47,8 @@ def test_attach_json_ends_with_one_object_on_one_line(eais: FakeOutside) -> None
             "simulated": False,
             "isolation": "L2",
             "enforcement": "cooperative",
+            "memory_bytes": 4 << 30,
+            "memory_enforcement": "forced",
             "serving": True,
             "incarnation": 1,
         }

@@ -122,3 +122,15 @@ def test_the_listener_loads_neither_numpy_nor_onnxruntime_for_it() -> None:
         "sys.exit(bool({'numpy', 'onnxruntime'} & sys.modules.keys()))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_share_has_its_part_of_the_memory(tmp_path: Path) -> None:
+    (tmp_path / "cpuinfo").write_text("model name : Some CPU\n")
+    (tmp_path / "meminfo").write_text("MemTotal: 8000 kB\n")
+
+    def memory(milli: int, limit: int = 0) -> int:
+        made = CpuDriver(4, allowed=lambda: (1, 2), memory_limit_bytes=limit, proc=tmp_path)
+        return made.reserve(DEVICE_ID, milli).process_memory_bytes
+
+    assert [memory(milli) for milli in (1000, 4000)] == [1750 << 10, 7000 << 10]
+    assert [memory(1000, limit) for limit in (1 << 20, 1 << 30)] == [1 << 20, 1750 << 10]

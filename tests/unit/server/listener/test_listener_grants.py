@@ -86,6 +86,22 @@ def test_a_grant_is_durable_before_it_is_answered(bench: ListenerBench, run: Run
     run(test())
 
 
+def test_a_worker_is_given_no_more_memory_than_its_share_has(
+    bench: ListenerBench, run: Run
+) -> None:
+    async def test() -> None:
+        async with bench.pool(), bench.running():
+            bench.grant(shares=two_shares())
+            granted = await bench.manager.heard("granted")
+            parts = {endpoint.memory_bytes for endpoint in granted.workers}
+            assert {worker.fake.memory_bytes for worker in bench.spawner.of(EI)} == parts
+            assert len(parts) == 1
+            assert parts.pop() > 0
+            assert {e.memory_enforcement for e in granted.workers} == {"forced"}
+
+    run(test())
+
+
 def test_the_same_grant_again_is_answered_again(bench: ListenerBench, run: Run) -> None:
     async def test() -> None:
         async with bench.granted():
