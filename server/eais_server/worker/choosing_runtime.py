@@ -90,7 +90,6 @@ class Guard:
     """Compares candidates with one session's reference. On one thread, which it blocks.
 
     Args:
-        recorded: inputs that callers sent, in place of made-up ones.
         clock: seconds, monotonic.
     """
 
@@ -98,12 +97,10 @@ class Guard:
         self,
         task: Task,
         reference: RuntimeSession,
-        recorded: Sequence[Feed] = (),
         clock: Clock = time.perf_counter,
     ) -> None:
         self._task = task
         self._reference = reference
-        self._recorded = recorded
         self._clock = clock
         self._answers: list[tuple[Feed, list[Any]]] | None = None
 
@@ -135,7 +132,6 @@ class Guard:
 
     def _feeds(self) -> Iterator[Iterable[Feed]]:
         """Sets of inputs; the first of which the reference takes one counts."""
-        yield self._recorded
         inputs = self._reference.signature.inputs
         if can_be_made_up(inputs):
             is_open = any(not isinstance(dim, int) for spec in inputs for dim in spec.dims[1:])

@@ -118,8 +118,8 @@ def reference(clock: Clock) -> FakeSession:
     return FakeSession(clock)
 
 
-def tried(reference: FakeSession, candidate: FakeSession | Exception, **more: Any) -> Trial:
-    guard = Guard(task(), cast("Any", reference), clock=reference.clock, **more)
+def tried(reference: FakeSession, candidate: FakeSession | Exception) -> Trial:
+    guard = Guard(task(), cast("Any", reference), clock=reference.clock)
     return guard.trial(option(candidate))
 
 
@@ -247,13 +247,6 @@ def test_what_cannot_be_compared_is_not_served_by_another(
     found = tried(FakeSession(clock, **reference_), fast)
     assert (found.session, found.refused) == (None, "its answers can't be compared")
     assert fast.runs == 0
-
-
-def test_recorded_inputs_go_first(clock: Clock, reference: FakeSession) -> None:
-    recorded = [{"x": np.full((7, 3), 5, np.float32)}]
-    fast = FakeSession(clock, took=0.001)
-    assert tried(reference, fast, recorded=recorded).session is fast
-    assert {feed["x"].shape for feed in fast.fed} == {(7, 3)}
 
 
 def test_the_reference_answers_once_for_all_candidates(
