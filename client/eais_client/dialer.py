@@ -200,6 +200,14 @@ class Peer:
                 channel, verb, request, timeout_s=left_s, unreachable=self.unreachable
             )
 
+    def ask(self, verb: Verb[Req, Rep], request: Req, timeout_s: float | None) -> Rep:
+        """The answer to a question; who keeps silent is away: it is no caller's deadline."""
+        try:
+            return self.call(verb, request, timeout_s)
+        except DeadlineExceeded:
+            text = f"no answer in {timeout_s or 0:.3g} s"
+            raise Unavailable(self.unreachable, text) from None
+
     def upload(self, verb: Verb[Req, Rep], requests: Iterable[Req], timeout_s: float | None) -> Rep:
         """Call an upload verb; every failure is an `EaisError`."""
         until = self._until(timeout_s)

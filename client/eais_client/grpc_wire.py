@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
-from typing import TypeVar
 
-from google.protobuf.message import Message
-
-from eais.errors import DeadlineExceeded, Unavailable
 from eais.instance_policy import RingPolicy
 from eais.jitter import JITTER
 from eais.rpc import verbs
 from eais.rpc.v1 import common_pb2, listener_pb2, pool_pb2
-from eais.rpc.verbs import Verb
 from eais_client.brain.transport import Transport
 from eais_client.context import Context
 from eais_client.data_stream import GrpcDataStream
@@ -25,9 +20,6 @@ from eais_client.pool_client import RENEW_TIMEOUT_S, pool_peer
 from eais_client.ring_carrier import RingCarrier
 from eais_client.watch import GrpcWatch
 from eais_client.wire import DataStream, StreamEvents, Timeout, WatchEvents
-
-Req = TypeVar("Req", bound=Message)
-Rep = TypeVar("Rep", bound=Message)
 
 
 class GrpcWire:
@@ -46,17 +38,17 @@ class GrpcWire:
     def describe(self, instance: str, timeout_s: Timeout) -> Instance:
         """See `Wire`."""
         request = pool_pb2.DescribeRequest(instance=instance)
-        reply = _asked(self._pool, verbs.POOL_DESCRIBE, request, timeout_s)
+        reply = self._pool.ask(verbs.POOL_DESCRIBE, request, timeout_s)
         return Instance.of_message(reply.instance)
 
     def list(self, timeout_s: Timeout) -> tuple[Instance, ...]:
         """See `Wire`."""
-        reply = _asked(self._pool, verbs.POOL_LIST, pool_pb2.ListRequest(), timeout_s)
+        reply = self._pool.ask(verbs.POOL_LIST, pool_pb2.ListRequest(), timeout_s)
         return tuple(Instance.of_message(message) for message in reply.instances)
 
     def renew(self, request: common_pb2.RenewRequest) -> common_pb2.RenewReply:
         """The next leaf of this front-end, asked for with the present one."""
-        return _asked(self._pool, verbs.POOL_RENEW, request, RENEW_TIMEOUT_S)
+        return self._pool.ask(verbs.POOL_RENEW, request, RENEW_TIMEOUT_S)
 
     @property
     def replaced(self) -> int:
@@ -85,7 +77,7 @@ class GrpcWire:
     ) -> tuple[Worker, ...]:
         """See `Wire`."""
         request = listener_pb2.LocateRequest(instance=instance, epoch=epoch)
-        reply = _asked(self._listener(listener), verbs.LISTENER_LOCATE, request, timeout_s)
+        reply = self._listener(listener).ask(verbs.LISTENER_LOCATE, request, timeout_s)
         return workers_of(reply.workers)
 
     def stream(
@@ -125,11 +117,3 @@ class GrpcWire:
                     self._dialer, address, verbs.LISTENER_GREET, "HOST_UNREACHABLE"
                 )
             return self._listeners[address]
-
-
-def _asked(peer: Peer, verb: Verb[Req, Rep], request: Req, timeout_s: Timeout) -> Rep:
-    """The answer to a question; a peer that keeps silent is away: it is no caller's deadline."""
-    try:
-        return peer.call(verb, request, timeout_s)
-    except DeadlineExceeded:
-        raise Unavailable(peer.unreachable, f"no answer in {timeout_s or 0:.3g} s") from None

@@ -89,6 +89,11 @@ class Worker:
             memory_enforcement=message.memory_enforcement,
         )
 
+    @property
+    def made_of(self) -> str:
+        """Whether there is a device: "real" or "simulated"."""
+        return "simulated" if self.simulated else "real"
+
 
 @dataclass(frozen=True, slots=True)
 class Vnic:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,26 @@ def test_each_kind_answers_as_the_cpu_does(ada: Terminal, right: str, kind: str)
         assert worker["simulated"] is True
         assert worker["device"] == f"sim-{worker['kind']}0"
         assert answer(ada) == right
+
+
+def test_describe_says_what_its_sessions_run_on(ada: Terminal, right: str) -> None:
+    """They stay when their program has ended, for a while."""
+    with attached(ada, "gpu.1-8") as made:
+        name = str(made["id"])
+        assert ada.data("describe", name)["sessions"] == []
+        assert "Sessions:   none" in ada.run("describe", name).stdout
+        assert answer(ada) == right
+        [session] = ada.data("describe", name)["sessions"]
+        assert session["model_sha256"] == sha256(MODEL.read_bytes()).hexdigest()
+        [at] = session["workers"]
+        assert (at["device"], at["kind"], at["simulated"]) == ("sim-gpu0", "gpu", True)
+        assert (at["runtime"], at["precision"]) == ("onnxruntime", "fp32")
+        said = ada.run("describe", name).stdout
+        assert "    Worker 1:  onnxruntime/fp32 on sim-gpu0 (gpu, simulated)\n" in said
+        assert max(map(len, said.splitlines())) <= 80
+    stopped = ada.data("create", "cpu")
+    assert ada.data("describe", str(stopped["id"]))["sessions"] is None
+    ada.data("delete", str(stopped["id"]))
 
 
 def test_its_workers_see_that_they_can_answer(team: Team, ada: Terminal) -> None:

@@ -20,8 +20,10 @@ from eais_client.cli.progress import Progress, progress
 
 if TYPE_CHECKING:
     from eais_client.context import Context, ContextStore
+    from eais_client.instances import Instance
     from eais_client.pool_client import OperatorClient, PoolClient
     from eais_client.pool_status import CaRoll, PoolStatus
+    from eais_client.session_states import SessionState
 
 _KEYWORD = inspect.Parameter.KEYWORD_ONLY
 
@@ -87,6 +89,10 @@ class Call:
     def pool_status(self) -> PoolStatus:
         """The context's pool, as its operator sees it."""
         return self.outside.ask_status(self.store(), self._running_context())
+
+    def sessions(self, instance: Instance) -> tuple[SessionState, ...]:
+        """What runs the sessions of an instance that is IN_USE, as its listener says."""
+        return self.outside.ask_sessions(self.store(), self.context(), instance)
 
     def roll_ca(self) -> CaRoll:
         """Begin to replace the CA of the context's pool, as its operator."""

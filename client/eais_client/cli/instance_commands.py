@@ -175,12 +175,30 @@ def delete(call: Call, instance: InstanceArgument) -> None:
 
 
 def describe(call: Call, instance: InstanceArgument) -> None:
-    """Say all about an instance: vNIC, workers, isolation, shares."""
+    """Say all about an instance: workers, shares, sessions."""
     from eais_client.cli.instance_view import description, instance_data
 
     with call.pool() as pool:
         found = pool.describe(instance)
-    call.printer.answer(instance_data(found), description(found, call.printer))
+    data, lines = _sessions(call, found)
+    printer = call.printer
+    printer.answer({**instance_data(found), **data}, [*description(found, printer), *lines])
+
+
+def _sessions(call: Call, instance: Instance) -> tuple[dict[str, object], list[str]]:
+    """What runs its sessions, for programs and for people; or why that can't be told from here."""
+    from eais.errors import EaisError
+    from eais_client.cli.session_view import session_data, session_lines
+
+    if instance.listener is None:
+        return {"sessions": None, "sessions_unknown": None}, []
+    try:
+        found = call.sessions(instance)
+    except EaisError as error:
+        why = f"{error.reason}: {error.message}"
+        return {"sessions": None, "sessions_unknown": why}, [f"Sessions:   unknown: {why}"]
+    lines = session_lines(found, instance, call.printer)
+    return {"sessions": session_data(found, instance), "sessions_unknown": None}, lines
 
 
 def list_(

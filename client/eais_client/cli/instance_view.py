@@ -148,7 +148,7 @@ def _worker_rows(worker: Worker) -> list[tuple[str, str]]:
         (f"Worker {worker.n}", "serving" if worker.serving else "not serving"),
         ("Address", str(worker.address)),
         ("Certificate", worker.address.server_name),
-        ("Device", f"{worker.device} ({worker.kind}, {_made_of(worker)})"),
+        ("Device", f"{worker.device} ({worker.kind}, {worker.made_of})"),
         ("Share", f"{devices_text(worker.share_milli)}, {worker.enforcement}"),
         ("Memory", _memory(worker)),
         ("Isolation", f"L{worker.isolation}"),
@@ -181,10 +181,6 @@ def type_text(instance: Instance) -> str:
 
 def _is_simulated(instance: Instance) -> bool:
     return any(worker.simulated for worker in instance.workers)
-
-
-def _made_of(worker: Worker) -> str:
-    return "simulated" if worker.simulated else "real"
 
 
 def devices_text(milli: int) -> str:

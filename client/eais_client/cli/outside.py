@@ -15,10 +15,14 @@ if TYPE_CHECKING:
     from eais.joining import Joined
     from eais_client.cli.processes import Processes
     from eais_client.context import Context, ContextStore
+    from eais_client.instances import Instance
     from eais_client.joining import Join
     from eais_client.pool_client import OperatorClient, PoolClient
     from eais_client.pool_status import CaRoll, PoolStatus
     from eais_client.run.program import Probed
+    from eais_client.session_states import SessionState
+
+    AskSessions = Callable[[ContextStore, Context, Instance], tuple[SessionState, ...]]
 
 STATUS_PATIENCE_S = 1.0
 
@@ -36,6 +40,15 @@ def ask_status(store: ContextStore, context: Context) -> PoolStatus:
 
     with OperatorClient.of_context(store, context, patience_s=STATUS_PATIENCE_S) as client:
         return client.status()
+
+
+def ask_sessions(
+    store: ContextStore, context: Context, instance: Instance
+) -> tuple[SessionState, ...]:
+    """What runs the instance's sessions, asked of its listener."""
+    from eais_client import session_states
+
+    return session_states.ask_sessions(store, context, instance)
 
 
 def roll_ca(store: ContextStore, context: Context) -> CaRoll:
@@ -122,6 +135,7 @@ class Outside:
     connect: Callable[[ContextStore, Context], PoolClient] = connect
     connect_operator: Callable[[ContextStore, Context], OperatorClient] = connect_operator
     ask_status: Callable[[ContextStore, Context], PoolStatus] = ask_status
+    ask_sessions: AskSessions = ask_sessions
     roll_ca: Callable[[ContextStore, Context], CaRoll] = roll_ca
     join: Join = join
     processes: Callable[[], Processes] = local_processes

@@ -22,10 +22,12 @@ from eais_client.cli.main import main
 from eais_client.cli.outside import Outside
 from eais_client.cli.processes import Process
 from eais_client.context import Context, ContextStore
+from eais_client.instances import Instance
 from eais_client.joining import Join
 from eais_client.pool_client import OperatorClient, PoolClient
 from eais_client.pool_status import CaRoll, CaState, DeviceUse, HostUse, PoolStatus, ShareUse
 from eais_client.run.program import Probed
+from eais_client.session_states import SessionState
 from eais_client.testing.fake_manager import FakeManager
 
 Req = TypeVar("Req", bound=Message)
@@ -139,6 +141,7 @@ class FakePool:
     def _grant(self, instance: pool_pb2.Instance) -> pool_pb2.InstanceReply:
         instance.state, instance.host = pool_pb2.IN_USE, "local"
         instance.epoch += 1
+        instance.listener.address, instance.listener.port = "127.64.16.2", 40118
         worker = instance.workers.add(
             n=1, kind="cpu", device="cpu0", share_milli=1000, isolation=2, serving=True
         )
@@ -293,6 +296,7 @@ class FakeOutside:
         self.processes = FakeProcesses()
         self.clock = FakeClock()
         self.status: PoolStatus | EaisError = STATUS
+        self.sessions: tuple[SessionState, ...] | EaisError = ()
         self.join: Join = nobody_to_join
         self.replaced_by: list[str] = []
         self.pythons: dict[str, Probed] = {}
@@ -320,6 +324,7 @@ class FakeOutside:
             connect=lambda store, context: PoolClient(self.pool, patience_s=NO_PATIENCE_S),
             connect_operator=self._operator,
             ask_status=self._ask_status,
+            ask_sessions=self._ask_sessions,
             roll_ca=self._roll_ca,
             join=self.join,
             processes=lambda: self.processes,
@@ -334,6 +339,13 @@ class FakeOutside:
     def _check_attached(self, store: ContextStore, context: Context, name: str) -> None:
         listed = PoolClient(self.pool, patience_s=NO_PATIENCE_S).list()
         choose([one for one in listed if name in ("", one.id)], "owner")
+
+    def _ask_sessions(
+        self, store: ContextStore, context: Context, instance: Instance
+    ) -> tuple[SessionState, ...]:
+        if isinstance(self.sessions, EaisError):
+            raise self.sessions
+        return self.sessions
 
     def _become(self, path: str, argv: Sequence[str], environ: Mapping[str, str]) -> None:
         self.became.append((path, list(argv), environ))

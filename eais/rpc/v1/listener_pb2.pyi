@@ -173,15 +173,47 @@ class PushReply(_message.Message):
     def __init__(self, size: _Optional[int] = ...) -> None: ...
 
 class LocateRequest(_message.Message):
-    __slots__ = ("instance", "epoch")
+    __slots__ = ("instance", "epoch", "sessions")
     INSTANCE_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
+    SESSIONS_FIELD_NUMBER: _ClassVar[int]
     instance: str
     epoch: int
-    def __init__(self, instance: _Optional[str] = ..., epoch: _Optional[int] = ...) -> None: ...
+    sessions: bool
+    def __init__(self, instance: _Optional[str] = ..., epoch: _Optional[int] = ..., sessions: bool = ...) -> None: ...
 
 class LocateReply(_message.Message):
-    __slots__ = ("workers",)
+    __slots__ = ("workers", "sessions")
     WORKERS_FIELD_NUMBER: _ClassVar[int]
+    SESSIONS_FIELD_NUMBER: _ClassVar[int]
     workers: _containers.RepeatedCompositeFieldContainer[_pool_pb2.WorkerEndpoint]
-    def __init__(self, workers: _Optional[_Iterable[_Union[_pool_pb2.WorkerEndpoint, _Mapping]]] = ...) -> None: ...
+    sessions: _containers.RepeatedCompositeFieldContainer[SessionState]
+    def __init__(self, workers: _Optional[_Iterable[_Union[_pool_pb2.WorkerEndpoint, _Mapping]]] = ..., sessions: _Optional[_Iterable[_Union[SessionState, _Mapping]]] = ...) -> None: ...
+
+class SessionState(_message.Message):
+    __slots__ = ("id", "model_sha256", "workers")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    MODEL_SHA256_FIELD_NUMBER: _ClassVar[int]
+    WORKERS_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    model_sha256: bytes
+    workers: _containers.RepeatedCompositeFieldContainer[SessionAt]
+    def __init__(self, id: _Optional[str] = ..., model_sha256: _Optional[bytes] = ..., workers: _Optional[_Iterable[_Union[SessionAt, _Mapping]]] = ...) -> None: ...
+
+class SessionAt(_message.Message):
+    __slots__ = ("n", "runtime", "unused")
+    N_FIELD_NUMBER: _ClassVar[int]
+    RUNTIME_FIELD_NUMBER: _ClassVar[int]
+    UNUSED_FIELD_NUMBER: _ClassVar[int]
+    n: int
+    runtime: str
+    unused: _containers.RepeatedCompositeFieldContainer[UnusedRuntime]
+    def __init__(self, n: _Optional[int] = ..., runtime: _Optional[str] = ..., unused: _Optional[_Iterable[_Union[UnusedRuntime, _Mapping]]] = ...) -> None: ...
+
+class UnusedRuntime(_message.Message):
+    __slots__ = ("runtime", "why")
+    RUNTIME_FIELD_NUMBER: _ClassVar[int]
+    WHY_FIELD_NUMBER: _ClassVar[int]
+    runtime: str
+    why: str
+    def __init__(self, runtime: _Optional[str] = ..., why: _Optional[str] = ...) -> None: ...

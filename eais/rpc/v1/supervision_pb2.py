@@ -16,7 +16,7 @@ from eais.rpc.v1 import common_pb2 as eais_dot_rpc_dot_v1_dot_common__pb2
 from eais.rpc.v1 import listener_pb2 as eais_dot_rpc_dot_v1_dot_listener__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x65\x61is/rpc/v1/supervision.proto\x12\x0b\x65\x61is.rpc.v1\x1a\x18\x65\x61is/rpc/v1/common.proto\x1a\x1a\x65\x61is/rpc/v1/listener.proto\"\xa0\x02\n\x0fToWorkerProcess\x12#\n\x05\x61\x64opt\x18\x01 \x01(\x0b\x32\x12.eais.rpc.v1.AdoptH\x00\x12!\n\x04load\x18\x02 \x01(\x0b\x32\x11.eais.rpc.v1.LoadH\x00\x12%\n\x06unload\x18\x03 \x01(\x0b\x32\x13.eais.rpc.v1.UnloadH\x00\x12!\n\x04leaf\x18\x04 \x01(\x0b\x32\x11.eais.rpc.v1.LeafH\x00\x12#\n\x05\x64rain\x18\x05 \x01(\x0b\x32\x12.eais.rpc.v1.DrainH\x00\x12#\n\x05serve\x18\x06 \x01(\x0b\x32\x12.eais.rpc.v1.ServeH\x00\x12)\n\x08suspects\x18\x07 \x01(\x0b\x32\x15.eais.rpc.v1.SuspectsH\x00\x42\x06\n\x04kind\"\xb5\x02\n\x11\x46romWorkerProcess\x12#\n\x05spare\x18\x01 \x01(\x0b\x32\x12.eais.rpc.v1.SpareH\x00\x12\'\n\x07\x61\x64opted\x18\x02 \x01(\x0b\x32\x14.eais.rpc.v1.AdoptedH\x00\x12%\n\x06loaded\x18\x03 \x01(\x0b\x32\x13.eais.rpc.v1.LoadedH\x00\x12.\n\x0bload_failed\x18\x04 \x01(\x0b\x32\x17.eais.rpc.v1.LoadFailedH\x00\x12+\n\theartbeat\x18\x05 \x01(\x0b\x32\x16.eais.rpc.v1.HeartbeatH\x00\x12#\n\x05stuck\x18\x06 \x01(\x0b\x32\x12.eais.rpc.v1.StuckH\x00\x12!\n\x04held\x18\x07 \x01(\x0b\x32\x11.eais.rpc.v1.HeldH\x00\x42\x06\n\x04kind\"9\n\x04Leaf\x12\x0f\n\x07key_pem\x18\x01 \x01(\x0c\x12\x10\n\x08leaf_pem\x18\x02 \x01(\x0c\x12\x0e\n\x06\x63\x61_pem\x18\x03 \x01(\x0c\"\xd5\x04\n\x05\x41\x64opt\x12\x0c\n\x04pool\x18\x01 \x01(\t\x12\x10\n\x08instance\x18\x02 \x01(\t\x12\x0e\n\x06tenant\x18\x03 \x01(\t\x12\r\n\x05\x65poch\x18\x04 \x01(\x04\x12\t\n\x01n\x18\x05 \x01(\r\x12\x13\n\x0bincarnation\x18\x06 \x01(\x04\x12\x0f\n\x07\x61\x64\x64ress\x18\x07 \x01(\t\x12\x0c\n\x04port\x18\x08 \x01(\r\x12\x0f\n\x07threads\x18\t \x01(\r\x12\x15\n\rrun_timeout_s\x18\n \x01(\r\x12\x1f\n\x04leaf\x18\x0b \x01(\x0b\x32\x11.eais.rpc.v1.Leaf\x12\r\n\x05\x63ores\x18\r \x03(\r\x12\x16\n\x0equeue_limit_ms\x18\x0e \x01(\r\x12\x13\n\x0b\x63\x61lls_limit\x18\x0f \x01(\r\x12\x13\n\x0b\x62ytes_limit\x18\x10 \x01(\x04\x12\x11\n\ttransport\x18\x11 \x01(\t\x12\x0c\n\x04ring\x18\x12 \x01(\t\x12\x12\n\nslo_p99_us\x18\x13 \x01(\x04\x12\x0e\n\x06\x64\x65vice\x18\x14 \x01(\t\x12\r\n\x05milli\x18\x15 \x01(\r\x12\x14\n\x0cmemory_bytes\x18\x16 \x01(\x04\x12\x0f\n\x07\x64rivers\x18\x17 \x03(\t\x12,\n\x05words\x18\x18 \x03(\x0b\x32\x1d.eais.rpc.v1.Adopt.WordsEntry\x12\x11\n\ttolerance\x18\x19 \x01(\t\x12&\n\x08runtimes\x18\x1a \x03(\x0b\x32\x14.eais.rpc.v1.Runtime\x12\x1c\n\x14process_memory_bytes\x18\x1b \x01(\x04\x1a,\n\nWordsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01J\x04\x08\x0c\x10\r\":\n\x07Runtime\x12\x0e\n\x06\x64river\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\tprecision\x18\x03 \x01(\t\"g\n\x04Load\x12\x0f\n\x07session\x18\x01 \x01(\t\x12&\n\x04spec\x18\x02 \x01(\x0b\x32\x18.eais.rpc.v1.SessionSpec\x12\x0e\n\x06\x66older\x18\x03 \x01(\t\x12\x16\n\x0ereference_only\x18\x04 \x01(\x08\"<\n\x06Unload\x12\x0f\n\x07session\x18\x01 \x01(\t\x12!\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.eais.rpc.v1.Error\"2\n\x08Suspects\x12&\n\x08suspects\x18\x01 \x03(\x0b\x32\x14.eais.rpc.v1.Suspect\"+\n\x07Suspect\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\x0f\n\x07hold_ms\x18\x02 \x01(\r\"\x19\n\x05\x44rain\x12\x10\n\x08grace_ms\x18\x01 \x01(\r\"\x07\n\x05Serve\"\x1a\n\x05Spare\x12\x11\n\tisolation\x18\x01 \x01(\r\"P\n\x07\x41\x64opted\x12\x0c\n\x04port\x18\x01 \x01(\r\x12!\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.eais.rpc.v1.Error\x12\x14\n\x0cmetrics_port\x18\x03 \x01(\r\"D\n\x06Loaded\x12\x0f\n\x07session\x18\x01 \x01(\t\x12)\n\tsignature\x18\x02 \x01(\x0b\x32\x16.eais.rpc.v1.Signature\"@\n\nLoadFailed\x12\x0f\n\x07session\x18\x01 \x01(\t\x12!\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.eais.rpc.v1.Error\"\xa4\x01\n\tHeartbeat\x12\x10\n\x08requests\x18\x01 \x01(\x04\x12\x10\n\x08\x62ytes_in\x18\x02 \x01(\x04\x12\x11\n\tbytes_out\x18\x03 \x01(\x04\x12\x0f\n\x07\x62usy_ns\x18\x04 \x01(\x04\x12\x11\n\tin_flight\x18\x05 \x01(\r\x12\r\n\x05turns\x18\x06 \x01(\x04\x12\x16\n\x0elatency_counts\x18\x07 \x03(\x04\x12\x15\n\rcanary_age_ms\x18\x08 \x01(\r\"\x18\n\x05Stuck\x12\x0f\n\x07session\x18\x01 \x01(\t\"\x18\n\x04Held\x12\x10\n\x08sessions\x18\x01 \x03(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x65\x61is/rpc/v1/supervision.proto\x12\x0b\x65\x61is.rpc.v1\x1a\x18\x65\x61is/rpc/v1/common.proto\x1a\x1a\x65\x61is/rpc/v1/listener.proto\"\xa0\x02\n\x0fToWorkerProcess\x12#\n\x05\x61\x64opt\x18\x01 \x01(\x0b\x32\x12.eais.rpc.v1.AdoptH\x00\x12!\n\x04load\x18\x02 \x01(\x0b\x32\x11.eais.rpc.v1.LoadH\x00\x12%\n\x06unload\x18\x03 \x01(\x0b\x32\x13.eais.rpc.v1.UnloadH\x00\x12!\n\x04leaf\x18\x04 \x01(\x0b\x32\x11.eais.rpc.v1.LeafH\x00\x12#\n\x05\x64rain\x18\x05 \x01(\x0b\x32\x12.eais.rpc.v1.DrainH\x00\x12#\n\x05serve\x18\x06 \x01(\x0b\x32\x12.eais.rpc.v1.ServeH\x00\x12)\n\x08suspects\x18\x07 \x01(\x0b\x32\x15.eais.rpc.v1.SuspectsH\x00\x42\x06\n\x04kind\"\xd8\x02\n\x11\x46romWorkerProcess\x12#\n\x05spare\x18\x01 \x01(\x0b\x32\x12.eais.rpc.v1.SpareH\x00\x12\'\n\x07\x61\x64opted\x18\x02 \x01(\x0b\x32\x14.eais.rpc.v1.AdoptedH\x00\x12%\n\x06loaded\x18\x03 \x01(\x0b\x32\x13.eais.rpc.v1.LoadedH\x00\x12.\n\x0bload_failed\x18\x04 \x01(\x0b\x32\x17.eais.rpc.v1.LoadFailedH\x00\x12+\n\theartbeat\x18\x05 \x01(\x0b\x32\x16.eais.rpc.v1.HeartbeatH\x00\x12#\n\x05stuck\x18\x06 \x01(\x0b\x32\x12.eais.rpc.v1.StuckH\x00\x12!\n\x04held\x18\x07 \x01(\x0b\x32\x11.eais.rpc.v1.HeldH\x00\x12!\n\x04runs\x18\x08 \x01(\x0b\x32\x11.eais.rpc.v1.RunsH\x00\x42\x06\n\x04kind\"9\n\x04Leaf\x12\x0f\n\x07key_pem\x18\x01 \x01(\x0c\x12\x10\n\x08leaf_pem\x18\x02 \x01(\x0c\x12\x0e\n\x06\x63\x61_pem\x18\x03 \x01(\x0c\"\xd5\x04\n\x05\x41\x64opt\x12\x0c\n\x04pool\x18\x01 \x01(\t\x12\x10\n\x08instance\x18\x02 \x01(\t\x12\x0e\n\x06tenant\x18\x03 \x01(\t\x12\r\n\x05\x65poch\x18\x04 \x01(\x04\x12\t\n\x01n\x18\x05 \x01(\r\x12\x13\n\x0bincarnation\x18\x06 \x01(\x04\x12\x0f\n\x07\x61\x64\x64ress\x18\x07 \x01(\t\x12\x0c\n\x04port\x18\x08 \x01(\r\x12\x0f\n\x07threads\x18\t \x01(\r\x12\x15\n\rrun_timeout_s\x18\n \x01(\r\x12\x1f\n\x04leaf\x18\x0b \x01(\x0b\x32\x11.eais.rpc.v1.Leaf\x12\r\n\x05\x63ores\x18\r \x03(\r\x12\x16\n\x0equeue_limit_ms\x18\x0e \x01(\r\x12\x13\n\x0b\x63\x61lls_limit\x18\x0f \x01(\r\x12\x13\n\x0b\x62ytes_limit\x18\x10 \x01(\x04\x12\x11\n\ttransport\x18\x11 \x01(\t\x12\x0c\n\x04ring\x18\x12 \x01(\t\x12\x12\n\nslo_p99_us\x18\x13 \x01(\x04\x12\x0e\n\x06\x64\x65vice\x18\x14 \x01(\t\x12\r\n\x05milli\x18\x15 \x01(\r\x12\x14\n\x0cmemory_bytes\x18\x16 \x01(\x04\x12\x0f\n\x07\x64rivers\x18\x17 \x03(\t\x12,\n\x05words\x18\x18 \x03(\x0b\x32\x1d.eais.rpc.v1.Adopt.WordsEntry\x12\x11\n\ttolerance\x18\x19 \x01(\t\x12&\n\x08runtimes\x18\x1a \x03(\x0b\x32\x14.eais.rpc.v1.Runtime\x12\x1c\n\x14process_memory_bytes\x18\x1b \x01(\x04\x1a,\n\nWordsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01J\x04\x08\x0c\x10\r\":\n\x07Runtime\x12\x0e\n\x06\x64river\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\tprecision\x18\x03 \x01(\t\"g\n\x04Load\x12\x0f\n\x07session\x18\x01 \x01(\t\x12&\n\x04spec\x18\x02 \x01(\x0b\x32\x18.eais.rpc.v1.SessionSpec\x12\x0e\n\x06\x66older\x18\x03 \x01(\t\x12\x16\n\x0ereference_only\x18\x04 \x01(\x08\"<\n\x06Unload\x12\x0f\n\x07session\x18\x01 \x01(\t\x12!\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.eais.rpc.v1.Error\"2\n\x08Suspects\x12&\n\x08suspects\x18\x01 \x03(\x0b\x32\x14.eais.rpc.v1.Suspect\"+\n\x07Suspect\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\x0f\n\x07hold_ms\x18\x02 \x01(\r\"\x19\n\x05\x44rain\x12\x10\n\x08grace_ms\x18\x01 \x01(\r\"\x07\n\x05Serve\"\x1a\n\x05Spare\x12\x11\n\tisolation\x18\x01 \x01(\r\"P\n\x07\x41\x64opted\x12\x0c\n\x04port\x18\x01 \x01(\r\x12!\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.eais.rpc.v1.Error\x12\x14\n\x0cmetrics_port\x18\x03 \x01(\r\"D\n\x06Loaded\x12\x0f\n\x07session\x18\x01 \x01(\t\x12)\n\tsignature\x18\x02 \x01(\x0b\x32\x16.eais.rpc.v1.Signature\"T\n\x04Runs\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\x0f\n\x07runtime\x18\x02 \x01(\t\x12*\n\x06unused\x18\x03 \x03(\x0b\x32\x1a.eais.rpc.v1.UnusedRuntime\"@\n\nLoadFailed\x12\x0f\n\x07session\x18\x01 \x01(\t\x12!\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.eais.rpc.v1.Error\"\xa4\x01\n\tHeartbeat\x12\x10\n\x08requests\x18\x01 \x01(\x04\x12\x10\n\x08\x62ytes_in\x18\x02 \x01(\x04\x12\x11\n\tbytes_out\x18\x03 \x01(\x04\x12\x0f\n\x07\x62usy_ns\x18\x04 \x01(\x04\x12\x11\n\tin_flight\x18\x05 \x01(\r\x12\r\n\x05turns\x18\x06 \x01(\x04\x12\x16\n\x0elatency_counts\x18\x07 \x03(\x04\x12\x15\n\rcanary_age_ms\x18\x08 \x01(\r\"\x18\n\x05Stuck\x12\x0f\n\x07session\x18\x01 \x01(\t\"\x18\n\x04Held\x12\x10\n\x08sessions\x18\x01 \x03(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -28,39 +28,41 @@ if _descriptor._USE_C_DESCRIPTORS == False:
   _globals['_TOWORKERPROCESS']._serialized_start=101
   _globals['_TOWORKERPROCESS']._serialized_end=389
   _globals['_FROMWORKERPROCESS']._serialized_start=392
-  _globals['_FROMWORKERPROCESS']._serialized_end=701
-  _globals['_LEAF']._serialized_start=703
-  _globals['_LEAF']._serialized_end=760
-  _globals['_ADOPT']._serialized_start=763
-  _globals['_ADOPT']._serialized_end=1360
-  _globals['_ADOPT_WORDSENTRY']._serialized_start=1310
-  _globals['_ADOPT_WORDSENTRY']._serialized_end=1354
-  _globals['_RUNTIME']._serialized_start=1362
-  _globals['_RUNTIME']._serialized_end=1420
-  _globals['_LOAD']._serialized_start=1422
-  _globals['_LOAD']._serialized_end=1525
-  _globals['_UNLOAD']._serialized_start=1527
-  _globals['_UNLOAD']._serialized_end=1587
-  _globals['_SUSPECTS']._serialized_start=1589
-  _globals['_SUSPECTS']._serialized_end=1639
-  _globals['_SUSPECT']._serialized_start=1641
-  _globals['_SUSPECT']._serialized_end=1684
-  _globals['_DRAIN']._serialized_start=1686
-  _globals['_DRAIN']._serialized_end=1711
-  _globals['_SERVE']._serialized_start=1713
-  _globals['_SERVE']._serialized_end=1720
-  _globals['_SPARE']._serialized_start=1722
-  _globals['_SPARE']._serialized_end=1748
-  _globals['_ADOPTED']._serialized_start=1750
-  _globals['_ADOPTED']._serialized_end=1830
-  _globals['_LOADED']._serialized_start=1832
-  _globals['_LOADED']._serialized_end=1900
-  _globals['_LOADFAILED']._serialized_start=1902
-  _globals['_LOADFAILED']._serialized_end=1966
-  _globals['_HEARTBEAT']._serialized_start=1969
-  _globals['_HEARTBEAT']._serialized_end=2133
-  _globals['_STUCK']._serialized_start=2135
-  _globals['_STUCK']._serialized_end=2159
-  _globals['_HELD']._serialized_start=2161
-  _globals['_HELD']._serialized_end=2185
+  _globals['_FROMWORKERPROCESS']._serialized_end=736
+  _globals['_LEAF']._serialized_start=738
+  _globals['_LEAF']._serialized_end=795
+  _globals['_ADOPT']._serialized_start=798
+  _globals['_ADOPT']._serialized_end=1395
+  _globals['_ADOPT_WORDSENTRY']._serialized_start=1345
+  _globals['_ADOPT_WORDSENTRY']._serialized_end=1389
+  _globals['_RUNTIME']._serialized_start=1397
+  _globals['_RUNTIME']._serialized_end=1455
+  _globals['_LOAD']._serialized_start=1457
+  _globals['_LOAD']._serialized_end=1560
+  _globals['_UNLOAD']._serialized_start=1562
+  _globals['_UNLOAD']._serialized_end=1622
+  _globals['_SUSPECTS']._serialized_start=1624
+  _globals['_SUSPECTS']._serialized_end=1674
+  _globals['_SUSPECT']._serialized_start=1676
+  _globals['_SUSPECT']._serialized_end=1719
+  _globals['_DRAIN']._serialized_start=1721
+  _globals['_DRAIN']._serialized_end=1746
+  _globals['_SERVE']._serialized_start=1748
+  _globals['_SERVE']._serialized_end=1755
+  _globals['_SPARE']._serialized_start=1757
+  _globals['_SPARE']._serialized_end=1783
+  _globals['_ADOPTED']._serialized_start=1785
+  _globals['_ADOPTED']._serialized_end=1865
+  _globals['_LOADED']._serialized_start=1867
+  _globals['_LOADED']._serialized_end=1935
+  _globals['_RUNS']._serialized_start=1937
+  _globals['_RUNS']._serialized_end=2021
+  _globals['_LOADFAILED']._serialized_start=2023
+  _globals['_LOADFAILED']._serialized_end=2087
+  _globals['_HEARTBEAT']._serialized_start=2090
+  _globals['_HEARTBEAT']._serialized_end=2254
+  _globals['_STUCK']._serialized_start=2256
+  _globals['_STUCK']._serialized_end=2280
+  _globals['_HELD']._serialized_start=2282
+  _globals['_HELD']._serialized_end=2306
 # @@protoc_insertion_point(module_scope)

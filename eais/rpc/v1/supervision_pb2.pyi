@@ -26,7 +26,7 @@ class ToWorkerProcess(_message.Message):
     def __init__(self, adopt: _Optional[_Union[Adopt, _Mapping]] = ..., load: _Optional[_Union[Load, _Mapping]] = ..., unload: _Optional[_Union[Unload, _Mapping]] = ..., leaf: _Optional[_Union[Leaf, _Mapping]] = ..., drain: _Optional[_Union[Drain, _Mapping]] = ..., serve: _Optional[_Union[Serve, _Mapping]] = ..., suspects: _Optional[_Union[Suspects, _Mapping]] = ...) -> None: ...
 
 class FromWorkerProcess(_message.Message):
-    __slots__ = ("spare", "adopted", "loaded", "load_failed", "heartbeat", "stuck", "held")
+    __slots__ = ("spare", "adopted", "loaded", "load_failed", "heartbeat", "stuck", "held", "runs")
     SPARE_FIELD_NUMBER: _ClassVar[int]
     ADOPTED_FIELD_NUMBER: _ClassVar[int]
     LOADED_FIELD_NUMBER: _ClassVar[int]
@@ -34,6 +34,7 @@ class FromWorkerProcess(_message.Message):
     HEARTBEAT_FIELD_NUMBER: _ClassVar[int]
     STUCK_FIELD_NUMBER: _ClassVar[int]
     HELD_FIELD_NUMBER: _ClassVar[int]
+    RUNS_FIELD_NUMBER: _ClassVar[int]
     spare: Spare
     adopted: Adopted
     loaded: Loaded
@@ -41,7 +42,8 @@ class FromWorkerProcess(_message.Message):
     heartbeat: Heartbeat
     stuck: Stuck
     held: Held
-    def __init__(self, spare: _Optional[_Union[Spare, _Mapping]] = ..., adopted: _Optional[_Union[Adopted, _Mapping]] = ..., loaded: _Optional[_Union[Loaded, _Mapping]] = ..., load_failed: _Optional[_Union[LoadFailed, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., stuck: _Optional[_Union[Stuck, _Mapping]] = ..., held: _Optional[_Union[Held, _Mapping]] = ...) -> None: ...
+    runs: Runs
+    def __init__(self, spare: _Optional[_Union[Spare, _Mapping]] = ..., adopted: _Optional[_Union[Adopted, _Mapping]] = ..., loaded: _Optional[_Union[Loaded, _Mapping]] = ..., load_failed: _Optional[_Union[LoadFailed, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., stuck: _Optional[_Union[Stuck, _Mapping]] = ..., held: _Optional[_Union[Held, _Mapping]] = ..., runs: _Optional[_Union[Runs, _Mapping]] = ...) -> None: ...
 
 class Leaf(_message.Message):
     __slots__ = ("key_pem", "leaf_pem", "ca_pem")
@@ -193,6 +195,16 @@ class Loaded(_message.Message):
     session: str
     signature: _listener_pb2.Signature
     def __init__(self, session: _Optional[str] = ..., signature: _Optional[_Union[_listener_pb2.Signature, _Mapping]] = ...) -> None: ...
+
+class Runs(_message.Message):
+    __slots__ = ("session", "runtime", "unused")
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    RUNTIME_FIELD_NUMBER: _ClassVar[int]
+    UNUSED_FIELD_NUMBER: _ClassVar[int]
+    session: str
+    runtime: str
+    unused: _containers.RepeatedCompositeFieldContainer[_listener_pb2.UnusedRuntime]
+    def __init__(self, session: _Optional[str] = ..., runtime: _Optional[str] = ..., unused: _Optional[_Iterable[_Union[_listener_pb2.UnusedRuntime, _Mapping]]] = ...) -> None: ...
 
 class LoadFailed(_message.Message):
     __slots__ = ("session", "error")

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Final, ParamSpec, TypeVar
 
-from eais.rpc.v1 import hosts_pb2, pool_pb2
+from eais.rpc.v1 import hosts_pb2, listener_pb2, pool_pb2
 from eais_server.listener import messages
 from eais_server.listener.admission import Admission
 from eais_server.listener.config import ListenerConfig
 from eais_server.listener.inventory import Inventory
 from eais_server.listener.lease import Lease
 from eais_server.listener.leases import ListenerFiles
+from eais_server.listener.session_view import session_states
 from eais_server.listener.sessions import SessionBook
 from eais_server.listener.usage import UsageMeter
 from eais_server.store import ModelStore
@@ -111,6 +112,11 @@ class Host:
                 instance=instance, epoch=lease.epoch, workers=self.endpoints(lease)
             )
             self.report(hosts_pb2.HostReport(workers=changed))
+
+    def session_states(self, lease: Lease) -> Iterator[listener_pb2.SessionState]:
+        """What runs the open sessions of a lease's instance; none while it begins or ends."""
+        kept = self.book.of(lease.instance) if lease.instance in self.state.leases else ()
+        return session_states(self.state, lease.instance, kept)
 
     def sessions(self, lease: Lease) -> hosts_pb2.SessionsChanged:
         """The sessions of a lease's instance."""

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import Final
 
+from eais.rpc.status import MAX_TEXT, clip
 from eais.rpc.v1 import supervision_pb2
 from eais_server.listener import messages
 from eais_server.supervision import events as on
 
 # A worker refuses a model with a longer one; the listener keeps what it is told.
 _SIGNATURE_BYTES: Final = 8 << 20
+# Of what isn't used: more than a device has. Their reasons are kept while the session is.
+_UNUSED: Final = 8
+_NAME_BYTES: Final = 64
 
 
 def event_of(worker: int, message: supervision_pb2.FromWorkerProcess, level: int) -> on.Event:
@@ -26,9 +30,21 @@ def event_of(worker: int, message: supervision_pb2.FromWorkerProcess, level: int
         case "loaded" if message.loaded.ByteSize() <= _SIGNATURE_BYTES:
             signature = message.loaded.signature.SerializeToString()
             return on.SessionLoaded(worker, message.loaded.session, signature)
+        case "runs":
+            return on.SessionRuns(worker, message.runs.session, _runs(message.runs))
         case "load_failed":
             failed = messages.failure_of(message.load_failed.error)
             return on.LoadRefused(worker, message.load_failed.session, failed)
         case "stuck":
             return on.WorkerStuck(worker)
     return on.WorkerAstray(worker, "it said what makes no sense")
+
+
+def _runs(message: supervision_pb2.Runs) -> on.Runs:
+    unused = ((_shown(u.runtime, _NAME_BYTES), _shown(u.why)) for u in message.unused[:_UNUSED])
+    return on.Runs(_shown(message.runtime, _NAME_BYTES), tuple(unused))
+
+
+def _shown(text: str, limit: int = MAX_TEXT) -> str:
+    """A stranger's words, as a terminal may have them."""
+    return "".join(c if c.isprintable() else "?" for c in clip(text, limit))

@@ -65,12 +65,14 @@ class UserPlane:
     async def locate(
         self, request: listener_pb2.LocateRequest, caller: Caller
     ) -> listener_pb2.LocateReply:
-        """The workers as they are now, without those that have died by now."""
+        """The workers as they are now, without those that have died by now; sessions if asked."""
         lease = self._admit(caller, request.instance, request.epoch)
         await self._host.deaths_seen(lease.instance)
         # The lease may have changed meanwhile.
         lease = self._admit(caller, request.instance, request.epoch)
-        return listener_pb2.LocateReply(workers=self._host.endpoints(lease))
+        workers = self._host.endpoints(lease)
+        sessions = self._host.session_states(lease) if request.sessions else ()
+        return listener_pb2.LocateReply(workers=workers, sessions=sessions)
 
     async def push(self, chunks: Chunks, caller: Caller) -> listener_pb2.PushReply:
         """One file of a model, from where the store's copy of it ends."""

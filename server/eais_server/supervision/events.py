@@ -125,6 +125,23 @@ class SessionLoaded:
 
 
 @dataclass(frozen=True, slots=True)
+class Runs:
+    """What runs a session in a worker. `unused`: other runtimes, and why each isn't used."""
+
+    runtime: str
+    unused: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRuns:
+    """The worker, which has the session, says what runs it there."""
+
+    worker: int
+    session: str
+    runs: Runs
+
+
+@dataclass(frozen=True, slots=True)
 class LoadRefused:
     """The worker (or the store, before it) can't load the session, and lives on."""
 
@@ -232,6 +249,7 @@ Event = (
     | WorkerBound
     | BindFailed
     | SessionLoaded
+    | SessionRuns
     | LoadRefused
     | Beat
     | CpuSeen

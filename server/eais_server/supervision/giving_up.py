@@ -27,4 +27,5 @@ def unload(
     having = [worker for worker in state.of(held) if session in worker.loaded]
     for worker in having:
         worker.loaded.discard(session)
+        worker.runs.pop(session, None)
     return [do.Unload(w.id, session, failure) for w in having if w.state in LOADS]

@@ -145,6 +145,13 @@ def _loaded(state: State, event: on.SessionLoaded, now: float) -> list[do.Action
     return loaded(state, held.model_of(session))
 
 
+def _runs(state: State, event: on.SessionRuns, now: float) -> list[do.Action]:
+    worker = state.workers.get(event.worker)
+    if worker is not None and event.session in worker.loaded:  # else it was dropped meanwhile
+        worker.runs[event.session] = event.runs
+    return []
+
+
 def _load_refused(state: State, event: on.LoadRefused, now: float) -> list[do.Action]:
     worker = state.workers.get(event.worker)
     if not worker or not _load_ended(state, worker, event.session, now):
@@ -282,6 +289,7 @@ _HANDLERS: dict[type, Callable[[State, Any, float], list[do.Action]]] = {
     on.WorkerBound: _bound,
     on.BindFailed: _bind_failed,
     on.SessionLoaded: _loaded,
+    on.SessionRuns: _runs,
     on.LoadRefused: _load_refused,
     on.Beat: _beat,
     on.CpuSeen: _cpu_seen,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from eais_server.supervision.events import Failure
+from eais_server.supervision.events import Failure, Runs
 from eais_server.supervision.life import WorkerState
 from eais_server.supervision.quarantine import Model, Quarantine
 from eais_server.supervision.restart_count import RestartCount
@@ -72,6 +72,7 @@ class Worker:
     too long, and is looked at once more then; NEVER if it wasn't. `asked`: what CPU time it got
     since was asked for, and not told yet.
     `suspects`: those that it was told last.
+    `runs`: what runs those that it has `loaded`, for people.
     `turns` of its event loop that it told of last; `stands`: it told of no more since.
     """
 
@@ -90,6 +91,7 @@ class Worker:
     turns: int = -1
     stands: bool = False
     loaded: set[str] = field(default_factory=set)
+    runs: dict[str, Runs] = field(default_factory=dict)
     suspects: tuple[Suspect, ...] = ()
 
 

@@ -161,6 +161,7 @@ class Obedience(FakeSpawner):
             signature = listener_pb2.Signature(metadata=metadata)
             loaded = supervision_pb2.Loaded(session=load.session, signature=signature)
             worker.say(loaded=loaded)
+            worker.say(runs=supervision_pb2.Runs(session=load.session, runtime="obedience/fp32"))
 
     def end(self, k: int, how: Exit) -> None:
         """As `FakeSpawner`; what the worker said before its end is still heard."""

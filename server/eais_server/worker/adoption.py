@@ -31,7 +31,7 @@ from eais_server.devices.driver import (
 from eais_server.devices.registry import Maker
 from eais_server.in_flight import ROWS, Marks
 from eais_server.worker.calls import CallLimits, Service
-from eais_server.worker.choosing_runtime import Option
+from eais_server.worker.choosing_runtime import Choice, Option
 from eais_server.worker.counters import Counters, Reporter
 from eais_server.worker.metrics import readings, runtime_readings
 from eais_server.worker.plane import DEFAULT_QUEUE_LIMIT_S, DataPlane, PlaneSettings
@@ -51,7 +51,7 @@ class Adoption:
 
     Attributes:
         options: what may open models on the share, the plainest first.
-        running: session to what runs it.
+        choices: session to what runs it; those that are missing, the reference.
         refused: runtimes that were tried for a session, and aren't used.
     """
 
@@ -69,7 +69,7 @@ class Adoption:
     port: int = 0
     pages: LoopbackServer | None = None
     calls: Tally = field(default_factory=Tally)
-    running: dict[str, Runtime] = field(default_factory=dict)
+    choices: dict[str, Choice] = field(default_factory=dict)
     refused: Tally = field(default_factory=Tally)
 
     @property
@@ -112,7 +112,7 @@ class Adoption:
 
         def collected() -> Iterator[Reading]:
             yield from readings(self.counters, self.plane, self.sessions, self.calls)
-            yield from runtime_readings(self.sessions, self.running, self.refused)
+            yield from runtime_readings(self.sessions, self.choices, self.refused)
 
         pages = own_pages(collected, Readiness([lambda: self.plane.not_ready]))
         try:

@@ -77,6 +77,18 @@ class Trial:
 
 
 @dataclass(frozen=True, slots=True)
+class Choice:
+    """What runs a session.
+
+    Attributes:
+        unused: the others that may, and why each doesn't.
+    """
+
+    runtime: Runtime = REFERENCE
+    unused: tuple[tuple[Runtime, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Task:
     """What is to be opened, where, and how near its answers must be."""
 
@@ -207,7 +219,7 @@ def open_reference(task: Task, options: Sequence[Option]) -> RuntimeSession | No
     return None
 
 
-def open_guarded(task: Task, options: Sequence[Option]) -> tuple[Runtime, RuntimeSession]:
+def open_guarded(task: Task, options: Sequence[Option]) -> tuple[Choice, RuntimeSession]:
     """The session on a device that hasn't the reference: of the fastest runtime that passes.
 
     Raises:
@@ -224,7 +236,27 @@ def open_guarded(task: Task, options: Sequence[Option]) -> tuple[Runtime, Runtim
         raise errors[0]
     if best is None or best.session is None:
         raise make_error("PARITY_REFUSED", _none_passes(task.tolerance, trials))
-    return best.runtime, best.session
+    return chosen(best, trials), best.session
+
+
+def chosen(best: Trial | None, trials: Iterable[Trial]) -> Choice:
+    """What came of the trials; without a best one the reference runs the session."""
+    runtime = best.runtime if best else REFERENCE
+    others = (trial for trial in trials if trial.runtime != runtime)
+    return Choice(runtime, tuple((trial.runtime, _why_unused(trial)) for trial in others))
+
+
+def _why_unused(trial: Trial) -> str:
+    if trial.refused:
+        return trial.refused
+    more = "another one less" if trial.ratio <= MARGIN else f"more than {MARGIN}"
+    return f"it takes {trial.ratio:.2f} of the reference's time, {more}"
+
+
+def kept_to_reference(options: Iterable[Option]) -> Choice:
+    """None of the options is tried."""
+    why = "a worker died of what it did; this may have been it"
+    return Choice(unused=tuple((option.runtime, why) for option in options))
 
 
 def say(best: Trial | None, trials: Iterable[Trial]) -> None:

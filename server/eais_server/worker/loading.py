@@ -26,6 +26,8 @@ from eais_server.worker.choosing_runtime import (
     Trial,
     better,
     candidates,
+    chosen,
+    kept_to_reference,
     open_guarded,
     open_reference,
     say,
@@ -79,6 +81,7 @@ class Loader:
             return
         if message.reference_only:
             log.warning("the model keeps to %s: a worker died of what it did", REFERENCE)
+            adopted.choices[name] = kept_to_reference(options)
             return
         guard = Guard(self._task(adopted, message), reference, clock=self._clock)
         trials, best = list[Trial](), None
@@ -93,10 +96,10 @@ class Loader:
                 adopted.refused.add(str(option.runtime))
             del trial
         say(best, trials)
+        adopted.choices[name] = chosen(best, trials)
         if best is not None and best.session is not None:
             adopted.plane.forget(name)
             adopted.sessions[name] = best.session
-            adopted.running[name] = best.runtime
             adopted.plane.batch(name, together)
 
     async def _alone(self, session: str, work: Callable[[], _T]) -> _T:
@@ -120,10 +123,10 @@ class Loader:
             check_files(task.model.path.parent, message.spec.files)
             session = open_reference(task, adopted.options)
             if session is None:
-                runtime, session = open_guarded(task, adopted.options)
-                adopted.running[message.session] = runtime
-            choice = message.spec.options.batching
-            return session, batchable(task.model.path, session.signature, choice)
+                choice, session = open_guarded(task, adopted.options)
+                adopted.choices[message.session] = choice
+            batching = message.spec.options.batching
+            return session, batchable(task.model.path, session.signature, batching)
         except EaisError:
             raise
         except MemoryError:

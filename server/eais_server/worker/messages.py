@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from eais.rpc.v1 import listener_pb2, value_pb2
+from eais.rpc.status import clip
+from eais.rpc.v1 import listener_pb2, supervision_pb2, value_pb2
 from eais_server.devices.driver import (
     ModelSource,
     SessionSettings,
     SessionSignature,
     ValueSpec,
 )
+from eais_server.worker.choosing_runtime import Choice
 
 MODEL_FILE = "model.onnx"
 
@@ -55,6 +57,15 @@ def signature_message(signature: SessionSignature) -> listener_pb2.Signature:
         ),
         providers=signature.providers,
     )
+
+
+def runs_message(session: str, choice: Choice) -> supervision_pb2.Runs:
+    """What runs a session, for the listener."""
+    unused = (
+        listener_pb2.UnusedRuntime(runtime=str(runtime), why=clip(why))
+        for runtime, why in choice.unused
+    )
+    return supervision_pb2.Runs(session=session, runtime=str(choice.runtime), unused=unused)
 
 
 def _infos(specs: Iterable[ValueSpec]) -> list[value_pb2.ValueInfo]:

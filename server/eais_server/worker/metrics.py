@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 
 from eais.telemetry import metrics as m
-from eais_server.devices.driver import REFERENCE, Runtime, RuntimeSession
+from eais_server.devices.driver import RuntimeSession
+from eais_server.worker.choosing_runtime import Choice
 from eais_server.worker.counters import Counters
 from eais_server.worker.plane import DataPlane
 
@@ -35,9 +36,11 @@ def readings(
 
 
 def runtime_readings(
-    sessions: Iterable[str], running: Mapping[str, Runtime], refused: m.Tally
+    sessions: Iterable[str], choices: Mapping[str, Choice], refused: m.Tally
 ) -> Iterator[m.Reading]:
     """What runs the sessions, and what doesn't."""
-    for runtime, count in Counter(str(running.get(s, REFERENCE)) for s in sessions).items():
+    default = Choice()
+    running = (str(choices.get(session, default).runtime) for session in sessions)
+    for runtime, count in Counter(running).items():
         yield m.Reading(m.RUNTIME_SESSIONS, count, (runtime,))
     yield from refused.readings(m.RUNTIMES_REFUSED)

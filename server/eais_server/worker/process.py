@@ -21,9 +21,10 @@ from eais_server.devices.hosted import HostedDevice
 from eais_server.in_flight import Marks
 from eais_server.worker.adoption import Adoption, Drivers, adopt
 from eais_server.worker.canary import open_canary
+from eais_server.worker.choosing_runtime import Choice
 from eais_server.worker.counters import HEARTBEAT_S, Counters, Reporter
 from eais_server.worker.loading import Loader
-from eais_server.worker.messages import signature_message
+from eais_server.worker.messages import runs_message, signature_message
 from eais_server.worker.phase import PHASE_TABLE, Phase, PhaseEvent
 
 log = logging.getLogger(__name__)
@@ -185,12 +186,19 @@ class Worker:
             return
         adopted.sessions[name] = session
         self._reporter.say(loaded=loaded)
+        self._say_runs(adopted, name)
         if is_new:
+            before = adopted.choices.get(name)
             await self._loader.improve(adopted, message, together)
+            if adopted.choices.get(name) != before:
+                self._say_runs(adopted, name)
+
+    def _say_runs(self, adopted: Adoption, name: str) -> None:
+        self._reporter.say(runs=runs_message(name, adopted.choices.get(name, Choice())))
 
     def _unload(self, message: supervision_pb2.Unload) -> None:
         self._adopted.sessions.pop(message.session, None)
-        self._adopted.running.pop(message.session, None)
+        self._adopted.choices.pop(message.session, None)
         self._adopted.plane.forget(message.session)
         if message.HasField("error"):
             self._adopted.plane.refuse(message.session, error_of_message(message.error))

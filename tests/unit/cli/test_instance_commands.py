@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+from typing import Any, cast
 
 import pytest
 
@@ -9,6 +10,7 @@ from eais.rpc.v1 import pool_pb2
 from eais_client.cli.states import shown_states
 from eais_client.cli.testing import NO_PATIENCE_S, FakeOutside
 from eais_client.pool_client import PoolClient
+from eais_client.session_states import SessionAt, SessionState, UnusedRuntime
 
 LINE = "ei-0001  IN_USE  cpu.1   tolerance exact   isolation L2   127.64.16.18:40117\n"
 
@@ -95,6 +97,73 @@ def test_a_policy_that_is_none_is_refused(eais: FakeOutside, flag: list[str]) ->
     assert eais.pool.instances == {}
 
 
+WHY = "output 'probabilities': off by 0.11 of its scale, at most 0.062: [0, 3]: 0.52, not 0.58"
+SESSIONS = (
+    SessionState(
+        "0123456789abcdef" * 2,
+        "ab" * 32,
+        (
+            SessionAt(1, "openvino/fp32", (UnusedRuntime("openvino/bf16", WHY),)),
+            SessionAt(2, ""),
+        ),
+    ),
+)
+
+
+def test_describe_says_what_runs_each_session(eais: FakeOutside) -> None:
+    eais.run("attach", "--type", "cpu.1")
+    eais.sessions = SESSIONS
+    said = eais.run("describe", "ei-0001").out.splitlines()
+    assert said[said.index("Sessions:") :] == [
+        "Sessions:",
+        "  Session 0123456789ab   model abababababab",
+        "    Worker 1:  openvino/fp32 on cpu0 (cpu, real)",
+        "      not openvino/bf16: output 'probabilities': off by 0.11 of its scale, at",
+        "        most 0.062: [0, 3]: 0.52, not 0.58",
+        "    Worker 2:  not loaded",
+    ]
+    wide = eais.run("describe", "ei-0001", "-o", "wide").out
+    assert f"Session {SESSIONS[0].id}   model {'ab' * 32}" in wide
+
+
+def test_describe_has_the_sessions_for_programs(eais: FakeOutside) -> None:
+    eais.run("attach", "--type", "cpu.1")
+    eais.sessions = SESSIONS
+    data = eais.run("describe", "ei-0001", "-o", "json").data
+    assert data["sessions_unknown"] is None
+    (session,) = cast("list[dict[str, Any]]", data["sessions"])
+    assert (session["id"], session["model_sha256"]) == (SESSIONS[0].id, "ab" * 32)
+    assert session["workers"][0] == {
+        "n": 1,
+        "device": "cpu0",
+        "kind": "cpu",
+        "simulated": False,
+        "runtime": "openvino",
+        "precision": "fp32",
+        "unused": [{"runtime": "openvino/bf16", "why": WHY}],
+    }
+    assert session["workers"][1]["runtime"] is None
+
+
+def test_describe_says_why_the_sessions_arent_known(eais: FakeOutside) -> None:
+    eais.run("attach", "--type", "cpu.1")
+    eais.sessions = Unavailable("HOST_UNREACHABLE", "nobody at 127.64.16.2:40118")
+    said = eais.run("describe", "ei-0001")
+    assert said.code == 0
+    assert "Sessions:   unknown: HOST_UNREACHABLE: nobody at 127.64.16.2:40118\n" in said.out
+    data = eais.run("describe", "ei-0001", "-o", "json").data
+    assert data["sessions"] is None
+    assert data["sessions_unknown"] == "HOST_UNREACHABLE: nobody at 127.64.16.2:40118"
+
+
+def test_describe_asks_nobody_for_the_sessions_of_what_doesnt_run(eais: FakeOutside) -> None:
+    eais.run("create", "cpu.1")
+    eais.sessions = Unavailable("HOST_UNREACHABLE", "never asked")
+    assert "Sessions" not in eais.run("describe", "ei-0001").out
+    data = eais.run("describe", "ei-0001", "-o", "json").data
+    assert (data["sessions"], data["sessions_unknown"]) == (None, None)
+
+
 def test_no_start_stops_at_bound(eais: FakeOutside) -> None:
     assert eais.run("attach", "--type", "cpu.1", "--no-start").out == "ei-0001  BOUND  cpu.1\n"
 
@@ -128,7 +197,8 @@ def test_list_wide_has_more_columns(eais: FakeOutside) -> None:
     assert heading.split()[5:] == [
         *("HOST", "EPOCH", "TOLERANCE", "DEVICE", "ISOLATION", "SHARE", "LISTENER", "VNIC")
     ]
-    assert row.split()[5:] == ["local", "1", "exact", "cpu0", "L2", "cooperative", "-", "loopback"]
+    assert row.split()[5:10] == ["local", "1", "exact", "cpu0", "L2"]
+    assert row.split()[10:] == ["cooperative", "127.64.16.2:40118", "loopback"]
 
 
 def test_list_of_nothing(eais: FakeOutside) -> None:

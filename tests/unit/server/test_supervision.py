@@ -539,3 +539,14 @@ def test_a_lease_is_taken_once(bench: Bench) -> None:
     bench.serving()
     with pytest.raises(ValueError, match="held already"):
         bench.tell(on.LeaseTaken(EI, TENANT, 8, (on.SlotAsked(1),)))
+
+
+def test_what_runs_a_session_is_known_while_it_is_loaded() -> None:
+    bench = Bench()
+    (worker,) = bench.serving("a")
+    runs = on.Runs("half/bf16", (("onnxruntime/fp32", "slower"),))
+    bench.tell(on.SessionRuns(worker, "a", runs), on.SessionRuns(worker, "b", runs))
+    assert bench.state.workers[worker].runs == {"a": runs}
+    bench.tell(on.SessionRuns(worker + 7, "a", runs))
+    bench.tell(on.SessionDropped(EI, "a"), on.SessionRuns(worker, "a", runs))
+    assert bench.state.workers[worker].runs == {}

@@ -20,7 +20,7 @@ from eais.identity import Identity
 from eais.rpc.client import acall
 from eais.rpc.hello import hello
 from eais.rpc.status import error_of_rpc
-from eais.rpc.v1 import hosts_pb2, listener_pb2
+from eais.rpc.v1 import hosts_pb2, listener_pb2, supervision_pb2
 from eais.rpc.verbs import (
     LISTENER_ADMIN_GREET,
     LISTENER_ADMIN_STATUS,
@@ -32,6 +32,8 @@ from eais.rpc.verbs import (
 from eais_server.process import Exit
 from eais_server.store import ModelStore
 from eais_server.store.disk import Disk
+from eais_server.supervision import State
+from eais_server.supervision import events as on
 from eais_server.testing import FaultyDisk
 from eais_server.testing.listener import CRASHES, HANGS, REFUSED
 from eais_server.testing.listener_bench import EI, POOL, Clock, ListenerBench, refusal, spec
@@ -527,6 +529,36 @@ def test_a_worker_that_has_died_is_not_named_as_one_that_serves(
             assert (named.incarnation, named.serving) != (1, True)
 
     run(test())
+
+
+def test_what_runs_the_sessions_is_said_to_those_who_ask(bench: ListenerBench, run: Run) -> None:
+    async def test() -> None:
+        async with bench.granted() as listener:
+            opened = await bench.opened(MODEL)
+            state = listener.host.state
+            await bench.until(lambda: any(w.runs for w in state.workers.values()))
+            assert not (await bench.call(LISTENER_LOCATE, locate())).sessions
+            asked = listener_pb2.LocateRequest(instance=EI, epoch=5, sessions=True)
+            (told,) = (await bench.call(LISTENER_LOCATE, asked)).sessions
+            assert (told.id, told.model_sha256) == (opened.id, sha256(MODEL).digest())
+            assert told.workers == [listener_pb2.SessionAt(n=1, runtime="obedience/fp32")]
+            (worker,) = bench.spawner.of(EI)
+            unused = listener_pb2.UnusedRuntime(runtime="x" * 1000, why="a\x1b[2Jb" + "y" * 1000)
+            runs = supervision_pb2.Runs(session=opened.id, runtime="now", unused=[unused] * 100)
+            worker.say(runs=runs)
+            await bench.until(lambda: any(r.unused for r in running(state, opened.id)))
+            (told,) = (await bench.call(LISTENER_LOCATE, asked)).sessions
+            (there,) = told.workers
+            assert (there.runtime, len(there.unused)) == ("now", 8)
+            assert len(there.unused[0].runtime) == 64
+            assert there.unused[0].why.startswith("a?[2Jb")
+            assert len(there.unused[0].why) == 512
+
+    run(test())
+
+
+def running(state: State, session: str) -> list[on.Runs]:
+    return [w.runs[session] for w in state.workers.values() if session in w.runs]
 
 
 # Who may

@@ -54,6 +54,7 @@ class WorkerChild:
     page: Page
     port: int = 0
     heartbeats: list[supervision_pb2.Heartbeat] = field(default_factory=list)
+    runs: list[supervision_pb2.Runs] = field(default_factory=list)
     _frames: Frames = field(default_factory=Frames)
     _waiting: list[supervision_pb2.FromWorkerProcess] = field(default_factory=list)
 
@@ -62,16 +63,21 @@ class WorkerChild:
         self.control.sendall(to_frame(supervision_pb2.ToWorkerProcess(**kind)))
 
     def heard(self, *kinds: str) -> Any:
-        """The next message that is one of `kinds`; only heartbeats may come before it."""
+        """The next message that is one of `kinds`; of others only
+        heartbeats, and what runs a session, may come before it."""
         while True:
             while self._waiting:
                 message = self._waiting.pop(0)
                 found = str(message.WhichOneof("kind"))
                 if found in kinds:
                     return getattr(message, found)
-                if found != "heartbeat":
-                    raise AssertionError(f"{kinds} expected, not {message}")
-                self.heartbeats.append(message.heartbeat)
+                match found:
+                    case "heartbeat":
+                        self.heartbeats.append(message.heartbeat)
+                    case "runs":
+                        self.runs.append(message.runs)
+                    case _:
+                        raise AssertionError(f"{kinds} expected, not {message}")
             data = self.control.recv(1 << 16)
             if not data:
                 raise EOFError(f"the worker ended: {self.process.wait(WAIT_S)}, {self.log}")

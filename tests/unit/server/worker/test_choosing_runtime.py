@@ -26,12 +26,14 @@ from eais_server.devices.driver import (
 )
 from eais_server.worker.choosing_runtime import (
     MOST_PAIRS,
+    Choice,
     Guard,
     Option,
     Task,
     Trial,
     better,
     candidates,
+    chosen,
     open_guarded,
     open_reference,
 )
@@ -311,7 +313,20 @@ def test_a_device_without_the_reference_must_pass_before_it_serves(
     clock: Clock, mul_1: Path
 ) -> None:
     right = FakeSession(clock, answer=mul)
-    assert open_guarded(task(path=mul_1), [option(right)]) == (FAST, right)
+    choice, session = open_guarded(task(path=mul_1), [option(right)])
+    assert (choice, session) == (Choice(FAST), cast("Any", right))
+
+
+def test_what_isnt_used_is_named_with_the_reason() -> None:
+    slow, refused = Trial(FAST, ratio=0.95), Trial(HALF, refused="it is off")
+    assert chosen(None, [slow, refused]) == Choice(
+        REFERENCE,
+        ((FAST, "it takes 0.95 of the reference's time, more than 0.9"), (HALF, "it is off")),
+    )
+    best = Trial(HALF, ratio=0.5)
+    assert chosen(best, [Trial(FAST, ratio=0.8), best]) == Choice(
+        HALF, ((FAST, "it takes 0.80 of the reference's time, another one less"),)
+    )
 
 
 def test_a_device_that_answers_garbage_serves_nothing(clock: Clock, mul_1: Path) -> None:

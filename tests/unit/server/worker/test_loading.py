@@ -27,7 +27,7 @@ from eais_server.devices.driver import (
 )
 from eais_server.in_flight import PAGE_BYTES, Marks, read
 from eais_server.worker.adoption import Adoption
-from eais_server.worker.choosing_runtime import Option
+from eais_server.worker.choosing_runtime import Choice, Option
 from eais_server.worker.loading import Loader
 from tests.unit.server.runtime import models
 
@@ -106,7 +106,7 @@ class FakeAdoption:
     share: Reservation = field(default_factory=lambda: Reservation("cpu0", 1000, 1))
     plane: FakePlane = field(default_factory=FakePlane)
     sessions: dict[str, Any] = field(default_factory=dict)
-    running: dict[str, Runtime] = field(default_factory=dict)
+    choices: dict[str, Choice] = field(default_factory=dict)
     refused: Tally = field(default_factory=Tally)
 
     @property
@@ -194,6 +194,9 @@ def test_what_is_being_tried_stands_in_the_page(bench: Bench) -> None:
     run(bench, test)
     assert (seen, bench.in_flight) == (["s"], "")
     assert (adoption.refused.counts, adoption.plane.told) == ({("half/bf16",): 1}, [])
+    ((unused, why),) = adoption.choices["s"].unused
+    assert (adoption.choices["s"].runtime, unused) == (REFERENCE, HALF)
+    assert why.startswith("output 'Y': off by")
 
 
 def test_what_passes_and_is_faster_takes_over(bench: Bench) -> None:
@@ -206,7 +209,7 @@ def test_what_passes_and_is_faster_takes_over(bench: Bench) -> None:
 
     run(bench, test)
     assert adoption.sessions["s"].took == 0.001
-    assert adoption.running == {"s": HALF}
+    assert adoption.choices == {"s": Choice(HALF)}
     # What was known of the old one's runs is known no more.
     assert adoption.plane.told == ["forget s", "batch s"]
 
@@ -282,7 +285,7 @@ def test_a_device_without_the_reference_serves_what_passed(bench: Bench) -> None
 
     run(bench, test)
     assert adoption.sessions["s"].took == 0.001
-    assert adoption.running == {"s": HALF}
+    assert adoption.choices == {"s": Choice(HALF)}
 
 
 def test_a_device_without_the_reference_that_is_wrong_serves_nothing(bench: Bench) -> None:

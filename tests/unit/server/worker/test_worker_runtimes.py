@@ -75,6 +75,15 @@ def wait_for_choice(child: WorkerChild) -> str:
     return child.log.split("the model runs on ")[1].split()[0]
 
 
+def heard_unused(child: WorkerChild) -> supervision_pb2.Runs:
+    """What runs its session, once it says what doesn't."""
+    until = time.monotonic() + WAIT_S
+    while not (child.runs and child.runs[-1].unused):
+        assert time.monotonic() < until, child.log
+        child.heard("heartbeat")
+    return child.runs[-1]
+
+
 @pytest.fixture
 def child(tmp_path: Path) -> Iterator[WorkerChild]:
     with worker_child(tmp_path) as found:
@@ -112,6 +121,9 @@ def test_what_it_was_told_to_leave_it_leaves(
 ) -> None:
     adopted(child, "bf16")
     session = child.load(data, reference_only=True)
+    told = heard_unused(child)
+    assert [each.runtime for each in told.unused] == ["openvino/fp32", "openvino/bf16"]
+    assert told.unused[0].why.startswith("a worker died")
     with child.stream() as client:
         client.greet()
         (got,), (want,) = client.run(session, feed), local_run(data, feed)
@@ -127,6 +139,10 @@ def test_what_it_lacks_stays_with_onnxruntime(child: WorkerChild) -> None:
     with child.stream() as client:
         client.greet()
         assert len(client.run(session, {"float_input": np.ones((3, 2), np.float32)})) == 2
+    told = heard_unused(child)
+    assert (told.session, told.runtime) == (session, "onnxruntime/fp32")
+    assert [each.runtime for each in told.unused] == ["openvino/fp32", "openvino/bf16"]
+    assert all(each.why.startswith("RUNTIME_REFUSED: ") for each in told.unused)
     shown = metrics(port)
     assert 'eais_worker_runtime_sessions{runtime="onnxruntime/fp32"} 1.0' in shown
     assert 'eais_worker_runtimes_refused_total{runtime="openvino/bf16"} 1.0' in shown
