@@ -41,6 +41,8 @@ from eais_pool.journal_file import (
     says,
     unavailable,
 )
+from eais_pool.policy.profile_book import ProfileBook
+from eais_pool.policy.profiles import Profile
 
 log = logging.getLogger(__name__)
 
@@ -87,6 +89,7 @@ class Snapshot:
     joined_keys: tuple[str, ...] = ()
     tenants: tuple[TenantRecord, ...] = ()
     operator_ops: tuple[OperatorOp, ...] = ()
+    profiles: tuple[Profile, ...] = ()
 
     @classmethod
     def of(cls, state: PoolState, seq: int, ledger_rows: int) -> Snapshot:
@@ -104,6 +107,7 @@ class Snapshot:
             tuple(state.members.keys),
             tuple(state.members.tenants.values()),
             tuple(state.members.ops.values()),
+            state.profiles.profiles,
         )
 
     def state(self) -> PoolState:
@@ -116,6 +120,7 @@ class Snapshot:
             {leases[0].instance: leases for leases in self.leases},
             {(op.tenant, op.op_id): op for op in self.ops},
             self._members(),
+            ProfileBook(self.profiles),
         )
 
     def _members(self) -> Members:

@@ -17,6 +17,7 @@ from eais.device_type import DeviceKind
 from eais.errors import UsageError
 from eais.identity import Identity
 from eais.instance_policy import InstancePolicy
+from eais.model_digest import model_digest
 from eais.rpc.status import clip, error_of_message
 from eais.rpc.v1 import common_pb2, hosts_pb2, listener_pb2, pool_pb2
 from eais_pool.brain import vnics
@@ -261,7 +262,8 @@ def _sessions(host: str, news: hosts_pb2.SessionsChanged) -> SessionsChanged:
         raise _refused("too many session specs")
     specs = (spec.SerializeToString(deterministic=True) for spec in news.specs)
     sessions = tuple(base64.b64encode(spec).decode() for spec in specs)
-    return SessionsChanged(host, _instance(news.instance), _epoch(news.epoch), sessions)
+    models = tuple(map(model_digest, news.specs))
+    return SessionsChanged(host, _instance(news.instance), _epoch(news.epoch), sessions, models)
 
 
 def _usage(host: str, news: hosts_pb2.Usage) -> UsageReported:

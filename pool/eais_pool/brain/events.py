@@ -16,6 +16,7 @@ from eais_pool.brain.records import (
     UsageRecord,
     WorkerRecord,
 )
+from eais_pool.policy.profiles import Profile
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,9 +177,10 @@ class WorkersChanged(OfLease):
 
 @dataclass(frozen=True, slots=True)
 class SessionsChanged(OfLease):
-    """The session specs on a lease, base64 of each one's wire form."""
+    """The session specs on a lease, base64 of each one's wire form, and what they are of."""
 
     sessions: tuple[str, ...]
+    models: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +188,13 @@ class UsageReported(OfLease):
     """Cumulative counters of a lease."""
 
     usage: UsageRecord
+
+
+@dataclass(frozen=True, slots=True)
+class ModelMeasured:
+    """Hosts have measured what a model takes on devices."""
+
+    profiles: tuple[Profile, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,5 +221,6 @@ Event = (
     | WorkersChanged
     | SessionsChanged
     | UsageReported
+    | ModelMeasured
     | Tick
 )

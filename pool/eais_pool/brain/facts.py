@@ -22,6 +22,7 @@ from eais_pool.brain.records import (
     UsageRecord,
     WorkerRecord,
 )
+from eais_pool.policy.profiles import Profile
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,9 +260,13 @@ class LeaseWorkers(OfLease):
 
 @dataclass(frozen=True, slots=True)
 class LeaseSessions(OfLease):
-    """The session specs of an open lease, base64 of each one's wire form."""
+    """The session specs of an open lease, base64 of each one's wire form.
+
+    `models`: what they are of, SHA-256 in hex, in the same order.
+    """
 
     sessions: tuple[str, ...]
+    models: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,6 +274,13 @@ class LeaseUsage(OfLease):
     """The cumulative counters of a lease."""
 
     usage: UsageRecord
+
+
+@dataclass(frozen=True, slots=True)
+class ProfilesMeasured:
+    """What models take on devices, as hosts have measured it."""
+
+    profiles: tuple[Profile, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,6 +346,7 @@ Fact = (
     | LeaseWorkers
     | LeaseSessions
     | LeaseUsage
+    | ProfilesMeasured
     | OpBegun
     | OpAnswered
     | OpDone

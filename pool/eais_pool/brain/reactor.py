@@ -24,6 +24,7 @@ from eais_pool.brain.events import (
     HostLost,
     JoinRequested,
     ManagerStarted,
+    ModelMeasured,
     OpRequested,
     Released,
     SessionsChanged,
@@ -85,14 +86,16 @@ class Reactor:
                 admissions.request(self.settings.quotas, draft, event)
             except EaisError as error:
                 return [Refuse(Failure.of(error))]
-        elif isinstance(event, ManagerStarted | HostJoined | HostLost | Tick):
+        elif isinstance(event, ManagerStarted | HostJoined | HostLost | ModelMeasured | Tick):
             self._on_world(draft, event)
         elif draft.state.hosts[event.host].reachable:
             # What an older link said last is settled by the next one's Join.
             self._on_report(draft, event)
         return draft.actions()
 
-    def _on_world(self, draft: Draft, event: ManagerStarted | HostJoined | HostLost | Tick) -> None:
+    def _on_world(
+        self, draft: Draft, event: ManagerStarted | HostJoined | HostLost | ModelMeasured | Tick
+    ) -> None:
         match event:
             case ManagerStarted():
                 draft.record(facts.PoolStarted(event.boot_id, draft.now))
@@ -105,6 +108,8 @@ class Reactor:
                 host = draft.state.hosts.get(event.host)
                 if host is not None and host.reachable:
                     lose_host(draft, event.host)
+            case ModelMeasured():
+                draft.record(facts.ProfilesMeasured(event.profiles))
             case Tick():
                 _lose_unlinked(draft, event.linked)
                 self._give_up_grants(draft)
@@ -246,4 +251,4 @@ def _on_news(
                 resizing.news(draft, lease, event.workers, settings)
         case SessionsChanged():
             if is_open and event.sessions != lease.sessions:
-                draft.record(facts.LeaseSessions(*lease.key, event.sessions))
+                draft.record(facts.LeaseSessions(*lease.key, event.sessions, event.models))

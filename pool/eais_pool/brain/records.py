@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from eais.errors import EaisError, make_error
 from eais.instance import InstanceState
 from eais.instance_policy import DEFAULT_POLICY, InstancePolicy
 from eais.share import ShareState
+
+MODELS_MOST: Final = 8
+"""Of an instance, that are remembered."""
 
 
 class LeaseKey(NamedTuple):
@@ -294,6 +297,8 @@ class InstanceRecord:
         frontend, address: held while it is bound.
         epoch: that of the lease that it has or had last; 0 before the first.
         last_epoch: the highest that was given to a lease which was to take that one's place.
+        models: what it had sessions of, SHA-256 in hex, the newest last; at most `MODELS_MOST`.
+        opened_by: the front-end that it was bound to then.
         reason, detail: why it FAILED, or lost its front-end, and the text behind it.
         op_id: the operation that is under way on it, or "".
         deleted_at: when it became DELETED, which is remembered for a day.
@@ -315,6 +320,8 @@ class InstanceRecord:
     deleted_at: float = 0.0
     last_epoch: int = 0
     policy: InstancePolicy = DEFAULT_POLICY
+    models: tuple[str, ...] = ()
+    opened_by: str = ""
 
     @property
     def next_epoch(self) -> int:

@@ -17,6 +17,7 @@ from eais_pool.brain import facts, lease_moves
 from eais_pool.brain.facts import Fact
 from eais_pool.brain.membership import Members, MembershipFact
 from eais_pool.brain.records import (
+    MODELS_MOST,
     HostRecord,
     InstanceRecord,
     LeaseKey,
@@ -24,6 +25,7 @@ from eais_pool.brain.records import (
     LeaseRecord,
     OpRecord,
 )
+from eais_pool.policy.profile_book import ProfileBook
 
 OpKey = tuple[str, str]
 
@@ -39,6 +41,7 @@ class PoolState:
             beside one that is OPEN at most one is MOVING.
         ops: by (tenant, op_id), oldest first.
         members: who may join, tenants, and what operators asked for.
+        profiles: what models take on devices.
     """
 
     boot_id: str = ""
@@ -48,6 +51,7 @@ class PoolState:
     leases: dict[str, tuple[LeaseRecord, ...]] = field(default_factory=dict)
     ops: dict[OpKey, OpRecord] = field(default_factory=dict)
     members: Members = field(default_factory=Members)
+    profiles: ProfileBook = field(default_factory=ProfileBook)
 
     def apply(self, fact: Fact) -> None:
         """Take a fact in.
@@ -68,6 +72,7 @@ class PoolState:
             dict(self.leases),
             dict(self.ops),
             self.members.copy(),
+            self.profiles,
         )
 
     def all_leases(self) -> Iterator[LeaseRecord]:
@@ -343,10 +348,24 @@ def _lease_workers(state: PoolState, fact: facts.LeaseWorkers) -> None:
 
 def _lease_sessions(state: PoolState, fact: facts.LeaseSessions) -> None:
     _put_lease(state, replace(_lease_of(state, fact.key), sessions=fact.sessions))
+    instance = state.instances[fact.instance]
+    fresh = [model for model in fact.models if model not in instance.models]
+    if fresh:
+        models = (*instance.models, *fresh)[-MODELS_MOST:]
+        state.instances[fact.instance] = replace(
+            instance, models=models, opened_by=instance.frontend
+        )
 
 
 def _lease_usage(state: PoolState, fact: facts.LeaseUsage) -> None:
     _put_lease(state, replace(_lease_of(state, fact.key), usage=fact.usage))
+
+
+def _profiles_measured(state: PoolState, fact: facts.ProfilesMeasured) -> None:
+    # A copy: other states have the book as it was.
+    state.profiles = state.profiles.copy()
+    for profile in fact.profiles:
+        state.profiles.add(profile)
 
 
 def _op_begun(state: PoolState, fact: facts.OpBegun) -> None:
@@ -413,6 +432,7 @@ _APPLY: Final[dict[type[Fact], Callable[[PoolState, Any], None]]] = {
     facts.LeaseWorkers: _lease_workers,
     facts.LeaseSessions: _lease_sessions,
     facts.LeaseUsage: _lease_usage,
+    facts.ProfilesMeasured: _profiles_measured,
     facts.OpBegun: _op_begun,
     facts.OpAnswered: _op_answered,
     facts.OpDone: _op_done,

@@ -22,6 +22,12 @@ class ProfileBook:
         for profile in profiles:
             self.add(profile)
 
+    def __eq__(self, other: object) -> bool:
+        """Whether both have the same profiles, and would forget them in the same order."""
+        return isinstance(other, ProfileBook) and self.profiles == other.profiles
+
+    __hash__ = None  # type: ignore[assignment]
+
     @property
     def profiles(self) -> tuple[Profile, ...]:
         """All of them; a book made of these is as this one."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 
 from eais.errors import REASONS, EaisError, make_error
 from eais.identity import Identity
 from eais.instance import check_instance_name
 from eais.instance_policy import InstancePolicy
+from eais.model_digest import model_digest as digest_of
 from eais.rpc.status import MAX_ONNXRUNTIME_TEXT, ONNXRUNTIME_CLASS, clip, error_to_message
 from eais.rpc.v1 import common_pb2, hosts_pb2, listener_pb2, pool_pb2, supervision_pb2
 from eais.telemetry import latency
@@ -149,15 +149,8 @@ def spec_bytes(spec: listener_pb2.SessionSpec) -> bytes:
 
 
 def model_digest(spec: bytes) -> str:
-    """Which model a spec (serialised) is of, in hex: its SHA-256; with external data, of all.
-
-    Options, and whether it came as a path, make no other model of it.
-    """
-    files = listener_pb2.SessionSpec.FromString(spec).files
-    if len(files) == 1:
-        return files[0].sha256.hex()
-    lines = sorted(f"{file.sha256.hex()} {file.location}" for file in files)
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    """Which model a spec (serialised) is of: see `eais.model_digest`."""
+    return digest_of(listener_pb2.SessionSpec.FromString(spec))
 
 
 def spec_of(session: KeptSession) -> listener_pb2.SessionSpec:

@@ -7,6 +7,22 @@ from hypothesis import given, settings
 from eais_pool.brain.codec import from_json, to_json
 from eais_pool.brain.facts import FACTS, Fact, InstanceCreated, LeaseUsage
 from eais_pool.brain.records import DeviceRecord, LeaseRecord
+from eais_pool.policy.profiles import Failure, Point, Profile, ProfileKey
+
+_DIGESTS = st.text("0123456789abcdef", min_size=64, max_size=64)
+_SECONDS = st.floats(1e-6, 3600)
+_POINTS = st.builds(Point.of, st.integers(1, 1 << 16), st.lists(_SECONDS, min_size=1))
+_KEYS = st.builds(
+    ProfileKey, _DIGESTS, st.just("a device"), st.integers(1, 8000), st.just("onnxruntime")
+)
+_PROFILES = st.builds(
+    Profile,
+    _KEYS,
+    points=_POINTS.map(lambda point: (point,)),
+    failed=st.just((Failure(2, "MODEL_MEMORY"),)),
+    measured_unix_s=st.floats(0, 1e10),
+)
+st.register_type_strategy(Profile, _PROFILES)
 
 
 @pytest.mark.parametrize("kind", FACTS.values(), ids=FACTS)

@@ -9,7 +9,15 @@ import pytest
 
 from eais.errors import ConfigError, Unavailable
 from eais_pool.brain.actions import Action, Grant, Journal, Revoke, Send
-from eais_pool.brain.events import Event, HostLost, ManagerStarted, OpRequested, Tick, UsageReported
+from eais_pool.brain.events import (
+    Event,
+    HostLost,
+    ManagerStarted,
+    ModelMeasured,
+    OpRequested,
+    Tick,
+    UsageReported,
+)
 from eais_pool.brain.facts import Fact, HostWentAway, InstanceCreated, PoolStarted
 from eais_pool.brain.reactor import Reactor
 from eais_pool.brain.records import OpVerb, UsageRecord
@@ -17,6 +25,7 @@ from eais_pool.brain.state import PoolState
 from eais_pool.policy.first_fit import FirstFit
 from eais_pool.store import Store
 from eais_pool.testing import FakeHost
+from tests.unit.pool.policy.known import CPU, GPU, cpu_times, gpu_times, profile
 from tests.unit.pool.rig import SETTINGS, ids, op_id
 
 CREATED = InstanceCreated("ei-1", "acme", "cpu.1", "exact", True)
@@ -33,6 +42,7 @@ def life() -> list[Event]:
     events.append(host.obey(command_of(actions)))
     events.append(UsageReported("h1", made, 1, UsageRecord(3)))
     events += [HostLost("h1"), host.join()]
+    events.append(ModelMeasured((profile(GPU, 1000, gpu_times), profile(CPU, 2000, cpu_times))))
     events.append(OpRequested(OpVerb.DETACH, "acme", "box", op_id(2), made))
     events += [host.obey(command_of(play(events)[1])), Tick(frozenset({"h1"}))]
     return events
@@ -89,6 +99,7 @@ def written(path: Path, *, compact_rows: int = 1000) -> PoolState:
 def test_replay_gives_the_state(journal: Path) -> None:
     state = written(journal)
     assert state.instances
+    assert len(state.profiles.profiles) == 2
     assert replayed(journal) == state
     assert replayed(journal) == state
 
@@ -124,7 +135,7 @@ def test_the_ledger_outlives_snapshots(journal: Path) -> None:
         "LeaseClosing",
         "LeaseClosed",
     ]
-    assert [line.at for line in before] == [3.0, 7.0, 8.0]
+    assert [line.at for line in before] == [3.0, 8.0, 9.0]
 
 
 def test_what_was_not_committed_is_not_there(journal: Path) -> None:
