@@ -62,7 +62,7 @@ class ModelSource(_message.Message):
     def __init__(self, listener: _Optional[_Union[_common_pb2.Endpoint, _Mapping]] = ..., ticket: _Optional[_Union[SignedTicket, _Mapping]] = ...) -> None: ...
 
 class HostReport(_message.Message):
-    __slots__ = ("hello", "join", "granted", "grant_failed", "released", "workers", "sessions", "usage", "moving", "grant_goes_on", "share_failed", "shares_gone")
+    __slots__ = ("hello", "join", "granted", "grant_failed", "released", "workers", "sessions", "usage", "moving", "grant_goes_on", "share_failed", "shares_gone", "measured", "batch_failed")
     HELLO_FIELD_NUMBER: _ClassVar[int]
     JOIN_FIELD_NUMBER: _ClassVar[int]
     GRANTED_FIELD_NUMBER: _ClassVar[int]
@@ -75,6 +75,8 @@ class HostReport(_message.Message):
     GRANT_GOES_ON_FIELD_NUMBER: _ClassVar[int]
     SHARE_FAILED_FIELD_NUMBER: _ClassVar[int]
     SHARES_GONE_FIELD_NUMBER: _ClassVar[int]
+    MEASURED_FIELD_NUMBER: _ClassVar[int]
+    BATCH_FAILED_FIELD_NUMBER: _ClassVar[int]
     hello: _common_pb2.Hello
     join: Join
     granted: Granted
@@ -87,17 +89,77 @@ class HostReport(_message.Message):
     grant_goes_on: GrantGoesOn
     share_failed: ShareFailed
     shares_gone: SharesGone
-    def __init__(self, hello: _Optional[_Union[_common_pb2.Hello, _Mapping]] = ..., join: _Optional[_Union[Join, _Mapping]] = ..., granted: _Optional[_Union[Granted, _Mapping]] = ..., grant_failed: _Optional[_Union[GrantFailed, _Mapping]] = ..., released: _Optional[_Union[Released, _Mapping]] = ..., workers: _Optional[_Union[WorkersChanged, _Mapping]] = ..., sessions: _Optional[_Union[SessionsChanged, _Mapping]] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., moving: _Optional[_Union[Moving, _Mapping]] = ..., grant_goes_on: _Optional[_Union[GrantGoesOn, _Mapping]] = ..., share_failed: _Optional[_Union[ShareFailed, _Mapping]] = ..., shares_gone: _Optional[_Union[SharesGone, _Mapping]] = ...) -> None: ...
+    measured: Measured
+    batch_failed: BatchFailed
+    def __init__(self, hello: _Optional[_Union[_common_pb2.Hello, _Mapping]] = ..., join: _Optional[_Union[Join, _Mapping]] = ..., granted: _Optional[_Union[Granted, _Mapping]] = ..., grant_failed: _Optional[_Union[GrantFailed, _Mapping]] = ..., released: _Optional[_Union[Released, _Mapping]] = ..., workers: _Optional[_Union[WorkersChanged, _Mapping]] = ..., sessions: _Optional[_Union[SessionsChanged, _Mapping]] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., moving: _Optional[_Union[Moving, _Mapping]] = ..., grant_goes_on: _Optional[_Union[GrantGoesOn, _Mapping]] = ..., share_failed: _Optional[_Union[ShareFailed, _Mapping]] = ..., shares_gone: _Optional[_Union[SharesGone, _Mapping]] = ..., measured: _Optional[_Union[Measured, _Mapping]] = ..., batch_failed: _Optional[_Union[BatchFailed, _Mapping]] = ...) -> None: ...
 
 class HostCommand(_message.Message):
-    __slots__ = ("hello", "grant", "revoke")
+    __slots__ = ("hello", "grant", "revoke", "run_batch", "give_up")
     HELLO_FIELD_NUMBER: _ClassVar[int]
     GRANT_FIELD_NUMBER: _ClassVar[int]
     REVOKE_FIELD_NUMBER: _ClassVar[int]
+    RUN_BATCH_FIELD_NUMBER: _ClassVar[int]
+    GIVE_UP_FIELD_NUMBER: _ClassVar[int]
     hello: _common_pb2.HelloReply
     grant: Grant
     revoke: Revoke
-    def __init__(self, hello: _Optional[_Union[_common_pb2.HelloReply, _Mapping]] = ..., grant: _Optional[_Union[Grant, _Mapping]] = ..., revoke: _Optional[_Union[Revoke, _Mapping]] = ...) -> None: ...
+    run_batch: RunBatch
+    give_up: GiveUp
+    def __init__(self, hello: _Optional[_Union[_common_pb2.HelloReply, _Mapping]] = ..., grant: _Optional[_Union[Grant, _Mapping]] = ..., revoke: _Optional[_Union[Revoke, _Mapping]] = ..., run_batch: _Optional[_Union[RunBatch, _Mapping]] = ..., give_up: _Optional[_Union[GiveUp, _Mapping]] = ...) -> None: ...
+
+class RunBatch(_message.Message):
+    __slots__ = ("study", "number", "tenant", "spec", "sources", "device", "milli", "runtime", "batch", "runs", "within_ms")
+    STUDY_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    SPEC_FIELD_NUMBER: _ClassVar[int]
+    SOURCES_FIELD_NUMBER: _ClassVar[int]
+    DEVICE_FIELD_NUMBER: _ClassVar[int]
+    MILLI_FIELD_NUMBER: _ClassVar[int]
+    RUNTIME_FIELD_NUMBER: _ClassVar[int]
+    BATCH_FIELD_NUMBER: _ClassVar[int]
+    RUNS_FIELD_NUMBER: _ClassVar[int]
+    WITHIN_MS_FIELD_NUMBER: _ClassVar[int]
+    study: str
+    number: int
+    tenant: str
+    spec: _listener_pb2.SessionSpec
+    sources: _containers.RepeatedCompositeFieldContainer[ModelSource]
+    device: str
+    milli: int
+    runtime: str
+    batch: int
+    runs: int
+    within_ms: int
+    def __init__(self, study: _Optional[str] = ..., number: _Optional[int] = ..., tenant: _Optional[str] = ..., spec: _Optional[_Union[_listener_pb2.SessionSpec, _Mapping]] = ..., sources: _Optional[_Iterable[_Union[ModelSource, _Mapping]]] = ..., device: _Optional[str] = ..., milli: _Optional[int] = ..., runtime: _Optional[str] = ..., batch: _Optional[int] = ..., runs: _Optional[int] = ..., within_ms: _Optional[int] = ...) -> None: ...
+
+class GiveUp(_message.Message):
+    __slots__ = ("study", "device")
+    STUDY_FIELD_NUMBER: _ClassVar[int]
+    DEVICE_FIELD_NUMBER: _ClassVar[int]
+    study: str
+    device: str
+    def __init__(self, study: _Optional[str] = ..., device: _Optional[str] = ...) -> None: ...
+
+class Measured(_message.Message):
+    __slots__ = ("study", "number", "seconds")
+    STUDY_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    SECONDS_FIELD_NUMBER: _ClassVar[int]
+    study: str
+    number: int
+    seconds: _containers.RepeatedScalarFieldContainer[float]
+    def __init__(self, study: _Optional[str] = ..., number: _Optional[int] = ..., seconds: _Optional[_Iterable[float]] = ...) -> None: ...
+
+class BatchFailed(_message.Message):
+    __slots__ = ("study", "number", "error")
+    STUDY_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    study: str
+    number: int
+    error: _common_pb2.Error
+    def __init__(self, study: _Optional[str] = ..., number: _Optional[int] = ..., error: _Optional[_Union[_common_pb2.Error, _Mapping]] = ...) -> None: ...
 
 class Device(_message.Message):
     __slots__ = ("id", "kind", "model", "memory_bytes", "capacity_milli", "granularity_milli", "simulated", "enforcement", "share_limit_milli", "runtimes")

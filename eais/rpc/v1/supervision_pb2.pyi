@@ -8,7 +8,7 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class ToWorkerProcess(_message.Message):
-    __slots__ = ("adopt", "load", "unload", "leaf", "drain", "serve", "suspects")
+    __slots__ = ("adopt", "load", "unload", "leaf", "drain", "serve", "suspects", "measure", "time_batch")
     ADOPT_FIELD_NUMBER: _ClassVar[int]
     LOAD_FIELD_NUMBER: _ClassVar[int]
     UNLOAD_FIELD_NUMBER: _ClassVar[int]
@@ -16,6 +16,8 @@ class ToWorkerProcess(_message.Message):
     DRAIN_FIELD_NUMBER: _ClassVar[int]
     SERVE_FIELD_NUMBER: _ClassVar[int]
     SUSPECTS_FIELD_NUMBER: _ClassVar[int]
+    MEASURE_FIELD_NUMBER: _ClassVar[int]
+    TIME_BATCH_FIELD_NUMBER: _ClassVar[int]
     adopt: Adopt
     load: Load
     unload: Unload
@@ -23,10 +25,12 @@ class ToWorkerProcess(_message.Message):
     drain: Drain
     serve: Serve
     suspects: Suspects
-    def __init__(self, adopt: _Optional[_Union[Adopt, _Mapping]] = ..., load: _Optional[_Union[Load, _Mapping]] = ..., unload: _Optional[_Union[Unload, _Mapping]] = ..., leaf: _Optional[_Union[Leaf, _Mapping]] = ..., drain: _Optional[_Union[Drain, _Mapping]] = ..., serve: _Optional[_Union[Serve, _Mapping]] = ..., suspects: _Optional[_Union[Suspects, _Mapping]] = ...) -> None: ...
+    measure: Measure
+    time_batch: TimeBatch
+    def __init__(self, adopt: _Optional[_Union[Adopt, _Mapping]] = ..., load: _Optional[_Union[Load, _Mapping]] = ..., unload: _Optional[_Union[Unload, _Mapping]] = ..., leaf: _Optional[_Union[Leaf, _Mapping]] = ..., drain: _Optional[_Union[Drain, _Mapping]] = ..., serve: _Optional[_Union[Serve, _Mapping]] = ..., suspects: _Optional[_Union[Suspects, _Mapping]] = ..., measure: _Optional[_Union[Measure, _Mapping]] = ..., time_batch: _Optional[_Union[TimeBatch, _Mapping]] = ...) -> None: ...
 
 class FromWorkerProcess(_message.Message):
-    __slots__ = ("spare", "adopted", "loaded", "load_failed", "heartbeat", "stuck", "held", "runs")
+    __slots__ = ("spare", "adopted", "loaded", "load_failed", "heartbeat", "stuck", "held", "runs", "measurable", "batch_timed")
     SPARE_FIELD_NUMBER: _ClassVar[int]
     ADOPTED_FIELD_NUMBER: _ClassVar[int]
     LOADED_FIELD_NUMBER: _ClassVar[int]
@@ -35,6 +39,8 @@ class FromWorkerProcess(_message.Message):
     STUCK_FIELD_NUMBER: _ClassVar[int]
     HELD_FIELD_NUMBER: _ClassVar[int]
     RUNS_FIELD_NUMBER: _ClassVar[int]
+    MEASURABLE_FIELD_NUMBER: _ClassVar[int]
+    BATCH_TIMED_FIELD_NUMBER: _ClassVar[int]
     spare: Spare
     adopted: Adopted
     loaded: Loaded
@@ -43,7 +49,68 @@ class FromWorkerProcess(_message.Message):
     stuck: Stuck
     held: Held
     runs: Runs
-    def __init__(self, spare: _Optional[_Union[Spare, _Mapping]] = ..., adopted: _Optional[_Union[Adopted, _Mapping]] = ..., loaded: _Optional[_Union[Loaded, _Mapping]] = ..., load_failed: _Optional[_Union[LoadFailed, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., stuck: _Optional[_Union[Stuck, _Mapping]] = ..., held: _Optional[_Union[Held, _Mapping]] = ..., runs: _Optional[_Union[Runs, _Mapping]] = ...) -> None: ...
+    measurable: Measurable
+    batch_timed: BatchTimed
+    def __init__(self, spare: _Optional[_Union[Spare, _Mapping]] = ..., adopted: _Optional[_Union[Adopted, _Mapping]] = ..., loaded: _Optional[_Union[Loaded, _Mapping]] = ..., load_failed: _Optional[_Union[LoadFailed, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., stuck: _Optional[_Union[Stuck, _Mapping]] = ..., held: _Optional[_Union[Held, _Mapping]] = ..., runs: _Optional[_Union[Runs, _Mapping]] = ..., measurable: _Optional[_Union[Measurable, _Mapping]] = ..., batch_timed: _Optional[_Union[BatchTimed, _Mapping]] = ...) -> None: ...
+
+class Measure(_message.Message):
+    __slots__ = ("tenant", "spec", "folder", "device", "milli", "threads", "cores", "memory_bytes", "words", "runtime")
+    class WordsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    SPEC_FIELD_NUMBER: _ClassVar[int]
+    FOLDER_FIELD_NUMBER: _ClassVar[int]
+    DEVICE_FIELD_NUMBER: _ClassVar[int]
+    MILLI_FIELD_NUMBER: _ClassVar[int]
+    THREADS_FIELD_NUMBER: _ClassVar[int]
+    CORES_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
+    WORDS_FIELD_NUMBER: _ClassVar[int]
+    RUNTIME_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    spec: _listener_pb2.SessionSpec
+    folder: str
+    device: str
+    milli: int
+    threads: int
+    cores: _containers.RepeatedScalarFieldContainer[int]
+    memory_bytes: int
+    words: _containers.ScalarMap[str, str]
+    runtime: Runtime
+    def __init__(self, tenant: _Optional[str] = ..., spec: _Optional[_Union[_listener_pb2.SessionSpec, _Mapping]] = ..., folder: _Optional[str] = ..., device: _Optional[str] = ..., milli: _Optional[int] = ..., threads: _Optional[int] = ..., cores: _Optional[_Iterable[int]] = ..., memory_bytes: _Optional[int] = ..., words: _Optional[_Mapping[str, str]] = ..., runtime: _Optional[_Union[Runtime, _Mapping]] = ...) -> None: ...
+
+class Measurable(_message.Message):
+    __slots__ = ("error",)
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    error: _common_pb2.Error
+    def __init__(self, error: _Optional[_Union[_common_pb2.Error, _Mapping]] = ...) -> None: ...
+
+class TimeBatch(_message.Message):
+    __slots__ = ("number", "batch", "runs", "within_ms")
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    BATCH_FIELD_NUMBER: _ClassVar[int]
+    RUNS_FIELD_NUMBER: _ClassVar[int]
+    WITHIN_MS_FIELD_NUMBER: _ClassVar[int]
+    number: int
+    batch: int
+    runs: int
+    within_ms: int
+    def __init__(self, number: _Optional[int] = ..., batch: _Optional[int] = ..., runs: _Optional[int] = ..., within_ms: _Optional[int] = ...) -> None: ...
+
+class BatchTimed(_message.Message):
+    __slots__ = ("number", "seconds", "error")
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    SECONDS_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    number: int
+    seconds: _containers.RepeatedScalarFieldContainer[float]
+    error: _common_pb2.Error
+    def __init__(self, number: _Optional[int] = ..., seconds: _Optional[_Iterable[float]] = ..., error: _Optional[_Union[_common_pb2.Error, _Mapping]] = ...) -> None: ...
 
 class Leaf(_message.Message):
     __slots__ = ("key_pem", "leaf_pem", "ca_pem")

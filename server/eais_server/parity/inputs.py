@@ -75,6 +75,24 @@ def made_up(inputs: Sequence[ValueSpec], size: int) -> Iterator[Feed]:
         yield feed
 
 
+def batch_of(inputs: Sequence[ValueSpec], size: int, rows: int) -> Feed | None:
+    """A feed of so many rows, where `size` is what each other open size is.
+
+    None if the model has another number of rows, or one input would be too large.
+    """
+    fixed = {spec.dims[0] for spec in inputs if spec.dims and isinstance(spec.dims[0], int)}
+    opens = any(spec.dims and not isinstance(spec.dims[0], int) for spec in inputs)
+    if rows != 1 and (not opens or fixed - {rows}):
+        return None
+    rng, feed = np.random.default_rng((_SEED, rows)), {}
+    for spec in inputs:
+        dims = tuple(_sizes(spec.dims, rows, size))
+        if prod(dims) > MOST_ELEMENTS:
+            return None
+        feed[spec.name] = _values(spec, dims, "small", rng)
+    return feed
+
+
 def _sizes(dims: Sequence[int | str | None], rows: int, size: int) -> Iterator[int]:
     for axis, dim in enumerate(dims):
         yield dim if isinstance(dim, int) else rows if axis == 0 else size

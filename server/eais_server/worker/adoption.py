@@ -160,7 +160,7 @@ def adopt(
     tolerance = Tolerance.checked(message.tolerance or Tolerance.EXACT)
     bundle = bundle_of(message.leaf)
     policy = InstancePolicy.checked(message.ring, message.slo_p99_us)
-    _pin(message.cores)
+    pin(message.cores)
     sessions: dict[str, RuntimeSession] = {}
     threads = min(max(1, message.threads), ROWS)
     plane = DataPlane(
@@ -240,7 +240,8 @@ def bundle_of(leaf: supervision_pb2.Leaf) -> tls.Bundle:
     return tls.make_bundle(leaf.key_pem, leaf.leaf_pem, leaf.ca_pem, "the worker's leaf")
 
 
-def _pin(cores: Sequence[int]) -> None:
+def pin(cores: Sequence[int]) -> None:
+    """Run on those cores of the host alone, this thread and what it starts; none: on any."""
     if not cores:
         return
     try:

@@ -12,11 +12,15 @@ from eais.transition import TransitionTable
 
 
 class Phase(StrEnum):
-    """SPARE has no tenant; ADOPTED has its port bound; SERVING answers calls."""
+    """SPARE has no tenant; ADOPTED has its port bound; SERVING answers calls.
+
+    MEASURING has a model to measure, and nobody who calls.
+    """
 
     SPARE = "SPARE"
     ADOPTED = "ADOPTED"
     SERVING = "SERVING"
+    MEASURING = "MEASURING"
     DRAINING = "DRAINING"
 
 
@@ -29,6 +33,8 @@ class PhaseEvent(StrEnum):
     LEAF = "leaf"
     SERVE = "serve"
     SUSPECTS = "suspects"
+    MEASURE = "measure"
+    TIME_BATCH = "time_batch"
     DRAIN = "drain"
 
 
@@ -40,6 +46,9 @@ PHASE_TABLE: TransitionTable[Phase, PhaseEvent] = TransitionTable(
     {
         (_P.SPARE, _E.ADOPT): _P.ADOPTED,
         (_P.SPARE, _E.DRAIN): _P.DRAINING,
+        (_P.SPARE, _E.MEASURE): _P.MEASURING,
+        (_P.MEASURING, _E.TIME_BATCH): _P.MEASURING,
+        (_P.MEASURING, _E.DRAIN): _P.DRAINING,
         (_P.ADOPTED, _E.LOAD): _P.ADOPTED,
         (_P.ADOPTED, _E.UNLOAD): _P.ADOPTED,
         (_P.ADOPTED, _E.LEAF): _P.ADOPTED,
@@ -57,6 +66,7 @@ PHASE_TABLE: TransitionTable[Phase, PhaseEvent] = TransitionTable(
         (_P.DRAINING, _E.LEAF): _P.DRAINING,
         (_P.DRAINING, _E.SUSPECTS): _P.DRAINING,
         (_P.DRAINING, _E.SERVE): _P.DRAINING,
+        (_P.DRAINING, _E.TIME_BATCH): _P.DRAINING,
         (_P.DRAINING, _E.DRAIN): _P.DRAINING,
     },
 )

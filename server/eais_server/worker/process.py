@@ -19,7 +19,8 @@ from eais.telemetry.logs import bind
 from eais_server.control import ControlBroken, ControlSocket
 from eais_server.devices.hosted import HostedDevice
 from eais_server.in_flight import Marks
-from eais_server.worker.adoption import Adoption, Drivers, adopt
+from eais_server.worker.adoption import Adoption, Drivers, adopt, pin
+from eais_server.worker.bench import Bench
 from eais_server.worker.canary import open_canary
 from eais_server.worker.choosing_runtime import Choice
 from eais_server.worker.counters import HEARTBEAT_S, Counters, Reporter
@@ -67,6 +68,7 @@ class Worker:
         self._reporter = Reporter(control, self._counters, self._end)
         self._tasks: set[asyncio.Task[None]] = set()
         self._loader = Loader(marks, directory)
+        self._bench = Bench(marks, directory, drivers)
 
     async def run(self) -> None:
         """Serve until drained, or until the listener is gone.
@@ -115,6 +117,10 @@ class Worker:
                 self._adopted.plane.suspect(message.suspects)
             case "leaf":
                 self._adopted.renew(message.leaf)
+            case "measure":
+                self._task(self._measure(message.measure))
+            case "time_batch":
+                self._task(self._time_batch(message.time_batch))
             case "serve":
                 self._adopted.plane.open()
                 self._task(self._sing(self._adopted))
@@ -167,6 +173,23 @@ class Worker:
         shown = adoption.pages.port if adoption.pages else 0
         told = supervision_pb2.Adopted(port=adoption.port, metrics_port=shown)
         self._reporter.say(adopted=told)
+
+    async def _measure(self, message: supervision_pb2.Measure) -> None:
+        setproctitle.setproctitle(f"{TITLE} (measuring)")
+        bind(tenant=message.tenant)
+        pin(message.cores)
+        error = await self._bench.open(message)
+        why = None if error is None else error_to_message(error)
+        self._reporter.say(measurable=supervision_pb2.Measurable(error=why))
+
+    async def _time_batch(self, message: supervision_pb2.TimeBatch) -> None:
+        try:
+            seconds = await self._bench.time(message)
+            timed = supervision_pb2.BatchTimed(number=message.number, seconds=seconds)
+        except EaisError as error:
+            failed = error_to_message(error)
+            timed = supervision_pb2.BatchTimed(number=message.number, error=failed)
+        self._reporter.say(batch_timed=timed)
 
     async def _load(self, message: supervision_pb2.Load) -> None:
         adopted, name = self._adopted, message.session

@@ -8,6 +8,8 @@ from eais.rpc.v1 import supervision_pb2
 from eais.transition import IllegalMove
 from eais_server.worker.phase import PHASE_TABLE, Phase, PhaseEvent
 
+BEGIN = (PhaseEvent.ADOPT, PhaseEvent.MEASURE)
+
 
 def test_each_message_of_the_listener_is_an_event() -> None:
     kinds = supervision_pb2.ToWorkerProcess.DESCRIPTOR.oneofs_by_name["kind"].fields
@@ -15,9 +17,16 @@ def test_each_message_of_the_listener_is_an_event() -> None:
 
 
 @pytest.mark.parametrize("phase", [phase for phase in Phase if phase is not Phase.SPARE])
-def test_a_worker_is_adopted_once(phase: Phase) -> None:
+def test_a_worker_is_adopted_once_or_measures(phase: Phase) -> None:
+    for event in BEGIN:
+        with pytest.raises(IllegalMove):
+            PHASE_TABLE.after(phase, event)
+
+
+@pytest.mark.parametrize("event", [e for e in PhaseEvent if e.value not in ("time_batch", "drain")])
+def test_one_that_measures_does_nothing_else(event: PhaseEvent) -> None:
     with pytest.raises(IllegalMove):
-        PHASE_TABLE.after(phase, PhaseEvent.ADOPT)
+        PHASE_TABLE.after(Phase.MEASURING, event)
 
 
 @pytest.mark.parametrize(
@@ -28,7 +37,7 @@ def test_a_spare_has_nothing_to_load_or_serve(event: PhaseEvent) -> None:
         PHASE_TABLE.after(Phase.SPARE, event)
 
 
-@pytest.mark.parametrize("event", [e for e in PhaseEvent if e is not PhaseEvent.ADOPT])
+@pytest.mark.parametrize("event", [e for e in PhaseEvent if e not in BEGIN])
 def test_whatever_crossed_a_drain_changes_nothing(event: PhaseEvent) -> None:
     assert PHASE_TABLE.after(Phase.DRAINING, event) is Phase.DRAINING
 
