@@ -17,19 +17,17 @@ from typing import Final
 
 from eais.errors import EaisError, make_error
 from eais.rpc.v1 import hosts_pb2, listener_pb2
+from eais_server.listener.fetching import Fetching
 from eais_server.listener.host import Host
 from eais_server.listener.lease import Lease
 from eais_server.listener.openings import Openings
 from eais_server.listener.peers import Peers
 from eais_server.listener.sessions import KeptSession
-from eais_server.store import Missing, Upload
 
 log = logging.getLogger(__name__)
 
 SAID_EVERY_S: Final = 1.0
 """How often the pool hears that a grant is still worked at."""
-
-_BUSY_AGAIN_S: Final = 0.2
 
 Ended = Callable[[Lease, int | EaisError], Awaitable[None]]
 """Told of an arrival's end: how many sessions are missing, or why it failed."""
@@ -40,8 +38,7 @@ class _Way:
     """Where a lease's models come from."""
 
     lease: Lease
-    peers: Peers
-    sources: Sequence[hosts_pb2.ModelSource]
+    fetching: Fetching
 
 
 class Arrivals:
@@ -93,7 +90,7 @@ class Arrivals:
     async def _outcome(self, lease: Lease, grant: hosts_pb2.Grant) -> int | EaisError:
         try:
             async with self._dial() as peers:
-                way = _Way(lease, peers, grant.sources)
+                way = _Way(lease, self._fetching(lease, peers, grant.sources))
                 return sum([not await self._open(way, spec) for spec in grant.specs])
         except EaisError as error:
             return error
@@ -101,6 +98,14 @@ class Arrivals:
             # The pool waits for an answer, whatever it is.
             log.exception("BUG: the sessions of %s", lease.instance)
             return make_error("BUG", "the listener failed on this; its log says how")
+
+    def _fetching(
+        self, lease: Lease, peers: Peers, sources: Sequence[hosts_pb2.ModelSource]
+    ) -> Fetching:
+        def came() -> None:
+            self._openings.pushed(lease.instance)
+
+        return Fetching(self._host, peers, sources, lease.tenant, came)
 
     async def _say_on(self, lease: Lease) -> None:
         message = hosts_pb2.GrantGoesOn(instance=lease.instance, epoch=lease.epoch)
@@ -114,62 +119,7 @@ class Arrivals:
         if isinstance(found, KeptSession):
             return True
         for file in found:
-            if not await self._fetch(way, file):
+            if not await way.fetching.fetch(file):
                 log.warning("a model of %s is at none of its sources", way.lease.instance)
                 return False
         return isinstance(await self._openings.open(way.lease, spec, None), KeptSession)
-
-    async def _fetch(self, way: _Way, file: Missing) -> bool:
-        for source in way.sources:
-            coming = await self._begun(way.lease, file)
-            try:
-                if await self._pull(way, source, coming, file):
-                    return True
-            finally:
-                await asyncio.shield(self._host.for_client(coming.abort))
-        return False
-
-    async def _begun(self, lease: Lease, file: Missing) -> Upload:
-        """The file's upload; others that send it, or many, are waited for."""
-        until = self._host.clock() + self._host.config.chunk_timeout_s
-        while True:
-            begin = self._host.store.begin
-            try:
-                return await self._host.for_client(begin, lease.tenant, file.sha256, file.size)
-            except EaisError as error:
-                if error.reason != "BUSY" or self._host.clock() >= until:
-                    raise
-            await asyncio.sleep(_BUSY_AGAIN_S)
-
-    async def _pull(
-        self, way: _Way, source: hosts_pb2.ModelSource, coming: Upload, file: Missing
-    ) -> bool:
-        """Whether all of the file came from `source`, and is what it should be."""
-        while not coming.stored and coming.offset < file.size:
-            data = await self._piece(way, source, file, coming.offset)
-            if not data:
-                return False
-            self._openings.pushed(way.lease.instance)
-            await self._host.for_client(coming.write, coming.offset, data)
-        try:
-            await self._host.for_client(coming.finish)
-        except EaisError as error:
-            if error.reason != "DIGEST_MISMATCH":
-                raise
-            log.warning("%s sent a damaged file", source.listener.server_name)
-            return False
-        return True
-
-    async def _piece(
-        self, way: _Way, source: hosts_pb2.ModelSource, file: Missing, offset: int
-    ) -> bytes:
-        """Bytes of the file from `offset`; b"" when that source hasn't got them."""
-        try:
-            reply = await way.peers.piece(source, file.sha256, offset)
-        except EaisError as error:
-            log.warning("no model from %s: %s", source.listener.server_name, error)
-            return b""
-        if reply.size != file.size or offset + len(reply.data) > file.size:
-            log.warning("%s has another file of that SHA-256", source.listener.server_name)
-            return b""
-        return reply.data

@@ -40,6 +40,7 @@ from eais_server.listener import messages
 from eais_server.listener.admin import AdminPlane
 from eais_server.listener.admission import Admission
 from eais_server.listener.arrivals import Arrivals
+from eais_server.listener.commands import HostCommands
 from eais_server.listener.deeds import ListenerDeeds
 from eais_server.listener.grants import Grants
 from eais_server.listener.host import Host
@@ -48,6 +49,7 @@ from eais_server.listener.leases import ListenerFiles
 from eais_server.listener.line import renew_as
 from eais_server.listener.link import Link
 from eais_server.listener.manager_place import ManagerPlace
+from eais_server.listener.measuring import Measurements
 from eais_server.listener.metrics import readings, worker_targets
 from eais_server.listener.models_plane import ModelsPlane
 from eais_server.listener.openings import Openings
@@ -100,7 +102,11 @@ class Listener:
         self.openings = Openings(host)
         identity = self._leaf.current
         self.arrivals = Arrivals(host, self.openings, lambda: GrpcPeers(identity))
-        self.grants = Grants(host, self.link.sign, self.arrivals)
+        self.measurements = Measurements(
+            host, world.spawner, lambda: GrpcPeers(identity), world.level
+        )
+        make_way = self.measurements.make_way
+        self.grants = Grants(host, self.link.sign, self.arrivals, make_way)
         quarantine = QuarantineFile(
             world.directory / "quarantine.json",
             host.config.limits.quarantine_s,
@@ -174,7 +180,9 @@ class Listener:
         self.workers.tell(on.Tick())
         parts = [
             asyncio.create_task(self.workers.run(), name="workers"),
-            asyncio.create_task(self.link.run(self.grants), name="link"),
+            asyncio.create_task(
+                self.link.run(HostCommands(self.grants, self.measurements)), name="link"
+            ),
             asyncio.create_task(self.upkeep.run(), name="upkeep"),
             asyncio.create_task(self.renewal.run(), name="renewal"),
             asyncio.create_task(self._self_report().run(), name="self-report"),
@@ -193,6 +201,7 @@ class Listener:
             await self.link.close()
             await self.pages.stop()
             await self.arrivals.close()
+            await self.measurements.close()
             self._hosted.close()
             await asyncio.to_thread(self.host.close)
         _raise_failed(parts)

@@ -22,7 +22,7 @@ from eais_server.listener import messages
 from eais_server.listener.arrivals import Arrivals
 from eais_server.listener.host import Host
 from eais_server.listener.lease import Lease
-from eais_server.listener.reshaping import Reshaping
+from eais_server.listener.reshaping import MakeWay, Reshaping
 from eais_server.listener.sessions import session_id
 from eais_server.listener.usage import Counters
 from eais_server.supervision import actions as do
@@ -47,8 +47,9 @@ class _Preparation:
 class Grants:
     """The leases of one listener, and the keys and leaves of their workers."""
 
-    def __init__(self, host: Host, sign: Signer, arrivals: Arrivals) -> None:
+    def __init__(self, host: Host, sign: Signer, arrivals: Arrivals, make_way: MakeWay) -> None:
         self._host = host
+        self._make_way = make_way
         self._sign = sign
         self._arrivals = arrivals
         # Of leases that are MOVING: all workers have served; how many sessions are missing;
@@ -60,7 +61,7 @@ class Grants:
         # Set once nothing is left of the instance's older lease, on the disk neither.
         self._gone: dict[str, asyncio.Event] = {}
         self.leaves: dict[tuple[str, int], tls.Bundle] = {}
-        self.reshaping = Reshaping(host, self.new_leaf, self.leaves)
+        self.reshaping = Reshaping(host, self.new_leaf, self.leaves, make_way)
 
     # what the pool asks for
 
@@ -177,6 +178,7 @@ class Grants:
     async def _prepare(self, preparation: _Preparation) -> dict[int, tls.Bundle]:
         """Devices, address, keys and leaves; all of them durable, or none there."""
         lease, host = preparation.lease, self._host
+        await self._make_way([share.device for share in lease.shares])
         try:
             host.inventory.reserve(lease)
             plan = VnicPlan(lease.instance, lease.tenant, lease.address)

@@ -47,6 +47,18 @@ class Commands(Protocol):
         """End a lease."""
         ...
 
+    async def run_batch(self, message: hosts_pb2.RunBatch) -> None:
+        """Time a batch of a model."""
+        ...
+
+    async def give_up(self, message: hosts_pb2.GiveUp) -> None:
+        """Measure no more for a study."""
+        ...
+
+    async def cut_off(self) -> None:
+        """There is no line any more."""
+        ...
+
 
 class Link:
     """One line to the manager at a time.
@@ -142,6 +154,7 @@ class Link:
         finally:
             self._line = None
             await line.close()
+            await commands.cut_off()
 
     def _report_on(self, line: Line) -> None:
         """What was so far goes into the first reports on that line, what comes now behind them."""
@@ -198,6 +211,10 @@ class Link:
                 self._job(commands.grant(command.grant))
             case "revoke":
                 self._job(commands.revoke(command.revoke))
+            case "run_batch":
+                self._job(commands.run_batch(command.run_batch))
+            case "give_up":
+                self._job(commands.give_up(command.give_up))
             case kind:
                 log.warning("the manager's command %s isn't known here", kind)
 

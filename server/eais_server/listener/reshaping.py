@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
 
 from eais import tls
@@ -29,6 +29,9 @@ log = logging.getLogger(__name__)
 NewLeaf = Callable[[Lease, int], Awaitable[tls.Bundle]]
 """A key and leaf for a worker of a lease; raises EaisError."""
 
+MakeWay = Callable[[Iterable[str]], Awaitable[None]]
+"""Has devices freed of what is measured there, before shares of them are reserved."""
+
 
 class Reshaping:
     """Changes the shares of leases that are held.
@@ -38,9 +41,14 @@ class Reshaping:
     """
 
     def __init__(
-        self, host: Host, new_leaf: NewLeaf, leaves: dict[tuple[str, int], tls.Bundle]
+        self,
+        host: Host,
+        new_leaf: NewLeaf,
+        leaves: dict[tuple[str, int], tls.Bundle],
+        make_way: MakeWay,
     ) -> None:
         self._host = host
+        self._make_way = make_way
         self._new_leaf = new_leaf
         self._leaves = leaves
         # Shares that are being prepared or struck out, and when that is over.
@@ -90,6 +98,7 @@ class Reshaping:
     async def _add(self, lease: Lease, share: Share) -> None:
         reserved: Reservation | None = None
         try:
+            await self._make_way([share.device])
             reserved = self._host.inventory.reserve_share(lease.instance, share)
             await self._prepare(lease, replace(share, proven=False))
         except (EaisError, OSError) as error:

@@ -62,7 +62,7 @@ NOBODY: Final = Blame()
 
 def blame(held: Held, worker: Worker, exit_: WorkerExited) -> Blame:
     """Whose doing the death of one of `held`'s workers was."""
-    how = _doing(worker, exit_)
+    how = doing(worker.killed, exit_)
     if how is None:
         return NOBODY
     loading = held.sessions.get(worker.loading) if exit_.loading == worker.loading else None
@@ -109,16 +109,19 @@ def too_late(limit_s: float) -> Failure:
     return Failure("MODEL_LOAD_TIMEOUT", f"loading took longer than {limit_s:g} s", metadata)
 
 
-def _doing(worker: Worker, exit_: WorkerExited) -> dict[str, str] | None:
-    """How the worker died, if that was the doing of what it loaded or ran."""
+def doing(killed: str, exit_: WorkerExited) -> dict[str, str] | None:
+    """How a worker died, if that was the doing of what it loaded or ran.
+
+    `killed`: why this listener has killed it; "" if it hasn't.
+    """
     how = how_it_ended(exit_)
     signal = how.get("signal")
     if signal in _FAULTS:
         return how
     if signal != "SIGKILL":
         return None
-    if worker.killed:
-        cause = None if exit_.stopped else _CAUSES.get(worker.killed)
+    if killed:
+        cause = None if exit_.stopped else _CAUSES.get(killed)
     else:
         cause = "memory" if exit_.out_of_memory else None
     return {**how, "cause": cause} if cause else None

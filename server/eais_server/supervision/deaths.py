@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from eais_server.supervision import actions as do
 from eais_server.supervision.blame import (
@@ -16,7 +16,7 @@ from eais_server.supervision.blame import (
 )
 from eais_server.supervision.events import Failure, WorkerExited
 from eais_server.supervision.giving_up import give_up, unload
-from eais_server.supervision.quarantine import Model
+from eais_server.supervision.quarantine import Model, Stage
 from eais_server.supervision.state import Held, Session, State, Worker
 
 
@@ -79,14 +79,20 @@ def _count(
     state: State, held: Held, verdict: Blame, guilty: Session, now: float
 ) -> list[do.Action]:
     """Count the death; once the model is condemned, no instance of the tenant keeps it."""
-    model = held.model_of(guilty)
     guilty.suspect_run |= verdict.stage == "run"
-    state.quarantine.died(model, verdict.stage, verdict.how or {}, now)
+    return killed_by(state, held.model_of(guilty), verdict.stage, verdict.how or {}, now)
+
+
+def killed_by(
+    state: State, model: Model, stage: Stage, how: Mapping[str, str], now: float
+) -> list[do.Action]:
+    """A model killed a worker; once it is condemned, no instance of the tenant keeps it."""
+    state.quarantine.died(model, stage, how, now)
     found = _keep(state)
     if not state.quarantine.condemned(model):
         return found
     for theirs in state.leases.values():
-        if theirs.tenant == held.tenant:
+        if theirs.tenant == model.tenant:
             found += refuse_condemned(state, theirs, now)
     return found
 

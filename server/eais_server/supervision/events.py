@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +228,16 @@ class WorkerExited:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelKilled:
+    """A model killed a worker that measured it: `stage` is what that did, `how` it died."""
+
+    tenant: str
+    model: str
+    stage: Literal["load", "run"]
+    how: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class ShutdownAsked:
     """The listener ends: everything drains, nothing is started any more."""
 
@@ -257,6 +268,7 @@ Event = (
     | WorkerAstray
     | RunsAnswered
     | WorkerExited
+    | ModelKilled
     | ShutdownAsked
     | Tick
 )

@@ -25,6 +25,7 @@ from eais_server.supervision.blame import STUCK, how_it_ended
 from eais_server.supervision.deaths import (
     answered,
     distrust_runtimes,
+    killed_by,
     loaded,
     note_death,
     refuse_condemned,
@@ -32,6 +33,7 @@ from eais_server.supervision.deaths import (
 from eais_server.supervision.giving_up import LOADS, give_up, unload
 from eais_server.supervision.leaving import kill, leave
 from eais_server.supervision.life import WORKER_TABLE, WorkerEvent, WorkerState
+from eais_server.supervision.quarantine import Model
 from eais_server.supervision.silence import beat, heard, judged, overdue
 from eais_server.supervision.slots import slot_ended, slot_failed, slot_revoked, slots_added
 from eais_server.supervision.state import NEVER, Held, Session, Slot, State, Worker
@@ -239,6 +241,10 @@ def _exited(state: State, event: on.WorkerExited, now: float) -> list[do.Action]
     return [*found, *_give_up_grant(state, held, slot, event, now)]
 
 
+def _model_killed(state: State, event: on.ModelKilled, now: float) -> list[do.Action]:
+    return killed_by(state, Model(event.tenant, event.model), event.stage, event.how, now)
+
+
 def _give_up_grant(
     state: State, held: Held, slot: Slot, event: on.WorkerExited, now: float
 ) -> list[do.Action]:
@@ -297,6 +303,7 @@ _HANDLERS: dict[type, Callable[[State, Any, float], list[do.Action]]] = {
     on.WorkerAstray: _gone_astray,
     on.RunsAnswered: _answered,
     on.WorkerExited: _exited,
+    on.ModelKilled: _model_killed,
     on.ShutdownAsked: _shutdown,
     on.Tick: _tick,
 }

@@ -51,7 +51,7 @@ Sign = Callable[[Identity, bytes], bytes]
 
 @dataclass(slots=True)
 class ObedientWorker:
-    """What a test sees of a worker that does as it is told."""
+    """What a test sees of a worker that does as it is told; a batch above `largest` kills it."""
 
     fake: FakeWorker
     adopt: supervision_pb2.Adopt | None = None
@@ -59,6 +59,8 @@ class ObedientWorker:
     said: list[str] = field(default_factory=list)
     leaves: list[supervision_pb2.Leaf] = field(default_factory=list)
     writer: asyncio.StreamWriter | None = None
+    measure: supervision_pb2.Measure | None = None
+    largest: int = 64
     marks: Marks = field(init=False)
 
     def __post_init__(self) -> None:
@@ -78,6 +80,7 @@ class Obedience(FakeSpawner):
         level: that they say they are confined to.
         taken: ports that can't be bound.
         refusing: numbers of workers, of any instance, that refuse every model.
+        silent_at: sizes of batches that are measured for ever.
         model_of: the name of the model file in a load's folder.
     """
 
@@ -87,6 +90,7 @@ class Obedience(FakeSpawner):
         self.level = level
         self.taken: set[int] = set()
         self.refusing: set[int] = set()
+        self.silent_at: set[int] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
     def spawn(self, k: int, on_exit: Callable[[Exit], None]) -> Any:
@@ -132,6 +136,10 @@ class Obedience(FakeSpawner):
                 worker.leaves.append(message.leaf)
             case "drain":
                 self.end(k, Exit(0))
+            case "measure":
+                self._measure(k, worker, message.measure)
+            case "time_batch":
+                self._time(k, worker, message.time_batch)
 
     def _adopt(self, k: int, worker: ObedientWorker, adopt: supervision_pb2.Adopt) -> None:
         worker.adopt = adopt
@@ -141,6 +149,26 @@ class Obedience(FakeSpawner):
             worker.say(adopted=supervision_pb2.Adopted(error=error))
         else:
             worker.say(adopted=supervision_pb2.Adopted(port=port))
+
+    def _measure(self, k: int, worker: ObedientWorker, measure: supervision_pb2.Measure) -> None:
+        worker.measure = measure
+        model = (worker.fake.process.directory / measure.folder / "model.onnx").read_bytes()
+        worker.marks.load_begins("measured")
+        if model == CRASHES:
+            self.end(k, Exit(None, signal.SIGSEGV))
+        elif model != HANGS:
+            worker.marks.load_ended()
+            worker.say(measurable=supervision_pb2.Measurable())
+
+    def _time(self, k: int, worker: ObedientWorker, ask: supervision_pb2.TimeBatch) -> None:
+        """A batch of n takes n ms; more than `largest` is its end, of none it never hears."""
+        if ask.batch > worker.largest:
+            worker.marks.run_begins("measured")
+            self.end(k, Exit(None, signal.SIGSEGV))
+        elif ask.batch not in self.silent_at:
+            seconds = [ask.batch / 1000] * ask.runs
+            timed = supervision_pb2.BatchTimed(number=ask.number, seconds=seconds)
+            worker.say(batch_timed=timed)
 
     def _load(self, k: int, worker: ObedientWorker, load: supervision_pb2.Load) -> None:
         model = (worker.fake.process.directory / load.folder / "model.onnx").read_bytes()
