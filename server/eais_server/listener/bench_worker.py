@@ -84,13 +84,15 @@ class BenchWorker:
             raise make_error("PROCESS_FAILED", f"a worker came up at level {spare.isolation}")
         return process
 
-    async def measure(self, message: supervision_pb2.Measure) -> None:
-        """Have it load the model.
+    async def measure(self, message: supervision_pb2.Measure, memory_bytes: int) -> None:
+        """Have it load the model, with so much of the host's memory; 0: as any worker.
 
         Raises:
             EaisError: why that can't be measured; MODEL_CRASHED; MODEL_LOAD_TIMEOUT.
         """
         self._told = message
+        if self._process is not None:
+            self._spawner.limit_memory(self._process, memory_bytes)
         self._say(measure=message)
         answer = await self._heard("measurable", self._limits.load_s, LOAD_TIMEOUT)
         if answer.HasField("error"):

@@ -167,7 +167,7 @@ class Measurements:
             await self._bring(ask, name)
             process = await worker.start()
             await self._place(ask, process)
-            await worker.measure(self._told(ask, reserved))
+            await worker.measure(self._told(ask, reserved), reserved.process_memory_bytes)
         except EaisError:
             await self._put_away(ask.device)
             raise

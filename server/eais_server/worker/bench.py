@@ -190,5 +190,5 @@ def _share(message: supervision_pb2.Measure) -> Reservation:
         max(1, message.threads),
         tuple(message.cores),
         message.memory_bytes,
-        dict(message.words),
+        words=dict(message.words),
     )

@@ -62,6 +62,7 @@ def test_batches_are_timed_by_one_worker_on_a_share_of_its_own(
             assert told is not None
             assert (told.tenant, told.milli, len(told.cores)) == ("acme", 2000, 2)
             assert told.runtime.driver == "cpu"
+            assert worker.fake.memory_bytes > 0
             # Another share is another worker's.
             ask(bench, 3, milli=1000)
             await bench.manager.heard("measured")
