@@ -20,6 +20,7 @@ from eais.rpc.v1 import (
     hosts_pb2,
     listener_pb2,
     pool_pb2,
+    profiles_pb2,
     worker_pb2,
 )
 
@@ -99,6 +100,15 @@ POOL_WATCH = Verb(
     "Pool", "Watch", pool_pb2.WatchUp, pool_pb2.WatchDown, _USER, _FRONTEND, Shape.STREAM
 )
 POOL_RENEW = Verb("Pool", "Renew", _Renew, _RenewReply, _USER, _RENEWS_FRONTEND)
+
+PROFILES_MEASURE = Verb(
+    "Profiles",
+    "Measure",
+    profiles_pb2.MeasureRequest,
+    profiles_pb2.MeasureReply,
+    _USER,
+    _FRONTEND,
+)
 
 ENROLMENT_SIGN_CSR = Verb(
     "Enrolment",

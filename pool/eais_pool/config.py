@@ -21,6 +21,7 @@ _AT_MOST = {
     "run_timeout_s": 31_536_000,
     "answers_kept_h": 8_760,
     "tick_s": 3_600,
+    "profile_after_s": 31_536_000,
     "journal_rows": 1 << 31,
 }
 
@@ -43,6 +44,8 @@ class ManagerConfig:
         leaf_life_h: life of the leaves that the pool signs: its length is how long one that
             must no longer be trusted still is.
         tick_s: how often overdue grants are looked for.
+        profile_after_s: a session is open so long before its model is measured on devices that
+            are idle; 0: only who asks has models measured.
         journal_rows: how many facts are kept before they become a snapshot.
     """
 
@@ -58,6 +61,7 @@ class ManagerConfig:
     answers_kept_h: float = 24.0
     leaf_life_h: float = 1.0
     tick_s: float = 1.0
+    profile_after_s: float = 30.0
     journal_rows: int = 20_000
 
     def __post_init__(self) -> None:
@@ -74,6 +78,8 @@ class ManagerConfig:
                 raise ValueError(f"{name} = {getattr(self, name)}: must be above 0")
         if not self.revoke_grace_s >= 0:
             raise ValueError(f"revoke_grace_s = {self.revoke_grace_s}: must not be below 0")
+        if not self.profile_after_s >= 0:
+            raise ValueError(f"profile_after_s = {self.profile_after_s}: must not be below 0")
         if not self.answers_kept_h >= 24:
             raise ValueError(f"answers_kept_h = {self.answers_kept_h}: must be 24 or more")
         if not 1 <= self.leaf_life_h <= 24:
@@ -85,7 +91,7 @@ class ManagerConfig:
     @classmethod
     def for_test(cls) -> ManagerConfig:
         """Short times, for tests that watch a whole manager."""
-        return cls(grant_timeout_s=5.0, revoke_grace_s=0.5, tick_s=0.1)
+        return cls(grant_timeout_s=5.0, revoke_grace_s=0.5, tick_s=0.1, profile_after_s=0.0)
 
     @property
     def leaf_life(self) -> timedelta:

@@ -18,8 +18,15 @@ from eais.rpc.server import Binding, Caller, greet, stream, unary
 from eais.rpc.v1 import hosts_pb2
 from eais_pool.activity import counted
 from eais_pool.brain.activity import Activities
-from eais_pool.brain.events import Event, HostJoined, HostLost, UsageReported
+from eais_pool.brain.events import (
+    Event,
+    HostJoined,
+    HostLost,
+    SessionsChanged,
+    UsageReported,
+)
 from eais_pool.brain.records import LeaseKey, LeasePhase
+from eais_pool.profiler import Profiler
 from eais_pool.pump import Pump
 from eais_pool.renewal import Issuer
 from eais_pool.service import FIRST_MESSAGE_S, SOFTWARE
@@ -128,8 +135,16 @@ class Links:
 class HostsService:
     """The service `Hosts` of one pool."""
 
-    def __init__(self, pump: Pump, links: Links, issuer: Issuer, activities: Activities) -> None:
+    def __init__(
+        self,
+        pump: Pump,
+        links: Links,
+        issuer: Issuer,
+        activities: Activities,
+        profiler: Profiler,
+    ) -> None:
         self._pump = pump
+        self._profiler = profiler
         self._activities = activities
         self._links = links
         self._issuer = issuer
@@ -169,6 +184,7 @@ class HostsService:
         try:
             await self._decide(link, event)
             self._activities.begun_anew(link.host)
+            self._profiler.host_gone(link.host)  # what it was told on another line has ended
             log.info("host %s joined", link.host)
             moving = await self._hear(link, reports)
         except EaisError as error:
@@ -205,10 +221,14 @@ class HostsService:
                 return False
             if report.WhichOneof("kind") == "moving":
                 return True
+            if self._profiler.heard(report):
+                continue
             event = reported(link.host, report)
             if isinstance(event, UsageReported):
                 self._count(event, report.usage)
             await self._decide(link, event)
+            if isinstance(event, SessionsChanged):
+                self._profiler.opened(event)
         return False
 
     def _count(self, event: UsageReported, usage: hosts_pb2.Usage) -> None:
@@ -233,6 +253,7 @@ class HostsService:
 
     async def _lost(self, host: str) -> None:
         log.warning("host %s is lost", host)
+        self._profiler.host_gone(host)
         try:
             await asyncio.shield(self._pump.submit(HostLost(host)))
         except Unavailable as error:

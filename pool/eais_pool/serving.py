@@ -29,6 +29,7 @@ from eais_pool.brain.actions import Grant, News, Revoke
 from eais_pool.brain.activity import Activities
 from eais_pool.brain.address_plan import AddressPlan
 from eais_pool.brain.events import ManagerStarted, Tick
+from eais_pool.brain.profiling import Profiling, Rules
 from eais_pool.brain.quotas import Quotas
 from eais_pool.brain.reactor import Reactor
 from eais_pool.brain.records import Endpoint, HostRecord
@@ -43,6 +44,7 @@ from eais_pool.place import Place, load_place, lock, new_pool_name, save_place
 from eais_pool.planes import Bound, bind, port_key, write_ready
 from eais_pool.policy.first_fit import FirstFit
 from eais_pool.policy.prices import Prices
+from eais_pool.profiler import Profiler
 from eais_pool.pump import Pump
 from eais_pool.renewal import Issuer
 from eais_pool.service import PoolService
@@ -120,6 +122,7 @@ class Manager:
     authority: Authority
     planes: Mapping[Plane, Endpoint]
     _turnover: Turnover
+    _profiler: Profiler
 
     def __init__(
         self,
@@ -198,6 +201,7 @@ class Manager:
         self.pump = self._open_pump(plan)
         self._spawn("pump", self.pump.run())
         await self.pump.begin(ManagerStarted(self._world.boot_id))
+        self._profiler = self._new_profiler()
         self.readiness.require(lambda: self.pump.fault)
         bound = {plane: self._bind(plane, address) for plane in Plane}
         self.planes = places = {plane: each.endpoint for plane, each in bound.items()}
@@ -209,6 +213,7 @@ class Manager:
         write_ready(self._state_dir / READY_FILE, self.place.pool, places)
         self._spawn("tick", self._tick())
         self._spawn("identities", self._turnover.run())
+        self._spawn("profiler", self._profiler.run())
         where = ", ".join(f"{plane.value} {places[plane].port}" for plane in Plane)
         log.info("pool %s: serving on %s: %s", self.place.pool, address, where)
 
@@ -283,6 +288,17 @@ class Manager:
 
         return Tickets(self.place.pool, self._own_leaf.current, self._world.wall, hosts)
 
+    def _new_profiler(self) -> Profiler:
+        rules = Rules(after_s=self._config.profile_after_s)
+        return Profiler(
+            Profiling(self._prices, rules),
+            self.pump,
+            self._links.send,
+            self._tickets,
+            self._world.clock,
+            self._world.wall,
+        )
+
     @property
     def _issuer(self) -> Issuer:
         return Issuer(self.authority, self._leaf_life, self._world.wall)
@@ -316,10 +332,10 @@ class Manager:
         service = PoolService(
             self.place.pool, self.pump, self._watchers, self._issuer, self._activities
         )
-        return service.bindings()
+        return [*service.bindings(), *self._profiler.bindings()]
 
     def _management_bindings(self) -> list[Binding]:
-        hosts = HostsService(self.pump, self._links, self._issuer, self._activities)
+        hosts = HostsService(self.pump, self._links, self._issuer, self._activities, self._profiler)
         admin = AdminService(self.place.pool, self.pump, self._issuer, self._turnover)
         return [*hosts.bindings(), *admin.bindings()]
 

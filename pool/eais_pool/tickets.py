@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -44,28 +44,43 @@ class Tickets:
 
         Nowhere, if the manager's own identity can't be read now.
         """
-        specs = specs_of(grant.sessions)
+        return self.of(grant.tenant, grant.instance, grant.sessions, grant.sources, to)
+
+    def of(
+        self, tenant: str, instance: str, sessions: Sequence[str], names: Sequence[str], to: str
+    ) -> list[hosts_pb2.ModelSource]:
+        """Where `to` may get the models of a tenant's sessions: at the hosts of these names.
+
+        `instance`: for whose sake. Nowhere, as `sources`.
+        """
+        specs = specs_of(sessions)
         digests = sorted({file.sha256 for spec in specs for file in spec.files})
         most = max(1, _MOST_DIGEST_BYTES // (_DIGEST_BYTES * max(1, len(digests))))
-        found = [self.hosts()[name] for name in grant.sources[:most]]
+        found = [self.hosts()[name] for name in names[:most]]
         if not found or not digests:
             return []
         try:
             leaf = self.leaf()
         except IdentityError as error:
-            log.error("no tickets for %s: %s", grant.instance, error)
+            log.error("no tickets for %s: %s", instance, error)
             return []
-        return [self._source(grant, host, to, digests, leaf) for host in found]
+        return [self._source(tenant, instance, host, to, digests, leaf) for host in found]
 
     def _source(
-        self, grant: Grant, host: HostRecord, to: str, digests: list[bytes], leaf: tls.Bundle
+        self,
+        tenant: str,
+        instance: str,
+        host: HostRecord,
+        to: str,
+        digests: list[bytes],
+        leaf: tls.Bundle,
     ) -> hosts_pb2.ModelSource:
         if host.management_plane is None:
             raise ValueError(f"{host.host} can't be asked for models")
         ticket = hosts_pb2.Ticket(
             pool=self.pool,
-            tenant=grant.tenant,
-            instance=grant.instance,
+            tenant=tenant,
+            instance=instance,
             to=to,
             sha256=digests,
             not_after_unix_s=int((self.wall() + TICKET_LIFE).timestamp()),

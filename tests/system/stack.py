@@ -227,10 +227,12 @@ def embedded_pool(
     config: str = "[listener]\ncpu_cores = 4\n",
     *,
     leaf_life_s: float | None = None,
+    profile_after_s: float = 0.0,
 ) -> Iterator[Stack]:
     """Start a pool below `root`, wait for its listener, and end it afterwards.
 
-    `leaf_life_s`: of the pool's leaves; None as in the configuration.
+    `leaf_life_s`: of the pool's leaves; None as in the configuration. `profile_after_s`: as in
+    the configuration; models aren't measured unasked here, beside what is tested.
     """
     state, config_dir = root / "state", root / "config"
     owner = config_dir / "contexts" / "local"
@@ -246,7 +248,10 @@ def embedded_pool(
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            env={key: value for key, value in os.environ.items() if not key.startswith("EAIS_")},
+            env={
+                **{key: value for key, value in os.environ.items() if not key.startswith("EAIS_")},
+                "EAIS_PROFILE_AFTER_S": f"{profile_after_s:g}",
+            },
         )
     stack = Stack(state, config_dir, process)
     try:

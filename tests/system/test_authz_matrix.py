@@ -27,7 +27,15 @@ from eais.rpc import client, verbs
 from eais.rpc import v1 as rpc_v1
 from eais.rpc.hello import hello
 from eais.rpc.status import error_of_rpc
-from eais.rpc.v1 import common_pb2, enrolment_pb2, hosts_pb2, listener_pb2, pool_pb2, worker_pb2
+from eais.rpc.v1 import (
+    common_pb2,
+    enrolment_pb2,
+    hosts_pb2,
+    listener_pb2,
+    pool_pb2,
+    profiles_pb2,
+    worker_pb2,
+)
 from eais_pool.authority import Authority
 from tests.system.stack import Stack, op
 
@@ -121,6 +129,7 @@ MAY_RENEW = {
 P, L, W = "/eais.rpc.v1.Pool/", "/eais.rpc.v1.Listener/", "/eais.rpc.v1.Worker/"
 H, PA, LA = "/eais.rpc.v1.Hosts/", "/eais.rpc.v1.PoolAdmin/", "/eais.rpc.v1.ListenerAdmin/"
 E, M = "/eais.rpc.v1.Enrolment/", "/eais.rpc.v1.Models/"
+X = "/eais.rpc.v1.Profiles/"
 
 
 def create(scene: Scene, ident: str) -> pool_pb2.CreateRequest:
@@ -202,6 +211,10 @@ def fetch(scene: Scene, ident: str) -> hosts_pb2.FetchRequest:
     return hosts_pb2.FetchRequest(sha256=bytes(32))
 
 
+def measure(scene: Scene, ident: str) -> profiles_pb2.MeasureRequest:
+    return profiles_pb2.MeasureRequest(op_id=op(), spec=listener_pb2.SessionSpec())
+
+
 NO_HOST = {"operator": {"NOT_FOUND"}}
 ROWS = {
     P + "Greet": Row("manager user", greeting, FRONTENDS),
@@ -218,6 +231,9 @@ ROWS = {
     P + "List": Row("manager user", lambda s, i: pool_pb2.ListRequest(), FRONTENDS),
     P + "Watch": Row("manager user", watch, FRONTENDS),
     P + "Renew": Row("manager user", renew, MAY_RENEW["user"]),
+    X + "Measure": Row(
+        "manager user", measure, {who: {"ARGUMENT"} for who in ("own tenant", "other tenant")}
+    ),
     L + "Greet": Row("listener user", greeting, FRONTENDS),
     L + "Open": Row("listener user", open_session, OWNED),
     L + "Push": Row(

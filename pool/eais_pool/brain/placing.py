@@ -159,9 +159,10 @@ def host_views(state: PoolState, instance: str, settings: Settings) -> list[Host
     return [_view(state, h, name not in held and _within(h, settings)) for name, h in hosts]
 
 
-def _view(state: PoolState, host: HostRecord, takes_it: bool) -> HostView:
+def device_views(state: PoolState, host: HostRecord) -> tuple[DeviceView, ...]:
+    """The devices that a host has, and what of each is FREE."""
     used = state.used_milli(host.host)
-    devices = tuple(
+    return tuple(
         DeviceView(
             id=device.id,
             kind=device.kind,
@@ -169,10 +170,16 @@ def _view(state: PoolState, host: HostRecord, takes_it: bool) -> HostView:
             granularity_milli=device.granularity_milli,
             share_limit_milli=device.share_limit_milli,
             free_milli=max(0, device.capacity_milli - used.get(device.id, 0)),
+            model=device.model,
+            simulated=device.simulated,
+            runtimes=device.runtimes,
         )
         for device in host.devices
         if device.present
     )
+
+
+def _view(state: PoolState, host: HostRecord, takes_it: bool) -> HostView:
     tenants = frozenset(lease.tenant for lease in state.leases_on(host.host))
     is_open = host.reachable and takes_it and not host.cordoned
-    return HostView(host.host, is_open, host.isolation, tenants, devices)
+    return HostView(host.host, is_open, host.isolation, tenants, device_views(state, host))

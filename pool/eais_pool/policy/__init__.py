@@ -20,7 +20,12 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class DeviceView:
-    """A device and what of it is FREE."""
+    """A device and what of it is FREE.
+
+    Attributes:
+        model: as its maker calls it.
+        runtimes: what runs models there, such as "onnxruntime/fp32".
+    """
 
     id: str
     kind: str
@@ -28,6 +33,9 @@ class DeviceView:
     granularity_milli: int
     share_limit_milli: int
     free_milli: int
+    model: str = ""
+    simulated: bool = False
+    runtimes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,12 +62,14 @@ class Candidate:
     Attributes:
         setup_s: until it can serve, such as an FPGA's image takes to load; paid for, too.
         room: some device has such a share free now.
+        simulated: the device is: of equal cost, real ones go first.
     """
 
     runner: Runner
     share_milli: int
     setup_s: float = 0.0
     room: bool = True
+    simulated: bool = False
 
     @property
     def type(self) -> str:
@@ -206,6 +208,7 @@ def _order(each: Considered) -> tuple[object, ...]:
     runner, known = each.candidate.runner, each.forecast
     return (
         each.cost_per_h,
+        each.candidate.simulated,
         -known.surety if known else math.inf,
         known.p99_s if known and known.p99_s is not None else math.inf,
         *(runner.kind, runner.device_model, each.candidate.share_milli),

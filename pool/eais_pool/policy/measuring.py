@@ -9,8 +9,8 @@ problems", JMLR 7, 2006): what costs more than the cheapest that is expected to 
 out, and so is what surely meets or misses it, by `SURE`. Of what is left on a device, that of
 which least is sure is measured, on its share and at the size of batches that it would need; of
 equal cost the likeliest alone, as one that meets the SLO is enough.
-Without a demand, what is known least, up to twice the knee, is measured until all is known to
-`WELL_KNOWN`.
+Without an SLO, what is known least, up to twice the knee, is measured until all is known to
+`WELL_KNOWN`; on the share of the batch before, as long as there is something.
 
 It is over when nothing is left, and at the latest when the time or a device's batches are
 spent. A size that failed isn't tried again, nor are larger ones or smaller shares.
@@ -100,10 +100,11 @@ class Began:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What a batch took."""
+    """What a batch took; `more`: when it was run again at once."""
 
     asked: RunBatch
     seconds: float
+    more: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +139,7 @@ class _Track:
     candidates: tuple[Candidate, ...]
     left: int
     running: RunBatch | None = None
+    last: _Place | None = None
     samples: dict[_Place, dict[int, list[float]]] = field(default_factory=dict)
     failed: dict[_Place, dict[int, str]] = field(default_factory=dict)
     curves: dict[Runner, Curve] = field(default_factory=dict)
@@ -150,7 +152,7 @@ class Measuring:
     Args:
         digest: of the model, SHA-256 in hex.
         known: profiles of it from before, which needn't be measured again.
-        demand: what is to be chosen for; None: nothing yet.
+        demand: what is to be chosen for; None, or without an SLO: nothing yet.
     """
 
     def __init__(
@@ -165,7 +167,7 @@ class Measuring:
     ) -> None:
         self.digest = digest
         self.demand = demand or Demand()
-        self.aimed = demand is not None
+        self.aimed = demand is not None and demand.slo_p99_s is not None
         self.prices = prices
         self.limits = limits or Limits()
         self.known = tuple(known)
@@ -263,12 +265,13 @@ def _answered(state: Measuring, event: Measured | BatchFailed) -> bool:
     reason = event.reason if isinstance(event, BatchFailed) else ""
     if isinstance(event, Measured):
         try:
-            check_seconds("seconds", event.seconds)
+            for seconds in (event.seconds, *event.more):
+                check_seconds("seconds", seconds)
         except ValueError:
             reason = "MALFORMED_MESSAGE"
         else:
             samples = track.samples.setdefault(place, {})
-            samples.setdefault(asked.batch, []).append(event.seconds)
+            samples.setdefault(asked.batch, []).extend((event.seconds, *event.more))
     if reason:
         track.failed.setdefault(place, {})[asked.batch] = reason
     state.learn(track, asked.runner)
@@ -294,6 +297,7 @@ def _go_on(state: Measuring, now: float) -> list[Action]:
     for each in found:
         track = state.tracks[each.device]
         track.running, track.left = each, track.left - 1
+        track.last = (each.runner, each.share_milli)
     if not any(track.running for track in state.tracks.values()):
         state.over = True
         left = any(track.left for track in state.tracks.values())
@@ -362,7 +366,7 @@ def _meeting(state: Measuring) -> Iterator[Candidate]:
 
 def _unknown(state: Measuring, track: _Track, now: float) -> RunBatch | None:
     """The batch of which least is known on this device, on the least and the largest share."""
-    unknown: list[tuple[float, int, RunBatch]] = []
+    unknown: list[tuple[bool, float, int, RunBatch]] = []
     for runner, curve in track.curves.items():
         shares = [each.share_milli for each in track.candidates if each.runner == runner]
         for share in sorted({min(shares), max(shares)}):
@@ -370,8 +374,10 @@ def _unknown(state: Measuring, track: _Track, now: float) -> RunBatch | None:
                 asked = RunBatch(track.device.id, runner, share, batch)
                 sd = curve.estimate(batch, share).sd
                 if sd > WELL_KNOWN and _timely(state, curve, asked, now):
-                    unknown.append((-sd, len(unknown), asked))
-    return min(unknown)[2] if unknown else None
+                    # Another share, or runtime, is another worker, and a load of the model.
+                    moves = track.last != (runner, share)
+                    unknown.append((moves, -sd, len(unknown), asked))
+    return min(unknown)[3] if unknown else None
 
 
 def _timely(state: Measuring, curve: Curve, asked: RunBatch, now: float) -> bool:
