@@ -90,7 +90,7 @@ class Attachment:
                 streams = list(self._streams.values()) if held.users == 1 else []
             for stream in streams:
                 stream.hold(opened.id)
-            self._post(events.SessionOpened(opened.id, opened.epoch))
+            self._post(events.SessionOpened(opened.id, opened.epoch, opened.not_on))
         return opened
 
     def close_session(self, session: str) -> None:

@@ -60,12 +60,13 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A session that the listener opened."""
+    """A session that the listener opened; `not_on`: the workers that can't have it, by number."""
 
     id: str
     epoch: int
     signature: Signature
     workers: tuple[Worker, ...]
+    not_on: frozenset[int] = frozenset()
 
 
 @dataclass(slots=True)
@@ -153,6 +154,7 @@ def _try_open(wire: Wire, model: Model, instance: Instance, patience: Patience) 
         instance.epoch,
         Signature.of_message(reply.session.signature),
         workers_of(reply.session.workers),
+        frozenset(reply.session.not_on),
     )
 
 

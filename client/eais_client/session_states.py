@@ -27,17 +27,24 @@ class UnusedRuntime:
 
 @dataclass(frozen=True, slots=True)
 class SessionAt:
-    """A session at one worker, by number; `runtime` is "" while it isn't loaded there."""
+    """A session at one worker, by number.
+
+    `runtime` is "" while it isn't loaded there. `reason`, `refused`: why it can't be, if so; its
+    calls go to the other workers.
+    """
 
     n: int
     runtime: str
     unused: tuple[UnusedRuntime, ...] = ()
+    reason: str = ""
+    refused: str = ""
 
     @classmethod
     def of_message(cls, message: listener_pb2.SessionAt) -> SessionAt:
         """What a `SessionAt` says."""
         unused = (UnusedRuntime(each.runtime, each.why) for each in message.unused)
-        return cls(message.n, message.runtime, tuple(unused))
+        error = message.error
+        return cls(message.n, message.runtime, tuple(unused), error.reason, error.message)
 
 
 @dataclass(frozen=True, slots=True)

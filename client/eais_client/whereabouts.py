@@ -87,7 +87,7 @@ class Whereabouts:
         except EaisError as error:
             self._tell(events.SessionLost(session, error))
         else:
-            self._tell(events.SessionOpened(session, opened.epoch))
+            self._tell(events.SessionOpened(session, opened.epoch, opened.not_on))
 
     def bring(self, epoch: int, listener: Address, models: list[Model]) -> None:
         """Open what is held at a listener to which the instance is about to move."""

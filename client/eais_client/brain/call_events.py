@@ -105,10 +105,11 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class SessionOpened:
-    """The session is open at the listener under `epoch`."""
+    """The session is open at the listener under `epoch`, `not_on` the workers of these numbers."""
 
     session: str
     epoch: int
+    not_on: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

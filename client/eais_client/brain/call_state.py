@@ -126,10 +126,18 @@ class Call:
 
 @dataclass(slots=True)
 class Session:
-    """A session of the instance; ready while open under the current epoch."""
+    """A session of the instance; ready while open under the current epoch.
+
+    `not_on`: its calls aren't for the workers of these numbers; None: all workers have it.
+    """
 
     epoch: int
     opening: bool = False
+    not_on: frozenset[int] | None = None
+
+    def is_on(self, link: Link) -> bool:
+        """Whether the link's worker may have it."""
+        return self.not_on is None or link.worker.n not in self.not_on
 
 
 @dataclass(slots=True)

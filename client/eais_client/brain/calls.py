@@ -220,7 +220,9 @@ def _ended(state: State, event: Ended, now: float, do: list[Action]) -> None:
 
 def _session_opened(state: State, event: SessionOpened, now: float, do: list[Action]) -> None:
     session = state.sessions.setdefault(event.session, Session(event.epoch))
-    session.epoch, session.opening = max(session.epoch, event.epoch), False
+    if event.epoch >= session.epoch:
+        session.epoch, session.not_on = event.epoch, event.not_on or None
+    session.opening = False
     _heard_last_word(state, event.session, None, do)
     if session.epoch < state.epoch:
         reopen(state, event.session, do)

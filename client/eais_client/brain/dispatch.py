@@ -44,8 +44,12 @@ def _send_waiting(state: State, now: float, do: list[Action]) -> None:
             continue
         if not _has_room(state, call):
             break
-        if _session_ready(state, call, do):
-            _send(state, number, call, links, now, do)
+        if not _session_ready(state, call, do):
+            continue
+        session = state.sessions[call.session]
+        its = links if session.not_on is None else list(filter(session.is_on, links))
+        if its:
+            _send(state, number, call, its, now, do)
             sent.append(number)
     for number in sent:
         state.waiting.discard(number)
@@ -94,12 +98,20 @@ def _needs_finding(state: State) -> bool:
         call.newer_than >= state.epoch for call in state.waiting.values()
     )
     # A first connection under way is no reason to ask: it has not failed yet.
-    hopeful = any(
-        link.usable or (link.state is LinkState.CONNECTING and not link.failures)
+    hopeful = [
+        link
         for link in state.links
         if not link.retired
-    )
-    return stale or not hopeful
+        and (link.usable or (link.state is LinkState.CONNECTING and not link.failures))
+    ]
+    return stale or not hopeful or _is_nowhere(state, hopeful)
+
+
+def _is_nowhere(state: State, links: list[Link]) -> bool:
+    """Whether a call waits whose session is on none of the links."""
+    partial = {name: s for name, s in state.sessions.items() if s.not_on is not None}
+    nowhere = {name for name, s in partial.items() if not any(map(s.is_on, links))}
+    return bool(nowhere) and any(call.session in nowhere for call in state.waiting.values())
 
 
 def _tidy_links(state: State, do: list[Action]) -> None:

@@ -36,7 +36,7 @@ def submit_now(
     if state.waiting or state.replacing or state.ended is not None or deadline_at <= now:
         return None
     held, limits = state.sessions.get(session), state.limits
-    if held is None or held.opening or held.epoch < state.epoch:
+    if held is None or held.opening or held.epoch < state.epoch or held.not_on is not None:
         return None
     total = state.in_flight_bytes + size
     if total > size and total > limits.max_in_flight_bytes:

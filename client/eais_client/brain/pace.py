@@ -49,7 +49,8 @@ def pushed_back(state: State, call: Call, link: Link, push_back_s: float, now: f
     if not link.calls:
         # No answer will come to make room.
         link.resume_at = now + wait_s
-    others = [each for each in state.links if _may_take(state, each, now)]
+    session = state.sessions[call.session]
+    others = [each for each in state.links if session.is_on(each) and _may_take(state, each, now)]
     if link not in others and call.moved < len(others):
         call.moved, call.not_before = call.moved + 1, now
         return True
@@ -63,9 +64,10 @@ def _may_take(state: State, link: Link, now: float) -> bool:
 
 def is_served(state: State, call: Call, now: float) -> bool:
     """Whether a call that waits does so behind others of this process that are being served."""
-    if call.newer_than >= state.epoch or state.sessions[call.session].opening:
+    session = state.sessions[call.session]
+    if call.newer_than >= state.epoch or session.opening:
         return False
-    return any(_serves(state, link, now) for link in state.links)
+    return any(session.is_on(link) and _serves(state, link, now) for link in state.links)
 
 
 def _serves(state: State, link: Link, now: float) -> bool:

@@ -37,6 +37,8 @@ def _worker_data(at: SessionAt, instance: Instance) -> dict[str, object]:
         "simulated": worker.simulated if worker else None,
         "runtime": name or None,
         "precision": precision or None,
+        "reason": at.reason or None,
+        "refused": at.refused or None,
         "unused": [{"runtime": each.runtime, "why": each.why} for each in at.unused],
     }
 
@@ -59,9 +61,10 @@ def session_lines(
 def _worker_lines(at: SessionAt, instance: Instance) -> Iterator[str]:
     worker = _worker(at, instance)
     where = f" on {worker.device} ({worker.kind}, {worker.made_of})" if worker else ""
-    yield f"    Worker {at.n}:  {at.runtime or 'not loaded'}{where}"
-    for each in at.unused:
-        text = f"not {each.runtime}: {each.why}"
+    what = at.runtime or ("refused" if at.reason else "not loaded")
+    yield f"    Worker {at.n}:  {what}{where}"
+    said = [f"{at.reason}: {at.refused}"] if at.reason else []
+    for text in [*said, *(f"not {each.runtime}: {each.why}" for each in at.unused)]:
         yield from wrap(text, _COLUMNS, initial_indent=" " * 6, subsequent_indent=" " * 8)
 
 

@@ -17,7 +17,7 @@ from eais.rpc.v1 import pool_pb2 as eais_dot_rpc_dot_v1_dot_pool__pb2
 from eais.rpc.v1 import value_pb2 as eais_dot_rpc_dot_v1_dot_value__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x65\x61is/rpc/v1/listener.proto\x12\x0b\x65\x61is.rpc.v1\x1a\x18\x65\x61is/rpc/v1/common.proto\x1a\x16\x65\x61is/rpc/v1/pool.proto\x1a\x17\x65\x61is/rpc/v1/value.proto\";\n\tModelFile\x12\x10\n\x08location\x18\x01 \x01(\t\x12\x0e\n\x06sha256\x18\x02 \x01(\x0c\x12\x0c\n\x04size\x18\x03 \x01(\x04\"\x88\x01\n\x0bSessionSpec\x12%\n\x05\x66iles\x18\x01 \x03(\x0b\x32\x16.eais.rpc.v1.ModelFile\x12,\n\x07options\x18\x02 \x01(\x0b\x32\x1b.eais.rpc.v1.SessionOptions\x12\x11\n\tproviders\x18\x03 \x03(\t\x12\x11\n\tfrom_path\x18\x04 \x01(\x08\"\xc9\x05\n\x0eSessionOptions\x12%\n\x18graph_optimization_level\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12\x16\n\x0e\x65xecution_mode\x18\x02 \x01(\x05\x12\x46\n\x0e\x63onfig_entries\x18\x03 \x03(\x0b\x32..eais.rpc.v1.SessionOptions.ConfigEntriesEntry\x12g\n free_dimension_overrides_by_name\x18\x04 \x03(\x0b\x32=.eais.rpc.v1.SessionOptions.FreeDimensionOverridesByNameEntry\x12s\n&free_dimension_overrides_by_denotation\x18\x05 \x03(\x0b\x32\x43.eais.rpc.v1.SessionOptions.FreeDimensionOverridesByDenotationEntry\x12\x1b\n\x13\x64isable_mem_pattern\x18\x06 \x01(\x08\x12\x1d\n\x15\x64isable_cpu_mem_arena\x18\x07 \x01(\x08\x12!\n\x19use_deterministic_compute\x18\x08 \x01(\x08\x12\x10\n\x08\x62\x61tching\x18\t \x01(\t\x1a\x34\n\x12\x43onfigEntriesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a\x43\n!FreeDimensionOverridesByNameEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\x1aI\n\'FreeDimensionOverridesByDenotationEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\x42\x1b\n\x19_graph_optimization_level\"V\n\x0bOpenRequest\x12\x10\n\x08instance\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12&\n\x04spec\x18\x03 \x01(\x0b\x32\x18.eais.rpc.v1.SessionSpec\"c\n\tOpenReply\x12)\n\x07missing\x18\x01 \x03(\x0b\x32\x18.eais.rpc.v1.MissingFile\x12+\n\x07session\x18\x02 \x01(\x0b\x32\x1a.eais.rpc.v1.OpenedSession\";\n\x0bMissingFile\x12\x0e\n\x06sha256\x18\x01 \x01(\x0c\x12\x0c\n\x04size\x18\x02 \x01(\x04\x12\x0e\n\x06offset\x18\x03 \x01(\x04\"t\n\rOpenedSession\x12\n\n\x02id\x18\x01 \x01(\t\x12)\n\tsignature\x18\x02 \x01(\x0b\x32\x16.eais.rpc.v1.Signature\x12,\n\x07workers\x18\x03 \x03(\x0b\x32\x1b.eais.rpc.v1.WorkerEndpoint\"\xd7\x01\n\tSignature\x12&\n\x06inputs\x18\x01 \x03(\x0b\x32\x16.eais.rpc.v1.ValueInfo\x12\'\n\x07outputs\x18\x02 \x03(\x0b\x32\x16.eais.rpc.v1.ValueInfo\x12\x38\n\x18overridable_initializers\x18\x03 \x03(\x0b\x32\x16.eais.rpc.v1.ValueInfo\x12,\n\x08metadata\x18\x04 \x01(\x0b\x32\x1a.eais.rpc.v1.ModelMetadata\x12\x11\n\tproviders\x18\x05 \x03(\t\"\x8b\x02\n\rModelMetadata\x12\x15\n\rproducer_name\x18\x01 \x01(\t\x12\x12\n\ngraph_name\x18\x02 \x01(\t\x12\x0e\n\x06\x64omain\x18\x03 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\t\x12\x19\n\x11graph_description\x18\x05 \x01(\t\x12\x0f\n\x07version\x18\x06 \x01(\x03\x12G\n\x0f\x63ustom_metadata\x18\x07 \x03(\x0b\x32..eais.rpc.v1.ModelMetadata.CustomMetadataEntry\x1a\x35\n\x13\x43ustomMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"h\n\tPushChunk\x12\x10\n\x08instance\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\x0e\n\x06sha256\x18\x03 \x01(\x0c\x12\x0c\n\x04size\x18\x04 \x01(\x04\x12\x0e\n\x06offset\x18\x05 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x06 \x01(\x0c\"\x19\n\tPushReply\x12\x0c\n\x04size\x18\x01 \x01(\x04\"B\n\rLocateRequest\x12\x10\n\x08instance\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\x10\n\x08sessions\x18\x03 \x01(\x08\"h\n\x0bLocateReply\x12,\n\x07workers\x18\x01 \x03(\x0b\x32\x1b.eais.rpc.v1.WorkerEndpoint\x12+\n\x08sessions\x18\x02 \x03(\x0b\x32\x19.eais.rpc.v1.SessionState\"Y\n\x0cSessionState\x12\n\n\x02id\x18\x01 \x01(\t\x12\x14\n\x0cmodel_sha256\x18\x02 \x01(\x0c\x12\'\n\x07workers\x18\x03 \x03(\x0b\x32\x16.eais.rpc.v1.SessionAt\"S\n\tSessionAt\x12\t\n\x01n\x18\x01 \x01(\r\x12\x0f\n\x07runtime\x18\x02 \x01(\t\x12*\n\x06unused\x18\x03 \x03(\x0b\x32\x1a.eais.rpc.v1.UnusedRuntime\"-\n\rUnusedRuntime\x12\x0f\n\x07runtime\x18\x01 \x01(\t\x12\x0b\n\x03why\x18\x02 \x01(\t2\xf4\x01\n\x08Listener\x12\x34\n\x05Greet\x12\x12.eais.rpc.v1.Hello\x1a\x17.eais.rpc.v1.HelloReply\x12\x38\n\x04Open\x12\x18.eais.rpc.v1.OpenRequest\x1a\x16.eais.rpc.v1.OpenReply\x12\x38\n\x04Push\x12\x16.eais.rpc.v1.PushChunk\x1a\x16.eais.rpc.v1.PushReply(\x01\x12>\n\x06Locate\x12\x1a.eais.rpc.v1.LocateRequest\x1a\x18.eais.rpc.v1.LocateReplyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x65\x61is/rpc/v1/listener.proto\x12\x0b\x65\x61is.rpc.v1\x1a\x18\x65\x61is/rpc/v1/common.proto\x1a\x16\x65\x61is/rpc/v1/pool.proto\x1a\x17\x65\x61is/rpc/v1/value.proto\";\n\tModelFile\x12\x10\n\x08location\x18\x01 \x01(\t\x12\x0e\n\x06sha256\x18\x02 \x01(\x0c\x12\x0c\n\x04size\x18\x03 \x01(\x04\"\x88\x01\n\x0bSessionSpec\x12%\n\x05\x66iles\x18\x01 \x03(\x0b\x32\x16.eais.rpc.v1.ModelFile\x12,\n\x07options\x18\x02 \x01(\x0b\x32\x1b.eais.rpc.v1.SessionOptions\x12\x11\n\tproviders\x18\x03 \x03(\t\x12\x11\n\tfrom_path\x18\x04 \x01(\x08\"\xc9\x05\n\x0eSessionOptions\x12%\n\x18graph_optimization_level\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12\x16\n\x0e\x65xecution_mode\x18\x02 \x01(\x05\x12\x46\n\x0e\x63onfig_entries\x18\x03 \x03(\x0b\x32..eais.rpc.v1.SessionOptions.ConfigEntriesEntry\x12g\n free_dimension_overrides_by_name\x18\x04 \x03(\x0b\x32=.eais.rpc.v1.SessionOptions.FreeDimensionOverridesByNameEntry\x12s\n&free_dimension_overrides_by_denotation\x18\x05 \x03(\x0b\x32\x43.eais.rpc.v1.SessionOptions.FreeDimensionOverridesByDenotationEntry\x12\x1b\n\x13\x64isable_mem_pattern\x18\x06 \x01(\x08\x12\x1d\n\x15\x64isable_cpu_mem_arena\x18\x07 \x01(\x08\x12!\n\x19use_deterministic_compute\x18\x08 \x01(\x08\x12\x10\n\x08\x62\x61tching\x18\t \x01(\t\x1a\x34\n\x12\x43onfigEntriesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a\x43\n!FreeDimensionOverridesByNameEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\x1aI\n\'FreeDimensionOverridesByDenotationEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\x42\x1b\n\x19_graph_optimization_level\"V\n\x0bOpenRequest\x12\x10\n\x08instance\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12&\n\x04spec\x18\x03 \x01(\x0b\x32\x18.eais.rpc.v1.SessionSpec\"c\n\tOpenReply\x12)\n\x07missing\x18\x01 \x03(\x0b\x32\x18.eais.rpc.v1.MissingFile\x12+\n\x07session\x18\x02 \x01(\x0b\x32\x1a.eais.rpc.v1.OpenedSession\";\n\x0bMissingFile\x12\x0e\n\x06sha256\x18\x01 \x01(\x0c\x12\x0c\n\x04size\x18\x02 \x01(\x04\x12\x0e\n\x06offset\x18\x03 \x01(\x04\"\x84\x01\n\rOpenedSession\x12\n\n\x02id\x18\x01 \x01(\t\x12)\n\tsignature\x18\x02 \x01(\x0b\x32\x16.eais.rpc.v1.Signature\x12,\n\x07workers\x18\x03 \x03(\x0b\x32\x1b.eais.rpc.v1.WorkerEndpoint\x12\x0e\n\x06not_on\x18\x04 \x03(\r\"\xd7\x01\n\tSignature\x12&\n\x06inputs\x18\x01 \x03(\x0b\x32\x16.eais.rpc.v1.ValueInfo\x12\'\n\x07outputs\x18\x02 \x03(\x0b\x32\x16.eais.rpc.v1.ValueInfo\x12\x38\n\x18overridable_initializers\x18\x03 \x03(\x0b\x32\x16.eais.rpc.v1.ValueInfo\x12,\n\x08metadata\x18\x04 \x01(\x0b\x32\x1a.eais.rpc.v1.ModelMetadata\x12\x11\n\tproviders\x18\x05 \x03(\t\"\x8b\x02\n\rModelMetadata\x12\x15\n\rproducer_name\x18\x01 \x01(\t\x12\x12\n\ngraph_name\x18\x02 \x01(\t\x12\x0e\n\x06\x64omain\x18\x03 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\t\x12\x19\n\x11graph_description\x18\x05 \x01(\t\x12\x0f\n\x07version\x18\x06 \x01(\x03\x12G\n\x0f\x63ustom_metadata\x18\x07 \x03(\x0b\x32..eais.rpc.v1.ModelMetadata.CustomMetadataEntry\x1a\x35\n\x13\x43ustomMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"h\n\tPushChunk\x12\x10\n\x08instance\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\x0e\n\x06sha256\x18\x03 \x01(\x0c\x12\x0c\n\x04size\x18\x04 \x01(\x04\x12\x0e\n\x06offset\x18\x05 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x06 \x01(\x0c\"\x19\n\tPushReply\x12\x0c\n\x04size\x18\x01 \x01(\x04\"B\n\rLocateRequest\x12\x10\n\x08instance\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\x10\n\x08sessions\x18\x03 \x01(\x08\"h\n\x0bLocateReply\x12,\n\x07workers\x18\x01 \x03(\x0b\x32\x1b.eais.rpc.v1.WorkerEndpoint\x12+\n\x08sessions\x18\x02 \x03(\x0b\x32\x19.eais.rpc.v1.SessionState\"Y\n\x0cSessionState\x12\n\n\x02id\x18\x01 \x01(\t\x12\x14\n\x0cmodel_sha256\x18\x02 \x01(\x0c\x12\'\n\x07workers\x18\x03 \x03(\x0b\x32\x16.eais.rpc.v1.SessionAt\"v\n\tSessionAt\x12\t\n\x01n\x18\x01 \x01(\r\x12\x0f\n\x07runtime\x18\x02 \x01(\t\x12*\n\x06unused\x18\x03 \x03(\x0b\x32\x1a.eais.rpc.v1.UnusedRuntime\x12!\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x12.eais.rpc.v1.Error\"-\n\rUnusedRuntime\x12\x0f\n\x07runtime\x18\x01 \x01(\t\x12\x0b\n\x03why\x18\x02 \x01(\t2\xf4\x01\n\x08Listener\x12\x34\n\x05Greet\x12\x12.eais.rpc.v1.Hello\x1a\x17.eais.rpc.v1.HelloReply\x12\x38\n\x04Open\x12\x18.eais.rpc.v1.OpenRequest\x1a\x16.eais.rpc.v1.OpenReply\x12\x38\n\x04Push\x12\x16.eais.rpc.v1.PushChunk\x1a\x16.eais.rpc.v1.PushReply(\x01\x12>\n\x06Locate\x12\x1a.eais.rpc.v1.LocateRequest\x1a\x18.eais.rpc.v1.LocateReplyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -50,28 +50,28 @@ if _descriptor._USE_C_DESCRIPTORS == False:
   _globals['_OPENREPLY']._serialized_end=1221
   _globals['_MISSINGFILE']._serialized_start=1223
   _globals['_MISSINGFILE']._serialized_end=1282
-  _globals['_OPENEDSESSION']._serialized_start=1284
-  _globals['_OPENEDSESSION']._serialized_end=1400
-  _globals['_SIGNATURE']._serialized_start=1403
-  _globals['_SIGNATURE']._serialized_end=1618
-  _globals['_MODELMETADATA']._serialized_start=1621
-  _globals['_MODELMETADATA']._serialized_end=1888
-  _globals['_MODELMETADATA_CUSTOMMETADATAENTRY']._serialized_start=1835
-  _globals['_MODELMETADATA_CUSTOMMETADATAENTRY']._serialized_end=1888
-  _globals['_PUSHCHUNK']._serialized_start=1890
-  _globals['_PUSHCHUNK']._serialized_end=1994
-  _globals['_PUSHREPLY']._serialized_start=1996
-  _globals['_PUSHREPLY']._serialized_end=2021
-  _globals['_LOCATEREQUEST']._serialized_start=2023
-  _globals['_LOCATEREQUEST']._serialized_end=2089
-  _globals['_LOCATEREPLY']._serialized_start=2091
-  _globals['_LOCATEREPLY']._serialized_end=2195
-  _globals['_SESSIONSTATE']._serialized_start=2197
-  _globals['_SESSIONSTATE']._serialized_end=2286
-  _globals['_SESSIONAT']._serialized_start=2288
-  _globals['_SESSIONAT']._serialized_end=2371
-  _globals['_UNUSEDRUNTIME']._serialized_start=2373
-  _globals['_UNUSEDRUNTIME']._serialized_end=2418
-  _globals['_LISTENER']._serialized_start=2421
-  _globals['_LISTENER']._serialized_end=2665
+  _globals['_OPENEDSESSION']._serialized_start=1285
+  _globals['_OPENEDSESSION']._serialized_end=1417
+  _globals['_SIGNATURE']._serialized_start=1420
+  _globals['_SIGNATURE']._serialized_end=1635
+  _globals['_MODELMETADATA']._serialized_start=1638
+  _globals['_MODELMETADATA']._serialized_end=1905
+  _globals['_MODELMETADATA_CUSTOMMETADATAENTRY']._serialized_start=1852
+  _globals['_MODELMETADATA_CUSTOMMETADATAENTRY']._serialized_end=1905
+  _globals['_PUSHCHUNK']._serialized_start=1907
+  _globals['_PUSHCHUNK']._serialized_end=2011
+  _globals['_PUSHREPLY']._serialized_start=2013
+  _globals['_PUSHREPLY']._serialized_end=2038
+  _globals['_LOCATEREQUEST']._serialized_start=2040
+  _globals['_LOCATEREQUEST']._serialized_end=2106
+  _globals['_LOCATEREPLY']._serialized_start=2108
+  _globals['_LOCATEREPLY']._serialized_end=2212
+  _globals['_SESSIONSTATE']._serialized_start=2214
+  _globals['_SESSIONSTATE']._serialized_end=2303
+  _globals['_SESSIONAT']._serialized_start=2305
+  _globals['_SESSIONAT']._serialized_end=2423
+  _globals['_UNUSEDRUNTIME']._serialized_start=2425
+  _globals['_UNUSEDRUNTIME']._serialized_end=2470
+  _globals['_LISTENER']._serialized_start=2473
+  _globals['_LISTENER']._serialized_end=2717
 # @@protoc_insertion_point(module_scope)

@@ -102,14 +102,16 @@ class MissingFile(_message.Message):
     def __init__(self, sha256: _Optional[bytes] = ..., size: _Optional[int] = ..., offset: _Optional[int] = ...) -> None: ...
 
 class OpenedSession(_message.Message):
-    __slots__ = ("id", "signature", "workers")
+    __slots__ = ("id", "signature", "workers", "not_on")
     ID_FIELD_NUMBER: _ClassVar[int]
     SIGNATURE_FIELD_NUMBER: _ClassVar[int]
     WORKERS_FIELD_NUMBER: _ClassVar[int]
+    NOT_ON_FIELD_NUMBER: _ClassVar[int]
     id: str
     signature: Signature
     workers: _containers.RepeatedCompositeFieldContainer[_pool_pb2.WorkerEndpoint]
-    def __init__(self, id: _Optional[str] = ..., signature: _Optional[_Union[Signature, _Mapping]] = ..., workers: _Optional[_Iterable[_Union[_pool_pb2.WorkerEndpoint, _Mapping]]] = ...) -> None: ...
+    not_on: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, id: _Optional[str] = ..., signature: _Optional[_Union[Signature, _Mapping]] = ..., workers: _Optional[_Iterable[_Union[_pool_pb2.WorkerEndpoint, _Mapping]]] = ..., not_on: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class Signature(_message.Message):
     __slots__ = ("inputs", "outputs", "overridable_initializers", "metadata", "providers")
@@ -201,14 +203,16 @@ class SessionState(_message.Message):
     def __init__(self, id: _Optional[str] = ..., model_sha256: _Optional[bytes] = ..., workers: _Optional[_Iterable[_Union[SessionAt, _Mapping]]] = ...) -> None: ...
 
 class SessionAt(_message.Message):
-    __slots__ = ("n", "runtime", "unused")
+    __slots__ = ("n", "runtime", "unused", "error")
     N_FIELD_NUMBER: _ClassVar[int]
     RUNTIME_FIELD_NUMBER: _ClassVar[int]
     UNUSED_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
     n: int
     runtime: str
     unused: _containers.RepeatedCompositeFieldContainer[UnusedRuntime]
-    def __init__(self, n: _Optional[int] = ..., runtime: _Optional[str] = ..., unused: _Optional[_Iterable[_Union[UnusedRuntime, _Mapping]]] = ...) -> None: ...
+    error: _common_pb2.Error
+    def __init__(self, n: _Optional[int] = ..., runtime: _Optional[str] = ..., unused: _Optional[_Iterable[_Union[UnusedRuntime, _Mapping]]] = ..., error: _Optional[_Union[_common_pb2.Error, _Mapping]] = ...) -> None: ...
 
 class UnusedRuntime(_message.Message):
     __slots__ = ("runtime", "why")

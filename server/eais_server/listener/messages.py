@@ -9,7 +9,13 @@ from eais.identity import Identity
 from eais.instance import check_instance_name
 from eais.instance_policy import InstancePolicy
 from eais.model_digest import model_digest as digest_of
-from eais.rpc.status import MAX_ONNXRUNTIME_TEXT, ONNXRUNTIME_CLASS, clip, error_to_message
+from eais.rpc.status import (
+    MAX_ONNXRUNTIME_TEXT,
+    MAX_TEXT,
+    ONNXRUNTIME_CLASS,
+    clip,
+    error_to_message,
+)
 from eais.rpc.v1 import common_pb2, hosts_pb2, listener_pb2, pool_pb2, supervision_pb2
 from eais.telemetry import latency
 from eais_server.devices.driver import DeviceInfo, Enforcement, Reservation, Runtime
@@ -183,6 +189,11 @@ def failure_of(error: common_pb2.Error) -> Failure:
     metadata[ONNXRUNTIME_CLASS] = clip(error.onnxruntime_class, 64)
     text = clip(error.message, MAX_ONNXRUNTIME_TEXT)
     return Failure(reason, text, metadata)
+
+
+def shown(text: str, limit: int = MAX_TEXT) -> str:
+    """A stranger's words, as a terminal may have them."""
+    return "".join(char if char.isprintable() else "?" for char in clip(text, limit))
 
 
 def failure(error: EaisError) -> Failure:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from eais.rpc.v1 import listener_pb2
+from eais.rpc.v1 import common_pb2, listener_pb2
 from eais_server.listener import messages
 from eais_server.listener.sessions import KeptSession
 from eais_server.supervision import State
-from eais_server.supervision.events import Runs
+from eais_server.supervision.events import Failure, Runs
 
 
 def session_states(
@@ -24,10 +24,27 @@ def session_states(
         )
 
 
+def refusing(state: State, instance: str, session: str) -> list[int]:
+    """The numbers of the workers that can't have the session."""
+    held = state.leases.get(instance)
+    known = held.sessions.get(session) if held else None
+    return sorted(known.refused) if known else []
+
+
 def _workers(state: State, instance: str, session: str) -> Iterator[listener_pb2.SessionAt]:
-    for n, slot in sorted(state.leases[instance].slots.items()):
+    held = state.leases[instance]
+    known = held.sessions.get(session)
+    for n, slot in sorted(held.slots.items()):
         worker = state.workers.get(slot.worker)
-        yield _session_at(n, worker.runs.get(session) if worker else None)
+        if known and n in known.refused:
+            yield _refused_at(n, known.refused[n])
+        else:
+            yield _session_at(n, worker.runs.get(session) if worker else None)
+
+
+def _refused_at(n: int, why: Failure) -> listener_pb2.SessionAt:
+    error = common_pb2.Error(reason=why.reason, message=messages.shown(why.message))
+    return listener_pb2.SessionAt(n=n, error=error)
 
 
 def _session_at(n: int, runs: Runs | None) -> listener_pb2.SessionAt:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from eais.rpc.status import MAX_TEXT, clip
 from eais.rpc.v1 import supervision_pb2
 from eais_server.listener import messages
 from eais_server.supervision import events as on
@@ -41,10 +40,8 @@ def event_of(worker: int, message: supervision_pb2.FromWorkerProcess, level: int
 
 
 def _runs(message: supervision_pb2.Runs) -> on.Runs:
-    unused = ((_shown(u.runtime, _NAME_BYTES), _shown(u.why)) for u in message.unused[:_UNUSED])
-    return on.Runs(_shown(message.runtime, _NAME_BYTES), tuple(unused))
-
-
-def _shown(text: str, limit: int = MAX_TEXT) -> str:
-    """A stranger's words, as a terminal may have them."""
-    return "".join(c if c.isprintable() else "?" for c in clip(text, limit))
+    unused = (
+        (messages.shown(u.runtime, _NAME_BYTES), messages.shown(u.why))
+        for u in message.unused[:_UNUSED]
+    )
+    return on.Runs(messages.shown(message.runtime, _NAME_BYTES), tuple(unused))

@@ -16,6 +16,7 @@ from eais_server.listener.host import Host
 from eais_server.listener.lease import Lease
 from eais_server.listener.line import SOFTWARE
 from eais_server.listener.openings import Openings
+from eais_server.listener.session_view import refusing
 from eais_server.listener.sessions import KeptSession
 from eais_server.store import Upload
 from eais_server.store.manifest import SHA256_BYTES
@@ -59,6 +60,7 @@ class UserPlane:
             id=found.id,
             signature=listener_pb2.Signature.FromString(found.signature),
             workers=self._host.endpoints(lease),
+            not_on=refusing(self._host.state, lease.instance, found.id),
         )
         return listener_pb2.OpenReply(session=session)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from eais_server.supervision import actions as do
-from eais_server.supervision.giving_up import LOADS
+from eais_server.supervision.giving_up import LOADS, give_up
 from eais_server.supervision.leaving import kill
 from eais_server.supervision.life import WORKER_TABLE, WorkerEvent, WorkerState
 from eais_server.supervision.state import Held, Session, Slot, State, Suspect, Worker
@@ -17,6 +17,7 @@ def advance(state: State, now: float) -> list[do.Action]:
     for held in list(state.leases.values()):
         found += _seat_spares(state, held, now)
         found += _name_suspects(state, held)
+        found += _give_up_refused(state, held)
         found += _feed(state, held, now)
         found += _keep_loaded(state, held)
         found += _tell(state, held)
@@ -51,8 +52,9 @@ def _feed(state: State, held: Held, now: float) -> Iterator[do.Action]:
     for worker in state.of(held):
         if worker.state not in LOADS or worker.loading:
             continue
-        wanted = [s for s in held.sessions.values() if s.id not in worker.loaded]
-        if not _slot(held, worker).proven:
+        slot = _slot(held, worker)
+        wanted = [s for s in held.wanted(slot.n) if s.id not in worker.loaded]
+        if not slot.proven:
             wanted = [s for s in wanted if s.kept]
         first = [s for s in wanted if s.kept or s.suspect_load]
         if worker.state is WorkerState.LOADING and not first:
@@ -92,11 +94,40 @@ def _name_suspects(state: State, held: Held) -> Iterator[do.Action]:
             yield do.NameSuspects(worker.id, told)
 
 
+def _give_up_refused(state: State, held: Held) -> list[do.Action]:
+    """Sessions that no worker can have: what the first of them refuses it with is told."""
+    found: list[do.Action] = []
+    for session in list(held.sessions.values()):
+        deciding = _deciding(held, session)
+        if deciding and all(slot.n in session.refused for slot in deciding):
+            failure = session.refused[min(slot.n for slot in deciding)]
+            found += give_up(state, held, session, failure)
+    return found
+
+
+def _deciding(held: Held, session: Session) -> list[Slot]:
+    """The slots that say whether the session can be had.
+
+    An unproven one has to load what is kept, and isn't asked for what isn't. What is opened
+    while shares were added, and those that they replace are still here, must do without those.
+    """
+    staying = [slot for slot in held.slots.values() if not slot.leaving]
+    if session.kept:
+        return staying
+    proven = [slot for slot in staying if slot.proven]
+    return [slot for slot in proven if slot.added] or proven
+
+
 def _keep_loaded(state: State, held: Held) -> Iterator[do.Action]:
-    """A session is open when all workers that serve have it; those that come load it first."""
+    """A session is open when all workers that serve have it, but for those that refused it.
+
+    Those that come load it first.
+    """
     serving = [w for w in state.of(held) if w.state is WorkerState.SERVING]
     for session in held.sessions.values():
-        if not session.kept and serving and all(session.id in w.loaded for w in serving):
+        having = [w for w in serving if session.id in w.loaded]
+        others = [_slot(held, w).n for w in serving if session.id not in w.loaded]
+        if not session.kept and having and all(n in session.refused for n in others):
             session.kept = True
             yield do.KeepSession(held.instance, session.id, session.signature)
 

@@ -11,6 +11,9 @@ Rules that hold at every step:
 - It loads one session at a time, so that its death says which one was being loaded.
 - A slot keeps its port. Only when that can't be bound any more it takes a new one.
 - What an added slot can't do before it served once is its own failure, not the instance's.
+- A session that some workers of its instance refuse is open on the others; when all do, it is
+  given up. While shares come to take the place of others, those that came decide: what is
+  open must be on one of them, or the last one that refuses it is given up.
 """
 
 from __future__ import annotations
@@ -35,11 +38,19 @@ from eais_server.supervision.leaving import kill, leave
 from eais_server.supervision.life import WORKER_TABLE, WorkerEvent, WorkerState
 from eais_server.supervision.quarantine import Model
 from eais_server.supervision.silence import beat, heard, judged, overdue
-from eais_server.supervision.slots import slot_ended, slot_failed, slot_revoked, slots_added
+from eais_server.supervision.slots import (
+    slot_ended,
+    slot_failed,
+    slot_of,
+    slot_revoked,
+    slots_added,
+)
 from eais_server.supervision.state import NEVER, Held, Session, Slot, State, Worker
 
 # Why a session's files can't be laid out for a worker now, though they're there.
 _DISK_FAILED: Final = frozenset({"STORE_FULL", "STORE_UNAVAILABLE"})
+# Why no worker can have a session, whatever its device.
+_FILES_DAMAGED: Final = frozenset({"DIGEST_MISMATCH"})
 
 
 def on_event(state: State, event: on.Event, now: float) -> list[do.Action]:
@@ -54,7 +65,7 @@ def on_event(state: State, event: on.Event, now: float) -> list[do.Action]:
 def _lease_taken(state: State, event: on.LeaseTaken, now: float) -> list[do.Action]:
     if event.instance in state.leases:
         raise ValueError(f"{event.instance} is held already")
-    slots = {s.n: Slot(s.n, s.port, s.incarnation, proven=s.proven) for s in event.slots}
+    slots = {asked.n: slot_of(asked, added=not asked.proven) for asked in event.slots}
     sessions = {name: Session(name, model, kept=True) for name, model in event.sessions.items()}
     held = Held(event.instance, event.tenant, event.epoch, slots, sessions, event.granted)
     state.leases[event.instance] = held
@@ -162,10 +173,21 @@ def _load_refused(state: State, event: on.LoadRefused, now: float) -> list[do.Ac
     session = held.sessions.get(event.session)
     if session and session.kept and event.failure.reason in _DISK_FAILED:
         return [kill(worker, f"its models can't be laid out: {event.failure.message}")]
-    if session and session.kept and not slot.proven:
+    if session and session.kept and not slot.proven and not _beside(held, session, slot):
         return slot_failed(state, held, slot, event.failure, now)
     clean = do.Unload(worker.id, event.session)
-    return [clean, *(give_up(state, held, session, event.failure) if session else [])]
+    if session is None:
+        return [clean]
+    if event.failure.reason in _FILES_DAMAGED:
+        return [clean, *give_up(state, held, session, event.failure)]
+    session.refused[slot.n] = event.failure
+    return [clean]
+
+
+def _beside(held: Held, session: Session, slot: Slot) -> bool:
+    """Whether another slot that came with this one may have the session, as far as is known."""
+    others = (s for s in held.slots.values() if s.added and not s.leaving and s.n != slot.n)
+    return any(other.n not in session.refused for other in others)
 
 
 def _load_ended(state: State, worker: Worker, session: str, now: float) -> bool:
@@ -231,6 +253,8 @@ def _exited(state: State, event: on.WorkerExited, now: float) -> list[do.Action]
         return []
     held, slot = _place(state, worker)
     slot.worker, slot.backoff = 0, slot.backoff.after(lived_s)
+    for session in held.sessions.values():
+        session.refused.pop(slot.n, None)  # the next one is asked anew
     slot.retry_at = now + slot.backoff.wait_s
     distrust_runtimes(held, worker, event)
     if slot.proven:

@@ -9,7 +9,13 @@ from __future__ import annotations
 
 from eais_server.supervision import actions as do
 from eais_server.supervision.blame import LOAD_TIMEOUT, blame, crashed, how_it_ended, too_late
-from eais_server.supervision.events import Failure, SlotRevoked, SlotsAdded, WorkerExited
+from eais_server.supervision.events import (
+    Failure,
+    SlotAsked,
+    SlotRevoked,
+    SlotsAdded,
+    WorkerExited,
+)
 from eais_server.supervision.leaving import leave
 from eais_server.supervision.state import Held, Slot, State, Worker
 
@@ -22,8 +28,13 @@ def slots_added(state: State, event: SlotsAdded, now: float) -> list[do.Action]:
     for asked in event.slots:
         if asked.n in held.slots:
             raise ValueError(f"{event.instance} has a worker {asked.n} already")
-        held.slots[asked.n] = Slot(asked.n, asked.port, asked.incarnation, proven=asked.proven)
+        held.slots[asked.n] = slot_of(asked, added=True)
     return []
+
+
+def slot_of(asked: SlotAsked, *, added: bool) -> Slot:
+    """A slot without a worker."""
+    return Slot(asked.n, asked.port, asked.incarnation, proven=asked.proven, added=added)
 
 
 def slot_revoked(state: State, event: SlotRevoked, now: float) -> list[do.Action]:
@@ -85,4 +96,9 @@ def _retire(state: State, held: Held, slot: Slot, grace_s: float, now: float) ->
 
 def _removed(held: Held, slot: Slot) -> do.Action:
     del held.slots[slot.n]
+    for session in held.sessions.values():
+        session.refused.pop(slot.n, None)
+    if all(each.added for each in held.slots.values()):
+        for each in held.slots.values():
+            each.added = False
     return do.SlotGone(held.instance, slot.n)

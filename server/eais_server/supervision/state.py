@@ -101,7 +101,7 @@ class Slot:
 
     `incarnation` and `level` are those of the worker that was adopted last. `proven`: a worker
     of it has served, or it came with the lease; `attempts`: workers that ended before that.
-    `leaving`: its worker is the last.
+    `leaving`: its worker is the last. `added`: it came to others, which are still here.
     """
 
     n: int
@@ -114,6 +114,7 @@ class Slot:
     proven: bool = True
     attempts: int = 0
     leaving: bool = False
+    added: bool = False
 
 
 @dataclass(slots=True)
@@ -127,6 +128,8 @@ class Session:
         answered: whether a run of it ever gave outputs here.
         suspect_load, suspect_run: it was loading, or running, beside others when a worker died
             of one of them.
+        refused: why, by the number of each slot whose worker can't load it. It is open as long
+            as another one can.
         reference_only: it was loading, running or being tried on another runtime when a worker
             died of such: what may have been that runtime's doing isn't risked again.
     """
@@ -140,6 +143,7 @@ class Session:
     suspect_load: bool = False
     suspect_run: bool = False
     reference_only: bool = False
+    refused: dict[int, Failure] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +171,10 @@ class Held:
     releasing: bool = False
     failure: Failure | None = None
     published: tuple[SeatView, ...] = ()
+
+    def wanted(self, n: int) -> Iterator[Session]:
+        """What a worker of slot `n` is to have: all that it didn't refuse."""
+        return (session for session in self.sessions.values() if n not in session.refused)
 
     def model_of(self, session: Session) -> Model:
         """Whom deaths by that session count against."""
@@ -259,8 +267,9 @@ class State:
         for session in held.sessions.values():
             condemned = self.quarantine.condemned(held.model_of(session))
             assert not condemned, "a session's model is quarantined"
-        kept = {session.id for session in held.sessions.values() if session.kept}
+            assert session.refused.keys() <= held.slots.keys(), "a slot that is gone refuses"
         for worker in self.of(held):
             assert worker.seat is not None, "a slot's worker has no seat"
             if worker.state is WorkerState.SERVING:
-                assert kept <= worker.loaded, "a serving worker lacks a session"
+                wanted = {s.id for s in held.wanted(worker.seat[1]) if s.kept}
+                assert wanted <= worker.loaded, "a serving worker lacks a session"

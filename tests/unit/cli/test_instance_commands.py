@@ -105,6 +105,7 @@ SESSIONS = (
         (
             SessionAt(1, "openvino/fp32", (UnusedRuntime("openvino/bf16", WHY),)),
             SessionAt(2, ""),
+            SessionAt(3, "", (), "IMAGE_MISSING", "no role computes it"),
         ),
     ),
 )
@@ -121,6 +122,8 @@ def test_describe_says_what_runs_each_session(eais: FakeOutside) -> None:
         "      not openvino/bf16: output 'probabilities': off by 0.11 of its scale, at",
         "        most 0.062: [0, 3]: 0.52, not 0.58",
         "    Worker 2:  not loaded",
+        "    Worker 3:  refused",
+        "      IMAGE_MISSING: no role computes it",
     ]
     wide = eais.run("describe", "ei-0001", "-o", "wide").out
     assert f"Session {SESSIONS[0].id}   model {'ab' * 32}" in wide
@@ -140,9 +143,13 @@ def test_describe_has_the_sessions_for_programs(eais: FakeOutside) -> None:
         "simulated": False,
         "runtime": "openvino",
         "precision": "fp32",
+        "reason": None,
+        "refused": None,
         "unused": [{"runtime": "openvino/bf16", "why": WHY}],
     }
     assert session["workers"][1]["runtime"] is None
+    refused = session["workers"][2]
+    assert (refused["reason"], refused["refused"]) == ("IMAGE_MISSING", "no role computes it")
 
 
 def test_describe_says_why_the_sessions_arent_known(eais: FakeOutside) -> None:

@@ -660,9 +660,9 @@ class AnyOrder(RuleBasedStateMachine):
     def end(self, found: bool) -> None:
         self.tell(ev.Ended(make_error("INSTANCE_STOPPED", "stopped"), found))
 
-    @rule(lag=st.integers(0, 1))
-    def session_opened(self, lag: int) -> None:
-        self.tell(ev.SessionOpened("s", self.brain.state.epoch - lag))
+    @rule(lag=st.integers(0, 1), not_on=st.sampled_from([(), (), (1,)]))
+    def session_opened(self, lag: int, not_on: tuple[int, ...]) -> None:
+        self.tell(ev.SessionOpened("s", self.brain.state.epoch - lag, frozenset(not_on)))
 
     @rule()
     def renewed(self) -> None:

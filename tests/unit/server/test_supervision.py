@@ -146,10 +146,10 @@ def test_a_refused_load_is_answered_and_not_kept(bench: Bench) -> None:
     assert bench.state.leases[EI].sessions == {}
 
 
-def test_a_refused_load_takes_the_session_from_the_other_workers(bench: Bench) -> None:
+def test_a_damaged_file_takes_the_session_from_the_other_workers(bench: Bench) -> None:
     one, two = bench.serving(slots=(1, 2))
     bench.tell(on.LoadAsked(EI, "a", "model-a"), on.SessionLoaded(one, "a", b"s"))
-    failure = on.Failure("MODEL_MEMORY", "no room")
+    failure = on.Failure("DIGEST_MISMATCH", "another file")
     refused = bench.tell(on.LoadRefused(two, "a", failure))
     assert refused == [
         do.Unload(two, "a"),

@@ -557,6 +557,30 @@ def test_what_runs_the_sessions_is_said_to_those_who_ask(bench: ListenerBench, r
     run(test())
 
 
+def test_a_session_is_open_where_it_can_be_and_the_answer_says_where_not(
+    bench: ListenerBench, run: Run
+) -> None:
+    async def test() -> None:
+        bench.set(cpu_cores=2)
+        shares = [hosts_pb2.ShareGrant(n=n, device="cpu0", milli=1000) for n in (1, 2)]
+        async with bench.granted(shares=shares):
+            assert not (await bench.opened(MODEL)).not_on
+            bench.spawner.refusing.add(2)
+            opened = await bench.opened(MODEL + b"another")
+            assert opened.not_on == [2]
+            asked = listener_pb2.LocateRequest(instance=EI, epoch=5, sessions=True)
+            told = (await bench.call(LISTENER_LOCATE, asked)).sessions
+            (there,) = (s for s in told if s.id == opened.id)
+            assert [at.n for at in there.workers] == [1, 2]
+            refused = there.workers[1]
+            assert (refused.runtime, refused.error.reason) == ("", "MODEL_INVALID")
+            bench.spawner.refusing.add(1)
+            error = await refusal(bench.opened(MODEL + b"a third"))
+            assert error.reason == "MODEL_INVALID"
+
+    run(test())
+
+
 def running(state: State, session: str) -> list[on.Runs]:
     return [w.runs[session] for w in state.workers.values() if session in w.runs]
 
