@@ -197,13 +197,17 @@ def test_a_board_that_dies_is_named_and_its_shares_are_refused(team: Team, ada: 
     assert refused.stderr == "error: DEVICE_LOST: the board fpga0 is gone\n"
 
 
+def pair(found: list[int]) -> list[int] | None:
+    return found if len(found) == 2 else None
+
+
 def test_nothing_of_it_is_left(tmp_path: Path) -> None:
     """After `pool down`, of a pool whose boards are whole."""
     sign(tmp_path, "new-key", f"{tmp_path}/operator.pem")
     settings = SETTINGS.format(root=tmp_path)
     with team_at(tmp_path, "127.0.0.94", settings, "--simulate", "board=2") as team:
-        boards = below(team, "eais-board")
-        assert len(boards) == 2
+        # A process has its title soon after it was started.
+        boards = eventually(lambda: pair(below(team, "eais-board")), "there are two boards")
         workers = below(team, "eais-worker")
         assert workers
     gone = [*boards, *workers]

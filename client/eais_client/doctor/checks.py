@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from eais_client.doctor import machine, network, pool_side
+from eais_client.doctor import machine, network, pool_side, runtimes
 from eais_client.doctor.findings import Check, Finding, examine
 from eais_client.doctor.scene import Scene
 
@@ -31,6 +31,7 @@ CHECKS: Final[Sequence[Check[Scene]]] = (
     Check("listener", pool_side.listener, ("instance",)),
     Check("worker", pool_side.worker, ("instance", "listener")),
     Check("isolation", pool_side.isolation, ("instance",)),
+    Check("runtimes", runtimes.runtimes, ("version", "operator")),
     Check("quota", pool_side.quota, ("version", "operator")),
 )
 

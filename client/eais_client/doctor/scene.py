@@ -9,6 +9,7 @@ from pathlib import Path
 
 from cryptography import x509
 
+from eais.cpu_flags import CPUINFO
 from eais.tls import Bundle
 from eais_client.config import ClientConfig
 from eais_client.context import Context, ContextStore
@@ -28,6 +29,7 @@ class Scene:
         runs: whether the embedded pool with that state directory runs here.
         installed: whether a Python module of that name can be imported.
         wall: this machine's clock.
+        cpuinfo: what the kernel says of this machine's CPU.
 
     The others are filled by the checks, each by the one that finds it out.
     """
@@ -38,6 +40,7 @@ class Scene:
     runs: Callable[[Path], bool]
     installed: Callable[[str], bool]
     wall: Callable[[], datetime] = utc_now
+    cpuinfo: Path = CPUINFO
     config: ClientConfig = field(default_factory=ClientConfig)
     found_context: Context | None = None
     found_own: OwnIdentity | None = None

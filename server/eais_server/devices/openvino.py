@@ -18,6 +18,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from eais.cpu_flags import is_fast_at_bf16
 from eais.device_type import WHOLE_MILLI, DeviceKind
 from eais.errors import EaisError, UsageError, make_error
 from eais.tolerance import Precision
@@ -43,7 +44,6 @@ log = logging.getLogger(__name__)
 NAME: Final = "openvino"
 FP32: Final = Runtime(NAME)
 BF16: Final = Runtime(NAME, Precision.BF16)
-_FAST_BF16: Final = frozenset({"avx512_bf16", "amx_bf16"})
 _INTEL: Final = "0x8086"
 _HINTS: Final[Mapping[Precision, str]] = {Precision.FP32: "f32", Precision.BF16: "bf16"}
 # onnxruntime's word -> OpenVINO's. It computes doubles in single precision: they aren't here.
@@ -103,7 +103,7 @@ class OpenVinoDriver:
             log.info("no OpenVINO here; pip install 'eais[openvino]' adds it")
             return []
         cpu = self._cpu.fingerprint()[0]
-        fast = not _FAST_BF16.isdisjoint(_cpu_flags(self._proc / "cpuinfo"))
+        fast = is_fast_at_bf16(self._proc / "cpuinfo")
         runtimes = (FP32, BF16) if fast else (FP32,)
         found = [replace(cpu, runtimes=runtimes)]
         for name, kind, _, where, runtime in _ACCELERATORS:
@@ -254,14 +254,6 @@ def _settled_dims(signature: SessionSignature, ports: Sequence[Any]) -> dict[int
 
 def _refused(why: str) -> EaisError:
     return make_error("RUNTIME_REFUSED", f"OpenVINO doesn't run this model: {why}")
-
-
-def _cpu_flags(cpuinfo: Path) -> frozenset[str]:
-    for line in _text(cpuinfo).splitlines():
-        name, _, value = line.partition(":")
-        if name.strip() == "flags":
-            return frozenset(value.split())
-    return frozenset()
 
 
 def _text(path: Path) -> str:

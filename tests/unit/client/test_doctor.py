@@ -24,7 +24,7 @@ from eais.errors import make_error
 from eais.identity import Identity
 from eais.instance import InstanceState
 from eais.rpc import server, verbs
-from eais.rpc.v1 import common_pb2, hosts_pb2, pool_pb2
+from eais.rpc.v1 import common_pb2, hosts_pb2, listener_pb2, pool_pb2
 from eais_client.context import Context, ContextStore, enrolment_file
 from eais_client.doctor.checks import CHECKS, look
 from eais_client.doctor.findings import Check, Finding, Verdict, examine, exit_code_of, ok, problem
@@ -49,6 +49,8 @@ class Manager:
     instances: list[pool_pb2.Instance] = field(default_factory=list)
     hosts: list[hosts_pb2.HostUse] = field(default_factory=list)
     tenants: list[hosts_pb2.Tenant] = field(default_factory=list)
+    devices: list[hosts_pb2.DeviceUse] = field(default_factory=list)
+    sessions: list[listener_pb2.SessionState] = field(default_factory=list)
 
     async def greet(self, hello: common_pb2.Hello, caller: server.Caller) -> common_pb2.HelloReply:
         return common_pb2.HelloReply(version=self.version, software="eais-manager/9.9")
@@ -69,12 +71,23 @@ class Manager:
     async def status(
         self, request: hosts_pb2.PoolStatusRequest, caller: server.Caller
     ) -> hosts_pb2.PoolStatusReply:
-        return hosts_pb2.PoolStatusReply(pool=POOL, hosts=self.hosts)
+        return hosts_pb2.PoolStatusReply(pool=POOL, hosts=self.hosts, devices=self.devices)
 
     async def list_tenants(
         self, request: hosts_pb2.ListTenantsRequest, caller: server.Caller
     ) -> hosts_pb2.ListTenantsReply:
         return hosts_pb2.ListTenantsReply(tenants=self.tenants)
+
+    async def locate(
+        self, request: listener_pb2.LocateRequest, caller: server.Caller
+    ) -> listener_pb2.LocateReply:
+        return listener_pb2.LocateReply(sessions=self.sessions)
+
+    def listener(self) -> list[server.Binding]:
+        return [
+            server.unary(verbs.LISTENER_GREET, self.greet),
+            server.unary(verbs.LISTENER_LOCATE, self.locate),
+        ]
 
     def user_plane(self) -> list[server.Binding]:
         return [
@@ -113,7 +126,13 @@ class Ward:
         """The findings by check; of the two of the clock the last."""
         old = self.scene
         self.scene = Scene(
-            old.store, old.environ, old.context_name, old.runs, old.installed, old.wall
+            old.store,
+            old.environ,
+            old.context_name,
+            old.runs,
+            old.installed,
+            old.wall,
+            old.cpuinfo,
         )
         self.findings = look(self.scene)
         return {finding.check: finding for finding in self.findings}
@@ -170,7 +189,9 @@ def ward(tmp_path: Path) -> Iterator[Ward]:
     with rig(tmp_path / "pool") as made:
         manager = Manager(made.authority)
         user = made.serve(Identity.manager(POOL), *manager.user_plane())
-        listener = made.serve(Identity.listener(POOL, "host-1"))
+        listener = made.serve(Identity.listener(POOL, "host-1"), *manager.listener())
+        at = listener_pb2.SessionAt(n=1, runtime="openvino/fp32")
+        manager.sessions = [listener_pb2.SessionState(id="s", workers=[at])]
         worker = made.serve(Identity.worker(POOL, EI, 1))
         manager.instances = [in_use(listener, worker)]
         store = ContextStore(tmp_path / "config")
@@ -753,3 +774,67 @@ def test_every_need_is_a_check_that_comes_before() -> None:
     for check in CHECKS:
         assert set(check.needs) <= seen
         seen.add(check.name)
+
+
+# what models run on
+
+
+def test_a_user_sees_what_their_sessions_run_on(ward: Ward) -> None:
+    assert ward.look()["runtimes"].text == f"the sessions of {EI} run on openvino/fp32"
+    ward.manager.sessions = []
+    found = ward.look()["runtimes"]
+    assert (found.verdict, found.text) == (
+        Verdict.UNKNOWN,
+        "only an operator sees what devices run models with",
+    )
+    assert exit_code_of(ward.findings) == 0
+    ward.manager.instances[0].ClearField("listener")
+    assert ward.look()["runtimes"].verdict is Verdict.UNKNOWN
+
+
+def device(host: str, kind: str, *runtimes: str, simulated: bool = False) -> hosts_pb2.DeviceUse:
+    made = hosts_pb2.Device(id=f"{kind}0", kind=kind, runtimes=runtimes, simulated=simulated)
+    return hosts_pb2.DeviceUse(host=host, device=made, reachable=True)
+
+
+def test_an_operator_sees_what_devices_run_models_with(ward: Ward) -> None:
+    ward.become_operator()
+    both = ("onnxruntime/fp32", "openvino/fp32")
+    ward.manager.devices = [
+        device("host-1", "cpu", *both),
+        device("host-2", "cpu", *both),
+        device("host-1", "gpu", "onnxruntime/fp32", simulated=True),
+    ]
+    found = ward.look()["runtimes"]
+    assert found.text == (
+        "cpu: onnxruntime/fp32, openvino/fp32 on host-1, host-2; "
+        "gpu (simulated): onnxruntime/fp32 on host-1"
+    )
+    assert (found.verdict, found.remedy) == (Verdict.OK, "")
+
+
+def test_an_operator_is_told_of_a_faster_runtime_that_isnt_installed(ward: Ward) -> None:
+    ward.become_operator()
+    ward.manager.devices = [device(f"host-{n}", "cpu", "onnxruntime/fp32") for n in range(4)]
+    found = ward.look()["runtimes"]
+    assert found.text == "cpu: onnxruntime/fp32 on 4 hosts"
+    assert "`pip install 'eais[openvino]'` for the listener on 4 hosts" in found.remedy
+    assert "where its CPU has AVX512-BF16 or AMX" in found.remedy
+    assert exit_code_of(ward.findings) == 0
+
+
+@pytest.mark.parametrize(
+    ("flags", "fast"), [("fpu avx512_bf16", True), ("fpu amx_bf16", True), ("fpu avx512f", False)]
+)
+def test_this_machines_own_pool_is_told_whether_bf16_is_fast(
+    ward: Ward, tmp_path: Path, flags: str, fast: bool
+) -> None:
+    ward.become_operator()
+    ward.manager.devices = [device("local", "cpu", "onnxruntime/fp32")]
+    ward.scene.runs = lambda path: True
+    ward.scene.cpuinfo = tmp_path / "cpuinfo"
+    ward.scene.cpuinfo.write_text(f"processor\t: 0\nflags\t\t: {flags}\n")
+    ward.move(state_dir=str(tmp_path))
+    remedy = ward.look()["runtimes"].remedy
+    assert "pip install 'eais[openvino]'" in remedy
+    assert ("at which this CPU is fast" in remedy) is fast
