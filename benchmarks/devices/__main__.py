@@ -1,6 +1,6 @@
 """What devices are shared and chosen like, measured.
 
-Each section is a module of this folder with `measure() -> figures` and `missed(figures) ->
+Each section has a module of this folder with `measure() -> figures` and `missed(figures) ->
 sentences`; its docstring says what its figures are. `--only SECTION` measures one of them.
 `--json` prints all figures as one object on one line. The exit status is 1 if a limit isn't met.
 """
@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
-from benchmarks.devices import choosing, precision, shares
+from benchmarks.devices import choosing, moving, precision, shares
 from benchmarks.ending import ending
 
 
@@ -25,6 +25,7 @@ class Section(NamedTuple):
 
 SECTIONS: Final = {
     "choosing": Section(choosing.measure, choosing.missed),
+    "move": Section(moving.measure, moving.missed),
     "precision": Section(precision.measure, precision.missed),
     "shares": Section(shares.measure, shares.missed),
 }

@@ -3,7 +3,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from benchmarks.devices import shares
+from benchmarks.devices import moving, shares
 from benchmarks.devices.spinning import handovers_us
 
 FINE = {
@@ -21,6 +21,24 @@ def test_what_meets_its_limit_isnt_missed() -> None:
 def test_each_limit_that_is_missed_is_said() -> None:
     over = {name: value + 3 for name, value in FINE.items()}
     assert len(shares.missed(over)) == len(FINE)
+
+
+MOVED = {
+    "move_lost": 0,
+    "move_wrong": 0,
+    "move_kinds": ["cpu", "gpu", "fpga", "cpu"],
+    "move_lost_for": {},
+}
+
+
+def test_a_move_that_loses_nothing_is_fine() -> None:
+    assert moving.missed(MOVED) == []
+
+
+def test_what_a_move_costs_is_said() -> None:
+    assert len(moving.missed(MOVED | {"move_lost": 1, "move_lost_for": {"BUSY": 1}})) == 1
+    assert moving.missed(MOVED | {"move_wrong": 1}) == ["answers were wrong"]
+    assert moving.missed(MOVED | {"move_kinds": ["cpu"]}) == ["it was on ['cpu']"]
 
 
 def test_a_turn_begins_after_the_last_one_ended_whosever_it_was() -> None:
