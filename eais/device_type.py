@@ -7,6 +7,7 @@ pool's choice. Inside, capacity is counted in integer milli-devices.
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from enum import StrEnum
@@ -24,6 +25,7 @@ class DeviceKind(StrEnum):
 
 
 WHOLE_MILLI = 1000
+EIGHTH_MILLI = WHOLE_MILLI // 8
 _TYPE = re.compile(
     r"(?P<kind>cpu|gpu|fpga|npu)(?:\.(?P<count>[1-9]\d{0,3})(?:-(?P<parts>2|4|8))?)?"
 )
@@ -60,3 +62,14 @@ class DeviceType:
     def default_tolerance(self) -> str:
         """`exact` for cpu types, `fp32` for `auto` and every other kind."""
         return "exact" if self.kind is DeviceKind.CPU else "fp32"
+
+
+def type_text(kind: DeviceKind, milli: int) -> str:
+    """A share as an instance type, "gpu.1-8"; ValueError for one that isn't sold."""
+    whole, parts = milli // WHOLE_MILLI, milli // EIGHTH_MILLI
+    if milli > 0 and milli % WHOLE_MILLI == 0:
+        return f"{kind.value}.{whole}"
+    if whole or milli <= 0 or milli % EIGHTH_MILLI:
+        raise ValueError(f"{milli} milli-devices are neither whole devices nor eighths of one")
+    shared = math.gcd(parts, 8)
+    return f"{kind.value}.{parts // shared}-{8 // shared}"

@@ -21,12 +21,13 @@ from eais.identity import Role
 from eais.instance_policy import DEFAULT_POLICY, InstancePolicy
 from eais.jitter import JITTER
 from eais.rpc import verbs
-from eais.rpc.v1 import hosts_pb2, pool_pb2
+from eais.rpc.v1 import hosts_pb2, listener_pb2, pool_pb2, profiles_pb2
 from eais.rpc.verbs import Verb
 from eais_client import renewal
 from eais_client.context import Context, ContextStore
 from eais_client.dialer import Dialer, Peer
 from eais_client.instances import Instance
+from eais_client.model_profile import ProfileReport
 from eais_client.own_identity import OwnIdentity, frontend_identity, operator_identity
 from eais_client.pool_status import CaRoll, CaState, HostUse, NewToken, PoolStatus
 from eais_client.tenants import QuotaChanges, Tenant
@@ -169,6 +170,24 @@ class PoolClient(_ManagerClient):
         """All instances of the caller's tenant that aren't DELETED."""
         reply = self._call(verbs.POOL_LIST, pool_pb2.ListRequest())
         return _instances(reply.instances)
+
+    def measure(
+        self,
+        op_id: str,
+        *,
+        spec: listener_pb2.SessionSpec | None = None,
+        digest: str = "",
+        tolerance: str = "",
+    ) -> ProfileReport:
+        """Have a model measured on the pool's idle devices, or ask how far that is.
+
+        By its spec, if its files are at a host of the pool; or by its digest, if an instance of
+        the tenant has it open. `op_id` is the same until the report says that it is over.
+        """
+        request = profiles_pb2.MeasureRequest(
+            op_id=op_id, spec=spec, digest=bytes.fromhex(digest), tolerance=tolerance
+        )
+        return ProfileReport.of_message(self._call(verbs.PROFILES_MEASURE, request))
 
     def _instance(self, verb: Verb[Req, pool_pb2.InstanceReply], request: Req) -> Instance:
         return Instance.of_message(self._call(verb, request).instance)

@@ -19,6 +19,7 @@ from eais_client.cli.printer import Format, Printer
 from eais_client.cli.progress import Progress, progress
 
 if TYPE_CHECKING:
+    from eais.rpc.v1 import listener_pb2
     from eais_client.context import Context, ContextStore
     from eais_client.instances import Instance
     from eais_client.pool_client import OperatorClient, PoolClient
@@ -93,6 +94,13 @@ class Call:
     def sessions(self, instance: Instance) -> tuple[SessionState, ...]:
         """What runs the sessions of an instance that is IN_USE, as its listener says."""
         return self.outside.ask_sessions(self.store(), self.context(), instance)
+
+    def bring_model(
+        self, instance: Instance, path: str, progress: Callable[[int, int], None]
+    ) -> listener_pb2.SessionSpec:
+        """Have a model's files at the instance's host; what it is opened with."""
+        store, context = self.store(), self.context()
+        return self.outside.bring_model(store, context, instance, path, progress)
 
     def roll_ca(self) -> CaRoll:
         """Begin to replace the CA of the context's pool, as its operator."""

@@ -20,6 +20,7 @@ from eais_client.cli import (
     listener_commands,
     logs_command,
     pool_commands,
+    profile_command,
     run_command,
     tenant_commands,
     token_commands,
@@ -42,6 +43,7 @@ def make_app() -> typer.Typer:
     root = Group("eais", _ABOUT, completion=True)
     instance_commands.add_to(root)
     run_command.add_to(root)
+    profile_command.add_to(root)
     join_command.add_to(root)
     pool_commands.add_to(root)
     listener_commands.add_to(root)

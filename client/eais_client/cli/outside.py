@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TextIO
 if TYPE_CHECKING:
     from eais.identity import Role
     from eais.joining import Joined
+    from eais.rpc.v1 import listener_pb2
     from eais_client.cli.processes import Processes
     from eais_client.context import Context, ContextStore
     from eais_client.instances import Instance
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
     from eais_client.run.program import Probed
     from eais_client.session_states import SessionState
 
+    BringModel = Callable[
+        [ContextStore, Context, Instance, str, Callable[[int, int], None]],
+        listener_pb2.SessionSpec,
+    ]
     AskSessions = Callable[[ContextStore, Context, Instance], tuple[SessionState, ...]]
 
 STATUS_PATIENCE_S = 1.0
@@ -49,6 +54,19 @@ def ask_sessions(
     from eais_client import session_states
 
     return session_states.ask_sessions(store, context, instance)
+
+
+def bring_model(
+    store: ContextStore,
+    context: Context,
+    instance: Instance,
+    path: str,
+    progress: Callable[[int, int], None],
+) -> listener_pb2.SessionSpec:
+    """Have a model's files at the instance's host."""
+    from eais_client import bringing
+
+    return bringing.bring_model(store, context, instance, path, progress)
 
 
 def roll_ca(store: ContextStore, context: Context) -> CaRoll:
@@ -136,6 +154,7 @@ class Outside:
     connect_operator: Callable[[ContextStore, Context], OperatorClient] = connect_operator
     ask_status: Callable[[ContextStore, Context], PoolStatus] = ask_status
     ask_sessions: AskSessions = ask_sessions
+    bring_model: BringModel = bring_model
     roll_ca: Callable[[ContextStore, Context], CaRoll] = roll_ca
     join: Join = join
     processes: Callable[[], Processes] = local_processes

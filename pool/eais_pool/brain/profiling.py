@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Final, TypeAlias
 
-from eais.device_type import WHOLE_MILLI, DeviceKind
+from eais.device_type import WHOLE_MILLI, DeviceKind, type_text
 from eais.errors import REASONS, DeviceLost, Unavailable
 from eais.tolerance import Tolerance
 from eais_pool.brain.placing import device_views
@@ -25,7 +25,7 @@ from eais_pool.brain.records import HostRecord
 from eais_pool.brain.state import PoolState
 from eais_pool.policy import DeviceView
 from eais_pool.policy.candidates import of_device, runners_of, text_of
-from eais_pool.policy.choosing import Candidate, Runner, type_text
+from eais_pool.policy.choosing import Candidate, Runner
 from eais_pool.policy.forecasting import Demand
 from eais_pool.policy.measuring import (
     BatchFailed,
@@ -40,6 +40,7 @@ from eais_pool.policy.measuring import (
     Measuring,
     RunBatch,
     Ticked,
+    Unbatched,
     on_event,
 )
 from eais_pool.policy.prices import Prices
@@ -122,7 +123,8 @@ class Study:
 
     Attributes:
         asked: somebody waits for it.
-        measuring: once it has begun.
+        measuring: once it has begun; `before`: on other devices.
+        later: devices that are measured then.
         places: host and device, by the measuring's id of the device.
         orders: what is under way, by its number.
         unmeasured: where it couldn't be, and why.
@@ -134,6 +136,8 @@ class Study:
     demand: Demand
     asked: bool
     measuring: Measuring | None = None
+    before: list[Measuring] = field(default_factory=list)
+    later: list[Device] = field(default_factory=list)
     places: dict[str, tuple[str, str]] = field(default_factory=dict)
     orders: dict[int, RunBatch] = field(default_factory=dict)
     unmeasured: dict[tuple[str, str], str] = field(default_factory=dict)
@@ -143,7 +147,8 @@ class Study:
 
     def profiles(self, measured_unix_s: float) -> list[Profile]:
         """What was measured."""
-        return self.measuring.profiles(measured_unix_s) if self.measuring else []
+        found = [*self.before, *([self.measuring] if self.measuring else [])]
+        return [profile for each in found for profile in each.profiles(measured_unix_s)]
 
     def busy(self) -> list[str]:
         """Where it is measured now, in words."""
@@ -235,11 +240,13 @@ class Profiling:
         not_now = spec is not None and issubclass(spec.error, Unavailable | DeviceLost)
         if not_now or reason in _NOT_THE_MODELS:
             return self._gone(study, asked.device, f"{word}: {message}", now)
-        actions = self._tell(study, BatchFailed(asked, word), now)
+        one_by_one = asked.batch > 1 and reason == "INPUT_SHAPE"
+        event = Unbatched(asked, word) if one_by_one else BatchFailed(asked, word)
+        actions = self._tell(study, event, now)
         if reason in _ENDS:
             actions += self._gone(study, asked.device, f"{word}: {message}", now)
         elif asked.batch == 1:
-            self._note(study, asked.device, f"{word}: {message}")
+            self._note(study, asked.device, f"{text_of(asked.runner)}: {word}: {message}")
         return actions
 
     def host_gone(self, host: str, now: float) -> list[Action]:
@@ -282,6 +289,15 @@ class Profiling:
         if not devices:
             study.over, study.ended_at = "there is nothing that could be measured now", now
             return []
+        # Simulated devices compute on the host's cores, which are measured before.
+        real = [device for device in devices if not device.simulated]
+        study.later = [device for device in devices if device.simulated and real]
+        self._now = study
+        return self._measure(study, real or devices, known, now)
+
+    def _measure(
+        self, study: Study, devices: list[Device], known: list[Profile], now: float
+    ) -> list[Action]:
         study.measuring = Measuring(
             study.model.digest,
             devices,
@@ -290,7 +306,6 @@ class Profiling:
             limits=self._rules.limits,
             known=known,
         )
-        self._now = study
         return self._tell(study, Began(), now)
 
     def _devices(self, study: Study, state: PoolState, known: list[Profile]) -> list[Device]:
@@ -371,6 +386,13 @@ class Profiling:
 
     def _end(self, study: Study, why: str, now: float) -> list[Action]:
         hosts = dict.fromkeys(host for host, _ in study.places.values())
+        later = [device for device in study.later if device.id in study.places]
+        if later and study.measuring is not None:
+            known = [*study.measuring.known, *study.measuring.profiles()]
+            study.before.append(study.measuring)
+            study.later, study.orders = [], {}
+            stops = [Stop(host, study.id) for host in hosts]
+            return [*stops, *self._measure(study, later, known, now)]
         study.over, study.ended_at = why, now
         study.orders.clear()
         self._now = None

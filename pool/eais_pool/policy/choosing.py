@@ -27,7 +27,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
-from eais.device_type import WHOLE_MILLI, DeviceKind
+from eais.device_type import EIGHTH_MILLI, DeviceKind, type_text
 from eais.tolerance import Precision
 from eais_pool.policy import Refusal
 from eais_pool.policy.curves import Curve
@@ -35,7 +35,6 @@ from eais_pool.policy.forecasting import Demand, Forecast, forecast
 from eais_pool.policy.prices import Prices
 from eais_pool.policy.profiles import Profile
 
-_EIGHTH_MILLI: Final = WHOLE_MILLI // 8
 _HOUR_S: Final = 3600.0
 
 
@@ -124,21 +123,10 @@ class Choice:
     refusal: Refusal | None = None
 
 
-def type_text(kind: DeviceKind, milli: int) -> str:
-    """A share as an instance type, "gpu.1-8"; ValueError for one that isn't sold."""
-    whole, parts = milli // WHOLE_MILLI, milli // _EIGHTH_MILLI
-    if milli > 0 and milli % WHOLE_MILLI == 0:
-        return f"{kind.value}.{whole}"
-    if whole or milli <= 0 or milli % _EIGHTH_MILLI:
-        raise ValueError(f"{milli} milli-devices are neither whole devices nor eighths of one")
-    shared = math.gcd(parts, 8)
-    return f"{kind.value}.{parts // shared}-{8 // shared}"
-
-
 def shares_weighed(granularity_milli: int, share_limit_milli: int) -> list[int]:
     """The shares of one device that are candidates: an eighth, and what doubles it."""
     doubled = itertools.takewhile(
-        lambda milli: milli <= share_limit_milli, (_EIGHTH_MILLI << n for n in itertools.count())
+        lambda milli: milli <= share_limit_milli, (EIGHTH_MILLI << n for n in itertools.count())
     )
     return [milli for milli in doubled if milli % granularity_milli == 0]
 

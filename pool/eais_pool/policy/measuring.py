@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, TypeAlias
 
 from eais_pool.policy.choosing import Candidate, Runner, cost_of, may_serve
@@ -116,6 +116,14 @@ class BatchFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class Unbatched:
+    """A batch of several was refused, since the model takes one item a call, on any device."""
+
+    asked: RunBatch
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class DeviceGone:
     """A device can't be measured on any more."""
 
@@ -127,7 +135,7 @@ class Ticked:
     """Time has passed: to be told each second, and when the time is over."""
 
 
-Event: TypeAlias = Began | Measured | BatchFailed | DeviceGone | Ticked
+Event: TypeAlias = Began | Measured | BatchFailed | Unbatched | DeviceGone | Ticked
 _Place: TypeAlias = tuple[Runner, int]
 
 
@@ -243,6 +251,8 @@ def on_event(state: Measuring, event: Event, now: float) -> list[Action]:
         case Measured() | BatchFailed():
             if not _answered(state, event):
                 return []
+        case Unbatched(asked, reason):
+            _take_one_by_one(state, asked, reason)
         case DeviceGone(device):
             if device in state.tracks:
                 state.tracks[device].left = 0
@@ -276,6 +286,18 @@ def _answered(state: Measuring, event: Measured | BatchFailed) -> bool:
         track.failed.setdefault(place, {})[asked.batch] = reason
     state.learn(track, asked.runner)
     return True
+
+
+def _take_one_by_one(state: Measuring, asked: RunBatch, reason: str) -> None:
+    """Measure single items from now on, and note on the largest shares that no more will do."""
+    state.demand = replace(state.demand, batch_most=1)
+    for track in state.tracks.values():
+        if track.running == asked:
+            track.running = None
+        for runner in track.curves:
+            largest = max(e.share_milli for e in track.candidates if e.runner == runner)
+            track.failed.setdefault((runner, largest), {})[2] = reason
+            state.learn(track, runner)
 
 
 def _stop(state: Measuring) -> list[Action]:

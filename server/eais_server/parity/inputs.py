@@ -75,15 +75,16 @@ def made_up(inputs: Sequence[ValueSpec], size: int) -> Iterator[Feed]:
         yield feed
 
 
+def takes_batches(inputs: Sequence[ValueSpec]) -> bool:
+    """Whether a call may have any number of rows: the first axis of each input is left open."""
+    return bool(inputs) and all(s.dims and not isinstance(s.dims[0], int) for s in inputs)
+
+
 def batch_of(inputs: Sequence[ValueSpec], size: int, rows: int) -> Feed | None:
     """A feed of so many rows, where `size` is what each other open size is.
 
-    None if the model has another number of rows, or one input would be too large.
+    None if one input would be too large.
     """
-    fixed = {spec.dims[0] for spec in inputs if spec.dims and isinstance(spec.dims[0], int)}
-    opens = any(spec.dims and not isinstance(spec.dims[0], int) for spec in inputs)
-    if rows != 1 and (not opens or fixed - {rows}):
-        return None
     rng, feed = np.random.default_rng((_SEED, rows)), {}
     for spec in inputs:
         dims = tuple(_sizes(spec.dims, rows, size))

@@ -26,7 +26,7 @@ from eais_server.devices.driver import (
     RuntimeSession,
 )
 from eais_server.in_flight import Marks
-from eais_server.parity.inputs import SIZES, batch_of, can_be_made_up
+from eais_server.parity.inputs import SIZES, batch_of, can_be_made_up, takes_batches
 from eais_server.worker.adoption import Drivers
 from eais_server.worker.choosing_runtime import Clock, Feed, Guard, Option, Task
 from eais_server.worker.integrity import check_files
@@ -76,8 +76,8 @@ class Bench:
         """Seconds of each run of a batch.
 
         Raises:
-            EaisError: ARGUMENT, the model takes no such batch, or no inputs that can be made up;
-                what the runtime refuses a run with; RUN_TIMEOUT.
+            EaisError: ARGUMENT, its inputs can't be made up; INPUT_SHAPE, it takes no batches;
+                INPUT_SIZE; what the runtime refuses a run with; RUN_TIMEOUT.
         """
         return await self._on_thread(lambda: self._time(message))
 
@@ -146,6 +146,8 @@ class Bench:
         inputs = session.signature.inputs
         if not can_be_made_up(inputs):
             raise make_error("ARGUMENT", "its inputs aren't tensors of numbers")
+        if rows != 1 and not takes_batches(inputs):
+            raise make_error("INPUT_SHAPE", "it takes one item a call")
         refused: EaisError | None = None
         for size in [self._size] if self._size else SIZES:
             feed = batch_of(inputs, size, rows)
@@ -160,7 +162,7 @@ class Bench:
                 continue
             self._size = size
             return feed
-        raise refused or make_error("ARGUMENT", f"it takes no batch of {rows}")
+        raise refused or make_error("INPUT_SIZE", f"a batch of {rows} is too large to be made up")
 
     def _run(self, session: RuntimeSession, feed: Feed) -> float:
         prepared: Any = session.prepare(PLAIN_RUN)

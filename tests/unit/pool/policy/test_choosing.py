@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eais.device_type import DeviceKind, DeviceType
+from eais.device_type import DeviceKind, DeviceType, type_text
 from eais.tolerance import Tolerance
 from eais_pool.brain.codec import from_json, to_json
 from eais_pool.policy.choosing import (
@@ -16,7 +16,6 @@ from eais_pool.policy.choosing import (
     Verdict,
     choose,
     shares_weighed,
-    type_text,
 )
 from eais_pool.policy.curves import Curve
 from eais_pool.policy.forecasting import Demand, knee, sizes

@@ -15,7 +15,7 @@ from onnx import helper
 
 from eais.rpc.v1 import listener_pb2, supervision_pb2
 from eais_server.devices.driver import ValueSpec
-from eais_server.parity.inputs import batch_of
+from eais_server.parity.inputs import batch_of, takes_batches
 from tests.unit.server.runtime import models
 from tests.unit.server.worker.child import WorkerChild, worker_child
 
@@ -77,7 +77,7 @@ def test_a_model_of_one_row_takes_no_batch_of_eight(tmp_path: Path) -> None:
     with measuring(tmp_path, doubles(1)) as child:
         assert not child.heard("measurable").HasField("error")
         refused = timed(child, 1, 8)
-        assert (refused.error.reason, list(refused.seconds)) == ("ARGUMENT", [])
+        assert (refused.error.reason, list(refused.seconds)) == ("INPUT_SHAPE", [])
         assert len(timed(child, 2, 1, runs=1).seconds) == 1
 
 
@@ -107,7 +107,7 @@ def test_a_batch_is_made_up_where_the_model_leaves_it_open() -> None:
     made = batch_of([x], 5, 8)
     assert made is not None
     assert made["x"].shape == (8, 3, 5)
-    assert batch_of([x, fixed], 5, 8) is None
+    assert [takes_batches(each) for each in ([x], [x, fixed], [])] == [True, False, False]
     one = batch_of([x, fixed], 5, 1)
     assert one is not None
     assert [each.shape for each in one.values()] == [(1, 3, 5), (2,)]
