@@ -11,6 +11,8 @@ from eais.errors import UsageError
 from eais.tolerance import Tolerance
 
 MOST_SLO_US: Final = 3_600_000_000
+MOST: Final = 1e9
+"""Of calls a second, and of a price."""
 _UNITS: Final = {"us": 1, "ms": 1_000, "s": 1_000_000}
 _DURATION: Final = re.compile(r"(\d{1,10}(?:\.\d{1,6})?)\s*(us|ms|s)")
 
@@ -35,11 +37,15 @@ class InstancePolicy:
         slo_p99_us: 99 of 100 calls should take no longer at the worker; 0: nothing was asked.
         tolerance: how far its answers may be from the CPU provider's, as it was asked for; None:
             as its type has it, or that was settled when it was made.
+        rate_per_s: calls a second that are expected, for the choice of `auto`; 0: not said.
+        price_cap_per_h: what `auto` may cost an hour at most, as prices are counted; 0: anything.
     """
 
     ring: RingPolicy = RingPolicy.AUTO
     slo_p99_us: int = 0
     tolerance: Tolerance | None = None
+    rate_per_s: float = 0.0
+    price_cap_per_h: float = 0.0
 
     @property
     def is_default(self) -> bool:
@@ -47,13 +53,23 @@ class InstancePolicy:
         return self == DEFAULT_POLICY
 
     @classmethod
-    def checked(cls, ring: str, slo_p99_us: int, tolerance: str = "") -> InstancePolicy:
+    def checked(
+        cls,
+        ring: str,
+        slo_p99_us: int,
+        tolerance: str = "",
+        rate_per_s: float = 0.0,
+        price_cap_per_h: float = 0.0,
+    ) -> InstancePolicy:
         """What was said, "" and 0 for nothing; `UsageError` ARGUMENT for what can't be."""
+        for name, value in (("rate", rate_per_s), ("price_cap", price_cap_per_h)):
+            if not 0 <= value <= MOST:
+                raise UsageError("ARGUMENT", f"{name} is a number from 0 to {MOST:g}, not {value}")
         if slo_p99_us > MOST_SLO_US:
             raise UsageError("ARGUMENT", "slo_p99 is at most an hour")
         wanted = Tolerance.checked(tolerance) if tolerance else None
         try:
-            return cls(RingPolicy(ring or "auto"), slo_p99_us, wanted)
+            return cls(RingPolicy(ring or "auto"), slo_p99_us, wanted, rate_per_s, price_cap_per_h)
         except ValueError:
             text = f"ring is auto, on or off, not {ring[:32]!a}"
             raise UsageError("ARGUMENT", text) from None

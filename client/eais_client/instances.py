@@ -148,6 +148,7 @@ class Instance:
         ephemeral: made by attach, so that detach deletes it.
         host: the back-end that holds the lease; "" unless IN_USE.
         activity: what it does now; None before its first call, and unless IN_USE.
+        why, weighed: why it is where it is, and what was considered; of `describe` alone.
     """
 
     id: str
@@ -166,6 +167,8 @@ class Instance:
     host: str = ""
     activity: Activity | None = None
     policy: InstancePolicy = DEFAULT_POLICY
+    why: str = ""
+    weighed: tuple[str, ...] = ()
 
     @classmethod
     def of_message(cls, message: pool_pb2.Instance) -> Instance:
@@ -187,7 +190,14 @@ class Instance:
             detail=message.detail,
             host=message.host,
             activity=Activity.of_message(message.activity) if is_active else None,
-            policy=InstancePolicy.checked(message.policy.ring, message.policy.slo_p99_us),
+            policy=InstancePolicy.checked(
+                message.policy.ring,
+                message.policy.slo_p99_us,
+                rate_per_s=message.policy.rate_per_s,
+                price_cap_per_h=message.policy.price_cap_per_h,
+            ),
+            why=message.placement.why,
+            weighed=tuple(message.placement.weighed),
         )
 
 

@@ -293,7 +293,11 @@ def _said(policy: InstancePolicy) -> pool_pb2.InstancePolicy | None:
     if policy.is_default:
         return None
     return pool_pb2.InstancePolicy(
-        ring=policy.ring.value, slo_p99_us=policy.slo_p99_us, tolerance=policy.tolerance or ""
+        ring=policy.ring.value,
+        slo_p99_us=policy.slo_p99_us,
+        tolerance=policy.tolerance or "",
+        rate_per_s=policy.rate_per_s,
+        price_cap_per_h=policy.price_cap_per_h,
     )
 
 

@@ -132,7 +132,12 @@ class PoolService:
         if instance is None or not _visible(instance, tenant):
             raise not_found(request.instance)
         view = view_of(self._pump.state, instance, self._vnic_driver)
-        return pool_pb2.InstanceReply(instance=described(view, self._pool, self._activities))
+        message = described(view, self._pool, self._activities)
+        lease = self._pump.state.live_lease(instance.id)
+        if lease is not None:
+            placement = pool_pb2.Placement(why=lease.why, weighed=lease.weighed)
+            message.placement.CopyFrom(placement)
+        return pool_pb2.InstanceReply(instance=message)
 
     async def list_instances(
         self, request: pool_pb2.ListRequest, caller: Caller

@@ -149,12 +149,23 @@ def command_message(
 
 def policy_message(policy: InstancePolicy) -> pool_pb2.InstancePolicy:
     """A policy, all of it said."""
-    return pool_pb2.InstancePolicy(ring=policy.ring.value, slo_p99_us=policy.slo_p99_us)
+    return pool_pb2.InstancePolicy(
+        ring=policy.ring.value,
+        slo_p99_us=policy.slo_p99_us,
+        rate_per_s=policy.rate_per_s,
+        price_cap_per_h=policy.price_cap_per_h,
+    )
 
 
 def policy_of(message: pool_pb2.InstancePolicy) -> InstancePolicy:
     """What was asked; raises as `InstancePolicy.checked`."""
-    return InstancePolicy.checked(message.ring, message.slo_p99_us, message.tolerance)
+    return InstancePolicy.checked(
+        message.ring,
+        message.slo_p99_us,
+        message.tolerance,
+        message.rate_per_s,
+        message.price_cap_per_h,
+    )
 
 
 def specs_of(sessions: Iterable[str]) -> list[listener_pb2.SessionSpec]:

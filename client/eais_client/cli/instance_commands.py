@@ -66,6 +66,24 @@ ToleranceOption = Annotated[
         show_default=False,
     ),
 ]
+RateOption = Annotated[
+    float,
+    typer.Option(
+        "--rate",
+        metavar="CALLS/S",
+        help="Calls a second that are expected, for the choice of auto.",
+        show_default=False,
+    ),
+]
+PriceCapOption = Annotated[
+    float,
+    typer.Option(
+        "--price-cap",
+        metavar="PRICE/H",
+        help="What auto may cost an hour at most, in the unit of the pool's prices.",
+        show_default=False,
+    ),
+]
 _TYPES = "cpu, cpu.2, gpu.1-8, ... or auto"
 
 
@@ -80,6 +98,7 @@ def add_to(group: Group) -> None:
             "eais attach ei-7f3a",
             "eais attach --type gpu.1-8 --no-start",
             "eais attach --type auto --slo-p99 50ms",
+            "eais attach --type auto --slo-p99 50ms --rate 5 --price-cap 0.5",
             "eais attach --type cpu.2 --tolerance bf16",
         ],
     )(attach)
@@ -89,6 +108,7 @@ def add_to(group: Group) -> None:
     verb("detach", examples=["eais detach ei-7f3a"])(detach)
     verb("delete", examples=["eais delete ei-7f3a"])(delete)
     verb("describe", examples=["eais describe ei-7f3a", "eais describe ei-7f3a -o yaml"])(describe)
+    verb("explain", examples=["eais explain ei-7f3a", "eais explain ei-7f3a -o json"])(explain)
     verb("list", examples=["eais list", "eais list -o wide", "eais list --all-tenants"])(list_)
 
 
@@ -98,9 +118,11 @@ def create(
     ring: RingOption = "",
     slo_p99: SloOption = "",
     tolerance: ToleranceOption = "",
+    rate: RateOption = 0.0,
+    price_cap: PriceCapOption = 0.0,
 ) -> None:
     """Create an instance: BINDABLE, holding nothing yet."""
-    policy = _policy(ring, slo_p99, tolerance)
+    policy = _policy(ring, slo_p99, tolerance, rate, price_cap)
     _do(call, f"creating {type}", lambda pool: pool.create(type, policy))
 
 
@@ -119,15 +141,18 @@ def attach(
     ring: RingOption = "",
     slo_p99: SloOption = "",
     tolerance: ToleranceOption = "",
+    rate: RateOption = 0.0,
+    price_cap: PriceCapOption = 0.0,
 ) -> None:
     """Bind an instance to this front-end and start it.
 
     With --type a new instance is created first; with neither an instance nor a
     type the first bindable one is taken. `eais detach` undoes all that this did.
-    --ring, --slo-p99 and --tolerance are of the instance that is created.
+    --ring, --slo-p99, --tolerance, --rate and --price-cap are of the instance that
+    is created. `eais explain` says why an auto instance is where it is.
     """
     what = instance or type or "the first bindable instance"
-    policy = _policy(ring, slo_p99, tolerance)
+    policy = _policy(ring, slo_p99, tolerance, rate, price_cap)
     _do(
         call,
         f"attaching {what}",
@@ -135,10 +160,13 @@ def attach(
     )
 
 
-def _policy(ring: str, slo_p99: str, tolerance: str) -> InstancePolicy:
+def _policy(
+    ring: str, slo_p99: str, tolerance: str, rate: float, price_cap: float
+) -> InstancePolicy:
     from eais.instance_policy import InstancePolicy, slo_us
 
-    return InstancePolicy.checked(ring, slo_us(slo_p99) if slo_p99 else 0, tolerance)
+    slo = slo_us(slo_p99) if slo_p99 else 0
+    return InstancePolicy.checked(ring, slo, tolerance, rate, price_cap)
 
 
 def start(call: Call, instance: InstanceArgument) -> None:
@@ -199,6 +227,29 @@ def _sessions(call: Call, instance: Instance) -> tuple[dict[str, object], list[s
         return {"sessions": None, "sessions_unknown": why}, [f"Sessions:   unknown: {why}"]
     lines = session_lines(found, instance, call.printer)
     return {"sessions": session_data(found, instance), "sessions_unknown": None}, lines
+
+
+def explain(call: Call, instance: InstanceArgument) -> None:
+    """Say why an instance is where it is.
+
+    Of an auto instance: each share that could have been taken, the cheapest first, with its
+    forecast by what `eais profile` measured, and why it was taken or not.
+    """
+    with call.pool() as pool:
+        found = pool.describe(instance)
+    placed = ", ".join(f"{w.share_milli} of {w.device}" for w in found.workers) or None
+    data = {
+        "id": found.id,
+        "type": found.type,
+        "host": found.host or None,
+        "placed": placed,
+        "why": found.why or None,
+        "weighed": list(found.weighed),
+    }
+    lines = [f"{found.id}  {found.type}: {found.why or 'it has no share of a device now'}"]
+    if placed:
+        lines.append(f"  on {found.host}: {placed} milli-devices")
+    call.printer.answer(data, [*lines, *(f"  {each}" for each in found.weighed)])
 
 
 def list_(

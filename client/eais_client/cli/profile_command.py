@@ -53,7 +53,7 @@ def profile(
     ] = "",
     tolerance: ToleranceOption = "",
 ) -> None:
-    """Measure a model on each kind of device of the pool.
+    """Measure a model on each kind of device.
 
     Batches of made-up inputs are timed on devices that nobody uses, for half a
     minute at most, and never in anybody's way; where that couldn't be done is

@@ -15,7 +15,7 @@ from google.protobuf.message import Message
 from eais.errors import EaisError, UsageError, make_error
 from eais.identity import Role
 from eais.joining import Joined
-from eais.rpc.v1 import pool_pb2
+from eais.rpc.v1 import listener_pb2, pool_pb2, profiles_pb2
 from eais.rpc.verbs import Verb
 from eais_client.brain.choose import choose
 from eais_client.cli.main import main
@@ -59,10 +59,15 @@ STATUS = PoolStatus("local-5f3a9c1e", "eais-manager/0.1.0", 1, (DEVICE,), (HOST,
 
 
 class FakePool:
-    """A pool of one tenant behind `PoolClient`: keeps instances, refuses wrong states."""
+    """A pool of one tenant behind `PoolClient`: keeps instances, refuses wrong states.
+
+    `measures` are the answers to `eais profile`, one after the other; `measured` what was asked.
+    """
 
     def __init__(self) -> None:
         self.instances: dict[str, pool_pb2.Instance] = {}
+        self.measures: list[profiles_pb2.MeasureReply] = []
+        self.measured: list[profiles_pb2.MeasureRequest] = []
         self._failures: list[EaisError] = []
 
     def fail_next(self, error: EaisError) -> None:
@@ -119,6 +124,10 @@ class FakePool:
 
     def _describe(self, request: pool_pb2.DescribeRequest) -> pool_pb2.InstanceReply:
         return self._reply(self._get(request.instance))
+
+    def _measure(self, request: profiles_pb2.MeasureRequest) -> profiles_pb2.MeasureReply:
+        self.measured.append(request)
+        return self.measures.pop(0)
 
     def _list(self, request: pool_pb2.ListRequest) -> pool_pb2.ListReply:
         return pool_pb2.ListReply(instances=self.instances.values())
@@ -283,7 +292,8 @@ class FakeOutside:
 
     `typed` is what standard input holds, from a terminal if `at_terminal`; `pythons` what an
     interpreter says of itself, if it hasn't all that `eais run` wants; `became`: path, arguments
-    and environment of each program that `eais run` started.
+    and environment of each program that `eais run` started; `brought`: by which instance each
+    model was sent.
     """
 
     def __init__(self, home: Path) -> None:
@@ -297,6 +307,7 @@ class FakeOutside:
         self.clock = FakeClock()
         self.status: PoolStatus | EaisError = STATUS
         self.sessions: tuple[SessionState, ...] | EaisError = ()
+        self.brought: list[tuple[str, str]] = []
         self.join: Join = nobody_to_join
         self.replaced_by: list[str] = []
         self.pythons: dict[str, Probed] = {}
@@ -325,6 +336,7 @@ class FakeOutside:
             connect_operator=self._operator,
             ask_status=self._ask_status,
             ask_sessions=self._ask_sessions,
+            bring_model=self._bring_model,
             roll_ca=self._roll_ca,
             join=self.join,
             processes=lambda: self.processes,
@@ -346,6 +358,20 @@ class FakeOutside:
         if isinstance(self.sessions, EaisError):
             raise self.sessions
         return self.sessions
+
+    def _bring_model(
+        self,
+        store: ContextStore,
+        context: Context,
+        instance: Instance,
+        path: str,
+        progress: Callable[[int, int], None],
+    ) -> listener_pb2.SessionSpec:
+        self.brought.append((instance.id, path))
+        if not Path(path).is_file():
+            raise make_error("NOT_FOUND", f"there is no model {path}")
+        progress(1, 1)
+        return listener_pb2.SessionSpec(files=[listener_pb2.ModelFile(sha256=b"m" * 32, size=1)])
 
     def _become(self, path: str, argv: Sequence[str], environ: Mapping[str, str]) -> None:
         self.became.append((path, list(argv), environ))

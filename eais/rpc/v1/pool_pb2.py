@@ -15,15 +15,15 @@ _sym_db = _symbol_database.Default()
 from eais.rpc.v1 import common_pb2 as eais_dot_rpc_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x65\x61is/rpc/v1/pool.proto\x12\x0b\x65\x61is.rpc.v1\x1a\x18\x65\x61is/rpc/v1/common.proto\"Y\n\rCreateRequest\x12\r\n\x05op_id\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12+\n\x06policy\x18\x03 \x01(\x0b\x32\x1b.eais.rpc.v1.InstancePolicy\"}\n\rAttachRequest\x12\r\n\x05op_id\x18\x01 \x01(\t\x12\x10\n\x08instance\x18\x02 \x01(\t\x12\x0c\n\x04type\x18\x03 \x01(\t\x12\x10\n\x08no_start\x18\x04 \x01(\x08\x12+\n\x06policy\x18\x05 \x01(\x0b\x32\x1b.eais.rpc.v1.InstancePolicy\"2\n\x0fInstanceRequest\x12\r\n\x05op_id\x18\x01 \x01(\t\x12\x10\n\x08instance\x18\x02 \x01(\t\">\n\rResizeRequest\x12\r\n\x05op_id\x18\x01 \x01(\t\x12\x10\n\x08instance\x18\x02 \x01(\t\x12\x0c\n\x04type\x18\x03 \x01(\t\"E\n\x0eInstancePolicy\x12\x0c\n\x04ring\x18\x01 \x01(\t\x12\x12\n\nslo_p99_us\x18\x02 \x01(\x04\x12\x11\n\ttolerance\x18\x03 \x01(\t\"#\n\x0f\x44\x65scribeRequest\x12\x10\n\x08instance\x18\x01 \x01(\t\"\r\n\x0bListRequest\"8\n\rInstanceReply\x12\'\n\x08instance\x18\x01 \x01(\x0b\x32\x15.eais.rpc.v1.Instance\"5\n\tListReply\x12(\n\tinstances\x18\x01 \x03(\x0b\x32\x15.eais.rpc.v1.Instance\"\xa2\x03\n\x08Instance\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06tenant\x18\x02 \x01(\t\x12\x0c\n\x04type\x18\x03 \x01(\t\x12)\n\x05state\x18\x04 \x01(\x0e\x32\x1a.eais.rpc.v1.InstanceState\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x06 \x01(\t\x12\x10\n\x08\x66rontend\x18\x07 \x01(\t\x12\r\n\x05\x65poch\x18\x08 \x01(\x04\x12\'\n\x08listener\x18\t \x01(\x0b\x32\x15.eais.rpc.v1.Endpoint\x12,\n\x07workers\x18\n \x03(\x0b\x32\x1b.eais.rpc.v1.WorkerEndpoint\x12\x1f\n\x04vnic\x18\x0b \x01(\x0b\x32\x11.eais.rpc.v1.Vnic\x12\x11\n\ttolerance\x18\x0c \x01(\t\x12\x11\n\tephemeral\x18\r \x01(\x08\x12\'\n\x08\x61\x63tivity\x18\x0e \x01(\x0b\x32\x15.eais.rpc.v1.Activity\x12\x0c\n\x04host\x18\x0f \x01(\t\x12+\n\x06policy\x18\x10 \x01(\x0b\x32\x1b.eais.rpc.v1.InstancePolicy\"\x9d\x01\n\x08\x41\x63tivity\x12\x13\n\x0b\x63\x61lls_per_s\x18\x01 \x01(\x01\x12\x0e\n\x06p50_ms\x18\x02 \x01(\x01\x12\x0e\n\x06p99_ms\x18\x03 \x01(\x01\x12\x12\n\nbusy_cores\x18\x04 \x01(\x01\x12\x15\n\rwaiting_calls\x18\x05 \x01(\r\x12\x14\n\x0c\x66rontend_cpu\x18\x06 \x01(\x02\x12\x1b\n\x13\x66rontend_busy_cores\x18\x07 \x01(\x02\"\x8a\x02\n\x0eWorkerEndpoint\x12\t\n\x01n\x18\x01 \x01(\r\x12\'\n\x08\x65ndpoint\x18\x02 \x01(\x0b\x32\x15.eais.rpc.v1.Endpoint\x12\x0c\n\x04kind\x18\x03 \x01(\t\x12\x0e\n\x06\x64\x65vice\x18\x04 \x01(\t\x12\x13\n\x0bshare_milli\x18\x05 \x01(\r\x12\x11\n\tsimulated\x18\x06 \x01(\x08\x12\x11\n\tisolation\x18\x07 \x01(\r\x12\x13\n\x0b\x65nforcement\x18\x08 \x01(\t\x12\x0f\n\x07serving\x18\t \x01(\x08\x12\x13\n\x0bincarnation\x18\n \x01(\x04\x12\x14\n\x0cmemory_bytes\x18\x0b \x01(\x04\x12\x1a\n\x12memory_enforcement\x18\x0c \x01(\t\":\n\x04Vnic\x12\x0e\n\x06\x64river\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x11\n\tisolation\x18\x03 \x01(\t\"\x84\x01\n\x07WatchUp\x12#\n\x05hello\x18\x01 \x01(\x0b\x32\x12.eais.rpc.v1.HelloH\x00\x12)\n\x04load\x18\x02 \x01(\x0b\x32\x19.eais.rpc.v1.FrontEndLoadH\x00\x12!\n\x04want\x18\x03 \x01(\x0b\x32\x11.eais.rpc.v1.WantH\x00\x42\x06\n\x04kind\"t\n\x0c\x46rontEndLoad\x12\x10\n\x08instance\x18\x01 \x01(\t\x12\x15\n\rwaiting_calls\x18\x02 \x01(\r\x12\x16\n\x0e\x61nswered_calls\x18\x03 \x01(\x04\x12\x10\n\x08\x63pu_load\x18\x04 \x01(\x02\x12\x11\n\tcpu_cores\x18\x05 \x01(\r\"\x18\n\x04Want\x12\x10\n\x08instance\x18\x01 \x01(\t\"\xb6\x01\n\tWatchDown\x12(\n\x05hello\x18\x01 \x01(\x0b\x32\x17.eais.rpc.v1.HelloReplyH\x00\x12)\n\x08instance\x18\x02 \x01(\x0b\x32\x15.eais.rpc.v1.InstanceH\x00\x12%\n\x06notice\x18\x03 \x01(\x0b\x32\x13.eais.rpc.v1.NoticeH\x00\x12%\n\x06reopen\x18\x04 \x01(\x0b\x32\x13.eais.rpc.v1.ReopenH\x00\x42\x06\n\x04kind\"R\n\x06Reopen\x12\x10\n\x08instance\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\'\n\x08listener\x18\x03 \x01(\x0b\x32\x15.eais.rpc.v1.Endpoint\";\n\x06Notice\x12\x10\n\x08instance\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t*\x96\x01\n\rInstanceState\x12\x1e\n\x1aINSTANCE_STATE_UNSPECIFIED\x10\x00\x12\x0b\n\x07PENDING\x10\x01\x12\x0c\n\x08\x43REATING\x10\x02\x12\x0c\n\x08\x42INDABLE\x10\x03\x12\t\n\x05\x42OUND\x10\x04\x12\n\n\x06IN_USE\x10\x05\x12\x0c\n\x08\x44RAINING\x10\x06\x12\n\n\x06\x46\x41ILED\x10\x07\x12\x0b\n\x07\x44\x45LETED\x10\x08\x32\x87\x06\n\x04Pool\x12\x34\n\x05Greet\x12\x12.eais.rpc.v1.Hello\x1a\x17.eais.rpc.v1.HelloReply\x12@\n\x06\x43reate\x12\x1a.eais.rpc.v1.CreateRequest\x1a\x1a.eais.rpc.v1.InstanceReply\x12@\n\x06\x41ttach\x12\x1a.eais.rpc.v1.AttachRequest\x1a\x1a.eais.rpc.v1.InstanceReply\x12\x41\n\x05Start\x12\x1c.eais.rpc.v1.InstanceRequest\x1a\x1a.eais.rpc.v1.InstanceReply\x12@\n\x04Stop\x12\x1c.eais.rpc.v1.InstanceRequest\x1a\x1a.eais.rpc.v1.InstanceReply\x12@\n\x06Resize\x12\x1a.eais.rpc.v1.ResizeRequest\x1a\x1a.eais.rpc.v1.InstanceReply\x12\x42\n\x06\x44\x65tach\x12\x1c.eais.rpc.v1.InstanceRequest\x1a\x1a.eais.rpc.v1.InstanceReply\x12\x42\n\x06\x44\x65lete\x12\x1c.eais.rpc.v1.InstanceRequest\x1a\x1a.eais.rpc.v1.InstanceReply\x12\x44\n\x08\x44\x65scribe\x12\x1c.eais.rpc.v1.DescribeRequest\x1a\x1a.eais.rpc.v1.InstanceReply\x12\x38\n\x04List\x12\x18.eais.rpc.v1.ListRequest\x1a\x16.eais.rpc.v1.ListReply\x12\x39\n\x05Watch\x12\x14.eais.rpc.v1.WatchUp\x1a\x16.eais.rpc.v1.WatchDown(\x01\x30\x01\x12;\n\x05Renew\x12\x19.eais.rpc.v1.RenewRequest\x1a\x17.eais.rpc.v1.RenewReplyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x65\x61is/rpc/v1/pool.proto\x12\x0b\x65\x61is.rpc.v1\x1a\x18\x65\x61is/rpc/v1/common.proto\"Y\n\rCreateRequest\x12\r\n\x05op_id\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12+\n\x06policy\x18\x03 \x01(\x0b\x32\x1b.eais.rpc.v1.InstancePolicy\"}\n\rAttachRequest\x12\r\n\x05op_id\x18\x01 \x01(\t\x12\x10\n\x08instance\x18\x02 \x01(\t\x12\x0c\n\x04type\x18\x03 \x01(\t\x12\x10\n\x08no_start\x18\x04 \x01(\x08\x12+\n\x06policy\x18\x05 \x01(\x0b\x32\x1b.eais.rpc.v1.InstancePolicy\"2\n\x0fInstanceRequest\x12\r\n\x05op_id\x18\x01 \x01(\t\x12\x10\n\x08instance\x18\x02 \x01(\t\">\n\rResizeRequest\x12\r\n\x05op_id\x18\x01 \x01(\t\x12\x10\n\x08instance\x18\x02 \x01(\t\x12\x0c\n\x04type\x18\x03 \x01(\t\"r\n\x0eInstancePolicy\x12\x0c\n\x04ring\x18\x01 \x01(\t\x12\x12\n\nslo_p99_us\x18\x02 \x01(\x04\x12\x11\n\ttolerance\x18\x03 \x01(\t\x12\x12\n\nrate_per_s\x18\x04 \x01(\x01\x12\x17\n\x0fprice_cap_per_h\x18\x05 \x01(\x01\"#\n\x0f\x44\x65scribeRequest\x12\x10\n\x08instance\x18\x01 \x01(\t\"\r\n\x0bListRequest\"8\n\rInstanceReply\x12\'\n\x08instance\x18\x01 \x01(\x0b\x32\x15.eais.rpc.v1.Instance\"5\n\tListReply\x12(\n\tinstances\x18\x01 \x03(\x0b\x32\x15.eais.rpc.v1.Instance\"\xcd\x03\n\x08Instance\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06tenant\x18\x02 \x01(\t\x12\x0c\n\x04type\x18\x03 \x01(\t\x12)\n\x05state\x18\x04 \x01(\x0e\x32\x1a.eais.rpc.v1.InstanceState\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x06 \x01(\t\x12\x10\n\x08\x66rontend\x18\x07 \x01(\t\x12\r\n\x05\x65poch\x18\x08 \x01(\x04\x12\'\n\x08listener\x18\t \x01(\x0b\x32\x15.eais.rpc.v1.Endpoint\x12,\n\x07workers\x18\n \x03(\x0b\x32\x1b.eais.rpc.v1.WorkerEndpoint\x12\x1f\n\x04vnic\x18\x0b \x01(\x0b\x32\x11.eais.rpc.v1.Vnic\x12\x11\n\ttolerance\x18\x0c \x01(\t\x12\x11\n\tephemeral\x18\r \x01(\x08\x12\'\n\x08\x61\x63tivity\x18\x0e \x01(\x0b\x32\x15.eais.rpc.v1.Activity\x12\x0c\n\x04host\x18\x0f \x01(\t\x12+\n\x06policy\x18\x10 \x01(\x0b\x32\x1b.eais.rpc.v1.InstancePolicy\x12)\n\tplacement\x18\x11 \x01(\x0b\x32\x16.eais.rpc.v1.Placement\")\n\tPlacement\x12\x0b\n\x03why\x18\x01 \x01(\t\x12\x0f\n\x07weighed\x18\x02 \x03(\t\"\x9d\x01\n\x08\x41\x63tivity\x12\x13\n\x0b\x63\x61lls_per_s\x18\x01 \x01(\x01\x12\x0e\n\x06p50_ms\x18\x02 \x01(\x01\x12\x0e\n\x06p99_ms\x18\x03 \x01(\x01\x12\x12\n\nbusy_cores\x18\x04 \x01(\x01\x12\x15\n\rwaiting_calls\x18\x05 \x01(\r\x12\x14\n\x0c\x66rontend_cpu\x18\x06 \x01(\x02\x12\x1b\n\x13\x66rontend_busy_cores\x18\x07 \x01(\x02\"\x8a\x02\n\x0eWorkerEndpoint\x12\t\n\x01n\x18\x01 \x01(\r\x12\'\n\x08\x65ndpoint\x18\x02 \x01(\x0b\x32\x15.eais.rpc.v1.Endpoint\x12\x0c\n\x04kind\x18\x03 \x01(\t\x12\x0e\n\x06\x64\x65vice\x18\x04 \x01(\t\x12\x13\n\x0bshare_milli\x18\x05 \x01(\r\x12\x11\n\tsimulated\x18\x06 \x01(\x08\x12\x11\n\tisolation\x18\x07 \x01(\r\x12\x13\n\x0b\x65nforcement\x18\x08 \x01(\t\x12\x0f\n\x07serving\x18\t \x01(\x08\x12\x13\n\x0bincarnation\x18\n \x01(\x04\x12\x14\n\x0cmemory_bytes\x18\x0b \x01(\x04\x12\x1a\n\x12memory_enforcement\x18\x0c \x01(\t\":\n\x04Vnic\x12\x0e\n\x06\x64river\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x11\n\tisolation\x18\x03 \x01(\t\"\x84\x01\n\x07WatchUp\x12#\n\x05hello\x18\x01 \x01(\x0b\x32\x12.eais.rpc.v1.HelloH\x00\x12)\n\x04load\x18\x02 \x01(\x0b\x32\x19.eais.rpc.v1.FrontEndLoadH\x00\x12!\n\x04want\x18\x03 \x01(\x0b\x32\x11.eais.rpc.v1.WantH\x00\x42\x06\n\x04kind\"t\n\x0c\x46rontEndLoad\x12\x10\n\x08instance\x18\x01 \x01(\t\x12\x15\n\rwaiting_calls\x18\x02 \x01(\r\x12\x16\n\x0e\x61nswered_calls\x18\x03 \x01(\x04\x12\x10\n\x08\x63pu_load\x18\x04 \x01(\x02\x12\x11\n\tcpu_cores\x18\x05 \x01(\r\"\x18\n\x04Want\x12\x10\n\x08instance\x18\x01 \x01(\t\"\xb6\x01\n\tWatchDown\x12(\n\x05hello\x18\x01 \x01(\x0b\x32\x17.eais.rpc.v1.HelloReplyH\x00\x12)\n\x08instance\x18\x02 \x01(\x0b\x32\x15.eais.rpc.v1.InstanceH\x00\x12%\n\x06notice\x18\x03 \x01(\x0b\x32\x13.eais.rpc.v1.NoticeH\x00\x12%\n\x06reopen\x18\x04 \x01(\x0b\x32\x13.eais.rpc.v1.ReopenH\x00\x42\x06\n\x04kind\"R\n\x06Reopen\x12\x10\n\x08instance\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\'\n\x08listener\x18\x03 \x01(\x0b\x32\x15.eais.rpc.v1.Endpoint\";\n\x06Notice\x12\x10\n\x08instance\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t*\x96\x01\n\rInstanceState\x12\x1e\n\x1aINSTANCE_STATE_UNSPECIFIED\x10\x00\x12\x0b\n\x07PENDING\x10\x01\x12\x0c\n\x08\x43REATING\x10\x02\x12\x0c\n\x08\x42INDABLE\x10\x03\x12\t\n\x05\x42OUND\x10\x04\x12\n\n\x06IN_USE\x10\x05\x12\x0c\n\x08\x44RAINING\x10\x06\x12\n\n\x06\x46\x41ILED\x10\x07\x12\x0b\n\x07\x44\x45LETED\x10\x08\x32\x87\x06\n\x04Pool\x12\x34\n\x05Greet\x12\x12.eais.rpc.v1.Hello\x1a\x17.eais.rpc.v1.HelloReply\x12@\n\x06\x43reate\x12\x1a.eais.rpc.v1.CreateRequest\x1a\x1a.eais.rpc.v1.InstanceReply\x12@\n\x06\x41ttach\x12\x1a.eais.rpc.v1.AttachRequest\x1a\x1a.eais.rpc.v1.InstanceReply\x12\x41\n\x05Start\x12\x1c.eais.rpc.v1.InstanceRequest\x1a\x1a.eais.rpc.v1.InstanceReply\x12@\n\x04Stop\x12\x1c.eais.rpc.v1.InstanceRequest\x1a\x1a.eais.rpc.v1.InstanceReply\x12@\n\x06Resize\x12\x1a.eais.rpc.v1.ResizeRequest\x1a\x1a.eais.rpc.v1.InstanceReply\x12\x42\n\x06\x44\x65tach\x12\x1c.eais.rpc.v1.InstanceRequest\x1a\x1a.eais.rpc.v1.InstanceReply\x12\x42\n\x06\x44\x65lete\x12\x1c.eais.rpc.v1.InstanceRequest\x1a\x1a.eais.rpc.v1.InstanceReply\x12\x44\n\x08\x44\x65scribe\x12\x1c.eais.rpc.v1.DescribeRequest\x1a\x1a.eais.rpc.v1.InstanceReply\x12\x38\n\x04List\x12\x18.eais.rpc.v1.ListRequest\x1a\x16.eais.rpc.v1.ListReply\x12\x39\n\x05Watch\x12\x14.eais.rpc.v1.WatchUp\x1a\x16.eais.rpc.v1.WatchDown(\x01\x30\x01\x12;\n\x05Renew\x12\x19.eais.rpc.v1.RenewRequest\x1a\x17.eais.rpc.v1.RenewReplyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'eais.rpc.v1.pool_pb2', _globals)
 if _descriptor._USE_C_DESCRIPTORS == False:
   DESCRIPTOR._options = None
-  _globals['_INSTANCESTATE']._serialized_start=2155
-  _globals['_INSTANCESTATE']._serialized_end=2305
+  _globals['_INSTANCESTATE']._serialized_start=2286
+  _globals['_INSTANCESTATE']._serialized_end=2436
   _globals['_CREATEREQUEST']._serialized_start=65
   _globals['_CREATEREQUEST']._serialized_end=154
   _globals['_ATTACHREQUEST']._serialized_start=156
@@ -33,35 +33,37 @@ if _descriptor._USE_C_DESCRIPTORS == False:
   _globals['_RESIZEREQUEST']._serialized_start=335
   _globals['_RESIZEREQUEST']._serialized_end=397
   _globals['_INSTANCEPOLICY']._serialized_start=399
-  _globals['_INSTANCEPOLICY']._serialized_end=468
-  _globals['_DESCRIBEREQUEST']._serialized_start=470
-  _globals['_DESCRIBEREQUEST']._serialized_end=505
-  _globals['_LISTREQUEST']._serialized_start=507
-  _globals['_LISTREQUEST']._serialized_end=520
-  _globals['_INSTANCEREPLY']._serialized_start=522
-  _globals['_INSTANCEREPLY']._serialized_end=578
-  _globals['_LISTREPLY']._serialized_start=580
-  _globals['_LISTREPLY']._serialized_end=633
-  _globals['_INSTANCE']._serialized_start=636
-  _globals['_INSTANCE']._serialized_end=1054
-  _globals['_ACTIVITY']._serialized_start=1057
-  _globals['_ACTIVITY']._serialized_end=1214
-  _globals['_WORKERENDPOINT']._serialized_start=1217
-  _globals['_WORKERENDPOINT']._serialized_end=1483
-  _globals['_VNIC']._serialized_start=1485
-  _globals['_VNIC']._serialized_end=1543
-  _globals['_WATCHUP']._serialized_start=1546
-  _globals['_WATCHUP']._serialized_end=1678
-  _globals['_FRONTENDLOAD']._serialized_start=1680
-  _globals['_FRONTENDLOAD']._serialized_end=1796
-  _globals['_WANT']._serialized_start=1798
-  _globals['_WANT']._serialized_end=1822
-  _globals['_WATCHDOWN']._serialized_start=1825
-  _globals['_WATCHDOWN']._serialized_end=2007
-  _globals['_REOPEN']._serialized_start=2009
-  _globals['_REOPEN']._serialized_end=2091
-  _globals['_NOTICE']._serialized_start=2093
-  _globals['_NOTICE']._serialized_end=2152
-  _globals['_POOL']._serialized_start=2308
-  _globals['_POOL']._serialized_end=3083
+  _globals['_INSTANCEPOLICY']._serialized_end=513
+  _globals['_DESCRIBEREQUEST']._serialized_start=515
+  _globals['_DESCRIBEREQUEST']._serialized_end=550
+  _globals['_LISTREQUEST']._serialized_start=552
+  _globals['_LISTREQUEST']._serialized_end=565
+  _globals['_INSTANCEREPLY']._serialized_start=567
+  _globals['_INSTANCEREPLY']._serialized_end=623
+  _globals['_LISTREPLY']._serialized_start=625
+  _globals['_LISTREPLY']._serialized_end=678
+  _globals['_INSTANCE']._serialized_start=681
+  _globals['_INSTANCE']._serialized_end=1142
+  _globals['_PLACEMENT']._serialized_start=1144
+  _globals['_PLACEMENT']._serialized_end=1185
+  _globals['_ACTIVITY']._serialized_start=1188
+  _globals['_ACTIVITY']._serialized_end=1345
+  _globals['_WORKERENDPOINT']._serialized_start=1348
+  _globals['_WORKERENDPOINT']._serialized_end=1614
+  _globals['_VNIC']._serialized_start=1616
+  _globals['_VNIC']._serialized_end=1674
+  _globals['_WATCHUP']._serialized_start=1677
+  _globals['_WATCHUP']._serialized_end=1809
+  _globals['_FRONTENDLOAD']._serialized_start=1811
+  _globals['_FRONTENDLOAD']._serialized_end=1927
+  _globals['_WANT']._serialized_start=1929
+  _globals['_WANT']._serialized_end=1953
+  _globals['_WATCHDOWN']._serialized_start=1956
+  _globals['_WATCHDOWN']._serialized_end=2138
+  _globals['_REOPEN']._serialized_start=2140
+  _globals['_REOPEN']._serialized_end=2222
+  _globals['_NOTICE']._serialized_start=2224
+  _globals['_NOTICE']._serialized_end=2283
+  _globals['_POOL']._serialized_start=2439
+  _globals['_POOL']._serialized_end=3214
 # @@protoc_insertion_point(module_scope)

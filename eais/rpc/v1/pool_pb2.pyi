@@ -71,14 +71,18 @@ class ResizeRequest(_message.Message):
     def __init__(self, op_id: _Optional[str] = ..., instance: _Optional[str] = ..., type: _Optional[str] = ...) -> None: ...
 
 class InstancePolicy(_message.Message):
-    __slots__ = ("ring", "slo_p99_us", "tolerance")
+    __slots__ = ("ring", "slo_p99_us", "tolerance", "rate_per_s", "price_cap_per_h")
     RING_FIELD_NUMBER: _ClassVar[int]
     SLO_P99_US_FIELD_NUMBER: _ClassVar[int]
     TOLERANCE_FIELD_NUMBER: _ClassVar[int]
+    RATE_PER_S_FIELD_NUMBER: _ClassVar[int]
+    PRICE_CAP_PER_H_FIELD_NUMBER: _ClassVar[int]
     ring: str
     slo_p99_us: int
     tolerance: str
-    def __init__(self, ring: _Optional[str] = ..., slo_p99_us: _Optional[int] = ..., tolerance: _Optional[str] = ...) -> None: ...
+    rate_per_s: float
+    price_cap_per_h: float
+    def __init__(self, ring: _Optional[str] = ..., slo_p99_us: _Optional[int] = ..., tolerance: _Optional[str] = ..., rate_per_s: _Optional[float] = ..., price_cap_per_h: _Optional[float] = ...) -> None: ...
 
 class DescribeRequest(_message.Message):
     __slots__ = ("instance",)
@@ -103,7 +107,7 @@ class ListReply(_message.Message):
     def __init__(self, instances: _Optional[_Iterable[_Union[Instance, _Mapping]]] = ...) -> None: ...
 
 class Instance(_message.Message):
-    __slots__ = ("id", "tenant", "type", "state", "reason", "detail", "frontend", "epoch", "listener", "workers", "vnic", "tolerance", "ephemeral", "activity", "host", "policy")
+    __slots__ = ("id", "tenant", "type", "state", "reason", "detail", "frontend", "epoch", "listener", "workers", "vnic", "tolerance", "ephemeral", "activity", "host", "policy", "placement")
     ID_FIELD_NUMBER: _ClassVar[int]
     TENANT_FIELD_NUMBER: _ClassVar[int]
     TYPE_FIELD_NUMBER: _ClassVar[int]
@@ -120,6 +124,7 @@ class Instance(_message.Message):
     ACTIVITY_FIELD_NUMBER: _ClassVar[int]
     HOST_FIELD_NUMBER: _ClassVar[int]
     POLICY_FIELD_NUMBER: _ClassVar[int]
+    PLACEMENT_FIELD_NUMBER: _ClassVar[int]
     id: str
     tenant: str
     type: str
@@ -136,7 +141,16 @@ class Instance(_message.Message):
     activity: Activity
     host: str
     policy: InstancePolicy
-    def __init__(self, id: _Optional[str] = ..., tenant: _Optional[str] = ..., type: _Optional[str] = ..., state: _Optional[_Union[InstanceState, str]] = ..., reason: _Optional[str] = ..., detail: _Optional[str] = ..., frontend: _Optional[str] = ..., epoch: _Optional[int] = ..., listener: _Optional[_Union[_common_pb2.Endpoint, _Mapping]] = ..., workers: _Optional[_Iterable[_Union[WorkerEndpoint, _Mapping]]] = ..., vnic: _Optional[_Union[Vnic, _Mapping]] = ..., tolerance: _Optional[str] = ..., ephemeral: bool = ..., activity: _Optional[_Union[Activity, _Mapping]] = ..., host: _Optional[str] = ..., policy: _Optional[_Union[InstancePolicy, _Mapping]] = ...) -> None: ...
+    placement: Placement
+    def __init__(self, id: _Optional[str] = ..., tenant: _Optional[str] = ..., type: _Optional[str] = ..., state: _Optional[_Union[InstanceState, str]] = ..., reason: _Optional[str] = ..., detail: _Optional[str] = ..., frontend: _Optional[str] = ..., epoch: _Optional[int] = ..., listener: _Optional[_Union[_common_pb2.Endpoint, _Mapping]] = ..., workers: _Optional[_Iterable[_Union[WorkerEndpoint, _Mapping]]] = ..., vnic: _Optional[_Union[Vnic, _Mapping]] = ..., tolerance: _Optional[str] = ..., ephemeral: bool = ..., activity: _Optional[_Union[Activity, _Mapping]] = ..., host: _Optional[str] = ..., policy: _Optional[_Union[InstancePolicy, _Mapping]] = ..., placement: _Optional[_Union[Placement, _Mapping]] = ...) -> None: ...
+
+class Placement(_message.Message):
+    __slots__ = ("why", "weighed")
+    WHY_FIELD_NUMBER: _ClassVar[int]
+    WEIGHED_FIELD_NUMBER: _ClassVar[int]
+    why: str
+    weighed: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, why: _Optional[str] = ..., weighed: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Activity(_message.Message):
     __slots__ = ("calls_per_s", "p50_ms", "p99_ms", "busy_cores", "waiting_calls", "frontend_cpu", "frontend_busy_cores")

@@ -50,6 +50,9 @@ class OpRequested:
         rest = [self.host] if self.host else []
         if not self.policy.is_default:
             rest += [f"ring={self.policy.ring}", f"slo_p99_us={self.policy.slo_p99_us}"]
+        if self.policy.rate_per_s or self.policy.price_cap_per_h:
+            rest.append(f"rate={self.policy.rate_per_s:g}")
+            rest.append(f"price_cap={self.policy.price_cap_per_h:g}")
         if self.policy.tolerance is not None:
             rest.append(f"tolerance={self.policy.tolerance}")
         return (self.verb.value, self.frontend, self.instance, self.type, no_start, *rest)

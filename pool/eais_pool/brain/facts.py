@@ -131,6 +131,7 @@ class LeaseReserved(OfLease):
     """Shares RESERVED for an instance, under a new epoch.
 
     `moving`: beside the lease that it has, whose place this one is to take. `at`: boot clock.
+    `weighed`: what else was considered, in words.
     """
 
     tenant: str
@@ -140,6 +141,7 @@ class LeaseReserved(OfLease):
     moving: bool = False
     at: float = 0.0
     vnic_driver: str = "loopback"
+    weighed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

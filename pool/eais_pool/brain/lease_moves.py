@@ -42,6 +42,7 @@ def reserved(fact: facts.LeaseReserved) -> LeaseRecord:
         phase=LeasePhase.MOVING if fact.moving else LeasePhase.OPENING,
         shares=fresh_shares(fact.shares),
         why=fact.why,
+        weighed=fact.weighed,
         vnic_driver=fact.vnic_driver,
         arrival=Arrival(fact.at) if fact.moving else None,
     )

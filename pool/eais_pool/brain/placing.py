@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from eais.device_type import DeviceKind, DeviceType
+from eais.device_type import DeviceKind, DeviceType, type_text
 from eais.errors import EaisError, make_error
 from eais_pool.brain import facts
+from eais_pool.brain.auto import place_auto
 from eais_pool.brain.draft import Draft
 from eais_pool.brain.quotas import check_start, kind_refusal
 from eais_pool.brain.records import HostRecord, InstanceRecord, LeaseRecord
@@ -45,14 +46,16 @@ def reserve_elsewhere(
     tried = lease.stuck.tried if lease.stuck else ()
     hosts = host_views(draft.state, instance.id, settings)
     fresh = [replace(host, open=host.open and host.host not in tried) for host in hosts]
-    ask = Ask(instance.tenant, DeviceType.parse(instance.type))
+    auto = DeviceType.parse(instance.type).kind is None
+    wanted = _type_of(draft.state, lease) if auto else instance.type
+    ask = Ask(instance.tenant, DeviceType.parse(wanted))
     others = frozenset(kind.value for kind in DeviceKind) - _kinds_of(draft.state, lease)
     placed = policy.place(ask, [_without(view, others) for view in fresh])
     if isinstance(placed, Refusal) and tried:
         placed = policy.place(ask, [_without(view, others) for view in hosts])
     if isinstance(placed, Placement):
         return _reserved(draft, instance, placed, moving=True)
-    if ask.type.kind is not None:
+    if not auto:
         raise _refused(draft.state, placed, settings)
     placed = _placed(draft.state, instance, hosts, policy, settings)
     return _reserved(draft, instance, placed, moving=True)
@@ -74,6 +77,12 @@ def picks_beside(
     return replace(placed, shares=tuple(replace(s, n=first + s.n) for s in placed.shares))
 
 
+def _type_of(state: PoolState, lease: LeaseRecord) -> str:
+    """The type that a lease has the shares of; "auto" where nobody knows any more."""
+    kinds, milli = _kinds_of(state, lease), sum(share.milli for share in lease.shares)
+    return type_text(DeviceKind(min(kinds)), milli) if kinds else "auto"
+
+
 def _kinds_of(state: PoolState, lease: LeaseRecord) -> frozenset[str]:
     devices = (state.hosts[lease.host].device(share.device) for share in lease.shares)
     return frozenset(device.kind for device in devices if device is not None)
@@ -91,6 +100,7 @@ def _reserved(
         address=vnic.address,
         shares=placed.shares,
         why=placed.why,
+        weighed=placed.weighed,
         vnic_driver=vnic.driver,
         moving=moving,
         at=draft.now if moving else 0.0,
@@ -107,6 +117,10 @@ def _placed(
     settings: Settings,
 ) -> Placement:
     ask = Ask(instance.tenant, DeviceType.parse(instance.type))
+    if ask.type.kind is None:
+        chosen = place_auto(state, instance, hosts, policy, settings)
+        if chosen is not None:
+            return chosen
     full = check_start(settings.quotas, state, ask.tenant, ask.type)
     placed = policy.place(ask, [_without(host, full) for host in hosts] if full else hosts)
     if full and isinstance(placed, Refusal):

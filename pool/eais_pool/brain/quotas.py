@@ -140,6 +140,13 @@ def check_start(
     raise _kind_quota(kind, used.get(kind, 0), wanted.milli, limits[kind])
 
 
+def left_of(quotas: Quotas, state: PoolState, tenant: str) -> dict[str, int]:
+    """Milli-devices of each kind that has a quota which the tenant may still have."""
+    limits, used = in_force(quotas, state, tenant), milli_of(state, tenant)
+    kinds = (kind.value for kind in DeviceKind)
+    return {kind: max(0, limits[kind] - used.get(kind, 0)) for kind in kinds if kind in limits}
+
+
 def kind_refusal(
     quotas: Quotas, state: PoolState, tenant: str, wanted: DeviceType, kind: str
 ) -> EaisError:

@@ -242,7 +242,7 @@ class LeaseRecord:
         stuck: of one whose host drains.
         opened: the lease's OPEN line was written, so that it ends with a CLOSE line.
         sessions: the session specs that live on it, each as base64 of its wire form.
-        why: why it was placed there, in words.
+        why: why it was placed there, in words; `weighed`: what was considered.
         vnic_driver: what gives the instance its `address` there.
         resize: of an OPEN one that is being resized.
         coming: shares, by number, that are to take the place of the others then.
@@ -271,6 +271,7 @@ class LeaseRecord:
     leaving: tuple[int, ...] = ()
     unlisted: tuple[int, ...] = ()
     last_n: int = 0
+    weighed: tuple[str, ...] = ()
 
     @property
     def key(self) -> LeaseKey:

@@ -78,6 +78,7 @@ class Verbs:
     def _made(self, draft: Draft, event: OpRequested, *, ephemeral: bool) -> str:
         kind = DeviceType.parse(event.type)
         check_create(self._settings.quotas, draft.state, event.tenant)
+        self._check_price(kind, event.policy.price_cap_per_h)
         instance = self._new_id()
         tolerance = event.policy.tolerance or kind.default_tolerance
         policy = replace(event.policy, tolerance=None)
@@ -86,6 +87,14 @@ class Verbs:
         )
         draft.record(made)
         return instance
+
+    def _check_price(self, wanted: DeviceType, cap_per_h: float) -> None:
+        if wanted.kind is None or not cap_per_h:
+            return
+        cost = self._settings.prices.of(wanted.kind, wanted.milli)
+        if cost > cap_per_h:
+            text = f"{wanted.text} costs {cost:.3g}/h, the cap is {cap_per_h:.3g}/h"
+            raise UsageError("ARGUMENT", text)
 
     def _attach(self, draft: Draft, event: OpRequested) -> None:
         if event.instance and event.type:

@@ -58,11 +58,15 @@ class HostView:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Shares of one host's devices, and why these, in words."""
+    """Shares of one host's devices, and why these, in words.
+
+    `weighed`: all that were considered, if there were any to choose from.
+    """
 
     host: str
     shares: tuple[SharePick, ...]
     why: str
+    weighed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

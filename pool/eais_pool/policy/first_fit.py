@@ -25,14 +25,15 @@ class FirstFit:
     def place(self, ask: Ask, hosts: Sequence[HostView]) -> Placement | Refusal:
         """See `Policy.place`."""
         for host in hosts:
-            if host.open and _may_serve(host, ask.tenant):
+            if host.open and may_serve(host, ask.tenant):
                 shares = _fit(ask, host)
                 if shares:
                     return Placement(host.host, shares, _why(ask, host, shares))
         return _refusal(ask, hosts)
 
 
-def _may_serve(host: HostView, tenant: str) -> bool:
+def may_serve(host: HostView, tenant: str) -> bool:
+    """Whether the host keeps tenants apart well enough to serve this one too."""
     return host.isolation >= SHARED_HOST_ISOLATION or host.tenants <= {tenant}
 
 
@@ -92,7 +93,7 @@ def _refusal(ask: Ask, hosts: Sequence[HostView]) -> Refusal:
         return _impossible(ask, hosts)
     if not any(host.open for host in hosts):
         return Refusal("NO_DEVICE", "no back-end can be reached or takes this instance now")
-    if not any(host.open and _may_serve(host, ask.tenant) for host in hosts):
+    if not any(host.open and may_serve(host, ask.tenant) for host in hosts):
         level = SHARED_HOST_ISOLATION
         return Refusal(
             "ISOLATION_UNAVAILABLE",

@@ -210,6 +210,17 @@ def test_auto_stays_of_its_kind_where_that_can_be() -> None:
     assert pool.used(made.id)[0] == "h3"
 
 
+def test_auto_has_as_much_where_it_is_moved_to() -> None:
+    gpus = [device("gpu0", "gpu", 1000)]
+    pool = Moving(FakeHost("h1", gpus), FakeHost("h2", gpus))
+    made = pool.attached("auto")
+    pool.drain("h1")
+    pool.deliver()
+    lease = pool.shell.state.live_lease(made.id)
+    assert lease is not None
+    assert (lease.host, [share.milli for share in lease.shares]) == ("h2", [125])
+
+
 def test_a_move_under_way_is_in_a_snapshot() -> None:
     pool = two_hosts()
     made = pool.with_sessions()

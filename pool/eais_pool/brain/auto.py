@@ -1,0 +1,120 @@
+"""`auto`: the cheapest share that is expected to do, by profiles and prices. (Brain)
+
+What is asked for is what the instance's owner said (SLO, rate, price cap, tolerance), for the
+model that the instance, or another of its tenant's that the same front-end had, opened last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+from eais.device_type import DeviceType
+from eais.errors import make_error
+from eais.tolerance import Tolerance
+from eais_pool.brain.quotas import left_of
+from eais_pool.brain.records import InstanceRecord
+from eais_pool.brain.settings import Settings
+from eais_pool.brain.state import PoolState
+from eais_pool.policy import Ask, HostView, Placement, Policy
+from eais_pool.policy.candidates import candidates, runners_of, text_of
+from eais_pool.policy.choosing import Candidate, Choice, Considered, choose
+from eais_pool.policy.first_fit import may_serve
+from eais_pool.policy.forecasting import Demand
+
+WEIGHED_MOST: Final = 64
+"""Candidates that are kept with a lease, in words: the cheapest."""
+
+
+def place_auto(
+    state: PoolState,
+    instance: InstanceRecord,
+    hosts: Sequence[HostView],
+    policy: Policy,
+    settings: Settings,
+) -> Placement | None:
+    """Shares for an `auto` instance, and why these; None: nothing may be chosen by what it costs.
+
+    Raises:
+        EaisError: ARGUMENT, or NO_DEVICE: nothing is within the price cap, or nothing now.
+    """
+    views = _serving(state, instance, hosts, settings)
+    demand, model = _demand(instance), _model(state, instance)
+    choice = choose(
+        demand,
+        candidates(views, demand.tolerance),
+        state.profiles.curves(model) if model else {},
+        settings.prices,
+    )
+    if choice.chosen is None:
+        _refuse(instance, choice, settings)
+        return None
+    chosen = choice.chosen.candidate
+    ask = Ask(instance.tenant, DeviceType.parse(chosen.type))
+    placed = policy.place(ask, [_of_model(view, chosen) for view in views])
+    if not isinstance(placed, Placement):
+        return None
+    weighed = tuple(map(_in_words, choice.considered[:WEIGHED_MOST]))
+    return replace(placed, why=_why(choice, chosen, model), weighed=weighed)
+
+
+def _demand(instance: InstanceRecord) -> Demand:
+    policy = instance.policy
+    return Demand(
+        slo_p99_s=policy.slo_p99_us / 1e6 or None,
+        rate_per_s=policy.rate_per_s or None,
+        price_cap_per_h=policy.price_cap_per_h or None,
+        tolerance=Tolerance.checked(instance.tolerance),
+    )
+
+
+def _model(state: PoolState, instance: InstanceRecord) -> str:
+    """The model that it is chosen for: of those opened last, the first that has a profile."""
+    tenants = [each for each in state.instances.values() if each.tenant == instance.tenant]
+    mine = [each for each in tenants if each.opened_by == instance.frontend]
+    mine.sort(key=lambda each: (each.id == instance.id, each.serial), reverse=True)
+    models = dict.fromkeys(model for each in mine for model in reversed(each.models))
+    return next((model for model in models if state.profiles.of(model)), "")
+
+
+def _serving(
+    state: PoolState, instance: InstanceRecord, hosts: Sequence[HostView], settings: Settings
+) -> list[HostView]:
+    """The hosts with what of each device the tenant may have now."""
+    left = left_of(settings.quotas, state, instance.tenant)
+    found = []
+    for host in hosts:
+        devices = tuple(
+            replace(each, free_milli=min(each.free_milli, left.get(each.kind, each.free_milli)))
+            for each in host.devices
+        )
+        is_open = host.open and may_serve(host, instance.tenant)
+        found.append(replace(host, open=is_open, devices=devices))
+    return found
+
+
+def _of_model(view: HostView, chosen: Candidate) -> HostView:
+    devices = tuple(each for each in view.devices if chosen.runner in runners_of(each))
+    return replace(view, devices=devices)
+
+
+def _refuse(instance: InstanceRecord, choice: Choice, settings: Settings) -> None:
+    """Raise what a price cap leaves; without one, whoever has room is taken."""
+    if choice.refusal is None or not instance.policy.price_cap_per_h:
+        return
+    later = choice.refusal.reason == "NO_DEVICE"
+    metadata = {"push_back_ms": str(settings.push_back_ms)} if later else {}
+    raise make_error(choice.refusal.reason, choice.refusal.message, metadata=metadata)
+
+
+def _why(choice: Choice, chosen: Candidate, model: str) -> str:
+    words = f"{choice.why}, for model {model[:12]}" if model else choice.why
+    return f"{words} (simulated)" if chosen.simulated else words
+
+
+def _in_words(each: Considered) -> str:
+    candidate = each.candidate
+    label = ", simulated" if candidate.simulated else ""
+    runner = f"{candidate.runner.device_model}, {text_of(candidate.runner)}{label}"
+    return f"{candidate.type} ({runner}): {each.verdict.value}: {each.why}"

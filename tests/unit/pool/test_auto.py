@@ -1,0 +1,149 @@
+"""What `auto` takes, by profiles and prices, and what is kept of why."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from eais.device_type import DeviceKind
+from eais.instance_policy import InstancePolicy
+from eais.tolerance import Precision, Tolerance
+from eais_pool.brain.events import ModelMeasured, SessionsChanged
+from eais_pool.brain.quotas import Quotas
+from eais_pool.brain.records import InstanceView, LeaseKey
+from eais_pool.policy.profiles import Profile, ProfileKey
+from eais_pool.testing import FakeHost, device
+from tests.unit.pool.rig import SETTINGS, Pool
+
+DIGEST = "ab" * 32
+CPU = replace(
+    device("cpu0", "cpu", 8000), granularity_milli=1000, model="some CPU", simulated=False
+)
+GPU = replace(device("gpu0", "gpu", 1000), model="some GPU", simulated=False)
+FIFTY_MS = InstancePolicy(slo_p99_us=50_000, rate_per_s=5)
+
+
+def measured(device_model: str, kind: DeviceKind, share: int, seconds: float) -> Profile:
+    """A batch of n takes n × `seconds`."""
+    key = ProfileKey(DIGEST, device_model, share, "onnxruntime", Precision.FP32)
+    return Profile.of(key, kind, {n: [n * seconds] * 50 for n in (1, 8)})
+
+
+SLOW_CPU = [measured("some CPU", DeviceKind.CPU, n * 1000, 0.04 / n) for n in (1, 2, 4, 8)]
+FAST_GPU = [measured("some GPU", DeviceKind.GPU, n, 0.001 * 1000 / n) for n in (125, 1000)]
+
+
+def pool_of(*devices: object, **settings: object) -> Pool:
+    host = FakeHost("h1", devices or (CPU, GPU))  # type: ignore[arg-type]
+    return Pool(host, settings=replace(SETTINGS, **settings))  # type: ignore[arg-type]
+
+
+def known(pool: Pool, *profiles: Profile) -> None:
+    """The tenant had a session of the model, and the pool has these profiles of it."""
+    made = pool.attached("cpu.1")
+    pool.shell.feed(SessionsChanged(*LeaseKey("h1", made.id, 1), ("spec",), (DIGEST,)))
+    pool.ask("detach", made.id)
+    pool.deliver()
+    pool.answer()
+    pool.published()
+    pool.shell.feed(ModelMeasured(profiles))
+
+
+def attached(pool: Pool, policy: InstancePolicy) -> tuple[InstanceView, tuple[str, int]]:
+    pool.ask("attach", type="auto", policy=policy)
+    pool.deliver()
+    view = pool.view()
+    (worker,) = view.workers
+    return view, (worker.kind, worker.share_milli)
+
+
+def why(pool: Pool, view: InstanceView) -> str:
+    lease = pool.shell.state.live_lease(view.id)
+    assert lease is not None
+    return lease.why
+
+
+def test_without_a_profile_a_core_is_taken_until_something_is_measured() -> None:
+    pool = pool_of()
+    view, taken = attached(pool, InstancePolicy())
+    assert taken == ("cpu", 1000)
+    assert why(pool, view) == "cpu.1 at 0.02/h, the cheapest, until something is measured"
+    pool.published()
+    pool.end()
+
+
+def test_the_cheapest_that_meets_the_slo_is_taken_and_says_why() -> None:
+    pool = pool_of()
+    known(pool, *SLOW_CPU, *FAST_GPU)
+    view, taken = attached(pool, FIFTY_MS)
+    assert taken == ("cpu", 2000)
+    said = why(pool, view)
+    assert said.startswith("cpu.2 meets 50 ms at 5/s at 0.04/h; gpu.1-8 would cost 0.312/h")
+    assert said.endswith(f"for model {DIGEST[:12]}")
+    lease = pool.shell.state.live_lease(view.id)
+    assert lease is not None
+    (slow,) = [each for each in lease.weighed if each.startswith("cpu.1 ")]
+    assert "too-slow" in slow
+    pool.published()
+    pool.end()
+
+
+def test_a_tight_slo_takes_an_accelerator() -> None:
+    pool = pool_of()
+    known(pool, *SLOW_CPU, *FAST_GPU)
+    _, taken = attached(pool, InstancePolicy(slo_p99_us=5_000))
+    assert taken[0] == "gpu"
+
+
+def test_a_price_cap_holds_even_where_nothing_within_it_does() -> None:
+    pool = pool_of()
+    known(pool, *SLOW_CPU, *FAST_GPU)
+    capped = InstancePolicy(slo_p99_us=5_000, price_cap_per_h=0.1)
+    view, taken = attached(pool, capped)
+    assert taken == ("cpu", 4000)
+    assert why(pool, view).startswith("best effort: nothing meets 5 ms within 0.1/h")
+    pool.ask("attach", type="auto", policy=InstancePolicy(price_cap_per_h=0.001))
+    assert pool.failure().reason == "ARGUMENT"
+    pool.ask("attach", type="gpu.1", policy=InstancePolicy(price_cap_per_h=0.1))
+    assert "gpu.1 costs 2.5/h, the cap is 0.1/h" in pool.failure().message
+
+
+def test_another_front_ends_model_says_nothing_of_mine() -> None:
+    pool = pool_of()
+    known(pool, *SLOW_CPU, *FAST_GPU)
+    pool.ask("attach", type="auto", policy=FIFTY_MS, frontend="other")
+    pool.deliver()
+    assert "until something is measured" in why(pool, pool.view())
+
+
+def test_real_devices_go_before_simulated_ones_of_equal_cost() -> None:
+    simulated = replace(GPU, id="a-sim", model="a simulated one", simulated=True)
+    pool = pool_of(simulated, GPU)
+    view, _ = attached(pool, InstancePolicy())
+    assert view.workers[0].device == "gpu0"
+    pool = pool_of(simulated)
+    view, _ = attached(pool, InstancePolicy())
+    assert why(pool, view).endswith("(simulated)")
+
+
+def test_a_full_cpu_leaves_the_next_cheapest() -> None:
+    pool = pool_of()
+    pool.attached("cpu.8")
+    assert attached(pool, InstancePolicy())[1] == ("gpu", 125)
+    pool = pool_of(CPU, GPU, quotas=Quotas({"cpu": 500}))
+    assert attached(pool, InstancePolicy())[1] == ("gpu", 125)
+
+
+def test_without_room_it_is_said_when_to_ask_again() -> None:
+    pool = pool_of(GPU)
+    pool.attached("gpu.1")
+    for policy in (InstancePolicy(), InstancePolicy(price_cap_per_h=9)):
+        pool.ask("attach", type="auto", policy=policy)
+        failure = pool.failure()
+        assert (failure.reason, failure.metadata) == ("NO_DEVICE", (("push_back_ms", "1000"),))
+
+
+def test_exact_leaves_the_reference_alone() -> None:
+    odd = replace(CPU, runtimes=("openvino/fp32",))
+    pool = pool_of(odd, GPU)
+    exact = InstancePolicy(tolerance=Tolerance.EXACT)
+    assert attached(pool, exact)[1][0] == "gpu"
