@@ -22,6 +22,7 @@ from eais.files import PRIVATE_DIR, private_dir
 from eais.transport.ring.handover import listening_socket
 from eais_server.in_flight import Page
 from eais_server.isolation.limits import limit_data
+from eais_server.turns.page import Seat
 
 WORKER_PROGRAM: Final = (sys.executable, "-I", "-m", "eais_server.worker")
 """-I: no PYTHON* variable, current directory or user's packages takes part."""
@@ -65,6 +66,7 @@ class WorkerProcess:
             which then owns it.
         directory: its own, made empty; only the listener writes there.
         page: what it says that it does; close it after the exit.
+        seat: where it would be told of its turns on a shared device; as `page`.
         lines: as many as the spawner was told to give each worker; as `page`.
     """
 
@@ -74,6 +76,7 @@ class WorkerProcess:
     control: socket.socket
     directory: Path
     page: Page
+    seat: Seat
     lines: tuple[Line, ...] = ()
 
 
@@ -87,8 +90,8 @@ class Spawner(Protocol):
         """Start a worker in a new, empty directory `k`, a number not used before.
 
         `on_exit` is called once, on the running event loop, after the process is reaped and
-        its directory removed; then nothing of it is left but `control`, `page` and
-        `lines`.
+        its directory removed; then nothing of it is left but `control`, `page`,
+        `seat` and `lines`.
 
         Raises:
             RemoteError: PROCESS_FAILED; nothing is left behind.
@@ -179,18 +182,25 @@ class ExecSpawner:
                 lines = tuple(_line(undo, handed) for _ in range(self._lines))
                 page = Page()
                 undo.callback(page.close)
+                seat = Seat()
+                undo.callback(seat.close)
                 inherited = {"control": far.fileno(), "page": page.descriptor}
                 inherited |= {"ring": rings.fileno()}
-                child = self._exec(directory, inherited, [line.descriptor for line in lines])
+                many = {"line": [line.descriptor for line in lines], "turn": seat.descriptors}
+                child = self._exec(directory, inherited, many)
             page.handed_down()
+            seat.handed_down()
             undo.callback(child.wait)
             undo.callback(child.kill)
             pidfd = os.pidfd_open(child.pid)
             undo.pop_all()
-        return WorkerProcess(k, child.pid, pidfd, near, directory, page, lines), child
+        return WorkerProcess(k, child.pid, pidfd, near, directory, page, seat, lines), child
 
     def _exec(
-        self, directory: Path, inherited: Mapping[str, int], lines: Sequence[int]
+        self,
+        directory: Path,
+        inherited: Mapping[str, int],
+        many: Mapping[str, Sequence[int]],
     ) -> subprocess.Popen[bytes]:
         own = {
             **{f"--{name}-fd": fd for name, fd in inherited.items()},
@@ -198,12 +208,14 @@ class ExecSpawner:
             "--dir": directory,
         }
         flags = [text for flag, value in own.items() for text in (flag, str(value))]
-        flags += [text for line in lines for text in ("--line-fd", str(line))]
+        flags += [
+            text for name, fds in many.items() for fd in fds for text in (f"--{name}-fd", str(fd))
+        ]
         return subprocess.Popen(
             [*self._program, *flags, *self._flags],
             cwd=directory,
             env=self._environment,
-            pass_fds=(*inherited.values(), *lines),
+            pass_fds=(*inherited.values(), *(fd for fds in many.values() for fd in fds)),
             stdin=subprocess.DEVNULL,
             stdout=self._log_fd,
             stderr=self._log_fd,

@@ -123,7 +123,7 @@ class Leaf(_message.Message):
     def __init__(self, key_pem: _Optional[bytes] = ..., leaf_pem: _Optional[bytes] = ..., ca_pem: _Optional[bytes] = ...) -> None: ...
 
 class Adopt(_message.Message):
-    __slots__ = ("pool", "instance", "tenant", "epoch", "n", "incarnation", "address", "port", "threads", "run_timeout_s", "leaf", "cores", "queue_limit_ms", "calls_limit", "bytes_limit", "transport", "ring", "slo_p99_us", "device", "milli", "memory_bytes", "drivers", "words", "tolerance", "runtimes", "process_memory_bytes")
+    __slots__ = ("pool", "instance", "tenant", "epoch", "n", "incarnation", "address", "port", "threads", "run_timeout_s", "leaf", "cores", "queue_limit_ms", "calls_limit", "bytes_limit", "transport", "ring", "slo_p99_us", "device", "milli", "memory_bytes", "drivers", "words", "tolerance", "runtimes", "process_memory_bytes", "turns")
     class WordsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -157,6 +157,7 @@ class Adopt(_message.Message):
     TOLERANCE_FIELD_NUMBER: _ClassVar[int]
     RUNTIMES_FIELD_NUMBER: _ClassVar[int]
     PROCESS_MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
+    TURNS_FIELD_NUMBER: _ClassVar[int]
     pool: str
     instance: str
     tenant: str
@@ -183,7 +184,8 @@ class Adopt(_message.Message):
     tolerance: str
     runtimes: _containers.RepeatedCompositeFieldContainer[Runtime]
     process_memory_bytes: int
-    def __init__(self, pool: _Optional[str] = ..., instance: _Optional[str] = ..., tenant: _Optional[str] = ..., epoch: _Optional[int] = ..., n: _Optional[int] = ..., incarnation: _Optional[int] = ..., address: _Optional[str] = ..., port: _Optional[int] = ..., threads: _Optional[int] = ..., run_timeout_s: _Optional[int] = ..., leaf: _Optional[_Union[Leaf, _Mapping]] = ..., cores: _Optional[_Iterable[int]] = ..., queue_limit_ms: _Optional[int] = ..., calls_limit: _Optional[int] = ..., bytes_limit: _Optional[int] = ..., transport: _Optional[str] = ..., ring: _Optional[str] = ..., slo_p99_us: _Optional[int] = ..., device: _Optional[str] = ..., milli: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., drivers: _Optional[_Iterable[str]] = ..., words: _Optional[_Mapping[str, str]] = ..., tolerance: _Optional[str] = ..., runtimes: _Optional[_Iterable[_Union[Runtime, _Mapping]]] = ..., process_memory_bytes: _Optional[int] = ...) -> None: ...
+    turns: bool
+    def __init__(self, pool: _Optional[str] = ..., instance: _Optional[str] = ..., tenant: _Optional[str] = ..., epoch: _Optional[int] = ..., n: _Optional[int] = ..., incarnation: _Optional[int] = ..., address: _Optional[str] = ..., port: _Optional[int] = ..., threads: _Optional[int] = ..., run_timeout_s: _Optional[int] = ..., leaf: _Optional[_Union[Leaf, _Mapping]] = ..., cores: _Optional[_Iterable[int]] = ..., queue_limit_ms: _Optional[int] = ..., calls_limit: _Optional[int] = ..., bytes_limit: _Optional[int] = ..., transport: _Optional[str] = ..., ring: _Optional[str] = ..., slo_p99_us: _Optional[int] = ..., device: _Optional[str] = ..., milli: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., drivers: _Optional[_Iterable[str]] = ..., words: _Optional[_Mapping[str, str]] = ..., tolerance: _Optional[str] = ..., runtimes: _Optional[_Iterable[_Union[Runtime, _Mapping]]] = ..., process_memory_bytes: _Optional[int] = ..., turns: bool = ...) -> None: ...
 
 class Runtime(_message.Message):
     __slots__ = ("driver", "name", "precision")

@@ -81,6 +81,7 @@ class Reservation:
         process_memory_bytes: of the host, private to the worker and beside what its programs
             need, at most; the kernel keeps it. 0: no limit.
         words: what the driver in the listener says to itself in the worker.
+        turns: what it shares with others by turns, such as "cpu0/3"; "": nothing.
     """
 
     device: str
@@ -90,6 +91,7 @@ class Reservation:
     memory_bytes: int = 0
     process_memory_bytes: int = 0
     words: Mapping[str, str] = field(default_factory=dict)
+    turns: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,15 +2,16 @@
 
 A run is computed by onnxruntime's CPU provider on one thread, and takes at least
 
-    (overhead + work / rate) * 1000 / milli
+    overhead + work / rate
 
-where `milli` is the share, and work is counted in bytes: those of the model's files for each row
+where work is counted in bytes: those of the model's files for each row
 of the first input's leading axis, as if each row read every weight once, and those of all inputs
 and outputs. `DeviceInfo.model` states overhead and rate. What the CPU can't compute in that time
 takes longer: a simulated device is never faster than its host.
 
-Workers of one device don't take turns here yet: each share has its part of the time to itself,
-whether others use theirs or not. `SimShare.take_time` is where a turn would be waited for.
+Shares of a device that are smaller than it are kept by turns (`eais_server.turns`): a run that has
+the turn has the whole device for that time. Nothing sees from outside what a worker uses of it, so
+the time counts for which it holds the turn.
 
 Faults are for tests alone. Only the listener's driver reads the file of them, which lies in the
 listener's own directory; a worker is told at its adoption what it has to pretend.
@@ -74,15 +75,15 @@ class Fault(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ServiceTime:
-    """How long a run takes on a whole device, at least; and the device's memory, bytes."""
+    """How long a run takes on the device, at least; and the device's memory, bytes."""
 
     overhead_s: float
     bytes_per_s: float
     memory_bytes: int
 
-    def seconds(self, work_bytes: int, milli: int) -> float:
-        """On a share of `milli`."""
-        return (self.overhead_s + work_bytes / self.bytes_per_s) * WHOLE_MILLI / milli
+    def seconds(self, work_bytes: int) -> float:
+        """For so much work."""
+        return self.overhead_s + work_bytes / self.bytes_per_s
 
     def __str__(self) -> str:
         return f"{self.overhead_s * 1e3:g} ms + {self.bytes_per_s / 1e9:g} GB/s"
@@ -133,7 +134,8 @@ class SimDriver:
         if words.get(_FAULT) == Fault.VANISH and words[_RUNS] == "0":
             raise _vanished(device)
         memory = info.memory_bytes * milli // WHOLE_MILLI
-        return Reservation(device, milli, 1, memory_bytes=memory, words=words)
+        turns = device if milli < WHOLE_MILLI else ""
+        return Reservation(device, milli, 1, memory_bytes=memory, words=words, turns=turns)
 
     def _fault_words(self, device: str) -> dict[str, str]:
         if self._faults is None:
@@ -261,12 +263,8 @@ class SimShare:
         return fault
 
     def take_time(self, began: float, work_bytes: int, ended: threading.Event) -> None:
-        """Wait out what is left of a run's time, unless it is `ended` meanwhile.
-
-        A share waits for nobody else: it has its part of the device at all times. Turns among
-        the workers of a device would be waited for here.
-        """
-        due = began + self._states.seconds(work_bytes, self.reserved.milli)
+        """Wait out what is left of a run's time, unless it is `ended` meanwhile."""
+        due = began + self._states.seconds(work_bytes)
         while (left := due - self.clock()) > 0 and not ended.wait(left):
             pass
 

@@ -131,6 +131,7 @@ class BenchWorker:
         if self._control is not None:
             self._control.close()
         process.page.close()
+        process.seat.close()
         for line in process.lines:
             line.far.close()
         self._oom_kills.killed(self._number)

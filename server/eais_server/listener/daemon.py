@@ -61,6 +61,7 @@ from eais_server.listener.quarantine_file import QuarantineFile
 from eais_server.listener.renewal import Renewal
 from eais_server.listener.self_report import STATUS_FILE, SelfReport, status
 from eais_server.listener.sessions import SessionBook
+from eais_server.listener.shared import SharedDevices
 from eais_server.listener.surroundings import (
     Surroundings,
     add_arguments,
@@ -117,6 +118,7 @@ class Listener:
         host.state.quarantine.restore(quarantine.load())
         self._deeds = ListenerDeeds(host, self.grants, self.openings, quarantine)
         self._hosted = HostedShares(host.inventory, host.state)
+        self._shared = SharedDevices(host.inventory, lambda event: host.tell(event))
         self.workers = Workers(
             host.state,
             world.spawner,
@@ -124,6 +126,7 @@ class Listener:
             clock=world.clock,
             level=world.level,
             hosted=self._hosted,
+            shared=self._shared,
         )
         self.upkeep = Upkeep(host, self.openings)
         own = self._own_identity()
@@ -175,6 +178,7 @@ class Listener:
 
         Raises what one of its parts failed of: the process is to end and be started again.
         """
+        self._shared.start()
         self.openings.restore()
         self.grants.restore()
         self.workers.tell(on.Tick())
@@ -203,6 +207,7 @@ class Listener:
             await self.arrivals.close()
             await self.measurements.close()
             self._hosted.close()
+            self._shared.close()
             await asyncio.to_thread(self.host.close)
         _raise_failed(parts)
 

@@ -277,6 +277,7 @@ class Grants:
             words=reservation.words,
             tolerance=lease.tolerance,
             runtimes=messages.runtimes(inventory.runtimes(reservation.device)),
+            turns=bool(reservation.turns),
         )
 
     async def record_port(self, action: do.RecordPort) -> None:

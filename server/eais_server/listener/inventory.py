@@ -13,10 +13,12 @@ from eais_server.devices.cpu import CpuDriver
 from eais_server.devices.driver import DeviceDriver, DeviceInfo, Reservation, Runtime
 from eais_server.devices.exclusive import Hold
 from eais_server.devices.hosted import HostedDevice
+from eais_server.devices.metered import MeteredDevice
 from eais_server.devices.registry import makers
 from eais_server.devices.sim import FAULTS_FILE, SimDriver
 from eais_server.listener.config import ListenerConfig
 from eais_server.listener.lease import Lease, Share
+from eais_server.turns.meter import Meter, unseen
 
 log = logging.getLogger(__name__)
 
@@ -129,6 +131,11 @@ class Inventory:
         """The driver of `device`, if a process of this host serves its shares."""
         owner = self._owner(device)
         return owner if isinstance(owner, HostedDevice) else None
+
+    def meter(self, share: Reservation, pid: int) -> Meter:
+        """What process `pid`, which has the share, used of what it shares by turns."""
+        owner = self._owner(share.device)
+        return owner.meter(share, pid) if isinstance(owner, MeteredDevice) else unseen
 
     @property
     def lines(self) -> int:

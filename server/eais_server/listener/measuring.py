@@ -15,6 +15,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Final
 
+from eais.device_type import WHOLE_MILLI
 from eais.errors import EaisError, make_error
 from eais.rpc.status import error_to_message
 from eais.rpc.v1 import hosts_pb2, supervision_pb2
@@ -40,11 +41,15 @@ Dial = Callable[[], AbstractAsyncContextManager[Peers]]
 
 @dataclass(eq=False, slots=True)
 class _Bench:
-    """What is measured on a device: `place` is (study, share, runtime)."""
+    """What is measured on a device: `place` is (study, share, runtime).
+
+    `slower`: so many times as long runs take when all others that may share the device do.
+    """
 
     place: tuple[str, int, str]
     name: str
     worker: BenchWorker
+    slower: float
 
 
 class Measurements:
@@ -129,7 +134,7 @@ class Measurements:
     async def _run(self, ask: hosts_pb2.RunBatch) -> None:
         try:
             bench = await self._bench_for(ask)
-            seconds = await bench.worker.time(ask)
+            seconds = [bench.slower * s for s in await bench.worker.time(ask)]
         except EaisError as error:
             log.info("%s isn't measured on %s: %s", _what(ask), ask.device, error)
             if error.reason in _ENDED:
@@ -162,7 +167,9 @@ class Measurements:
         reserved = self._host.inventory.reserve_share(name, share)
         clock, tell = self._host.clock, self._host.tell
         worker = BenchWorker(self._spawner, number, self._limits, self._oom_kills, clock, tell)
-        bench = self._benches[ask.device] = _Bench(place, name, worker)
+        # Nobody else is there now: what it has by right is its part of the time.
+        slower = WHOLE_MILLI / ask.milli if reserved.turns else 1.0
+        bench = self._benches[ask.device] = _Bench(place, name, worker, slower)
         try:
             await self._bring(ask, name)
             process = await worker.start()

@@ -27,19 +27,18 @@ from eais_server.listener.inventory import Inventory
 from eais_server.listener.live_worker import LiveWorker
 from eais_server.listener.needs import Deeds
 from eais_server.listener.oom_kills import OomKills
+from eais_server.listener.shared import SharedDevices
+from eais_server.listener.silent import SilentWorkers
 from eais_server.listener.speech import event_of
 from eais_server.process import Exit, Spawner
 from eais_server.supervision import State, on_event
 from eais_server.supervision import actions as do
 from eais_server.supervision import events as on
-from eais_server.supervision.state import NEVER
 
 log = logging.getLogger(__name__)
 
 # Between the end of a worker's socket and its exit; longer than that, it lives without one.
 _EXIT_FOLLOWS_S = 1.0
-# Before a silent worker is judged: the loop reads what waits in its socket.
-_READS_FIRST_S = 0.01
 # A timer that comes later than this says that this process was stopped, not the workers.
 _STALL_S = 1.0
 
@@ -67,6 +66,7 @@ class Workers:
         oom_kills: tells the kernel's kills for want of memory.
         cpu_waits: tells whether workers that say nothing wait for a CPU.
         hosted: their shares that processes of this host serve; None: there are none.
+        shared: has them take turns; None: no device is shared.
 
     Attributes:
         figures: what is counted of them.
@@ -83,14 +83,17 @@ class Workers:
         oom_kills: OomKills | None = None,
         cpu_waits: CpuWaits | None = None,
         hosted: HostedShares | None = None,
+        shared: SharedDevices | None = None,
     ) -> None:
         self.state = state
         self._spawner, self._deeds = spawner, deeds
         self._clock = clock
         self._level = level
         self._oom_kills = oom_kills or OomKills()
-        self._cpu_waits = cpu_waits or CpuWaits()
         self._hosted = hosted or HostedShares(Inventory({}), state)
+        self._shared = shared or SharedDevices(Inventory({}), self.tell)
+        waits = cpu_waits or CpuWaits()
+        self._silent = SilentWorkers(state, self.tell, waits, self._shared, clock)
         self.figures = Figures()
         self._live: dict[int, LiveWorker] = {}
         self._todo: asyncio.Queue[do.Action | _NewLeaf] = asyncio.Queue()
@@ -178,7 +181,7 @@ class Workers:
             case do.Kill(worker, why):
                 self._kill(worker, why)
             case do.WatchCpu() | do.AskCpu():
-                await self._look_at_cpu(action)
+                await self._silent.look(action, self._live.get(action.worker))
             case _:
                 await self._deeds.outcome(action)
 
@@ -200,6 +203,7 @@ class Workers:
                 adopt = await self._deeds.adoption(action)
                 self._hosted.tell(adopt, live.process)
                 self._spawner.limit_memory(live.process, adopt.process_memory_bytes)
+                self._shared.adopted(adopt, live.process)
                 control.send(to(adopt=adopt))
                 live.adopted_at = self._clock()
             case do.RecordPort():
@@ -231,6 +235,7 @@ class Workers:
 
     async def _load(self, live: LiveWorker, control: AsyncControl, action: do.Load) -> None:
         self._loads += 1
+        self._shared.loads(action.worker, loading=True)
         name = f"{action.session[:8]}-{self._loads}"
         live.folders[action.session] = name
         try:
@@ -285,32 +290,11 @@ class Workers:
         live = self._live.get(worker)
         if live and not live.exit.done():
             level = logging.INFO if self.state.stopping else logging.WARNING
-            live.stopped = self._spawner.is_stopped(live.process)
+            by_turns = self._shared.is_stopped(worker)
+            live.stopped = not by_turns and self._spawner.is_stopped(live.process)
             by = ", after somebody stopped it" if live.stopped else ""
             log.log(level, "worker %s is killed: %s%s", worker, why, by)
             self._spawner.kill(live.process, signal.SIGKILL)
-
-    async def _look_at_cpu(self, action: do.WatchCpu | do.AskCpu) -> None:
-        asked = isinstance(action, do.AskCpu)
-        if asked:
-            await asyncio.sleep(_READS_FIRST_S)
-        worker, live = action.worker, self._live.get(action.worker)
-        if live is None or live.exit.done():
-            return  # whatever it waited for, its exit is what the brain is told
-        pid, now = live.process.pid, self._clock()
-        if asked:
-            self.tell(self._cpu_waits.seen(worker, pid, now))
-            self._note_patience(worker, live)
-        else:
-            live.starves = False
-            self._cpu_waits.watch(worker, pid, now)
-
-    def _note_patience(self, worker: int, live: LiveWorker) -> None:
-        """Say it once of each silence: this machine has too much to do."""
-        known = self.state.workers.get(worker)
-        if known and known.second_look_at < NEVER and not known.killed and not live.starves:
-            live.starves = True
-            log.warning("worker %s says nothing: it waits for a CPU", worker)
 
     async def _attend(self, worker: int, live: LiveWorker) -> None:
         """From its start to its exit: all that the worker said comes before the exit."""
@@ -334,8 +318,9 @@ class Workers:
         in_flight, answered = live.look()
         live.process.page.close()
         self._hosted.gone(live.process)
+        self._shared.gone(live.process)
         no_memory = self._oom_kills.killed(worker)
-        self._cpu_waits.forget(worker)
+        self._silent.forget(worker)
         exited = messages.exited(
             worker, how, in_flight, answered, out_of_memory=no_memory, stopped=live.stopped
         )
@@ -373,7 +358,8 @@ class Workers:
         self._oom_kills.look(worker, live.process.pid, self._clock())
         if known and known.seat:
             self._deeds.beat(known.seat[0], worker, messages.counters(beat))
-            _, answered = live.look()
+            found, answered = live.look()
+            self._shared.loads(worker, loading=bool(known.loading or found.loading))
             if answered:
                 self.tell(on.RunsAnswered(worker, answered))
         self.tell(on.Beat(worker, beat.turns))

@@ -1,10 +1,11 @@
 """What a worker's death says of the models that were in flight in it. (Brain)
 
 A death is *a model's doing* when the exit was a fault (SIGSEGV and its like, SIGSYS of our own
-filter included), an out-of-memory kill, or this listener's kill for a hang or for a load that
-took too long. Then it counts against a model if that one alone was in flight: loading with
-nothing else running, or running with nothing else running or loading. With several in flight it
-counts against none; they are suspects, and tried one at a time. Any other exit (a kill from
+filter included), an out-of-memory kill, or this listener's kill for a hang, for a load that took
+too long, or for a run that took others' turns on a shared device for too long. Then it counts
+against a model if that one alone was in flight: loading with nothing else running, or running
+with nothing else running or loading. With several in flight it counts against none; they are
+suspects, and tried one at a time. Any other exit (a kill from
 outside, SIGTERM, an exit code, our kill for another reason) says nothing of any model; nor does
 our kill of a worker that somebody had stopped, or that the machine gave no CPU: it is their
 doing that it did nothing.
@@ -32,11 +33,19 @@ SILENT: Final = "its heartbeat stopped"
 """Why one was killed that said nothing."""
 STANDS: Final = "its event loop stands still"
 """Why one was killed that spoke and did nothing else."""
+OVERRAN: Final = "it took others' turns on its device for too long"
+"""Why one was killed whose run didn't end with its turn, or that computed without one."""
 STARVED: Final = "it got no CPU for too long"
 """Why one was killed that said nothing, and waited for a CPU most of that time: nobody's doing."""
 
 _FAULTS = frozenset({"SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGABRT", "SIGSYS"})
-_CAUSES = {LOAD_TIMEOUT: "load_timeout", STUCK: "hang", SILENT: "hang", STANDS: "hang"}
+_CAUSES = {
+    LOAD_TIMEOUT: "load_timeout",
+    STUCK: "hang",
+    SILENT: "hang",
+    STANDS: "hang",
+    OVERRAN: "overrun",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -182,6 +182,19 @@ class CpuSeen:
     most: CpuTime = CpuTime()
     listener_waited_s: float = 0.0
 
+    @classmethod
+    def starved(cls, worker: int) -> CpuSeen:
+        """It could not run: it was stopped, for it owes others their turns."""
+        none = CpuTime(waited_s=1.0)
+        return cls(worker, 1.0, none, none)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerOverran:
+    """The worker used a shared device for too long out of its turn; it is killed already."""
+
+    worker: int
+
 
 @dataclass(frozen=True, slots=True)
 class WorkerStuck:
@@ -264,6 +277,7 @@ Event = (
     | LoadRefused
     | Beat
     | CpuSeen
+    | WorkerOverran
     | WorkerStuck
     | WorkerAstray
     | RunsAnswered

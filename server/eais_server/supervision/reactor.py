@@ -24,7 +24,7 @@ from typing import Any, Final
 from eais_server.supervision import actions as do
 from eais_server.supervision import events as on
 from eais_server.supervision.advance import advance
-from eais_server.supervision.blame import STUCK, how_it_ended
+from eais_server.supervision.blame import OVERRAN, STUCK, how_it_ended
 from eais_server.supervision.deaths import (
     answered,
     distrust_runtimes,
@@ -216,6 +216,10 @@ def _stuck(state: State, event: on.WorkerStuck, now: float) -> list[do.Action]:
     return _astray(state, worker, STUCK, now)
 
 
+def _overran(state: State, event: on.WorkerOverran, now: float) -> list[do.Action]:
+    return _astray(state, state.workers.get(event.worker), OVERRAN, now)
+
+
 def _answered(state: State, event: on.RunsAnswered, now: float) -> list[do.Action]:
     worker = state.workers.get(event.worker)
     if worker is None or worker.seat is None:
@@ -323,6 +327,7 @@ _HANDLERS: dict[type, Callable[[State, Any, float], list[do.Action]]] = {
     on.LoadRefused: _load_refused,
     on.Beat: _beat,
     on.CpuSeen: _cpu_seen,
+    on.WorkerOverran: _overran,
     on.WorkerStuck: _stuck,
     on.WorkerAstray: _gone_astray,
     on.RunsAnswered: _answered,

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from eais_server.in_flight import Page
 from eais_server.process import Exit, OnExit, WorkerProcess
+from eais_server.turns.page import Seat
 
 
 @dataclass(slots=True)
@@ -64,7 +65,7 @@ class FakeSpawner:
         near, far = socket.socketpair()
         directory = self._root / str(k)
         directory.mkdir(parents=True)
-        process = WorkerProcess(k, 100_000 + k, -1, near, directory, Page())
+        process = WorkerProcess(k, 100_000 + k, -1, near, directory, Page(), Seat())
         self.started[k] = FakeWorker(process, far, on_exit)
         return process
 
@@ -106,6 +107,7 @@ class FakeSpawner:
             worker.far_end.close()
             worker.process.control.close()
             worker.process.page.close()
+            worker.process.seat.close()
 
     def _trip(self, op: str) -> None:
         if self._faults[op]:

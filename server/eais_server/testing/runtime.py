@@ -40,7 +40,8 @@ class FakeSession:
 
     def block(self) -> None:
         """Have runs that start from now on wait."""
-        self._open.clear()
+        if self._open.is_set():  # who waited at that one goes on
+            self._open = threading.Event()
 
     def release(self) -> None:
         """Let those go on that wait."""
@@ -53,9 +54,10 @@ class FakeSession:
     def work(self, feed: Mapping[str, Any], terminated: threading.Event) -> list[Any]:
         """What a run does."""
         self.runs += 1
+        opened = self._open
         self.entered.release()
         # Both may end the wait; whichever comes, an Event can't wait for two.
-        while not self._open.wait(0.005):
+        while not opened.wait(0.005):
             if terminated.is_set() and not self.deaf:
                 raise make_error("RUN_FAILED", "terminated")
         if self._failures:

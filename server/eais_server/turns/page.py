@@ -118,7 +118,9 @@ class Seat:
         return Claims(self._claims[WAITS] != 0, inside, self._claims[BACK])
 
     def close(self) -> None:
-        """Let go of memory and bells."""
+        """Let go of memory and bells; nothing the second time."""
+        if self._page.closed:
+            return
         self.handed_down()
         self._words.release()
         self._claims.release()

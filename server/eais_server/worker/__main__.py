@@ -18,7 +18,7 @@ import setproctitle
 import eais.errors
 from eais.telemetry.logs import log_to_stderr
 from eais_server.isolation import IsolationUnavailable, NotPristine, ParentGone, confine
-from eais_server.worker.arguments import parse_arguments
+from eais_server.worker.arguments import WorkerArguments, parse_arguments
 from eais_server.worker.compiled import compile_once
 
 log = logging.getLogger("eais_server.worker")
@@ -39,10 +39,10 @@ def main(argv: list[str]) -> int:
         log.error("not confined, so not started: %s", error)
         return 1
     serve = load()
-    return serve(given.control_fd, given.page_fd, given.ring_fd, given.directory, given.level)
+    return serve(given)
 
 
-def load() -> Callable[[int, int, int | None, Path, int], int]:
+def load() -> Callable[[WorkerArguments], int]:
     """Import all that a worker needs; `eais_server.worker.start.serve`.
 
     From here on threads may be started: they are confined too. Garbage is collected again from

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from eais import tls
+from eais.device_type import WHOLE_MILLI
 from eais.errors import EaisError, make_error
 from eais.instance_policy import InstancePolicy
 from eais.rpc import verbs
@@ -30,6 +31,7 @@ from eais_server.devices.driver import (
 )
 from eais_server.devices.registry import Maker
 from eais_server.in_flight import ROWS, Marks
+from eais_server.turns.turn import Turn
 from eais_server.worker.calls import CallLimits, Service
 from eais_server.worker.choosing_runtime import Choice, Option
 from eais_server.worker.counters import Counters, Reporter
@@ -37,6 +39,7 @@ from eais_server.worker.metrics import readings, runtime_readings
 from eais_server.worker.plane import DEFAULT_QUEUE_LIMIT_S, DataPlane, PlaneSettings
 from eais_server.worker.ring_door import RingDoor
 from eais_server.worker.ring_stream import with_rings
+from eais_server.worker.runner import CANCEL_GRACE_S
 from eais_server.worker.transports import Port, serve
 
 log = logging.getLogger(__name__)
@@ -53,6 +56,7 @@ class Adoption:
         options: what may open models on the share, the plainest first.
         choices: session to what runs it; those that are missing, the reference.
         refused: runtimes that were tried for a session, and aren't used.
+        turn: of a share of a device that is shared by turns; None: it has all of its device.
     """
 
     driver: DeviceDriver
@@ -71,6 +75,7 @@ class Adoption:
     calls: Tally = field(default_factory=Tally)
     choices: dict[str, Choice] = field(default_factory=dict)
     refused: Tally = field(default_factory=Tally)
+    turn: Turn | None = None
 
     @property
     def has_reference(self) -> bool:
@@ -143,10 +148,12 @@ def adopt(
     counters: Counters,
     marks: Marks,
     rings: socket.socket | None = None,
+    turn: Turn | None = None,
 ) -> Adoption:
     """Become the worker that `message` describes; not yet bound.
 
-    `rings` is where clients come for rings, if there may be any.
+    `rings` is where clients come for rings, if there may be any; `turn`, how turns on the device
+    are taken, if it is shared by turns.
 
     Call it on the thread from which the run threads are started: they inherit its cores.
 
@@ -177,7 +184,9 @@ def adopt(
             message.queue_limit_ms / 1000 or DEFAULT_QUEUE_LIMIT_S,
             calls=_call_limits(message),
             slo_s=message.slo_p99_us / 1e6,
+            cancel_grace_s=_cancel_grace_s(message),
         ),
+        turn=turn,
     )
     share = Reservation(
         message.device,
@@ -199,6 +208,7 @@ def adopt(
         counters=counters,
         door=door,
         transport=message.transport,
+        turn=turn,
     )
 
 
@@ -233,6 +243,11 @@ def _call_limits(message: supervision_pb2.Adopt) -> CallLimits:
         waiting=message.calls_limit or default.waiting,
         held_bytes=message.bytes_limit or default.held_bytes,
     )
+
+
+def _cancel_grace_s(message: supervision_pb2.Adopt) -> float:
+    """In turns a run comes to its next node by so much later."""
+    return CANCEL_GRACE_S * WHOLE_MILLI / message.milli if message.turns else CANCEL_GRACE_S
 
 
 def bundle_of(leaf: supervision_pb2.Leaf) -> tls.Bundle:

@@ -14,6 +14,7 @@ from typing import get_args
 
 from eais.telemetry.logs import Format
 from eais_server.isolation import IsolationLevel, WorkerConfinement, WorkerLimits
+from eais_server.turns.page import Descriptors
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,8 @@ class WorkerArguments:
         page_fd: the inherited memory, see `eais_server.in_flight`.
         line_fds: inherited sockets to what serves its device, see `eais_server.process.Line`; which
             of them are its, it is told at its adoption.
+        turns: inherited, by which it takes turns on a device that it shares, should it be adopted
+            onto such.
         ring_fd: the inherited socket where clients come for rings; None: they get none.
         parent_pid: the listener.
         directory: the worker's own, empty.
@@ -44,6 +47,7 @@ class WorkerArguments:
     log_format: Format = "text"
     ring_fd: int | None = None
     line_fds: tuple[int, ...] = ()
+    turns: Descriptors | None = None
 
     @property
     def confinement(self) -> WorkerConfinement:
@@ -53,7 +57,7 @@ class WorkerArguments:
             work_dir=self.directory,
             parent_pid=self.parent_pid,
             level=self.level,
-            keep_fds=(self.control_fd, self.page_fd, *rings, *self.line_fds),
+            keep_fds=(self.control_fd, self.page_fd, *rings, *self.line_fds, *(self.turns or ())),
             secret_roots=self.secret_roots,
             limits=WorkerLimits(data_bytes=self.data_limit_bytes),
         )
@@ -66,6 +70,7 @@ def parse_arguments(argv: Sequence[str]) -> WorkerArguments:
     parser.add_argument("--page-fd", type=int, required=True, help="memory shared with it")
     parser.add_argument("--ring-fd", type=int, default=None, help="where rings are asked for")
     parser.add_argument("--line-fd", type=int, action="append", default=[], help="to its device")
+    parser.add_argument("--turn-fd", type=int, action="append", default=[], help="page or bell")
     parser.add_argument("--parent-pid", type=int, required=True, help="the listener")
     parser.add_argument("--dir", type=Path, required=True, help="the worker's own directory")
     parser.add_argument("--level", type=int, choices=(1, 2), required=True, help="isolation")
@@ -84,4 +89,5 @@ def parse_arguments(argv: Sequence[str]) -> WorkerArguments:
         log_format=given.log_format,
         ring_fd=given.ring_fd,
         line_fds=tuple(given.line_fd),
+        turns=Descriptors(*given.turn_fd) if given.turn_fd else None,
     )

@@ -16,6 +16,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from statistics import median
 from typing import Any, Final
@@ -103,6 +104,7 @@ class Guard:
 
     Args:
         clock: seconds, monotonic.
+        turn: in which each run is made.
     """
 
     def __init__(
@@ -110,10 +112,12 @@ class Guard:
         task: Task,
         reference: RuntimeSession,
         clock: Clock = time.perf_counter,
+        turn: AbstractContextManager[None] | None = None,
     ) -> None:
         self._task = task
         self._reference = reference
         self._clock = clock
+        self._turn = turn or nullcontext()
         self._answers: list[tuple[Feed, list[Any]]] | None = None
 
     def trial(self, option: Option) -> Trial:
@@ -152,16 +156,15 @@ class Guard:
     def _answers_to(self, feeds: Iterable[Feed]) -> list[tuple[Feed, list[Any]]]:
         found: list[tuple[Feed, list[Any]]] = []
         for i, feed in enumerate(feeds):
-            begun = self._clock()
             try:
-                outputs = _run(self._reference, feed)
+                outputs, took_s = self._run(self._reference, feed)
             except EaisError:
                 if not i:
                     return []
                 continue
             if says_something(outputs):
                 found.append((feed, outputs))
-            if self._clock() - begun > _LONG_S:
+            if took_s > _LONG_S:
                 break
         return found
 
@@ -170,7 +173,7 @@ class Guard:
         compared = 0
         for feed, want in answers:
             try:
-                got = _run(session, feed)
+                got, _ = self._run(session, feed)
             except DeviceLost:
                 raise
             except EaisError as error:
@@ -187,10 +190,22 @@ class Guard:
         until, ours, theirs = self._clock() + TIMING_S, list[float](), list[float]()
         while len(ours) < MOST_PAIRS and (not ours or self._clock() < until):
             for each, times in ((self._reference, theirs), (session, ours)):
-                begun = self._clock()
-                _run(each, feed)
-                times.append(self._clock() - begun)
+                times.append(self._run(each, feed)[1])
         return median(ours) / max(median(theirs), 1e-9)
+
+    def _run(self, session: RuntimeSession, feed: Feed) -> tuple[list[Any], float]:
+        """One run and its seconds; ended after `RUN_S`: a loop may go on for as often as an input
+        says.
+        """
+        prepared = session.prepare(PLAIN_RUN)
+        with self._turn:
+            ends = threading.Timer(RUN_S, prepared.terminate)
+            ends.start()
+            begun = self._clock()
+            try:
+                return prepared.execute([], feed), self._clock() - begun
+            finally:
+                ends.cancel()
 
 
 def candidates(options: Sequence[Option], tolerance: Tolerance) -> list[Option]:
@@ -219,7 +234,9 @@ def open_reference(task: Task, options: Sequence[Option]) -> RuntimeSession | No
     return None
 
 
-def open_guarded(task: Task, options: Sequence[Option]) -> tuple[Choice, RuntimeSession]:
+def open_guarded(
+    task: Task, options: Sequence[Option], turn: AbstractContextManager[None] | None = None
+) -> tuple[Choice, RuntimeSession]:
     """The session on a device that hasn't the reference: of the fastest runtime that passes.
 
     Raises:
@@ -228,7 +245,8 @@ def open_guarded(task: Task, options: Sequence[Option]) -> tuple[Choice, Runtime
     """
     from eais_server.runtime.session import open_session
 
-    guard = Guard(task, open_session(task.model, task.settings, task.share.threads))
+    reference = open_session(task.model, task.settings, task.share.threads)
+    guard = Guard(task, reference, turn=turn)
     trials = [guard.trial(option) for option in candidates(options, task.tolerance)]
     best = min((t for t in trials if t.session), key=lambda trial: trial.ratio, default=None)
     say(best, trials)
@@ -272,14 +290,3 @@ def say(best: Trial | None, trials: Iterable[Trial]) -> None:
 def _none_passes(tolerance: Tolerance, trials: Sequence[Trial]) -> str:
     told = "; ".join(f"{trial.runtime}: {trial.refused}" for trial in trials)
     return f"no runtime of this device may serve the model within {tolerance}: {told or 'none'}"
-
-
-def _run(session: RuntimeSession, feed: Feed) -> list[Any]:
-    """One run, ended after `RUN_S`: a loop may go on for as often as an input says."""
-    prepared = session.prepare(PLAIN_RUN)
-    ends = threading.Timer(RUN_S, prepared.terminate)
-    ends.start()
-    try:
-        return prepared.execute([], feed)
-    finally:
-        ends.cancel()

@@ -17,6 +17,7 @@ from eais.transport.writing import AnswerWriter, EncodedAnswer, refusal
 from eais.value import Deferred, RawTensor
 from eais_server.devices.driver import PreparedRun
 from eais_server.runtime.memory import no_memory
+from eais_server.turns.turn import Turn
 from eais_server.worker.calls import NO_MEMORY
 
 log = logging.getLogger(__name__)
@@ -102,10 +103,12 @@ class Execution:
 
     Args:
         clock: monotonic nanoseconds.
+        turn: which is taken for each run; None: the device isn't shared, or who runs has taken it.
     """
 
-    def __init__(self, clock: Callable[[], int]) -> None:
+    def __init__(self, clock: Callable[[], int], turn: Turn | None = None) -> None:
         self._clock = clock
+        self.turn = turn
         self._writer = AnswerWriter()
 
     def run(
@@ -127,6 +130,8 @@ class Execution:
             if ends_ns is not None and self._clock() >= ends_ns:
                 raise late()
             feed = feed_of(run, buffers)
+            if self.turn is not None:
+                return self._run_in_turn(self.turn, run, buffers, feed, prepared, queue_ns, ends_ns)
             begun = self._clock()
             try:
                 outputs = prepared.execute(run.outputs, feed)
@@ -134,6 +139,32 @@ class Execution:
                 ended = self._clock()
             return self.answered(run, buffers, outputs, queue_ns, ended - begun)
         except Exception as error:  # noqa: BLE001 - the edge of the thread: judged by `failed`
+            return self.failed(run, buffers, error, queue_ns, ended - begun)
+
+    def _run_in_turn(
+        self,
+        turn: Turn,
+        run: RunPart,
+        buffers: Sequence[Buffer],
+        feed: dict[str, Any],
+        prepared: PreparedRun,
+        queue_ns: int,
+        ends_ns: int | None,
+    ) -> Result:
+        asked = begun = ended = self._clock()
+        try:
+            take(turn, prepared)
+            try:
+                begun = ended = self._clock()
+                if ends_ns is not None and begun >= ends_ns:
+                    raise late()
+                outputs = prepared.execute(run.outputs, feed)
+            finally:
+                ended = self._clock()
+                turn.give()
+            queue_ns += begun - asked
+            return self.answered(run, buffers, outputs, queue_ns, ended - begun)
+        except Exception as error:  # noqa: BLE001 - as in `run`
             return self.failed(run, buffers, error, queue_ns, ended - begun)
 
     def answered(
@@ -201,6 +232,12 @@ def _judged(cause: Exception) -> EaisError:
 def late() -> EaisError:
     """The error of a call whose caller's deadline came before its answer."""
     return make_error("DEADLINE_EXCEEDED", "the caller's deadline has passed")
+
+
+def take(turn: Turn, prepared: PreparedRun) -> None:
+    """Wait for the turn on the device, unless the run is told to end meanwhile: RUN_FAILED."""
+    if not turn.take(lambda: prepared.terminated):
+        raise make_error("RUN_FAILED", "the run was ended while it waited for its turn")
 
 
 def feed_of(run: RunPart, buffers: Sequence[Buffer] = ()) -> dict[str, Any]:

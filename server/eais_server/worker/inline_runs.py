@@ -8,6 +8,7 @@ from typing import Final, TypeVar
 
 from eais.transport.parts import RunPart
 from eais_server.devices.driver import PLAIN_RUN, PreparedRun, RuntimeSession
+from eais_server.turns.turn import Turn
 from eais_server.worker.execution import Execution, Result
 from eais_server.worker.inline import AT_ONCE_S, OVERLONG_S, InlineRights, Kind
 from eais_server.worker.watchdog import Watchdog
@@ -23,19 +24,28 @@ class InlineRuns:
     """Has calls run here, while the event loop has time for it.
 
     Args:
+        execution: takes no turns.
         clock: monotonic nanoseconds.
         again: told when the event loop has time again.
+        turn: which is taken here for each run, if nobody has to wait for it; None: the device
+            isn't shared.
 
     Attributes:
+        execution: with which runs are made here.
         rights: what is known of each kind of call.
     """
 
     def __init__(
-        self, execution: Execution, clock: Callable[[], int], watchdog: Watchdog | None = None
+        self,
+        execution: Execution,
+        clock: Callable[[], int],
+        watchdog: Watchdog | None = None,
+        turn: Turn | None = None,
     ) -> None:
         self.rights = InlineRights()
         self.again: Callable[[], None] = _nothing
-        self._execution = execution
+        self.execution = execution
+        self._turn = turn
         self._clock = clock
         self._watchdog = watchdog or Watchdog()
         self._loop = asyncio.get_running_loop()
@@ -67,10 +77,31 @@ class InlineRuns:
         queue_ns: int = 0,
         ends_ns: int | None = None,
     ) -> Result | None:
-        """Run a call; None if it was ended, since it lasted: it is to be run on a thread."""
+        """Run a call; None: it is to be run on a thread, for it lasted here and was ended, or it
+        isn't this worker's turn.
+        """
+        turn = self._turn
+        if turn is None:
+            return self._run(run, prepared, kind, buffers, queue_ns, ends_ns)
+        if not turn.try_take():
+            return None
+        try:
+            return self._run(run, prepared, kind, buffers, queue_ns, ends_ns)
+        finally:
+            turn.give()
+
+    def _run(
+        self,
+        run: RunPart,
+        prepared: PreparedRun,
+        kind: Kind,
+        buffers: tuple[memoryview, ...],
+        queue_ns: int,
+        ends_ns: int | None,
+    ) -> Result | None:
         begun = self._clock()
         self._watchdog.begins(prepared)
-        result = self._execution.run(run, buffers, prepared, queue_ns, ends_ns)
+        result = self.execution.run(run, buffers, prepared, queue_ns, ends_ns)
         told = self._watchdog.ended()
         took_ns = self._clock() - begun
         kind.took(took_ns / 1e9)
@@ -83,7 +114,20 @@ class InlineRuns:
     def watched(
         self, session: str, prepared: PreparedRun, work: Callable[[], R | None]
     ) -> R | None:
-        """Do work of which `prepared` is the run; None if that lasted, and was ended."""
+        """Do work of which `prepared` is the run; None as in `run`."""
+        turn = self._turn
+        if turn is None:
+            return self._watched(session, prepared, work)
+        if not turn.try_take():
+            return None
+        try:
+            return self._watched(session, prepared, work)
+        finally:
+            turn.give()
+
+    def _watched(
+        self, session: str, prepared: PreparedRun, work: Callable[[], R | None]
+    ) -> R | None:
         begun = self._clock()
         self._watchdog.begins(prepared)
         found = work()

@@ -68,6 +68,12 @@ class Job:
         """Bytes of its inputs."""
         return size_of(self.run, self.buffers)
 
+    def ran(self) -> None:
+        """It runs no more."""
+        self.running = False
+        if self.grace is not None:
+            self.grace.cancel()
+
     @property
     def share(self) -> int:
         """How many calls its run is shared by, itself among them."""

@@ -83,7 +83,8 @@ class Loader:
             log.warning("the model keeps to %s: a worker died of what it did", REFERENCE)
             adopted.choices[name] = kept_to_reference(options)
             return
-        guard = Guard(self._task(adopted, message), reference, clock=self._clock)
+        task = self._task(adopted, message)
+        guard = Guard(task, reference, clock=self._clock, turn=adopted.turn)
         trials, best = list[Trial](), None
         for option in options:
             trial = await self._alone(name, lambda option=option: guard.trial(option))  # type: ignore[misc]
@@ -123,7 +124,7 @@ class Loader:
             check_files(task.model.path.parent, message.spec.files)
             session = open_reference(task, adopted.options)
             if session is None:
-                choice, session = open_guarded(task, adopted.options)
+                choice, session = open_guarded(task, adopted.options, adopted.turn)
                 adopted.choices[message.session] = choice
             batching = message.spec.options.batching
             return session, batchable(task.model.path, session.signature, batching)

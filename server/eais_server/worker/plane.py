@@ -16,6 +16,7 @@ from eais.rpc.raw_stream import StreamLink
 from eais.rpc.v1 import supervision_pb2
 from eais_server.devices.driver import RuntimeSession
 from eais_server.in_flight import Marks
+from eais_server.turns.turn import Turn
 from eais_server.worker.admission import Admission, busy
 from eais_server.worker.alarm import Alarm
 from eais_server.worker.batching.batches import Batchable
@@ -65,6 +66,7 @@ class DataPlane:
         tenant: whose front-ends are let in; to others there is nothing here.
         sessions: what is loaded, as it is at each question.
         marks: where it is written what runs.
+        turn: how turns on a shared device are taken; None: the device isn't shared.
 
     Attributes:
         has_canary: whether calls are answered at all times, so that their want says something.
@@ -81,6 +83,7 @@ class DataPlane:
         counters: Counters,
         marks: Marks,
         settings: PlaneSettings,
+        turn: Turn | None = None,
     ) -> None:
         self._tenant = tenant
         self._service = service
@@ -109,6 +112,7 @@ class DataPlane:
                 marks=marks,
                 grace_s=settings.cancel_grace_s,
                 slo_s=settings.slo_s,
+                turn=turn,
             ),
             backlog=Backlog(BACKLOG_BYTES),
             times=ServiceTimes(),

@@ -19,6 +19,7 @@ from eais.telemetry.logs import bind
 from eais_server.control import ControlBroken, ControlSocket
 from eais_server.devices.hosted import HostedDevice
 from eais_server.in_flight import Marks
+from eais_server.turns.turn import Turn
 from eais_server.worker.adoption import Adoption, Drivers, adopt, pin
 from eais_server.worker.bench import Bench
 from eais_server.worker.canary import open_canary
@@ -44,6 +45,7 @@ class Worker:
         isolation: the level in force.
         drivers: name to what makes the device driver.
         rings: where clients come for rings; None: there are none.
+        turn: how it takes turns, should it share a device; None: it can't be told to.
     """
 
     def __init__(
@@ -54,12 +56,14 @@ class Worker:
         isolation: int,
         drivers: Drivers,
         rings: socket.socket | None = None,
+        turn: Turn | None = None,
     ) -> None:
         self._control = control
         self._marks = marks
         self._isolation = isolation
         self._drivers = drivers
         self._rings = rings
+        self._turn = turn
         self._phase = Phase.SPARE
         self._adoption: Adoption | None = None
         self._loop = asyncio.get_running_loop()
@@ -76,7 +80,7 @@ class Worker:
         Raises:
             IllegalMove, ValueError: the listener broke the order of messages; a bug.
         """
-        self._turn()
+        self._go_round()
         self._reporter.start()
         setproctitle.setproctitle(f"{TITLE} (spare)")
         self._reporter.say(spare=supervision_pb2.Spare(isolation=self._isolation))
@@ -85,9 +89,9 @@ class Worker:
             await self._on_message(message)
         self._reporter.close()
 
-    def _turn(self) -> None:
+    def _go_round(self) -> None:
         self._counters.turns += 1
-        self._loop.call_later(HEARTBEAT_S / 2, self._turn)
+        self._loop.call_later(HEARTBEAT_S / 2, self._go_round)
 
     def _listen(self) -> None:
         """Hand messages to the event loop; on a thread, since the socket blocks."""
@@ -163,7 +167,13 @@ class Worker:
         )
         try:
             adoption = adopt(
-                message, self._drivers, self._reporter, self._counters, self._marks, self._rings
+                message,
+                self._drivers,
+                self._reporter,
+                self._counters,
+                self._marks,
+                self._rings,
+                self._turn if message.turns else None,
             )
             await adoption.bind(message.pool, message.address, message.port)
         except EaisError as error:

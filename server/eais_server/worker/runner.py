@@ -7,12 +7,14 @@ import logging
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Final
 
 from eais.errors import EaisError
 from eais.transport.parts import RunPart
 from eais_server.devices.driver import PLAIN_RUN, RuntimeSession
 from eais_server.in_flight import Marks
+from eais_server.turns.turn import Turn
 from eais_server.worker.batching.batches import Batches
 from eais_server.worker.batching.fused import Outcome, Whole, run_together
 from eais_server.worker.batching.kinds import CallKind
@@ -43,6 +45,7 @@ class Runner:
         marks: where it is written what runs, before it does.
         clock: monotonic nanoseconds.
         slo_s: what callers want of the 99th percentile; 0: they haven't said.
+        turn: which is taken for each run; None: the device isn't shared.
 
     Attributes:
         threads: how many jobs may run at a time, those that run as one counted once.
@@ -62,6 +65,7 @@ class Runner:
         grace_s: float = CANCEL_GRACE_S,
         clock: Callable[[], int] = time.monotonic_ns,
         slo_s: float = 0.0,
+        turn: Turn | None = None,
     ) -> None:
         self.threads = threads
         self.batches = Batches(Policy(threads, slo_s), clock)
@@ -72,19 +76,19 @@ class Runner:
         self._queue_limit_s = queue_limit_s
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="run")
         self._running: set[Job] = set()
-        # Run threads in use.
-        self._busy = 0
+        self._busy = 0  # run threads in use
         self._gathering = Gathering(self.batches, self._queue, may_run, self.pump)
-        self._trials = TrialRuns(self.batches, self._pool, marks, self._tried)
+        self._trials = TrialRuns(self.batches, self._pool, marks, self._tried, turn)
         self._may_run = may_run
         self._stuck = stuck
         self._idle = idle
         self._marks = marks
         self._grace_s = grace_s
         self._clock = clock
-        self._execution = Execution(clock)
+        self._turn = turn
+        self._execution = Execution(clock, turn)
         self._pumping = False
-        self.inline = InlineRuns(self._execution, clock)
+        self.inline = InlineRuns(Execution(clock), clock, turn=turn)
         self.inline.again = self.pump
 
     def close(self) -> None:
@@ -170,6 +174,8 @@ class Runner:
         self._marks.run_begins(name)
         result = self.inline.run(run, self.inline.prepared(name, session), kind)
         self._marks.run_ended(name, answered=result is not None and not result.reason)
+        if self._turn is not None:
+            self._turn.rest()
         return result
 
     def room_made(self) -> None:
@@ -242,9 +248,8 @@ class Runner:
             return False
         if not self.batches.is_short(batch.kind, len(batch.jobs)):
             return False
-        outcome = self.inline.watched(
-            batch.session, batch.prepared, lambda: batch.run(self._execution, self._clock)
-        )
+        work = partial(batch.run, self.inline.execution, self._clock)
+        outcome = self.inline.watched(batch.session, batch.prepared, work)
         if outcome is None:
             batch.prepared = first.prepare()
         if outcome is None or not outcome.results:
@@ -270,7 +275,7 @@ class Runner:
         for job in batch.jobs:
             self._running.discard(job)
             self._suspects.over(job, answered=answered)
-            _over(job)
+            job.ran()
         for job, result in zip(batch.jobs, results, strict=True):
             job.finished(result)
         batch.over()
@@ -286,15 +291,16 @@ class Runner:
         prepared = self.inline.prepared(name, session)
         calls = [Whole(run, now) for run in runs]
         self._marks.run_begins(name)
+        bare, clock = self.inline.execution, self._clock
         outcome = self.inline.watched(
-            name,
-            prepared,
-            lambda: run_together(self._execution, kind, calls, prepared, self._clock),
+            name, prepared, lambda: run_together(bare, kind, calls, prepared, clock)
         )
         results = outcome.results if outcome is not None else []
         self._marks.run_ended(name, answered=bool(results))
         if outcome is not None:
             self.batches.ran(kind, calls, outcome, lambda: session.prepare(PLAIN_RUN))
+        if self._turn is not None:
+            self._turn.rest()
         return results
 
     def try_soon(self) -> None:
@@ -380,7 +386,7 @@ class Runner:
         answered = not result.reason
         self._marks.run_ended(job.session, answered=answered)
         self._suspects.over(job, answered=answered)
-        _over(job)
+        job.ran()
         job.finished(result)
 
     def _go_on(self) -> None:
@@ -389,10 +395,6 @@ class Runner:
 
     def _tell_idle(self) -> None:
         if not self.in_flight:
+            if self._turn is not None:
+                self._turn.rest()
             self._idle()
-
-
-def _over(job: Job) -> None:
-    job.running = False
-    if job.grace is not None:
-        job.grace.cancel()

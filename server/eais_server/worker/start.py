@@ -7,13 +7,14 @@ import gc
 import logging
 import socket
 from collections.abc import Callable, Coroutine
-from pathlib import Path
 from typing import Any
 
 from eais_server.control import ControlSocket
 from eais_server.devices.registry import makers
 from eais_server.in_flight import Marks
 from eais_server.runtime.session import open_session
+from eais_server.turns.turn import Turn
+from eais_server.worker.arguments import WorkerArguments
 from eais_server.worker.process import Worker
 
 log = logging.getLogger(__name__)
@@ -22,13 +23,15 @@ log = logging.getLogger(__name__)
 PRELOADED = (open_session,)
 
 
-def serve(control_fd: int, page_fd: int, ring_fd: int | None, directory: Path, level: int) -> int:
+def serve(given: WorkerArguments) -> int:
     """Be a worker until its end; the exit code."""
 
     async def work() -> None:
-        control, marks = ControlSocket.from_fd(control_fd), Marks.from_fd(page_fd)
-        rings = None if ring_fd is None else socket.socket(fileno=ring_fd)
-        await Worker(control, marks, directory, level, makers(), rings).run()
+        control, marks = ControlSocket.from_fd(given.control_fd), Marks.from_fd(given.page_fd)
+        rings = None if given.ring_fd is None else socket.socket(fileno=given.ring_fd)
+        turn = None if given.turns is None else Turn(given.turns)
+        drivers = makers()
+        await Worker(control, marks, given.directory, given.level, drivers, rings, turn).run()
 
     run = _runner()
     # What was imported is never garbage: collections, which stop all calls, needn't walk it.

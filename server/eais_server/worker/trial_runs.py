@@ -8,6 +8,7 @@ from concurrent.futures import Executor
 from typing import Final
 
 from eais_server.in_flight import Marks
+from eais_server.turns.turn import Turn
 from eais_server.worker.batching.batches import Batches
 from eais_server.worker.batching.trial import Trial
 
@@ -21,15 +22,22 @@ class TrialRuns:
     Args:
         pool: the run threads.
         over: told, on the event loop, that a step is over and its thread free.
+        turn: which is taken for each step; None: the device isn't shared.
     """
 
     def __init__(
-        self, batches: Batches, pool: Executor, marks: Marks, over: Callable[[], None]
+        self,
+        batches: Batches,
+        pool: Executor,
+        marks: Marks,
+        over: Callable[[], None],
+        turn: Turn | None = None,
     ) -> None:
         self._batches = batches
         self._pool = pool
         self._marks = marks
         self._over = over
+        self._turn_here = turn
         self._loop = asyncio.get_running_loop()
         self._running = False
         self._began_s = 0.0
@@ -66,7 +74,14 @@ class TrialRuns:
         return True
 
     def _work(self, trial: Trial, ends: asyncio.TimerHandle) -> None:
-        finished = trial.step()
+        turn = self._turn_here
+        if turn is None or not turn.take(lambda: trial.prepared.terminated):
+            finished = trial.step()  # whose runs fail where it was told to end
+        else:
+            try:
+                finished = trial.step()
+            finally:
+                turn.give()
         self._loop.call_soon_threadsafe(self._worked, trial, ends, finished)
 
     def _worked(self, trial: Trial, ends: asyncio.TimerHandle, finished: bool) -> None:

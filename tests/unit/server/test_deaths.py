@@ -168,6 +168,8 @@ def hang(bench: Bench, kind: str) -> int:
     worker = seated(bench)
     if kind == "stuck":
         bench.tell(on.WorkerStuck(worker))
+    elif kind == "overruns":
+        bench.tell(on.WorkerOverran(worker))
     else:
         if kind == "stands":
             bench.tell(on.Beat(worker, 5), on.Beat(worker, 5))
@@ -177,7 +179,7 @@ def hang(bench: Bench, kind: str) -> int:
     return worker
 
 
-@pytest.mark.parametrize("kind", ["stuck", "silent", "stands"])
+@pytest.mark.parametrize("kind", ["stuck", "silent", "stands", "overruns"])
 def test_a_kill_for_a_hang_counts_against_what_ran_alone(bench: Bench, kind: str) -> None:
     bench.serving("a", "b")
     dies(bench, hang(bench, kind), KILL, running=("a", "b"))
@@ -187,7 +189,11 @@ def test_a_kill_for_a_hang_counts_against_what_ran_alone(bench: Bench, kind: str
     dies(bench, hang(bench, kind), KILL, running=())
     assert deaths(bench) == 1
     found = dies(bench, hang(bench, kind), KILL, running=("a",))
-    assert failure(found, do.ForgetSession).metadata["cause"] == "hang"
+    assert (
+        failure(found, do.ForgetSession).metadata["cause"] == "overrun"
+        if kind == "overruns"
+        else "hang"
+    )
 
 
 @pytest.mark.parametrize("kind", ["stuck", "silent", "stands"])

@@ -202,3 +202,10 @@ def test_it_is_asked_once_at_a_time(bench: Bench) -> None:
         assert bench.state.next_wake(bench.now) > bench.now
     assert bench.said == []
     assert bench.tell(on.CpuSeen(worker))[:1] == [do.Kill(worker, "its heartbeat stopped")]
+
+
+def test_one_that_is_stopped_for_its_debt_is_waited_for(bench: Bench) -> None:
+    (worker,) = bench.serving()
+    silent(bench)
+    assert bench.tell(on.CpuSeen.starved(worker)) == []
+    assert not bench.state.workers[worker].killed

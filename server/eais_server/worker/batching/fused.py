@@ -12,7 +12,7 @@ from eais.transport.parts import RunPart
 from eais_server.devices.driver import PreparedRun
 from eais_server.worker.batching.joining import join, split
 from eais_server.worker.batching.kinds import CallKind
-from eais_server.worker.execution import Execution, Result, late
+from eais_server.worker.execution import Execution, Result, late, take
 
 log = logging.getLogger(__name__)
 
@@ -107,9 +107,15 @@ def _together(
     clock: Callable[[], int],
 ) -> Outcome:
     feed = join(kind, [(call.run, call.buffers) for call in given])
+    if execution.turn is not None:
+        take(execution.turn, prepared)
     begun = clock()
-    outputs = prepared.execute(kind.outputs, feed)
-    took_ns = clock() - begun
+    try:
+        outputs = prepared.execute(kind.outputs, feed)
+    finally:
+        took_ns = clock() - begun
+        if execution.turn is not None:
+            execution.turn.give()
     count = len(calls)
     parts = split(outputs, count, kind.rows)
     if parts is None:

@@ -105,13 +105,17 @@ def test_a_share_has_its_part_of_the_memory() -> None:
     assert driver().reserve("sim-gpu0", 125).memory_bytes == 2 << 30
 
 
-def test_a_quarter_takes_four_times_the_stated_time() -> None:
+@pytest.mark.parametrize("milli", [1000, 250, 125])
+def test_a_run_takes_the_stated_time_whatever_the_share(milli: int) -> None:
     clock = Clock()
-    for milli, times in ((1000, 1), (250, 4), (125, 8)):
-        began = clock.now
-        share = SimShare(driver().reserve("sim-gpu0", milli), clock)
-        share.take_time(began, 10_000_000, Waits(clock))
-        assert clock.now - began == pytest.approx(times * (0.1e-3 + 0.1e-3))
+    share = SimShare(driver().reserve("sim-gpu0", milli), clock)
+    share.take_time(0.0, 10_000_000, Waits(clock))
+    assert clock.now == pytest.approx(0.1e-3 + 0.1e-3)
+
+
+def test_parts_of_a_device_are_had_by_turns_and_a_whole_one_isnt() -> None:
+    turns = [driver().reserve("sim-gpu0", milli).turns for milli in (125, 875, 1000)]
+    assert turns == ["sim-gpu0", "sim-gpu0", ""]
 
 
 def test_time_that_the_answer_took_is_not_waited_for_once_more() -> None:

@@ -108,6 +108,7 @@ class FakeAdoption:
     sessions: dict[str, Any] = field(default_factory=dict)
     choices: dict[str, Choice] = field(default_factory=dict)
     refused: Tally = field(default_factory=Tally)
+    turn: None = None
 
     @property
     def has_reference(self) -> bool:

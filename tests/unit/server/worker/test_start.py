@@ -11,6 +11,7 @@ _ENDS = """
 import gc, json, os, pathlib, socket
 from eais_server.in_flight import PAGE_BYTES
 from eais_server.worker.__main__ import load
+from eais_server.worker.arguments import WorkerArguments
 
 begun = []
 gc.callbacks.append(lambda phase, info: begun.append(phase))
@@ -21,7 +22,8 @@ listener, control = socket.socketpair()
 listener.close()
 page = os.memfd_create("page")
 os.ftruncate(page, PAGE_BYTES)
-assert serve(control.detach(), page, None, pathlib.Path("/nowhere"), 0) == 0
+given = WorkerArguments(control.detach(), page, os.getpid(), pathlib.Path("/nowhere"), 1)
+assert serve(given) == 0
 print(json.dumps([collections, gc.get_freeze_count(), gc.isenabled()]))
 """
 

@@ -33,6 +33,7 @@ from eais_server.listener.lease import Share
 from eais_server.process import Line, WorkerProcess
 from eais_server.supervision import State
 from eais_server.supervision.state import Held, Session, Worker
+from eais_server.turns.page import Seat
 from tests.unit.server.devices.fpga.rig import DATASETS, model_image, public_pem
 
 
@@ -61,7 +62,7 @@ class Bench:
         self.undo.enter_context(near)
         page = Page()
         self.undo.callback(page.close)
-        process = WorkerProcess(k, 1, -1, near, Path("/nowhere"), page, lines)
+        process = WorkerProcess(k, 1, -1, near, Path("/nowhere"), page, Seat(), lines)
         if ("ei-1", n) not in self.inventory._reserved:
             self.inventory.reserve_share("ei-1", Share(n, "fpga0", 500))
         share = self.inventory.reservation("ei-1", n)
@@ -164,7 +165,7 @@ def test_the_next_worker_finds_nothing_of_the_one_before(
 def test_a_spares_lines_end_with_it(bench: Bench) -> None:
     (control, end), (near, far) = framing.make_pair(), framing.make_pair()
     with control, end, near:
-        spare = WorkerProcess(7, 1, -1, control, Path("/nowhere"), Page(), (Line(0, far),))
+        spare = WorkerProcess(7, 1, -1, control, Path("/nowhere"), Page(), Seat(), (Line(0, far),))
         bench.shares.gone(spare)
         assert far.fileno() == -1
         spare.page.close()
