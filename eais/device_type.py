@@ -29,7 +29,7 @@ EIGHTH_MILLI = WHOLE_MILLI // 8
 _TYPE = re.compile(
     r"(?P<kind>cpu|gpu|fpga|npu)(?:\.(?P<count>[1-9]\d{0,3})(?:-(?P<parts>2|4|8))?)?"
 )
-_EXAMPLES = "for example cpu, cpu.2, gpu.1-8, gpu.3-4 or auto"
+_EXAMPLES = "for example cpu, cpu.2, gpu.1-8, npu, fpga.3-4 or auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,3 +73,15 @@ def type_text(kind: DeviceKind, milli: int) -> str:
         raise ValueError(f"{milli} milli-devices are neither whole devices nor eighths of one")
     shared = math.gcd(parts, 8)
     return f"{kind.value}.{parts // shared}-{8 // shared}"
+
+
+def devices_text(milli: int) -> str:
+    """Milli-devices as wholes and eighths, as types say them: "2", "3/8", "1 1/2"."""
+    if milli % (WHOLE_MILLI // 8):
+        return f"{milli / WHOLE_MILLI:g}"
+    wholes, rest = divmod(milli, WHOLE_MILLI)
+    if not rest:
+        return str(wholes)
+    unit = math.gcd(rest, WHOLE_MILLI)
+    part = f"{rest // unit}/{WHOLE_MILLI // unit}"
+    return f"{wholes} {part}" if wholes else part

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import gcd
 
-from eais.device_type import WHOLE_MILLI
+from eais.device_type import devices_text
 from eais.instance import InstanceState
 from eais.instance_policy import RingPolicy, slo_text
 from eais_client.cli.printer import Printer
@@ -181,18 +180,6 @@ def type_text(instance: Instance) -> str:
 
 def _is_simulated(instance: Instance) -> bool:
     return any(worker.simulated for worker in instance.workers)
-
-
-def devices_text(milli: int) -> str:
-    """Milli-devices as wholes and eighths, as types say them: "2", "3/8", "1 1/2"."""
-    if milli % (WHOLE_MILLI // 8):
-        return f"{milli / WHOLE_MILLI:g}"
-    wholes, rest = divmod(milli, WHOLE_MILLI)
-    if not rest:
-        return str(wholes)
-    unit = gcd(rest, WHOLE_MILLI)
-    part = f"{rest // unit}/{WHOLE_MILLI // unit}"
-    return f"{wholes} {part}" if wholes else part
 
 
 def memory_text(size: int) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from eais.device_type import devices_text
 from eais_client.cli.ca_command import ca_data, ca_text
-from eais_client.cli.instance_view import devices_text, memory_text
+from eais_client.cli.instance_view import memory_text
 from eais_client.cli.local_pool import RunningPool
 from eais_client.cli.metrics_places import metrics_places
 from eais_client.cli.printer import Printer

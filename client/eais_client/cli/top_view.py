@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Generic, TypeVar
 
+from eais.device_type import devices_text
 from eais.instance import InstanceState
 from eais_client.cli.host_view import host_data
-from eais_client.cli.instance_view import devices_text, instance_data, type_text
+from eais_client.cli.instance_view import instance_data, type_text
 from eais_client.cli.pool_view import device_data
 from eais_client.cli.table import GAP, text_width
 from eais_client.cli.top_model import InstanceRow, Ratio, TopView, host_state

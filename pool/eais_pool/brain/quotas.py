@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from eais.device_type import DeviceKind, DeviceType
+from eais.device_type import DeviceKind, DeviceType, devices_text
 from eais.errors import EaisError, make_error
 from eais.instance import InstanceState
 from eais.share import ShareState
@@ -157,8 +157,8 @@ def kind_refusal(
 
 def _kind_quota(kind: str, used: int, asked: int, limit: int) -> EaisError:
     text = (
-        f"a tenant's quota is {limit} milli-devices of {kind} here; {used} are used, and "
-        f"{asked} more are asked for"
+        f"a tenant's quota of {kind} is {devices_text(limit)} here; {devices_text(used)} of it "
+        f"is used, and {devices_text(asked)} more is asked for"
     )
     # Where the quota is too small for it, giving something back is no help.
     hint = "stop or detach an instance" if asked <= limit else "take a smaller type"

@@ -189,7 +189,7 @@ class Verbs:
         instance = _own(draft, event, or_deleted=True)
         state = instance.state
         if state is InstanceState.FAILED and not instance.ephemeral:
-            raise _wrong_state(instance, "detach", hint="delete it")
+            raise _wrong_state(instance, "detach")
         _begin(draft, event, instance.id)
         if state is InstanceState.IN_USE:
             self._drain(draft, instance)
@@ -262,6 +262,8 @@ def _first_bindable(draft: Draft, event: OpRequested) -> str:
 
 def _wrong_state(instance: InstanceRecord, verb: str, hint: str = "") -> UsageError:
     text = f"{instance.id} is {instance.state.value}, which has no {verb}"
+    if instance.state is InstanceState.FAILED:
+        hint = "delete it, and attach another one"
     return UsageError("WRONG_STATE", text, hint=hint)
 
 

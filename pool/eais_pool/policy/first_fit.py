@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from eais.device_type import WHOLE_MILLI, DeviceKind
+from eais.device_type import WHOLE_MILLI, DeviceKind, devices_text
 from eais_pool.brain.records import SharePick
 from eais_pool.policy import Ask, DeviceView, HostView, Placement, Refusal
 
@@ -106,18 +106,22 @@ def _impossible(ask: Ask, hosts: Sequence[HostView]) -> Refusal:
     text, kind = ask.type.text, ask.type.kind
     devices = [each for host in hosts for each in host.devices if kind in (None, each.kind)]
     if not devices:
-        return Refusal("TYPE_UNKNOWN", f"no back-end of this pool has a {kind or 'device'}")
+        return Refusal("TYPE_UNKNOWN", _lacks(kind, hosts))
     milli = _pieces(ask)[0]
     grains = {each.granularity_milli for each in devices if milli <= each.share_limit_milli}
     if grains and all(milli % grain for grain in grains):
+        what, step = kind or "device", devices_text(min(grains))
         return Refusal(
-            "ARGUMENT",
-            f"{text} is {milli} milli-devices; shares are enforced in steps of {min(grains)} there",
+            "ARGUMENT", f"{text}: shares of a {what} are enforced in steps of {step} here"
         )
     most = max(_most_milli(host, kind) for host in hosts)
-    return Refusal(
-        "ARGUMENT", f"{text} is {ask.type.milli} milli-devices; no back-end has more than {most}"
-    )
+    return Refusal("ARGUMENT", f"{text}: no back-end has more than {devices_text(most)} to lend")
+
+
+def _lacks(kind: DeviceKind | None, hosts: Sequence[HostView]) -> str:
+    there = sorted({device.kind for host in hosts for device in host.devices})
+    others = f", only {', '.join(there)}" if there else ""
+    return f"no back-end of this pool has a {kind or 'device'}{others}"
 
 
 def _most_milli(host: HostView, kind: DeviceKind | None) -> int:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from eais.device_type import devices_text
 from eais.errors import ConfigError, make_error
 from eais_client.cli.completion import complete_instances
-from eais_client.cli.instance_view import devices_text
 from eais_client.cli.local_pool import check_installed, read_ready
 from eais_client.cli.testing import CONTEXT, DEVICE, STATUS, FakeOutside, FakeProcess
 from eais_client.pool_status import ShareUse

@@ -679,7 +679,8 @@ def test_an_instance_whose_host_cannot_grant_again_has_failed() -> None:
     assert (failed.state, failed.reason, failed.detail) == (InstanceState.FAILED, "NO_WORKER", "no")
     assert pool.published() == [(made.id, "FAILED")]
     pool.ask("start", made.id)
-    assert pool.failure().reason == "WRONG_STATE"
+    refused = pool.failure()
+    assert (refused.reason, refused.hint) == ("WRONG_STATE", "delete it, and attach another one")
     pool.ask("detach", made.id)
     assert pool.view().state is InstanceState.DELETED
     pool.published()
@@ -698,7 +699,7 @@ def test_a_failed_instance_that_was_created_is_deleted_not_detached() -> None:
     assert pool.instance(made).reason == "DEVICE_LOST"
     pool.ask("detach", made)
     refused = pool.failure()
-    assert (refused.reason, refused.hint) == ("WRONG_STATE", "delete it")
+    assert (refused.reason, refused.hint) == ("WRONG_STATE", "delete it, and attach another one")
     pool.ask("delete", made)
     assert pool.view().state is InstanceState.DELETED
     pool.published()
