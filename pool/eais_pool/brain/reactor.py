@@ -250,5 +250,6 @@ def _on_news(
             if is_open:
                 resizing.news(draft, lease, event.workers, settings)
         case SessionsChanged():
-            if is_open and event.sessions != lease.sessions:
+            # Of one that ends, too: by what it had opened `auto` is chosen for its front-end.
+            if (is_open or event.models) and event.sessions != lease.sessions:
                 draft.record(facts.LeaseSessions(*lease.key, event.sessions, event.models))

@@ -29,3 +29,13 @@ def test_an_instance_remembers_its_newest_models_and_who_opened_them() -> None:
     pool.ask("detach", made.id)
     pool.deliver()
     assert pool.instance(made.id).models == tuple(names[1:])
+
+
+def test_what_was_opened_just_before_the_end_is_remembered() -> None:
+    pool = Pool(FakeHost())
+    made = pool.attached()
+    pool.ask("detach", made.id)
+    pool.shell.feed(SessionsChanged(*LeaseKey("h1", made.id, 1), ("spec",), ("ab" * 32,)))
+    pool.deliver()
+    assert pool.instance(made.id).models == ("ab" * 32,)
+    assert pool.instance(made.id).opened_by == "box"
