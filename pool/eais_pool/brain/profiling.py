@@ -7,7 +7,8 @@ what they measure with their line.
 
 An accelerator is measured while no share of it is held, a CPU on cores that are free; as soon as
 the device is wanted, it isn't measured any more. Real accelerators are measured as a whole: below
-that nothing but others' use makes a share slower, and there are none.
+that nothing but others' use makes a share slower, and there are none. Hosts tell the times of a
+simulated device's shares as if others had the rest.
 """
 
 from __future__ import annotations
