@@ -235,9 +235,12 @@ def explain(call: Call, instance: InstanceArgument) -> None:
     Of an auto instance: each share that could have been taken, the cheapest first, with its
     forecast by what `eais profile` measured, and why it was taken or not.
     """
+    from eais.device_type import devices_text
+
     with call.pool() as pool:
         found = pool.describe(instance)
-    placed = ", ".join(f"{w.share_milli} of {w.device}" for w in found.workers) or None
+    shares = (f"{devices_text(each.share_milli)} of {each.device}" for each in found.workers)
+    placed = ", ".join(shares) or None
     data = {
         "id": found.id,
         "type": found.type,
@@ -248,7 +251,7 @@ def explain(call: Call, instance: InstanceArgument) -> None:
     }
     lines = [f"{found.id}  {found.type}: {found.why or 'it has no share of a device now'}"]
     if placed:
-        lines.append(f"  on {found.host}: {placed} milli-devices")
+        lines.append(f"  on {found.host}: {placed}")
     call.printer.answer(data, [*lines, *(f"  {each}" for each in found.weighed)])
 
 

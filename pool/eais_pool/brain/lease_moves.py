@@ -115,7 +115,8 @@ def resized(lease: LeaseRecord) -> tuple[LeaseRecord, str]:
     """The shares that came are its own now; the type of its instance."""
     if lease.resize is None:
         raise ValueError(f"{lease.key} isn't being resized")
-    return replace(lease, coming=(), resize=None, why=lease.resize.why), lease.resize.type
+    now = lease.resize
+    return replace(lease, coming=(), resize=None, why=now.why, weighed=now.weighed), now.type
 
 
 def shares_draining(lease: LeaseRecord, fact: facts.SharesDraining) -> LeaseRecord:

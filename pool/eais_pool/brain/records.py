@@ -227,10 +227,14 @@ class Stuck:
 
 @dataclass(frozen=True, slots=True)
 class Resize:
-    """What an instance is to be once the shares that come serve: its type, and why these shares."""
+    """What an instance is to be once the shares that come serve: its type, and why these shares.
+
+    `weighed`: as a lease's.
+    """
 
     type: str
     why: str
+    weighed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

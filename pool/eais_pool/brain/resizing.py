@@ -59,7 +59,7 @@ def begin(
         raise make_error("BUSY", text, metadata={"push_back_ms": "1000"})
     placed = picks_beside(draft.state, lease, wanted, policy, settings)
     cancel_move(draft, instance.id, settings)
-    resize = Resize(DeviceType.parse(wanted).text, placed.why)
+    resize = Resize(DeviceType.parse(wanted).text, placed.why, placed.weighed)
     draft.record(facts.SharesReserved(*lease.key, placed.shares, resize))
     _grant(draft, lease, settings)
     return True

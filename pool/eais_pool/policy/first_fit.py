@@ -76,8 +76,8 @@ def _enforceable(device: DeviceView, milli: int) -> bool:
 
 
 def _why(ask: Ask, host: HostView, shares: tuple[SharePick, ...]) -> str:
-    places = ", ".join(f"{share.milli} of {share.device}" for share in shares)
-    return f"first fit for {ask.type.text}: host {host.host} had room ({places} milli-devices)"
+    places = ", ".join(f"{devices_text(share.milli)} of {share.device}" for share in shares)
+    return f"first fit for {ask.type.text}: host {host.host} had room ({places})"
 
 
 def _emptied(host: HostView) -> HostView:

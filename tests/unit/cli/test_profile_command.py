@@ -122,7 +122,7 @@ def test_explain_says_why_an_instance_is_where_it_is(eais: FakeOutside) -> None:
     said = eais.run("explain", "ei-0001").out.splitlines()
     assert said == [
         f"ei-0001  auto: {instance.placement.why}",
-        "  on local: 1000 of cpu0 milli-devices",
+        "  on local: 1 of cpu0",
         "  cpu.2 (Xeon, onnxruntime/fp32): chosen: p99 45 ms",
     ]
     data = eais.run("explain", "ei-0001", "-o", "json").data

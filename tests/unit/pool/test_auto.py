@@ -147,3 +147,18 @@ def test_exact_leaves_the_reference_alone() -> None:
     pool = pool_of(odd, GPU)
     exact = InstancePolicy(tolerance=Tolerance.EXACT)
     assert attached(pool, exact)[1][0] == "gpu"
+
+
+def test_what_was_weighed_is_that_of_the_shares_it_has_now() -> None:
+    pool = pool_of()
+    known(pool, *SLOW_CPU, *FAST_GPU)
+    view, _ = attached(pool, FIFTY_MS)
+    for wanted, is_weighed in (("gpu.1-2", False), ("auto", True)):
+        pool.ask("resize", view.id, type=wanted)
+        pool.deliver()
+        pool.view()
+        pool.published()
+        lease = pool.shell.state.live_lease(view.id)
+        assert lease is not None
+        assert bool(lease.weighed) is is_weighed
+    pool.end()

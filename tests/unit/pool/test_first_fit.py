@@ -66,7 +66,7 @@ def test_the_first_host_with_room_is_taken_and_why_is_said() -> None:
     assert found == Placement(
         "h2",
         (SharePick(1, "cpu0", 1000),),
-        "first fit for cpu.1: host h2 had room (1000 of cpu0 milli-devices)",
+        "first fit for cpu.1: host h2 had room (1 of cpu0)",
     )
 
 
