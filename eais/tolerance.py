@@ -37,7 +37,9 @@ class Tolerance(StrEnum):
             return cls(text)
         except ValueError:
             known = ", ".join(cls)
-            raise UsageError("ARGUMENT", f"a tolerance is {known}, not {text[:32]!a}") from None
+            raise UsageError(
+                "ARGUMENT", f"a tolerance is one of {known}, not {text[:32]!a}"
+            ) from None
 
     def admits(self, precision: Precision) -> bool:
         """Whether it may be run at all; how near its answers are is another question."""

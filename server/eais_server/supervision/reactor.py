@@ -173,12 +173,14 @@ def _load_refused(state: State, event: on.LoadRefused, now: float) -> list[do.Ac
     session = held.sessions.get(event.session)
     if session and session.kept and event.failure.reason in _DISK_FAILED:
         return [kill(worker, f"its models can't be laid out: {event.failure.message}")]
-    if session and session.kept and not slot.proven and not _beside(held, session, slot):
+    damaged = event.failure.reason in _FILES_DAMAGED
+    alone = session is not None and (damaged or not _beside(held, session, slot))
+    if session and session.kept and not slot.proven and alone:
         return slot_failed(state, held, slot, event.failure, now)
     clean = do.Unload(worker.id, event.session)
     if session is None:
         return [clean]
-    if event.failure.reason in _FILES_DAMAGED:
+    if damaged:
         return [clean, *give_up(state, held, session, event.failure)]
     session.refused[slot.n] = event.failure
     return [clean]

@@ -157,6 +157,15 @@ def test_added_shares_of_which_none_can_have_a_session_are_given_up() -> None:
     assert open_sessions(bench) == ["a"]
 
 
+def test_a_damaged_file_costs_an_added_share_and_not_the_session() -> None:
+    """Those that serve have the model already."""
+    bench = Bench()
+    two, _ = two_added(bench)
+    damaged = on.Failure("DIGEST_MISMATCH", "another file")
+    assert bench.tell(on.LoadRefused(two, "a", damaged))[0] == do.SlotFailed(EI, 2, damaged)
+    assert open_sessions(bench) == ["a"]
+
+
 def test_what_opens_while_shares_are_replaced_must_do_without_those_that_go() -> None:
     bench = Bench()
     (old,) = bench.serving()
