@@ -32,6 +32,7 @@ from eais_client.config import ClientConfig
 from eais_pool.config import ManagerConfig
 from eais_server.devices.fpga.shell import REGION_TABLE
 from eais_server.listener.config import ListenerConfig
+from eais_server.supervision.device import DEVICE_TABLE
 
 ROOT = Path(__file__).resolve().parent.parent
 MEANINGS = ROOT / "tools" / "error_meanings.toml"
@@ -201,6 +202,7 @@ BLOCKS: Mapping[str, Mapping[str, Callable[[], str]]] = {
         "supervisor": lambda: settings_table(SupervisorConfig),
         "client": lambda: settings_table(ClientConfig),
     },
+    "health.md": {"device": lambda: diagram(DEVICE_TABLE.mermaid())},
     "fpga.md": {"region": lambda: diagram(REGION_TABLE.mermaid())},
     "cli.md": {"commands": command_reference},
 }

@@ -262,6 +262,11 @@ class OperatorClient(_ManagerClient):
         request = hosts_pb2.CordonRequest(op_id=new_op_id(), host=host, cordoned=cordoned)
         return HostUse.of_message(self._call(verbs.POOL_ADMIN_CORDON, request).host)
 
+    def check_device(self, host: str, device: str) -> None:
+        """Have a device checked, and granted again if it passes; `status` says how it is."""
+        request = hosts_pb2.CordonRequest(op_id=new_op_id(), host=host, device=device)
+        self._call(verbs.POOL_ADMIN_CORDON, request)
+
     def drain(self, host: str) -> HostUse:
         """Begin to move a host's instances to others; `status` says how far it is."""
         request = hosts_pb2.DrainRequest(op_id=new_op_id(), host=host)

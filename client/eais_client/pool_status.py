@@ -24,7 +24,8 @@ class DeviceUse:
     """A device of the pool; capacities in milli-devices, memory in bytes.
 
     Attributes:
-        health: "ok", "unreachable", "gone" from its host, or "overdrawn".
+        health: "ok", "suspect", "checking", "bad", "unreachable", "gone" from its host, or
+            "overdrawn"; `health_reason`: why, where its host said so.
         runtimes: what runs models there, such as "onnxruntime/fp32".
     """
 
@@ -43,6 +44,7 @@ class DeviceUse:
     health: str
     runtimes: tuple[str, ...]
     shares: tuple[ShareUse, ...]
+    health_reason: str = ""
 
     @classmethod
     def of_message(cls, message: hosts_pb2.DeviceUse) -> DeviceUse:
@@ -62,6 +64,7 @@ class DeviceUse:
             enforcement=device.enforcement,
             reachable=message.reachable,
             health=message.health,
+            health_reason=message.health_reason,
             runtimes=tuple(device.runtimes),
             shares=tuple(ShareUse(s.instance, s.milli, s.state, s.tenant) for s in message.shares),
         )

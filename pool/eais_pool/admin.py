@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from eais import __version__
+from eais.errors import UsageError
 from eais.identity import Identity, Role
 from eais.instance import InstanceState, check_instance_name
 from eais.rpc import verbs
@@ -68,17 +69,20 @@ class AdminService:
     async def cordon(self, request: hosts_pb2.CordonRequest, caller: Caller) -> hosts_pb2.HostReply:
         """See `PoolAdmin.Cordon`."""
         verb = OpVerb.CORDON if request.cordoned else OpVerb.UNCORDON
-        return await self._ask_about_host(verb, request.op_id, request.host, caller)
+        if request.device and request.cordoned:
+            raise UsageError("ARGUMENT", "a host is cordoned, not one of its devices")
+        return await self._ask_about_host(verb, request.op_id, request.host, caller, request.device)
 
     async def drain(self, request: hosts_pb2.DrainRequest, caller: Caller) -> hosts_pb2.HostReply:
         """See `PoolAdmin.Drain`."""
         return await self._ask_about_host(OpVerb.DRAIN, request.op_id, request.host, caller)
 
     async def _ask_about_host(
-        self, verb: OpVerb, op_id: str, host: str, caller: Caller
+        self, verb: OpVerb, op_id: str, host: str, caller: Caller, device: str = ""
     ) -> hosts_pb2.HostReply:
         """The host as it is when that is done; also the answer to a repetition."""
-        await self._pump.request(OpRequested(verb, "", caller.identity.name, op_id, host=host))
+        operator = caller.identity.name
+        await self._pump.request(OpRequested(verb, "", operator, op_id, host=host, device=device))
         state = self._pump.state
         return hosts_pb2.HostReply(host=_host_use(self._pool, state, state.hosts[host]))
 
@@ -115,6 +119,7 @@ def _device_use(state: PoolState, host: HostRecord, device: DeviceRecord) -> hos
         reachable=host.reachable,
         shares=shares,
         health=device_health(host, device),
+        health_reason=device.why,
     )
 
 
@@ -124,6 +129,8 @@ def device_health(host: HostRecord, device: DeviceRecord) -> str:
         return "unreachable"
     if not device.present:
         return "gone"
+    if device.health != "ok":
+        return device.health
     return "overdrawn" if device.overdrawn else "ok"
 
 

@@ -19,7 +19,7 @@ from eais.errors import EaisError, Unavailable, make_error
 from eais.telemetry.metrics import Times
 from eais_pool.brain.actions import (
     Action,
-    Grant,
+    Command,
     Journal,
     News,
     Notice,
@@ -27,7 +27,6 @@ from eais_pool.brain.actions import (
     Refuse,
     Reopen,
     Reply,
-    Revoke,
     Send,
     Tell,
     Told,
@@ -56,7 +55,7 @@ _Outcome = Answer | Told | None
 class Mouth(Protocol):
     """Where commands and news go; neither waits nor fails."""
 
-    def send(self, host: str, command: Grant | Revoke) -> None:
+    def send(self, host: str, command: Command) -> None:
         """Queue a command for a host's link; without a link it is dropped."""
         ...
 

@@ -25,7 +25,7 @@ from eais.telemetry.readiness import Readiness
 from eais_pool.addresses import MANAGER_OFFSET, claim
 from eais_pool.admin import AdminService
 from eais_pool.authority import Authority
-from eais_pool.brain.actions import Grant, News, Revoke
+from eais_pool.brain.actions import Command, Grant, News
 from eais_pool.brain.activity import Activities
 from eais_pool.brain.address_plan import AddressPlan
 from eais_pool.brain.events import ManagerStarted, Tick
@@ -97,7 +97,7 @@ class _Mouth:
     watchers: Watchers
     tickets: Tickets
 
-    def send(self, host: str, command: Grant | Revoke) -> None:
+    def send(self, host: str, command: Command) -> None:
         sources = self.tickets.sources(command, host) if isinstance(command, Grant) else ()
         self.links.send(host, command_message(command, sources))
 

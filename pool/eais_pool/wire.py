@@ -21,8 +21,9 @@ from eais.model_digest import model_digest
 from eais.rpc.status import clip, error_of_message
 from eais.rpc.v1 import common_pb2, hosts_pb2, listener_pb2, pool_pb2
 from eais_pool.brain import vnics
-from eais_pool.brain.actions import Grant, News, Notice, Publish, Reopen, Revoke
+from eais_pool.brain.actions import CheckDevice, Command, News, Notice, Publish, Reopen, Revoke
 from eais_pool.brain.events import (
+    DeviceReported,
     Event,
     GrantAccepted,
     GrantFailed,
@@ -36,6 +37,7 @@ from eais_pool.brain.events import (
     WorkersChanged,
 )
 from eais_pool.brain.records import (
+    HEALTHS,
     DeviceRecord,
     Endpoint,
     Failure,
@@ -116,9 +118,11 @@ def endpoint_message(endpoint: Endpoint, identity: Identity) -> common_pb2.Endpo
 
 
 def command_message(
-    command: Grant | Revoke, sources: Iterable[hosts_pb2.ModelSource] = ()
+    command: Command, sources: Iterable[hosts_pb2.ModelSource] = ()
 ) -> hosts_pb2.HostCommand:
     """A command as a link carries it; `sources` of a grant's sessions."""
+    if isinstance(command, CheckDevice):
+        return hosts_pb2.HostCommand(check_device=hosts_pb2.CheckDevice(device=command.device))
     if isinstance(command, Revoke):
         revoke = hosts_pb2.Revoke(
             instance=command.instance,
@@ -200,6 +204,8 @@ def device_message(device: DeviceRecord) -> hosts_pb2.Device:
         enforcement=device.enforcement,
         share_limit_milli=device.share_limit_milli,
         runtimes=device.runtimes,
+        health=device.health,
+        health_reason=device.why,
     )
 
 
@@ -241,15 +247,8 @@ def reported(host: str, report: hosts_pb2.HostReport) -> Event:
             failed = report.grant_failed
             failure = Failure.of(error_of_message(failed.error))
             return GrantFailed(host, _instance(failed.instance), _epoch(failed.epoch), failure)
-        case "share_failed":
-            lost = report.share_failed
-            failure = Failure.of(error_of_message(lost.error))
-            return ShareFailed(host, _instance(lost.instance), _epoch(lost.epoch), lost.n, failure)
-        case "shares_gone":
-            left = report.shares_gone
-            _at_most("shares", left.shares, _MAX_WORKERS)
-            numbers = tuple(left.shares)
-            return SharesGone(host, _instance(left.instance), _epoch(left.epoch), numbers)
+        case "share_failed" | "shares_gone":
+            return _shares(host, report)
         case "grant_goes_on":
             going = report.grant_goes_on
             return GrantGoesOn(host, _instance(going.instance), _epoch(going.epoch))
@@ -265,6 +264,8 @@ def reported(host: str, report: hosts_pb2.HostReport) -> Event:
             return _sessions(host, report.sessions)
         case "usage":
             return _usage(host, report.usage)
+        case "device_health":
+            return _device_health(host, report.device_health)
     raise UsageError("MALFORMED_MESSAGE", "expected news of a lease")
 
 
@@ -280,6 +281,21 @@ def _sessions(host: str, news: hosts_pb2.SessionsChanged) -> SessionsChanged:
 def _usage(host: str, news: hosts_pb2.Usage) -> UsageReported:
     usage = UsageRecord(news.requests, news.bytes_in, news.bytes_out, news.busy_ns)
     return UsageReported(host, _instance(news.instance), _epoch(news.epoch), usage)
+
+
+def _shares(host: str, report: hosts_pb2.HostReport) -> Event:
+    if report.HasField("share_failed"):
+        lost = report.share_failed
+        failure = Failure.of(error_of_message(lost.error))
+        return ShareFailed(host, _instance(lost.instance), _epoch(lost.epoch), lost.n, failure)
+    left = report.shares_gone
+    _at_most("shares", left.shares, _MAX_WORKERS)
+    return SharesGone(host, _instance(left.instance), _epoch(left.epoch), tuple(left.shares))
+
+
+def _device_health(host: str, news: hosts_pb2.DeviceHealth) -> DeviceReported:
+    name, health = _name("device", news.device), _health(news.health)
+    return DeviceReported(host, name, health, _text(news.reason))
 
 
 def _held(lease: hosts_pb2.Granted) -> HeldLease:
@@ -329,7 +345,16 @@ def _device(device: hosts_pb2.Device) -> DeviceRecord:
         simulated=device.simulated,
         enforcement=_text(device.enforcement),
         runtimes=tuple(map(_text, device.runtimes)),
+        health=_health(device.health),
+        why=_text(device.health_reason),
     )
+
+
+def _health(word: str) -> str:
+    """As a host says it; one that says nothing of it has no reason to."""
+    if word and word not in HEALTHS:
+        raise _refused(f"device health {word[:16]!r}")
+    return word or "ok"
 
 
 def _endpoint(endpoint: common_pb2.Endpoint) -> Endpoint:

@@ -31,7 +31,9 @@ def add_to(group: Group) -> None:
     host = Group("host", "The pool's back-ends; for operators.")
     host.command("list", examples=["eais host list", "eais host list -o wide"])(list_)
     host.command("cordon", examples=["eais host cordon host-2"])(cordon)
-    host.command("uncordon", examples=["eais host uncordon host-2"])(uncordon)
+    host.command(
+        "uncordon", examples=["eais host uncordon host-2", "eais host uncordon host-2 cuda0"]
+    )(uncordon)
     group.add(host)
     group.command("drain", examples=["eais drain host-2", "eais drain host-2 --no-wait -o json"])(
         drain
@@ -57,10 +59,28 @@ def cordon(call: Call, host: HostArgument) -> None:
         _answer(call, operator.cordon(host))
 
 
-def uncordon(call: Call, host: HostArgument) -> None:
-    """Grant on a host again; ends a drain that is under way."""
+def uncordon(
+    call: Call,
+    host: HostArgument,
+    device: Annotated[
+        str, typer.Argument(metavar="[DEVICE]", help="One that is bad.", show_default=False)
+    ] = "",
+) -> None:
+    """Grant on a host again; ends a drain that is under way.
+
+    With a device: have that one checked, and grant it again if it passes.
+    """
+    from eais_client.cli.device_checking import wait_until_checked
+    from eais_client.cli.pool_view import device_data, device_table
+
     with call.operator() as operator:
-        _answer(call, operator.cordon(host, cordoned=False))
+        if not device:
+            _answer(call, operator.cordon(host, cordoned=False))
+            return
+        operator.check_device(host, device)
+        with call.progress(f"checking {device}"):
+            found = wait_until_checked(call, operator, host, device)
+    call.printer.answer(device_data(found), device_table([found], call.printer))
 
 
 def drain(

@@ -17,7 +17,7 @@ from eais_client.pool_status import DeviceUse, HostUse, PoolStatus, ShareUse
 _HEADINGS = (
     *("HOST", "DEVICE", "KIND", "MODEL", "MEMORY", "FREE", "USED", "SHARES", "HEALTH", "REAL"),
 )
-_WIDE = ("RUNTIMES", "STEP", "LARGEST", "HELD BY")
+_WIDE = ("RUNTIMES", "STEP", "LARGEST", "HELD BY", "WHY")
 
 
 def device_data(device: DeviceUse) -> dict[str, object]:
@@ -37,6 +37,7 @@ def device_data(device: DeviceUse) -> dict[str, object]:
         "enforcement": device.enforcement,
         "reachable": device.reachable,
         "health": device.health,
+        "health_reason": device.health_reason or None,
         "runtimes": list(device.runtimes),
         "shares": [_share_data(share) for share in device.shares],
     }
@@ -64,7 +65,7 @@ def _device_row(device: DeviceUse, wide: bool) -> list[str]:
     if wide:
         row += [", ".join(device.runtimes)]
         row += [devices_text(device.granularity_milli), devices_text(device.share_limit_milli)]
-        row += [_held_by(device)]
+        row += [_held_by(device), device.health_reason]
     return row
 
 

@@ -62,7 +62,7 @@ class ModelSource(_message.Message):
     def __init__(self, listener: _Optional[_Union[_common_pb2.Endpoint, _Mapping]] = ..., ticket: _Optional[_Union[SignedTicket, _Mapping]] = ...) -> None: ...
 
 class HostReport(_message.Message):
-    __slots__ = ("hello", "join", "granted", "grant_failed", "released", "workers", "sessions", "usage", "moving", "grant_goes_on", "share_failed", "shares_gone", "measured", "batch_failed")
+    __slots__ = ("hello", "join", "granted", "grant_failed", "released", "workers", "sessions", "usage", "moving", "grant_goes_on", "share_failed", "shares_gone", "measured", "batch_failed", "device_health")
     HELLO_FIELD_NUMBER: _ClassVar[int]
     JOIN_FIELD_NUMBER: _ClassVar[int]
     GRANTED_FIELD_NUMBER: _ClassVar[int]
@@ -77,6 +77,7 @@ class HostReport(_message.Message):
     SHARES_GONE_FIELD_NUMBER: _ClassVar[int]
     MEASURED_FIELD_NUMBER: _ClassVar[int]
     BATCH_FAILED_FIELD_NUMBER: _ClassVar[int]
+    DEVICE_HEALTH_FIELD_NUMBER: _ClassVar[int]
     hello: _common_pb2.Hello
     join: Join
     granted: Granted
@@ -91,21 +92,24 @@ class HostReport(_message.Message):
     shares_gone: SharesGone
     measured: Measured
     batch_failed: BatchFailed
-    def __init__(self, hello: _Optional[_Union[_common_pb2.Hello, _Mapping]] = ..., join: _Optional[_Union[Join, _Mapping]] = ..., granted: _Optional[_Union[Granted, _Mapping]] = ..., grant_failed: _Optional[_Union[GrantFailed, _Mapping]] = ..., released: _Optional[_Union[Released, _Mapping]] = ..., workers: _Optional[_Union[WorkersChanged, _Mapping]] = ..., sessions: _Optional[_Union[SessionsChanged, _Mapping]] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., moving: _Optional[_Union[Moving, _Mapping]] = ..., grant_goes_on: _Optional[_Union[GrantGoesOn, _Mapping]] = ..., share_failed: _Optional[_Union[ShareFailed, _Mapping]] = ..., shares_gone: _Optional[_Union[SharesGone, _Mapping]] = ..., measured: _Optional[_Union[Measured, _Mapping]] = ..., batch_failed: _Optional[_Union[BatchFailed, _Mapping]] = ...) -> None: ...
+    device_health: DeviceHealth
+    def __init__(self, hello: _Optional[_Union[_common_pb2.Hello, _Mapping]] = ..., join: _Optional[_Union[Join, _Mapping]] = ..., granted: _Optional[_Union[Granted, _Mapping]] = ..., grant_failed: _Optional[_Union[GrantFailed, _Mapping]] = ..., released: _Optional[_Union[Released, _Mapping]] = ..., workers: _Optional[_Union[WorkersChanged, _Mapping]] = ..., sessions: _Optional[_Union[SessionsChanged, _Mapping]] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., moving: _Optional[_Union[Moving, _Mapping]] = ..., grant_goes_on: _Optional[_Union[GrantGoesOn, _Mapping]] = ..., share_failed: _Optional[_Union[ShareFailed, _Mapping]] = ..., shares_gone: _Optional[_Union[SharesGone, _Mapping]] = ..., measured: _Optional[_Union[Measured, _Mapping]] = ..., batch_failed: _Optional[_Union[BatchFailed, _Mapping]] = ..., device_health: _Optional[_Union[DeviceHealth, _Mapping]] = ...) -> None: ...
 
 class HostCommand(_message.Message):
-    __slots__ = ("hello", "grant", "revoke", "run_batch", "give_up")
+    __slots__ = ("hello", "grant", "revoke", "run_batch", "give_up", "check_device")
     HELLO_FIELD_NUMBER: _ClassVar[int]
     GRANT_FIELD_NUMBER: _ClassVar[int]
     REVOKE_FIELD_NUMBER: _ClassVar[int]
     RUN_BATCH_FIELD_NUMBER: _ClassVar[int]
     GIVE_UP_FIELD_NUMBER: _ClassVar[int]
+    CHECK_DEVICE_FIELD_NUMBER: _ClassVar[int]
     hello: _common_pb2.HelloReply
     grant: Grant
     revoke: Revoke
     run_batch: RunBatch
     give_up: GiveUp
-    def __init__(self, hello: _Optional[_Union[_common_pb2.HelloReply, _Mapping]] = ..., grant: _Optional[_Union[Grant, _Mapping]] = ..., revoke: _Optional[_Union[Revoke, _Mapping]] = ..., run_batch: _Optional[_Union[RunBatch, _Mapping]] = ..., give_up: _Optional[_Union[GiveUp, _Mapping]] = ...) -> None: ...
+    check_device: CheckDevice
+    def __init__(self, hello: _Optional[_Union[_common_pb2.HelloReply, _Mapping]] = ..., grant: _Optional[_Union[Grant, _Mapping]] = ..., revoke: _Optional[_Union[Revoke, _Mapping]] = ..., run_batch: _Optional[_Union[RunBatch, _Mapping]] = ..., give_up: _Optional[_Union[GiveUp, _Mapping]] = ..., check_device: _Optional[_Union[CheckDevice, _Mapping]] = ...) -> None: ...
 
 class RunBatch(_message.Message):
     __slots__ = ("study", "number", "tenant", "spec", "sources", "device", "milli", "runtime", "batch", "runs", "within_ms")
@@ -162,7 +166,7 @@ class BatchFailed(_message.Message):
     def __init__(self, study: _Optional[str] = ..., number: _Optional[int] = ..., error: _Optional[_Union[_common_pb2.Error, _Mapping]] = ...) -> None: ...
 
 class Device(_message.Message):
-    __slots__ = ("id", "kind", "model", "memory_bytes", "capacity_milli", "granularity_milli", "simulated", "enforcement", "share_limit_milli", "runtimes")
+    __slots__ = ("id", "kind", "model", "memory_bytes", "capacity_milli", "granularity_milli", "simulated", "enforcement", "share_limit_milli", "runtimes", "health", "health_reason")
     ID_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
@@ -173,6 +177,8 @@ class Device(_message.Message):
     ENFORCEMENT_FIELD_NUMBER: _ClassVar[int]
     SHARE_LIMIT_MILLI_FIELD_NUMBER: _ClassVar[int]
     RUNTIMES_FIELD_NUMBER: _ClassVar[int]
+    HEALTH_FIELD_NUMBER: _ClassVar[int]
+    HEALTH_REASON_FIELD_NUMBER: _ClassVar[int]
     id: str
     kind: str
     model: str
@@ -183,7 +189,25 @@ class Device(_message.Message):
     enforcement: str
     share_limit_milli: int
     runtimes: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, id: _Optional[str] = ..., kind: _Optional[str] = ..., model: _Optional[str] = ..., memory_bytes: _Optional[int] = ..., capacity_milli: _Optional[int] = ..., granularity_milli: _Optional[int] = ..., simulated: bool = ..., enforcement: _Optional[str] = ..., share_limit_milli: _Optional[int] = ..., runtimes: _Optional[_Iterable[str]] = ...) -> None: ...
+    health: str
+    health_reason: str
+    def __init__(self, id: _Optional[str] = ..., kind: _Optional[str] = ..., model: _Optional[str] = ..., memory_bytes: _Optional[int] = ..., capacity_milli: _Optional[int] = ..., granularity_milli: _Optional[int] = ..., simulated: bool = ..., enforcement: _Optional[str] = ..., share_limit_milli: _Optional[int] = ..., runtimes: _Optional[_Iterable[str]] = ..., health: _Optional[str] = ..., health_reason: _Optional[str] = ...) -> None: ...
+
+class DeviceHealth(_message.Message):
+    __slots__ = ("device", "health", "reason")
+    DEVICE_FIELD_NUMBER: _ClassVar[int]
+    HEALTH_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    device: str
+    health: str
+    reason: str
+    def __init__(self, device: _Optional[str] = ..., health: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class CheckDevice(_message.Message):
+    __slots__ = ("device",)
+    DEVICE_FIELD_NUMBER: _ClassVar[int]
+    device: str
+    def __init__(self, device: _Optional[str] = ...) -> None: ...
 
 class Join(_message.Message):
     __slots__ = ("host", "boot_id", "devices", "leases", "user_plane", "isolation", "isolation_reason", "vnic_driver", "vnic_address", "management_plane", "process")
@@ -390,20 +414,22 @@ class PoolStatusRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class DeviceUse(_message.Message):
-    __slots__ = ("host", "device", "free_milli", "reachable", "shares", "health")
+    __slots__ = ("host", "device", "free_milli", "reachable", "shares", "health", "health_reason")
     HOST_FIELD_NUMBER: _ClassVar[int]
     DEVICE_FIELD_NUMBER: _ClassVar[int]
     FREE_MILLI_FIELD_NUMBER: _ClassVar[int]
     REACHABLE_FIELD_NUMBER: _ClassVar[int]
     SHARES_FIELD_NUMBER: _ClassVar[int]
     HEALTH_FIELD_NUMBER: _ClassVar[int]
+    HEALTH_REASON_FIELD_NUMBER: _ClassVar[int]
     host: str
     device: Device
     free_milli: int
     reachable: bool
     shares: _containers.RepeatedCompositeFieldContainer[ShareUse]
     health: str
-    def __init__(self, host: _Optional[str] = ..., device: _Optional[_Union[Device, _Mapping]] = ..., free_milli: _Optional[int] = ..., reachable: bool = ..., shares: _Optional[_Iterable[_Union[ShareUse, _Mapping]]] = ..., health: _Optional[str] = ...) -> None: ...
+    health_reason: str
+    def __init__(self, host: _Optional[str] = ..., device: _Optional[_Union[Device, _Mapping]] = ..., free_milli: _Optional[int] = ..., reachable: bool = ..., shares: _Optional[_Iterable[_Union[ShareUse, _Mapping]]] = ..., health: _Optional[str] = ..., health_reason: _Optional[str] = ...) -> None: ...
 
 class ShareUse(_message.Message):
     __slots__ = ("instance", "milli", "state", "tenant")
@@ -504,14 +530,16 @@ class ListTenantsReply(_message.Message):
     def __init__(self, tenants: _Optional[_Iterable[_Union[Tenant, _Mapping]]] = ...) -> None: ...
 
 class CordonRequest(_message.Message):
-    __slots__ = ("op_id", "host", "cordoned")
+    __slots__ = ("op_id", "host", "cordoned", "device")
     OP_ID_FIELD_NUMBER: _ClassVar[int]
     HOST_FIELD_NUMBER: _ClassVar[int]
     CORDONED_FIELD_NUMBER: _ClassVar[int]
+    DEVICE_FIELD_NUMBER: _ClassVar[int]
     op_id: str
     host: str
     cordoned: bool
-    def __init__(self, op_id: _Optional[str] = ..., host: _Optional[str] = ..., cordoned: bool = ...) -> None: ...
+    device: str
+    def __init__(self, op_id: _Optional[str] = ..., host: _Optional[str] = ..., cordoned: bool = ..., device: _Optional[str] = ...) -> None: ...
 
 class DrainRequest(_message.Message):
     __slots__ = ("op_id", "host")

@@ -8,7 +8,7 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class ToWorkerProcess(_message.Message):
-    __slots__ = ("adopt", "load", "unload", "leaf", "drain", "serve", "suspects", "measure", "time_batch")
+    __slots__ = ("adopt", "load", "unload", "leaf", "drain", "serve", "suspects", "measure", "time_batch", "check")
     ADOPT_FIELD_NUMBER: _ClassVar[int]
     LOAD_FIELD_NUMBER: _ClassVar[int]
     UNLOAD_FIELD_NUMBER: _ClassVar[int]
@@ -18,6 +18,7 @@ class ToWorkerProcess(_message.Message):
     SUSPECTS_FIELD_NUMBER: _ClassVar[int]
     MEASURE_FIELD_NUMBER: _ClassVar[int]
     TIME_BATCH_FIELD_NUMBER: _ClassVar[int]
+    CHECK_FIELD_NUMBER: _ClassVar[int]
     adopt: Adopt
     load: Load
     unload: Unload
@@ -27,10 +28,11 @@ class ToWorkerProcess(_message.Message):
     suspects: Suspects
     measure: Measure
     time_batch: TimeBatch
-    def __init__(self, adopt: _Optional[_Union[Adopt, _Mapping]] = ..., load: _Optional[_Union[Load, _Mapping]] = ..., unload: _Optional[_Union[Unload, _Mapping]] = ..., leaf: _Optional[_Union[Leaf, _Mapping]] = ..., drain: _Optional[_Union[Drain, _Mapping]] = ..., serve: _Optional[_Union[Serve, _Mapping]] = ..., suspects: _Optional[_Union[Suspects, _Mapping]] = ..., measure: _Optional[_Union[Measure, _Mapping]] = ..., time_batch: _Optional[_Union[TimeBatch, _Mapping]] = ...) -> None: ...
+    check: Check
+    def __init__(self, adopt: _Optional[_Union[Adopt, _Mapping]] = ..., load: _Optional[_Union[Load, _Mapping]] = ..., unload: _Optional[_Union[Unload, _Mapping]] = ..., leaf: _Optional[_Union[Leaf, _Mapping]] = ..., drain: _Optional[_Union[Drain, _Mapping]] = ..., serve: _Optional[_Union[Serve, _Mapping]] = ..., suspects: _Optional[_Union[Suspects, _Mapping]] = ..., measure: _Optional[_Union[Measure, _Mapping]] = ..., time_batch: _Optional[_Union[TimeBatch, _Mapping]] = ..., check: _Optional[_Union[Check, _Mapping]] = ...) -> None: ...
 
 class FromWorkerProcess(_message.Message):
-    __slots__ = ("spare", "adopted", "loaded", "load_failed", "heartbeat", "stuck", "held", "runs", "measurable", "batch_timed")
+    __slots__ = ("spare", "adopted", "loaded", "load_failed", "heartbeat", "stuck", "held", "runs", "measurable", "batch_timed", "checked", "device_lost")
     SPARE_FIELD_NUMBER: _ClassVar[int]
     ADOPTED_FIELD_NUMBER: _ClassVar[int]
     LOADED_FIELD_NUMBER: _ClassVar[int]
@@ -41,6 +43,8 @@ class FromWorkerProcess(_message.Message):
     RUNS_FIELD_NUMBER: _ClassVar[int]
     MEASURABLE_FIELD_NUMBER: _ClassVar[int]
     BATCH_TIMED_FIELD_NUMBER: _ClassVar[int]
+    CHECKED_FIELD_NUMBER: _ClassVar[int]
+    DEVICE_LOST_FIELD_NUMBER: _ClassVar[int]
     spare: Spare
     adopted: Adopted
     loaded: Loaded
@@ -51,7 +55,9 @@ class FromWorkerProcess(_message.Message):
     runs: Runs
     measurable: Measurable
     batch_timed: BatchTimed
-    def __init__(self, spare: _Optional[_Union[Spare, _Mapping]] = ..., adopted: _Optional[_Union[Adopted, _Mapping]] = ..., loaded: _Optional[_Union[Loaded, _Mapping]] = ..., load_failed: _Optional[_Union[LoadFailed, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., stuck: _Optional[_Union[Stuck, _Mapping]] = ..., held: _Optional[_Union[Held, _Mapping]] = ..., runs: _Optional[_Union[Runs, _Mapping]] = ..., measurable: _Optional[_Union[Measurable, _Mapping]] = ..., batch_timed: _Optional[_Union[BatchTimed, _Mapping]] = ...) -> None: ...
+    checked: Checked
+    device_lost: _common_pb2.Error
+    def __init__(self, spare: _Optional[_Union[Spare, _Mapping]] = ..., adopted: _Optional[_Union[Adopted, _Mapping]] = ..., loaded: _Optional[_Union[Loaded, _Mapping]] = ..., load_failed: _Optional[_Union[LoadFailed, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., stuck: _Optional[_Union[Stuck, _Mapping]] = ..., held: _Optional[_Union[Held, _Mapping]] = ..., runs: _Optional[_Union[Runs, _Mapping]] = ..., measurable: _Optional[_Union[Measurable, _Mapping]] = ..., batch_timed: _Optional[_Union[BatchTimed, _Mapping]] = ..., checked: _Optional[_Union[Checked, _Mapping]] = ..., device_lost: _Optional[_Union[_common_pb2.Error, _Mapping]] = ...) -> None: ...
 
 class Measure(_message.Message):
     __slots__ = ("tenant", "spec", "folder", "device", "milli", "threads", "cores", "memory_bytes", "words", "runtime")
@@ -123,7 +129,7 @@ class Leaf(_message.Message):
     def __init__(self, key_pem: _Optional[bytes] = ..., leaf_pem: _Optional[bytes] = ..., ca_pem: _Optional[bytes] = ...) -> None: ...
 
 class Adopt(_message.Message):
-    __slots__ = ("pool", "instance", "tenant", "epoch", "n", "incarnation", "address", "port", "threads", "run_timeout_s", "leaf", "cores", "queue_limit_ms", "calls_limit", "bytes_limit", "transport", "ring", "slo_p99_us", "device", "milli", "memory_bytes", "drivers", "words", "tolerance", "runtimes", "process_memory_bytes", "turns")
+    __slots__ = ("pool", "instance", "tenant", "epoch", "n", "incarnation", "address", "port", "threads", "run_timeout_s", "leaf", "cores", "queue_limit_ms", "calls_limit", "bytes_limit", "transport", "ring", "slo_p99_us", "device", "milli", "memory_bytes", "drivers", "words", "tolerance", "runtimes", "process_memory_bytes", "turns", "watched")
     class WordsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -158,6 +164,7 @@ class Adopt(_message.Message):
     RUNTIMES_FIELD_NUMBER: _ClassVar[int]
     PROCESS_MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
     TURNS_FIELD_NUMBER: _ClassVar[int]
+    WATCHED_FIELD_NUMBER: _ClassVar[int]
     pool: str
     instance: str
     tenant: str
@@ -185,7 +192,29 @@ class Adopt(_message.Message):
     runtimes: _containers.RepeatedCompositeFieldContainer[Runtime]
     process_memory_bytes: int
     turns: bool
-    def __init__(self, pool: _Optional[str] = ..., instance: _Optional[str] = ..., tenant: _Optional[str] = ..., epoch: _Optional[int] = ..., n: _Optional[int] = ..., incarnation: _Optional[int] = ..., address: _Optional[str] = ..., port: _Optional[int] = ..., threads: _Optional[int] = ..., run_timeout_s: _Optional[int] = ..., leaf: _Optional[_Union[Leaf, _Mapping]] = ..., cores: _Optional[_Iterable[int]] = ..., queue_limit_ms: _Optional[int] = ..., calls_limit: _Optional[int] = ..., bytes_limit: _Optional[int] = ..., transport: _Optional[str] = ..., ring: _Optional[str] = ..., slo_p99_us: _Optional[int] = ..., device: _Optional[str] = ..., milli: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., drivers: _Optional[_Iterable[str]] = ..., words: _Optional[_Mapping[str, str]] = ..., tolerance: _Optional[str] = ..., runtimes: _Optional[_Iterable[_Union[Runtime, _Mapping]]] = ..., process_memory_bytes: _Optional[int] = ..., turns: bool = ...) -> None: ...
+    watched: bool
+    def __init__(self, pool: _Optional[str] = ..., instance: _Optional[str] = ..., tenant: _Optional[str] = ..., epoch: _Optional[int] = ..., n: _Optional[int] = ..., incarnation: _Optional[int] = ..., address: _Optional[str] = ..., port: _Optional[int] = ..., threads: _Optional[int] = ..., run_timeout_s: _Optional[int] = ..., leaf: _Optional[_Union[Leaf, _Mapping]] = ..., cores: _Optional[_Iterable[int]] = ..., queue_limit_ms: _Optional[int] = ..., calls_limit: _Optional[int] = ..., bytes_limit: _Optional[int] = ..., transport: _Optional[str] = ..., ring: _Optional[str] = ..., slo_p99_us: _Optional[int] = ..., device: _Optional[str] = ..., milli: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., drivers: _Optional[_Iterable[str]] = ..., words: _Optional[_Mapping[str, str]] = ..., tolerance: _Optional[str] = ..., runtimes: _Optional[_Iterable[_Union[Runtime, _Mapping]]] = ..., process_memory_bytes: _Optional[int] = ..., turns: bool = ..., watched: bool = ...) -> None: ...
+
+class Check(_message.Message):
+    __slots__ = ("device", "milli", "memory_bytes", "drivers", "words")
+    class WordsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    DEVICE_FIELD_NUMBER: _ClassVar[int]
+    MILLI_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
+    DRIVERS_FIELD_NUMBER: _ClassVar[int]
+    WORDS_FIELD_NUMBER: _ClassVar[int]
+    device: str
+    milli: int
+    memory_bytes: int
+    drivers: _containers.RepeatedScalarFieldContainer[str]
+    words: _containers.ScalarMap[str, str]
+    def __init__(self, device: _Optional[str] = ..., milli: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., drivers: _Optional[_Iterable[str]] = ..., words: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class Runtime(_message.Message):
     __slots__ = ("driver", "name", "precision")
@@ -274,6 +303,12 @@ class Runs(_message.Message):
     runtime: str
     unused: _containers.RepeatedCompositeFieldContainer[_listener_pb2.UnusedRuntime]
     def __init__(self, session: _Optional[str] = ..., runtime: _Optional[str] = ..., unused: _Optional[_Iterable[_Union[_listener_pb2.UnusedRuntime, _Mapping]]] = ...) -> None: ...
+
+class Checked(_message.Message):
+    __slots__ = ("error",)
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    error: _common_pb2.Error
+    def __init__(self, error: _Optional[_Union[_common_pb2.Error, _Mapping]] = ...) -> None: ...
 
 class LoadFailed(_message.Message):
     __slots__ = ("session", "error")

@@ -49,6 +49,13 @@ class Refuse:
 
 
 @dataclass(frozen=True, slots=True)
+class CheckDevice:
+    """The command to find out how a device is, and to say so."""
+
+    device: str
+
+
+@dataclass(frozen=True, slots=True)
 class Grant:
     """The command to grant a lease; a host that has it answers again.
 
@@ -83,12 +90,16 @@ class Revoke:
     shares: tuple[int, ...] = ()
 
 
+Command = Grant | Revoke | CheckDevice
+"""What a host is told."""
+
+
 @dataclass(frozen=True, slots=True)
 class Send:
     """Give a command to a host."""
 
     host: str
-    command: Grant | Revoke
+    command: Command
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from eais_pool.brain.actions import (
     Action,
-    Grant,
+    Command,
     Journal,
     Notice,
     Publish,
     Reopen,
     Reply,
-    Revoke,
     Send,
     Tell,
     Told,
@@ -46,7 +45,7 @@ class Draft:
         self.state.apply(fact)
         self._facts.append(fact)
 
-    def send(self, host: str, command: Grant | Revoke) -> None:
+    def send(self, host: str, command: Command) -> None:
         """Command `host`, if it can be reached; if not, its return settles the matter."""
         if self.state.hosts[host].reachable:
             self._said.append(Send(host, command))

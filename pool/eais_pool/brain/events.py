@@ -30,7 +30,8 @@ class ManagerStarted:
 class OpRequested:
     """A front-end asks for a verb; tenant and front-end are those of its certificate.
 
-    An operator's verbs have no tenant: `frontend` is the operator then, and `host` may be named.
+    An operator's verbs have no tenant: `frontend` is the operator then, and `host` may be named,
+    and a `device` of it.
     """
 
     verb: OpVerb
@@ -42,12 +43,14 @@ class OpRequested:
     no_start: bool = False
     host: str = ""
     policy: InstancePolicy = DEFAULT_POLICY
+    device: str = ""
 
     @property
     def params(self) -> tuple[str, ...]:
         """All that must be the same for a repetition of the op_id to be one."""
         no_start = "no_start" if self.no_start else ""
         rest = [self.host] if self.host else []
+        rest += [self.device] if self.device else []
         if not self.policy.is_default:
             rest += [f"ring={self.policy.ring}", f"slo_p99_us={self.policy.slo_p99_us}"]
         if self.policy.rate_per_s or self.policy.price_cap_per_h:
@@ -194,6 +197,16 @@ class UsageReported(OfLease):
 
 
 @dataclass(frozen=True, slots=True)
+class DeviceReported:
+    """A host says how one of its devices is."""
+
+    host: str
+    device: str
+    health: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class ModelMeasured:
     """Hosts have measured what a model takes on devices."""
 
@@ -224,6 +237,7 @@ Event = (
     | WorkersChanged
     | SessionsChanged
     | UsageReported
+    | DeviceReported
     | ModelMeasured
     | Tick
 )

@@ -58,6 +58,16 @@ class HostCordoned:
 
 
 @dataclass(frozen=True, slots=True)
+class DeviceHealthChanged:
+    """A device is healthy or not, as its host says, or an operator has it checked."""
+
+    host: str
+    device: str
+    health: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class InstanceCreated:
     """PENDING, CREATING, BINDABLE at once: an instance that holds nothing."""
 
@@ -322,6 +332,7 @@ Fact = (
     | HostRegistered
     | HostWentAway
     | HostCordoned
+    | DeviceHealthChanged
     | InstanceCreated
     | InstanceBound
     | InstanceDraining

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from eais.errors import UsageError
 from eais.instance import InstanceState
-from eais_pool.brain import facts
+from eais_pool.brain import evacuating, facts
 from eais_pool.brain.actions import Notice
 from eais_pool.brain.draft import Draft
 from eais_pool.brain.events import OpRequested
@@ -53,6 +53,9 @@ class Operators:
         host = draft.state.hosts.get(event.host)
         if host is None:
             raise UsageError("NOT_FOUND", f"there is no host {event.host[:_ID_LIMIT]!r}")
+        if event.device:
+            evacuating.ask(draft, event)
+            return Answer()
         cordoned = event.verb is not OpVerb.UNCORDON
         draining = event.verb is OpVerb.DRAIN or (cordoned and host.draining)
         if (cordoned, draining) != (host.cordoned, host.draining):

@@ -95,7 +95,8 @@ def _check_lease(state: PoolState, lease: LeaseRecord) -> None:
         _expect(lease.instance in state.instances, f"{lease.key} is of an unknown instance")
         _expect(bool(lease.shares), f"{lease.key} has no share")
     if lease.stuck:
-        drains = host is not None and host.draining and lease.phase is LeasePhase.OPEN
+        away = host is not None and (host.draining or bool(lease.on_bad(host)))
+        drains = away and lease.phase is LeasePhase.OPEN
         _expect(drains, f"{lease.key} is {lease.phase} and stuck where nothing drains")
     moving = lease.phase is LeasePhase.MOVING
     _expect(moving == (lease.arrival is not None), f"{lease.key} is {lease.phase}, {lease.arrival}")
@@ -140,7 +141,8 @@ def _check_ops(state: PoolState) -> None:
 
 
 def _check_resizes(state: PoolState) -> None:
-    resized = {lease.instance for lease in state.all_leases() if lease.coming}
+    resizes = ((lease.instance, lease.resize) for lease in state.all_leases())
+    resized = {name for name, resize in resizes if resize and not resize.instead}
     asked = {
         op.instance for op in state.ops.values() if op.answer is None and op.verb is OpVerb.RESIZE
     }

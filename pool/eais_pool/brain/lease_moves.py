@@ -90,7 +90,8 @@ def begun_anew(lease: LeaseRecord, at: float) -> LeaseRecord:
     """After a restart of the manager, whose boot clock may be another one."""
     arrival = replace(lease.arrival, heard_at=at) if lease.arrival else None
     stuck = replace(lease.stuck, tried_at=0.0) if lease.stuck else None
-    return replace(lease, arrival=arrival, stuck=stuck)
+    resize = replace(lease.resize, since=at) if lease.resize else None
+    return replace(lease, arrival=arrival, stuck=stuck, resize=resize)
 
 
 def shares_reserved(lease: LeaseRecord, fact: facts.SharesReserved) -> LeaseRecord:
@@ -116,7 +117,8 @@ def resized(lease: LeaseRecord) -> tuple[LeaseRecord, str]:
     if lease.resize is None:
         raise ValueError(f"{lease.key} isn't being resized")
     now = lease.resize
-    return replace(lease, coming=(), resize=None, why=now.why, weighed=now.weighed), now.type
+    grown = replace(lease, why=now.why, weighed=now.weighed)
+    return replace(grown, coming=(), resize=None, stuck=None), now.type
 
 
 def shares_draining(lease: LeaseRecord, fact: facts.SharesDraining) -> LeaseRecord:

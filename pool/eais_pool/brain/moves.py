@@ -1,5 +1,7 @@
 """Instances of hosts that drain are moved to others, one lease beside the other. (Brain)
 
+So are those that bad devices leave without a place on their host.
+
 A move is a second lease of the instance, MOVING, under the next epoch. Its host is granted
 it together with the sessions that the instance has, and where their models are. Only when it
 says that it has them does that lease become the instance's: view, endpoints and epoch change
@@ -10,7 +12,7 @@ it is, serving, with the reason kept at its lease; it is tried again while the h
 from __future__ import annotations
 
 from eais.errors import EaisError
-from eais_pool.brain import facts
+from eais_pool.brain import evacuating, facts
 from eais_pool.brain.actions import Notice, Reopen
 from eais_pool.brain.draft import Draft
 from eais_pool.brain.events import GrantAccepted, GrantGoesOn, SessionsChanged
@@ -32,10 +34,13 @@ class Moves:
         self._policy = policy
 
     def advance(self, draft: Draft) -> None:
-        """Begin as many moves of hosts that drain as may be under way at once."""
+        """Begin as many moves of hosts that drain as may be under way at once, and all that
+        bad devices are a reason for.
+        """
         for host in sorted(draft.state.hosts):
             if draft.state.hosts[host].draining:
                 self._advance_host(draft, host)
+        evacuating.advance(draft, self._policy, self._settings, self._begin)
 
     def _advance_host(self, draft: Draft, host: str) -> None:
         state = draft.state

@@ -11,7 +11,7 @@ from eais_pool.brain import facts
 from eais_pool.brain.auto import place_auto
 from eais_pool.brain.draft import Draft
 from eais_pool.brain.quotas import check_start, kind_refusal
-from eais_pool.brain.records import HostRecord, InstanceRecord, LeaseRecord
+from eais_pool.brain.records import DeviceRecord, HostRecord, InstanceRecord, LeaseRecord
 from eais_pool.brain.settings import Settings
 from eais_pool.brain.state import PoolState
 from eais_pool.brain.vnics import is_within_reach, vnic_on
@@ -81,6 +81,39 @@ def _type_of(state: PoolState, lease: LeaseRecord) -> str:
     """The type that a lease has the shares of; "auto" where nobody knows any more."""
     kinds, milli = _kinds_of(state, lease), sum(share.milli for share in lease.shares)
     return type_text(DeviceKind(min(kinds)), milli) if kinds else "auto"
+
+
+def picks_instead(
+    state: PoolState,
+    lease: LeaseRecord,
+    numbers: tuple[int, ...],
+    policy: Policy,
+    settings: Settings,
+) -> Placement:
+    """Shares in the place of those of an OPEN lease, on its host, numbered on.
+
+    Of the same kind; of an `auto` instance, of another kind if need be. Its tenant's quota isn't
+    asked: nothing is taken beyond what it has.
+
+    Raises:
+        EaisError: what the policy refused with.
+    """
+    instance = state.instances[lease.instance]
+    here = [view for view in host_views(state, "", settings) if view.host == lease.host]
+    old = [share for share in lease.shares if share.n in numbers]
+    device = state.hosts[lease.host].device(old[0].device)
+    assert device is not None, f"{lease.key} has shares of a device that nobody knows"
+    kind = device.kind
+    wanted = type_text(DeviceKind(kind), sum(share.milli for share in old))
+    placed = policy.place(Ask(instance.tenant, DeviceType.parse(wanted)), here)
+    auto = DeviceType.parse(instance.type).kind is None
+    if isinstance(placed, Refusal) and auto and len(old) == len(lease.shares):
+        others = [_without(view, frozenset({kind})) for view in here]
+        placed = _placed(state, instance, others, policy, settings)
+    if isinstance(placed, Refusal):
+        raise _refused(state, placed, settings)
+    first = lease.numbered
+    return replace(placed, shares=tuple(replace(s, n=first + s.n) for s in placed.shares))
 
 
 def _kinds_of(state: PoolState, lease: LeaseRecord) -> frozenset[str]:
@@ -173,6 +206,11 @@ def host_views(state: PoolState, instance: str, settings: Settings) -> list[Host
     return [_view(state, h, name not in held and _within(h, settings)) for name, h in hosts]
 
 
+def _free_milli(device: DeviceRecord, used_milli: int) -> int:
+    """What may be granted of it; of one that isn't ok nothing."""
+    return max(0, device.capacity_milli - used_milli) if device.health == "ok" else 0
+
+
 def device_views(state: PoolState, host: HostRecord) -> tuple[DeviceView, ...]:
     """The devices that a host has, and what of each is FREE."""
     used = state.used_milli(host.host)
@@ -183,7 +221,7 @@ def device_views(state: PoolState, host: HostRecord) -> tuple[DeviceView, ...]:
             capacity_milli=device.capacity_milli,
             granularity_milli=device.granularity_milli,
             share_limit_milli=device.share_limit_milli,
-            free_milli=max(0, device.capacity_milli - used.get(device.id, 0)),
+            free_milli=_free_milli(device, used.get(device.id, 0)),
             model=device.model,
             simulated=device.simulated,
             runtimes=device.runtimes,

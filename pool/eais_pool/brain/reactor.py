@@ -12,10 +12,11 @@ from collections.abc import Callable
 
 from eais.errors import EaisError
 from eais.instance import InstanceState
-from eais_pool.brain import admissions, facts, resizing
+from eais_pool.brain import admissions, evacuating, facts, resizing
 from eais_pool.brain.actions import Action, Refuse
 from eais_pool.brain.draft import Draft
 from eais_pool.brain.events import (
+    DeviceReported,
     Event,
     GrantAccepted,
     GrantFailed,
@@ -90,7 +91,11 @@ class Reactor:
             self._on_world(draft, event)
         elif draft.state.hosts[event.host].reachable:
             # What an older link said last is settled by the next one's Join.
-            self._on_report(draft, event)
+            if isinstance(event, DeviceReported):
+                evacuating.reported(draft, event)
+                self._moves.advance(draft)
+            else:
+                self._on_report(draft, event)
         return draft.actions()
 
     def _on_world(
@@ -143,6 +148,7 @@ class Reactor:
                 resizing.failed(draft, event, self.settings)
             case SharesGone():
                 resizing.gone(draft, event)
+                self._moves.advance(draft)
             case _ if lease is not None and lease.phase is LeasePhase.MOVING:
                 self._on_move(draft, lease, event)
             case GrantAccepted():

@@ -89,6 +89,11 @@ class Endpoint:
     port: int
 
 
+HEALTHS: Final = ("ok", "suspect", "bad")
+"""What hosts say of their devices."""
+CHECKING: Final = "checking"
+
+
 @dataclass(frozen=True, slots=True)
 class DeviceRecord:
     """A device as its host last described it.
@@ -97,6 +102,8 @@ class DeviceRecord:
         present: the host still has it; an absent one is kept while shares of it are open.
         overdrawn: the host offers less of it now than the pool had granted before.
         runtimes: what runs models there, such as "onnxruntime/fp32".
+        health: one of `HEALTHS` as its host says, or `CHECKING` while that is asked; `why` it
+            isn't ok.
     """
 
     id: str
@@ -111,6 +118,13 @@ class DeviceRecord:
     present: bool = True
     overdrawn: bool = False
     runtimes: tuple[str, ...] = ()
+    health: str = "ok"
+    why: str = ""
+
+    @property
+    def is_bad(self) -> bool:
+        """Whether nothing is to stay there."""
+        return self.health == "bad" and self.present
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,12 +243,18 @@ class Stuck:
 class Resize:
     """What an instance is to be once the shares that come serve: its type, and why these shares.
 
-    `weighed`: as a lease's.
+    Attributes:
+        weighed: as a lease's.
+        instead: the shares that they take the place of, by number, for nobody asked but their
+            devices are bad; (): an operation asked, and they take the place of all.
+        since: when that began; boot clock. An operation has its own.
     """
 
     type: str
     why: str
     weighed: tuple[str, ...] = ()
+    instead: tuple[int, ...] = ()
+    since: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +263,7 @@ class LeaseRecord:
 
     Attributes:
         arrival: of a MOVING one.
-        stuck: of one whose host drains.
+        stuck: of one whose host drains, or has a bad device that it has a share of.
         opened: the lease's OPEN line was written, so that it ends with a CLOSE line.
         sessions: the session specs that live on it, each as base64 of its wire form.
         why: why it was placed there, in words; `weighed`: what was considered.
@@ -286,6 +306,11 @@ class LeaseRecord:
     def numbered(self) -> int:
         """The highest number that a share of it ever had."""
         return max((self.last_n, *(share.n for share in self.shares)))
+
+    def on_bad(self, host: HostRecord) -> tuple[int, ...]:
+        """Its shares, by number, of devices of its host that are bad; without those that leave."""
+        bad = {device.id for device in host.devices if device.is_bad}
+        return tuple(s.n for s in self.shares if s.device in bad and s.n not in self.leaving)
 
     @property
     def lost(self) -> bool:

@@ -18,7 +18,7 @@ from eais_pool.brain import facts
 from eais_pool.brain.actions import Revoke
 from eais_pool.brain.draft import Draft
 from eais_pool.brain.events import GrantAccepted, ShareFailed, SharesGone
-from eais_pool.brain.grants import cancel_move, send_grant
+from eais_pool.brain.grants import cancel_move, move_failed, send_grant
 from eais_pool.brain.placing import picks_beside
 from eais_pool.brain.records import (
     Answer,
@@ -54,7 +54,7 @@ def begin(
         return False
     if lease.lost:
         raise Unavailable("HOST_UNREACHABLE", f"its back-end {lease.host} can't be reached now")
-    if any(share.state is ShareState.RESERVED for share in lease.shares):
+    if lease.coming or any(share.state is ShareState.RESERVED for share in lease.shares):
         text = f"its back-end {lease.host} is just taking it up again"
         raise make_error("BUSY", text, metadata={"push_back_ms": "1000"})
     placed = picks_beside(draft.state, lease, wanted, policy, settings)
@@ -113,10 +113,12 @@ def gone(draft: Draft, event: SharesGone) -> None:
 
 def _finish(draft: Draft, lease: LeaseRecord, settings: Settings) -> None:
     """The new shares serve: the old ones go, and who asked is answered."""
-    old = [s.n for s in lease.shares if s.n not in (*lease.coming, *lease.leaving)]
+    instead = lease.resize.instead if lease.resize else ()
+    stay = [s.n for s in lease.shares if s.n not in (*lease.coming, *lease.leaving)]
     draft.record(facts.InstanceResized(*lease.key))
-    _take(draft, lease, old, settings)
-    draft.succeed(draft.state.instances[lease.instance])
+    _take(draft, lease, [n for n in stay if n in instead] if instead else stay, settings)
+    if not instead:
+        draft.succeed(draft.state.instances[lease.instance])
 
 
 def failed(draft: Draft, event: ShareFailed, settings: Settings) -> None:
@@ -127,10 +129,13 @@ def failed(draft: Draft, event: ShareFailed, settings: Settings) -> None:
 
 
 def give_up(draft: Draft, lease: LeaseRecord, failure: Failure, settings: Settings) -> None:
-    """The instance stays as it is; who asked is told why."""
+    """The instance stays as it is; who asked is told why. If nobody did, it is tried again."""
     instance = draft.state.instances[lease.instance]
     _take(draft, lease, list(lease.coming), settings)
-    draft.answer(instance.tenant, instance.op_id, Answer(failure=failure))
+    if lease.resize is not None and lease.resize.instead:
+        move_failed(draft, lease.instance, lease.host, failure)
+    else:
+        draft.answer(instance.tenant, instance.op_id, Answer(failure=failure))
 
 
 def held_again(
@@ -166,7 +171,7 @@ def on_tick(draft: Draft, settings: Settings) -> None:
     """Give those up whose host is away, or at it, for too long."""
     for lease in [each for each in draft.state.all_leases() if each.coming]:
         instance = draft.state.instances[lease.instance]
-        since = draft.state.ops[instance.tenant, instance.op_id].since
+        since = _since(draft, instance, lease)
         away_at = max(since, draft.state.hosts[lease.host].away_at)
         if lease.lost and draft.now - away_at >= settings.grant_timeout_s:
             text = f"the back-end {lease.host} can't be reached; {instance.id} stays as it is"
@@ -175,6 +180,12 @@ def on_tick(draft: Draft, settings: Settings) -> None:
         else:
             continue
         give_up(draft, lease, Failure("HOST_UNREACHABLE", text), settings)
+
+
+def _since(draft: Draft, instance: InstanceRecord, lease: LeaseRecord) -> float:
+    if lease.resize is not None and lease.resize.instead:
+        return lease.resize.since
+    return draft.state.ops[instance.tenant, instance.op_id].since
 
 
 def _take(draft: Draft, lease: LeaseRecord, numbers: list[int], settings: Settings) -> None:

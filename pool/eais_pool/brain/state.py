@@ -122,7 +122,7 @@ def _pool_started(state: PoolState, fact: facts.PoolStarted) -> None:
         if rebooted and instance.state is InstanceState.DELETED:
             state.instances[instance.id] = replace(instance, deleted_at=fact.at)
     for lease in list(state.all_leases()):
-        if lease.arrival or lease.stuck:
+        if lease.arrival or lease.stuck or lease.resize:
             _put_lease(state, lease_moves.begun_anew(lease, fact.at))
 
 
@@ -140,6 +140,7 @@ def _host_registered(state: PoolState, fact: facts.HostRegistered) -> None:
         host = replace(host, cordoned=before.cordoned, draining=before.draining)
     state.hosts[host.host] = replace(host, devices=(*host.devices, *kept))
     _settle_devices(state, host.host)
+    _unstick(state, host.host)
 
 
 def _settle_devices(state: PoolState, host_id: str) -> None:
@@ -166,8 +167,24 @@ def _host_went_away(state: PoolState, fact: facts.HostWentAway) -> None:
 def _host_cordoned(state: PoolState, fact: facts.HostCordoned) -> None:
     host = state.hosts[fact.host]
     state.hosts[fact.host] = replace(host, cordoned=fact.cordoned, draining=fact.draining)
-    for lease in state.leases_on(fact.host):
-        if lease.stuck and not fact.draining:
+    _unstick(state, fact.host)
+
+
+def _device_health_changed(state: PoolState, fact: facts.DeviceHealthChanged) -> None:
+    host = state.hosts[fact.host]
+    devices = tuple(
+        replace(device, health=fact.health, why=fact.why) if device.id == fact.device else device
+        for device in host.devices
+    )
+    state.hosts[fact.host] = replace(host, devices=devices)
+    _unstick(state, fact.host)
+
+
+def _unstick(state: PoolState, name: str) -> None:
+    """Forget why leases couldn't be moved away that needn't be any more."""
+    host = state.hosts[name]
+    for lease in state.leases_on(name):
+        if lease.stuck and not (host.draining or lease.on_bad(host)):
             _put_lease(state, replace(lease, stuck=None))
 
 
@@ -406,6 +423,7 @@ _APPLY: Final[dict[type[Fact], Callable[[PoolState, Any], None]]] = {
     facts.HostRegistered: _host_registered,
     facts.HostWentAway: _host_went_away,
     facts.HostCordoned: _host_cordoned,
+    facts.DeviceHealthChanged: _device_health_changed,
     facts.InstanceCreated: _instance_created,
     facts.InstanceBound: _instance_bound,
     facts.InstanceDraining: _instance_draining,

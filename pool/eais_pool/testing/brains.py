@@ -6,9 +6,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from eais_pool.brain.actions import Action, Grant, Journal, Revoke, Send
+from eais_pool.brain.actions import (
+    Action,
+    CheckDevice,
+    Command,
+    Grant,
+    Journal,
+    Revoke,
+    Send,
+)
 from eais_pool.brain.codec import from_json, to_json
 from eais_pool.brain.events import (
+    DeviceReported,
     Event,
     GrantAccepted,
     GrantFailed,
@@ -48,6 +57,7 @@ class FakeHost:
         failure: what the next grants, and shares that are to be added, fail with, if anything.
         missing: how many sessions of the next grants won't be there.
         vnic_address: of all its instances; "": as the pool plans.
+        health: what checks of its devices say, and why.
     """
 
     def __init__(
@@ -64,6 +74,7 @@ class FakeHost:
         self.leases: dict[tuple[str, int], HeldLease] = {}
         self.failure: Failure | None = None
         self.missing = 0
+        self.health = ("ok", "")
 
     def join(self) -> HostJoined:
         """Its link comes up."""
@@ -79,8 +90,10 @@ class FakeHost:
         )
         return HostJoined(record, tuple(self.leases.values()))
 
-    def obey(self, command: Grant | Revoke) -> Event:
+    def obey(self, command: Command) -> Event:
         """Carry a command out, at once; the report that follows."""
+        if isinstance(command, CheckDevice):
+            return DeviceReported(self.name, command.device, *self.health)
         key = (command.instance, command.epoch)
         if isinstance(command, Revoke) and command.shares:
             return self._taken(key, command.shares)

@@ -64,6 +64,22 @@ class HostedDevice(Protocol):
         """
         ...
 
+    def is_alive(self, device: str) -> bool:
+        """Whether the process that serves the device is there; never blocks. Main thread."""
+        ...
+
+    def revive(self, device: str) -> None:
+        """Start one in the place of a process that has ended, without what that had. Main thread.
+
+        Raises:
+            RemoteError: PROCESS_FAILED.
+        """
+        ...
+
+    def ask_health(self, device: str) -> None:
+        """Find out whether it serves; blocks. DEVICE_LOST."""
+        ...
+
     def release(self, share: Reservation) -> None:
         """Nobody has the share any more: nothing is left of whoever had; blocks."""
         ...

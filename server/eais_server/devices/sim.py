@@ -65,12 +65,14 @@ class Fault(StrEnum):
     """What a simulated device can be told to do once a worker ran so much on it.
 
     VANISH: every later load and run is DEVICE_LOST. HANG: the next run doesn't end, whoever asks
-    it to. GARBAGE: all later answers have every bit of their tensors wrong.
+    it to. GARBAGE: whatever comes back has every bit wrong, the check pattern too, so that the run
+    is DEVICE_LOST. CORRUPT: the check pattern alone comes back right, and answers are wrong.
     """
 
     VANISH = "vanish"
     HANG = "hang"
     GARBAGE = "garbage"
+    CORRUPT = "corrupt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,7 +315,7 @@ class SimRun:
         rows = _rows(next(iter(feed.values()), None))
         moved = sum(map(_bytes, (*feed.values(), *found)))
         share.take_time(began, rows * self._session.size + moved, self._ended)
-        return [_garbled(value) for value in found] if fault is Fault.GARBAGE else found
+        return _come_back(found, fault, share.reserved.device)
 
     def terminate(self) -> None:
         """See `PreparedRun`; the device's time isn't waited out then."""
@@ -324,6 +326,19 @@ class SimRun:
     def terminated(self) -> bool:
         """See `PreparedRun`."""
         return self._run.terminated
+
+
+def _come_back(outputs: list[Any], fault: Fault | None, device: str) -> list[Any]:
+    """The outputs as the device gives them, after the check pattern that goes with each run.
+
+    Raises:
+        DeviceLost: DEVICE_LOST, that came back wrong: so may be all else.
+    """
+    if fault is Fault.GARBAGE:
+        raise make_error(
+            "DEVICE_LOST", f"{device} gives wrong bits: its check pattern came back so"
+        )
+    return [_garbled(value) for value in outputs] if fault is Fault.CORRUPT else outputs
 
 
 def _vanished(device: str) -> EaisError:

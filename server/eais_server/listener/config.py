@@ -36,6 +36,8 @@ class ListenerConfig:
         heartbeat_timeout_s: of silence, after which a worker that waits or serves is looked at
             once more, 0.4 s later, and killed; it speaks every 0.25 s. While it loads: 5 s at
             least. One that waits for a CPU meanwhile: ten times as long.
+        device_check_s: for a device that isn't the CPU to answer a known model, its runtime's
+            start included; after that it is bad.
         drain_grace_s: for calls in flight when the listener is told to end.
         first_message_timeout_s: for the first chunk of a push.
         chunk_timeout_s: for each later one; what was sent is kept as long to be gone on with.
@@ -72,6 +74,7 @@ class ListenerConfig:
     adopt_timeout_s: float = 10.0
     load_timeout_s: float = 120.0
     heartbeat_timeout_s: float = 1.0
+    device_check_s: float = 10.0
     drain_grace_s: float = 2.0
     first_message_timeout_s: float = 5.0
     chunk_timeout_s: float = 45.0
@@ -151,6 +154,7 @@ class ListenerConfig:
             spawn_timeout_s=self.spawn_timeout_s,
             adopt_timeout_s=self.adopt_timeout_s,
             load_timeout_s=self.load_timeout_s,
+            device_check_s=self.device_check_s,
             heartbeat_timeout_s=self.heartbeat_timeout_s,
             quarantine_s=self.quarantine_h * 3600,
         )
@@ -195,6 +199,7 @@ _ABOVE_ZERO = (
     "sessions_max",
     "session_idle_s",
     "spawn_timeout_s",
+    "device_check_s",
     "adopt_timeout_s",
     "load_timeout_s",
     "heartbeat_timeout_s",

@@ -43,6 +43,8 @@ from eais_server.listener.arrivals import Arrivals
 from eais_server.listener.commands import HostCommands
 from eais_server.listener.deeds import ListenerDeeds
 from eais_server.listener.grants import Grants
+from eais_server.listener.health import Health
+from eais_server.listener.health_file import HealthFile
 from eais_server.listener.host import Host
 from eais_server.listener.hosted import HostedShares
 from eais_server.listener.leases import ListenerFiles
@@ -116,9 +118,11 @@ class Listener:
             world.disk,
         )
         host.state.quarantine.restore(quarantine.load())
-        self._deeds = ListenerDeeds(host, self.grants, self.openings, quarantine)
         self._hosted = HostedShares(host.inventory, host.state)
         self._shared = SharedDevices(host.inventory, lambda event: host.tell(event))
+        kept = HealthFile(world.directory / "devices.json", world.disk)
+        self.health = Health(host, kept, self._hosted)
+        self._deeds = ListenerDeeds(host, self.grants, self.openings, quarantine, self.health)
         self.workers = Workers(
             host.state,
             world.spawner,
@@ -185,9 +189,11 @@ class Listener:
         parts = [
             asyncio.create_task(self.workers.run(), name="workers"),
             asyncio.create_task(
-                self.link.run(HostCommands(self.grants, self.measurements)), name="link"
+                self.link.run(HostCommands(self.grants, self.measurements, self.health)),
+                name="link",
             ),
             asyncio.create_task(self.upkeep.run(), name="upkeep"),
+            asyncio.create_task(self.health.run(), name="health"),
             asyncio.create_task(self.renewal.run(), name="renewal"),
             asyncio.create_task(self._self_report().run(), name="self-report"),
         ]
@@ -247,7 +253,10 @@ class Listener:
         return hosts_pb2.Join(
             host=host.name,
             boot_id=host.boot_id,
-            devices=[messages.device(info) for info in host.inventory.devices],
+            devices=[
+                messages.device(info, host.state.devices.get(info.id))
+                for info in host.inventory.devices
+            ],
             leases=[host.granted(lease) for lease in host.admission.leases.values()],
             user_plane=common_pb2.Endpoint(
                 address=place.address, port=place.user_port, server_name=name

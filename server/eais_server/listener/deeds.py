@@ -9,6 +9,7 @@ from pathlib import Path
 
 from eais.rpc.v1 import listener_pb2, supervision_pb2
 from eais_server.listener.grants import Grants
+from eais_server.listener.health import Health
 from eais_server.listener.host import Host
 from eais_server.listener.needs import Outcome
 from eais_server.listener.openings import Openings
@@ -23,17 +24,27 @@ class ListenerDeeds:
     """The `Deeds` of a listener. `all_gone` is set when a shutdown has seen every exit."""
 
     def __init__(
-        self, host: Host, grants: Grants, openings: Openings, quarantine: QuarantineFile
+        self,
+        host: Host,
+        grants: Grants,
+        openings: Openings,
+        quarantine: QuarantineFile,
+        health: Health,
     ) -> None:
         self._host = host
         self._grants = grants
         self._openings = openings
         self._quarantine = quarantine
+        self._health = health
         self.all_gone = asyncio.Event()
 
     async def adoption(self, action: do.Adopt) -> supervision_pb2.Adopt:
         """As `Deeds`."""
         return await self._grants.adoption(action)
+
+    def check(self, action: do.Check) -> supervision_pb2.Check | None:
+        """As `Deeds`."""
+        return self._health.check(action)
 
     async def record_port(self, action: do.RecordPort) -> None:
         """As `Deeds`."""
@@ -50,12 +61,10 @@ class ListenerDeeds:
         match action:
             case do.KeepQuarantine():
                 await self._keep_quarantine(action)
-            case do.KeepSession():
-                await self._openings.keep(action)
-            case do.RefuseSession():
-                await self._openings.refuse(action)
-            case do.ForgetSession():
-                await self._openings.forget(action)
+            case do.CheckHosted() | do.KeepHealth():
+                await self._health.outcome(action)
+            case do.KeepSession() | do.RefuseSession() | do.ForgetSession():
+                await self._openings.outcome(action)
             case do.AnswerGranted():
                 await self._grants.answer_granted(action)
             case do.Publish():

@@ -218,7 +218,9 @@ class Grants:
         host.admission.leases[lease.instance] = lease
         self.leaves.update({(lease.instance, n): bundle for n, bundle in leaves.items()})
         host.meter.open(lease.instance, lease.epoch, base)
-        slots = tuple(on.SlotAsked(s.n, s.port, s.incarnation, s.proven) for s in lease.shares)
+        slots = tuple(
+            on.SlotAsked(s.n, s.port, s.incarnation, s.proven, s.device) for s in lease.shares
+        )
         sessions = {s.id: messages.model_digest(s.spec) for s in host.book.of(lease.instance)}
         host.tell(
             on.LeaseTaken(lease.instance, lease.tenant, lease.epoch, slots, sessions, lease.granted)
@@ -278,6 +280,7 @@ class Grants:
             tolerance=lease.tolerance,
             runtimes=messages.runtimes(inventory.runtimes(reservation.device)),
             turns=bool(reservation.turns),
+            watched=reservation.device in self._host.state.devices,
         )
 
     async def record_port(self, action: do.RecordPort) -> None:

@@ -74,7 +74,28 @@ class HostedShares:
             files = [(file.location, file.sha256) for file in spec.files]
             others = self._runs_another(worker, seat, messages.spec_bytes(spec))
             loop = asyncio.get_running_loop()
-            await loop.run_in_executor(self._thread(seat), _provide, seat, files, others)
+            await loop.run_in_executor(
+                self._thread(seat.share.device), _provide, seat, files, others
+            )
+
+    async def look_after(self, device: str) -> bool:
+        """Find out whether the process that serves a device does; start one that has ended.
+
+        Returns:
+            Whether it was started, so that who had something of the old one has nothing.
+
+        Raises:
+            EaisError: DEVICE_LOST, PROCESS_FAILED.
+        """
+        driver = self._inventory.hosted(device)
+        if driver is None:
+            raise make_error("DEVICE_LOST", f"nothing serves {device}")
+        anew = not driver.is_alive(device)
+        if anew:
+            driver.revive(device)
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._thread(device), driver.ask_health, device)
+        return anew
 
     def gone(self, process: WorkerProcess) -> None:
         """The worker has exited: nothing of it is left on its share, soon."""
@@ -82,7 +103,7 @@ class HostedShares:
         if seat is None:
             _close(process.lines)
         else:
-            self._thread(seat).submit(_release, seat)
+            self._thread(seat.share.device).submit(_release, seat)
 
     def close(self) -> None:
         """Begin nothing more."""
@@ -96,8 +117,7 @@ class HostedShares:
         model = messages.model_digest(spec)
         return any(session.model != model for session in kept)
 
-    def _thread(self, seat: _Seat) -> ThreadPoolExecutor:
-        device = seat.share.device
+    def _thread(self, device: str) -> ThreadPoolExecutor:
         if device not in self._threads:
             self._threads[device] = ThreadPoolExecutor(1, thread_name_prefix=device)
         return self._threads[device]

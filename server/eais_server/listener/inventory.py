@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from eais.errors import make_error
+from eais.errors import DeviceLost, EaisError, make_error
 from eais.simulated import parse_simulated
 from eais_server.devices.cpu import CpuDriver
 from eais_server.devices.driver import DeviceDriver, DeviceInfo, Reservation, Runtime
@@ -46,10 +46,17 @@ def find_drivers(
     return drivers
 
 
+def _unheard(device: str, error: EaisError) -> None:
+    """Nobody watches devices yet."""
+
+
 class Inventory:
     """What is here, and which shares of it are reserved for whom.
 
     `hold` says of each device whether it is this listener's: others aren't offered.
+
+    Attributes:
+        lost: told of a device that its driver says has failed.
     """
 
     def __init__(self, drivers: Mapping[str, DeviceDriver], hold: Hold | None = None) -> None:
@@ -68,6 +75,7 @@ class Inventory:
                 runtimes = (*first.runtimes, *info.runtimes)
                 self._infos[info.id] = replace(first, runtimes=runtimes)
         self._reserved: dict[tuple[str, int], Reservation] = {}
+        self.lost: Callable[[str, EaisError], None] = _unheard
 
     @property
     def devices(self) -> tuple[DeviceInfo, ...]:
@@ -110,9 +118,23 @@ class Inventory:
         """Reserve one share; raises as `reserve`."""
         info = self.info(share.device)
         held = tuple(self._reserved.values())
-        found = self._owner(info.id).reserve(info.id, share.milli, held)
+        try:
+            found = self._owner(info.id).reserve(info.id, share.milli, held)
+        except DeviceLost as error:
+            self.lost(info.id, error)
+            raise
         self._reserved[instance, share.n] = found
         return found
+
+    def trial_share(self, device: str) -> Reservation:
+        """The least share of a device, beside whatever is reserved: for a check.
+
+        Raises:
+            DeviceLost: DEVICE_LOST.
+            EaisError: what the device's driver refuses.
+        """
+        info = self.info(device)
+        return self._owner(device).reserve(device, info.granularity_milli)
 
     def free_share(self, instance: str, n: int, reserved: Reservation | None = None) -> None:
         """Give one share back, if it still is `reserved` where that is named; none is fine."""

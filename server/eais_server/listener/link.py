@@ -59,6 +59,10 @@ class Commands(Protocol):
         """There is no line any more."""
         ...
 
+    async def check_device(self, message: hosts_pb2.CheckDevice) -> None:
+        """Find out how a device is."""
+        ...
+
 
 class Link:
     """One line to the manager at a time.
@@ -215,6 +219,8 @@ class Link:
                 self._job(commands.run_batch(command.run_batch))
             case "give_up":
                 self._job(commands.give_up(command.give_up))
+            case "check_device":
+                self._job(commands.check_device(command.check_device))
             case kind:
                 log.warning("the manager's command %s isn't known here", kind)
 

@@ -28,6 +28,7 @@ from eais_server.process import Exit
 from eais_server.store import ManifestFile, Missing
 from eais_server.supervision import SeatView
 from eais_server.supervision import actions as do
+from eais_server.supervision.device import Device, DeviceHealth
 from eais_server.supervision.events import Failure, WorkerExited
 from eais_server.supervision.quarantine import Record
 
@@ -88,8 +89,8 @@ def granted(lease: Lease, workers: list[pool_pb2.WorkerEndpoint]) -> hosts_pb2.G
     )
 
 
-def device(info: DeviceInfo) -> hosts_pb2.Device:
-    """A device as its host tells of it."""
+def device(info: DeviceInfo, known: Device | None = None) -> hosts_pb2.Device:
+    """A device as its host tells of it; `known`: what is thought of it, if it is watched."""
     return hosts_pb2.Device(
         id=info.id,
         kind=info.kind,
@@ -101,6 +102,8 @@ def device(info: DeviceInfo) -> hosts_pb2.Device:
         enforcement=info.enforcement,
         share_limit_milli=info.share_limit_milli,
         runtimes=map(str, info.runtimes),
+        health=known.health if known else DeviceHealth.HEALTHY,
+        health_reason=known.why if known else "",
     )
 
 

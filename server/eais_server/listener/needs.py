@@ -12,6 +12,8 @@ from eais_server.supervision import actions as do
 
 Outcome = (
     do.KeepQuarantine
+    | do.CheckHosted
+    | do.KeepHealth
     | do.KeepSession
     | do.RefuseSession
     | do.ForgetSession
@@ -24,12 +26,28 @@ Outcome = (
     | do.AllGone
 )
 
+Said = (
+    do.Adopt
+    | do.Check
+    | do.RecordPort
+    | do.Load
+    | do.Unload
+    | do.NameSuspects
+    | do.Serve
+    | do.Drain
+)
+"""What is done with a worker that lives."""
+
 
 class Deeds(Protocol):
     """What supervision needs of the rest of the listener."""
 
     async def adoption(self, action: do.Adopt) -> supervision_pb2.Adopt:
         """Make the incarnation durable; all that the worker is told. OSError, EaisError."""
+        ...
+
+    def check(self, action: do.Check) -> supervision_pb2.Check | None:
+        """What a spare is told to check a device; None if its driver has said how it is."""
         ...
 
     async def record_port(self, action: do.RecordPort) -> None:

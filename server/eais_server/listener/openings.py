@@ -196,7 +196,17 @@ class Openings:
         kept = self._host.book.get(instance, session)
         return opening.spec if opening else kept.spec if kept else None
 
-    async def keep(self, action: do.KeepSession) -> None:
+    async def outcome(self, action: do.KeepSession | do.RefuseSession | do.ForgetSession) -> None:
+        """What the supervision says of a session."""
+        match action:
+            case do.KeepSession():
+                await self._loaded(action)
+            case do.RefuseSession():
+                await self._refused(action)
+            case do.ForgetSession():
+                await self._forgotten(action)
+
+    async def _loaded(self, action: do.KeepSession) -> None:
         """The session is loaded: make its spec durable, then answer who waits."""
         key = (action.instance, action.session)
         opening = self._openings.pop(key)
@@ -224,7 +234,7 @@ class Openings:
             text = "this host's disk failed; the session isn't kept"
             raise make_error("STORE_UNAVAILABLE", text) from None
 
-    async def refuse(self, action: do.RefuseSession) -> None:
+    async def _refused(self, action: do.RefuseSession) -> None:
         """The session can't be opened: nothing of it is kept; answer who waits."""
         key = (action.instance, action.session)
         opening = self._openings.pop(key, None)
@@ -234,7 +244,7 @@ class Openings:
             failure = await self._judged(opening.tenant, opening.spec, action.failure)
             opening.opened.set_exception(messages.error_of(failure))
 
-    async def forget(self, action: do.ForgetSession) -> None:
+    async def _forgotten(self, action: do.ForgetSession) -> None:
         """A kept session can't be loaded any more: its spec goes."""
         log.error(
             "session %s of %s is dropped: %s", action.session, action.instance, action.failure

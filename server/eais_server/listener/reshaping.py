@@ -123,7 +123,7 @@ class Reshaping:
         if self._held(lease) is None:
             return  # its release has undone all that
         self._leaves[lease.instance, share.n] = bundle
-        asked = on.SlotAsked(share.n, proven=False)
+        asked = on.SlotAsked(share.n, proven=False, device=share.device)
         host.tell(on.SlotsAdded(lease.instance, (asked,)))
         log.info("%s: share %s of %s is added", lease.instance, share.milli, share.device)
 

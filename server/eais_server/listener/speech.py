@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from eais.rpc.v1 import supervision_pb2
+from eais.rpc.v1 import common_pb2, supervision_pb2
 from eais_server.listener import messages
 from eais_server.supervision import events as on
 
@@ -36,6 +36,8 @@ def event_of(worker: int, message: supervision_pb2.FromWorkerProcess, level: int
             return on.LoadRefused(worker, message.load_failed.session, failed)
         case "stuck":
             return on.WorkerStuck(worker)
+        case "device_lost" | "checked":
+            return _of_device(worker, message)
     return on.WorkerAstray(worker, "it said what makes no sense")
 
 
@@ -45,3 +47,15 @@ def _runs(message: supervision_pb2.Runs) -> on.Runs:
         for u in message.unused[:_UNUSED]
     )
     return on.Runs(messages.shown(message.runtime, _NAME_BYTES), tuple(unused))
+
+
+def _of_device(worker: int, message: supervision_pb2.FromWorkerProcess) -> on.Event:
+    """What it says of its device: that this failed, or how its check ended."""
+    if message.HasField("device_lost"):
+        return on.WorkerLostDevice(worker, _why(message.device_lost))
+    checked = message.checked
+    return on.Checked(worker, _why(checked.error) if checked.HasField("error") else "")
+
+
+def _why(error: common_pb2.Error) -> str:
+    return messages.failure_of(error).message or "the worker doesn't say why"

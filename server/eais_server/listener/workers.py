@@ -25,7 +25,7 @@ from eais_server.listener.figures import Figures
 from eais_server.listener.hosted import HostedShares
 from eais_server.listener.inventory import Inventory
 from eais_server.listener.live_worker import LiveWorker
-from eais_server.listener.needs import Deeds
+from eais_server.listener.needs import Deeds, Said
 from eais_server.listener.oom_kills import OomKills
 from eais_server.listener.shared import SharedDevices
 from eais_server.listener.silent import SilentWorkers
@@ -41,9 +41,6 @@ log = logging.getLogger(__name__)
 _EXIT_FOLLOWS_S = 1.0
 # A timer that comes later than this says that this process was stopped, not the workers.
 _STALL_S = 1.0
-
-_Said = do.Adopt | do.RecordPort | do.Load | do.Unload | do.NameSuspects | do.Serve | do.Drain
-"""What is done with a worker that lives."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +165,7 @@ class Workers:
     # actions
 
     async def _do(self, action: do.Action | _NewLeaf) -> None:
-        if isinstance(action, _Said):
+        if isinstance(action, Said):
             await self._with(action)
             return
         match action:
@@ -185,7 +182,7 @@ class Workers:
             case _:
                 await self._deeds.outcome(action)
 
-    async def _with(self, action: _Said) -> None:
+    async def _with(self, action: Said) -> None:
         """Do something with a worker; if that fails, the worker is at an end."""
         live = self._live.get(action.worker)
         if live is None or live.control is None:
@@ -206,6 +203,9 @@ class Workers:
                 self._shared.adopted(adopt, live.process)
                 control.send(to(adopt=adopt))
                 live.adopted_at = self._clock()
+            case do.Check():
+                if check := self._deeds.check(action):
+                    control.send(to(check=check))
             case do.RecordPort():
                 await self._deeds.record_port(action)
             case do.Load():

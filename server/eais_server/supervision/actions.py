@@ -107,6 +107,28 @@ class Kill:
 
 
 @dataclass(frozen=True, slots=True)
+class Check:
+    """Have the spare run the known model on the device, and say what came of it."""
+
+    worker: int
+    device: str
+
+
+@dataclass(frozen=True, slots=True)
+class CheckHosted:
+    """See whether the process serves that a device is served by; start it again if it is dead."""
+
+    device: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeepHealth:
+    """Make durable what is thought of the device, then tell the pool."""
+
+    device: str
+
+
+@dataclass(frozen=True, slots=True)
 class KeepQuarantine:
     """Make durable which models killed workers, before anything that follows is said."""
 
@@ -208,6 +230,9 @@ Action = (
     | WatchCpu
     | AskCpu
     | Kill
+    | Check
+    | CheckHosted
+    | KeepHealth
     | KeepQuarantine
     | KeepSession
     | RefuseSession

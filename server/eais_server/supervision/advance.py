@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from eais_server.supervision import actions as do
+from eais_server.supervision.bad_devices import give_up_bad
+from eais_server.supervision.checks import begin_checks, wanted_checks
+from eais_server.supervision.device import DeviceHealth
 from eais_server.supervision.giving_up import LOADS, give_up
 from eais_server.supervision.leaving import kill
 from eais_server.supervision.life import WORKER_TABLE, WorkerEvent, WorkerState
@@ -12,8 +15,10 @@ from eais_server.supervision.state import Held, Session, Slot, State, Suspect, W
 
 
 def advance(state: State, now: float) -> list[do.Action]:
-    """Seat spares, load, serve, tell, release and spawn, in that order."""
+    """Check devices, seat spares, load, serve, tell, release and spawn, in that order."""
     found: list[do.Action] = []
+    found += give_up_bad(state, now)
+    found += begin_checks(state, now)
     for held in list(state.leases.values()):
         found += _seat_spares(state, held, now)
         found += _name_suspects(state, held)
@@ -29,7 +34,8 @@ def _needy(state: State, held: Held, now: float) -> list[Slot]:
     if held.releasing or state.stopping:
         return []
     free = (s for s in held.slots.values() if not s.worker and not s.leaving)
-    return [slot for slot in free if now >= slot.retry_at]
+    fit = (slot for slot in free if state.health(slot) is DeviceHealth.HEALTHY)
+    return [slot for slot in fit if now >= slot.retry_at]
 
 
 def _seat_spares(state: State, held: Held, now: float) -> Iterator[do.Action]:
@@ -158,6 +164,7 @@ def _spawn(state: State, now: float) -> Iterator[do.Action]:
         return
     states = [worker.state for worker in state.workers.values()]
     needy = sum(len(_needy(state, held, now)) for held in state.leases.values())
+    needy += sum(not device.hosted for device in wanted_checks(state))
     in_a_hurry = needy or any(state.is_waited_for(w, now) for w in state.workers.values())
     wanted = needy + state.limits.spares * (not in_a_hurry)
     spares = [w for w in state.workers.values() if w.state is WorkerState.SPARE]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Final
 
 from eais_server.supervision import actions as do
+from eais_server.supervision.accusing import doubted
 from eais_server.supervision.blame import (
     LOAD_TIMEOUT,
     Blame,
@@ -14,10 +16,13 @@ from eais_server.supervision.blame import (
     how_it_ended,
     too_late,
 )
+from eais_server.supervision.device import Doubt
 from eais_server.supervision.events import Failure, WorkerExited
 from eais_server.supervision.giving_up import give_up, unload
 from eais_server.supervision.quarantine import Model, Stage
-from eais_server.supervision.state import Held, Session, State, Worker
+from eais_server.supervision.state import Held, Session, Slot, State, Worker
+
+_MAY_BE_THE_DEVICE: Final = frozenset({"hang", "load_timeout"})
 
 
 def note_death(
@@ -31,8 +36,7 @@ def note_death(
         session.suspect_run = True
     for session in verdict.loading:
         session.suspect_load = True
-    if verdict.guilty:
-        found += _count(state, held, verdict, verdict.guilty, now)
+    found += _judged(state, held, worker, verdict, now)
     if loading and held.sessions.get(loading.id) is loading:
         found += _load_failed(state, held, loading, worker, event, verdict)
     return found
@@ -75,10 +79,42 @@ def refuse_condemned(state: State, held: Held, now: float) -> list[do.Action]:
     return found
 
 
-def _count(
-    state: State, held: Held, verdict: Blame, guilty: Session, now: float
+def _judged(
+    state: State, held: Held, worker: Worker, verdict: Blame, now: float
 ) -> list[do.Action]:
-    """Count the death; once the model is condemned, no instance of the tenant keeps it."""
+    """Count it at once; a hang on a device that is watched may be that one's, which is checked."""
+    assert worker.seat is not None
+    slot = held.slots[worker.seat[1]]
+    if slot.device not in state.devices or not _may_be_the_device(verdict):
+        return count(state, held, verdict, now)
+    doubt = Doubt(held, verdict) if verdict.guilty else None
+    return doubted(state, slot.device, _hung(worker), doubt)
+
+
+def note_device(
+    state: State, held: Held, slot: Slot, worker: Worker, event: WorkerExited
+) -> list[do.Action]:
+    """A death on a share that never served counts against no model; its device is checked."""
+    if not _may_be_the_device(blame(held, worker, event)):
+        return []
+    return doubted(state, slot.device, _hung(worker), None)
+
+
+def _may_be_the_device(verdict: Blame) -> bool:
+    return (verdict.how or {}).get("cause") in _MAY_BE_THE_DEVICE
+
+
+def _hung(worker: Worker) -> str:
+    return f"a worker hung on it ({worker.killed})"
+
+
+def count(state: State, held: Held, verdict: Blame, now: float) -> list[do.Action]:
+    """Count the death, if it was a model's doing; once that is condemned, no instance of the
+    tenant keeps it.
+    """
+    guilty = verdict.guilty
+    if guilty is None:
+        return []
     guilty.suspect_run |= verdict.stage == "run"
     return killed_by(state, held.model_of(guilty), verdict.stage, verdict.how or {}, now)
 

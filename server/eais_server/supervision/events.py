@@ -25,13 +25,15 @@ class SlotAsked:
     """One worker that a lease wants: its number, and where it was bound before.
 
     `port` is 0 when it never was; `incarnation` is that of its last worker, 0 for none.
-    `proven`: a worker of it has served, or it came with the lease.
+    `proven`: a worker of it has served, or it came with the lease. `device`: of which it is a
+    share; "" is one that nobody watches.
     """
 
     n: int
     port: int = 0
     incarnation: int = 0
     proven: bool = True
+    device: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +206,49 @@ class WorkerStuck:
 
 
 @dataclass(frozen=True, slots=True)
+class WorkerLostDevice:
+    """The worker says that its device failed; it answers nothing more."""
+
+    worker: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceFailed:
+    """A device failed where no worker was asked, as its driver said."""
+
+    device: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class CheckAsked:
+    """An operator wants a device checked."""
+
+    device: str
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """The worker that makes a check has its answer; `why` that is wrong, "" if it isn't."""
+
+    worker: int
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class HostedChecked:
+    """The process that serves a device was looked at; `why` it is of no use, "" if it is.
+
+    `anew`: it had ended, and another one is there: workers have nothing of that.
+    """
+
+    device: str
+    why: str = ""
+    anew: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerAstray:
     """The worker said what it may not say, or its socket broke."""
 
@@ -279,6 +324,11 @@ Event = (
     | CpuSeen
     | WorkerOverran
     | WorkerStuck
+    | WorkerLostDevice
+    | DeviceFailed
+    | CheckAsked
+    | Checked
+    | HostedChecked
     | WorkerAstray
     | RunsAnswered
     | WorkerExited

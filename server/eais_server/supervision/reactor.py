@@ -18,21 +18,32 @@ Rules that hold at every step:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, Final
 
 from eais_server.supervision import actions as do
 from eais_server.supervision import events as on
 from eais_server.supervision.advance import advance
 from eais_server.supervision.blame import OVERRAN, STUCK, how_it_ended
+from eais_server.supervision.checks import (
+    check_asked,
+    check_ended,
+    check_late,
+    checked,
+    device_failed,
+    hosted_checked,
+    worker_lost_device,
+)
 from eais_server.supervision.deaths import (
     answered,
     distrust_runtimes,
     killed_by,
     loaded,
     note_death,
+    note_device,
     refuse_condemned,
 )
+from eais_server.supervision.ending import end_lease, refuse_pending
 from eais_server.supervision.giving_up import LOADS, give_up, unload
 from eais_server.supervision.leaving import kill, leave
 from eais_server.supervision.life import WORKER_TABLE, WorkerEvent, WorkerState
@@ -77,22 +88,7 @@ def _lease_revoked(state: State, event: on.LeaseRevoked, now: float) -> list[do.
     held = state.leases.get(event.instance)
     if held is None or held.releasing:
         return []
-    return _end_lease(state, held, event.grace_s, now)
-
-
-def _end_lease(state: State, held: Held, grace_s: float, now: float) -> list[do.Action]:
-    held.releasing = True
-    leaving = on.Failure("DRAINING", "the instance is leaving this host")
-    return [
-        *_refuse_pending(held, leaving),
-        *(a for worker in state.of(held) for a in leave(state, worker, grace_s, now)),
-    ]
-
-
-def _refuse_pending(held: Held, failure: on.Failure) -> Iterator[do.Action]:
-    for session in [s for s in held.sessions.values() if not s.kept]:
-        del held.sessions[session.id]
-        yield do.RefuseSession(held.instance, session.id, failure)
+    return end_lease(state, held, event.grace_s, now)
 
 
 def _load_asked(state: State, event: on.LoadAsked, now: float) -> list[do.Action]:
@@ -171,6 +167,8 @@ def _load_refused(state: State, event: on.LoadRefused, now: float) -> list[do.Ac
         return _astray(state, worker, "it refused what nobody asked for", now)
     held, slot = _place(state, worker)
     session = held.sessions.get(event.session)
+    if event.failure.reason == "DEVICE_LOST" and slot.device in state.devices:
+        return _lost_in_load(state, worker, held, slot, event.failure, now)
     if session and session.kept and event.failure.reason in _DISK_FAILED:
         return [kill(worker, f"its models can't be laid out: {event.failure.message}")]
     damaged = event.failure.reason in _FILES_DAMAGED
@@ -190,6 +188,15 @@ def _beside(held: Held, session: Session, slot: Slot) -> bool:
     """Whether another slot that came with this one may have the session, as far as is known."""
     others = (s for s in held.slots.values() if s.added and not s.leaving and s.n != slot.n)
     return any(other.n not in session.refused for other in others)
+
+
+def _lost_in_load(
+    state: State, worker: Worker, held: Held, slot: Slot, failure: on.Failure, now: float
+) -> list[do.Action]:
+    """The device's failure, which says nothing of the session."""
+    lost = on.WorkerLostDevice(worker.id, failure.message)
+    accused = worker_lost_device(state, lost, now)
+    return [*accused, *([] if slot.proven else slot_failed(state, held, slot, failure, now))]
 
 
 def _load_ended(state: State, worker: Worker, session: str, now: float) -> bool:
@@ -252,6 +259,8 @@ def _exited(state: State, event: on.WorkerExited, now: float) -> list[do.Action]
     if worker is None:
         return []
     worker.state = WORKER_TABLE.after(worker.state, WorkerEvent.EXIT)
+    if worker.checks:
+        return check_ended(state, worker, event, now)
     lived_s = now - worker.since
     if worker.seat is None:
         state.spawning = state.spawning.after(lived_s)
@@ -267,6 +276,7 @@ def _exited(state: State, event: on.WorkerExited, now: float) -> list[do.Action]
         found = note_death(state, held, worker, event, now)
     else:
         found = answered(state, held, event.answered)
+        found += note_device(state, held, slot, worker, event)
     found += slot_ended(state, held, slot, worker, event, now)
     return [*found, *_give_up_grant(state, held, slot, event, now)]
 
@@ -283,19 +293,25 @@ def _give_up_grant(
         return []
     text = f"{held.attempts} workers ended before they served, the last one was number {slot.n}"
     held.failure = on.Failure("PROCESS_FAILED", text, how_it_ended(event))
-    return _end_lease(state, held, 0.0, now)
+    return end_lease(state, held, 0.0, now)
 
 
 def _shutdown(state: State, event: on.ShutdownAsked, now: float) -> list[do.Action]:
     state.stopping = True
     leaving = on.Failure("DRAINING", "the listener is going down")
-    refused = [a for held in state.leases.values() for a in _refuse_pending(held, leaving)]
+    refused = [a for held in state.leases.values() for a in refuse_pending(held, leaving)]
     workers = list(state.workers.values())
     return refused + [a for w in workers for a in leave(state, w, event.grace_s, now)]
 
 
 def _tick(state: State, event: on.Tick, now: float) -> list[do.Action]:
-    return [a for worker in state.workers.values() for a in overdue(state, worker, now)]
+    return [a for worker in state.workers.values() for a in _overdue(state, worker, now)]
+
+
+def _overdue(state: State, worker: Worker, now: float) -> list[do.Action]:
+    if worker.state is WorkerState.CHECKING and now >= worker.deadline:
+        return check_late(state, worker, now)
+    return overdue(state, worker, now)
 
 
 # Helpers of the handlers
@@ -331,6 +347,11 @@ _HANDLERS: dict[type, Callable[[State, Any, float], list[do.Action]]] = {
     on.CpuSeen: _cpu_seen,
     on.WorkerOverran: _overran,
     on.WorkerStuck: _stuck,
+    on.WorkerLostDevice: worker_lost_device,
+    on.DeviceFailed: device_failed,
+    on.CheckAsked: check_asked,
+    on.Checked: checked,
+    on.HostedChecked: hosted_checked,
     on.WorkerAstray: _gone_astray,
     on.RunsAnswered: _answered,
     on.WorkerExited: _exited,

@@ -34,7 +34,14 @@ def slots_added(state: State, event: SlotsAdded, now: float) -> list[do.Action]:
 
 def slot_of(asked: SlotAsked, *, added: bool) -> Slot:
     """A slot without a worker."""
-    return Slot(asked.n, asked.port, asked.incarnation, proven=asked.proven, added=added)
+    return Slot(
+        asked.n,
+        asked.port,
+        asked.incarnation,
+        proven=asked.proven,
+        added=added,
+        device=asked.device,
+    )
 
 
 def slot_revoked(state: State, event: SlotRevoked, now: float) -> list[do.Action]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
+from eais_server.supervision.device import Device, DeviceHealth
 from eais_server.supervision.events import Failure, Runs
 from eais_server.supervision.life import WorkerState
 from eais_server.supervision.quarantine import Model, Quarantine
@@ -17,6 +18,7 @@ NEVER = math.inf
 # From when it is ready until it is told to end.
 _SPEAKS: Final = (
     WorkerState.SPARE,
+    WorkerState.CHECKING,
     WorkerState.ADOPTING,
     WorkerState.LOADING,
     WorkerState.SERVING,
@@ -50,6 +52,8 @@ class Limits:
     quarantine_s: float = 24 * 3600.0
     # Calls of a suspect wait so long: those of others that broke with them are back by then.
     suspect_hold_s: float = 1.0
+    # For a known answer of a device, its runtime's start included.
+    device_check_s: float = 10.0
     # Workers that may end while they load a session, for whatever reason of their own.
     load_attempts: int = 5
 
@@ -64,7 +68,8 @@ class Suspect:
 
 @dataclass(slots=True)
 class Worker:
-    """One process. `seat` is (instance, n) once it is adopted.
+    """One process. `seat` is (instance, n) once it is adopted; `checks`: the device that it is to
+    check instead.
 
     `since` it was spawned or, later, adopted. `killed` says why it is to go; "" if it isn't.
     `deadline`: of the step that it is at, NEVER for none; it is killed then.
@@ -81,6 +86,7 @@ class Worker:
     deadline: float
     state: WorkerState = WorkerState.SPAWNING
     seat: tuple[str, int] | None = None
+    checks: str = ""
     level: int = 0
     incarnation: int = 0
     killed: str = ""
@@ -102,6 +108,7 @@ class Slot:
     `incarnation` and `level` are those of the worker that was adopted last. `proven`: a worker
     of it has served, or it came with the lease; `attempts`: workers that ended before that.
     `leaving`: its worker is the last. `added`: it came to others, which are still here.
+    `device`: of which it is a share.
     """
 
     n: int
@@ -115,6 +122,7 @@ class Slot:
     attempts: int = 0
     leaving: bool = False
     added: bool = False
+    device: str = ""
 
 
 @dataclass(slots=True)
@@ -183,11 +191,12 @@ class Held:
 
 @dataclass(slots=True)
 class State:
-    """All leases, all processes, and all models that killed some."""
+    """All leases, all processes, all models that killed some, and the devices that are watched."""
 
     limits: Limits = Limits()
     leases: dict[str, Held] = field(default_factory=dict)
     workers: dict[int, Worker] = field(default_factory=dict)
+    devices: dict[str, Device] = field(default_factory=dict)
     last_worker: int = 0
     spawning: RestartCount = field(default_factory=RestartCount)
     spawn_at: float = 0.0
@@ -218,6 +227,11 @@ class State:
         known = held.sessions.get(session) if held else None
         return known is not None and known.reference_only
 
+    def health(self, slot: Slot) -> DeviceHealth:
+        """What is thought of the device of which the slot is a share."""
+        device = self.devices.get(slot.device)
+        return device.health if device is not None else DeviceHealth.HEALTHY
+
     def spares(self) -> int:
         """How many workers wait to be adopted."""
         return sum(worker.state is WorkerState.SPARE for worker in self.workers.values())
@@ -247,7 +261,7 @@ class State:
 
     def patience_s(self, worker: Worker) -> float:
         """How long the worker may be silent as things stand."""
-        busy = worker.loading or worker.state is WorkerState.ADOPTING
+        busy = worker.loading or worker.state in (WorkerState.ADOPTING, WorkerState.CHECKING)
         limits = self.limits
         return max(limits.heartbeat_timeout_s, limits.load_silence_s if busy else 0.0)
 
@@ -259,6 +273,8 @@ class State:
             self._validate_lease(held)
         for worker in self.workers.values():
             assert worker.state is not WorkerState.EXITED, "an exited worker is remembered"
+            checks = worker.checks and self.devices[worker.checks].checker == worker.id
+            assert bool(worker.checks) == bool(checks), "a check isn't its device's"
             if worker.seat:
                 instance, n = worker.seat
                 assert self.leases[instance].slots[n].worker == worker.id, "a seat isn't its slot's"

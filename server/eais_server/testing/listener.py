@@ -81,6 +81,7 @@ class Obedience(FakeSpawner):
         taken: ports that can't be bound.
         refusing: numbers of workers, of any instance, that refuse every model.
         silent_at: sizes of batches that are measured for ever.
+        unfit: why checks of devices fail, by device; those that aren't named pass.
         model_of: the name of the model file in a load's folder.
     """
 
@@ -91,6 +92,7 @@ class Obedience(FakeSpawner):
         self.taken: set[int] = set()
         self.refusing: set[int] = set()
         self.silent_at: set[int] = set()
+        self.unfit: dict[str, str] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     def spawn(self, k: int, on_exit: Callable[[Exit], None]) -> Any:
@@ -127,6 +129,10 @@ class Obedience(FakeSpawner):
         match kind:
             case "adopt":
                 self._adopt(k, worker, message.adopt)
+            case "check":
+                why = self.unfit.get(message.check.device)
+                error = common_pb2.Error(reason="DEVICE_LOST", message=why) if why else None
+                worker.say(checked=supervision_pb2.Checked(error=error))
             case "load":
                 self._load(k, worker, message.load)
             case "unload":

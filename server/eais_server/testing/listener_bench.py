@@ -24,6 +24,7 @@ from eais.rpc.client import acall
 from eais.rpc.v1 import hosts_pb2, listener_pb2
 from eais.rpc.verbs import LISTENER_OPEN, LISTENER_PUSH, Verb
 from eais_server.devices.cpu import CpuDriver
+from eais_server.devices.driver import DeviceDriver
 from eais_server.isolation import probe_level
 from eais_server.listener.config import ListenerConfig
 from eais_server.listener.daemon import Listener
@@ -73,6 +74,8 @@ class ListenerBench:
     disk: DiskOps = DISK
     # Other than that of `bundle`: by their ends, those that were signed are told apart.
     leaf_life: timedelta = timedelta(minutes=61)
+    # Of what is there beside four cores.
+    drivers: dict[str, DeviceDriver] = field(default_factory=dict)
     spawner: Obedience = field(init=False)
     manager: FakeManager = field(init=False)
     listener: Listener = field(init=False)
@@ -133,7 +136,7 @@ class ListenerBench:
             pool_file=self.root / "ready.json",
             address="127.0.0.1",
             config=self.config,
-            inventory=Inventory({"cpu": CpuDriver(self.config.cpu_cores)}),
+            inventory=Inventory({"cpu": CpuDriver(self.config.cpu_cores), **self.drivers}),
             spawner=self.spawner,
             isolation=probe_level(abi=6, seccomp=True),
             level=self.level,

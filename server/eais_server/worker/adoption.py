@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -35,6 +35,7 @@ from eais_server.turns.turn import Turn
 from eais_server.worker.calls import CallLimits, Service
 from eais_server.worker.choosing_runtime import Choice, Option
 from eais_server.worker.counters import Counters, Reporter
+from eais_server.worker.execution import answer_it
 from eais_server.worker.metrics import readings, runtime_readings
 from eais_server.worker.plane import DEFAULT_QUEUE_LIMIT_S, DataPlane, PlaneSettings
 from eais_server.worker.ring_door import RingDoor
@@ -57,6 +58,7 @@ class Adoption:
         choices: session to what runs it; those that are missing, the reference.
         refused: runtimes that were tried for a session, and aren't used.
         turn: of a share of a device that is shared by turns; None: it has all of its device.
+        watched: whether the device is found out about all the time.
     """
 
     driver: DeviceDriver
@@ -69,6 +71,7 @@ class Adoption:
     counters: Counters
     door: RingDoor
     transport: str = ""
+    watched: bool = False
     served: Port | None = None
     port: int = 0
     pages: LoopbackServer | None = None
@@ -149,11 +152,12 @@ def adopt(
     marks: Marks,
     rings: socket.socket | None = None,
     turn: Turn | None = None,
+    lost: Callable[[EaisError], None] = answer_it,
 ) -> Adoption:
     """Become the worker that `message` describes; not yet bound.
 
     `rings` is where clients come for rings, if there may be any; `turn`, how turns on the device
-    are taken, if it is shared by turns.
+    are taken, if it is shared by turns; `lost` is told when the device fails, if it is watched.
 
     Call it on the thread from which the run threads are started: they inherit its cores.
 
@@ -187,6 +191,7 @@ def adopt(
             cancel_grace_s=_cancel_grace_s(message),
         ),
         turn=turn,
+        lost=lost if message.watched else answer_it,
     )
     share = Reservation(
         message.device,
@@ -209,6 +214,7 @@ def adopt(
         door=door,
         transport=message.transport,
         turn=turn,
+        watched=message.watched,
     )
 
 

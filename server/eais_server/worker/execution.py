@@ -98,17 +98,29 @@ def _announced(name: str, value: ValuePart) -> Iterator[int]:
         raise _of_input(name, error) from None
 
 
+def answer_it(error: EaisError) -> None:
+    """Nobody watches the device: that it is lost is what its calls are answered."""
+
+
 class Execution:
     """Runs calls whose tensors are all here. Any thread, but each its own.
 
     Args:
         clock: monotonic nanoseconds.
         turn: which is taken for each run; None: the device isn't shared, or who runs has taken it.
+        lost: called when a run fails for the device's sake, before that is anybody's answer; it
+            needn't return.
     """
 
-    def __init__(self, clock: Callable[[], int], turn: Turn | None = None) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], int],
+        turn: Turn | None = None,
+        lost: Callable[[EaisError], None] = answer_it,
+    ) -> None:
         self._clock = clock
         self.turn = turn
+        self._lost = lost
         self._writer = AnswerWriter()
 
     def run(
@@ -209,6 +221,8 @@ class Execution:
     ) -> Result:
         """The result of a call that raised `cause`; to be called while it is handled."""
         error = _judged(cause)
+        if error.reason == "DEVICE_LOST":
+            self._lost(error)
         size, told = size_of(run, buffers), error_to_message(error)
         answer = refusal(run.call_id, told, queue_ns, compute_ns, batch_size, size)
         return Result(answer, error.reason, queue_ns, compute_ns)

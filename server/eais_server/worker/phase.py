@@ -15,6 +15,7 @@ class Phase(StrEnum):
     """SPARE has no tenant; ADOPTED has its port bound; SERVING answers calls.
 
     MEASURING has a model to measure, and nobody who calls.
+    CHECKING never has a tenant: it runs the known model on a device, and is ended then.
     """
 
     SPARE = "SPARE"
@@ -22,12 +23,14 @@ class Phase(StrEnum):
     SERVING = "SERVING"
     MEASURING = "MEASURING"
     DRAINING = "DRAINING"
+    CHECKING = "CHECKING"
 
 
 class PhaseEvent(StrEnum):
     """What the listener says."""
 
     ADOPT = "adopt"
+    CHECK = "check"
     LOAD = "load"
     UNLOAD = "unload"
     LEAF = "leaf"
@@ -45,10 +48,12 @@ PHASE_TABLE: TransitionTable[Phase, PhaseEvent] = TransitionTable(
     "worker process",
     {
         (_P.SPARE, _E.ADOPT): _P.ADOPTED,
+        (_P.SPARE, _E.CHECK): _P.CHECKING,
         (_P.SPARE, _E.DRAIN): _P.DRAINING,
         (_P.SPARE, _E.MEASURE): _P.MEASURING,
         (_P.MEASURING, _E.TIME_BATCH): _P.MEASURING,
         (_P.MEASURING, _E.DRAIN): _P.DRAINING,
+        (_P.CHECKING, _E.DRAIN): _P.DRAINING,
         (_P.ADOPTED, _E.LOAD): _P.ADOPTED,
         (_P.ADOPTED, _E.UNLOAD): _P.ADOPTED,
         (_P.ADOPTED, _E.LEAF): _P.ADOPTED,

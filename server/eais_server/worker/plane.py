@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -24,6 +24,7 @@ from eais_server.worker.calls import NOT_HERE, Budget, CallLimits, Gate, Service
 from eais_server.worker.canary import READY_S, STREAM, Canary
 from eais_server.worker.connection import BACKLOG_BYTES, Connection
 from eais_server.worker.counters import Counters, Reporter
+from eais_server.worker.execution import answer_it
 from eais_server.worker.failure_log import FailureLog
 from eais_server.worker.holds import Holds
 from eais_server.worker.hub import Hub, Late
@@ -67,6 +68,7 @@ class DataPlane:
         sessions: what is loaded, as it is at each question.
         marks: where it is written what runs.
         turn: how turns on a shared device are taken; None: the device isn't shared.
+        lost: as of `Execution`.
 
     Attributes:
         has_canary: whether calls are answered at all times, so that their want says something.
@@ -84,6 +86,7 @@ class DataPlane:
         marks: Marks,
         settings: PlaneSettings,
         turn: Turn | None = None,
+        lost: Callable[[EaisError], None] = answer_it,
     ) -> None:
         self._tenant = tenant
         self._service = service
@@ -113,6 +116,7 @@ class DataPlane:
                 grace_s=settings.cancel_grace_s,
                 slo_s=settings.slo_s,
                 turn=turn,
+                lost=lost,
             ),
             backlog=Backlog(BACKLOG_BYTES),
             times=ServiceTimes(),
@@ -135,10 +139,12 @@ class DataPlane:
             self.greeted(connection)
         self._look()
 
-    def canary(self, session: RuntimeSession) -> Canary:
-        """What has `session` run among the calls."""
+    def canary(
+        self, session: RuntimeSession, lost: Callable[[EaisError], None] | None = None
+    ) -> Canary:
+        """What has `session` run among the calls; `lost` as of `Canary`."""
         hub = self._hub
-        return Canary(session, hub.runner, hub.counters, hub.clock)
+        return Canary(session, hub.runner, hub.counters, hub.clock, lost)
 
     @property
     def not_ready(self) -> str:

@@ -23,8 +23,10 @@ from eais_server.turns.turn import Turn
 from eais_server.worker.adoption import Adoption, Drivers, adopt, pin
 from eais_server.worker.bench import Bench
 from eais_server.worker.canary import open_canary
+from eais_server.worker.checking import check
 from eais_server.worker.choosing_runtime import Choice
 from eais_server.worker.counters import HEARTBEAT_S, Counters, Reporter
+from eais_server.worker.device_watch import DeviceWatch
 from eais_server.worker.loading import Loader
 from eais_server.worker.messages import runs_message, signature_message
 from eais_server.worker.phase import PHASE_TABLE, Phase, PhaseEvent
@@ -125,6 +127,10 @@ class Worker:
                 self._task(self._measure(message.measure))
             case "time_batch":
                 self._task(self._time_batch(message.time_batch))
+            case "check":
+                threading.Thread(
+                    target=self._check, args=(message.check,), name="check", daemon=True
+                ).start()
             case "serve":
                 self._adopted.plane.open()
                 self._task(self._sing(self._adopted))
@@ -149,8 +155,33 @@ class Worker:
             session = await asyncio.to_thread(open_canary, adopted.driver, adopted.share)
         except EaisError as error:
             log.error("this worker can't load the smallest of models: %s", error)
+            if error.reason == "DEVICE_LOST" and adopted.watched:
+                self._device_lost(error)
             return
-        await adopted.plane.canary(session).run()
+        if not adopted.watched:
+            await adopted.plane.canary(session).run()
+            return
+        canary = adopted.plane.canary(session, self._device_lost)
+        await DeviceWatch(canary, session, self._device_hangs).run()
+
+    def _device_lost(self, error: EaisError) -> None:
+        """Any thread, which goes no further: what it was to answer isn't answered here.
+
+        The listener ends this process; clients send their calls again.
+        """
+        log.error("the device failed: %s", error)
+        self._reporter.say(device_lost=error_to_message(error))
+        threading.Event().wait()
+
+    def _device_hangs(self) -> None:
+        """The listener knows what runs, and ends this process."""
+        self._reporter.say(stuck=supervision_pb2.Stuck())
+
+    def _check(self, message: supervision_pb2.Check) -> None:
+        """On a thread of its own, which the device may keep for ever."""
+        error = check(message, self._drivers)
+        told = error_to_message(error) if error else None
+        self._reporter.say(checked=supervision_pb2.Checked(error=told))
 
     def _task(self, work: Coroutine[None, None, None]) -> None:
         task = self._loop.create_task(work)
@@ -174,6 +205,7 @@ class Worker:
                 self._marks,
                 self._rings,
                 self._turn if message.turns else None,
+                self._device_lost,
             )
             await adoption.bind(message.pool, message.address, message.port)
         except EaisError as error:

@@ -19,7 +19,7 @@ from eais_server.worker.batching.batches import Batches
 from eais_server.worker.batching.fused import Outcome, Whole, run_together
 from eais_server.worker.batching.kinds import CallKind
 from eais_server.worker.batching.policy import Policy
-from eais_server.worker.execution import Execution, Result
+from eais_server.worker.execution import Execution, Result, answer_it
 from eais_server.worker.gathering import Gathering
 from eais_server.worker.inline import Kind
 from eais_server.worker.inline_runs import InlineRuns
@@ -40,12 +40,11 @@ class Runner:
     Args:
         queue_limit_s: that a job may wait while others of its stream do, too.
         may_run: whether a stream may have another job run now.
-        stuck: told the session of a job that didn't stop within `grace_s`.
-        idle: told whenever no job waits or runs any more.
+        stuck: told the session of a job that didn't stop within `grace_s`; idle: when all is done.
         marks: where it is written what runs, before it does.
         clock: monotonic nanoseconds.
-        slo_s: what callers want of the 99th percentile; 0: they haven't said.
-        turn: which is taken for each run; None: the device isn't shared.
+        slo_s: of the 99th percentile; 0: callers haven't said.
+        turn, lost: as of `Execution`; no turn: the device isn't shared.
 
     Attributes:
         threads: how many jobs may run at a time, those that run as one counted once.
@@ -66,6 +65,7 @@ class Runner:
         clock: Callable[[], int] = time.monotonic_ns,
         slo_s: float = 0.0,
         turn: Turn | None = None,
+        lost: Callable[[EaisError], None] = answer_it,
     ) -> None:
         self.threads = threads
         self.batches = Batches(Policy(threads, slo_s), clock)
@@ -86,9 +86,9 @@ class Runner:
         self._grace_s = grace_s
         self._clock = clock
         self._turn = turn
-        self._execution = Execution(clock, turn)
+        self._execution = Execution(clock, turn, lost)
         self._pumping = False
-        self.inline = InlineRuns(Execution(clock), clock, turn=turn)
+        self.inline = InlineRuns(Execution(clock, lost=lost), clock, turn=turn)
         self.inline.again = self.pump
 
     def close(self) -> None:

@@ -338,7 +338,7 @@ def test_devices_in_eighths_simulated_and_not_in_health(eais: FakeOutside) -> No
     assert row == [
         *("local", "sim-gpu0", "gpu", "Simulated GPU (0.1 ms + 100 GB/s)", "8.0 GiB"),
         *("5/8", "3/8", "cooperative", "gone", "simulated", "onnxruntime/fp32", "1/8", "2"),
-        "ei-1 of acme: 1/8 GRANTED, ei-2 of globex: 1/4 DRAINING",
+        *("ei-1 of acme: 1/8 GRANTED, ei-2 of globex: 1/4 DRAINING", "-"),
     ]
 
 

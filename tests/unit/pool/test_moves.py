@@ -248,6 +248,7 @@ def test_a_host_that_fails_to_take_it_is_tried_last() -> None:
     assert pool.shell.said_of(Send) == []
     pool.tick(SETTINGS.move_retry_s)
     (send,) = pool.shell.said_of(Send)
+    assert isinstance(send.command, Grant)
     assert (send.host, send.command.epoch) == ("h3", 3)
     pool.shell.feed(pool.hosts["h3"].obey(send.command))
     assert pool.used(made.id) == ("h3", 3, LeasePhase.OPEN)

@@ -15,7 +15,15 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from eais.instance import InstanceState
-from eais_pool.brain.actions import Grant, Notice, Publish, Refuse, Reopen, Reply, Revoke, Send
+from eais_pool.brain.actions import (
+    Command,
+    Notice,
+    Publish,
+    Refuse,
+    Reopen,
+    Reply,
+    Send,
+)
 from eais_pool.brain.events import (
     Event,
     GrantGoesOn,
@@ -68,7 +76,7 @@ class PoolMachine(RuleBasedStateMachine):
         self.hosts = hosts()
         self.chance = Random(0)
         self.linked: set[str] = set()
-        self.commands: list[tuple[str, Grant | Revoke]] = []
+        self.commands: list[tuple[str, Command]] = []
         self.past: list[OpRequested] = []
         self.answers: dict[tuple[str, str], Answer] = {}
         self.waiting: set[tuple[str, str]] = set()

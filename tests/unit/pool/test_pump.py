@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from eais.errors import EaisError, Unavailable
-from eais_pool.brain.actions import Action, Grant, News, Publish, Revoke
+from eais_pool.brain.actions import Action, Command, News, Publish
 from eais_pool.brain.events import Event, HostLost, ManagerStarted, OpRequested, Tick
 from eais_pool.brain.facts import Fact
 from eais_pool.brain.reactor import Reactor
@@ -25,10 +25,10 @@ from tests.unit.pool.rig import SETTINGS, ids, op_id
 
 class Mouth:
     def __init__(self) -> None:
-        self.sent: list[Grant | Revoke] = []
+        self.sent: list[Command] = []
         self.shown: list[str] = []
 
-    def send(self, host: str, command: Grant | Revoke) -> None:
+    def send(self, host: str, command: Command) -> None:
         self.sent.append(command)
 
     def publish(self, news: News) -> None:

@@ -846,6 +846,7 @@ def test_a_grant_that_was_under_way_goes_on_after_a_restart() -> None:
     pool.ask("attach", type="cpu.1", op=op)
     pool.shell.feed(host.join())
     (send,) = pool.shell.said_of(Send)
+    assert isinstance(send.command, Grant)
     assert (send.command.instance, send.command.epoch) == (FIRST, 1)
     pool.shell.feed(host.obey(send.command))
     assert (pool.view().epoch, len(host.leases)) == (1, 1)

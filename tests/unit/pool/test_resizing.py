@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from eais.instance import InstanceState
-from eais_pool.brain.actions import Grant, Reply, Revoke, Send
+from eais_pool.brain.actions import Command, Grant, Reply, Revoke, Send
 from eais_pool.brain.events import (
     HostLost,
     ManagerStarted,
@@ -40,7 +40,7 @@ def lease_of(pool: Pool, instance: str) -> LeaseRecord:
     return found
 
 
-def commands(pool: Pool) -> list[Grant | Revoke]:
+def commands(pool: Pool) -> list[Command]:
     """What the hosts were told, and didn't hear."""
     return [send.command for send in pool.shell.said_of(Send)]
 

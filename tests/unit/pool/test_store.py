@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from eais.errors import ConfigError, Unavailable
-from eais_pool.brain.actions import Action, Grant, Journal, Revoke, Send
+from eais_pool.brain.actions import Action, Command, Journal, Send
 from eais_pool.brain.events import (
     Event,
     HostLost,
@@ -48,7 +48,7 @@ def life() -> list[Event]:
     return events
 
 
-def command_of(actions: list[Action]) -> Grant | Revoke:
+def command_of(actions: list[Action]) -> Command:
     (send,) = [action for action in actions if isinstance(action, Send)]
     return send.command
 

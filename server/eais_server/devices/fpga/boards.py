@@ -73,22 +73,37 @@ class SimulatedBoard:
         log_fd: int = 2,
         program: Sequence[str] = BOARD_PROGRAM,
     ) -> None:
+        self.spec = spec
+        self._environment = worker_environment(environ)
+        self._log_fd, self._program = log_fd, program
+        self._process, self.management = self._start()
+
+    def _start(self) -> tuple[subprocess.Popen[bytes], Management]:
         if threading.current_thread() is not threading.main_thread():
             raise RuntimeError("boards are started on the main thread alone")
-        self.spec = spec
         with ExitStack() as undo:
             near, far = framing.make_pair()
             undo.callback(near.close)
             with far:
                 try:
-                    self._process = _started(
-                        spec, far, worker_environment(environ), log_fd, program
+                    process = _started(
+                        self.spec, far, self._environment, self._log_fd, self._program
                     )
                 except OSError as error:
                     why = error.strerror or "unknown"
                     raise make_error("PROCESS_FAILED", f"a board can't start: {why}") from error
             undo.pop_all()
-        self.management = Management(near)
+        return process, Management(near)
+
+    def restart(self) -> None:
+        """Another process in the place of one that has ended, and what it had is gone.
+
+        Raises:
+            RemoteError: PROCESS_FAILED.
+        """
+        fresh = self._start()
+        self.management.close()
+        self._process, self.management = fresh
 
     @property
     def pid(self) -> int:

@@ -231,6 +231,18 @@ class FpgaDriver:
                 far.close()
         return [near for near, _ in pairs]
 
+    def is_alive(self, device: str) -> bool:
+        """See `HostedDevice`."""
+        return not self._board(device).has_ended()
+
+    def revive(self, device: str) -> None:
+        """See `HostedDevice`: its regions are empty."""
+        self._board(device).restart()
+
+    def ask_health(self, device: str) -> None:
+        """See `HostedDevice`. A region that is faulted is reset when its share ends."""
+        self._board(device).management.state()
+
     def release(self, share: Reservation) -> None:
         """The share ended (the listener): what it has on its regions is zeroed.
 

@@ -15,7 +15,7 @@ import onnxruntime as ort
 import pytest
 
 from eais.device_type import DeviceKind
-from eais.errors import EaisError, ModelRejected
+from eais.errors import DeviceLost, EaisError, ModelRejected
 from eais.value import RawTensor
 from eais_server.devices.driver import (
     PLAIN_RUN,
@@ -191,8 +191,17 @@ def faults(tmp_path: Path) -> Path:
     return tmp_path / FAULTS_FILE
 
 
-def test_garbage_from_a_run_on(faults: Path) -> None:
+def test_garbage_is_found_out_before_it_is_an_answer(faults: Path) -> None:
     faults.write_text("sim-gpu0 garbage 1\n")
+    session = opened(faults=faults)
+    run(session)
+    for _ in range(2):
+        with pytest.raises(DeviceLost, match="check pattern"):
+            run(session)
+
+
+def test_corrupt_answers_from_a_run_on(faults: Path) -> None:
+    faults.write_text("sim-gpu0 corrupt 1\n")
     session = opened(faults=faults)
     right, wrong = run(session), run(session)
     assert (wrong.shape, wrong.dtype) == (right.shape, right.dtype)

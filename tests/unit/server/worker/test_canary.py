@@ -12,7 +12,7 @@ import onnx
 import pytest
 
 from eais.device_type import DeviceKind
-from eais.errors import make_error
+from eais.errors import EaisError, make_error
 from eais.transport.parts import RunPart
 from eais_server.devices.cpu import CpuDriver
 from eais_server.devices.driver import Reservation, RuntimeSession
@@ -151,6 +151,50 @@ def test_a_wrong_answer_is_none_and_is_said_once(
         assert fake.runs == 2
         assert bench.counters.canary_age_ms(bench.now_ns) == 0
         assert caplog.text.count("this worker doesn't compute") == 1
+
+    live(test)
+
+
+def test_a_known_answer_that_is_wrong_is_the_failure_of_a_watched_device() -> None:
+    async def test() -> None:
+        fake = FakeSession(lambda feed: [feed["x"]])
+        bench, told = Bench(fake), list[EaisError]()
+        watched = Canary(fake, bench.runner, bench.counters, lambda: bench.now_ns, told.append)
+        fake.fail_next(make_error("RUN_MEMORY", "others have it all"))
+        await watched.once()
+        assert not told
+        await watched.once()
+        (error,) = told
+        assert error.reason == "DEVICE_LOST"
+        assert error.message == "the known answer is [41.0, 91.0], not [[20.0, 30.0]]"
+
+    live(test)
+
+
+def test_calls_that_are_answered_prove_nothing_on_a_watched_device() -> None:
+    async def test() -> None:
+        fake = FakeSession(lambda feed: [np.array([41, 91], np.float32)])
+        bench, told = Bench(fake), list[EaisError]()
+        watched = Canary(fake, bench.runner, bench.counters, lambda: bench.now_ns, told.append)
+        bench.counters.answered(bench.now_ns)
+        await watched.once()
+        assert (fake.runs, told) == (1, [])
+
+    live(test)
+
+
+def test_whoever_asks_while_it_waits_waits_for_the_same_answer() -> None:
+    async def test() -> None:
+        fake = FakeSession(lambda feed: [np.array([41, 91], np.float32)])
+        bench = Bench(fake)
+        release = bench.occupy()
+        asked = [asyncio.ensure_future(bench.canary.once()) for _ in range(3)]
+        await asyncio.sleep(0)
+        assert bench.runner.in_flight == 2
+        asked[0].cancel()
+        release.set()
+        await asyncio.gather(*asked[1:])
+        assert fake.runs == 1
 
     live(test)
 

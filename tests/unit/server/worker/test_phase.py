@@ -8,7 +8,7 @@ from eais.rpc.v1 import supervision_pb2
 from eais.transition import IllegalMove
 from eais_server.worker.phase import PHASE_TABLE, Phase, PhaseEvent
 
-BEGIN = (PhaseEvent.ADOPT, PhaseEvent.MEASURE)
+BEGIN = (PhaseEvent.ADOPT, PhaseEvent.MEASURE, PhaseEvent.CHECK)
 
 
 def test_each_message_of_the_listener_is_an_event() -> None:
