@@ -40,23 +40,32 @@ def place_auto(
         EaisError: ARGUMENT, or NO_DEVICE: nothing is within the price cap, or nothing now.
     """
     views = _serving(state, instance, hosts, settings)
-    demand, model = _demand(instance), _model(state, instance)
-    choice = choose(
-        demand,
-        candidates(views, demand.tolerance),
-        state.profiles.curves(model) if model else {},
-        settings.prices,
-    )
+    choice = chosen_of(state, instance, views, settings)
     if choice.chosen is None:
         _refuse(instance, choice, settings)
         return None
     chosen = choice.chosen.candidate
     ask = Ask(instance.tenant, DeviceType.parse(chosen.type))
     placed = policy.place(ask, [_of_model(view, chosen) for view in views])
-    if not isinstance(placed, Placement):
-        return None
+    return explained(placed, choice) if isinstance(placed, Placement) else None
+
+
+def chosen_of(
+    state: PoolState, instance: InstanceRecord, views: Sequence[HostView], settings: Settings
+) -> Choice:
+    """What is chosen of these hosts' devices, for the model that is known; its `why` names it."""
+    demand, model = _demand(instance), model_of(state, instance)
+    curves = state.profiles.curves(model) if model else {}
+    choice = choose(demand, candidates(views, demand.tolerance), curves, settings.prices)
+    words = f"{choice.why}, for model {model[:12]}" if model else choice.why
+    simulated = choice.chosen is not None and choice.chosen.candidate.simulated
+    return replace(choice, why=f"{words} (simulated)" if simulated else words)
+
+
+def explained(placed: Placement, choice: Choice) -> Placement:
+    """A placement of what was chosen, with all that was considered."""
     weighed = tuple(map(_in_words, choice.considered[:WEIGHED_MOST]))
-    return replace(placed, why=_why(choice, chosen, model), weighed=weighed)
+    return replace(placed, why=choice.why, weighed=weighed, provisional=choice.provisional)
 
 
 def _demand(instance: InstanceRecord) -> Demand:
@@ -69,7 +78,7 @@ def _demand(instance: InstanceRecord) -> Demand:
     )
 
 
-def _model(state: PoolState, instance: InstanceRecord) -> str:
+def model_of(state: PoolState, instance: InstanceRecord) -> str:
     """The model that it is chosen for: of those opened last, the first that has a profile."""
     tenants = [each for each in state.instances.values() if each.tenant == instance.tenant]
     mine = [each for each in tenants if each.opened_by == instance.frontend]
@@ -106,11 +115,6 @@ def _refuse(instance: InstanceRecord, choice: Choice, settings: Settings) -> Non
     later = choice.refusal.reason == "NO_DEVICE"
     metadata = {"push_back_ms": str(settings.push_back_ms)} if later else {}
     raise make_error(choice.refusal.reason, choice.refusal.message, metadata=metadata)
-
-
-def _why(choice: Choice, chosen: Candidate, model: str) -> str:
-    words = f"{choice.why}, for model {model[:12]}" if model else choice.why
-    return f"{words} (simulated)" if chosen.simulated else words
 
 
 def _in_words(each: Considered) -> str:

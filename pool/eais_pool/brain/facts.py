@@ -141,7 +141,7 @@ class LeaseReserved(OfLease):
     """Shares RESERVED for an instance, under a new epoch.
 
     `moving`: beside the lease that it has, whose place this one is to take. `at`: boot clock.
-    `weighed`: what else was considered, in words.
+    `weighed`: what else was considered, in words; `provisional`: nothing was known of it.
     """
 
     tenant: str
@@ -152,6 +152,7 @@ class LeaseReserved(OfLease):
     at: float = 0.0
     vnic_driver: str = "loopback"
     weighed: tuple[str, ...] = ()
+    provisional: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,7 @@ def reserved(fact: facts.LeaseReserved) -> LeaseRecord:
         shares=fresh_shares(fact.shares),
         why=fact.why,
         weighed=fact.weighed,
+        provisional=fact.provisional,
         vnic_driver=fact.vnic_driver,
         arrival=Arrival(fact.at) if fact.moving else None,
     )
@@ -117,7 +118,7 @@ def resized(lease: LeaseRecord) -> tuple[LeaseRecord, str]:
     if lease.resize is None:
         raise ValueError(f"{lease.key} isn't being resized")
     now = lease.resize
-    grown = replace(lease, why=now.why, weighed=now.weighed)
+    grown = replace(lease, why=now.why, weighed=now.weighed, provisional=False)
     return replace(grown, coming=(), resize=None, stuck=None), now.type
 
 

@@ -134,6 +134,7 @@ def _reserved(
         shares=placed.shares,
         why=placed.why,
         weighed=placed.weighed,
+        provisional=placed.provisional,
         vnic_driver=vnic.driver,
         moving=moving,
         at=draft.now if moving else 0.0,

@@ -49,6 +49,7 @@ from eais_pool.brain.grants import (
 from eais_pool.brain.host_verbs import OPERATOR_VERBS
 from eais_pool.brain.moves import Moves
 from eais_pool.brain.reconcile import on_host_joined
+from eais_pool.brain.reconsidering import reconsider
 from eais_pool.brain.records import Failure, InstanceRecord, LeasePhase, LeaseRecord
 from eais_pool.brain.settings import Settings
 from eais_pool.brain.state import OpKey, PoolState
@@ -65,6 +66,7 @@ class Reactor:
 
     def __init__(self, settings: Settings, policy: Policy, new_id: Callable[[], str]) -> None:
         self.settings = settings
+        self._policy = policy
         self._verbs = Verbs(settings, policy, new_id)
         self._moves = Moves(settings, policy)
 
@@ -115,6 +117,8 @@ class Reactor:
                     lose_host(draft, event.host)
             case ModelMeasured():
                 draft.record(facts.ProfilesMeasured(event.profiles))
+                models = {profile.key.digest for profile in event.profiles}
+                reconsider(draft, models, self._policy, self.settings)
             case Tick():
                 _lose_unlinked(draft, event.linked)
                 self._give_up_grants(draft)

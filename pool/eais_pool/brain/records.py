@@ -266,7 +266,8 @@ class LeaseRecord:
         stuck: of one whose host drains, or has a bad device that it has a share of.
         opened: the lease's OPEN line was written, so that it ends with a CLOSE line.
         sessions: the session specs that live on it, each as base64 of its wire form.
-        why: why it was placed there, in words; `weighed`: what was considered.
+        why: why it was placed there, in words; `weighed`: what was considered; `provisional`:
+            before anything was known of that.
         vnic_driver: what gives the instance its `address` there.
         resize: of an OPEN one that is being resized.
         coming: shares, by number, that are to take the place of the others then.
@@ -296,6 +297,7 @@ class LeaseRecord:
     unlisted: tuple[int, ...] = ()
     last_n: int = 0
     weighed: tuple[str, ...] = ()
+    provisional: bool = False
 
     @property
     def key(self) -> LeaseKey:

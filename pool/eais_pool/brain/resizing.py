@@ -31,7 +31,7 @@ from eais_pool.brain.records import (
     WorkerRecord,
 )
 from eais_pool.brain.settings import Settings
-from eais_pool.policy import Policy
+from eais_pool.policy import Placement, Policy
 
 LONGEST_S: Final = 600.0
 """A resize takes no longer, whatever its host says."""
@@ -58,11 +58,18 @@ def begin(
         text = f"its back-end {lease.host} is just taking it up again"
         raise make_error("BUSY", text, metadata={"push_back_ms": "1000"})
     placed = picks_beside(draft.state, lease, wanted, policy, settings)
-    cancel_move(draft, instance.id, settings)
-    resize = Resize(DeviceType.parse(wanted).text, placed.why, placed.weighed)
+    begin_with(draft, lease, placed, DeviceType.parse(wanted).text, settings)
+    return True
+
+
+def begin_with(
+    draft: Draft, lease: LeaseRecord, placed: Placement, wanted: str, settings: Settings
+) -> None:
+    """Reserve `placed` beside what an OPEN lease has; its instance is `wanted` then."""
+    cancel_move(draft, lease.instance, settings)
+    resize = Resize(wanted, placed.why, placed.weighed)
     draft.record(facts.SharesReserved(*lease.key, placed.shares, resize))
     _grant(draft, lease, settings)
-    return True
 
 
 def cancel(draft: Draft, instance: InstanceRecord, why: Failure, settings: Settings) -> None:

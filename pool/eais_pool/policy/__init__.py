@@ -60,13 +60,15 @@ class HostView:
 class Placement:
     """Shares of one host's devices, and why these, in words.
 
-    `weighed`: all that were considered, if there were any to choose from.
+    `weighed`: all that were considered, if there were any to choose from. `provisional`: nothing
+    was known of any of them.
     """
 
     host: str
     shares: tuple[SharePick, ...]
     why: str
     weighed: tuple[str, ...] = ()
+    provisional: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from eais.instance_policy import InstancePolicy
 from eais.tolerance import Precision, Tolerance
 from eais_pool.brain.events import ModelMeasured, SessionsChanged
 from eais_pool.brain.quotas import Quotas
-from eais_pool.brain.records import InstanceView, LeaseKey
+from eais_pool.brain.records import Failure, InstanceView, LeaseKey
 from eais_pool.policy.profiles import Profile, ProfileKey
 from eais_pool.testing import FakeHost, device
 from tests.unit.pool.rig import SETTINGS, Pool
@@ -162,3 +162,76 @@ def test_what_was_weighed_is_that_of_the_shares_it_has_now() -> None:
         assert lease is not None
         assert bool(lease.weighed) is is_weighed
     pool.end()
+
+
+# A choice that was provisional
+
+
+def provisional(pool: Pool, policy: InstancePolicy) -> InstanceView:
+    """An instance that got a core before anything was known, with a session of the model."""
+    view, taken = attached(pool, policy)
+    assert taken == ("cpu", 1000)
+    key = LeaseKey("h1", view.id, 1)
+    pool.shell.feed(SessionsChanged(*key, ("spec",), (DIGEST,)))
+    pool.published()
+    return view
+
+
+def shares(pool: Pool, instance: str) -> list[tuple[str, int]]:
+    lease = pool.shell.state.live_lease(instance)
+    assert lease is not None
+    return [(share.device, share.milli) for share in lease.shares]
+
+
+def test_the_first_profile_moves_an_instance_that_needs_more_once() -> None:
+    pool = pool_of()
+    view = provisional(pool, FIFTY_MS)
+    pool.shell.feed(ModelMeasured((*SLOW_CPU, *FAST_GPU)))
+    pool.deliver()
+    assert shares(pool, view.id) == [("cpu0", 2000)]
+    assert pool.instance(view.id).type == "auto"
+    assert why(pool, view).startswith("cpu.2 meets 50 ms at 5/s at 0.04/h")
+    # What is measured later doesn't move it again.
+    quick = [measured("some CPU", DeviceKind.CPU, n * 1000, 0.001) for n in (1, 2, 4, 8)]
+    pool.shell.feed(ModelMeasured(tuple(quick * 20)))
+    pool.deliver()
+    assert shares(pool, view.id) == [("cpu0", 2000)]
+    pool.ask("detach", view.id)
+    pool.deliver()
+    pool.shell.said.clear()
+    pool.end()
+
+
+def test_an_instance_that_does_already_or_has_no_slo_stays() -> None:
+    for policy, profiles in (
+        (InstancePolicy(slo_p99_us=500_000), SLOW_CPU),
+        (InstancePolicy(), SLOW_CPU),
+        (FIFTY_MS, [measured("some CPU", DeviceKind.CPU, 1000, 5.0)]),
+    ):
+        pool = pool_of(CPU)
+        view = provisional(pool, policy)
+        pool.shell.feed(ModelMeasured(tuple(profiles)))
+        assert shares(pool, view.id) == [("cpu0", 1000)]
+        pool.end()
+
+
+def test_an_instance_that_cannot_be_moved_stays_as_it_is() -> None:
+    pool = pool_of(CPU)
+    view = provisional(pool, FIFTY_MS)
+    pool.hosts["h1"].failure = Failure("MODEL_MEMORY", "no")
+    pool.shell.feed(ModelMeasured(tuple(SLOW_CPU)))
+    pool.deliver()
+    assert shares(pool, view.id) == [("cpu0", 1000)]
+    pool.hosts["h1"].failure = None
+    pool.shell.feed(ModelMeasured(tuple(SLOW_CPU)))
+    pool.deliver()
+    assert shares(pool, view.id) == [("cpu0", 1000)]
+
+
+def test_a_move_waits_for_nobody_who_wants_the_instance_gone() -> None:
+    pool = pool_of()
+    view = provisional(pool, FIFTY_MS)
+    pool.shell.feed(ModelMeasured((*SLOW_CPU, *FAST_GPU)))
+    pool.ask("detach", view.id)
+    pool.deliver()
+    assert pool.instance(view.id).state.value == "DELETED"

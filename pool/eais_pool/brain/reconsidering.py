@@ -1,0 +1,109 @@
+"""What `auto` took before anything was known is chosen once more when something is. (Brain)
+
+The first profile of its model moves an instance at most once, and only one that has an SLO and
+that something cheaper, or quick enough, is expected to meet: as a resize does it, on its host and
+under live calls, for which the operation is the pool's own. It stays `auto`. What can't be done
+leaves it where it is, and isn't tried again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Final
+
+from eais.errors import EaisError
+from eais.instance import InstanceState
+from eais_pool.brain import facts
+from eais_pool.brain.auto import chosen_of, explained, model_of
+from eais_pool.brain.draft import Draft
+from eais_pool.brain.placing import host_views, picks_beside
+from eais_pool.brain.records import InstanceRecord, LeasePhase, LeaseRecord, OpRecord, OpVerb
+from eais_pool.brain.resizing import begin_with
+from eais_pool.brain.settings import Settings
+from eais_pool.brain.state import PoolState
+from eais_pool.policy import HostView, Policy
+from eais_pool.policy.choosing import Candidate, Choice
+
+AUTO: Final = "auto"
+
+
+def reconsider(draft: Draft, models: Iterable[str], policy: Policy, settings: Settings) -> None:
+    """Profiles of these models came."""
+    fresh = frozenset(models)
+    for instance in list(draft.state.instances.values()):
+        lease = draft.state.live_lease(instance.id)
+        if lease is None or not _is_due(draft.state, instance, lease):
+            continue
+        if model_of(draft.state, instance) in fresh:
+            _reconsider(draft, instance, lease, policy, settings)
+
+
+def _is_due(state: PoolState, instance: InstanceRecord, lease: LeaseRecord) -> bool:
+    waits = instance.op_id or lease.lost or lease.leaving or lease.phase is not LeasePhase.OPEN
+    tried = (instance.tenant, _op_id(lease)) in state.ops
+    asked = instance.type == AUTO and instance.policy.slo_p99_us > 0
+    in_use = instance.state is InstanceState.IN_USE
+    return in_use and asked and lease.provisional and not waits and not tried
+
+
+def _reconsider(
+    draft: Draft, instance: InstanceRecord, lease: LeaseRecord, policy: Policy, settings: Settings
+) -> None:
+    choice = chosen_of(draft.state, instance, _views(draft.state, lease, settings), settings)
+    if choice.chosen is None or choice.best_effort or choice.provisional:
+        return
+    chosen = choice.chosen.candidate
+    if not _has(draft.state, lease, chosen):
+        _move(draft, instance, lease, choice, policy, settings)
+
+
+def _move(
+    draft: Draft,
+    instance: InstanceRecord,
+    lease: LeaseRecord,
+    choice: Choice,
+    policy: Policy,
+    settings: Settings,
+) -> None:
+    assert choice.chosen is not None
+    wanted = choice.chosen.candidate.type
+    try:
+        placed = picks_beside(draft.state, lease, wanted, policy, settings)
+    except EaisError:
+        return  # there is no room beside what it has
+    op = OpRecord(
+        tenant=instance.tenant,
+        op_id=_op_id(lease),
+        verb=OpVerb.RESIZE,
+        params=(OpVerb.RESIZE.value, AUTO, wanted),
+        instance=instance.id,
+        since=draft.now,
+    )
+    begin_with(draft, lease, explained(placed, choice), AUTO, settings)
+    draft.record(facts.OpBegun(op))
+
+
+def _views(state: PoolState, lease: LeaseRecord, settings: Settings) -> list[HostView]:
+    """Its host alone, with what it has counted as free: it may well stay."""
+    own: dict[str, int] = {}
+    for share in lease.shares:
+        own[share.device] = own.get(share.device, 0) + share.milli
+    (here,) = (view for view in host_views(state, "", settings) if view.host == lease.host)
+    devices = tuple(
+        replace(each, free_milli=each.free_milli + own.get(each.id, 0)) for each in here.devices
+    )
+    return [replace(here, devices=devices)]
+
+
+def _has(state: PoolState, lease: LeaseRecord, chosen: Candidate) -> bool:
+    """Whether that is what it has."""
+    host = state.hosts[lease.host]
+    kinds = {d.kind for share in lease.shares if (d := host.device(share.device)) is not None}
+    milli = sum(share.milli for share in lease.shares)
+    return kinds == {chosen.runner.kind.value} and milli == chosen.share_milli
+
+
+def _op_id(lease: LeaseRecord) -> str:
+    """Of the pool's own operation on a lease, of which there is one; callers' are UUIDs."""
+    return f"auto {lease.instance} {lease.epoch}"
