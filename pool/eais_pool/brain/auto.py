@@ -64,8 +64,12 @@ def chosen_of(
 
 def explained(placed: Placement, choice: Choice) -> Placement:
     """A placement of what was chosen, with all that was considered."""
-    weighed = tuple(map(_in_words, choice.considered[:WEIGHED_MOST]))
-    return replace(placed, why=choice.why, weighed=weighed, provisional=choice.provisional)
+    return replace(placed, why=choice.why, weighed=in_words(choice), provisional=choice.provisional)
+
+
+def in_words(choice: Choice) -> tuple[str, ...]:
+    """All that was considered."""
+    return tuple(map(_in_words, choice.considered[:WEIGHED_MOST]))
 
 
 def _demand(instance: InstanceRecord) -> Demand:

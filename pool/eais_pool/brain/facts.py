@@ -290,6 +290,14 @@ class LeaseUsage(OfLease):
 
 
 @dataclass(frozen=True, slots=True)
+class ChoiceConfirmed(OfLease):
+    """What was taken before anything was known stays, now that something is; and why."""
+
+    why: str
+    weighed: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ProfilesMeasured:
     """What models take on devices, as hosts have measured it."""
 
@@ -360,6 +368,7 @@ Fact = (
     | LeaseWorkers
     | LeaseSessions
     | LeaseUsage
+    | ChoiceConfirmed
     | ProfilesMeasured
     | OpBegun
     | OpAnswered

@@ -312,16 +312,18 @@ class Profiling:
     def _devices(self, study: Study, state: PoolState, known: list[Profile]) -> list[Device]:
         """One device of each model: the first that is free."""
         has = {Runner.of(profile) for profile in known}
+        admits = study.demand.tolerance.admits
         found: dict[tuple[str, str], Device] = {}
         for host, view in _views(state):
             key = (view.kind, view.model)
-            if key in found or all(runner in has for runner in runners_of(view)):
+            wanted = {r for r in runners_of(view) if r not in has and admits(r.precision)}
+            if key in found or not wanted:
                 continue
             if why := _why_not(state, host, view, study.model.tenant):
                 study.unmeasured.setdefault(key, why)
                 continue
             shares = [each for each in of_device(view) if _is_measured(view, each)]
-            fresh = tuple(replace(e, room=True) for e in shares if e.runner not in has)
+            fresh = tuple(replace(e, room=True) for e in shares if e.runner in wanted)
             if not fresh:
                 continue
             name = f"{host.host}/{view.id}"

@@ -15,7 +15,7 @@ from typing import Final
 from eais.errors import EaisError
 from eais.instance import InstanceState
 from eais_pool.brain import facts
-from eais_pool.brain.auto import chosen_of, explained, model_of
+from eais_pool.brain.auto import chosen_of, explained, in_words, model_of
 from eais_pool.brain.draft import Draft
 from eais_pool.brain.placing import host_views, picks_beside
 from eais_pool.brain.records import InstanceRecord, LeasePhase, LeaseRecord, OpRecord, OpVerb
@@ -42,20 +42,24 @@ def reconsider(draft: Draft, models: Iterable[str], policy: Policy, settings: Se
 def _is_due(state: PoolState, instance: InstanceRecord, lease: LeaseRecord) -> bool:
     waits = instance.op_id or lease.lost or lease.leaving or lease.phase is not LeasePhase.OPEN
     tried = (instance.tenant, _op_id(lease)) in state.ops
-    asked = instance.type == AUTO and instance.policy.slo_p99_us > 0
-    in_use = instance.state is InstanceState.IN_USE
-    return in_use and asked and lease.provisional and not waits and not tried
+    in_use = instance.state is InstanceState.IN_USE and instance.type == AUTO
+    return in_use and lease.provisional and not waits and not tried
 
 
 def _reconsider(
     draft: Draft, instance: InstanceRecord, lease: LeaseRecord, policy: Policy, settings: Settings
 ) -> None:
     choice = chosen_of(draft.state, instance, _views(draft.state, lease, settings), settings)
-    if choice.chosen is None or choice.best_effort or choice.provisional:
+    if choice.chosen is None or choice.provisional:
         return
-    chosen = choice.chosen.candidate
-    if not _has(draft.state, lease, chosen):
+    asked = instance.policy.slo_p99_us > 0 and not choice.best_effort
+    has = _has(draft.state, lease, choice.chosen.candidate)
+    if asked and not has:
         _move(draft, instance, lease, choice, policy, settings)
+    else:
+        stays = "it stays" if has else "it stays, though by what is known now"
+        confirmed = facts.ChoiceConfirmed(*lease.key, f"{stays}: {choice.why}", in_words(choice))
+        draft.record(confirmed)
 
 
 def _move(

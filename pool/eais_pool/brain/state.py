@@ -378,6 +378,11 @@ def _lease_usage(state: PoolState, fact: facts.LeaseUsage) -> None:
     _put_lease(state, replace(_lease_of(state, fact.key), usage=fact.usage))
 
 
+def _choice_confirmed(state: PoolState, fact: facts.ChoiceConfirmed) -> None:
+    lease = _lease_of(state, fact.key)
+    _put_lease(state, replace(lease, why=fact.why, weighed=fact.weighed, provisional=False))
+
+
 def _profiles_measured(state: PoolState, fact: facts.ProfilesMeasured) -> None:
     # A copy: other states have the book as it was.
     state.profiles = state.profiles.copy()
@@ -450,6 +455,7 @@ _APPLY: Final[dict[type[Fact], Callable[[PoolState, Any], None]]] = {
     facts.LeaseWorkers: _lease_workers,
     facts.LeaseSessions: _lease_sessions,
     facts.LeaseUsage: _lease_usage,
+    facts.ChoiceConfirmed: _choice_confirmed,
     facts.ProfilesMeasured: _profiles_measured,
     facts.OpBegun: _op_begun,
     facts.OpAnswered: _op_answered,

@@ -212,6 +212,10 @@ def test_an_instance_that_does_already_or_has_no_slo_stays() -> None:
         view = provisional(pool, policy)
         pool.shell.feed(ModelMeasured(tuple(profiles)))
         assert shares(pool, view.id) == [("cpu0", 1000)]
+        assert why(pool, view).startswith("it stays")
+        # It was the first measuring that counted.
+        pool.shell.feed(ModelMeasured((*SLOW_CPU, *FAST_GPU)))
+        assert shares(pool, view.id) == [("cpu0", 1000)]
         pool.end()
 
 

@@ -270,3 +270,18 @@ def test_nothing_to_measure_on_is_said() -> None:
     assert lab.tick() == []
     assert study.over == "there is nothing that could be measured now"
     assert study.unmeasured
+
+
+def test_what_the_tolerance_does_not_admit_is_not_measured() -> None:
+    runtimes = ("onnxruntime/fp32", "quick/bf16")
+    cpu = replace(device("cpu0", "cpu", 1000), model="some CPU", simulated=False)
+    lab = Lab(replace(REAL_GPU, runtimes=runtimes), cpu)
+    lab.open()
+    lab.finish(lab.tick(RULES.after_s))
+    assert {order.runtime for order in lab.orders} == {"onnxruntime/fp32"}
+    assert lab.tick(3600.0) == []
+    assert len(lab.kept) == 1
+    study = lab.brain.ask("op", MODEL, demand_of("bf16"))
+    assert study is not None
+    lab.finish(lab.tick())
+    assert {order.runtime for order in lab.orders} == set(runtimes)
