@@ -40,10 +40,12 @@ def reconsider(draft: Draft, models: Iterable[str], policy: Policy, settings: Se
 
 
 def _is_due(state: PoolState, instance: InstanceRecord, lease: LeaseRecord) -> bool:
-    waits = instance.op_id or lease.lost or lease.leaving or lease.phase is not LeasePhase.OPEN
+    waits = instance.op_id or lease.coming or lease.leaving or lease.phase is not LeasePhase.OPEN
+    # Work leaves bad devices by itself.
+    held = not lease.lost and not lease.on_bad(state.hosts[lease.host])
     tried = (instance.tenant, _op_id(lease)) in state.ops
     in_use = instance.state is InstanceState.IN_USE and instance.type == AUTO
-    return in_use and lease.provisional and not waits and not tried
+    return in_use and held and lease.provisional and not waits and not tried
 
 
 def _reconsider(
