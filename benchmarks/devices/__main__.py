@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
-from benchmarks.devices import choosing, moving, precision, shares
+from benchmarks.devices import choosing, failing, moving, precision, shares
 from benchmarks.ending import ending
 
 
@@ -25,6 +25,7 @@ class Section(NamedTuple):
 
 SECTIONS: Final = {
     "choosing": Section(choosing.measure, choosing.missed),
+    "faults": Section(failing.measure, failing.missed),
     "move": Section(moving.measure, moving.missed),
     "precision": Section(precision.measure, precision.missed),
     "shares": Section(shares.measure, shares.missed),

@@ -74,7 +74,7 @@ class FakeHost:
         self.leases: dict[tuple[str, int], HeldLease] = {}
         self.failure: Failure | None = None
         self.missing = 0
-        self.health = ("ok", "")
+        self.health: tuple[str, str] = ("ok", "")
 
     def join(self) -> HostJoined:
         """Its link comes up."""

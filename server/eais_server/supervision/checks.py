@@ -90,18 +90,16 @@ def check_ended(
 def _decided(state: State, device: Device, why: str, now: float) -> list[do.Action]:
     """A check is over; `why` it failed, "" if it passed."""
     device.busy, device.wanted, device.tries = False, False, 0
+    # Whoever asked for the check hears of it, also when nothing is new.
+    told: list[do.Action] = [do.KeepHealth(device.id)]
     if why:
         found = condemn(state, device, why)
-        # Whoever asked for the check hears of it, also when nothing is new.
-        return found if do.KeepHealth(device.id) in found else [do.KeepHealth(device.id), *found]
+        return found if told[0] in found else [*told, *found]
     if device.health is DeviceHealth.BAD:  # somebody saw to it: what was before is over
         device.strikes.clear()
     device.moved(DeviceEvent.PASSED)
     doubts, device.doubts = device.doubts, []
-    found = [do.KeepHealth(device.id)]
-    for doubt in doubts:
-        found += count(state, doubt.held, doubt.verdict, now)
-    return found
+    return [*told, *(a for d in doubts for a in count(state, d.held, d.verdict, now))]
 
 
 def begin_checks(state: State, now: float) -> Iterator[do.Action]:
