@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -193,7 +194,7 @@ def test_a_board_that_dies_is_started_again_and_answers_but_not_for_ever(
             assert program.ask() == "right"
             [board] = below(team, "eais-board")
             os.kill(board, signal.SIGKILL)
-            eventually(lambda board=board: other_than(team, board), "another board is there")
+            eventually(partial(other_than, team, board), "another board is there")
             assert program.ask() == "right"
             eventually(lambda: is_health(team, "ok"), "it is healthy")
         [board] = below(team, "eais-board")

@@ -22,7 +22,8 @@ class FakeManager:
     """Answers as the manager would; `asked` keeps every request.
 
     A drain goes on by one look (`Status`) at a time: each takes an instance off a draining
-    host, unless `stuck` says why it can't move.
+    host, unless `stuck` says why it can't move. A device that is checked is `checking` for one
+    look, and then as `checks` says: by device, its health and why.
     """
 
     def __init__(self, *hosts: str) -> None:
@@ -32,6 +33,8 @@ class FakeManager:
         self.instances: dict[str, pool_pb2.Instance] = {}
         self.tenants = {"default": hosts_pb2.Tenant(name="default")}
         self.stuck: dict[str, str] = {}
+        self.checks: dict[str, tuple[str, str]] = {}
+        self._checking: dict[str, list[tuple[str, str]]] = {}
         self.asked: list[Message] = []
         self._failures: list[EaisError] = []
 
@@ -92,6 +95,9 @@ class FakeManager:
 
     def _Cordon(self, request: hosts_pb2.CordonRequest) -> hosts_pb2.HostReply:
         host = self._host(request.host)
+        if request.device:
+            self._checking[request.device] = [("checking", ""), self.checks[request.device]]
+            return hosts_pb2.HostReply(host=self._seen(host))
         host.cordoned = request.cordoned
         host.draining = host.draining and request.cordoned
         return hosts_pb2.HostReply(host=self._seen(host))
@@ -115,7 +121,19 @@ class FakeManager:
             for instance in moving[:1]:
                 instance.host = next(name for name in self.hosts if name != host.host)
         return hosts_pb2.PoolStatusReply(
-            pool="local-5f3a9c1e", hosts=[self._seen(host) for host in self.hosts.values()]
+            pool="local-5f3a9c1e",
+            hosts=[self._seen(host) for host in self.hosts.values()],
+            devices=[self._looked_at(device) for device in self._checking],
+        )
+
+    def _looked_at(self, device: str) -> hosts_pb2.DeviceUse:
+        known = self._checking[device]
+        health, why = known.pop(0) if len(known) > 1 else known[0]
+        return hosts_pb2.DeviceUse(
+            host="local",
+            device=hosts_pb2.Device(id=device, kind="gpu"),
+            health=health,
+            health_reason=why,
         )
 
     def _seen(self, host: hosts_pb2.HostUse) -> hosts_pb2.HostUse:

@@ -172,6 +172,26 @@ def test_hosts_are_cordoned_and_listed(eais: FakeOutside) -> None:
     assert eais.run("host", "cordon", "host-9").code == 2
 
 
+def test_a_device_is_granted_again_once_its_check_has_passed(eais: FakeOutside) -> None:
+    eais.manager.checks["cuda0"] = ("ok", "")
+    said = eais.run("host", "uncordon", "local", "cuda0", "-o", "json")
+    assert (said.code, said.data["health"], said.data["health_reason"]) == (0, "ok", None)
+    assert asked(eais) == ["CordonRequest", "PoolStatusRequest", "PoolStatusRequest"]
+
+
+def test_a_device_that_fails_its_check_says_why(eais: FakeOutside) -> None:
+    eais.manager.checks["cuda0"] = ("bad", "41, not 42")
+    said = eais.run("host", "uncordon", "local", "cuda0")
+    assert (said.code, said.out) == (5, "")
+    assert said.err.splitlines()[-1] == "error: DEVICE_LOST: cuda0 is bad: 41, not 42"
+
+
+def test_a_device_that_is_checked_for_ever_is_not_waited_for_so_long(eais: FakeOutside) -> None:
+    eais.manager.checks["cuda0"] = ("checking", "")
+    said = eais.run("host", "uncordon", "local", "cuda0")
+    assert said.err.splitlines()[-1].startswith("error: DEADLINE_EXCEEDED: local hasn't said")
+
+
 def test_a_drain_is_waited_for(eais: FakeOutside) -> None:
     for _ in range(3):
         eais.manager.add("acme", "host-2")
