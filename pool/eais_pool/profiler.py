@@ -19,16 +19,8 @@ from eais.rpc.server import Binding, Caller, unary
 from eais.rpc.status import clip
 from eais.rpc.v1 import hosts_pb2, listener_pb2, profiles_pb2
 from eais_pool.brain.events import ModelMeasured, SessionsChanged
-from eais_pool.brain.profiling import (
-    Action,
-    Keep,
-    Model,
-    Order,
-    Profiling,
-    Stop,
-    Study,
-    demand_of,
-)
+from eais_pool.brain.profiling import Profiling
+from eais_pool.brain.studies import Action, Keep, Model, Order, Stop, Study, demand_of
 from eais_pool.brain.verbs import check_op_id
 from eais_pool.policy.profiles import Profile
 from eais_pool.pump import Pump

@@ -6,20 +6,9 @@ from dataclasses import replace
 import pytest
 
 from eais_pool.brain.events import HostLost, ModelMeasured, SessionsChanged
-from eais_pool.brain.profiling import (
-    ASKED_MOST,
-    KEPT_S,
-    Action,
-    Keep,
-    Model,
-    Order,
-    Profiling,
-    Rules,
-    Stop,
-    Study,
-    demand_of,
-)
+from eais_pool.brain.profiling import ASKED_MOST, KEPT_S, Profiling
 from eais_pool.brain.records import DeviceRecord, LeaseKey
+from eais_pool.brain.studies import Action, Keep, Model, Order, Rules, Stop, Study, demand_of
 from eais_pool.policy.measuring import Limits
 from eais_pool.policy.prices import Prices
 from eais_pool.testing import FakeHost, device
