@@ -312,3 +312,30 @@ def test_a_grant_that_is_revoked_meanwhile_is_released(bench: ListenerBench, run
             assert bench.listener.host.admission.leases == {}
 
     run(test())
+
+
+def test_a_model_that_is_measured_here_comes_from_elsewhere(
+    bench: ListenerBench, tmp_path: Path, authority: Authority, run: Run
+) -> None:
+    holder = other(tmp_path, authority)
+
+    async def test() -> None:
+        async with holder.granted(), bench.pool(), bench.running():
+            await holder.opened(MODEL)
+            batch = hosts_pb2.RunBatch(
+                study="s1",
+                number=1,
+                tenant="acme",
+                spec=spec(MODEL),
+                sources=[nobody(), source(holder, MODEL)],
+                device="cpu0",
+                milli=1000,
+                runtime="onnxruntime/fp32",
+                batch=1,
+                runs=1,
+                within_ms=100,
+            )
+            bench.manager.command(run_batch=batch)
+            assert (await bench.manager.heard("measured")).study == "s1"
+
+    run(test())
