@@ -107,6 +107,7 @@ def test_under_live_calls_nothing_is_lost_or_wrong(
     bad, other = health(team, GPUS[0]), health(team, GPUS[1])
     assert (bad["health"], bad["free_milli"], other["health"]) == ("bad", 1000, "ok")
     assert words in bad["health_reason"]
+    assert "sim-gpu0 is bad (" in ada.run("explain", name).stdout
     again = ada.data("attach", "--type", "gpu.1-2")
     assert [each["device"] for each in again["workers"]] == [GPUS[1]]
     ada.data("detach", str(again["id"]))
