@@ -132,7 +132,7 @@ def command_message(
         )
         return hosts_pb2.HostCommand(revoke=revoke)
     shares = [
-        hosts_pb2.ShareGrant(n=share.n, device=share.device, milli=share.milli)
+        hosts_pb2.ShareGrant(n=share.n, device=share.device, milli=share.milli, unit=share.unit)
         for share in command.shares
     ]
     grant = hosts_pb2.Grant(
@@ -323,6 +323,7 @@ def _worker(worker: pool_pb2.WorkerEndpoint) -> WorkerRecord:
         isolation=worker.isolation,
         serving=worker.serving,
         incarnation=worker.incarnation,
+        enforcement=_text(worker.enforcement),
         memory_bytes=worker.memory_bytes,
         memory_enforcement=_text(worker.memory_enforcement),
     )

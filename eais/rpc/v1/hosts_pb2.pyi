@@ -240,14 +240,16 @@ class Moving(_message.Message):
     def __init__(self) -> None: ...
 
 class ShareGrant(_message.Message):
-    __slots__ = ("n", "device", "milli")
+    __slots__ = ("n", "device", "milli", "unit")
     N_FIELD_NUMBER: _ClassVar[int]
     DEVICE_FIELD_NUMBER: _ClassVar[int]
     MILLI_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FIELD_NUMBER: _ClassVar[int]
     n: int
     device: str
     milli: int
-    def __init__(self, n: _Optional[int] = ..., device: _Optional[str] = ..., milli: _Optional[int] = ...) -> None: ...
+    unit: int
+    def __init__(self, n: _Optional[int] = ..., device: _Optional[str] = ..., milli: _Optional[int] = ..., unit: _Optional[int] = ...) -> None: ...
 
 class Grant(_message.Message):
     __slots__ = ("instance", "tenant", "epoch", "shares", "address", "vnic_driver", "run_timeout_s", "tolerance", "specs", "sources", "policy")

@@ -33,7 +33,7 @@ MOST_SOURCES = 8
 
 def picks_of(lease: LeaseRecord) -> tuple[SharePick, ...]:
     """The lease's shares, whatever their state."""
-    return tuple(SharePick(share.n, share.device, share.milli) for share in lease.shares)
+    return tuple(SharePick(s.n, s.device, s.milli, s.unit) for s in lease.shares)
 
 
 def _wanted(lease: LeaseRecord) -> tuple[SharePick, ...]:

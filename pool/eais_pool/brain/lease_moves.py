@@ -28,7 +28,7 @@ def with_shares(lease: LeaseRecord, *events: ShareEvent) -> LeaseRecord:
 
 def fresh_shares(picks: tuple[SharePick, ...]) -> tuple[ShareRecord, ...]:
     """The shares of a lease that is about to be reserved."""
-    return tuple(ShareRecord(p.n, p.device, p.milli, ShareState.FREE) for p in picks)
+    return tuple(ShareRecord(p.n, p.device, p.milli, ShareState.FREE, p.unit) for p in picks)
 
 
 def reserved(fact: facts.LeaseReserved) -> LeaseRecord:

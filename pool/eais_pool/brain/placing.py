@@ -223,6 +223,7 @@ def device_views(state: PoolState, host: HostRecord) -> tuple[DeviceView, ...]:
             granularity_milli=device.granularity_milli,
             share_limit_milli=device.share_limit_milli,
             free_milli=_free_milli(device, used.get(device.id, 0)),
+            taken=state.taken(host.host, device.id),
             model=device.model,
             simulated=device.simulated,
             runtimes=device.runtimes,

@@ -317,7 +317,7 @@ def _why_not(state: PoolState, host: HostRecord, view: DeviceView, tenant: str) 
 
 def _idle(view: DeviceView) -> bool:
     if view.kind == DeviceKind.CPU:
-        return view.free_milli >= WHOLE_MILLI
+        return view.has_room(WHOLE_MILLI)
     return view.free_milli == view.capacity_milli
 
 

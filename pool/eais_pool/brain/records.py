@@ -161,11 +161,15 @@ class HostRecord:
 
 @dataclass(frozen=True, slots=True)
 class SharePick:
-    """A piece of a device that a worker is to have; `n` is the worker's number, from 1."""
+    """A piece of a device that a worker is to have; `n` is the worker's number, from 1.
+
+    `unit`: in which it lies, as `eais.share_units` says.
+    """
 
     n: int
     device: str
     milli: int
+    unit: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +180,7 @@ class ShareRecord:
     device: str
     milli: int
     state: ShareState
+    unit: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +192,7 @@ class WorkerRecord:
     isolation: int
     serving: bool
     incarnation: int
+    enforcement: str = ""
     memory_bytes: int = 0
     memory_enforcement: str = ""
 

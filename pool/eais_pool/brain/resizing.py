@@ -212,5 +212,5 @@ def _grant(draft: Draft, lease: LeaseRecord, settings: Settings) -> None:
 
 
 def _picks(lease: LeaseRecord, numbers: list[int]) -> tuple[SharePick, ...]:
-    found = (SharePick(s.n, s.device, s.milli) for s in lease.shares if s.n in numbers)
+    found = (SharePick(s.n, s.device, s.milli, s.unit) for s in lease.shares if s.n in numbers)
     return tuple(found)

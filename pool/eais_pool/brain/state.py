@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from eais.instance import INSTANCE_TABLE, InstanceEvent, InstanceState
 from eais.share import ShareEvent
+from eais.share_units import Taken
 from eais_pool.brain import facts, lease_moves
 from eais_pool.brain.facts import Fact
 from eais_pool.brain.membership import Members, MembershipFact
@@ -107,6 +108,12 @@ class PoolState:
             for share in lease.shares:
                 used[share.device] = used.get(share.device, 0) + share.milli
         return used
+
+    def taken(self, host: str, device: str) -> tuple[Taken, ...]:
+        """The shares of a device that aren't FREE."""
+        leases = self.leases_on(host)
+        shares = (share for lease in leases for share in lease.shares if share.device == device)
+        return tuple((share.milli, share.unit) for share in shares)
 
 
 def _pool_started(state: PoolState, fact: facts.PoolStarted) -> None:

@@ -65,7 +65,7 @@ def _worker(state: PoolState, lease: LeaseRecord, worker: WorkerRecord) -> Worke
         share_milli=share.milli,
         simulated=device.simulated if device else False,
         isolation=worker.isolation,
-        enforcement=device.enforcement if device else "",
+        enforcement=worker.enforcement or (device.enforcement if device else ""),
         serving=worker.serving,
         incarnation=worker.incarnation,
         memory_bytes=worker.memory_bytes,

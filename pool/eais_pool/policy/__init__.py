@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from eais.device_type import DeviceType
+from eais.share_units import Taken, unit_for
 from eais_pool.brain.records import SharePick
 
 
@@ -24,6 +25,7 @@ class DeviceView:
 
     Attributes:
         model: as its maker calls it.
+        taken: the shares that aren't FREE.
         runtimes: what runs models there, such as "onnxruntime/fp32".
     """
 
@@ -36,6 +38,12 @@ class DeviceView:
     model: str = ""
     simulated: bool = False
     runtimes: tuple[str, ...] = ()
+    taken: tuple[Taken, ...] = ()
+
+    def has_room(self, milli: int) -> bool:
+        """Whether one share of `milli` could be had now."""
+        found = unit_for(milli, self.capacity_milli, self.taken)
+        return self.free_milli >= milli and found is not None
 
 
 @dataclass(frozen=True, slots=True)

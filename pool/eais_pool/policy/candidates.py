@@ -38,7 +38,7 @@ def of_device(device: DeviceView, is_open: bool = True) -> Iterator[Candidate]:
     shares = shares_of(device)
     for runner in runners_of(device):
         for share in shares:
-            has_room = is_open and share <= device.free_milli
+            has_room = is_open and device.has_room(share)
             yield Candidate(runner, share, room=has_room, simulated=device.simulated)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from eais.device_type import WHOLE_MILLI, DeviceKind, devices_text
+from eais.share_units import unit_for
 from eais_pool.brain.records import SharePick
 from eais_pool.policy import Ask, DeviceView, HostView, Placement, Refusal
 
@@ -60,14 +61,17 @@ def _fit(ask: Ask, host: HostView) -> tuple[SharePick, ...]:
 
 
 def _fit_pieces(pieces: list[int], devices: list[DeviceView]) -> tuple[SharePick, ...]:
-    free = {device.id: device.free_milli for device in devices}
+    left = {device.id: device for device in devices}
     shares: list[SharePick] = []
     for n, milli in enumerate(pieces, start=1):
-        device = next((d for d in devices if _enforceable(d, milli) and free[d.id] >= milli), None)
+        views = left.values()
+        device = next((d for d in views if _enforceable(d, milli) and d.has_room(milli)), None)
         if device is None:
             return ()
-        free[device.id] -= milli
-        shares.append(SharePick(n, device.id, milli))
+        unit = unit_for(milli, device.capacity_milli, device.taken) or 0
+        taken = (*device.taken, (milli, unit))
+        left[device.id] = replace(device, free_milli=device.free_milli - milli, taken=taken)
+        shares.append(SharePick(n, device.id, milli, unit))
     return tuple(shares)
 
 
@@ -81,7 +85,9 @@ def _why(ask: Ask, host: HostView, shares: tuple[SharePick, ...]) -> str:
 
 
 def _emptied(host: HostView) -> HostView:
-    devices = tuple(replace(device, free_milli=device.capacity_milli) for device in host.devices)
+    devices = tuple(
+        replace(device, free_milli=device.capacity_milli, taken=()) for device in host.devices
+    )
     return replace(host, devices=devices)
 
 

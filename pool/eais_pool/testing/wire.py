@@ -139,7 +139,9 @@ def _grant(message: hosts_pb2.Grant) -> Grant:
         instance=message.instance,
         tenant=message.tenant,
         epoch=message.epoch,
-        shares=tuple(SharePick(each.n, each.device, each.milli) for each in message.shares),
+        shares=tuple(
+            SharePick(each.n, each.device, each.milli, each.unit) for each in message.shares
+        ),
         address=message.address,
         vnic_driver=message.vnic_driver,
         run_timeout_s=message.run_timeout_s,

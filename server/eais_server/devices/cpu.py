@@ -1,9 +1,9 @@
-"""The CPU as a device: onnxruntime's CPU execution provider on whole cores.
+"""The CPU as a device: onnxruntime's CPU execution provider on cores and pieces of them.
 
-A share is a number of cores: the worker is pinned to them and runs as many
-threads. A worker that unpinned itself would not be stopped, so the enforcement
-is "cooperative". The same part of the host's memory goes with it, and that the
-kernel keeps.
+A share is a number of whole cores, or a piece of one: the worker is pinned to them and runs as
+many threads. Workers with pieces of a core take turns on it, by the CPU time that the kernel
+counts: that is "forced". One with whole cores that unpinned itself would not be stopped: that is
+"cooperative". The same part of the host's memory goes with a share, and that the kernel keeps.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from eais.device_type import WHOLE_MILLI, DeviceKind
-from eais.errors import UsageError
+from eais.errors import EaisError, UsageError, make_error
+from eais.share_units import Taken, fits_in, unit_for
 from eais_server.devices.driver import (
     REFERENCE,
     DeviceInfo,
@@ -28,11 +29,13 @@ from eais_server.devices.driver import (
     SessionSettings,
 )
 from eais_server.devices.shares import check_share
+from eais_server.turns.meter import CpuMeter, Meter
 
 if TYPE_CHECKING:
     from eais_server.devices.driver import DeviceDriver
 
 DEVICE_ID: Final = "cpu0"
+_GRANULARITY_MILLI: Final = WHOLE_MILLI // 8
 SHARED_MEMORY: Final = 7 / 8
 """Of the host's memory what all shares together are given; the rest is for what isn't a worker."""
 _UNKNOWN_MODEL: Final = "CPU"
@@ -81,23 +84,55 @@ class CpuDriver:
                 model=_model_name(self._proc / "cpuinfo"),
                 memory_bytes=_memory(self._proc / "meminfo")["MemTotal"],
                 capacity_milli=capacity,
-                granularity_milli=WHOLE_MILLI,
+                granularity_milli=_GRANULARITY_MILLI,
                 share_limit_milli=capacity,
                 enforcement=Enforcement.COOPERATIVE,
             )
         ]
 
     def reserve(self, device: str, milli: int, held: Collection[Reservation] = ()) -> Reservation:
-        """Whole cores, those that the fewest of `held` use first; see `DeviceDriver`."""
-        check_share(self.fingerprint(), device, milli, held)
-        threads = milli // WHOLE_MILLI
+        """A piece of the fullest core that has room, or whole cores; see `DeviceDriver`."""
+        info = check_share(self.fingerprint(), device, milli, held)
+        unit = unit_for(milli, info.capacity_milli, _taken(held))
+        if unit is None:
+            raise _in_pieces(milli)
+        return self._reserved(unit, device, milli, held)
+
+    def reserve_in(
+        self, unit: int, device: str, milli: int, held: Collection[Reservation]
+    ) -> Reservation:
+        """See `DividedDevice`."""
+        if milli >= WHOLE_MILLI:
+            return self.reserve(device, milli, held)
+        info = check_share(self.fingerprint(), device, milli, held)
+        if not fits_in(unit, milli, info.capacity_milli, _taken(held)):
+            raise _in_pieces(milli)
+        return self._reserved(unit, device, milli, held)
+
+    def _reserved(
+        self, unit: int, device: str, milli: int, held: Collection[Reservation]
+    ) -> Reservation:
+        """Of the cores, those that the fewest of `held` use; the pieces of a unit lie on one."""
+        memory, threads = self._memory_of(milli), milli // WHOLE_MILLI
+        if threads:
+            cores = self._least_used(threads, held)
+            return Reservation(device, milli, threads, cores, process_memory_bytes=memory)
+        turns = f"{device}/{unit}"
+        beside = [share.cores for share in held if share.turns == turns]
         return Reservation(
             device,
             milli,
-            threads,
-            self._least_used(threads, held),
-            process_memory_bytes=self._memory_of(milli),
+            1,
+            beside[0] if beside else self._least_used(1, held),
+            process_memory_bytes=memory,
+            turns=turns,
+            unit=unit,
+            enforcement=Enforcement.FORCED,
         )
+
+    def meter(self, share: Reservation, pid: int) -> Meter:
+        """The CPU time of all threads of the process."""
+        return CpuMeter(pid)
 
     def _memory_of(self, milli: int) -> int:
         total = _memory(self._proc / "meminfo")["MemTotal"]
@@ -133,6 +168,15 @@ class CpuDriver:
                 memory_used_bytes=memory["MemTotal"] - memory["MemAvailable"],
             )
         ]
+
+
+def _taken(held: Collection[Reservation]) -> list[Taken]:
+    return [(share.milli, share.unit) for share in held if share.device == DEVICE_ID]
+
+
+def _in_pieces(milli: int) -> EaisError:
+    text = f"{milli} milli-devices of {DEVICE_ID} aren't free together: other cores are in pieces"
+    return make_error("NO_DEVICE", text)
 
 
 def _model_name(cpuinfo: Path) -> str:

@@ -82,6 +82,8 @@ class Reservation:
             need, at most; the kernel keeps it. 0: no limit.
         words: what the driver in the listener says to itself in the worker.
         turns: what it shares with others by turns, such as "cpu0/3"; "": nothing.
+        unit: of a device that has several, in which the share lies if it is a piece of one.
+        enforcement: of this share, where it isn't that of its device.
     """
 
     device: str
@@ -92,6 +94,8 @@ class Reservation:
     process_memory_bytes: int = 0
     words: Mapping[str, str] = field(default_factory=dict)
     turns: str = ""
+    unit: int = 0
+    enforcement: Enforcement | None = None
 
 
 @dataclass(frozen=True, slots=True)

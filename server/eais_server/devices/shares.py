@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
+from eais.device_type import WHOLE_MILLI
 from eais.errors import Unavailable, UsageError
 from eais_server.devices.driver import DeviceInfo, Reservation
 
@@ -24,6 +25,9 @@ def check_share(
     if not 0 < milli <= most or milli % step:
         sizes = f"{most}" if step == most else f"multiples of {step} up to {most}"
         raise UsageError("ARGUMENT", f"shares of {device} are {sizes} milli-devices, not {milli}")
+    if milli > WHOLE_MILLI and milli % WHOLE_MILLI:
+        text = f"shares of {device} above {WHOLE_MILLI} milli-devices are whole ones, not {milli}"
+        raise UsageError("ARGUMENT", text)
     free = info.capacity_milli - sum(share.milli for share in held if share.device == device)
     if milli > free:
         raise Unavailable("NO_DEVICE", f"{milli} milli-devices asked for, {free} are free")

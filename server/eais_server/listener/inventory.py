@@ -10,6 +10,7 @@ from pathlib import Path
 from eais.errors import DeviceLost, EaisError, make_error
 from eais.simulated import parse_simulated
 from eais_server.devices.cpu import CpuDriver
+from eais_server.devices.divided import DividedDevice
 from eais_server.devices.driver import DeviceDriver, DeviceInfo, Reservation, Runtime
 from eais_server.devices.exclusive import Hold
 from eais_server.devices.hosted import HostedDevice
@@ -118,8 +119,12 @@ class Inventory:
         """Reserve one share; raises as `reserve`."""
         info = self.info(share.device)
         held = tuple(self._reserved.values())
+        owner = self._owner(info.id)
         try:
-            found = self._owner(info.id).reserve(info.id, share.milli, held)
+            if isinstance(owner, DividedDevice):
+                found = owner.reserve_in(share.unit, info.id, share.milli, held)
+            else:
+                found = owner.reserve(info.id, share.milli, held)
         except DeviceLost as error:
             self.lost(info.id, error)
             raise

@@ -19,6 +19,7 @@ class Share:
         incarnation: of the worker that was last adopted for it; 0 before the first.
         proven: a worker of it has served, or it came with the lease.
         leaving: the pool wants it back.
+        unit: of the device, in which it lies if it is a piece of one.
     """
 
     n: int
@@ -28,6 +29,7 @@ class Share:
     incarnation: int = 0
     proven: bool = True
     leaving: bool = False
+    unit: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,3 +120,23 @@ def test_below_level_2_one_tenant_a_host(
         reason, message = refusal(found)
         assert reason == "ISOLATION_UNAVAILABLE"
         assert "other" not in message
+
+
+def test_what_is_free_in_pieces_isnt_room() -> None:
+    """As the host's driver says it; else a grant would be refused there, again and again."""
+    two = replace(cpu(2, free=500), taken=((750, 0), (750, 1)))
+    assert refusal(place("cpu.1-2", host(two)))[0] == "NO_DEVICE"
+    assert refusal(place("cpu", host(two)))[0] == "NO_DEVICE"
+    found = place("cpu.1-4", host(two))
+    assert isinstance(found, Placement)
+    assert found.shares == (SharePick(1, "cpu0", 250, 0),)
+
+
+def test_a_piece_goes_where_it_leaves_the_least() -> None:
+    four = replace(cpu(4, free=1750), taken=((500, 1), (1000, 0), (750, 3)))
+    units = []
+    for text in ("cpu.1-4", "cpu.1-2", "cpu.3-4", "cpu"):
+        found = place(text, host(four))
+        assert isinstance(found, Placement)
+        units.append(found.shares[0].unit)
+    assert units == [3, 1, 0, 0]

@@ -43,7 +43,7 @@ def test_the_suite_finds_a_driver_that_is_none(wrong: type[CpuDriver], what: str
 def test_a_core_is_a_thousand_milli_devices() -> None:
     (device,) = driver().fingerprint()
     assert (device.id, device.kind.value) == (DEVICE_ID, "cpu")
-    assert (device.capacity_milli, device.granularity_milli) == (4000, 1000)
+    assert (device.capacity_milli, device.granularity_milli) == (4000, 125)
     assert device.enforcement is Enforcement.COOPERATIVE
     assert not device.simulated
 
@@ -79,11 +79,47 @@ def test_reserving_changes_nothing() -> None:
     assert made.reserve(DEVICE_ID, 4000) == made.reserve(DEVICE_ID, 4000)
 
 
-@pytest.mark.parametrize("milli", [0, -1000, 500, 1001])
-def test_parts_of_a_core_can_not_be_kept(milli: int) -> None:
+@pytest.mark.parametrize("milli", [0, -1000, 100, 1001, 1500])
+def test_nothing_between_pieces_of_a_core_and_whole_ones_can_be_kept(milli: int) -> None:
     with pytest.raises(UsageError) as caught:
         driver().reserve(DEVICE_ID, milli)
     assert caught.value.reason == "ARGUMENT"
+
+
+def test_pieces_of_a_core_are_had_by_turns_on_that_core_and_forced() -> None:
+    made = driver()
+    first = made.reserve(DEVICE_ID, 250)
+    assert (first.threads, first.cores, first.turns) == (1, (2,), "cpu0/0")
+    assert first.enforcement is Enforcement.FORCED
+    beside = made.reserve(DEVICE_ID, 750, [first])
+    assert (beside.cores, beside.turns) == ((2,), "cpu0/0")
+    other = made.reserve(DEVICE_ID, 125, [first, beside])
+    assert (other.cores, other.turns) == ((3,), "cpu0/1")
+    whole = made.reserve(DEVICE_ID, 2000, [first, beside, other])
+    assert (whole.cores, whole.turns, whole.enforcement) == ((5, 7), "", None)
+
+
+def test_a_piece_lies_where_the_pool_says() -> None:
+    """On a core of its own, though that isn't the next one, and the second beside the first."""
+    made = driver()
+    whole = made.reserve(DEVICE_ID, 1000)
+    first = made.reserve_in(3, DEVICE_ID, 750, [whole])
+    assert (first.cores, first.turns, first.unit) == ((3,), "cpu0/3", 3)
+    assert made.reserve_in(3, DEVICE_ID, 250, [whole, first]).cores == (3,)
+    assert made.reserve_in(0, DEVICE_ID, 2000, [whole, first]).cores == (5, 7)
+    with pytest.raises(Unavailable, match="in pieces") as caught:
+        made.reserve_in(3, DEVICE_ID, 500, [whole, first])
+    assert (caught.value.reason, caught.value.retryable) == ("NO_DEVICE", True)
+
+
+def test_what_is_free_in_sum_may_be_in_pieces() -> None:
+    made = driver(2)
+    held = [made.reserve(DEVICE_ID, 750)]
+    held.append(made.reserve(DEVICE_ID, 750, held))
+    for milli in (500, 1000):
+        with pytest.raises(Unavailable, match="free"):
+            made.reserve(DEVICE_ID, milli, held)
+    assert made.reserve(DEVICE_ID, 250, held).turns == "cpu0/0"
 
 
 def test_a_full_device_says_how_much_is_free() -> None:
