@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
-from benchmarks.devices import choosing, failing, moving, precision, shares
+from benchmarks.devices import choosing, failing, moving, precision, shares, turns
 from benchmarks.ending import ending
 
 
@@ -29,6 +29,7 @@ SECTIONS: Final = {
     "move": Section(moving.measure, moving.missed),
     "precision": Section(precision.measure, precision.missed),
     "shares": Section(shares.measure, shares.missed),
+    "turns": Section(turns.measure, turns.missed),
 }
 
 

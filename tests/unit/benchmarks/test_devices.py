@@ -3,24 +3,34 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from benchmarks.devices import moving, shares
+from benchmarks.devices import moving, shares, turns
 from benchmarks.devices.spinning import handovers_us
 
 FINE = {
     "share_error_points": 2.0,
+    "simulated_share_error_points": 1.0,
     "third_moves_s": 1.0,
     "idle_cost_percent": -0.4,
+    "wrong_answers": 0,
+}
+TURNS = {
+    "turns_share_error_points": 2.0,
+    "turns_third_moves_s": 1.0,
+    "turns_idle_cost_percent": -0.4,
     "overruns": 0,
 }
 
 
 def test_what_meets_its_limit_isnt_missed() -> None:
     assert shares.missed(FINE) == []
+    assert turns.missed(TURNS) == []
 
 
 def test_each_limit_that_is_missed_is_said() -> None:
     over = {name: value + 3 for name, value in FINE.items()}
     assert len(shares.missed(over)) == len(FINE)
+    over = {name: value + 3 for name, value in TURNS.items()}
+    assert len(turns.missed(over)) == len(TURNS)
 
 
 MOVED = {
