@@ -2,14 +2,15 @@
 
 `measure` gives
 
-- turns_share_error_points: tenants with 1/4 and 3/4 of the core, both saturating it, for `SECONDS`, by
-  their processes' CPU time as seen from here: the most that a share is off, in points, of three
-  pairs of batch lengths (`PAIRS_US`); turns_share_percent: that of the one with 1/4, for each pair;
+- turns_share_error_points: tenants with 1/4 and 3/4 of the core, both saturating it, for
+  `SECONDS`, by their processes' CPU time as seen from here: the most that a share is off, in
+  points, of three pairs of batch lengths (`PAIRS_US`); turns_share_percent: that of the one with
+  1/4, for each pair;
 - turns_third_moves_s: a third with as much as both together comes, and goes: from then on until the
   shares are within `CLOSE_POINTS` of what they should be, looked at over `WINDOW_S`, the longer
   of both;
-- turns_idle_cost_percent: so many fewer batches of a busy one beside an idle one than alone, in the time
-  in which no other process had the core, the median of `ROUNDS` pairs;
+- turns_idle_cost_percent: so many fewer batches of a busy one beside an idle one than alone, in
+  the time in which no other process had the core, the median of `ROUNDS` pairs;
 - handover_p50_us, handover_p90_us: from the last batch of a turn to the first of the next, of
   the pair with equal batches;
 - free_take_ns: to begin and to end a batch while nobody else wants the device;

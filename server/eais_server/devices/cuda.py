@@ -221,7 +221,8 @@ class CudaDriver:
             text = f"{milli} milli-devices of {device} have {memory} bytes: too few for CUDA itself"
             raise UsageError("ARGUMENT", text)
         words = {_UUID: gpu.uuid, _BUS: gpu.bus}
-        return Reservation(device, milli, 1, memory_bytes=memory, words=words)
+        turns = device if milli < WHOLE_MILLI else ""
+        return Reservation(device, milli, 1, memory_bytes=memory, words=words, turns=turns)
 
     def open(
         self,
