@@ -33,14 +33,8 @@ from statistics import fmean
 from benchmarks.devices.worlds import JITTER, World, drawn
 from benchmarks.ending import ending
 from eais_pool.policy.choosing import Candidate, choose
-from eais_pool.policy.measuring import (
-    Began,
-    Limits,
-    Measured,
-    Measuring,
-    RunBatch,
-    on_event,
-)
+from eais_pool.policy.measuring import Measuring, on_event
+from eais_pool.policy.measuring_events import Began, Limits, Measured, RunBatch
 
 BATCHES = 20
 REPORTED = 1_000_000

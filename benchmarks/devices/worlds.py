@@ -29,7 +29,7 @@ from eais.device_type import DeviceKind
 from eais.tolerance import Precision, Tolerance
 from eais_pool.policy.choosing import Candidate, Runner, cost_of, may_serve, shares_weighed
 from eais_pool.policy.forecasting import Demand, sizes
-from eais_pool.policy.measuring import Device
+from eais_pool.policy.measuring_events import Device
 from eais_pool.policy.prices import DEFAULTS, Prices
 from eais_pool.policy.queueing import Service, p99
 

@@ -28,7 +28,8 @@ from eais_pool.policy import DeviceView
 from eais_pool.policy.candidates import of_device, runners_of, text_of
 from eais_pool.policy.choosing import Candidate, Runner
 from eais_pool.policy.forecasting import Demand
-from eais_pool.policy.measuring import (
+from eais_pool.policy.measuring import Measuring, on_event
+from eais_pool.policy.measuring_events import (
     BatchFailed,
     Began,
     Device,
@@ -37,11 +38,9 @@ from eais_pool.policy.measuring import (
     Finished,
     GiveUp,
     Measured,
-    Measuring,
     RunBatch,
     Ticked,
     Unbatched,
-    on_event,
 )
 from eais_pool.policy.prices import Prices
 from eais_pool.policy.profiles import Profile

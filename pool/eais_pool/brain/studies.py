@@ -9,7 +9,8 @@ from eais.device_type import type_text
 from eais.tolerance import Tolerance
 from eais_pool.policy.choosing import Runner
 from eais_pool.policy.forecasting import Demand
-from eais_pool.policy.measuring import Device, Limits, Measuring, RunBatch
+from eais_pool.policy.measuring import Measuring
+from eais_pool.policy.measuring_events import Device, Limits, RunBatch
 from eais_pool.policy.profiles import Profile
 
 

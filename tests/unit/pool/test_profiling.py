@@ -9,7 +9,7 @@ from eais_pool.brain.events import HostLost, ModelMeasured, SessionsChanged
 from eais_pool.brain.profiling import ASKED_MOST, KEPT_S, Profiling
 from eais_pool.brain.records import DeviceRecord, LeaseKey
 from eais_pool.brain.studies import Action, Keep, Model, Order, Rules, Stop, Study, demand_of
-from eais_pool.policy.measuring import Limits
+from eais_pool.policy.measuring_events import Limits
 from eais_pool.policy.prices import Prices
 from eais_pool.testing import FakeHost, device
 from tests.unit.pool.rig import Pool

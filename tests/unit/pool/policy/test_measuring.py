@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from eais.device_type import DeviceKind
 from eais_pool.policy.choosing import Candidate, Runner, choose
 from eais_pool.policy.forecasting import Demand
-from eais_pool.policy.measuring import (
-    OPENING,
+from eais_pool.policy.measuring import OPENING, Measuring, on_event
+from eais_pool.policy.measuring_events import (
     Action,
     BatchFailed,
     Began,
@@ -23,10 +23,8 @@ from eais_pool.policy.measuring import (
     GiveUp,
     Limits,
     Measured,
-    Measuring,
     RunBatch,
     Ticked,
-    on_event,
 )
 from eais_pool.policy.prices import Prices
 from eais_pool.policy.profiles import Failure
