@@ -29,8 +29,8 @@ from eais_pool.brain.records import LeaseKey, LeasePhase
 from eais_pool.profiler import Profiler
 from eais_pool.pump import Pump
 from eais_pool.renewal import Issuer
+from eais_pool.reports import joined, reported
 from eais_pool.service import FIRST_MESSAGE_S, SOFTWARE
-from eais_pool.wire import joined, reported
 
 log = logging.getLogger(__name__)
 

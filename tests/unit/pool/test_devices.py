@@ -7,8 +7,9 @@ from dataclasses import replace
 from eais.rpc.v1 import hosts_pb2
 from eais_pool.admin import device_health
 from eais_pool.brain.records import Endpoint, HostRecord
+from eais_pool.reports import joined
 from eais_pool.testing.brains import device
-from eais_pool.wire import device_message, joined
+from eais_pool.wire import device_message
 
 HOST = HostRecord("h1", "b", Endpoint("127.0.0.1", 1), 2, "", (device(),))
 

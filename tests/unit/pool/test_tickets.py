@@ -19,8 +19,9 @@ from eais_pool.authority import Authority
 from eais_pool.brain.actions import Grant
 from eais_pool.brain.events import SessionsChanged
 from eais_pool.brain.records import Endpoint, HostRecord
+from eais_pool.reports import reported
 from eais_pool.tickets import TICKET_LIFE, Tickets
-from eais_pool.wire import command_message, reported
+from eais_pool.wire import command_message
 
 POOL = "pool-0a0b0c0d"
 NOW = datetime(2026, 5, 1, tzinfo=UTC)

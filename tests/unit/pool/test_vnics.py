@@ -13,9 +13,10 @@ from eais_pool.brain.actions import Grant, Send
 from eais_pool.brain.codec import from_json
 from eais_pool.brain.events import HostLost
 from eais_pool.brain.records import Endpoint, InstanceView
+from eais_pool.reports import joined
 from eais_pool.testing import FakeHost
 from eais_pool.testing.brains import device
-from eais_pool.wire import instance_message, joined
+from eais_pool.wire import instance_message
 from tests.unit.pool.rig import SETTINGS, Pool
 
 BOUND = replace(SETTINGS, vnic_driver="host", beyond_loopback=True)
