@@ -10,6 +10,7 @@ there is a claim:
     the worker's     0  whether it waits for a turn
                      8  number of the last turn that it gave back
                     16  a byte for each of its threads: whether a batch of it runs
+                   272  whether a batch is about to be run, though no thread waits yet
 
 Two eventfds wake. The worker rings the first by writing to it. The second is full, and the listener
 rings it by emptying it: the worker sleeps until it can be written. So the listener never writes
@@ -36,6 +37,7 @@ WAITS: Final = 0
 BACK: Final = 1
 THREADS: Final = slice(16, 16 + 256)
 NO_THREAD: Final = bytes(256)
+SOON: Final = 34
 
 _F_SEAL_FUTURE_WRITE: Final = 0x10  # fcntl has no name for it before Python 3.13
 _SIZE: Final = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW
@@ -58,7 +60,7 @@ class Descriptors(NamedTuple):
 
 
 class Claims(NamedTuple):
-    """What the worker says."""
+    """What the worker says; `waits`: a thread of it does, or will in a moment."""
 
     waits: bool
     inside: bool
@@ -115,7 +117,8 @@ class Seat:
     def claims(self) -> Claims:
         """What the worker says now."""
         inside = self._own[THREADS] != NO_THREAD
-        return Claims(self._claims[WAITS] != 0, inside, self._claims[BACK])
+        waits = self._claims[WAITS] != 0 or self._claims[SOON] != 0
+        return Claims(waits, inside, self._claims[BACK])
 
     def close(self) -> None:
         """Let go of memory and bells; nothing the second time."""

@@ -22,6 +22,7 @@ from eais_server.turns.page import (
     FULL,
     NO_THREAD,
     PAGE_BYTES,
+    SOON,
     THREADS,
     TURN,
     UNTIL,
@@ -99,6 +100,14 @@ class Turn:
     def try_take(self) -> bool:
         """Begin a batch, if that may be now; doesn't wait."""
         return self._is_open() and self._entered(self._numbered())
+
+    def soon(self, *, more: bool) -> None:
+        """A thread is about to run a batch, or (not `more`) none is.
+
+        From a batch's end to the next one's begin nobody waits: the next has to be found, by
+        threads that have to be woken. Without this word the turn would be another's by then.
+        """
+        self._own[SOON] = more
 
     def rest(self) -> None:
         """There is nothing to run: what is left of the turn is given back."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -27,8 +26,6 @@ from eais_server.worker.job import Batch, Job
 from eais_server.worker.queue import RunQueue
 from eais_server.worker.suspects import Suspects
 from eais_server.worker.trial_runs import TrialRuns
-
-log = logging.getLogger(__name__)
 
 CANCEL_GRACE_S: Final = 2.0
 """How long a run may go on after it was told to end."""
@@ -227,7 +224,13 @@ class Runner:
         if others and job.kind is not None:
             self._start_together(Batch(job.kind, [job, *others], job.prepare()), alone=alone)
         elif not (alone and job.inline and self._ran_here(job)):
-            self._pool.submit(self._work, job)
+            self._hand_on(self._work, job)
+
+    def _hand_on(self, work: Callable[..., None], what: Job | Batch) -> None:
+        """To a run thread."""
+        if self._turn is not None:
+            self._turn.soon(more=True)
+        self._pool.submit(work, what)
 
     # calls that run as one
 
@@ -239,7 +242,7 @@ class Runner:
     def _start_together(self, batch: Batch, *, alone: bool) -> None:
         inline = alone and all(job.inline for job in batch.jobs)
         if not (inline and self._ran_together_here(batch)):
-            self._pool.submit(self._work_together, batch)
+            self._hand_on(self._work_together, batch)
 
     def _ran_together_here(self, batch: Batch) -> bool:
         """Whether the batch is over, for it was run on the event loop."""
@@ -391,6 +394,8 @@ class Runner:
 
     def _go_on(self) -> None:
         self.pump()
+        if self._turn is not None and not self._busy:
+            self._turn.soon(more=False)
         self._tell_idle()
 
     def _tell_idle(self) -> None:

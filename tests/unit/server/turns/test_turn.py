@@ -92,6 +92,16 @@ def test_who_runs_free_and_falls_under_turns_notices_at_the_end_of_its_batch(
     assert seat.claims().back == 1
 
 
+def test_who_has_more_to_run_waits_before_a_thread_does(seat: Seat, turn: Turn) -> None:
+    turn.soon(more=True)
+    assert seat.claims().waits
+    with turn:
+        assert seat.claims().waits
+    assert seat.claims().waits
+    turn.soon(more=False)
+    assert not seat.claims().waits
+
+
 def test_rest_gives_back_what_is_left_of_a_turn(seat: Seat, turn: Turn) -> None:
     seat.allow(3, 2000)
     turn.rest()

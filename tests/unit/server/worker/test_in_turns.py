@@ -12,13 +12,17 @@ import numpy as np
 import pytest
 
 from eais_server.devices.driver import RunSettings
+from eais_server.in_flight import PAGE_BYTES, Marks
 from eais_server.testing.runtime import FakeSession
+from eais_server.turns.brain import ALWAYS
 from eais_server.turns.page import Seat
 from eais_server.turns.turn import Turn
 from eais_server.worker.execution import Execution, Result
 from eais_server.worker.inline import Kind
 from eais_server.worker.inline_runs import InlineRuns
+from eais_server.worker.runner import Runner
 from tests.unit.server.turns.seats import turn_of
+from tests.unit.server.worker.test_canary import job
 from tests.unit.server.worker.test_execution import part, run_of
 
 WAIT_S = 30.0
@@ -122,5 +126,38 @@ def test_the_event_loop_waits_for_no_turn(seat: Seat, turn: Turn) -> None:
         assert inline.watched("s", prepared, lambda: seat.claims().inside) is True
         assert not seat.claims().inside
         inline.close()
+
+    asyncio.run(test())
+
+
+def test_from_a_call_to_the_next_a_worker_asks_for_the_device(seat: Seat, turn: Turn) -> None:
+    """It takes threads time to find the next one, in which the turn would be another's."""
+    seat.allow(1, ALWAYS)
+
+    async def test() -> None:
+        idle = asyncio.Event()
+        runner = Runner(
+            1,
+            4,
+            queue_limit_s=60.0,
+            may_run=lambda stream: True,
+            stuck=lambda session: None,
+            idle=idle.set,
+            marks=Marks(bytearray(PAGE_BYTES)),
+            turn=turn,
+        )
+        assert not seat.claims().waits
+        first, second = threading.Event(), threading.Event()
+        runner.submit(job(first, "s"))
+        runner.submit(job(second, "s"))
+        first.set()
+        while runner.waiting_jobs:
+            assert seat.claims().waits
+            await asyncio.sleep(0)
+        assert seat.claims().waits
+        second.set()
+        await asyncio.wait_for(idle.wait(), WAIT_S)
+        assert not seat.claims().waits
+        runner.close()
 
     asyncio.run(test())
