@@ -7,10 +7,12 @@ there is a claim:
 
     the listener's   0  until when batches may begin, monotonic ns; ALWAYS; 0: not now
                      8  number of the turn, by which it is given back
+                    16  whether the worker is to ring when it begins the first batch of a turn
     the worker's     0  whether it waits for a turn
                      8  number of the last turn that it gave back
                     16  a byte for each of its threads: whether a batch of it runs
                    272  whether a batch is about to be run, though no thread waits yet
+                   280  number of the last turn in which it began a batch, if it is to say so
 
 Two eventfds wake. The worker rings the first by writing to it. The second is full, and the listener
 rings it by emptying it: the worker sleeps until it can be written. So the listener never writes
@@ -33,11 +35,13 @@ FULL: Final = (1 << 64) - 2
 
 UNTIL: Final = 0
 TURN: Final = 1
+TELL: Final = 2
 WAITS: Final = 0
 BACK: Final = 1
 THREADS: Final = slice(16, 16 + 256)
 NO_THREAD: Final = bytes(256)
 SOON: Final = 34
+BEGUN: Final = 35
 
 _F_SEAL_FUTURE_WRITE: Final = 0x10  # fcntl has no name for it before Python 3.13
 _SIZE: Final = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW
@@ -65,6 +69,7 @@ class Claims(NamedTuple):
     waits: bool
     inside: bool
     back: int
+    begun: int = 0
 
 
 class Seat:
@@ -110,6 +115,10 @@ class Seat:
         if until_ns:
             self._empty(self.descriptors.grant)
 
+    def ask_to_tell(self) -> None:
+        """Have the worker ring when it begins the first batch of a turn."""
+        self._words[TELL] = 1
+
     def heard(self) -> None:
         """What rang is looked at."""
         self._empty(self.descriptors.request)
@@ -118,7 +127,7 @@ class Seat:
         """What the worker says now."""
         inside = self._own[THREADS] != NO_THREAD
         waits = self._claims[WAITS] != 0 or self._claims[SOON] != 0
-        return Claims(waits, inside, self._claims[BACK])
+        return Claims(waits, inside, self._claims[BACK], self._claims[BEGUN])
 
     def close(self) -> None:
         """Let go of memory and bells; nothing the second time."""

@@ -85,7 +85,10 @@ class Table:
         device = self._devices.setdefault(worker.device, Device(self._limits))
         self._look(worker.device)
         self._workers[worker.id] = worker
-        self._tell(worker.device, device, on.Joined(worker.id, worker.weight, worker.meter()))
+        used_ns = worker.meter()
+        if used_ns is None:
+            worker.seat.ask_to_tell()
+        self._tell(worker.device, device, on.Joined(worker.id, worker.weight, used_ns))
 
     def leave(self, number: int) -> Worker | None:
         """It has exited, or gave up its share; the seat is closed. None: it wasn't here."""
@@ -148,7 +151,7 @@ class Table:
             worker = self._workers[number]
             # What it says first: what it used by then is to be seen.
             claims = worker.seat.claims()
-            seen[number] = on.Seen(worker.meter(), claims.waits, claims.inside, claims.back)
+            seen[number] = on.Seen(worker.meter(), *claims)
         self._tell(name, device, on.Looked(seen))
 
     def _tell(self, name: str, device: Device, event: on.Event) -> None:

@@ -19,10 +19,12 @@ from typing import Final
 from eais_server.turns.brain import ALWAYS
 from eais_server.turns.page import (
     BACK,
+    BEGUN,
     FULL,
     NO_THREAD,
     PAGE_BYTES,
     SOON,
+    TELL,
     THREADS,
     TURN,
     UNTIL,
@@ -82,6 +84,8 @@ class Turn:
         if until != ALWAYS and self._clock() >= until:
             self._threads[number] = 0
             self._wait(number, _never)
+        elif self._page[TELL]:
+            self._tell()
 
     def __exit__(self, *raised: object) -> None:
         self._threads[self._thread.number] = 0
@@ -129,9 +133,18 @@ class Turn:
     def _entered(self, number: int) -> bool:
         self._threads[number] = 1
         if self._is_open():
+            if self._page[TELL]:
+                self._tell()
             return True
         self._threads[number] = 0
         return False
+
+    def _tell(self) -> None:
+        """Once a turn: from now on, and not from when it was given, the worker has the device."""
+        turn = self._page[TURN]
+        if self._own[BEGUN] != turn:
+            self._own[BEGUN] = turn
+            self._ring()
 
     def _numbered(self) -> int:
         """This thread's number; two of very many may have the same."""

@@ -16,12 +16,14 @@ class Seen:
         waits: it says that it waits for a turn.
         inside: it says that a batch of its runs.
         back: number of the last turn that it says to have given back.
+        begun: number of the last turn in which it says to have begun a batch.
     """
 
     used_ns: int | None
     waits: bool
     inside: bool
     back: int
+    begun: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,11 +96,14 @@ def _used(device: Device, seen: Mapping[int, Seen], now: int) -> dict[int, int]:
 
 
 def _seen_used(device: Device, sharer: Sharer, look: Seen, past: int) -> int:
-    holds = device.holder is sharer
+    """`past`: the time since the last look."""
+    holds, before = device.holder is sharer, device.looked_ns
     if look.used_ns is None or sharer.used_ns is None:
         sharer.used_ns = look.used_ns
-        late = sharer.inside and sharer.stage is not Stage.STOPPED
-        return past if holds or late else 0
+        if holds:
+            waking = 0 if device.begun else device.began_ns + device.limits.start_ns - before
+            return past - max(0, min(past, waking))
+        return past if sharer.inside and sharer.stage is not Stage.STOPPED else 0
     used = max(0, look.used_ns - sharer.used_ns)
     sharer.used_ns += used
     if holds and device.contested(sharer):
@@ -128,6 +131,8 @@ def _noted(device: Device, seen: Mapping[int, Seen], used: Mapping[int, int]) ->
             if sharer.ended_ns != NEVER:
                 _asked_again(device, sharer, now - sharer.ended_ns)
         sharer.waits, sharer.inside = look.waits, look.inside
+        if device.holder is sharer and look.begun == device.turn:
+            device.begun = True
         runs = device.holder is sharer and (look.inside or used[sharer.id] > 0)
         if look.waits or runs:
             sharer.active_ns = now
@@ -171,6 +176,7 @@ def _granted(device: Device, fresh: list[Sharer], now: int) -> list[Action]:
             return []
         device.sharers[chosen.id] = device.sharers.pop(chosen.id)
         device.holder, device.began_ns, device.until_ns = chosen, now, 0
+        device.begun = False
         device.turn += 1
         fresh = []
     until = _until(device, device.holder, fresh)

@@ -29,6 +29,8 @@ class Limits:
         stop_ns: no process is stopped for longer at a time, or it would be taken for dead.
         kill_ns: device time used in overruns that ends a worker,
         forgive_ns: unless there was none for so long.
+        start_ns: where nothing sees what it uses, a holder isn't charged before it has begun a
+            batch: it has to be woken first. But after so long it is.
         bank_ns: a holder that uses less than a quarter of the time is charged a quarter; it may
             fall short of that by so much.
         look_ns, seldom_ns: between two looks, while somebody waits and else.
@@ -45,6 +47,7 @@ class Limits:
     stop_ns: int = 400_000_000
     kill_ns: int = 10_000_000_000
     forgive_ns: int = 60_000_000_000
+    start_ns: int = 2_000_000
     bank_ns: int = 100_000_000
     look_ns: int = 10_000_000
     seldom_ns: int = 100_000_000
@@ -112,6 +115,7 @@ class Device:
         holder: whose turn it is.
         turn: its number; it grows with each.
         began_ns, until_ns: when it began, and until when batches may begin.
+        begun: its holder said that it began a batch in this turn.
         awaited: nobody has it, since this one is owed time and is about to ask,
         linger_ns: until then.
         looked_ns: when it was last looked.
@@ -123,6 +127,7 @@ class Device:
     turn: int = 0
     began_ns: int = 0
     until_ns: int = 0
+    begun: bool = False
     awaited: Sharer | None = None
     linger_ns: int = NEVER
     looked_ns: int = NEVER

@@ -249,6 +249,26 @@ def test_a_device_that_doesnt_tell_is_charged_by_who_holds_it() -> None:
     assert world.shares(10 * S)[1] == pytest.approx(25, abs=POINTS)
 
 
+def test_to_be_woken_is_nobodys_use_of_a_device_that_doesnt_tell() -> None:
+    """The one with the smaller share is woken for fewer batches at a time."""
+    world = World(metered=False, wakes_ns=3 * MS // 2)
+    world.join(Process(1, 250, always(5 * MS)))
+    world.join(Process(2, 750, always(5 * MS)))
+    world.run(S)
+    assert world.shares(10 * S)[1] == pytest.approx(25, abs=0.5)
+
+
+def test_who_doesnt_begin_its_turn_pays_for_it_all_the_same() -> None:
+    """It holds a device that doesn't tell, and says that it never began."""
+    world = World(metered=False)
+    silent = world.join(Process(1, 500, always(7 * MS)))
+    silent.tells = False
+    world.join(Process(2, 500, always(7 * MS)))
+    world.run(S)
+    # 2 ms of each turn of 20.
+    assert world.shares(10 * S)[1] < 56
+
+
 def test_a_batch_that_never_ends_is_found_without_a_meter() -> None:
     world = World(metered=False)
     endless = world.join(Process(1, 250, always(20 * MS), gives_back=False))

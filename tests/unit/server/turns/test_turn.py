@@ -102,6 +102,24 @@ def test_who_has_more_to_run_waits_before_a_thread_does(seat: Seat, turn: Turn) 
     assert not seat.claims().waits
 
 
+def test_the_first_batch_of_each_turn_is_told_where_the_device_doesnt(
+    seat: Seat, turn: Turn
+) -> None:
+    seat.ask_to_tell()
+    for number in (4, 5):
+        seat.allow(number, 2000)
+        assert turn.try_take()
+        turn.give()
+        assert rang(seat)
+        assert seat.claims().begun == number
+        with turn:
+            assert not rang(seat)
+    seat.allow(6, 2000)
+    with turn:
+        assert rang(seat)
+        assert seat.claims().begun == 6
+
+
 def test_rest_gives_back_what_is_left_of_a_turn(seat: Seat, turn: Turn) -> None:
     seat.allow(3, 2000)
     turn.rest()

@@ -37,6 +37,8 @@ class Process:
     waits: bool = False
     inside: bool = False
     back: int = 0
+    begun: int = 0
+    tells: bool = False  # says when it begins the first batch of a turn
     cpu: int = 0
     left: int = 0
     next: int = 0
@@ -60,7 +62,9 @@ class Process:
         if now < self.until:
             self.longest_wait = max(self.longest_wait, now - self.since)
             self.waits, self.inside, self.left = False, True, self.batch()
-            return False
+            rings = self.tells and self.begun != self.turn
+            self.begun = self.turn if self.tells else 0
+            return rings
         rings, self.waits = not self.waits, True
         return rings
 
@@ -83,8 +87,11 @@ class Process:
 class World:
     """The device gives each of those that compute at a time an equal part of itself."""
 
-    def __init__(self, limits: Limits | None = None, *, metered: bool = True) -> None:
+    def __init__(
+        self, limits: Limits | None = None, *, metered: bool = True, wakes_ns: int = 0
+    ) -> None:
         self.device = Device(limits or Limits())
+        self.wakes_ns = wakes_ns  # from a turn that is given to who sleeps until it runs
         self.metered = metered
         self.now = S
         self.processes: dict[int, Process] = {}
@@ -96,6 +103,7 @@ class World:
     def join(self, process: Process) -> Process:
         self.processes[process.id] = process
         process.next = process.since = self.now
+        process.tells = not self.metered
         used = process.cpu if self.metered else None
         self.tell(on.Joined(process.id, process.weight, used))
         return process
@@ -117,6 +125,8 @@ class World:
         process = self.processes[action.sharer]
         match action:
             case do.Allow(_, turn, until):
+                if process.waits and until and turn != process.turn:
+                    process.next = self.now + self.wakes_ns
                 process.turn, process.until = turn, until
             case do.Stop():
                 assert not process.stopped
@@ -134,7 +144,11 @@ class World:
     def look(self) -> None:
         seen = {
             p.id: on.Seen(
-                p.cpu if self.metered else None, p.waits, p.inside and p.tells_truth, p.back
+                p.cpu if self.metered else None,
+                p.waits,
+                p.inside and p.tells_truth,
+                p.back,
+                p.begun,
             )
             for p in self.processes.values()
         }
