@@ -1,9 +1,10 @@
 """What `auto` took before anything was known is chosen once more when something is. (Brain)
 
-The first profile of its model moves an instance at most once, and only one that has an SLO and
-that something cheaper, or quick enough, is expected to meet: as a resize does it, on its host and
-under live calls, for which the operation is the pool's own. It stays `auto`. What can't be done
-leaves it where it is, and isn't tried again.
+The first profile of its model on what an instance has moves it at most once, and only one that has
+an SLO and that something cheaper, or quick enough, is expected to meet: as a resize does it, on
+its host and under live calls, for which the operation is the pool's own. It stays `auto`. What
+can't be done leaves it where it is, and isn't tried again. As long as nothing is known of what it
+has, that something dearer is known to do is no reason to leave.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from eais_pool.brain.records import InstanceRecord, LeasePhase, LeaseRecord, OpR
 from eais_pool.brain.resizing import begin_with
 from eais_pool.brain.settings import Settings
 from eais_pool.brain.state import PoolState
-from eais_pool.policy import HostView, Policy
-from eais_pool.policy.choosing import Candidate, Choice
+from eais_pool.policy import DeviceView, HostView, Policy
+from eais_pool.policy.choosing import Candidate, Choice, Verdict
 
 AUTO: Final = "auto"
 
@@ -52,7 +53,7 @@ def _reconsider(
     draft: Draft, instance: InstanceRecord, lease: LeaseRecord, policy: Policy, settings: Settings
 ) -> None:
     choice = chosen_of(draft.state, instance, _views(draft.state, lease, settings), settings)
-    if choice.chosen is None or choice.provisional:
+    if choice.chosen is None or choice.provisional or not _knows(draft.state, lease, choice):
         return
     asked = instance.policy.slo_p99_us > 0 and not choice.best_effort
     has = _has(draft.state, lease, choice.chosen.candidate)
@@ -92,14 +93,24 @@ def _move(
 
 def _views(state: PoolState, lease: LeaseRecord, settings: Settings) -> list[HostView]:
     """Its host alone, with what it has counted as free: it may well stay."""
-    own: dict[str, int] = {}
-    for share in lease.shares:
-        own[share.device] = own.get(share.device, 0) + share.milli
     (here,) = (view for view in host_views(state, "", settings) if view.host == lease.host)
-    devices = tuple(
-        replace(each, free_milli=each.free_milli + own.get(each.id, 0)) for each in here.devices
-    )
-    return [replace(here, devices=devices)]
+    return [replace(here, devices=tuple(_without(lease, each) for each in here.devices))]
+
+
+def _without(lease: LeaseRecord, view: DeviceView) -> DeviceView:
+    taken, free_milli = list(view.taken), view.free_milli
+    for share in lease.shares:
+        if share.device == view.id:
+            taken.remove((share.milli, share.unit))
+            free_milli += share.milli
+    return replace(view, taken=tuple(taken), free_milli=free_milli)
+
+
+def _knows(state: PoolState, lease: LeaseRecord, choice: Choice) -> bool:
+    """Whether there is a forecast of what it has."""
+    known = {Verdict.CHOSEN, Verdict.DEARER, Verdict.TOO_SLOW, Verdict.OVERLOADED}
+    of_its = (each for each in choice.considered if _has(state, lease, each.candidate))
+    return any(each.verdict in known for each in of_its)
 
 
 def _has(state: PoolState, lease: LeaseRecord, chosen: Candidate) -> bool:

@@ -219,6 +219,31 @@ def test_an_instance_that_does_already_or_has_no_slo_stays() -> None:
         pool.end()
 
 
+def test_what_others_have_is_no_room_but_its_own_is() -> None:
+    """Its core, and another's, are all that the device has."""
+    pool = pool_of(replace(CPU, capacity_milli=2000, share_limit_milli=2000), GPU)
+    view = provisional(pool, replace(FIFTY_MS, slo_p99_us=500_000))
+    other = pool.attached("cpu.1")
+    pool.shell.feed(ModelMeasured((*SLOW_CPU, *FAST_GPU)))
+    assert shares(pool, view.id) == [("cpu0", 1000)]
+    assert why(pool, view).startswith("it stays: cpu.1 meets 500 ms")
+    pool.ask("detach", other.id)
+    pool.deliver()
+
+
+def test_nothing_known_of_what_it_has_is_no_reason_to_leave() -> None:
+    pool = pool_of()
+    view = provisional(pool, FIFTY_MS)
+    pool.shell.feed(ModelMeasured(tuple(FAST_GPU)))
+    pool.deliver()
+    assert shares(pool, view.id) == [("cpu0", 1000)]
+    assert why(pool, view) == "cpu.1 at 0.02/h, the cheapest, until something is measured"
+    # When it is known, the choice is made.
+    pool.shell.feed(ModelMeasured(tuple(SLOW_CPU)))
+    pool.deliver()
+    assert shares(pool, view.id) == [("cpu0", 2000)]
+
+
 def test_an_instance_that_cannot_be_moved_stays_as_it_is() -> None:
     pool = pool_of(CPU)
     view = provisional(pool, FIFTY_MS)
