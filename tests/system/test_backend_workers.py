@@ -86,7 +86,7 @@ def check_confined(pid: int, level: int) -> None:
 
 
 def check_descriptors(pid: int, log: Path) -> None:
-    """Nothing is open but its output, its sockets, its page, and what event loops are made of."""
+    """Nothing is open but its output, its sockets, its pages, and what event loops are made of."""
     # A spare that still imports has its libraries' files and folders open, for a moment.
     targets = eventually(lambda: settled_descriptors(pid), "only descriptors that stay")
     assert targets[0] == "/dev/null"
@@ -103,7 +103,7 @@ def settled_descriptors(pid: int) -> dict[int, str] | None:
     except FileNotFoundError:  # closed between the listing and the look
         return None
     others = [target for fd, target in targets.items() if fd > 2 and target != "/dev/urandom"]
-    kinds = r"(socket|pipe|anon_inode):|/memfd:eais-worker \(deleted\)$"
+    kinds = r"(socket|pipe|anon_inode):|/memfd:eais-(worker|turns) \(deleted\)$"
     strange = [t for t in others if not re.match(kinds, t)]
     return None if strange else targets
 
