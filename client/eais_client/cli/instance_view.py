@@ -66,18 +66,20 @@ def _worker_data(worker: Worker) -> dict[str, object]:
 
 
 def line(instance: Instance, printer: Printer) -> str:
-    """`ei-7f3a  IN_USE  cpu.1   tolerance exact   isolation L2   127.64.16.18:40117`."""
+    """`ei-7f3a  IN_USE  cpu.1   tolerance exact   isolation L2   share cooperative   127...`."""
     head = f"{instance.id}  {_state(instance, printer)}  {instance.type}"
-    parts = [head, *_in_use(instance, printer), *_failed(instance)]
+    parts = [head, *_in_use(instance), *_failed(instance)]
     return "   ".join(parts)
 
 
-def _in_use(instance: Instance, printer: Printer) -> list[str]:
+def _in_use(instance: Instance) -> list[str]:
     if not instance.workers:
         return []
-    words = [f"tolerance {instance.tolerance}", f"isolation {_isolation(instance)}"]
-    if printer.wide:
-        words.append(f"share {_enforcement(instance)}")
+    words = [
+        f"tolerance {instance.tolerance}",
+        f"isolation {_isolation(instance)}",
+        f"share {_enforcement(instance)}",
+    ]
     if _is_simulated(instance):
         words.append("simulated")
     return [*words, _addresses(instance)]

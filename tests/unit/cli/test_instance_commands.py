@@ -12,16 +12,15 @@ from eais_client.cli.testing import NO_PATIENCE_S, FakeOutside
 from eais_client.pool_client import PoolClient
 from eais_client.session_states import SessionAt, SessionState, UnusedRuntime
 
-LINE = "ei-0001  IN_USE  cpu.1   tolerance exact   isolation L2   127.64.16.18:40117\n"
+LINE = (
+    "ei-0001  IN_USE  cpu.1   tolerance exact   isolation L2   share cooperative"
+    "   127.64.16.18:40117\n"
+)
 
 
 def test_attach_prints_one_line(eais: FakeOutside) -> None:
     said = eais.run("attach", "--type", "cpu.1")
     assert (said.code, said.out, said.err) == (0, LINE, "")
-
-
-def test_attach_wide_says_how_the_share_is_enforced(eais: FakeOutside) -> None:
-    assert "share cooperative" in eais.run("attach", "--type", "cpu.1", "-o", "wide").out
 
 
 def test_attach_says_that_a_device_is_simulated(eais: FakeOutside) -> None:
