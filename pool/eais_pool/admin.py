@@ -10,7 +10,8 @@ from eais.rpc import verbs
 from eais.rpc.server import Binding, Caller, greet, unary
 from eais.rpc.v1 import hosts_pb2, pool_pb2
 from eais_pool.brain.events import OpRequested
-from eais_pool.brain.records import DeviceRecord, HostRecord, OpVerb
+from eais_pool.brain.host_records import DeviceRecord, HostRecord
+from eais_pool.brain.records import OpVerb
 from eais_pool.brain.state import PoolState
 from eais_pool.pump import Pump
 from eais_pool.renewal import Issuer

@@ -26,8 +26,8 @@ from eais.rpc.v1 import enrolment_pb2
 from eais_pool.authority import ENROLMENT_LIFE, Authority
 from eais_pool.brain.events import JoinRequested
 from eais_pool.brain.guesses import Guesses
+from eais_pool.brain.host_records import Endpoint
 from eais_pool.brain.membership import TokenRecord
-from eais_pool.brain.records import Endpoint
 from eais_pool.brain.tokens import find_token
 from eais_pool.pump import Pump
 from eais_pool.service import SOFTWARE

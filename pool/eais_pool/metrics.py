@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from eais.instance import InstanceState
 from eais.share import ShareState
 from eais.telemetry import metrics as m
-from eais_pool.brain.records import HostRecord
+from eais_pool.brain.host_records import HostRecord
 from eais_pool.brain.state import PoolState
 from eais_pool.pump import Pump
 from eais_pool.watchers import Watchers

@@ -28,7 +28,7 @@ from eais.rpc.server import Binding, generic_handlers
 from eais.rpc.verbs import Plane
 from eais.telemetry.metrics import Tally
 from eais.tls import OwnLeaf
-from eais_pool.brain.records import Endpoint
+from eais_pool.brain.host_records import Endpoint
 from eais_pool.wire import endpoint_message
 
 log = logging.getLogger(__name__)

@@ -32,17 +32,8 @@ from eais_pool.brain.events import (
     UsageReported,
     WorkersChanged,
 )
-from eais_pool.brain.records import (
-    HEALTHS,
-    DeviceRecord,
-    Endpoint,
-    Failure,
-    HeldLease,
-    HostRecord,
-    SharePick,
-    UsageRecord,
-    WorkerRecord,
-)
+from eais_pool.brain.host_records import HEALTHS, DeviceRecord, Endpoint, HostRecord
+from eais_pool.brain.records import Failure, HeldLease, SharePick, UsageRecord, WorkerRecord
 
 T = TypeVar("T")
 

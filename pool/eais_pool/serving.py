@@ -29,10 +29,10 @@ from eais_pool.brain.actions import Command, Grant, News
 from eais_pool.brain.activity import Activities
 from eais_pool.brain.address_plan import AddressPlan
 from eais_pool.brain.events import ManagerStarted, Tick
+from eais_pool.brain.host_records import Endpoint, HostRecord
 from eais_pool.brain.profiling import Profiling
 from eais_pool.brain.quotas import Quotas
 from eais_pool.brain.reactor import Reactor
-from eais_pool.brain.records import Endpoint, HostRecord
 from eais_pool.brain.studies import Rules
 from eais_pool.config import ManagerConfig
 from eais_pool.enrolment import EnrolmentService, Planes

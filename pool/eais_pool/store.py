@@ -28,8 +28,9 @@ from eais.errors import ConfigError, Unavailable
 from eais.transition import IllegalMove
 from eais_pool.brain.codec import from_json, to_json
 from eais_pool.brain.facts import FACTS, LEDGER_KINDS, Fact
+from eais_pool.brain.host_records import HostRecord
 from eais_pool.brain.membership import Members, OperatorOp, TenantRecord, TokenRecord
-from eais_pool.brain.records import HostRecord, InstanceRecord, LeaseRecord, OpRecord
+from eais_pool.brain.records import InstanceRecord, LeaseRecord, OpRecord
 from eais_pool.brain.state import PoolState
 from eais_pool.failpoints import Reach, nowhere
 from eais_pool.high_water import HighWater, Unreadable

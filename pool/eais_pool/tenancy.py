@@ -17,8 +17,8 @@ from eais_pool.activity import described
 from eais_pool.authority import Authority
 from eais_pool.brain.activity import Activities
 from eais_pool.brain.events import TenantRequested, TokenRequested
+from eais_pool.brain.host_records import Endpoint
 from eais_pool.brain.membership import Limits, TenantView, TokenRecord
-from eais_pool.brain.records import Endpoint
 from eais_pool.brain.tenants import tenant_names, view_of_tenant
 from eais_pool.brain.tokens import TOKEN_LIFE_S
 from eais_pool.brain.views import view_of

@@ -13,7 +13,7 @@ from eais.identity import Identity
 from eais.rpc.v1 import hosts_pb2
 from eais.ticket import sign_ticket
 from eais_pool.brain.actions import Grant
-from eais_pool.brain.records import HostRecord
+from eais_pool.brain.host_records import HostRecord
 from eais_pool.wire import endpoint_message, specs_of
 
 log = logging.getLogger(__name__)

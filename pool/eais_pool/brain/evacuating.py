@@ -16,15 +16,9 @@ from eais_pool.brain.actions import CheckDevice
 from eais_pool.brain.draft import Draft
 from eais_pool.brain.events import DeviceReported, OpRequested
 from eais_pool.brain.grants import send_grant
+from eais_pool.brain.host_records import CHECKING, HEALTHS, HostRecord
 from eais_pool.brain.placing import picks_instead
-from eais_pool.brain.records import (
-    CHECKING,
-    HEALTHS,
-    HostRecord,
-    LeasePhase,
-    LeaseRecord,
-    Resize,
-)
+from eais_pool.brain.records import LeasePhase, LeaseRecord, Resize
 from eais_pool.brain.settings import Settings
 from eais_pool.policy import Policy
 

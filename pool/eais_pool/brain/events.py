@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from eais.instance_policy import DEFAULT_POLICY, InstancePolicy
+from eais_pool.brain.host_records import HostRecord
 from eais_pool.brain.membership import Limits
 from eais_pool.brain.records import (
     Failure,
     HeldLease,
-    HostRecord,
     LeaseKey,
     OfLease,
     OpVerb,

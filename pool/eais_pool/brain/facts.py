@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from eais.instance_policy import DEFAULT_POLICY, InstancePolicy
+from eais_pool.brain.host_records import HostRecord
 from eais_pool.brain.membership import MembershipFact
 from eais_pool.brain.records import (
     Answer,
-    HostRecord,
     OfLease,
     OpRecord,
     Resize,

@@ -10,8 +10,9 @@ from eais.errors import EaisError, make_error
 from eais_pool.brain import facts
 from eais_pool.brain.auto import place_auto
 from eais_pool.brain.draft import Draft
+from eais_pool.brain.host_records import DeviceRecord, HostRecord
 from eais_pool.brain.quotas import check_start, kind_refusal
-from eais_pool.brain.records import DeviceRecord, HostRecord, InstanceRecord, LeaseRecord
+from eais_pool.brain.records import InstanceRecord, LeaseRecord
 from eais_pool.brain.settings import Settings
 from eais_pool.brain.state import PoolState
 from eais_pool.brain.vnics import is_within_reach, vnic_on

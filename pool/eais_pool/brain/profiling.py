@@ -20,8 +20,8 @@ from typing import Final
 
 from eais.device_type import WHOLE_MILLI, DeviceKind
 from eais.errors import REASONS, DeviceLost, Unavailable
+from eais_pool.brain.host_records import HostRecord
 from eais_pool.brain.placing import device_views
-from eais_pool.brain.records import HostRecord
 from eais_pool.brain.state import PoolState
 from eais_pool.brain.studies import Action, Keep, Model, Order, Rules, Stop, Study
 from eais_pool.policy import DeviceView

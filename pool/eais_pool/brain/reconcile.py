@@ -20,14 +20,8 @@ from eais_pool.brain.grants import (
     opened,
     send_grant,
 )
-from eais_pool.brain.records import (
-    Failure,
-    HeldLease,
-    HostRecord,
-    LeaseKey,
-    LeasePhase,
-    LeaseRecord,
-)
+from eais_pool.brain.host_records import HostRecord
+from eais_pool.brain.records import Failure, HeldLease, LeaseKey, LeasePhase, LeaseRecord
 from eais_pool.brain.settings import Settings
 from eais_pool.brain.vnics import vnic_on
 

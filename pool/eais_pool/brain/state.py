@@ -16,10 +16,10 @@ from eais.share import ShareEvent
 from eais.share_units import Taken
 from eais_pool.brain import facts, lease_moves
 from eais_pool.brain.facts import Fact
+from eais_pool.brain.host_records import HostRecord
+from eais_pool.brain.lease_facts import LEASE_FACTS
 from eais_pool.brain.membership import Members, MembershipFact
 from eais_pool.brain.records import (
-    MODELS_MOST,
-    HostRecord,
     InstanceRecord,
     LeaseKey,
     LeasePhase,
@@ -115,6 +115,32 @@ class PoolState:
         shares = (share for lease in leases for share in lease.shares if share.device == device)
         return tuple((share.milli, share.unit) for share in shares)
 
+    def move(self, instance: str, event: InstanceEvent, **changes: Any) -> None:
+        """For `apply`: change an instance's state by its table, and these fields."""
+        record = self.instances[instance]
+        moved = INSTANCE_TABLE.after(record.state, event)
+        self.instances[instance] = replace(record, state=moved, **changes)
+
+    def settle_devices(self, host_id: str) -> None:
+        """For `apply`: say which devices are overdrawn; forget absent ones that nobody uses."""
+        host, used = self.hosts[host_id], self.used_milli(host_id)
+        devices = tuple(
+            replace(
+                device,
+                overdrawn=not device.present or used.get(device.id, 0) > device.capacity_milli,
+            )
+            for device in host.devices
+            if device.present or used.get(device.id)
+        )
+        if devices != host.devices:
+            self.hosts[host_id] = replace(host, devices=devices)
+
+    def put_lease(self, lease: LeaseRecord) -> None:
+        """For `apply`: have this one in the place of what it was."""
+        others = [each for each in self.leases.get(lease.instance, ()) if each.key != lease.key]
+        order = sorted((*others, lease), key=lambda each: (each.epoch, each.host))
+        self.leases[lease.instance] = tuple(order)
+
 
 def _pool_started(state: PoolState, fact: facts.PoolStarted) -> None:
     rebooted = fact.boot_id != state.boot_id
@@ -130,7 +156,7 @@ def _pool_started(state: PoolState, fact: facts.PoolStarted) -> None:
             state.instances[instance.id] = replace(instance, deleted_at=fact.at)
     for lease in list(state.all_leases()):
         if lease.arrival or lease.stuck or lease.resize:
-            _put_lease(state, lease_moves.begun_anew(lease, fact.at))
+            state.put_lease(lease_moves.begun_anew(lease, fact.at))
 
 
 def _host_registered(state: PoolState, fact: facts.HostRegistered) -> None:
@@ -146,29 +172,14 @@ def _host_registered(state: PoolState, fact: facts.HostRegistered) -> None:
     if before:
         host = replace(host, cordoned=before.cordoned, draining=before.draining)
     state.hosts[host.host] = replace(host, devices=(*host.devices, *kept))
-    _settle_devices(state, host.host)
+    state.settle_devices(host.host)
     _unstick(state, host.host)
-
-
-def _settle_devices(state: PoolState, host_id: str) -> None:
-    """Say which devices are overdrawn; forget the absent ones that nobody uses any more."""
-    host, used = state.hosts[host_id], state.used_milli(host_id)
-    devices = tuple(
-        replace(
-            device,
-            overdrawn=not device.present or used.get(device.id, 0) > device.capacity_milli,
-        )
-        for device in host.devices
-        if device.present or used.get(device.id)
-    )
-    if devices != host.devices:
-        state.hosts[host_id] = replace(host, devices=devices)
 
 
 def _host_went_away(state: PoolState, fact: facts.HostWentAway) -> None:
     state.hosts[fact.host] = replace(state.hosts[fact.host], reachable=False, away_at=fact.at)
     for lease in state.leases_on(fact.host):
-        _put_lease(state, _moved(lease, ShareEvent.LOSE))
+        state.put_lease(lease_moves.with_shares(lease, ShareEvent.LOSE))
 
 
 def _host_cordoned(state: PoolState, fact: facts.HostCordoned) -> None:
@@ -192,7 +203,7 @@ def _unstick(state: PoolState, name: str) -> None:
     host = state.hosts[name]
     for lease in state.leases_on(name):
         if lease.stuck and not (host.draining or lease.on_bad(host)):
-            _put_lease(state, replace(lease, stuck=None))
+            state.put_lease(replace(lease, stuck=None))
 
 
 def _instance_created(state: PoolState, fact: facts.InstanceCreated) -> None:
@@ -214,37 +225,31 @@ def _instance_created(state: PoolState, fact: facts.InstanceCreated) -> None:
     )
 
 
-def _move(state: PoolState, instance: str, event: InstanceEvent, **changes: Any) -> None:
-    record = state.instances[instance]
-    moved = INSTANCE_TABLE.after(record.state, event)
-    state.instances[instance] = replace(record, state=moved, **changes)
-
-
 def _instance_bound(state: PoolState, fact: facts.InstanceBound) -> None:
     changes = {"frontend": fact.frontend, "address": fact.address, "reason": "", "detail": ""}
-    _move(state, fact.instance, InstanceEvent.BIND, **changes)
+    state.move(fact.instance, InstanceEvent.BIND, **changes)
 
 
 def _instance_draining(state: PoolState, fact: facts.InstanceDraining) -> None:
-    _move(state, fact.instance, InstanceEvent.DRAIN)
+    state.move(fact.instance, InstanceEvent.DRAIN)
 
 
 def _instance_stopped(state: PoolState, fact: facts.InstanceStopped) -> None:
-    _move(state, fact.instance, InstanceEvent.STOPPED)
+    state.move(fact.instance, InstanceEvent.STOPPED)
 
 
 def _instance_unbound(state: PoolState, fact: facts.InstanceUnbound) -> None:
-    _move(state, fact.instance, InstanceEvent.UNBIND, frontend="", address="")
+    state.move(fact.instance, InstanceEvent.UNBIND, frontend="", address="")
 
 
 def _instance_deleted(state: PoolState, fact: facts.InstanceDeleted) -> None:
     changes = {"frontend": "", "address": "", "deleted_at": fact.at}
-    _move(state, fact.instance, InstanceEvent.DELETE, **changes)
+    state.move(fact.instance, InstanceEvent.DELETE, **changes)
 
 
 def _instance_failed(state: PoolState, fact: facts.InstanceFailed) -> None:
     changes = {"reason": fact.reason, "detail": fact.detail}
-    _move(state, fact.instance, InstanceEvent.FAIL, **changes)
+    state.move(fact.instance, InstanceEvent.FAIL, **changes)
 
 
 def _instance_fenced(state: PoolState, fact: facts.InstanceFenced) -> None:
@@ -254,140 +259,6 @@ def _instance_fenced(state: PoolState, fact: facts.InstanceFenced) -> None:
     state.instances[fact.instance] = replace(
         record, epoch=fact.epoch, reason=fact.reason, detail=fact.detail
     )
-
-
-def _lease_of(state: PoolState, key: LeaseKey) -> LeaseRecord:
-    found = state.lease(key)
-    if found is None:
-        raise KeyError(key)
-    return found
-
-
-def _put_lease(state: PoolState, lease: LeaseRecord) -> None:
-    others = [each for each in state.leases.get(lease.instance, ()) if each.key != lease.key]
-    order = sorted((*others, lease), key=lambda each: (each.epoch, each.host))
-    state.leases[lease.instance] = tuple(order)
-
-
-_moved = lease_moves.with_shares
-
-
-def _lease_reserved(state: PoolState, fact: facts.LeaseReserved) -> None:
-    record, live = state.instances[fact.instance], state.live_lease(fact.instance)
-    moving = live is not None and live.phase is LeasePhase.OPEN
-    doubled = state.moving_lease(fact.instance) is not None or (live is not None) != moving
-    if fact.epoch < record.next_epoch or doubled or moving != fact.moving:
-        raise ValueError(f"{fact.instance}: epoch {fact.epoch} after {record.next_epoch - 1}")
-    _put_lease(state, lease_moves.reserved(fact))
-    changes: dict[str, Any] = {"last_epoch" if fact.moving else "epoch": fact.epoch}
-    state.instances[fact.instance] = replace(record, **changes)
-
-
-def _lease_reserved_again(state: PoolState, fact: facts.LeaseReservedAgain) -> None:
-    _put_lease(state, lease_moves.reserved_again(_lease_of(state, fact.key), fact))
-
-
-def _lease_opened(state: PoolState, fact: facts.LeaseOpened) -> None:
-    lease = _lease_of(state, fact.key)
-    event = InstanceEvent.MOVED if lease.arrival else InstanceEvent.GRANTED
-    _put_lease(state, replace(lease_moves.granted(lease), workers=fact.workers))
-    _move(state, fact.instance, event, epoch=fact.epoch)
-
-
-def _lease_held(state: PoolState, fact: facts.LeaseHeld) -> None:
-    lease = lease_moves.granted(_lease_of(state, fact.key))
-    _put_lease(state, replace(lease, workers=fact.workers))
-    _move(state, fact.instance, InstanceEvent.REGRANT)
-
-
-def _lease_goes_on(state: PoolState, fact: facts.LeaseGoesOn) -> None:
-    _put_lease(state, lease_moves.goes_on(_lease_of(state, fact.key), fact))
-
-
-def _lease_arrived(state: PoolState, fact: facts.LeaseArrived) -> None:
-    _put_lease(state, lease_moves.arrived(_lease_of(state, fact.key), fact))
-
-
-def _move_failed(state: PoolState, fact: facts.MoveFailed) -> None:
-    _put_lease(state, lease_moves.stays(_lease_of(state, fact.key), fact))
-
-
-def _lease_closing(state: PoolState, fact: facts.LeaseClosing) -> None:
-    lease = _lease_of(state, fact.key)
-    _put_lease(state, lease_moves.closing(lease, reachable=state.hosts[fact.host].reachable))
-
-
-def _lease_closed(state: PoolState, fact: facts.LeaseClosed) -> None:
-    # Nothing of the moved lease is kept: FREE shares aren't recorded.
-    gone = _moved(_lease_of(state, fact.key), ShareEvent.RELEASE)
-    rest = tuple(each for each in state.leases[fact.instance] if each.key != gone.key)
-    if rest:
-        state.leases[fact.instance] = rest
-    else:
-        del state.leases[fact.instance]
-    _settle_devices(state, fact.host)
-
-
-def _lease_found(state: PoolState, fact: facts.LeaseFound) -> None:
-    lease = LeaseRecord(
-        host=fact.host,
-        instance=fact.instance,
-        epoch=fact.epoch,
-        tenant=fact.tenant,
-        address=fact.address,
-        phase=LeasePhase.CLOSING,
-        shares=lease_moves.fresh_shares(fact.shares),
-    )
-    _put_lease(state, _moved(lease, ShareEvent.RESERVE, ShareEvent.DRAIN))
-    _settle_devices(state, fact.host)
-
-
-def _shares_reserved(state: PoolState, fact: facts.SharesReserved) -> None:
-    _put_lease(state, lease_moves.shares_reserved(_lease_of(state, fact.key), fact))
-
-
-def _shares_granted(state: PoolState, fact: facts.SharesGranted) -> None:
-    _put_lease(state, lease_moves.shares_granted(_lease_of(state, fact.key), fact))
-
-
-def _instance_resized(state: PoolState, fact: facts.InstanceResized) -> None:
-    lease, wanted = lease_moves.resized(_lease_of(state, fact.key))
-    _put_lease(state, lease)
-    record = state.instances[fact.instance]
-    state.instances[fact.instance] = replace(record, type=wanted)
-
-
-def _shares_draining(state: PoolState, fact: facts.SharesDraining) -> None:
-    _put_lease(state, lease_moves.shares_draining(_lease_of(state, fact.key), fact))
-
-
-def _shares_released(state: PoolState, fact: facts.SharesReleased) -> None:
-    _put_lease(state, lease_moves.shares_released(_lease_of(state, fact.key), fact))
-    _settle_devices(state, fact.host)
-
-
-def _lease_workers(state: PoolState, fact: facts.LeaseWorkers) -> None:
-    _put_lease(state, replace(_lease_of(state, fact.key), workers=fact.workers))
-
-
-def _lease_sessions(state: PoolState, fact: facts.LeaseSessions) -> None:
-    _put_lease(state, replace(_lease_of(state, fact.key), sessions=fact.sessions))
-    instance = state.instances[fact.instance]
-    fresh = [model for model in fact.models if model not in instance.models]
-    if fresh:
-        models = (*instance.models, *fresh)[-MODELS_MOST:]
-        state.instances[fact.instance] = replace(
-            instance, models=models, opened_by=instance.frontend
-        )
-
-
-def _lease_usage(state: PoolState, fact: facts.LeaseUsage) -> None:
-    _put_lease(state, replace(_lease_of(state, fact.key), usage=fact.usage))
-
-
-def _choice_confirmed(state: PoolState, fact: facts.ChoiceConfirmed) -> None:
-    lease = _lease_of(state, fact.key)
-    _put_lease(state, replace(lease, why=fact.why, weighed=fact.weighed, provisional=False))
 
 
 def _profiles_measured(state: PoolState, fact: facts.ProfilesMeasured) -> None:
@@ -444,29 +315,11 @@ _APPLY: Final[dict[type[Fact], Callable[[PoolState, Any], None]]] = {
     facts.InstanceDeleted: _instance_deleted,
     facts.InstanceFailed: _instance_failed,
     facts.InstanceFenced: _instance_fenced,
-    facts.LeaseReserved: _lease_reserved,
-    facts.LeaseReservedAgain: _lease_reserved_again,
-    facts.LeaseGoesOn: _lease_goes_on,
-    facts.LeaseArrived: _lease_arrived,
-    facts.MoveFailed: _move_failed,
-    facts.LeaseOpened: _lease_opened,
-    facts.LeaseHeld: _lease_held,
-    facts.SharesReserved: _shares_reserved,
-    facts.SharesGranted: _shares_granted,
-    facts.InstanceResized: _instance_resized,
-    facts.SharesDraining: _shares_draining,
-    facts.SharesReleased: _shares_released,
-    facts.LeaseClosing: _lease_closing,
-    facts.LeaseClosed: _lease_closed,
-    facts.LeaseFound: _lease_found,
-    facts.LeaseWorkers: _lease_workers,
-    facts.LeaseSessions: _lease_sessions,
-    facts.LeaseUsage: _lease_usage,
-    facts.ChoiceConfirmed: _choice_confirmed,
     facts.ProfilesMeasured: _profiles_measured,
     facts.OpBegun: _op_begun,
     facts.OpAnswered: _op_answered,
     facts.OpDone: _op_done,
     facts.Forgotten: _forgotten,
+    **LEASE_FACTS,
     **dict.fromkeys(MembershipFact.__args__, _membership),
 }

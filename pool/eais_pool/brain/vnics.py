@@ -5,7 +5,8 @@ from __future__ import annotations
 import ipaddress
 from typing import Final, NamedTuple
 
-from eais_pool.brain.records import HostRecord, InstanceRecord, LeaseRecord
+from eais_pool.brain.host_records import HostRecord
+from eais_pool.brain.records import InstanceRecord, LeaseRecord
 
 LOOPBACK: Final = "loopback"
 HOST: Final = "host"

@@ -27,17 +27,10 @@ from eais_pool.brain.events import (
     SharesGone,
 )
 from eais_pool.brain.facts import FACTS
+from eais_pool.brain.host_records import DeviceRecord, Endpoint, HostRecord
 from eais_pool.brain.invariants import validate
 from eais_pool.brain.reactor import Reactor
-from eais_pool.brain.records import (
-    DeviceRecord,
-    Endpoint,
-    Failure,
-    HeldLease,
-    HostRecord,
-    SharePick,
-    WorkerRecord,
-)
+from eais_pool.brain.records import Failure, HeldLease, SharePick, WorkerRecord
 from eais_pool.brain.state import PoolState
 
 A = TypeVar("A")

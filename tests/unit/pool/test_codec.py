@@ -6,7 +6,8 @@ from hypothesis import given, settings
 
 from eais_pool.brain.codec import from_json, to_json
 from eais_pool.brain.facts import FACTS, Fact, InstanceCreated, LeaseUsage
-from eais_pool.brain.records import DeviceRecord, LeaseRecord
+from eais_pool.brain.host_records import DeviceRecord
+from eais_pool.brain.records import LeaseRecord
 from eais_pool.policy.profiles import Failure, Point, Profile, ProfileKey
 
 _DIGESTS = st.text("0123456789abcdef", min_size=64, max_size=64)

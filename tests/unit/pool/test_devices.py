@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from eais.rpc.v1 import hosts_pb2
 from eais_pool.admin import device_health
-from eais_pool.brain.records import Endpoint, HostRecord
+from eais_pool.brain.host_records import Endpoint, HostRecord
 from eais_pool.reports import joined
 from eais_pool.testing.brains import device
 from eais_pool.wire import device_message

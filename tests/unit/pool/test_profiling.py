@@ -6,8 +6,9 @@ from dataclasses import replace
 import pytest
 
 from eais_pool.brain.events import HostLost, ModelMeasured, SessionsChanged
+from eais_pool.brain.host_records import DeviceRecord
 from eais_pool.brain.profiling import ASKED_MOST, KEPT_S, Profiling
-from eais_pool.brain.records import DeviceRecord, LeaseKey
+from eais_pool.brain.records import LeaseKey
 from eais_pool.brain.studies import Action, Keep, Model, Order, Rules, Stop, Study, demand_of
 from eais_pool.policy.measuring_events import Limits
 from eais_pool.policy.prices import Prices

@@ -22,8 +22,8 @@ from eais_pool.brain.events import (
     UsageReported,
     WorkersChanged,
 )
+from eais_pool.brain.host_records import Endpoint
 from eais_pool.brain.records import (
-    Endpoint,
     Failure,
     HeldLease,
     LeaseKey,

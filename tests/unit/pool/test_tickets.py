@@ -18,7 +18,7 @@ from eais.ticket import read_ticket
 from eais_pool.authority import Authority
 from eais_pool.brain.actions import Grant
 from eais_pool.brain.events import SessionsChanged
-from eais_pool.brain.records import Endpoint, HostRecord
+from eais_pool.brain.host_records import Endpoint, HostRecord
 from eais_pool.reports import reported
 from eais_pool.tickets import TICKET_LIFE, Tickets
 from eais_pool.wire import command_message
