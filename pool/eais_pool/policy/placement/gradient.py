@@ -1,0 +1,94 @@
+"""Down the gradient of fragmentation: the place that makes it grow the least. (Brain)
+
+The score of a place is by how much the measure falls when the demand is put there, less
+`tie_break` times what is left of the node afterwards, as a share of a large node's cores and
+devices. That settles ties, and near ties, for the node that is nearest to full (best fit);
+without it, or with ties broken at random, allocation falls by some points.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from eais_pool.policy.placement.cluster import Cluster, Floats, Ints
+from eais_pool.policy.placement.demands import Shape
+from eais_pool.policy.placement.fragmentation import Fragmentation
+from eais_pool.policy.placement.scores import NOWHERE
+
+LARGE_CPU_MILLI: Final = 128_000
+LARGE_DEVICE_MILLI: Final = 8_000
+"""A large node: the unit of what is left of one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gradient:
+    """Scores places by what they do to `fragmentation`.
+
+    Attributes:
+        tie_break: in milli-devices, for a large node that is left empty.
+    """
+
+    fragmentation: Fragmentation
+    tie_break: float = 100.0
+
+    def score(self, cluster: Cluster, shape: Shape, rows: Ints) -> tuple[Floats, Ints]:
+        """See `Scoring`."""
+        left = cluster.left[rows]
+        if shape.devices == 1:
+            which, device = _places(shape, left)
+            after = left[which]
+            after[np.arange(len(which)), device] -= shape.milli
+        else:
+            which, device = np.arange(len(rows)), np.zeros(len(rows), np.int64)
+            after = left_after(shape, left)
+        gain = self._gain(cluster, shape, rows, which, after)
+        if shape.devices != 1:
+            return gain, device
+        table: Floats = np.full(left.shape, NOWHERE)
+        table[which, device] = gain
+        return table.max(axis=1), table.argmax(axis=1)
+
+    def _gain(
+        self, cluster: Cluster, shape: Shape, rows: Ints, which: Ints, after: Ints
+    ) -> Floats:
+        """Scores of the places on `rows[which]` that leave `after`."""
+        tried = rows[which]
+        cpu = cluster.cpu[tried] - shape.cpu_milli
+        lost = self.fragmentation.of(
+            cluster.model[np.concatenate((rows, tried))],
+            np.concatenate((cluster.cpu[rows], cpu)),
+            np.concatenate((cluster.left[rows], after)),
+        )
+        return lost[which] - lost[len(rows) :] - self._rest(cpu, after)
+
+    def _rest(self, cpu: Ints, left: Ints) -> Floats:
+        rest = cpu / LARGE_CPU_MILLI + left.sum(axis=1) / LARGE_DEVICE_MILLI
+        return rest * (self.tie_break / 2)
+
+
+def left_after(shape: Shape, left: Ints) -> Ints:
+    """What is left once a shape of several devices, or none, has taken those of least room."""
+    if not shape.devices:
+        return left
+    after = left.copy()
+    for row, devices in zip(after, tightest(shape, left), strict=True):
+        row[devices] -= shape.milli
+    return after
+
+
+def tightest(shape: Shape, left: Ints) -> Ints:
+    """The devices of least room that will do, (rows, `shape.devices`); all rows have room."""
+    room = np.where(left >= shape.milli, left, np.iinfo(np.int64).max)
+    return np.argsort(room, axis=1, kind="stable")[:, : shape.devices]
+
+
+def _places(shape: Shape, left: Ints) -> tuple[Ints, Ints]:
+    """Rows and devices to try; of devices that have as much left, the first."""
+    fits = left >= shape.milli
+    for n in range(1, left.shape[1]):
+        fits[:, n] &= (left[:, :n] != left[:, n : n + 1]).all(axis=1)
+    which, device = np.nonzero(fits)
+    return which, device
