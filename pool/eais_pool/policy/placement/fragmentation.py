@@ -65,9 +65,7 @@ class Fragmentation:
     ) -> None:
         self._foresight = foresight
         wanting = [each for each in workload.typical if each.shape.devices]
-        self._cpu: Ints = np.unique(
-            np.array([each.shape.cpu_milli for each in wanting], np.int64)
-        )
+        self._cpu: Ints = np.unique(np.array([each.shape.cpu_milli for each in wanting], np.int64))
         self._milli: Ints = np.unique(np.array([each.shape.milli for each in wanting], np.int64))
         self._counts = sorted({each.shape.devices for each in wanting})
         self._rows = len(self._cpu) + 1

@@ -44,14 +44,14 @@ class Gradient:
         else:
             which, device = np.arange(len(rows)), np.zeros(len(rows), np.int64)
             after = left_after(shape, left)
-        gain = self._gain(cluster, shape, rows, which, after)
+        values = self._values(cluster, shape, rows, which, after)
         if shape.devices != 1:
-            return gain, device
+            return values, device
         table: Floats = np.full(left.shape, NOWHERE)
-        table[which, device] = gain
+        table[which, device] = values
         return table.max(axis=1), table.argmax(axis=1)
 
-    def _gain(
+    def _values(
         self, cluster: Cluster, shape: Shape, rows: Ints, which: Ints, after: Ints
     ) -> Floats:
         """Scores of the places on `rows[which]` that leave `after`."""
@@ -62,20 +62,21 @@ class Gradient:
             np.concatenate((cluster.cpu[rows], cpu)),
             np.concatenate((cluster.left[rows], after)),
         )
-        return lost[which] - lost[len(rows) :] - self._rest(cpu, after)
+        return self.value(lost[which] - lost[len(rows) :], cpu, after)
 
-    def _rest(self, cpu: Ints, left: Ints) -> Floats:
+    def value(self, gain: Floats, cpu: Ints, left: Ints) -> Floats:
+        """What places are worth that lower the measure by `gain`, and leave so much."""
         rest = cpu / LARGE_CPU_MILLI + left.sum(axis=1) / LARGE_DEVICE_MILLI
-        return rest * (self.tie_break / 2)
+        return gain - rest * (self.tie_break / 2)
 
 
 def left_after(shape: Shape, left: Ints) -> Ints:
     """What is left once a shape of several devices, or none, has taken those of least room."""
     if not shape.devices:
         return left
-    after = left.copy()
-    for row, devices in zip(after, tightest(shape, left), strict=True):
-        row[devices] -= shape.milli
+    after, devices = left.copy(), tightest(shape, left)
+    taken = np.take_along_axis(left, devices, axis=1) - shape.milli
+    np.put_along_axis(after, devices, taken, axis=1)
     return after
 
 

@@ -50,7 +50,7 @@ class Placer:
         if quota is None or has + demand.shape.device_milli <= quota:
             return None
         return Refusal(
-            "QUOTA_EXCEEDED",
+            "QUOTA",
             f"tenant {demand.tenant} has {has} of {quota} milli-devices,"
             f" and asks for {demand.shape.device_milli} more",
         )
@@ -64,11 +64,19 @@ def best_row(
     Args:
         without: a row that won't do.
     """
-    scores = _within(cluster, demand, line.scores, without)
-    if not len(scores):
-        return None
-    row = int(scores.argmax())
-    return None if scores[row] == NOWHERE else (row, int(line.device[row]))
+    scores, memory = line.scores, demand.shape.memory_mib
+    if demand.spread or demand.near or without is not None:
+        scores = _within(cluster, demand, scores, without)
+    row = _top(scores)
+    if row is not None and cluster.memory[row] < memory:
+        row = _top(np.where(cluster.memory >= memory, scores, NOWHERE))
+    return None if row is None else (row, int(line.device[row]))
+
+
+def _top(scores: Floats) -> int | None:
+    """The row of the highest score, of equal ones the first; None if there is no room."""
+    row = int(scores.argmax()) if len(scores) else 0
+    return row if len(scores) and scores[row] > NOWHERE else None
 
 
 def seat_on(cluster: Cluster, demand: Demand, row: int, device: int) -> Seat:
@@ -84,20 +92,17 @@ def seat_on(cluster: Cluster, demand: Demand, row: int, device: int) -> Seat:
 
 
 def _within(cluster: Cluster, demand: Demand, scores: Floats, without: int | None) -> Floats:
-    """The scores, but for nodes that its neighbours rule out."""
-    members = cluster.group(demand.group) if demand.spread else {}
-    full = [row for row, count in members.items() if count >= demand.spread]
+    """The scores, but for nodes that memory, its neighbours or `without` rule out."""
+    scores = np.where(cluster.memory >= demand.shape.memory_mib, scores, NOWHERE)
+    if demand.spread:
+        members = cluster.group(demand.group)
+        scores[[row for row, count in members.items() if count >= demand.spread]] = NOWHERE
     if without is not None:
-        full.append(without)
-    near = list(cluster.group(demand.near)) if demand.near else []
-    if not full and not near:
-        return scores
-    scores = scores.copy()
-    scores[full] = NOWHERE
-    if near and (scores[near] > NOWHERE).any():
-        far = np.ones(len(scores), np.bool_)
-        far[near] = False
-        scores[far] = NOWHERE
+        scores[without] = NOWHERE
+    near = np.zeros(len(scores), np.bool_)
+    near[list(cluster.group(demand.near))] = True
+    if (scores[near] > NOWHERE).any():
+        scores[~near] = NOWHERE
     return scores
 
 

@@ -1,13 +1,14 @@
 """What is known of each shape on each node, kept until the node changes. (Brain)
 
 A demand changes one node, so of the next demand of a shape only those nodes are scored that
-changed since its last one.
+changed since its last one. Shapes that differ in memory alone share their scores: the measure
+leaves memory out, and whoever chooses a node looks whether it has enough.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 import numpy as np
@@ -35,7 +36,7 @@ class Line:
     """One shape on all nodes, as of change `at` of the cluster.
 
     Attributes:
-        scores: one for each node, `NOWHERE` without room.
+        scores: one for each node, `NOWHERE` without room, but for memory.
         device: the one to take, where the shape wants one alone.
     """
 
@@ -55,6 +56,7 @@ class ScoreBook:
 
     def line(self, shape: Shape) -> Line:
         """The line of `shape` as of now. It is the book's: don't write to it."""
+        shape = replace(shape, memory_mib=0) if shape.memory_mib else shape
         cluster, line = self._cluster, self._lines.get(shape)
         if line is None:
             line = self._new(shape)
