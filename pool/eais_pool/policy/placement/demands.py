@@ -1,4 +1,4 @@
-"""What is asked for: so much of so many devices of one node, and cores and memory beside. (Brain)"""
+"""What is asked for: so much of so many devices of one node, cores and memory. (Brain)"""
 
 from __future__ import annotations
 

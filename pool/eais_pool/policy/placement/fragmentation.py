@@ -113,7 +113,7 @@ class Fragmentation:
         return self.of(cluster.model, cluster.cpu, cluster.left)
 
     def _met(self, model: Ints, cpu: Ints, left: Ints) -> tuple[Floats, Floats]:
-        """q and q_g of the module."""
+        """The q and q_g of the module."""
         width = left.shape[1]
         level = self._level(left)
         ascending = np.sort(level, axis=1)

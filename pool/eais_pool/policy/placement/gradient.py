@@ -83,7 +83,8 @@ def left_after(shape: Shape, left: Ints) -> Ints:
 def tightest(shape: Shape, left: Ints) -> Ints:
     """The devices of least room that will do, (rows, `shape.devices`); all rows have room."""
     room = np.where(left >= shape.milli, left, np.iinfo(np.int64).max)
-    return np.argsort(room, axis=1, kind="stable")[:, : shape.devices]
+    devices: Ints = np.argsort(room, axis=1, kind="stable")
+    return devices[:, : shape.devices]
 
 
 def _places(shape: Shape, left: Ints) -> tuple[Ints, Ints]:
