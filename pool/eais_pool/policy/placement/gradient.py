@@ -67,7 +67,8 @@ class Gradient:
     def value(self, gain: Floats, cpu: Ints, left: Ints) -> Floats:
         """What places are worth that lower the measure by `gain`, and leave so much."""
         rest = cpu / LARGE_CPU_MILLI + left.sum(axis=1) / LARGE_DEVICE_MILLI
-        return gain - rest * (self.tie_break / 2)
+        value: Floats = gain - rest * (self.tie_break / 2)
+        return value
 
 
 def left_after(shape: Shape, left: Ints) -> Ints:

@@ -111,7 +111,7 @@ def value_of(
     gain = lost(workload, foresight, node.model, cpu, left)
     gain -= lost(workload, foresight, node.model, cpu - shape.cpu_milli, after)
     rest = (cpu - shape.cpu_milli) / LARGE_CPU_MILLI + sum(after) / LARGE_DEVICE_MILLI
-    return gain - tie_break * rest / 2
+    return float(gain - tie_break * rest / 2)
 
 
 def has_room(cluster: Cluster, shape: Shape, row: int) -> bool:
