@@ -17,6 +17,7 @@ from benchmarks.placement.baselines import (
     Packing,
     Paper,
     RandomPlacer,
+    Scanned,
 )
 from benchmarks.placement.trace import Pod, capacity_milli
 from eais_pool.policy import Refusal
@@ -48,15 +49,15 @@ def gradient(cluster: Cluster, workload: Workload, seed: int) -> Places:
 
 def _paper(cluster: Cluster, workload: Workload, seed: int) -> Places:
     del seed
-    return Placer(cluster, Paper(Fragmentation(workload, cluster.models, NO_FORESIGHT)))
+    return Placer(cluster, Scanned(Paper(Fragmentation(workload, cluster.models, NO_FORESIGHT))))
 
 
 BASELINES: Final[dict[str, Maker]] = {
     "random": lambda cluster, _, seed: RandomPlacer(cluster, seed),
-    "dot_product": lambda cluster, _, __: Placer(cluster, DotProduct()),
+    "dot_product": lambda cluster, _, __: Placer(cluster, Scanned(DotProduct())),
     "clustering": lambda cluster, _, __: ClusteringPlacer(cluster, Clustering()),
-    "packing": lambda cluster, _, __: Placer(cluster, Packing()),
-    "best_fit": lambda cluster, _, __: Placer(cluster, BestFit()),
+    "packing": lambda cluster, _, __: Placer(cluster, Scanned(Packing())),
+    "best_fit": lambda cluster, _, __: Placer(cluster, Scanned(BestFit())),
     "fgd": _paper,
 }
 
