@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from eais_pool.policy.placement.cluster import Cluster, Floats, Ints, Seat
+from eais_pool.policy.placement.demands import Shape
 from eais_pool.policy.placement.fragmentation import Fragmentation
 from eais_pool.policy.placement.gradient import Gradient
 from eais_pool.policy.placement.placer import best_row, seat_on
@@ -71,14 +72,17 @@ def defragmentation(
 def _best(
     plan: Cluster, fragmentation: Fragmentation, book: ScoreBook, seats: Sequence[Seat]
 ) -> _Step | None:
-    """The move that gains most."""
+    """The move that gains most; seats that couldn't beat it on any node aren't tried."""
     best: _Step | None = None
-    if not seats:
-        return None
     leaving = _leaving(plan, fragmentation, seats)
-    for n in np.argsort(-leaving, kind="stable"):
+    tops: dict[Shape, float] = {}
+    for n in np.argsort(-leaving, kind="stable").tolist():
         seat, demand = seats[n], seats[n].demand
         line = book.line(demand.shape)
+        if demand.shape not in tops:
+            tops[demand.shape] = float(line.scores.max())
+        if best is not None and leaving[n] + tops[demand.shape] <= best.gain:
+            continue
         found = best_row(plan, demand, line, without=plan.index(seat.node))
         if found is None:
             continue
