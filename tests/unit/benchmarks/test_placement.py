@@ -16,9 +16,12 @@ from typing import Any
 import pytest
 
 from benchmarks.placement.__main__ import measure, missed
+from benchmarks.placement.baselines import Packing, Scanned
 from benchmarks.placement.replay import BASELINES, Dump, Maker, gradient, replay
 from benchmarks.placement.trace import Pod, arrivals, capacity_milli, nodes_of, pods_of
-from eais_pool.policy.placement.demands import Shape
+from eais_pool.policy.placement.cluster import Cluster, Node
+from eais_pool.policy.placement.demands import Demand, Shape
+from eais_pool.policy.placement.placer import Placer
 from eais_pool.policy.placement.workload import Workload
 
 NODE_COLUMNS = "sn,cpu_milli,memory_mib,gpu,model"
@@ -141,6 +144,15 @@ def test_a_place_that_isnt_possible_is_found_out(tmp_path: Path) -> None:
         dumped.write_text("\n".join([*lines_of[:whole], wrong, *lines_of[whole + 1 :]]))
         with pytest.raises(AssertionError):
             checked(dumped, pods, nodes)
+
+
+def test_equal_nodes_are_taken_in_the_order_of_a_scan_by_sixteen() -> None:
+    cluster = Cluster([Node(f"n{n:03}", 1000, 0, (1000,)) for n in range(400)])
+    placer = Placer(cluster, Scanned(Packing()))
+    for n in range(18):
+        placer.place(Demand(str(n), Shape(1000)))
+    taken = [seat.node for seat in cluster.seats]
+    assert taken == [*(f"n{20 * chunk:03}" for chunk in range(16)), "n001", "n021"]
 
 
 def test_arrivals_are_all_pods_and_copies_up_to_the_most() -> None:
