@@ -1,0 +1,1 @@
+"""What the ratio controller costs and how late it leaves calls, on recorded demand."""

@@ -1,0 +1,7 @@
+"""How much CPU and how much accelerator an instance has, second by second. (Brain)
+
+`offers` says what a unit of each kind of device serves and costs, `tracking` how much demand is
+expected, `recurrence` when surges come back, `scaling` how many units that needs and when to
+change them, `control` which kind, with how many CPU workers, within bounds, and why. The theory
+is in docs/ratio.md.
+"""
