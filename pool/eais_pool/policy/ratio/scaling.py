@@ -47,7 +47,6 @@ class Economy:
     Attributes:
         slack_s: what calls may wait.
         attach_s: from asking for a unit until it serves; paid for, too.
-        late_cost: of a late call, in rents of what it takes to answer one in time.
         change_cost_s: of one unit more or less, in seconds of its rent.
         tail: what part of calls may be late at all: 0.01 for a p99.
         patience_s: after which callers give up.
@@ -55,19 +54,24 @@ class Economy:
 
     slack_s: float = 1.0
     attach_s: int = 1
-    late_cost: float = 170.0
     change_cost_s: float = 30.0
     tail: float = 0.01
     patience_s: float = 10.0
 
     def __post_init__(self) -> None:
-        for name in ("slack_s", "late_cost", "change_cost_s", "patience_s"):
+        for name in ("slack_s", "change_cost_s", "patience_s"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"{name} = {getattr(self, name)}: must be above 0")
         if self.attach_s < 0:
             raise ValueError(f"attach_s = {self.attach_s}: must not be below 0")
         if not 0 < self.tail < 1:
             raise ValueError(f"tail = {self.tail}: must be between 0 and 1")
+
+    @property
+    def late_cost(self) -> float:
+        """Of a late call, in rents of what it takes to answer one in time: as many as one in a
+        `tail` allows."""
+        return 1 / self.tail
 
     @property
     def worth_per_s(self) -> float:
@@ -83,7 +87,7 @@ class Economy:
     def likely(self) -> float:
         """How likely units must be needed for a surge that has begun."""
         paid = self.attach_s + self.change_cost_s
-        return min(1.0, paid / (self.late_cost * self.tail * 20 * (self.attach_s + 2)))
+        return min(1.0, paid / (self.late_cost * (self.attach_s + 2)))
 
     def tracker(self, unit_per_s: float) -> Tracker:
         """One that forecasts for these."""

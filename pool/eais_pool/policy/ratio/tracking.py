@@ -22,9 +22,8 @@ from eais_pool.policy.ratio.recurrence import BLOCK_S, Recurrence
 
 QUICK_S, MIDDLE_S, SLOW_S = 2.0, 8.0, 20.0
 _VARIED_S: Final = 600.0
-_STEP: Final = (0.02, 0.1)
-"""Of the quantile, a second, in standard deviations of a Poisson count: in calm, and not."""
-_RESTLESS_S: Final = 120
+_STEP: Final = 0.02
+"""Of the quantile, a second, in standard deviations of a Poisson count."""
 _WARM_S: Final = 6 * SLOW_S
 """Until the averages mean something."""
 _SURE: Final = 5.0
@@ -77,8 +76,7 @@ class Tracker:
         self.reserve_per_s = 0.0
         self.surge: Watched | None = None
         self.recurrence = Recurrence()
-        self._drift = [0.5, 0.5]
-        self._calm_at = 0
+        self._drift = 0.5
         self._previous = 0.0
         self._before: deque[float] = deque()
         self._gains = [1 - math.exp(-1 / window) for window in (QUICK_S, MIDDLE_S, SLOW_S)]
@@ -96,12 +94,7 @@ class Tracker:
         """What is to be had beyond the level."""
         rate = max(self.slow, 1.0)
         noise = self.varying * math.log(2 * self.slack_s * rate / self._tail) / (2 * self.slack_s)
-        return max(noise, self._drift[self._restless] * math.sqrt(rate))
-
-    @property
-    def _restless(self) -> bool:
-        """A surge goes on, or has just ended: demand moves more than else."""
-        return self.at < self._calm_at
+        return max(noise, self._drift * math.sqrt(rate))
 
     @property
     def expected_per_s(self) -> float:
@@ -126,7 +119,7 @@ class Tracker:
         self.quick += quick * (arrived - self.quick)
         self.middle += middle * (arrived - self.middle)
         self.slow += slow * (arrived - self.slow)
-        self._before.append(self.level_per_s)
+        self._before.append(self.slow)
         if len(self._before) > self.attach_s + 2:
             self._learn_margin(arrived, self._before.popleft())
         self._previous = arrived
@@ -138,7 +131,7 @@ class Tracker:
             self._watch(self.surge, arrived)
 
     def _learn_margin(self, arrived: float, before: float) -> None:
-        if before <= 1 or (self.surge and self.at - self.surge.began <= self.attach_s + 2):
+        if before <= 1 or self.surge is not None:
             return
         # Half the squared step from second to second: a trend doesn't look like noise.
         step = (arrived - self._previous) ** 2 / 2
@@ -150,10 +143,8 @@ class Tracker:
             self.quick * quick / (quick + self.slack_s),
             self.middle * middle / (middle + self.slack_s),
         )
-        drift, step = self._drift[self._restless], _STEP[self._restless]
-        above = (needed - before) / math.sqrt(before) > drift
-        drift += step * ((1 - self._tail) if above else -self._tail)
-        self._drift[self._restless] = max(0.0, drift)
+        above = (needed - before) / math.sqrt(before) > self._drift
+        self._drift = max(0.0, self._drift + _STEP * ((1 - self._tail) if above else -self._tail))
 
     def _look_ahead(self) -> None:
         self.recurrence.passed(self.at - BLOCK_S)
@@ -166,7 +157,6 @@ class Tracker:
         more = max(_SURE * spread, (_SURGE - 1) * self.slow, self.unit_per_s)
         if self.quick > self.slow + more and self.at > _WARM_S:
             self.surge = Watched(self.at, self.slow, self.middle)
-            self._calm_at = self.at + self.attach_s + _RESTLESS_S
             self.reserve_per_s = 0.0
 
     def _watch(self, surge: Watched, arrived: float) -> None:
@@ -175,7 +165,6 @@ class Tracker:
         lasted = self.at - surge.began
         if lasted > _CONFIRM_S and self.middle < _SURGE * surge.before:
             self.surge = None
-            self._calm_at = self.at
         elif lasted >= max(self.attach_s + 10, _WATCH_S):
             more = max(self.unit_per_s, (_SURGE - 1) * surge.before)
             if surge.total / lasted >= surge.before + more:
