@@ -21,6 +21,7 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 from typing import Any, Final
@@ -49,8 +50,8 @@ class Goal:
 
 GOALS: Final = {
     1: Goal(1.20, 0.05, 60.0, 0.01),
-    15: Goal(1.45, 0.3, float("inf"), 0.003),
-    60: Goal(1.45, 1.0, float("inf"), 0.01),
+    15: Goal(1.45, 0.3, float("inf"), 0.004),
+    60: Goal(1.45, 1.0, float("inf"), 0.008),
 }
 
 
@@ -127,7 +128,7 @@ def _of_others(
     makers: dict[str, Callable[[], Scales]] = dict(baselines.SETTINGS)
     for name, per_s in (("mean", counts.mean()), ("peak", counts.max())):
         units = -int(-per_s // UNIT_PER_S)
-        makers[f"static_{name}"] = lambda units=units: baselines.fixed(units)
+        makers[f"static_{name}"] = partial(baselines.fixed, units)
     return {
         name: means(measured(make, demands, bests, args.attach_delay))
         for name, make in makers.items()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from benchmarks.ratio.queue_model import Scales
@@ -32,6 +33,7 @@ class HorizontalPodAutoscaler:
         self._desired: deque[int] = deque(maxlen=20)
 
     def __call__(self, arrived: int, waiting: float, ready: int, requested: int) -> int:
+        """What to ask for."""
         self._second += 1
         self._window.append(arrived)
         if self._second % 15:
@@ -59,6 +61,7 @@ class KnativePodAutoscaler:
         self._calm_at = -1
 
     def __call__(self, arrived: int, waiting: float, ready: int, requested: int) -> int:
+        """What to ask for."""
         self._second += 1
         self._stable.append(arrived)
         if self._second % 2:
@@ -87,6 +90,7 @@ class RayServe:
         self._more = self._less = 0
 
     def __call__(self, arrived: int, waiting: float, ready: int, requested: int) -> int:
+        """What to ask for."""
         busy = min(ready * self._unit, arrived) / self._unit
         self._ongoing.append(2 * busy + waiting)
         ongoing = sum(self._ongoing) / len(self._ongoing)
@@ -106,16 +110,16 @@ def fixed(units: int) -> Scales:
 
 SETTINGS: Final[dict[str, Callable[[], Scales]]] = {
     **{
-        f"hpa_{target:g}": lambda target=target: HorizontalPodAutoscaler(target)
+        f"hpa_{target:g}": partial(HorizontalPodAutoscaler, target)
         for target in (0.5, 0.6, 0.7, 0.8, 0.9)
     },
     **{
-        f"kpa_{part:g}": lambda part=part: KnativePodAutoscaler(part)
+        f"kpa_{part:g}": partial(KnativePodAutoscaler, part)
         for part in (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
     },
     **{
-        f"ray_{target:g}_{down}": lambda target=target, down=down: RayServe(target, down)
+        f"ray_{target:g}_{down_s}": partial(RayServe, target, down_s)
         for target in (1.0, 1.5, 2.0)
-        for down in (60, 600)
+        for down_s in (60, 600)
     },
 }

@@ -62,7 +62,7 @@ def test_the_oracle_by_hand() -> None:
 @pytest.mark.parametrize("name", SETTINGS)
 def test_other_autoscalers_follow_a_demand(name: str) -> None:
     outcome = served([60] * 900 + [120] * 900, SETTINGS[name](), attach_s=1)
-    assert 6 * 900 < outcome.unit_s < 30 * 1800
+    assert outcome.unit_s > 6 * 900 + 12 * 600
     assert outcome.late < outcome.calls / 2
 
 

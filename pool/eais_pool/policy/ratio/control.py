@@ -247,7 +247,7 @@ class RatioController:
             text += f"; {required:.3g}/s needed, {seen.arrived:.3g} came, {seen.waiting:.3g} wait"
         if requested.units < wanted:
             text += f"; {wanted} units would be needed, bounds allow {requested.units}"
-        elif requested.units > wanted:
+        elif requested.units == self.bounds.least_units > self._scaler.needed:
             text += f"; {self.bounds.least_units} at least are kept warm"
         if seen.front_end_cores and seen.front_end_load >= _SATURATED:
             text += "; the front-end's own CPU is busy"
@@ -255,7 +255,7 @@ class RatioController:
 
 
 _CAUSES: Final = {
-    Cause.STEADY: "what the demand needs",
+    Cause.STEADY: "no call has to wait too long",
     Cause.WAITING: "calls would wait too long",
     Cause.SURGE: "a surge has begun, as large as those before",
     Cause.RESERVE: "a surge is likely to begin",

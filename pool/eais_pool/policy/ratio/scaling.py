@@ -17,13 +17,15 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from eais_pool.policy.ratio.recurrence import BLOCK_S
 from eais_pool.policy.ratio.tracking import Tracker
 
 _PART_OF_SLACK: Final = 0.5
 """Of what calls may wait, how much they may be expected to."""
 _REACTION_S: Final = 5
 """Where attaching takes so long, more is asked for before anything waits."""
-_HOLD_LEAST_S: Final = 15
+_DEARER: Final = 4 / 3
+_HOLD_LEAST_S: Final = BLOCK_S
 """What is got for a surge is held for that at least."""
 
 
@@ -69,9 +71,11 @@ class Economy:
 
     @property
     def late_cost(self) -> float:
-        """Of a late call, in rents of what it takes to answer one in time: as many as one in a
-        `tail` allows."""
-        return 1 / self.tail
+        """Of a late call, in rents of what it takes to answer one in time.
+
+        As many answers as one late in a `tail` allows, and a third more, to stay below it.
+        """
+        return _DEARER / self.tail
 
     @property
     def worth_per_s(self) -> float:
