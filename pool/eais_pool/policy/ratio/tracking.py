@@ -148,7 +148,7 @@ class Tracker:
 
     def _look_ahead(self) -> None:
         self.recurrence.passed(self.at - BLOCK_S)
-        until = self.at + self.attach_s + 1
+        until = self.at + self.attach_s + 1 + BLOCK_S
         free = self.surge is None
         self.reserve_per_s = self.recurrence.reserve(self.at, until, self._worth) if free else 0.0
 
