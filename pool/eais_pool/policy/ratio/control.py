@@ -16,8 +16,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from eais.device_type import DeviceKind
-from eais_pool.policy.choosing import type_text
+from eais.device_type import DeviceKind, type_text
 from eais_pool.policy.ratio.offers import Offer
 from eais_pool.policy.ratio.scaling import Cause, Economy, Hold, Scaler
 
