@@ -25,6 +25,7 @@ from eais_server.process import (
     clean_up,
     worker_environment,
 )
+from eais_server.turns.page import Descriptors
 
 # A worker that says what it was started with, then does as it is told.
 CHILD = """
@@ -112,6 +113,7 @@ class Watched:
         finally:
             self.process.control.close()
             self.process.page.close()
+            self.process.seat.close()
 
 
 def test_a_worker_starts_with_what_it_needs_and_no_more(tmp_path: Path, log: int) -> None:
@@ -120,6 +122,9 @@ def test_a_worker_starts_with_what_it_needs_and_no_more(tmp_path: Path, log: int
         told = await watched.told()
         directory = tmp_path / "workers" / "1"
         inherited = [int(told["flags"].pop(f"--{name}-fd")) for name in ("control", "page", "ring")]
+        # Of the two pages and two bells for its turns, the last one is in the dict.
+        assert int(told["flags"].pop("--turn-fd")) in told["fds"]
+        seats = len(Descriptors._fields)
         assert told["flags"] == {
             "--parent-pid": str(os.getpid()),
             "--dir": str(directory),
@@ -131,7 +136,8 @@ def test_a_worker_starts_with_what_it_needs_and_no_more(tmp_path: Path, log: int
         assert watched.process.directory == directory
         assert list(directory.iterdir()) == []
         assert directory.stat().st_mode & 0o777 == 0o700
-        assert sorted(told["fds"]) == sorted([0, 1, 2, *inherited])
+        assert {0, 1, 2, *inherited} < set(told["fds"])
+        assert len(told["fds"]) == 3 + len(inherited) + seats
         assert (told["parent"], told["session"]) == (os.getpid(), True)
         assert told["stdin"] == "/dev/null"
         assert told["environ"]["LC_ALL"] == "en_US.UTF-8"
@@ -158,6 +164,7 @@ def test_its_lines_are_its_own(tmp_path: Path, log: int) -> None:
         assert line.far.recv(1) == b""
         line.far.close()
         watched.process.page.close()
+        watched.process.seat.close()
         assert descriptors() == before
 
     run(act)
