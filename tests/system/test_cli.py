@@ -59,7 +59,7 @@ def test_from_attach_to_detach(user: Terminal) -> None:
     attached = user.data("attach", "--type", "cpu.2")
     assert (attached["state"], attached["type"], attached["epoch"]) == ("IN_USE", "cpu.2", 1)
     name = str(attached["id"])
-    none = {"sessions": [], "sessions_unknown": None}
+    none: dict[str, object] = {"sessions": [], "sessions_unknown": None}
     assert user.data("describe", name) == attached | none
     assert user.data("list") == {"instances": [attached]}
     [device] = user.data("devices")["devices"]
