@@ -26,7 +26,7 @@ from tests.fault.catalogue import documented
 from tests.fault.heard import Heard, RecordedChannel
 from tests.fault.measures import check_back, measured
 from tests.fault.wire import Wire
-from tests.system.stack import Stack, embedded_pool, op
+from tests.system.stack import Stack, embedded_pool, eventually, op
 from tests.unit.server.runtime import models
 
 # Small bounds, so that rows meet them soon.
@@ -149,9 +149,11 @@ def client_home(stack: Stack, instance: pool_pb2.Instance, monkeypatch: pytest.M
     """An environment in which our own client and command line find the pool and instance."""
     monkeypatch.setenv("EAIS_CONFIG_DIR", str(stack.config))
     monkeypatch.setenv("EAIS_INSTANCE", instance.id)
-    # The client's lines stay open for its next session: what they need is there before a row.
+    # The client's lines stay open for its next session: what they need is there before a row,
+    # and so is the shared memory to which a line goes over when it has been made.
     with eais.InferenceSession(models.dataset("mul_1")) as session:
         session.run(None, {"X": np.ones((3, 2), np.float32)})
+        eventually(lambda: session.stats().transport == "ring" or None, "the line is a ring")
     return stack.config
 
 
