@@ -6,7 +6,7 @@ from eais.instance import InstanceState
 from eais.rpc.v1 import hosts_pb2, pool_pb2
 from eais.telemetry import latency
 from eais_pool.brain.activity import Activities, Activity, Counted, FrontEndWord
-from eais_pool.brain.records import InstanceView
+from eais_pool.brain.view_records import InstanceView
 from eais_pool.wire import instance_message
 
 

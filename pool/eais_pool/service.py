@@ -21,7 +21,8 @@ from eais_pool.brain.actions import Publish
 from eais_pool.brain.activity import Activities
 from eais_pool.brain.events import OpRequested
 from eais_pool.brain.host_verbs import not_found
-from eais_pool.brain.records import InstanceRecord, InstanceView, OpVerb
+from eais_pool.brain.records import InstanceRecord, OpVerb
+from eais_pool.brain.view_records import InstanceView
 from eais_pool.brain.views import view_of
 from eais_pool.pump import Pump
 from eais_pool.renewal import Issuer

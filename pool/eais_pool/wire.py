@@ -11,7 +11,7 @@ from eais.rpc.v1 import common_pb2, hosts_pb2, listener_pb2, pool_pb2
 from eais_pool.brain import vnics
 from eais_pool.brain.actions import CheckDevice, Command, News, Notice, Publish, Reopen, Revoke
 from eais_pool.brain.host_records import DeviceRecord, Endpoint
-from eais_pool.brain.records import InstanceView, WorkerView
+from eais_pool.brain.view_records import InstanceView, WorkerView
 
 VNIC_ISOLATION = "mTLS only"
 

@@ -12,7 +12,8 @@ from eais.instance_policy import DEFAULT_POLICY, InstancePolicy
 from eais_pool.brain.facts import Fact
 from eais_pool.brain.host_records import Endpoint
 from eais_pool.brain.membership import TenantView, TokenRecord
-from eais_pool.brain.records import Answer, Failure, InstanceView, SharePick
+from eais_pool.brain.records import Answer, Failure, SharePick
+from eais_pool.brain.view_records import InstanceView
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,15 +3,9 @@
 from __future__ import annotations
 
 from eais.instance import InstanceState
-from eais_pool.brain.records import (
-    InstanceRecord,
-    InstanceView,
-    LeasePhase,
-    LeaseRecord,
-    WorkerRecord,
-    WorkerView,
-)
+from eais_pool.brain.records import InstanceRecord, LeasePhase, LeaseRecord, WorkerRecord
 from eais_pool.brain.state import PoolState
+from eais_pool.brain.view_records import InstanceView, WorkerView
 from eais_pool.brain.vnics import vnic_of
 
 _SHOWS_FRONTEND = (InstanceState.BOUND, InstanceState.IN_USE, InstanceState.DRAINING)

@@ -11,8 +11,9 @@ from eais_pool.brain.actions import Publish, Refuse, Reply
 from eais_pool.brain.address_plan import AddressPlan
 from eais_pool.brain.events import ManagerStarted, OpRequested
 from eais_pool.brain.reactor import Reactor
-from eais_pool.brain.records import Failure, InstanceRecord, InstanceView, OpVerb
+from eais_pool.brain.records import Failure, InstanceRecord, OpVerb
 from eais_pool.brain.settings import Settings
+from eais_pool.brain.view_records import InstanceView
 from eais_pool.policy.first_fit import FirstFit
 from eais_pool.testing import FakeHost, FakeShell
 

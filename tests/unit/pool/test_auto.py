@@ -9,7 +9,8 @@ from eais.instance_policy import InstancePolicy
 from eais.tolerance import Precision, Tolerance
 from eais_pool.brain.events import ModelMeasured, SessionsChanged
 from eais_pool.brain.quotas import Quotas
-from eais_pool.brain.records import Failure, InstanceView, LeaseKey
+from eais_pool.brain.records import Failure, LeaseKey
+from eais_pool.brain.view_records import InstanceView
 from eais_pool.policy.profiles import Profile, ProfileKey
 from eais_pool.testing import FakeHost, device
 from tests.unit.pool.rig import SETTINGS, Pool

@@ -24,7 +24,8 @@ from eais_pool.brain.events import (
 from eais_pool.brain.facts import LEDGER_KINDS
 from eais_pool.brain.host_records import Endpoint
 from eais_pool.brain.quotas import Quotas
-from eais_pool.brain.records import Failure, InstanceView, LeasePhase, OpVerb
+from eais_pool.brain.records import Failure, LeasePhase, OpVerb
+from eais_pool.brain.view_records import InstanceView
 from eais_pool.store import Snapshot
 from eais_pool.testing import FakeHost, device
 from tests.unit.pool.rig import SETTINGS, Pool, op_id

@@ -18,8 +18,9 @@ from eais_pool.brain.events import (
 )
 from eais_pool.brain.facts import LEDGER_KINDS
 from eais_pool.brain.quotas import Quotas
-from eais_pool.brain.records import Failure, InstanceView, LeaseKey, LeaseRecord, OpVerb
+from eais_pool.brain.records import Failure, LeaseKey, LeaseRecord, OpVerb
 from eais_pool.brain.resizing import LONGEST_S
+from eais_pool.brain.view_records import InstanceView
 from eais_pool.testing import FakeHost, device
 from tests.unit.pool.rig import SETTINGS, Pool, op_id
 

@@ -13,7 +13,7 @@ from eais_pool.brain.actions import Grant, Send
 from eais_pool.brain.codec import from_json
 from eais_pool.brain.events import HostLost
 from eais_pool.brain.host_records import Endpoint
-from eais_pool.brain.records import InstanceView
+from eais_pool.brain.view_records import InstanceView
 from eais_pool.reports import joined
 from eais_pool.testing import FakeHost
 from eais_pool.testing.brains import device

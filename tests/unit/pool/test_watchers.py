@@ -6,7 +6,7 @@ from dataclasses import replace
 from eais.instance import InstanceState
 from eais_pool.brain.actions import News, Notice, Publish, Reopen
 from eais_pool.brain.host_records import Endpoint
-from eais_pool.brain.records import InstanceView
+from eais_pool.brain.view_records import InstanceView
 from eais_pool.watchers import Watchers
 
 FRONTEND = ("acme", "box")
