@@ -113,7 +113,7 @@ class Snapshot:
 
     def state(self) -> PoolState:
         """The state that it was made of."""
-        return PoolState(
+        made = PoolState(
             self.boot_id,
             self.serial,
             {host.host: host for host in self.hosts},
@@ -123,6 +123,7 @@ class Snapshot:
             self._members(),
             ProfileBook(self.profiles),
         )
+        return made.indexed()
 
     def _members(self) -> Members:
         return Members(

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Collection
+from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import islice
 
 from eais.errors import RemoteError
 
@@ -23,16 +22,19 @@ class AddressPlan:
         """The address `offset` above the range's base."""
         return str(ipaddress.IPv4Network(self.network)[offset])
 
-    def first_free(self, taken: Collection[str]) -> str:
-        """The lowest address for an instance that isn't `taken`.
+    def first_free(self, within: Callable[[int, int], str]) -> str:
+        """The lowest address for an instance that nobody holds.
+
+        Args:
+            within: says the lowest free one of a range, both ends included, or "".
 
         Raises:
             RemoteError: ADDRESSES_EXHAUSTED.
         """
-        hosts = islice(ipaddress.IPv4Network(self.network).hosts(), RESERVED - 1, None)
-        for address in map(str, hosts):
-            if address not in taken:
-                return address
-        raise RemoteError(
-            "ADDRESSES_EXHAUSTED", f"all addresses of {self.network} are bound to instances"
-        )
+        network = ipaddress.IPv4Network(self.network)
+        last = int(network.broadcast_address) - 1
+        found = within(int(network.network_address) + RESERVED, last)
+        if not found:
+            text = f"all addresses of {self.network} are bound to instances"
+            raise RemoteError("ADDRESSES_EXHAUSTED", text)
+        return found

@@ -33,7 +33,7 @@ class Draft:
     """
 
     def __init__(self, state: PoolState, now: float, vnic_driver: str) -> None:
-        self.state = state.copy()
+        self.state = PoolState.layered(state)
         self.now = now
         self._before = state
         self._vnic_driver = vnic_driver

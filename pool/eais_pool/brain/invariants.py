@@ -34,6 +34,7 @@ def validate(state: PoolState) -> None:
     _check_ops(state)
     _check_resizes(state)
     state.members.validate()
+    _expect(state.index.says() == state.copy().index.says(), "the index isn't of its records")
 
 
 def _expect(holds: bool, what: str) -> None:

@@ -79,11 +79,7 @@ def _lease_closing(state: PoolState, fact: facts.LeaseClosing) -> None:
 def _lease_closed(state: PoolState, fact: facts.LeaseClosed) -> None:
     # Nothing of the moved lease is kept: FREE shares aren't recorded.
     gone = _moved(_lease_of(state, fact.key), ShareEvent.RELEASE)
-    rest = tuple(each for each in state.leases[fact.instance] if each.key != gone.key)
-    if rest:
-        state.leases[fact.instance] = rest
-    else:
-        del state.leases[fact.instance]
+    state.drop_lease(gone.key)
     state.settle_devices(fact.host)
 
 

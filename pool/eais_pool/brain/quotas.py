@@ -11,9 +11,7 @@ from dataclasses import dataclass, field
 
 from eais.device_type import DeviceKind, DeviceType, devices_text
 from eais.errors import EaisError, make_error
-from eais.instance import InstanceState
-from eais.share import ShareState
-from eais_pool.brain.records import LeasePhase, LeaseRecord, OpVerb
+from eais_pool.brain.records import OpVerb
 from eais_pool.brain.state import PoolState
 
 INSTANCES = "instances"
@@ -56,10 +54,7 @@ def operations_of(state: PoolState, tenant: str) -> int:
 
 def instances_of(state: PoolState, tenant: str) -> int:
     """How many instances the tenant has, whatever state they are in."""
-    return sum(
-        instance.tenant == tenant and instance.state is not InstanceState.DELETED
-        for instance in state.instances.values()
-    )
+    return state.index.instances.get(tenant, 0)
 
 
 def milli_of(state: PoolState, tenant: str) -> dict[str, int]:
@@ -68,24 +63,9 @@ def milli_of(state: PoolState, tenant: str) -> dict[str, int]:
     What is being taken back counts until its host says that it is free, unless that host can't
     be asked: it isn't the tenant's to end that.
     """
-    used: dict[str, int] = {}
-    for lease in state.all_leases():
-        if lease.tenant == tenant and not _given_back(lease):
-            for kind, milli in _by_kind(state, lease):
-                used[kind] = used.get(kind, 0) + milli
-    return used
-
-
-def _given_back(lease: LeaseRecord) -> bool:
-    return lease.phase is LeasePhase.CLOSING and any(
-        share.state is ShareState.LOST for share in lease.shares
-    )
-
-
-def _by_kind(state: PoolState, lease: LeaseRecord) -> list[tuple[str, int]]:
-    host = state.hosts[lease.host]
-    found = [(host.device(share.device), share.milli) for share in lease.shares]
-    return [(device.kind, milli) for device, milli in found if device is not None]
+    kinds = (kind.value for kind in DeviceKind)
+    found = {kind: state.index.milli.get((tenant, kind), 0) for kind in kinds}
+    return {kind: milli for kind, milli in found.items() if milli}
 
 
 def check_create(quotas: Quotas, state: PoolState, tenant: str) -> None:

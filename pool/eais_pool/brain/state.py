@@ -7,7 +7,7 @@ tables don't allow raises `IllegalMove`, and a copy was changed, not the state
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, MutableMapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -17,6 +17,8 @@ from eais.share_units import Taken
 from eais_pool.brain import facts, lease_moves
 from eais_pool.brain.facts import Fact
 from eais_pool.brain.host_records import HostRecord
+from eais_pool.brain.index import Index
+from eais_pool.brain.layered import Layered
 from eais_pool.brain.lease_facts import LEASE_FACTS
 from eais_pool.brain.membership import Members, MembershipFact
 from eais_pool.brain.records import (
@@ -43,16 +45,33 @@ class PoolState:
         ops: by (tenant, op_id), oldest first.
         members: who may join, tenants, and what operators asked for.
         profiles: what models take on devices.
+        index: made of these.
     """
 
     boot_id: str = ""
     serial: int = 0
-    hosts: dict[str, HostRecord] = field(default_factory=dict)
-    instances: dict[str, InstanceRecord] = field(default_factory=dict)
-    leases: dict[str, tuple[LeaseRecord, ...]] = field(default_factory=dict)
-    ops: dict[OpKey, OpRecord] = field(default_factory=dict)
+    hosts: MutableMapping[str, HostRecord] = field(default_factory=dict)
+    instances: MutableMapping[str, InstanceRecord] = field(default_factory=dict)
+    leases: MutableMapping[str, tuple[LeaseRecord, ...]] = field(default_factory=dict)
+    ops: MutableMapping[OpKey, OpRecord] = field(default_factory=dict)
     members: Members = field(default_factory=Members)
     profiles: ProfileBook = field(default_factory=ProfileBook)
+    index: Index = field(default_factory=Index, compare=False)
+
+    @classmethod
+    def layered(cls, below: PoolState) -> PoolState:
+        """A state that changes apart from `below`, as long as that doesn't change."""
+        return cls(
+            below.boot_id,
+            below.serial,
+            Layered(below.hosts),
+            Layered(below.instances),
+            Layered(below.leases),
+            Layered(below.ops),
+            below.members.copy(),
+            below.profiles,
+            below.index.layer(),
+        )
 
     def apply(self, fact: Fact) -> None:
         """Take a fact in.
@@ -65,7 +84,7 @@ class PoolState:
 
     def copy(self) -> PoolState:
         """A state of its own; records are shared, since they never change."""
-        return PoolState(
+        made = PoolState(
             self.boot_id,
             self.serial,
             dict(self.hosts),
@@ -75,6 +94,12 @@ class PoolState:
             self.members.copy(),
             self.profiles,
         )
+        return made.indexed()
+
+    def indexed(self) -> PoolState:
+        """This one, once its index was made of its records."""
+        self.index = Index.of(self.hosts, self.instances.values(), self.all_leases())
+        return self
 
     def all_leases(self) -> Iterator[LeaseRecord]:
         """All leases of all instances, strays included."""
@@ -83,7 +108,7 @@ class PoolState:
 
     def leases_on(self, host: str) -> list[LeaseRecord]:
         """The leases of one host."""
-        return [lease for lease in self.all_leases() if lease.host == host]
+        return list(self.index.on_host.get(host, ()))
 
     def lease(self, key: LeaseKey) -> LeaseRecord | None:
         """The lease of that host, instance and epoch."""
@@ -139,7 +164,25 @@ class PoolState:
         """For `apply`: have this one in the place of what it was."""
         others = [each for each in self.leases.get(lease.instance, ()) if each.key != lease.key]
         order = sorted((*others, lease), key=lambda each: (each.epoch, each.host))
+        self.index.replace(self.hosts, self.lease(lease.key), lease)
         self.leases[lease.instance] = tuple(order)
+
+    def drop_lease(self, key: LeaseKey) -> None:
+        """For `apply`: it is gone."""
+        rest = tuple(each for each in self.leases[key.instance] if each.key != key)
+        self.index.replace(self.hosts, self.lease(key), None)
+        if rest:
+            self.leases[key.instance] = rest
+        else:
+            del self.leases[key.instance]
+
+    def put_host(self, host: HostRecord) -> None:
+        """For `apply`: have this one in the place of what it was; its devices may be others."""
+        here = self.index.on_host.get(host.host, ())
+        for lease in here:
+            self.index.weigh(self.hosts.get(host.host), lease, -1)
+            self.index.weigh(host, lease, 1)
+        self.hosts[host.host] = host
 
 
 def _pool_started(state: PoolState, fact: facts.PoolStarted) -> None:
@@ -171,7 +214,7 @@ def _host_registered(state: PoolState, fact: facts.HostRegistered) -> None:
     ]
     if before:
         host = replace(host, cordoned=before.cordoned, draining=before.draining)
-    state.hosts[host.host] = replace(host, devices=(*host.devices, *kept))
+    state.put_host(replace(host, devices=(*host.devices, *kept)))
     state.settle_devices(host.host)
     _unstick(state, host.host)
 
@@ -223,11 +266,13 @@ def _instance_created(state: PoolState, fact: facts.InstanceCreated) -> None:
         policy=fact.policy,
         state=moved,
     )
+    state.index.count(fact.tenant, 1)
 
 
 def _instance_bound(state: PoolState, fact: facts.InstanceBound) -> None:
     changes = {"frontend": fact.frontend, "address": fact.address, "reason": "", "detail": ""}
     state.move(fact.instance, InstanceEvent.BIND, **changes)
+    state.index.hold(fact.address)
 
 
 def _instance_draining(state: PoolState, fact: facts.InstanceDraining) -> None:
@@ -239,11 +284,14 @@ def _instance_stopped(state: PoolState, fact: facts.InstanceStopped) -> None:
 
 
 def _instance_unbound(state: PoolState, fact: facts.InstanceUnbound) -> None:
+    state.index.hold(state.instances[fact.instance].address, -1)
     state.move(fact.instance, InstanceEvent.UNBIND, frontend="", address="")
 
 
 def _instance_deleted(state: PoolState, fact: facts.InstanceDeleted) -> None:
     changes = {"frontend": "", "address": "", "deleted_at": fact.at}
+    state.index.hold(state.instances[fact.instance].address, -1)
+    state.index.count(state.instances[fact.instance].tenant, -1)
     state.move(fact.instance, InstanceEvent.DELETE, **changes)
 
 

@@ -129,9 +129,7 @@ class Verbs:
             )
         if instance.state is not InstanceState.BINDABLE:
             raise _wrong_state(instance, "attach")
-        taken = {each.address for each in draft.state.instances.values()}
-        taken |= {lease.address for lease in draft.state.all_leases()}
-        address = self._settings.addresses.first_free(taken)
+        address = self._settings.addresses.first_free(draft.state.index.first_free)
         draft.record(facts.InstanceBound(instance.id, event.frontend, address))
 
     def _start(self, draft: Draft, event: OpRequested) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from eais.instance import InstanceState
+from eais_pool.brain.layered import touched
 from eais_pool.brain.records import InstanceRecord, LeasePhase, LeaseRecord, WorkerRecord
 from eais_pool.brain.state import PoolState
 from eais_pool.brain.view_records import InstanceView, WorkerView
@@ -72,11 +73,9 @@ def changed(before: PoolState, after: PoolState) -> list[InstanceRecord]:
 
     Records never change, so the same object means the same view.
     """
-    moved = {host for host in after.hosts if after.hosts[host] is not before.hosts.get(host)}
-    return [
-        instance
-        for key, instance in after.instances.items()
-        if instance is not before.instances.get(key)
-        or after.leases.get(key) is not before.leases.get(key)
-        or any(lease.host in moved for lease in after.leases.get(key, ()))
-    ]
+    names = touched(after.instances) | touched(after.leases)
+    for host in touched(after.hosts):
+        if after.hosts.get(host) is not before.hosts.get(host):
+            names |= {lease.instance for lease in after.leases_on(host)}
+    found = [after.instances[name] for name in names if name in after.instances]
+    return sorted(found, key=lambda instance: instance.serial)

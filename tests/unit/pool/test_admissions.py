@@ -163,7 +163,7 @@ def test_what_operators_asked_for_is_remembered_up_to_a_limit_of_each_kind() -> 
     a.shell.feed(cordon)
     assert not a.shell.said_of(Refuse)
     done = state.ops["", op_id(4)]
-    state.ops |= {("", str(n)): replace(done, op_id=str(n)) for n in range(OPERATORS_MOST)}
+    state.ops.update({("", str(n)): replace(done, op_id=str(n)) for n in range(OPERATORS_MOST)})
     assert told(a, replace(cordon, op_id=op_id(5))) == "QUOTA"
 
 

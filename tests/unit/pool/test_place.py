@@ -17,6 +17,7 @@ from eais.identity import Identity, Role
 from eais_pool.addresses import CLAIM_PORT, claim, networks
 from eais_pool.authority import Authority
 from eais_pool.brain.address_plan import AddressPlan
+from eais_pool.brain.index import Index
 from eais_pool.brain.quotas import Quotas
 from eais_pool.config import ManagerConfig
 from eais_pool.owner import Keeper, embedded_identities
@@ -34,19 +35,42 @@ HOUR = timedelta(hours=1)
 def test_an_instances_address_is_the_lowest_free_one() -> None:
     plan = AddressPlan("127.64.16.0/20")
     assert plan.host(1) == "127.64.16.1"
-    assert plan.first_free(set()) == "127.64.16.16"
-    assert plan.first_free({"127.64.16.16", "127.64.16.18"}) == "127.64.16.17"
+    index = Index()
+    assert plan.first_free(index.first_free) == "127.64.16.16"
+    index.hold("127.64.16.16")
+    index.hold("127.64.16.18")
+    assert plan.first_free(index.first_free) == "127.64.16.17"
+    index.hold("127.64.16.16", -1)
+    assert plan.first_free(index.first_free) == "127.64.16.16"
+
+
+def test_an_address_that_two_hold_is_free_when_both_gave_it_back() -> None:
+    plan, index = AddressPlan("127.64.16.0/20"), Index()
+    index.hold("127.64.16.16")
+    index.hold("127.64.16.16")
+    index.hold("127.64.16.16", -1)
+    assert plan.first_free(index.first_free) == "127.64.16.17"
+    index.hold("127.64.16.16", -1)
+    assert plan.first_free(index.first_free) == "127.64.16.16"
 
 
 def test_addresses_can_run_out() -> None:
-    plan = AddressPlan("127.64.16.0/27")
-    taken: set[str] = set()
+    plan, index = AddressPlan("127.64.16.0/27"), Index()
+    taken = ""
     for _ in range(15):
-        taken.add(plan.first_free(taken))
-    assert max(taken, key=lambda text: int(text.split(".")[3])) == "127.64.16.30"
+        taken = plan.first_free(index.first_free)
+        index.hold(taken)
+    assert taken == "127.64.16.30"
     with pytest.raises(RemoteError) as error:
-        plan.first_free(taken)
+        plan.first_free(index.first_free)
     assert error.value.reason == "ADDRESSES_EXHAUSTED"
+
+
+def test_a_range_may_be_of_several_blocks() -> None:
+    index = Index()
+    for offset in range(1 << 16):
+        index.hold(f"10.0.{offset >> 8}.{offset & 255}")
+    assert AddressPlan("10.0.0.0/15").first_free(index.first_free) == "10.1.0.0"
 
 
 def test_a_claimed_range_is_nobody_elses() -> None:
