@@ -21,6 +21,8 @@ from tests.system.terminal import Terminal
 
 DATASETS = Path(ort.__file__).parent / "datasets"
 MODEL, OTHER, THIRD = (DATASETS / f"{name}.onnx" for name in ("mul_1", "sigmoid", "logreg_iris"))
+# A slow machine takes its time for each worker, one after another.
+LONG_S = 240.0
 SETTINGS = """
 [manager]
 enrolment_port = 0
@@ -171,6 +173,41 @@ def test_each_tenant_has_a_region(team: Team, ada: Terminal, bob: Terminal) -> N
         assert asked(bob) == "right"
         refused = ada.run("attach", "--type", "fpga.1-2")
         assert "NO_DEVICE" in refused.stderr
+
+
+def profiled(user: Terminal, model: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """What was measured on boards, and what wasn't."""
+    data = user.data("profile", str(model), timeout_s=LONG_S)
+    boards = [each for each in data["profiles"] if each["kind"] == "fpga"]
+    return boards, [each for each in data["unmeasured"] if each["kind"] == "fpga"]
+
+
+def test_a_model_is_measured_on_a_board_that_nobody_uses(team: Team, ada: Terminal) -> None:
+    found, unmeasured = profiled(ada, MODEL)
+    assert not unmeasured
+    assert {(each["runtime"], each["simulated"]) for each in found} == {("role", True)}
+    assert 500 in {each["share_milli"] for each in found if each["points"]}
+    # It holds nothing any more.
+    with attached(ada, "fpga"):
+        assert asked(ada) == "right"
+
+
+def test_what_has_no_image_is_not_measured_on_a_board_and_that_is_not_kept(
+    team: Team, ada: Terminal
+) -> None:
+    found, [unmeasured] = profiled(ada, OTHER)
+    assert not found
+    assert unmeasured["why"].startswith("IMAGE_MISSING: ")
+
+
+def test_a_board_of_which_somebody_has_a_region_is_left_alone(
+    team: Team, ada: Terminal, bob: Terminal
+) -> None:
+    with attached(bob, "fpga.1-2"):
+        assert asked(bob, THIRD) == "right"
+        _, [unmeasured] = profiled(ada, MODEL)
+        assert unmeasured["why"] == "it isn't idle"
+        assert asked(bob, THIRD) == "right"
 
 
 def test_the_next_worker_takes_the_region_up(team: Team, ada: Terminal) -> None:

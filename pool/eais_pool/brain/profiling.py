@@ -55,7 +55,8 @@ _AGAIN_S: Final = 60.0
 _LATEST_AGAIN_S: Final = 3600.0
 # A reason of these isn't the model's: the device just can't be measured on, now.
 _NOT_THE_MODELS: Final = frozenset(
-    {"PROCESS_FAILED", "BUG", "ISOLATION_UNAVAILABLE", "UNIMPLEMENTED", "QUOTA", "STORE_FULL"}
+    {"PROCESS_FAILED", "BUG", "ISOLATION_UNAVAILABLE", "QUOTA", "STORE_FULL"}
+    | {"IMAGE_MISSING", "IMAGE_INVALID", "IMAGE_UNTRUSTED", "IMAGE_SHELL", "WRONG_STATE"}
 )
 # These are, and of every size of batch: to go on would kill more workers.
 _ENDS: Final = frozenset({"MODEL_CRASHED", "MODEL_QUARANTINED"})

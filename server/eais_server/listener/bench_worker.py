@@ -117,24 +117,27 @@ class BenchWorker:
             raise error_of_message(answer.error)
         return list(answer.seconds)
 
-    async def end(self) -> None:
-        """Kill it, and wait for its exit; nothing of it is left then."""
+    async def end(self) -> WorkerProcess | None:
+        """Kill it, and wait for its exit; nothing of it is left then but its lines.
+
+        Returns:
+            Whose lines those are, at the first call that sees the exit.
+        """
         process = self._process
         if process is None:
-            return
+            return None
         self._spawner.kill(process, signal.SIGKILL)
         # Not awaited itself: who is cancelled here would cancel it.
         await asyncio.wait({self._exit})
         if self._process is None:
-            return
+            return None
         self._process = None
         if self._control is not None:
             self._control.close()
         process.page.close()
         process.seat.close()
-        for line in process.lines:
-            line.far.close()
         self._oom_kills.killed(self._number)
+        return process
 
     def _exited(self, how: Exit) -> None:
         if not self._exit.done():

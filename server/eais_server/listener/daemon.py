@@ -105,8 +105,9 @@ class Listener:
         self.openings = Openings(host)
         identity = self._leaf.current
         self.arrivals = Arrivals(host, self.openings, lambda: GrpcPeers(identity))
+        self._hosted = HostedShares(host.inventory, host.state)
         self.measurements = Measurements(
-            host, world.spawner, lambda: GrpcPeers(identity), world.level
+            host, world.spawner, lambda: GrpcPeers(identity), world.level, self._hosted
         )
         make_way = self.measurements.make_way
         self.grants = Grants(host, self.link.sign, self.arrivals, make_way)
@@ -118,7 +119,6 @@ class Listener:
             world.disk,
         )
         host.state.quarantine.restore(quarantine.load())
-        self._hosted = HostedShares(host.inventory, host.state)
         self._shared = SharedDevices(host.inventory, lambda event: host.tell(event))
         kept = HealthFile(world.directory / "devices.json", world.disk)
         self.health = Health(host, kept, self._hosted)

@@ -52,14 +52,23 @@ class HostedShares:
         self._seats: dict[int, _Seat] = {}
         self._threads: dict[str, ThreadPoolExecutor] = {}
 
-    def tell(self, adopt: supervision_pb2.Adopt, process: WorkerProcess) -> None:
-        """Put into a worker's adoption which of its lines lead to its share."""
-        driver = self._inventory.hosted(adopt.device) if process.lines else None
+    def tell(
+        self,
+        message: supervision_pb2.Adopt | supervision_pb2.Measure,
+        process: WorkerProcess,
+        name: str,
+        n: int,
+    ) -> None:
+        """Put into what a worker is told of its share which of its lines lead there.
+
+        `name` and `n`: as it was reserved for.
+        """
+        driver = self._inventory.hosted(message.device) if process.lines else None
         if driver is None:
             return
-        share = self._inventory.reservation(adopt.instance, adopt.n)
-        seat = _Seat(driver, share, adopt.instance, adopt.n, process.lines)
-        adopt.words.update(driver.told(share, [line.descriptor for line in seat.lines]).words)
+        share = self._inventory.reservation(name, n)
+        seat = _Seat(driver, share, name, n, process.lines)
+        message.words.update(driver.told(share, [line.descriptor for line in seat.lines]).words)
         self._seats[process.k] = seat
 
     async def ready(self, worker: int, spec: listener_pb2.SessionSpec) -> None:
@@ -71,12 +80,18 @@ class HostedShares:
         """
         seat = self._seats.get(worker)
         if seat is not None:
-            files = [(file.location, file.sha256) for file in spec.files]
             others = self._runs_another(worker, seat, messages.spec_bytes(spec))
             loop = asyncio.get_running_loop()
             await loop.run_in_executor(
-                self._thread(seat.share.device), _provide, seat, files, others
+                self._thread(seat.share.device), _provide, seat, _files(spec), others
             )
+
+    async def check_image(self, device: str, spec: listener_pb2.SessionSpec) -> None:
+        """Whether a model could be loaded onto a device, if that is hosted. IMAGE_MISSING."""
+        driver = self._inventory.hosted(device)
+        if driver is not None:
+            loop = asyncio.get_running_loop()
+            await loop.run_in_executor(self._thread(device), driver.image_of, _files(spec))
 
     async def look_after(self, device: str) -> bool:
         """Find out whether the process that serves a device does; start one that has ended.
@@ -121,6 +136,10 @@ class HostedShares:
         if device not in self._threads:
             self._threads[device] = ThreadPoolExecutor(1, thread_name_prefix=device)
         return self._threads[device]
+
+
+def _files(spec: listener_pb2.SessionSpec) -> ModelFiles:
+    return [(file.location, file.sha256) for file in spec.files]
 
 
 def _provide(seat: _Seat, files: ModelFiles, others: bool) -> None:

@@ -24,6 +24,7 @@ from eais_server.listener import messages
 from eais_server.listener.bench_worker import FOLDER, BenchWorker, Limits
 from eais_server.listener.fetching import Fetching
 from eais_server.listener.host import Host
+from eais_server.listener.hosted import HostedShares
 from eais_server.listener.lease import Share
 from eais_server.listener.oom_kills import OomKills
 from eais_server.listener.peers import Peers
@@ -59,6 +60,7 @@ class Measurements:
         spawner: of workers.
         dial: opens the ways to other listeners.
         level: the isolation that workers must have.
+        hosted: shares that processes of this host serve.
     """
 
     def __init__(
@@ -67,11 +69,13 @@ class Measurements:
         spawner: Spawner,
         dial: Dial,
         level: int,
+        hosted: HostedShares,
         oom_kills: OomKills | None = None,
     ) -> None:
         self._host = host
         self._spawner = spawner
         self._dial = dial
+        self._hosted = hosted
         self._limits = Limits(level, host.config.limits.load_timeout_s)
         self._oom_kills = oom_kills or OomKills()
         self._numbers = itertools.count(FIRST_NUMBER)
@@ -124,7 +128,9 @@ class Measurements:
         bench = self._benches.get(device)
         if bench is None:
             return
-        await bench.worker.end()
+        ended = await bench.worker.end()
+        if ended is not None:
+            self._hosted.gone(ended)
         if self._benches.get(device) is not bench:
             return
         del self._benches[device]
@@ -161,9 +167,9 @@ class Measurements:
         if bench is not None and bench.place == place:
             return bench
         await self._put_away(ask.device)
-        self._check(ask)
+        await self._check(ask)
         number = next(self._numbers)
-        name, share = f"measuring {number}", Share(1, ask.device, ask.milli)
+        name, share = f"measuring-{number}", Share(1, ask.device, ask.milli)
         reserved = self._host.inventory.reserve_share(name, share)
         clock, tell = self._host.clock, self._host.tell
         worker = BenchWorker(self._spawner, number, self._limits, self._oom_kills, clock, tell)
@@ -174,21 +180,24 @@ class Measurements:
             await self._bring(ask, name)
             process = await worker.start()
             await self._place(ask, process)
-            await worker.measure(self._told(ask, reserved), reserved.process_memory_bytes)
+            told = self._told(ask, reserved)
+            self._hosted.tell(told, process, name, share.n)
+            await self._hosted.ready(number, ask.spec)
+            await worker.measure(told, reserved.process_memory_bytes)
         except EaisError:
             await self._put_away(ask.device)
             raise
         log.info("%s is measured on %s of %s", _what(ask), ask.milli, ask.device)
         return bench
 
-    def _check(self, ask: hosts_pb2.RunBatch) -> None:
-        if self._host.inventory.hosted(self._host.inventory.info(ask.device).id):
-            raise make_error("UNIMPLEMENTED", "boards aren't measured")
+    async def _check(self, ask: hosts_pb2.RunBatch) -> None:
+        device = self._host.inventory.info(ask.device).id
         self._host.admission.check_grant(ask.device, ask.tenant, 0, frozenset())
         model = Model(ask.tenant, messages.model_digest(messages.spec_bytes(ask.spec)))
         failure = self._host.state.quarantine.refusal(model, self._host.clock())
         if failure:
             raise messages.error_of(failure)
+        await self._hosted.check_image(device, ask.spec)
 
     async def _bring(self, ask: hosts_pb2.RunBatch, name: str) -> None:
         """Have the tenant's model here, pinned."""

@@ -198,7 +198,7 @@ class Workers:
         match action:
             case do.Adopt():
                 adopt = await self._deeds.adoption(action)
-                self._hosted.tell(adopt, live.process)
+                self._hosted.tell(adopt, live.process, adopt.instance, adopt.n)
                 self._spawner.limit_memory(live.process, adopt.process_memory_bytes)
                 self._shared.adopted(adopt, live.process)
                 control.send(to(adopt=adopt))

@@ -51,8 +51,8 @@ class Bench:
         self.shares = HostedShares(self.inventory, self.state)
         self.undo = ExitStack()
 
-    def worker(self, k: int, n: int = 1) -> tuple[WorkerProcess, Reservation]:
-        """A worker that was adopted for share `n`, and what it was told of that."""
+    def process(self, k: int) -> WorkerProcess:
+        """A worker that has nothing yet."""
         pairs = [framing.make_pair() for _ in range(self.inventory.lines)]
         lines = tuple(Line(near.fileno(), far) for near, far in pairs)
         for end in (end for pair in pairs for end in pair):
@@ -62,12 +62,16 @@ class Bench:
         self.undo.enter_context(near)
         page = Page()
         self.undo.callback(page.close)
-        process = WorkerProcess(k, 1, -1, near, Path("/nowhere"), page, Seat(), lines)
+        return WorkerProcess(k, 1, -1, near, Path("/nowhere"), page, Seat(), lines)
+
+    def worker(self, k: int, n: int = 1) -> tuple[WorkerProcess, Reservation]:
+        """A worker that was adopted for share `n`, and what it was told of that."""
+        process = self.process(k)
         if ("ei-1", n) not in self.inventory._reserved:
             self.inventory.reserve_share("ei-1", Share(n, "fpga0", 500))
         share = self.inventory.reservation("ei-1", n)
         adopt = supervision_pb2.Adopt(instance="ei-1", n=n, device="fpga0", words=share.words)
-        self.shares.tell(adopt, process)
+        self.shares.tell(adopt, process, "ei-1", n)
         return process, Reservation("fpga0", 500, 1, words=dict(adopt.words))
 
     @staticmethod
@@ -143,6 +147,33 @@ def test_a_share_runs_one_model_while_a_session_of_it_is_kept(
     known.loaded.clear()
     bench.ready(1, "sigmoid")
     assert board.management.state().regions[0].computes != mul.digest()
+
+
+def test_a_worker_that_measures_has_a_region_of_its_own(
+    bench: Bench, board: SimulatedBoard
+) -> None:
+    bench.worker(1)
+    bench.ready(1, "mul_1")
+    process = bench.process(2)
+    share = bench.inventory.reserve_share("measuring-2", Share(1, "fpga0", 500))
+    measure = supervision_pb2.Measure(device="fpga0", words=share.words)
+    bench.shares.tell(measure, process, "measuring-2", 1)
+    bench.ready(2, "sigmoid")
+    assert measure.words[USER_FDS] == str(process.lines[0].descriptor)
+    regions = board.management.state().regions
+    assert [region.share for region in regions] == ["ei-1/1", "measuring-2/1"]
+    assert regions[0].computes == sha256((DATASETS / "mul_1.onnx").read_bytes()).digest()
+    bench.shares.gone(process)
+    bench.shares._thread("fpga0").submit(lambda: None).result()
+    assert [region.share for region in board.management.state().regions] == ["ei-1/1", ""]
+
+
+def test_whether_a_model_has_an_image_is_known_without_a_worker(bench: Bench) -> None:
+    def check(name: str) -> None:
+        asyncio.run(bench.shares.check_image("fpga0", spec_of(name)))
+
+    check("sigmoid")
+    assert reason_of(lambda: check("logreg_iris")) == "IMAGE_MISSING"
 
 
 def test_the_next_worker_finds_nothing_of_the_one_before(
