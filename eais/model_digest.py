@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 
 from eais.rpc.v1 import listener_pb2
 
@@ -12,8 +13,12 @@ def model_digest(spec: listener_pb2.SessionSpec) -> str:
 
     Options, and whether it came as a path, make no other model of it.
     """
-    files = spec.files
+    return digest_of_files([(file.location, file.sha256) for file in spec.files])
+
+
+def digest_of_files(files: Sequence[tuple[str, bytes]]) -> str:
+    """The same, of the location and SHA-256 of each file; the model's own location is ""."""
     if len(files) == 1:
-        return files[0].sha256.hex()
-    lines = sorted(f"{file.sha256.hex()} {file.location}" for file in files)
+        return files[0][1].hex()
+    lines = sorted(f"{sha256.hex()} {location}" for location, sha256 in files)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()

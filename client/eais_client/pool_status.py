@@ -20,6 +20,24 @@ class ShareUse:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelLoad:
+    """A model, by its SHA-256 in hex, and what loading it onto a device takes.
+
+    Attributes:
+        ready_milli: the largest share that would find it loaded now.
+    """
+
+    model: str
+    load_s: float
+    ready_milli: int
+
+    @classmethod
+    def of_message(cls, message: hosts_pb2.ModelLoad) -> ModelLoad:
+        """What the wire says."""
+        return cls(message.model.hex(), message.load_ms / 1000, message.ready_milli)
+
+
+@dataclass(frozen=True, slots=True)
 class DeviceUse:
     """A device of the pool; capacities in milli-devices, memory in bytes.
 
@@ -27,6 +45,8 @@ class DeviceUse:
         health: "ok", "suspect", "checking", "bad", "unreachable", "gone" from its host, or
             "overdrawn"; `health_reason`: why, where its host said so.
         runtimes: what runs models there, such as "onnxruntime/fp32".
+        attach_s: seconds until a share can serve, beside what it takes to load a model.
+        loads: the models that have an image for it; None: it needs none, or has yet to say.
     """
 
     host: str
@@ -45,6 +65,8 @@ class DeviceUse:
     runtimes: tuple[str, ...]
     shares: tuple[ShareUse, ...]
     health_reason: str = ""
+    attach_s: float = 0.0
+    loads: tuple[ModelLoad, ...] | None = None
 
     @classmethod
     def of_message(cls, message: hosts_pb2.DeviceUse) -> DeviceUse:
@@ -67,6 +89,10 @@ class DeviceUse:
             health_reason=message.health_reason,
             runtimes=tuple(device.runtimes),
             shares=tuple(ShareUse(s.instance, s.milli, s.state, s.tenant) for s in message.shares),
+            attach_s=device.attach_ms / 1000,
+            loads=tuple(map(ModelLoad.of_message, device.loads.models))
+            if device.HasField("loads")
+            else None,
         )
 
 

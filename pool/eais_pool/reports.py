@@ -32,7 +32,8 @@ from eais_pool.brain.events import (
     UsageReported,
     WorkersChanged,
 )
-from eais_pool.brain.host_records import HEALTHS, DeviceRecord, Endpoint, HostRecord
+from eais_pool.brain.host_records import HEALTHS, DeviceRecord, Endpoint, HostRecord, ModelLoad
+from eais_pool.brain.loads import LoadsReported
 from eais_pool.brain.records import Failure, HeldLease, SharePick, UsageRecord, WorkerRecord
 
 T = TypeVar("T")
@@ -42,6 +43,8 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 _MAX_TEXT = 256
 _MAX_DEVICES = 1024
 _MAX_RUNTIMES = 64
+_MAX_LOADS = 1024
+_DIGEST_BYTES = 32
 _MAX_WORKERS = 1024
 _MAX_LEASES = 65_536
 
@@ -101,8 +104,8 @@ def reported(host: str, report: hosts_pb2.HostReport) -> Event:
             return _sessions(host, report.sessions)
         case "usage":
             return _usage(host, report.usage)
-        case "device_health":
-            return _device_health(host, report.device_health)
+        case "device_health" | "device_loads":
+            return _of_device(host, report)
     raise UsageError("MALFORMED_MESSAGE", "expected news of a lease")
 
 
@@ -130,9 +133,20 @@ def _shares(host: str, report: hosts_pb2.HostReport) -> Event:
     return SharesGone(host, _instance(left.instance), _epoch(left.epoch), tuple(left.shares))
 
 
-def _device_health(host: str, news: hosts_pb2.DeviceHealth) -> DeviceReported:
+def _of_device(host: str, report: hosts_pb2.HostReport) -> DeviceReported | LoadsReported:
+    if report.HasField("device_loads"):
+        told = report.device_loads
+        return LoadsReported(host, _name("device", told.device), _loads(told.loads))
+    news = report.device_health
     name, health = _name("device", news.device), _health(news.health)
     return DeviceReported(host, name, health, _text(news.reason))
+
+
+def _loads(said: hosts_pb2.Loads) -> tuple[ModelLoad, ...]:
+    _at_most("models", said.models, _MAX_LOADS)
+    if any(len(each.model) != _DIGEST_BYTES for each in said.models):
+        raise _refused("a model without its SHA-256")
+    return tuple(ModelLoad(e.model.hex(), e.load_ms, e.ready_milli) for e in said.models)
 
 
 def _held(lease: hosts_pb2.Granted) -> HeldLease:
@@ -185,6 +199,8 @@ def _device(device: hosts_pb2.Device) -> DeviceRecord:
         runtimes=tuple(map(_text, device.runtimes)),
         health=_health(device.health),
         why=_text(device.health_reason),
+        attach_ms=device.attach_ms,
+        loads=_loads(device.loads) if device.HasField("loads") else None,
     )
 
 

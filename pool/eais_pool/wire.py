@@ -10,7 +10,7 @@ from eais.instance_policy import InstancePolicy
 from eais.rpc.v1 import common_pb2, hosts_pb2, listener_pb2, pool_pb2
 from eais_pool.brain import vnics
 from eais_pool.brain.actions import CheckDevice, Command, News, Notice, Publish, Reopen, Revoke
-from eais_pool.brain.host_records import DeviceRecord, Endpoint
+from eais_pool.brain.host_records import DeviceRecord, Endpoint, ModelLoad
 from eais_pool.brain.view_records import InstanceView, WorkerView
 
 VNIC_ISOLATION = "mTLS only"
@@ -160,4 +160,18 @@ def device_message(device: DeviceRecord) -> hosts_pb2.Device:
         runtimes=device.runtimes,
         health=device.health,
         health_reason=device.why,
+        attach_ms=device.attach_ms,
+        loads=_loads_message(device.loads),
     )
+
+
+def _loads_message(loads: tuple[ModelLoad, ...] | None) -> hosts_pb2.Loads | None:
+    if loads is None:
+        return None
+    models = (
+        hosts_pb2.ModelLoad(
+            model=bytes.fromhex(each.model), load_ms=each.load_ms, ready_milli=each.ready_milli
+        )
+        for each in loads
+    )
+    return hosts_pb2.Loads(models=models)

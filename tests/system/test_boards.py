@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +54,8 @@ def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
     root = tmp_path_factory.mktemp("boards")
     sign(root, "new-key", f"{root}/operator.pem")
     for model in (MODEL, THIRD):
-        key = f"{root}/operator.pem"
-        sign(root, "image", "--key", key, "--model", str(model), "--into", f"{root}/images")
+        words = ("--key", f"{root}/operator.pem", "--model", str(model), "--load-ms", "300")
+        sign(root, "image", *words, "--into", f"{root}/images")
     settings, tenants = SETTINGS.format(root=root), ("acme", "globex")
     with team_at(root, "127.0.0.93", settings, "--simulate", "board=1", tenants=tenants) as made:
         yield made
@@ -192,12 +193,40 @@ def test_a_model_is_measured_on_a_board_that_nobody_uses(team: Team, ada: Termin
         assert asked(ada) == "right"
 
 
+def ready_milli(team: Team, model: Path) -> int:
+    """The largest share of the board that has the model's image now."""
+    [board] = [d for d in team.operator.data("devices")["devices"] if d["id"] == "fpga0"]
+    digest = sha256(model.read_bytes()).hexdigest()
+    [load] = [each for each in board["loads"] if each["model"] == digest]
+    assert load["load_s"] == 0.3
+    return int(load["ready_milli"])
+
+
+def test_when_a_board_is_ready_is_part_of_the_choice(team: Team, ada: Terminal) -> None:
+    profiled(ada, MODEL)
+    with attached(ada, "fpga"):
+        assert asked(ada, MODEL) == "right"
+    eventually(lambda: ready_milli(team, MODEL) == 1000 or None, "both regions have it")
+    with attached(ada, "auto") as made:
+        said = ada.data("explain", str(made["id"]))
+        [half] = [each for each in said["weighed"] if each.startswith("fpga.1-2 ")]
+        assert half.endswith("; the model's image is loaded there")
+    with attached(ada, "fpga"):
+        assert asked(ada, THIRD) == "right"
+    eventually(lambda: ready_milli(team, THIRD) == 1000 or None, "they have another")
+    # The model that was opened last is another now, of which nothing was measured.
+    with attached(ada, "auto") as made:
+        said = ada.data("explain", str(made["id"]))
+        [half] = [each for each in said["weighed"] if each.startswith("fpga.1-2 ")]
+        assert half.endswith("; ready in 0.3 s")
+
+
 def test_what_has_no_image_is_not_measured_on_a_board_and_that_is_not_kept(
     team: Team, ada: Terminal
 ) -> None:
     found, [unmeasured] = profiled(ada, OTHER)
     assert not found
-    assert unmeasured["why"].startswith("IMAGE_MISSING: ")
+    assert unmeasured["why"] == "it has no image of this model"
 
 
 def test_a_board_of_which_somebody_has_a_region_is_left_alone(

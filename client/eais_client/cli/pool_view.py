@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from eais.device_type import devices_text
@@ -39,6 +40,8 @@ def device_data(device: DeviceUse) -> dict[str, object]:
         "health": device.health,
         "health_reason": device.health_reason or None,
         "runtimes": list(device.runtimes),
+        "attach_s": device.attach_s,
+        "loads": None if device.loads is None else [asdict(load) for load in device.loads],
         "shares": [_share_data(share) for share in device.shares],
     }
 

@@ -62,7 +62,7 @@ class ModelSource(_message.Message):
     def __init__(self, listener: _Optional[_Union[_common_pb2.Endpoint, _Mapping]] = ..., ticket: _Optional[_Union[SignedTicket, _Mapping]] = ...) -> None: ...
 
 class HostReport(_message.Message):
-    __slots__ = ("hello", "join", "granted", "grant_failed", "released", "workers", "sessions", "usage", "moving", "grant_goes_on", "share_failed", "shares_gone", "measured", "batch_failed", "device_health")
+    __slots__ = ("hello", "join", "granted", "grant_failed", "released", "workers", "sessions", "usage", "moving", "grant_goes_on", "share_failed", "shares_gone", "measured", "batch_failed", "device_health", "device_loads")
     HELLO_FIELD_NUMBER: _ClassVar[int]
     JOIN_FIELD_NUMBER: _ClassVar[int]
     GRANTED_FIELD_NUMBER: _ClassVar[int]
@@ -78,6 +78,7 @@ class HostReport(_message.Message):
     MEASURED_FIELD_NUMBER: _ClassVar[int]
     BATCH_FAILED_FIELD_NUMBER: _ClassVar[int]
     DEVICE_HEALTH_FIELD_NUMBER: _ClassVar[int]
+    DEVICE_LOADS_FIELD_NUMBER: _ClassVar[int]
     hello: _common_pb2.Hello
     join: Join
     granted: Granted
@@ -93,7 +94,8 @@ class HostReport(_message.Message):
     measured: Measured
     batch_failed: BatchFailed
     device_health: DeviceHealth
-    def __init__(self, hello: _Optional[_Union[_common_pb2.Hello, _Mapping]] = ..., join: _Optional[_Union[Join, _Mapping]] = ..., granted: _Optional[_Union[Granted, _Mapping]] = ..., grant_failed: _Optional[_Union[GrantFailed, _Mapping]] = ..., released: _Optional[_Union[Released, _Mapping]] = ..., workers: _Optional[_Union[WorkersChanged, _Mapping]] = ..., sessions: _Optional[_Union[SessionsChanged, _Mapping]] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., moving: _Optional[_Union[Moving, _Mapping]] = ..., grant_goes_on: _Optional[_Union[GrantGoesOn, _Mapping]] = ..., share_failed: _Optional[_Union[ShareFailed, _Mapping]] = ..., shares_gone: _Optional[_Union[SharesGone, _Mapping]] = ..., measured: _Optional[_Union[Measured, _Mapping]] = ..., batch_failed: _Optional[_Union[BatchFailed, _Mapping]] = ..., device_health: _Optional[_Union[DeviceHealth, _Mapping]] = ...) -> None: ...
+    device_loads: DeviceLoads
+    def __init__(self, hello: _Optional[_Union[_common_pb2.Hello, _Mapping]] = ..., join: _Optional[_Union[Join, _Mapping]] = ..., granted: _Optional[_Union[Granted, _Mapping]] = ..., grant_failed: _Optional[_Union[GrantFailed, _Mapping]] = ..., released: _Optional[_Union[Released, _Mapping]] = ..., workers: _Optional[_Union[WorkersChanged, _Mapping]] = ..., sessions: _Optional[_Union[SessionsChanged, _Mapping]] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., moving: _Optional[_Union[Moving, _Mapping]] = ..., grant_goes_on: _Optional[_Union[GrantGoesOn, _Mapping]] = ..., share_failed: _Optional[_Union[ShareFailed, _Mapping]] = ..., shares_gone: _Optional[_Union[SharesGone, _Mapping]] = ..., measured: _Optional[_Union[Measured, _Mapping]] = ..., batch_failed: _Optional[_Union[BatchFailed, _Mapping]] = ..., device_health: _Optional[_Union[DeviceHealth, _Mapping]] = ..., device_loads: _Optional[_Union[DeviceLoads, _Mapping]] = ...) -> None: ...
 
 class HostCommand(_message.Message):
     __slots__ = ("hello", "grant", "revoke", "run_batch", "give_up", "check_device")
@@ -166,7 +168,7 @@ class BatchFailed(_message.Message):
     def __init__(self, study: _Optional[str] = ..., number: _Optional[int] = ..., error: _Optional[_Union[_common_pb2.Error, _Mapping]] = ...) -> None: ...
 
 class Device(_message.Message):
-    __slots__ = ("id", "kind", "model", "memory_bytes", "capacity_milli", "granularity_milli", "simulated", "enforcement", "share_limit_milli", "runtimes", "health", "health_reason")
+    __slots__ = ("id", "kind", "model", "memory_bytes", "capacity_milli", "granularity_milli", "simulated", "enforcement", "share_limit_milli", "runtimes", "health", "health_reason", "attach_ms", "loads")
     ID_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
@@ -179,6 +181,8 @@ class Device(_message.Message):
     RUNTIMES_FIELD_NUMBER: _ClassVar[int]
     HEALTH_FIELD_NUMBER: _ClassVar[int]
     HEALTH_REASON_FIELD_NUMBER: _ClassVar[int]
+    ATTACH_MS_FIELD_NUMBER: _ClassVar[int]
+    LOADS_FIELD_NUMBER: _ClassVar[int]
     id: str
     kind: str
     model: str
@@ -191,7 +195,33 @@ class Device(_message.Message):
     runtimes: _containers.RepeatedScalarFieldContainer[str]
     health: str
     health_reason: str
-    def __init__(self, id: _Optional[str] = ..., kind: _Optional[str] = ..., model: _Optional[str] = ..., memory_bytes: _Optional[int] = ..., capacity_milli: _Optional[int] = ..., granularity_milli: _Optional[int] = ..., simulated: bool = ..., enforcement: _Optional[str] = ..., share_limit_milli: _Optional[int] = ..., runtimes: _Optional[_Iterable[str]] = ..., health: _Optional[str] = ..., health_reason: _Optional[str] = ...) -> None: ...
+    attach_ms: int
+    loads: Loads
+    def __init__(self, id: _Optional[str] = ..., kind: _Optional[str] = ..., model: _Optional[str] = ..., memory_bytes: _Optional[int] = ..., capacity_milli: _Optional[int] = ..., granularity_milli: _Optional[int] = ..., simulated: bool = ..., enforcement: _Optional[str] = ..., share_limit_milli: _Optional[int] = ..., runtimes: _Optional[_Iterable[str]] = ..., health: _Optional[str] = ..., health_reason: _Optional[str] = ..., attach_ms: _Optional[int] = ..., loads: _Optional[_Union[Loads, _Mapping]] = ...) -> None: ...
+
+class Loads(_message.Message):
+    __slots__ = ("models",)
+    MODELS_FIELD_NUMBER: _ClassVar[int]
+    models: _containers.RepeatedCompositeFieldContainer[ModelLoad]
+    def __init__(self, models: _Optional[_Iterable[_Union[ModelLoad, _Mapping]]] = ...) -> None: ...
+
+class ModelLoad(_message.Message):
+    __slots__ = ("model", "load_ms", "ready_milli")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    LOAD_MS_FIELD_NUMBER: _ClassVar[int]
+    READY_MILLI_FIELD_NUMBER: _ClassVar[int]
+    model: bytes
+    load_ms: int
+    ready_milli: int
+    def __init__(self, model: _Optional[bytes] = ..., load_ms: _Optional[int] = ..., ready_milli: _Optional[int] = ...) -> None: ...
+
+class DeviceLoads(_message.Message):
+    __slots__ = ("device", "loads")
+    DEVICE_FIELD_NUMBER: _ClassVar[int]
+    LOADS_FIELD_NUMBER: _ClassVar[int]
+    device: str
+    loads: Loads
+    def __init__(self, device: _Optional[str] = ..., loads: _Optional[_Union[Loads, _Mapping]] = ...) -> None: ...
 
 class DeviceHealth(_message.Message):
     __slots__ = ("device", "health", "reason")

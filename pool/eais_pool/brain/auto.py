@@ -18,8 +18,8 @@ from eais_pool.brain.records import InstanceRecord
 from eais_pool.brain.settings import Settings
 from eais_pool.brain.state import PoolState
 from eais_pool.policy import Ask, HostView, Placement, Policy
-from eais_pool.policy.candidates import candidates, runners_of, text_of
-from eais_pool.policy.choosing import Candidate, Choice, Considered, choose
+from eais_pool.policy.candidates import candidates, of_device, text_of
+from eais_pool.policy.choosing import Candidate, Choice, Considered, choose, ready_text
 from eais_pool.policy.first_fit import may_serve
 from eais_pool.policy.forecasting import Demand
 
@@ -46,7 +46,8 @@ def place_auto(
         return None
     chosen = choice.chosen.candidate
     ask = Ask(instance.tenant, DeviceType.parse(chosen.type))
-    placed = policy.place(ask, [_of_model(view, chosen) for view in views])
+    model = model_of(state, instance)
+    placed = policy.place(ask, [_as_chosen(view, chosen, model) for view in views])
     return explained(placed, choice) if isinstance(placed, Placement) else None
 
 
@@ -56,7 +57,8 @@ def chosen_of(
     """What is chosen of these hosts' devices, for the model that is known; its `why` names it."""
     demand, model = _demand(instance), model_of(state, instance)
     curves = state.profiles.curves(model) if model else {}
-    choice = choose(demand, candidates(views, demand.tolerance), curves, settings.prices)
+    found = candidates(views, demand.tolerance, model)
+    choice = choose(demand, found, curves, settings.prices)
     words = f"{choice.why}, for model {model[:12]}" if model else choice.why
     simulated = choice.chosen is not None and choice.chosen.candidate.simulated
     return replace(choice, why=f"{words} (simulated)" if simulated else words)
@@ -107,9 +109,19 @@ def _serving(
     return found
 
 
-def _of_model(view: HostView, chosen: Candidate) -> HostView:
-    devices = tuple(each for each in view.devices if chosen.runner in runners_of(each))
+def _as_chosen(view: HostView, chosen: Candidate, model: str) -> HostView:
+    """The host with those of its devices that would do what was chosen, as soon."""
+    devices = tuple(
+        each
+        for each in view.devices
+        if any(_does(found, chosen) for found in of_device(each, model=model))
+    )
     return replace(view, devices=devices)
+
+
+def _does(found: Candidate, chosen: Candidate) -> bool:
+    same = (found.runner, found.share_milli) == (chosen.runner, chosen.share_milli)
+    return same and found.image is chosen.image and found.setup_s <= chosen.setup_s
 
 
 def _refuse(instance: InstanceRecord, choice: Choice, settings: Settings) -> None:
@@ -125,4 +137,6 @@ def _in_words(each: Considered) -> str:
     candidate = each.candidate
     label = ", simulated" if candidate.simulated else ""
     runner = f"{candidate.runner.device_model}, {text_of(candidate.runner)}{label}"
-    return f"{candidate.type} ({runner}): {each.verdict.value}: {each.why}"
+    ready = ready_text(candidate)
+    why = f"{each.why}; {ready}" if ready else each.why
+    return f"{candidate.type} ({runner}): {each.verdict.value}: {why}"

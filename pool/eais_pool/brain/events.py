@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from eais.instance_policy import DEFAULT_POLICY, InstancePolicy
 from eais_pool.brain.host_records import HostRecord
+from eais_pool.brain.loads import LoadsReported
 from eais_pool.brain.membership import Limits
 from eais_pool.brain.records import (
     Failure,
@@ -238,6 +239,7 @@ Event = (
     | SessionsChanged
     | UsageReported
     | DeviceReported
+    | LoadsReported
     | ModelMeasured
     | Tick
 )

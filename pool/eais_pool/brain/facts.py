@@ -12,6 +12,7 @@ from typing import Final
 
 from eais.instance_policy import DEFAULT_POLICY, InstancePolicy
 from eais_pool.brain.host_records import HostRecord
+from eais_pool.brain.loads import LoadsChanged
 from eais_pool.brain.membership import MembershipFact
 from eais_pool.brain.records import (
     Answer,
@@ -342,6 +343,7 @@ Fact = (
     | HostWentAway
     | HostCordoned
     | DeviceHealthChanged
+    | LoadsChanged
     | InstanceCreated
     | InstanceBound
     | InstanceDraining

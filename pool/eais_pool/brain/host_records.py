@@ -20,6 +20,20 @@ CHECKING: Final = "checking"
 
 
 @dataclass(frozen=True, slots=True)
+class ModelLoad:
+    """A model that can be loaded onto a device for which models need an image.
+
+    Attributes:
+        model: its SHA-256 in hex, as of profiles.
+        ready_milli: the largest share that would find it loaded, were it granted now.
+    """
+
+    model: str
+    load_ms: int
+    ready_milli: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class DeviceRecord:
     """A device as its host last described it.
 
@@ -29,6 +43,9 @@ class DeviceRecord:
         runtimes: what runs models there, such as "onnxruntime/fp32".
         health: one of `HEALTHS` as its host says, or `CHECKING` while that is asked; `why` it
             isn't ok.
+        attach_ms: until a share of it can serve, beside what it takes to load a model.
+        loads: what can be loaded, onto a device for which models need an image; None: it isn't
+            such a one, or has yet to say.
     """
 
     id: str
@@ -45,6 +62,8 @@ class DeviceRecord:
     runtimes: tuple[str, ...] = ()
     health: str = "ok"
     why: str = ""
+    attach_ms: int = 0
+    loads: tuple[ModelLoad, ...] | None = None
 
     @property
     def is_bad(self) -> bool:

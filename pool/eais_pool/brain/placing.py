@@ -228,6 +228,8 @@ def device_views(state: PoolState, host: HostRecord) -> tuple[DeviceView, ...]:
             model=device.model,
             simulated=device.simulated,
             runtimes=device.runtimes,
+            attach_ms=device.attach_ms,
+            loads=device.loads,
         )
         for device in host.devices
         if device.present

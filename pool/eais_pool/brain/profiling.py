@@ -20,13 +20,13 @@ from typing import Final
 
 from eais.device_type import WHOLE_MILLI, DeviceKind
 from eais.errors import REASONS, DeviceLost, Unavailable
-from eais_pool.brain.host_records import HostRecord
+from eais_pool.brain.host_records import DeviceRecord, HostRecord
 from eais_pool.brain.placing import device_views
 from eais_pool.brain.state import PoolState
 from eais_pool.brain.studies import Action, Keep, Model, Order, Rules, Stop, Study
 from eais_pool.policy import DeviceView
 from eais_pool.policy.candidates import of_device, runners_of, text_of
-from eais_pool.policy.choosing import Candidate, Runner
+from eais_pool.policy.choosing import Candidate, Image, Runner
 from eais_pool.policy.forecasting import Demand
 from eais_pool.policy.measuring import Measuring, on_event
 from eais_pool.policy.measuring_events import (
@@ -214,10 +214,10 @@ class Profiling:
             wanted = {r for r in runners_of(view) if r not in has and admits(r.precision)}
             if key in found or not wanted:
                 continue
-            if why := _why_not(state, host, view, study.model.tenant):
+            shares = [e for e in of_device(view, model=study.model.digest) if _is_measured(view, e)]
+            if why := _why_not(state, host, view, study.model.tenant) or _cannot(shares):
                 study.unmeasured.setdefault(key, why)
                 continue
-            shares = [each for each in of_device(view) if _is_measured(view, each)]
             fresh = tuple(replace(e, room=True) for e in shares if e.runner in wanted)
             if not fresh:
                 continue
@@ -309,10 +309,23 @@ def _why_not(state: PoolState, host: HostRecord, view: DeviceView, tenant: str) 
         return "its host can't be reached"
     if host.cordoned:
         return "its host is cordoned"
+    if why := _ill(host.device(view.id)):
+        return why
     if not _idle(view):
         return "it isn't idle"
     others = {lease.tenant for lease in state.leases_on(host.host)} - {tenant}
     return "its host serves another tenant" if others and host.isolation < 2 else ""
+
+
+def _ill(device: DeviceRecord | None) -> str:
+    if device is None or device.health == "ok":
+        return ""
+    return f"it is {device.health}: {device.why}" if device.why else f"it is {device.health}"
+
+
+def _cannot(shares: list[Candidate]) -> str:
+    missing = all(each.image is Image.MISSING for each in shares)
+    return "it has no image of this model" if shares and missing else ""
 
 
 def _idle(view: DeviceView) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from eais.errors import EaisError
 from eais.instance import InstanceState
-from eais_pool.brain import admissions, evacuating, facts, resizing
+from eais_pool.brain import admissions, evacuating, facts, loads, resizing
 from eais_pool.brain.actions import Action, Refuse
 from eais_pool.brain.draft import Draft
 from eais_pool.brain.events import (
@@ -47,6 +47,7 @@ from eais_pool.brain.grants import (
     wind_up,
 )
 from eais_pool.brain.host_verbs import OPERATOR_VERBS
+from eais_pool.brain.loads import LoadsReported
 from eais_pool.brain.moves import Moves
 from eais_pool.brain.reconcile import on_host_joined
 from eais_pool.brain.reconsidering import reconsider
@@ -93,12 +94,18 @@ class Reactor:
             self._on_world(draft, event)
         elif draft.state.hosts[event.host].reachable:
             # What an older link said last is settled by the next one's Join.
-            if isinstance(event, DeviceReported):
-                evacuating.reported(draft, event)
-                self._moves.advance(draft)
+            if isinstance(event, DeviceReported | LoadsReported):
+                self._on_device(draft, event)
             else:
                 self._on_report(draft, event)
         return draft.actions()
+
+    def _on_device(self, draft: Draft, event: DeviceReported | LoadsReported) -> None:
+        if isinstance(event, DeviceReported):
+            evacuating.reported(draft, event)
+            self._moves.advance(draft)
+        elif fact := loads.changed(draft.state.hosts[event.host], event):
+            draft.record(fact)
 
     def _on_world(
         self, draft: Draft, event: ManagerStarted | HostJoined | HostLost | ModelMeasured | Tick

@@ -20,6 +20,7 @@ from eais_pool.brain.host_records import HostRecord
 from eais_pool.brain.index import Index
 from eais_pool.brain.layered import Layered
 from eais_pool.brain.lease_facts import LEASE_FACTS
+from eais_pool.brain.loads import LoadsChanged, with_loads
 from eais_pool.brain.membership import Members, MembershipFact
 from eais_pool.brain.records import (
     InstanceRecord,
@@ -241,6 +242,10 @@ def _device_health_changed(state: PoolState, fact: facts.DeviceHealthChanged) ->
     _unstick(state, fact.host)
 
 
+def _loads_changed(state: PoolState, fact: LoadsChanged) -> None:
+    state.hosts[fact.host] = with_loads(state.hosts[fact.host], fact)
+
+
 def _unstick(state: PoolState, name: str) -> None:
     """Forget why leases couldn't be moved away that needn't be any more."""
     host = state.hosts[name]
@@ -355,6 +360,7 @@ _APPLY: Final[dict[type[Fact], Callable[[PoolState, Any], None]]] = {
     facts.HostWentAway: _host_went_away,
     facts.HostCordoned: _host_cordoned,
     facts.DeviceHealthChanged: _device_health_changed,
+    LoadsChanged: _loads_changed,
     facts.InstanceCreated: _instance_created,
     facts.InstanceBound: _instance_bound,
     facts.InstanceDraining: _instance_draining,

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from eais.device_type import DeviceType
 from eais.share_units import Taken, unit_for
+from eais_pool.brain.host_records import ModelLoad
 from eais_pool.brain.records import SharePick
 
 
@@ -27,6 +28,7 @@ class DeviceView:
         model: as its maker calls it.
         taken: the shares that aren't FREE.
         runtimes: what runs models there, such as "onnxruntime/fp32".
+        attach_ms, loads: see `DeviceRecord`.
     """
 
     id: str
@@ -39,6 +41,8 @@ class DeviceView:
     simulated: bool = False
     runtimes: tuple[str, ...] = ()
     taken: tuple[Taken, ...] = ()
+    attach_ms: int = 0
+    loads: tuple[ModelLoad, ...] | None = None
 
     def has_room(self, milli: int) -> bool:
         """Whether one share of `milli` could be had now."""

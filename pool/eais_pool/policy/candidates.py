@@ -10,36 +10,66 @@ from collections.abc import Iterable, Iterator, Sequence
 from eais.device_type import WHOLE_MILLI, DeviceKind
 from eais.tolerance import Precision, Tolerance
 from eais_pool.policy import DeviceView, HostView
-from eais_pool.policy.choosing import Candidate, Runner, shares_weighed
+from eais_pool.policy.choosing import Candidate, Image, Runner, shares_weighed
 from eais_pool.policy.profiles import TEXT_MOST
 
 _REFERENCE = "onnxruntime/fp32"
 
 
-def candidates(hosts: Sequence[HostView], tolerance: Tolerance) -> list[Candidate]:
+def candidates(hosts: Sequence[HostView], tolerance: Tolerance, model: str = "") -> list[Candidate]:
     """Each share of each model of device, by what runs models there.
 
     Args:
         hosts: those that may serve the instance; the others' devices have no room for it.
         tolerance: `exact` leaves the reference alone.
+        model: SHA-256 in hex of the model that it is to run; "": nobody knows.
     """
     room: dict[tuple[Runner, int], Candidate] = {}
     for host in hosts:
         for device in host.devices:
-            for each in of_device(device, host.open):
+            for each in of_device(device, host.open, model):
                 key = (each.runner, each.share_milli)
-                if key not in room or each.room:
+                if key not in room or _is_better(each, room[key]):
                     room[key] = each
     return [each for each in room.values() if _admitted(each, tolerance)]
 
 
-def of_device(device: DeviceView, is_open: bool = True) -> Iterator[Candidate]:
-    """Those of one device."""
+def of_device(device: DeviceView, is_open: bool = True, model: str = "") -> Iterator[Candidate]:
+    """Those of one device, for a model if that is known."""
     shares = shares_of(device)
     for runner in runners_of(device):
         for share in shares:
             has_room = is_open and device.has_room(share)
-            yield Candidate(runner, share, room=has_room, simulated=device.simulated)
+            setup_s, image = _setup(device, model, share)
+            yield Candidate(runner, share, setup_s, has_room, device.simulated, image)
+
+
+def _setup(device: DeviceView, model: str, share: int) -> tuple[float, Image]:
+    """Seconds until a share of a device can serve a model, and how far its image is.
+
+    Of a model that nobody knows it is taken that its image takes as long as any.
+    """
+    attach_ms, image = device.attach_ms, Image.NONE
+    if device.loads is not None and model:
+        load = next((each for each in device.loads if each.model == model), None)
+        if load is None:
+            image = Image.MISSING
+        elif load.ready_milli >= share:
+            image = Image.LOADED
+        else:
+            image, attach_ms = Image.TO_LOAD, attach_ms + load.load_ms
+    elif device.loads:
+        attach_ms += max(each.load_ms for each in device.loads)
+    return attach_ms / 1000, image
+
+
+def _is_better(one: Candidate, other: Candidate) -> bool:
+    """Whether a share of a device is rather had than one of another device of the same model."""
+    return _preference(one) > _preference(other)
+
+
+def _preference(each: Candidate) -> tuple[bool, bool, float]:
+    return each.room, each.image is not Image.MISSING, -each.setup_s
 
 
 def shares_of(device: DeviceView) -> list[int]:

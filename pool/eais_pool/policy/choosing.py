@@ -54,12 +54,23 @@ class Runner:
         return cls(profile.kind, key.device_model, key.runtime, key.precision)
 
 
+class Image(StrEnum):
+    """Of a model, on a device where models need one."""
+
+    NONE = "none"
+    """It needs none, or nothing is known of it."""
+    LOADED = "loaded"
+    TO_LOAD = "to-load"
+    MISSING = "missing"
+
+
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """A share that could be chosen.
 
     Attributes:
         setup_s: until it can serve, such as an FPGA's image takes to load; paid for, too.
+        image: what is known of the model's image there.
         room: some device has such a share free now.
         simulated: the device is: of equal cost, real ones go first.
     """
@@ -69,6 +80,7 @@ class Candidate:
     setup_s: float = 0.0
     room: bool = True
     simulated: bool = False
+    image: Image = Image.NONE
 
     @property
     def type(self) -> str:
@@ -169,6 +181,8 @@ def may_serve(demand: Demand, candidate: Candidate, cost_per_h: float) -> Verdic
         return Verdict.NOT_TOLERATED
     if demand.price_cap_per_h is not None and cost_per_h > demand.price_cap_per_h:
         return Verdict.ABOVE_CAP
+    if candidate.image is Image.MISSING:
+        return Verdict.CANNOT_RUN
     if demand.ready_within_s is not None and candidate.setup_s > demand.ready_within_s:
         return Verdict.TOO_LATE
     return None if candidate.room else Verdict.NO_ROOM
@@ -210,14 +224,16 @@ def _pick(demand: Demand, considered: Sequence[Considered]) -> tuple[Considered 
     wanted = _wanted(demand)
     for each in able:
         if each.forecast is not None and each.forecast.surety >= 0:
-            return each, f"{each.candidate.type} {wanted} at {_money(each.cost_per_h)}", ""
+            text = f"{each.candidate.type} {wanted} at {_money(each.cost_per_h)}"
+            return each, text + _and_ready(each), ""
     if able:
         best = min(able, key=_slowness)
         return best, _best_effort(demand, best, considered), "best effort"
     unknown = [each for each in considered if each.verdict is Verdict.UNMEASURED]
     if unknown:
         text = f"{unknown[0].candidate.type} at {_money(unknown[0].cost_per_h)}, the cheapest"
-        return unknown[0], f"{text}, until something is measured", "provisional"
+        text = f"{text}, until something is measured"
+        return unknown[0], text + _and_ready(unknown[0]), "provisional"
     return None, _nobody(demand, considered), ""
 
 
@@ -256,7 +272,11 @@ def _reason(demand: Demand, each: Considered) -> str:
             f" within {demand.ready_within_s or 0:g} s"
         ),
         Verdict.NO_ROOM: "no device has such a share free now",
-        Verdict.CANNOT_RUN: "not even one item ran there",
+        Verdict.CANNOT_RUN: (
+            "has no image of this model"
+            if candidate.image is Image.MISSING
+            else "not even one item ran there"
+        ),
         Verdict.UNMEASURED: f"has no profile of this model yet; would cost {cost}",
     }[each.verdict]
 
@@ -288,7 +308,8 @@ def _best_effort(demand: Demand, best: Considered, considered: Iterable[Consider
     text = f"best effort: nothing {_wanted(demand)}"
     if any(each.verdict is Verdict.ABOVE_CAP for each in considered):
         text += f" within {_money(demand.price_cap_per_h or 0)}"
-    return f"{text}; {best.candidate.type} comes nearest: {_does(best.forecast)}"
+    nearest = f"{best.candidate.type} comes nearest: {_does(best.forecast)}"
+    return f"{text}; {nearest}{_and_ready(best)}"
 
 
 def _refusal(considered: Sequence[Considered], why: str) -> Refusal:
@@ -316,6 +337,19 @@ def _does(known: Forecast | None) -> str:
     if known.p99_s is None:
         return f"{known.throughput_per_s:.3g}/s at most"
     return f"p99 {known.p99_s * 1000:.3g} ms"
+
+
+def _and_ready(each: Considered) -> str:
+    text = ready_text(each.candidate)
+    return f", {text}" if text else ""
+
+
+def ready_text(candidate: Candidate) -> str:
+    """When it can serve, in words; "" if nothing but starting a worker is to be waited for."""
+    loads = "the model's image is loaded there" if candidate.image is Image.LOADED else ""
+    if not candidate.setup_s:
+        return loads
+    return f"ready in {candidate.setup_s:g} s" + (f" ({loads})" if loads else "")
 
 
 def _money(amount: float) -> str:

@@ -168,7 +168,7 @@ def on_event(state: Measuring, event: Event, now: float) -> list[Action]:
         return []
     match event:
         case Began():
-            state.until = now + state.limits.seconds
+            state.until = now + state.limits.seconds + _setup_s(state)
         case Measured() | BatchFailed():
             if not _answered(state, event):
                 return []
@@ -183,6 +183,12 @@ def on_event(state: Measuring, event: Event, now: float) -> list[Action]:
     if now >= state.until:
         return _stop(state)
     return _go_on(state, now)
+
+
+def _setup_s(state: Measuring) -> float:
+    """Until the last of the devices can serve: that is no part of what measuring may take."""
+    found = (each.setup_s for track in state.tracks.values() for each in track.candidates)
+    return max(found, default=0.0)
 
 
 def _answered(state: Measuring, event: Measured | BatchFailed) -> bool:

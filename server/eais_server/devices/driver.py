@@ -55,6 +55,8 @@ class DeviceInfo:
         granularity_milli: shares are multiples of this.
         share_limit_milli: one share spans at most this many.
         runtimes: what this driver can open sessions with, the plainest first.
+        attach_s: seconds until a share of it can serve, where that takes long, beside what it
+            takes to load a model.
     """
 
     id: str
@@ -67,6 +69,7 @@ class DeviceInfo:
     enforcement: Enforcement
     simulated: bool = False
     runtimes: tuple[Runtime, ...] = (REFERENCE,)
+    attach_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,28 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from eais_server.devices.driver import Reservation
 
 ModelFiles = Sequence[tuple[str, bytes]]
 """Location and SHA-256 of each file of a model; first the model itself, whose location is ""."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelLoad:
+    """A model that can be loaded onto a device.
+
+    Attributes:
+        model: as `eais.model_digest` names it.
+        load_s: what that takes, in seconds.
+        ready_milli: the largest share that would find it loaded, were it reserved now; 0: none.
+    """
+
+    model: str
+    load_s: float
+    ready_milli: int = 0
 
 
 @runtime_checkable
@@ -51,6 +67,10 @@ class HostedDevice(Protocol):
 
     def image_of(self, files: ModelFiles) -> bytes:
         """What is to be loaded to run a model; blocks. ModelRejected IMAGE_MISSING."""
+        ...
+
+    def loads(self, device: str) -> tuple[ModelLoad, ...]:
+        """All models that can be loaded onto a device now; blocks. DEVICE_LOST."""
         ...
 
     def provide(self, share: Reservation, image: bytes) -> float:

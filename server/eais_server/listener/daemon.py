@@ -50,6 +50,7 @@ from eais_server.listener.hosted import HostedShares
 from eais_server.listener.leases import ListenerFiles
 from eais_server.listener.line import renew_as
 from eais_server.listener.link import Link
+from eais_server.listener.loads import Loads
 from eais_server.listener.manager_place import ManagerPlace
 from eais_server.listener.measuring import Measurements
 from eais_server.listener.metrics import readings, worker_targets
@@ -122,6 +123,7 @@ class Listener:
         self._shared = SharedDevices(host.inventory, lambda event: host.tell(event))
         kept = HealthFile(world.directory / "devices.json", world.disk)
         self.health = Health(host, kept, self._hosted)
+        self.loads = Loads(host, self._hosted)
         self._deeds = ListenerDeeds(host, self.grants, self.openings, quarantine, self.health)
         self.workers = Workers(
             host.state,
@@ -194,6 +196,7 @@ class Listener:
             ),
             asyncio.create_task(self.upkeep.run(), name="upkeep"),
             asyncio.create_task(self.health.run(), name="health"),
+            asyncio.create_task(self.loads.run(), name="loads"),
             asyncio.create_task(self.renewal.run(), name="renewal"),
             asyncio.create_task(self._self_report().run(), name="self-report"),
         ]
@@ -254,7 +257,7 @@ class Listener:
             host=host.name,
             boot_id=host.boot_id,
             devices=[
-                messages.device(info, host.state.devices.get(info.id))
+                messages.device(info, host.state.devices.get(info.id), self.loads.known(info.id))
                 for info in host.inventory.devices
             ],
             leases=[host.granted(lease) for lease in host.admission.leases.values()],

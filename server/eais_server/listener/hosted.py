@@ -17,7 +17,7 @@ from typing import Final
 from eais.errors import EaisError, make_error
 from eais.rpc.v1 import listener_pb2, supervision_pb2
 from eais_server.devices.driver import Reservation
-from eais_server.devices.hosted import HostedDevice, ModelFiles
+from eais_server.devices.hosted import HostedDevice, ModelFiles, ModelLoad
 from eais_server.listener import messages
 from eais_server.listener.inventory import Inventory
 from eais_server.process import Line, WorkerProcess
@@ -92,6 +92,14 @@ class HostedShares:
         if driver is not None:
             loop = asyncio.get_running_loop()
             await loop.run_in_executor(self._thread(device), driver.image_of, _files(spec))
+
+    async def loads(self, device: str) -> tuple[ModelLoad, ...]:
+        """What can be loaded onto a device that is hosted. DEVICE_LOST."""
+        driver = self._inventory.hosted(device)
+        if driver is None:
+            return ()
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._thread(device), driver.loads, device)
 
     async def look_after(self, device: str) -> bool:
         """Find out whether the process that serves a device does; start one that has ended.

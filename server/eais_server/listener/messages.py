@@ -89,8 +89,15 @@ def granted(lease: Lease, workers: list[pool_pb2.WorkerEndpoint]) -> hosts_pb2.G
     )
 
 
-def device(info: DeviceInfo, known: Device | None = None) -> hosts_pb2.Device:
-    """A device as its host tells of it; `known`: what is thought of it, if it is watched."""
+def device(
+    info: DeviceInfo, known: Device | None = None, loads: hosts_pb2.Loads | None = None
+) -> hosts_pb2.Device:
+    """A device as its host tells of it.
+
+    Args:
+        known: what is thought of it, if it is watched.
+        loads: what can be loaded onto it, if images are.
+    """
     return hosts_pb2.Device(
         id=info.id,
         kind=info.kind,
@@ -104,6 +111,8 @@ def device(info: DeviceInfo, known: Device | None = None) -> hosts_pb2.Device:
         runtimes=map(str, info.runtimes),
         health=known.health if known else DeviceHealth.HEALTHY,
         health_reason=known.why if known else "",
+        attach_ms=round(info.attach_s * 1000),
+        loads=loads,
     )
 
 

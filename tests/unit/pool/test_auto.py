@@ -8,6 +8,8 @@ from eais.device_type import DeviceKind
 from eais.instance_policy import InstancePolicy
 from eais.tolerance import Precision, Tolerance
 from eais_pool.brain.events import ModelMeasured, SessionsChanged
+from eais_pool.brain.host_records import ModelLoad
+from eais_pool.brain.loads import LoadsReported
 from eais_pool.brain.quotas import Quotas
 from eais_pool.brain.records import Failure, LeaseKey
 from eais_pool.brain.view_records import InstanceView
@@ -93,6 +95,32 @@ def test_a_tight_slo_takes_an_accelerator() -> None:
     known(pool, *SLOW_CPU, *FAST_GPU)
     _, taken = attached(pool, InstancePolicy(slo_p99_us=5_000))
     assert taken[0] == "gpu"
+
+
+def test_the_board_is_taken_that_has_the_models_image_loaded() -> None:
+    board = replace(GPU, kind="fpga", model="a board", granularity_milli=1000)
+    board = replace(board, runtimes=("role/fp32",))
+    empty = replace(board, id="fpga0", loads=(ModelLoad(DIGEST, 3000),))
+    loaded = replace(board, id="fpga1", loads=(ModelLoad(DIGEST, 3000, 1000),))
+    pool = pool_of(CPU, empty, loaded)
+    key = ProfileKey(DIGEST, "a board", 1000, "role", Precision.FP32)
+    known(pool, *SLOW_CPU, Profile.of(key, DeviceKind.FPGA, {1: [0.001] * 50}))
+    view, taken = attached(pool, InstancePolicy(slo_p99_us=3_000))
+    assert taken[0] == "fpga"
+    assert view.workers[0].device == "fpga1"
+    assert "/h, the model's image is loaded there" in why(pool, view)
+    pool.published()
+    last, _ = attached(pool, InstancePolicy(slo_p99_us=3_000))
+    assert last.workers[0].device == "fpga0"
+    assert "/h, ready in 3 s" in why(pool, last)
+    lease = pool.shell.state.live_lease(last.id)
+    assert lease is not None
+    assert any(each.endswith("; ready in 3 s") for each in lease.weighed)
+    pool.published()
+    pool.shell.feed(LoadsReported("h1", "fpga0", ()))
+    assert pool.shell.state.hosts["h1"].devices[1].loads == ()
+    pool.shell.feed(LoadsReported("h1", "fpga7", ()))
+    pool.end()
 
 
 def test_a_price_cap_holds_even_where_nothing_within_it_does() -> None:

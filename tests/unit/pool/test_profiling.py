@@ -5,8 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from eais_pool.brain.events import HostLost, ModelMeasured, SessionsChanged
-from eais_pool.brain.host_records import DeviceRecord
+from eais_pool.brain.events import DeviceReported, HostLost, ModelMeasured, SessionsChanged
+from eais_pool.brain.host_records import DeviceRecord, ModelLoad
+from eais_pool.brain.loads import LoadsReported
 from eais_pool.brain.profiling import ASKED_MOST, KEPT_S, Profiling
 from eais_pool.brain.records import LeaseKey
 from eais_pool.brain.studies import Action, Keep, Model, Order, Rules, Stop, Study, demand_of
@@ -20,7 +21,7 @@ MODEL = Model("acme", "ab" * 32, SPEC)
 RULES = Rules(after_s=30.0, limits=Limits(batches=6, seconds=20.0))
 REAL_GPU = replace(device("gpu0", "gpu", 1000), model="some GPU", simulated=False)
 SIM_NPU = replace(device("npu0", "npu", 1000), model="some NPU")
-TIMES = {"cpu0": 0.04, "gpu0": 0.002, "npu0": 0.01}
+TIMES = {"cpu0": 0.04, "gpu0": 0.002, "npu0": 0.01, "fpga0": 0.002}
 
 
 def seconds(order: Order) -> float:
@@ -116,6 +117,40 @@ def test_a_device_that_somebody_uses_is_left_alone() -> None:
     assert {order.device for order in orders} == {"cpu0"}
     assert all(order.share_milli == 1000 for order in orders if order.device == "cpu0")
     assert study.unmeasured == {("gpu", "some GPU"): "it isn't idle"}
+
+
+def test_a_bad_device_is_said_to_be_bad() -> None:
+    lab = Lab()
+    lab.pool.shell.feed(DeviceReported("h1", "gpu0", "bad", "41, not 42"))
+    study = lab.ask()
+    lab.tick()
+    assert study.unmeasured == {("gpu", "some GPU"): "it is bad: 41, not 42"}
+
+
+def test_what_needs_an_image_is_measured_once_it_has_one() -> None:
+    board = replace(device("fpga0", "fpga", 1000), model="a board", simulated=False, loads=())
+    cpu = replace(device(), granularity_milli=1000, model="some CPU", simulated=False)
+    lab = Lab(cpu, board)
+    study = lab.ask()
+    lab.finish(lab.tick())
+    assert study.unmeasured == {("fpga", "a board"): "it has no image of this model"}
+    load = ModelLoad(MODEL.digest, 800)
+    lab.pool.shell.feed(LoadsReported("h1", "fpga0", (load,)))
+    lab.ask("again")
+    assert {order.device for order in lab.tick()} == {"cpu0", "fpga0"}
+
+
+def test_no_image_after_all_is_no_part_of_a_profile() -> None:
+    lab = Lab()
+    study = lab.ask()
+    [*waiting] = lab.tick()
+    gpu = next(order for order in waiting if order.device == "gpu0")
+    waiting.remove(gpu)
+    lab.fail(gpu, "IMAGE_MISSING")
+    lab.finish(waiting)
+    assert study.unmeasured[("gpu", "some GPU")] == "IMAGE_MISSING: so it is"
+    kinds = {each.kind.value for each in lab.pool.shell.state.profiles.of(MODEL.digest)}
+    assert kinds == {"cpu", "npu"}
 
 
 def test_measuring_ends_on_a_device_that_is_wanted() -> None:

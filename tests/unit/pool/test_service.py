@@ -364,6 +364,11 @@ MANY_RUNTIMES = hosts_pb2.Device(
     runtimes=["r"] * 65,
 )
 JOIN = hosts_pb2.Join(devices=[GPU])
+SHORT_DIGEST = hosts_pb2.HostReport(
+    device_loads=hosts_pb2.DeviceLoads(
+        device="gpu0", loads=hosts_pb2.Loads(models=[hosts_pb2.ModelLoad(model=b"abc")])
+    )
+)
 
 
 def join(**fields: Any) -> hosts_pb2.HostReport:
@@ -386,6 +391,7 @@ def join(**fields: Any) -> hosts_pb2.HostReport:
         ([HELLO, join(devices=[MANY_RUNTIMES])], "ARGUMENT"),
         ([HELLO, join(leases=[hosts_pb2.Granted(instance="x", epoch=1)])], "ARGUMENT"),
         ([HELLO, join(leases=[hosts_pb2.Granted(instance="ei-1", tenant="t")])], "ARGUMENT"),
+        ([HELLO, join(), SHORT_DIGEST], "ARGUMENT"),
         ([HELLO, join(), join()], "MALFORMED_MESSAGE"),
         ([HELLO, join(), HELLO], "MALFORMED_MESSAGE"),
         (

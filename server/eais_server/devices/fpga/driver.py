@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -34,6 +35,7 @@ from eais_server.devices.fpga.boards import SimulatedBoard
 from eais_server.devices.fpga.client import UserFunction
 from eais_server.devices.fpga.image import ONNX, model_digest
 from eais_server.devices.fpga.images import ImageFolder
+from eais_server.devices.hosted import ModelLoad
 
 if TYPE_CHECKING:
     from eais_server.devices.driver import DeviceDriver
@@ -171,6 +173,19 @@ class FpgaDriver:
         if image is None:
             raise make_error("IMAGE_MISSING", "no role image for this model on this host")
         return image
+
+    def loads(self, device: str) -> tuple[ModelLoad, ...]:
+        """See `HostedDevice`: a share would have the first regions that nobody has."""
+        board = self._board(device)
+        step = WHOLE_MILLI // board.spec.regions
+        free = [region for region in board.management.state().regions if not region.share]
+        found = dict[str, ModelLoad]()
+        for _, header in self._images.headers() if self._images else ():
+            if header.format == ONNX:
+                milli = step * _ready(free, header.computes)
+                load = ModelLoad(header.computes.hex(), header.load_ms / 1000, milli)
+                found.setdefault(load.model, load)
+        return tuple(found.values())
 
     def provide(self, share: Reservation, image: bytes) -> float:
         """Have an image loaded into all regions of a share that lack it (the listener).
@@ -315,6 +330,11 @@ def _sockets(fds: str) -> list[socket.socket]:
         return [socket.socket(fileno=int(fd)) for fd in fds.split(",")]
     except (OSError, ValueError) as error:
         raise make_error("DEVICE_LOST", f"no user function of a board: {error}") from None
+
+
+def _ready(free: Sequence[fpga_pb2.RegionState], computes: bytes) -> int:
+    """How many of the first regions that are free have a role that computes this."""
+    return sum(1 for _ in takewhile(lambda region: region.computes == computes, free))
 
 
 def _is_ready(state: fpga_pb2.RegionState) -> bool:

@@ -27,6 +27,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from google.protobuf.message import DecodeError
 
 from eais.errors import EaisError, make_error
+from eais.model_digest import digest_of_files
 from eais.rpc.v1 import fpga_pb2
 
 MAX_IMAGE_BYTES: Final = 512 << 20
@@ -200,17 +201,13 @@ def public_key(pem: bytes) -> ec.EllipticCurvePublicKey:
 
 
 def model_digest(model: bytes, others: Iterable[tuple[str, bytes]] = ()) -> bytes:
-    """What `RoleHeader.computes` says of a model.
+    """What `RoleHeader.computes` says of a model: the name by which the pool knows it, too.
 
     Args:
         model: SHA-256 of the model's file.
         others: location and SHA-256 of each file of external data, in any order.
     """
-    parts = sorted(others)
-    if not parts:
-        return model
-    text = b"".join(hashlib.sha256(name.encode()).digest() + digest for name, digest in parts)
-    return hashlib.sha256(model + text).digest()
+    return bytes.fromhex(digest_of_files([("", model), *others]))
 
 
 def _parts(view: memoryview) -> tuple[bytes, bytes, memoryview]:

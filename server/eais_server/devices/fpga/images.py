@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from eais.errors import EaisError
 from eais.files import create_file, private_dir
-from eais_server.devices.fpga.image import MAX_IMAGE_BYTES, Image, read_image
+from eais_server.devices.fpga.image import MAX_IMAGE_BYTES, Image, RoleHeader, read_image
 
 log = logging.getLogger(__name__)
 
@@ -23,6 +23,7 @@ class ImageFolder:
 
     def __init__(self, folder: Path, trusted: Sequence[ec.EllipticCurvePublicKey]) -> None:
         self._folder, self._trusted = private_dir(folder), tuple(trusted)
+        self._seen: dict[str, tuple[tuple[int, int, int], RoleHeader | None]] = {}
 
     def add(self, data: bytes) -> Image:
         """Keep the file of an image. IMAGE_INVALID, IMAGE_UNTRUSTED."""
@@ -32,30 +33,48 @@ class ImageFolder:
             create_file(path, data)
         return image
 
-    def images(self) -> Iterator[tuple[Image, bytes]]:
-        """Each image and its file, in the order of their names; a bad file is logged, not given."""
+    def headers(self) -> Iterator[tuple[Path, RoleHeader]]:
+        """Each image's file and header, in the order of their names; a bad file is logged once.
+
+        A file is checked when it is seen first, or changed.
+        """
         for path in sorted(self._folder.glob(f"*{SUFFIX}")):
-            try:
-                data = _read(path)
-                image = read_image(data, self._trusted)
-            except (EaisError, OSError) as error:
-                log.warning("the role image %s isn't used: %s", path.name, error)
-                continue
-            if path.name != f"{image.digest.hex()}{SUFFIX}":
-                log.warning("the role image %s isn't used: it has another's name", path.name)
-                continue
-            yield image, data
+            header = self._header(path)
+            if header is not None:
+                yield path, header
 
     def find(self, computes: bytes, format_: str) -> bytes | None:
         """The file of an image that computes a model, if there is one."""
-        return next(
-            (
-                data
-                for image, data in self.images()
-                if image.header.computes == computes and image.header.format == format_
-            ),
-            None,
-        )
+        for path, header in self.headers():
+            if header.computes == computes and header.format == format_:
+                try:
+                    return _read(path)
+                except OSError as error:
+                    log.warning("the role image %s isn't used: %s", path.name, error)
+        return None
+
+    def _header(self, path: Path) -> RoleHeader | None:
+        try:
+            found = path.stat()
+            version = (found.st_ino, found.st_size, found.st_mtime_ns)
+            seen = self._seen.get(path.name)
+            if seen is None or seen[0] != version:
+                seen = self._seen[path.name] = (version, self._checked(path))
+        except OSError as error:
+            log.warning("the role image %s isn't used: %s", path.name, error)
+            return None
+        return seen[1]
+
+    def _checked(self, path: Path) -> RoleHeader | None:
+        try:
+            image = read_image(_read(path), self._trusted)
+        except EaisError as error:
+            log.warning("the role image %s isn't used: %s", path.name, error)
+            return None
+        if path.name != f"{image.digest.hex()}{SUFFIX}":
+            log.warning("the role image %s isn't used: it has another's name", path.name)
+            return None
+        return image.header
 
 
 def _read(path: Path) -> bytes:

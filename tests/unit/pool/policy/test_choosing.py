@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -13,6 +14,7 @@ from eais_pool.brain.codec import from_json, to_json
 from eais_pool.policy.choosing import (
     Candidate,
     Choice,
+    Image,
     Verdict,
     choose,
     shares_weighed,
@@ -150,6 +152,34 @@ def test_an_image_that_loads_for_long_is_paid_for_and_may_be_too_late() -> None:
     assert math.isclose(choice.chosen.cost_per_h, 1.5 * 1.5)
     late = choose(Demand(ready_within_s=60), [slow], curves, PRICES)
     assert late.why == "nothing may serve: fpga.1 takes 1800 s to attach, asked for within 60 s"
+
+
+def test_when_it_is_ready_is_said_of_what_takes_time() -> None:
+    curves = {FPGA: curve(FPGA, gpu_times, (1000,))}
+
+    def why(**given: Any) -> str:
+        return choose(Demand(), [Candidate(FPGA, 1000, **given)], curves, PRICES).why
+
+    assert why() == "fpga.1 keeps up at 1.5/h"
+    assert why(setup_s=3.0, image=Image.TO_LOAD) == "fpga.1 keeps up at 1.5/h, ready in 3 s"
+    loaded = "fpga.1 keeps up at 1.5/h, the model's image is loaded there"
+    assert why(image=Image.LOADED) == loaded
+    slow = choose(Demand(), [Candidate(FPGA, 1000, setup_s=3.0)], {}, PRICES).why
+    assert slow.endswith("until something is measured, ready in 3 s")
+    few = Demand(slo_p99_s=1e-6)
+    nearest = choose(few, [Candidate(FPGA, 1000, setup_s=3.0)], curves, PRICES)
+    assert nearest.best_effort
+    assert nearest.why.endswith(", ready in 3 s")
+
+
+def test_what_has_no_image_of_the_model_cannot_run_it() -> None:
+    curves = {FPGA: curve(FPGA, gpu_times, (1000,))}
+    lacking = Candidate(FPGA, 1000, image=Image.MISSING)
+    refused = choose(Demand(), [lacking], curves, PRICES)
+    assert refused.why == "nothing may serve: fpga.1 has no image of this model"
+    core = choose(Demand(), [lacking, *CANDIDATES], CURVES, PRICES)
+    assert verdicts(core)["fpga.1"] is Verdict.CANNOT_RUN
+    assert FPGA not in core.measure
 
 
 # What isn't known

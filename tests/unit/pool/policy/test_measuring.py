@@ -332,6 +332,16 @@ def test_what_may_not_serve_is_not_measured() -> None:
     assert set(made.batches()) == {"h1/cpu0"}
 
 
+def test_until_a_device_can_serve_is_no_part_of_what_measuring_may_take() -> None:
+    slow = Device("h3/fpga0", (Candidate(FPGA, 1000, setup_s=600.0),))
+    made = bench(slow, limits=Limits(seconds=30))
+    made.feed(Began())
+    made.now += 600.0
+    assert made.feed(Ticked()) == []
+    made.now += 30.0
+    assert made.feed(Ticked())[-1] == Finished("the time is spent")
+
+
 def test_a_model_that_cannot_be_batched_runs_one_item_at_a_time() -> None:
     made = bench(CPU_DEVICE, GPU_DEVICE, demand=Demand(batch_most=1, slo_p99_s=0.05))
     made.run()

@@ -80,7 +80,7 @@ def test_a_folder_gives_what_was_signed_and_nothing_else(tmp_path: Path) -> None
     good = tmp_path / "images" / f"{image.digest.hex()}{SUFFIX}"
     (tmp_path / "images" / f"{'0' * 64}{SUFFIX}").write_bytes(data)
     (tmp_path / "images" / f"{'1' * 64}{SUFFIX}").write_bytes(b"rubbish")
-    assert sorted(found.header.name for found, _ in folder.images()) == ["mul_1", "sigmoid"]
+    assert sorted(header.name for _, header in folder.headers()) == ["mul_1", "sigmoid"]
     assert folder.find(COMPUTES, ONNX) == data
     assert folder.find(COMPUTES, XCLBIN) is None
     assert folder.find(bytes(32), ONNX) is None
