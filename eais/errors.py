@@ -165,6 +165,7 @@ REASONS: Mapping[str, ReasonSpec] = {
     "STALE_EPOCH": ReasonSpec(AttachmentLost, _PRECONDITION),
     "FORCE_DETACHED": ReasonSpec(AttachmentLost, _PRECONDITION),
     "QUOTA": ReasonSpec(RemoteError, _EXHAUSTED),
+    "QUEUE_FULL": ReasonSpec(Unavailable, _EXHAUSTED, retryable=True),
     "NO_DEVICE": ReasonSpec(Unavailable, "UNAVAILABLE", retryable=True),
     "ADDRESSES_EXHAUSTED": ReasonSpec(RemoteError, _EXHAUSTED),
     "ISOLATION_UNAVAILABLE": ReasonSpec(RemoteError, _PRECONDITION),

@@ -11,8 +11,9 @@ from eais.errors import UsageError
 from eais.rpc.v1 import hosts_pb2
 
 COUNTS = ("instances", "operations")
+WEIGHT = "weight"
 KINDS = tuple(kind.value for kind in DeviceKind)
-QUOTAS = (*COUNTS, *KINDS)
+QUOTAS = (*COUNTS, *KINDS, WEIGHT)
 UNLIMITED, DEFAULT = "unlimited", "default"
 
 _COUNT = re.compile(r"[0-9]{1,12}")
@@ -69,6 +70,11 @@ class Tenant:
     quotas: Mapping[str, int | None] = field(default_factory=dict)
     used: Mapping[str, int] = field(default_factory=dict)
 
+    @property
+    def weight(self) -> int:
+        """Its part of what is waited for, against that of others."""
+        return self.quotas.get(WEIGHT) or 1
+
     @classmethod
     def of_message(cls, message: hosts_pb2.Tenant) -> Tenant:
         """The tenant that the wire describes."""
@@ -79,9 +85,9 @@ class Tenant:
 def _limit(word: str, what: str, value: str) -> int | None:
     if value == UNLIMITED:
         return None
-    if what in COUNTS:
+    if what in (*COUNTS, WEIGHT):
         if not _COUNT.fullmatch(value):
-            raise _refused(word, f"{what} are a number")
+            raise _refused(word, f"{what} is a number")
         return int(value)
     milli = _milli(value)
     if milli is None:

@@ -6,6 +6,7 @@ gpu = 1.5
 
 [quota.tenants.acme]
 gpu = "unlimited"
+weight = 2
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ from eais.device_type import WHOLE_MILLI, DeviceKind
 from eais.errors import ConfigError
 from eais.identity import Identity
 from eais.toml_file import TomlFile
-from eais_pool.brain.quotas import INSTANCES, OPERATIONS, Quotas
+from eais_pool.brain.quotas import INSTANCES, OPERATIONS, WEIGHT, WEIGHT_MOST, Quotas
 
 DEFAULTS = {INSTANCES: 1000, OPERATIONS: 100_000}
 UNLIMITED = "unlimited"
 _KINDS = tuple(kind.value for kind in DeviceKind)
 _COUNTS = (INSTANCES, OPERATIONS)
-_KEYS = (*_COUNTS, *_KINDS)
+_KEYS = (*_COUNTS, *_KINDS, WEIGHT)
 _TENANTS = "tenants"
 _MOST = 1 << 53
 
@@ -73,6 +74,10 @@ def _limits(file: TomlFile, *path: str) -> dict[str, int | None]:
 
 def _limit(key: str, value: object) -> int | None:
     """One limit; ValueError says what is wrong with it."""
+    if key == WEIGHT:
+        if type(value) is not int or not 1 <= value <= WEIGHT_MOST:
+            raise ValueError(f"{str(value)[:80]!r}: must be a whole number, 1 to {WEIGHT_MOST}")
+        return value
     if value == UNLIMITED:
         return None
     whole = value if key in _COUNTS else _milli(value)

@@ -122,6 +122,7 @@ class Snapshot:
             {(op.tenant, op.op_id): op for op in self.ops},
             self._members(),
             ProfileBook(self.profiles),
+            {(op.tenant, op.op_id): None for op in self.ops if op.waits},
         )
         return made.indexed()
 

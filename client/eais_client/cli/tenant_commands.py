@@ -24,6 +24,17 @@ def tenant_names(ctx: typer.Context, incomplete: str) -> list[str]:
 _QUOTAS = "instances=20, operations=1000, gpu=1.5 (devices, in eighths), cpu=unlimited"
 
 
+WeightOption = Annotated[
+    int,
+    typer.Option(
+        "--weight",
+        metavar="N",
+        help="Its part of what is waited for in line, against that of others; 1 at first.",
+        show_default=False,
+    ),
+]
+
+
 def add_to(group: Group) -> None:
     """Register `eais tenant ...`."""
     tenant = Group("tenant", "Tenants and what they may have; for operators.")
@@ -32,12 +43,13 @@ def add_to(group: Group) -> None:
         examples=[
             "eais tenant create acme",
             "eais tenant create acme --quota gpu=1.5 --quota cpu=8",
+            "eais tenant create acme --weight 2",
         ],
     )(create)
     tenant.command("list", examples=["eais tenant list", "eais tenant list -o json"])(list_)
     tenant.command(
         "quota",
-        examples=["eais tenant quota acme", "eais tenant quota acme gpu=2 cpu=default"],
+        examples=["eais tenant quota acme", "eais tenant quota acme gpu=2 cpu=default --weight 2"],
     )(quota)
     group.add(tenant)
 
@@ -54,9 +66,10 @@ def create(
             show_default=False,
         ),
     ] = None,
+    weight: WeightOption = 0,
 ) -> None:
     """Make a tenant. What isn't said of its quotas is the pool's configuration."""
-    changes = _changes(quotas or [])
+    changes = _changes(quotas or [], weight)
     with call.operator() as operator:
         made = operator.create_tenant(name, changes)
     _answer(call, made)
@@ -83,28 +96,31 @@ def quota(
             show_default=False,
         ),
     ] = None,
+    weight: WeightOption = 0,
 ) -> None:
     """Change what a tenant may have; without a change, show it.
 
     What is lowered below what is in use takes nothing away: only what is new
     is refused.
     """
-    changes = _changes(quotas or [])
+    changes = _changes(quotas or [], weight)
     with call.operator() as operator:
         _answer(call, operator.set_quotas(name, changes))
 
 
 def tenant_data(tenant: Tenant) -> dict[str, object]:
     """The tenant for `-o json` and `-o yaml`: devices in milli-devices, None is unlimited."""
-    quotas = {_key(what): limit for what, limit in tenant.quotas.items()}
+    from eais_client.tenants import WEIGHT
+
+    quotas = {_key(what): limit for what, limit in tenant.quotas.items() if what != WEIGHT}
     used = {_key(what): amount for what, amount in tenant.used.items()}
-    return {"name": tenant.name, "quotas": quotas, "used": used}
+    return {"name": tenant.name, "weight": tenant.weight, "quotas": quotas, "used": used}
 
 
-def _changes(words: Iterable[str]) -> QuotaChanges:
-    from eais_client.tenants import QuotaChanges
+def _changes(words: Iterable[str], weight: int) -> QuotaChanges:
+    from eais_client.tenants import WEIGHT, QuotaChanges
 
-    return QuotaChanges.parse(words)
+    return QuotaChanges.parse([*words, *([f"{WEIGHT}={weight}"] if weight else [])])
 
 
 def _answer(call: Call, tenant: Tenant) -> None:
@@ -116,8 +132,11 @@ def _table(tenants: Iterable[Tenant], *, wide: bool) -> list[str]:
     from eais_client.tenants import KINDS
 
     whats = ("instances", *KINDS, *(("operations",) if wide else ()))
-    rows = [[one.name, *(_of(one, what) for what in whats)] for one in tenants]
-    return table(("NAME", *map(str.upper, whats)), rows)
+    rows = [
+        [one.name, *(_of(one, what) for what in whats), *([str(one.weight)] if wide else [])]
+        for one in tenants
+    ]
+    return table(("NAME", *map(str.upper, whats), *(["WEIGHT"] if wide else [])), rows)
 
 
 def _of(tenant: Tenant, what: str) -> str:

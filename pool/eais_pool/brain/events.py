@@ -32,7 +32,7 @@ class OpRequested:
     """A front-end asks for a verb; tenant and front-end are those of its certificate.
 
     An operator's verbs have no tenant: `frontend` is the operator then, and `host` may be named,
-    and a `device` of it.
+    and a `device` of it. `wait_s`: how long it stays in line while there is no room.
     """
 
     verb: OpVerb
@@ -45,6 +45,7 @@ class OpRequested:
     host: str = ""
     policy: InstancePolicy = DEFAULT_POLICY
     device: str = ""
+    wait_s: float = 0.0
 
     @property
     def params(self) -> tuple[str, ...]:
@@ -57,6 +58,7 @@ class OpRequested:
         if self.policy.rate_per_s or self.policy.price_cap_per_h:
             rest.append(f"rate={self.policy.rate_per_s:g}")
             rest.append(f"price_cap={self.policy.price_cap_per_h:g}")
+        rest += [f"wait={self.wait_s:g}"] if self.wait_s else []
         if self.policy.tolerance is not None:
             rest.append(f"tolerance={self.policy.tolerance}")
         return (self.verb.value, self.frontend, self.instance, self.type, no_start, *rest)
@@ -216,9 +218,15 @@ class ModelMeasured:
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """Time passed; `linked` are the hosts whose link is up."""
+    """Time passed.
+
+    Attributes:
+        linked: the hosts whose link is up.
+        gone: operations in line, as (tenant, op_id), whose callers haven't asked for a while.
+    """
 
     linked: frozenset[str]
+    gone: frozenset[tuple[str, str]] = frozenset()
 
 
 Event = (

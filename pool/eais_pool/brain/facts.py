@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from eais.instance_policy import DEFAULT_POLICY, InstancePolicy
+from eais_pool.brain.binding_facts import BindingFact
 from eais_pool.brain.host_records import HostRecord
 from eais_pool.brain.loads import LoadsChanged
 from eais_pool.brain.membership import MembershipFact
@@ -376,6 +377,7 @@ Fact = (
     | OpAnswered
     | OpDone
     | Forgotten
+    | BindingFact
     | MembershipFact
 )
 

@@ -32,6 +32,7 @@ def validate(state: PoolState) -> None:
         _check_devices(state, host.host)
     _check_addresses(state)
     _check_ops(state)
+    _check_line(state)
     _check_resizes(state)
     state.members.validate()
     _expect(state.index.says() == state.copy().index.says(), "the index isn't of its records")
@@ -139,6 +140,18 @@ def _check_ops(state: PoolState) -> None:
     under_way = {(op.tenant, op.op_id) for op in state.ops.values() if op.answer is None}
     named = {(each.tenant, each.op_id) for each in state.instances.values() if each.op_id}
     _expect(under_way == named, f"operations under way {under_way}, on instances {named}")
+
+
+def _check_line(state: PoolState) -> None:
+    waits = {(op.tenant, op.op_id) for op in state.ops.values() if op.waits}
+    _expect(set(state.line) == waits, f"{waits} wait, and {set(state.line)} are in line")
+    for key in state.line:
+        op = state.ops[key]
+        instance = state.instances[op.instance]
+        under_way = op.answer is None and instance.state is InstanceState.BOUND
+        _expect(under_way, f"{op.instance} is {instance.state} and waits in line")
+        held = state.live_lease(op.instance)
+        _expect(held is None, f"{op.instance} waits in line for what it has")
 
 
 def _check_resizes(state: PoolState) -> None:

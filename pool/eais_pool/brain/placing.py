@@ -20,16 +20,48 @@ from eais_pool.policy import Ask, DeviceView, HostView, Placement, Policy, Refus
 
 
 def reserve(
-    draft: Draft, instance: InstanceRecord, policy: Policy, settings: Settings
+    draft: Draft,
+    instance: InstanceRecord,
+    policy: Policy,
+    settings: Settings,
+    closed: frozenset[str] = frozenset(),
 ) -> facts.LeaseReserved:
-    """Reserve shares for a BOUND instance under its next epoch.
+    """Reserve shares for a BOUND instance under its next epoch, of no kind that is `closed`.
 
     Raises:
         EaisError: QUOTA; what the policy refused with: NO_DEVICE says when to ask again.
     """
-    hosts = host_views(draft.state, instance.id, settings)
+    found = host_views(draft.state, instance.id, settings)
+    hosts = [_without(host, closed) for host in found] if closed else found
     placed = _placed(draft.state, instance, hosts, policy, settings)
     return _reserved(draft, instance, placed)
+
+
+def check_possible(
+    state: PoolState, instance: InstanceRecord, policy: Policy, settings: Settings
+) -> None:
+    """Raise what `reserve` would; nothing is reserved."""
+    hosts = host_views(state, instance.id, settings)
+    _placed(state, instance, hosts, policy, settings)
+
+
+def fits_when_free(
+    state: PoolState, instance: InstanceRecord, policy: Policy, settings: Settings
+) -> bool:
+    """Whether the instance could be placed on the hosts of now if nobody had anything there."""
+    hosts = [_emptied(view) for view in host_views(state, instance.id, settings)]
+    try:
+        _placed(state, instance, hosts, policy, settings)
+    except EaisError:
+        return False
+    return True
+
+
+def _emptied(host: HostView) -> HostView:
+    devices = tuple(
+        replace(each, free_milli=each.capacity_milli, taken=()) for each in host.devices
+    )
+    return replace(host, tenants=frozenset(), devices=devices)
 
 
 def reserve_elsewhere(

@@ -16,6 +16,9 @@ from eais_pool.brain.state import PoolState
 
 INSTANCES = "instances"
 OPERATIONS = "operations"
+WEIGHT = "weight"
+"""A tenant's part of what is waited for, against that of others; 1 if nothing was said."""
+WEIGHT_MOST = 1000
 OPERATORS_MOST = 100_000
 """How many answers to operators are remembered: of tokens and tenants, and of hosts."""
 _GIVING_BACK = (OpVerb.STOP, OpVerb.DETACH, OpVerb.DELETE)
@@ -24,6 +27,8 @@ _GIVING_BACK = (OpVerb.STOP, OpVerb.DETACH, OpVerb.DELETE)
 @dataclass(frozen=True, slots=True)
 class Quotas:
     """What tenants may have: instances, operations, milli-devices by kind; unnamed is unlimited.
+
+    And their weights.
 
     Attributes:
         default: every tenant's.

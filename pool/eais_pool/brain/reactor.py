@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from eais.errors import EaisError
 from eais.instance import InstanceState
-from eais_pool.brain import admissions, evacuating, facts, loads, resizing
+from eais_pool.brain import admissions, evacuating, facts, line, loads, resizing
 from eais_pool.brain.actions import Action, Refuse
 from eais_pool.brain.draft import Draft
 from eais_pool.brain.events import (
@@ -57,6 +57,9 @@ from eais_pool.brain.state import OpKey, PoolState
 from eais_pool.brain.verbs import Verbs
 from eais_pool.policy import Policy
 
+#: Events after which there may be room for those in line; what else makes room is seen at a tick.
+_MAKES_ROOM = (HostJoined, DeviceReported, GrantFailed, Released, SharesGone, Tick)
+
 
 class Reactor:
     """All of the pool's decisions.
@@ -98,6 +101,8 @@ class Reactor:
                 self._on_device(draft, event)
             else:
                 self._on_report(draft, event)
+        if isinstance(event, _MAKES_ROOM):
+            line.serve(draft, self._policy, self.settings)
         return draft.actions()
 
     def _on_device(self, draft: Draft, event: DeviceReported | LoadsReported) -> None:
@@ -128,6 +133,7 @@ class Reactor:
                 reconsider(draft, models, self._policy, self.settings)
             case Tick():
                 _lose_unlinked(draft, event.linked)
+                line.on_tick(draft, event.gone, self.settings)
                 self._give_up_grants(draft)
                 self._give_up_drains(draft)
                 resizing.on_tick(draft, self.settings)

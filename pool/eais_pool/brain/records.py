@@ -17,6 +17,7 @@ from eais.instance_policy import DEFAULT_POLICY, InstancePolicy
 from eais.share import ShareState
 from eais_pool.brain.host_records import Endpoint, HostRecord
 from eais_pool.brain.view_records import InstanceView
+from eais_pool.brain.waiting_records import Waiting
 
 MODELS_MOST: Final = 8
 """Of an instance, that are remembered."""
@@ -329,6 +330,7 @@ class OpRecord:
         undo: what a failed grant must undo.
         answer: None while it is under way.
         answered_at: when it was answered.
+        waits: its place in line, while there is no room for it.
     """
 
     tenant: str
@@ -340,6 +342,7 @@ class OpRecord:
     undo: Undo = Undo.NOTHING
     answer: Answer | None = None
     answered_at: float = 0.0
+    waits: Waiting | None = None
 
 
 @dataclass(frozen=True, slots=True)

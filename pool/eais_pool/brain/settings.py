@@ -25,6 +25,8 @@ class Settings:
             before its instance is moved without them.
         answer_kept_s: how long answers and DELETED instances are remembered.
         push_back_ms: what a caller is told to wait when nothing is free now.
+        line_most, line_most_of: how many operations wait in line, of all tenants and of one.
+        overtake_s: how long those behind one that waits may take what it could use.
         quotas: what tenants may have at the same time.
         prices: what devices cost an hour.
     """
@@ -40,5 +42,8 @@ class Settings:
     reopen_wait_s: float = 5.0
     answer_kept_s: float = 86_400.0
     push_back_ms: int = 1_000
+    line_most: int = 1_000
+    line_most_of: int = 100
+    overtake_s: float = 10.0
     quotas: Quotas = field(default_factory=Quotas)
     prices: Prices = field(default_factory=Prices)

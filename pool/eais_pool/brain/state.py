@@ -15,6 +15,7 @@ from eais.instance import INSTANCE_TABLE, InstanceEvent, InstanceState
 from eais.share import ShareEvent
 from eais.share_units import Taken
 from eais_pool.brain import facts, lease_moves
+from eais_pool.brain.binding_facts import LineLeft
 from eais_pool.brain.facts import Fact
 from eais_pool.brain.host_records import HostRecord
 from eais_pool.brain.index import Index
@@ -29,6 +30,7 @@ from eais_pool.brain.records import (
     LeaseRecord,
     OpRecord,
 )
+from eais_pool.brain.waiting_records import Waiting
 from eais_pool.policy.profile_book import ProfileBook
 
 OpKey = tuple[str, str]
@@ -46,6 +48,7 @@ class PoolState:
         ops: by (tenant, op_id), oldest first.
         members: who may join, tenants, and what operators asked for.
         profiles: what models take on devices.
+        line: those of `ops` that wait for room, the oldest first.
         index: made of these.
     """
 
@@ -57,6 +60,7 @@ class PoolState:
     ops: MutableMapping[OpKey, OpRecord] = field(default_factory=dict)
     members: Members = field(default_factory=Members)
     profiles: ProfileBook = field(default_factory=ProfileBook)
+    line: dict[OpKey, None] = field(default_factory=dict)
     index: Index = field(default_factory=Index, compare=False)
 
     @classmethod
@@ -71,6 +75,7 @@ class PoolState:
             Layered(below.ops),
             below.members.copy(),
             below.profiles,
+            dict(below.line),
             below.index.layer(),
         )
 
@@ -94,6 +99,7 @@ class PoolState:
             dict(self.ops),
             self.members.copy(),
             self.profiles,
+            dict(self.line),
         )
         return made.indexed()
 
@@ -192,7 +198,8 @@ def _pool_started(state: PoolState, fact: facts.PoolStarted) -> None:
     state.members.start(fact.at, rebooted=rebooted)
     for key, op in state.ops.items():
         if op.answer is None:
-            state.ops[key] = replace(op, since=fact.at)
+            waits = _waits_anew(op.waits, fact.at) if rebooted else op.waits
+            state.ops[key] = replace(op, since=fact.at, waits=waits)
         elif rebooted:
             state.ops[key] = replace(op, answered_at=fact.at)
     for instance in state.instances.values():
@@ -201,6 +208,11 @@ def _pool_started(state: PoolState, fact: facts.PoolStarted) -> None:
     for lease in list(state.all_leases()):
         if lease.arrival or lease.stuck or lease.resize:
             state.put_lease(lease_moves.begun_anew(lease, fact.at))
+
+
+def _waits_anew(waits: Waiting | None, at: float) -> Waiting | None:
+    """After a boot, whose clock is another: all of the time that was asked for, in that order."""
+    return waits and waits.moved(at - waits.since)
 
 
 def _host_registered(state: PoolState, fact: facts.HostRegistered) -> None:
@@ -327,12 +339,21 @@ def _op_begun(state: PoolState, fact: facts.OpBegun) -> None:
         raise KeyError(op.op_id)
     state.ops[op.tenant, op.op_id] = op
     state.instances[op.instance] = replace(state.instances[op.instance], op_id=op.op_id)
+    if op.waits is not None:
+        state.line[op.tenant, op.op_id] = None
+
+
+def _line_left(state: PoolState, fact: LineLeft) -> None:
+    key = (fact.tenant, fact.op_id)
+    del state.line[key]
+    state.ops[key] = replace(state.ops[key], waits=None, since=fact.at)
 
 
 def _op_answered(state: PoolState, fact: facts.OpAnswered) -> None:
     key = (fact.tenant, fact.op_id)
-    op = replace(state.ops[key], answer=fact.answer, answered_at=fact.at)
+    op = replace(state.ops[key], answer=fact.answer, answered_at=fact.at, waits=None)
     state.ops[key] = op
+    state.line.pop(key, None)
     state.instances[op.instance] = replace(state.instances[op.instance], op_id="")
 
 
@@ -371,6 +392,7 @@ _APPLY: Final[dict[type[Fact], Callable[[PoolState, Any], None]]] = {
     facts.InstanceFenced: _instance_fenced,
     facts.ProfilesMeasured: _profiles_measured,
     facts.OpBegun: _op_begun,
+    LineLeft: _line_left,
     facts.OpAnswered: _op_answered,
     facts.OpDone: _op_done,
     facts.Forgotten: _forgotten,

@@ -14,6 +14,8 @@ from eais_pool.brain.membership import Limits, TenantRecord, TenantSet, TenantVi
 from eais_pool.brain.quotas import (
     INSTANCES,
     OPERATIONS,
+    WEIGHT,
+    WEIGHT_MOST,
     Quotas,
     in_force,
     instances_of,
@@ -27,7 +29,7 @@ MOST: Final = 1 << 53
 """The highest limit."""
 
 _KINDS = tuple(kind.value for kind in DeviceKind)
-_COUNTED = (INSTANCES, OPERATIONS)
+_KNOWN = (INSTANCES, OPERATIONS, *_KINDS, WEIGHT)
 _EIGHTH = 125
 
 
@@ -86,8 +88,8 @@ def set_tenant(quotas: Quotas, draft: Draft, event: TenantRequested) -> TenantVi
 def _check_changes(event: TenantRequested) -> None:
     named = [what for what, _ in event.quotas] + list(event.defaults)
     for what in named:
-        if what not in (*_COUNTED, *_KINDS):
-            known = ", ".join((*_COUNTED, *_KINDS))
+        if what not in _KNOWN:
+            known = ", ".join(_KNOWN)
             raise UsageError("ARGUMENT", f"there is no quota of {what[:64]!r}; known: {known}")
     if len(set(named)) != len(named):
         raise UsageError("ARGUMENT", "a quota is named twice")
@@ -96,6 +98,8 @@ def _check_changes(event: TenantRequested) -> None:
 
 
 def _check_limit(what: str, limit: int | None) -> None:
+    if what == WEIGHT and not 1 <= (limit or 0) <= WEIGHT_MOST:
+        raise UsageError("ARGUMENT", f"a tenant's weight is 1 to {WEIGHT_MOST}")
     if limit is None:
         return
     if not 0 <= limit <= MOST:

@@ -11,14 +11,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from eais.device_type import DeviceType
-from eais.errors import Unavailable, UsageError
+from eais.errors import EaisError, Unavailable, UsageError
 from eais.instance import InstanceState
-from eais_pool.brain import facts, resizing
+from eais_pool.brain import facts, line, resizing
 from eais_pool.brain.draft import Draft
 from eais_pool.brain.events import OpRequested
 from eais_pool.brain.grants import cancel_move, close, send_grant, unbind, wind_up
 from eais_pool.brain.host_verbs import OPERATOR_VERBS, Operators, not_found
-from eais_pool.brain.placing import reserve
+from eais_pool.brain.placing import check_possible, reserve
 from eais_pool.brain.quotas import (
     OPERATORS_MOST,
     check_create,
@@ -28,6 +28,7 @@ from eais_pool.brain.quotas import (
 )
 from eais_pool.brain.records import Failure, InstanceRecord, OpRecord, OpVerb, Undo
 from eais_pool.brain.settings import Settings
+from eais_pool.brain.waiting_records import Waiting
 from eais_pool.policy import Policy
 
 _ATTACHED = (InstanceState.BOUND, InstanceState.IN_USE, InstanceState.DRAINING)
@@ -62,6 +63,7 @@ class Verbs:
             self._by_verb[event.verb](draft, event)
         elif known is None:
             check_operation(self._settings.quotas, draft.state, event.tenant, event.verb)
+            line.check_wait(event.wait_s)
             self._by_verb[event.verb](draft, event)
         elif known.params != event.params:
             raise UsageError(
@@ -147,11 +149,45 @@ class Verbs:
             _begin(draft, event, instance)
             _succeed(draft, instance)
             return
-        reserved = reserve(draft, record, self._policy, self._settings)
+        if draft.state.line:
+            self._line_up(draft, event, record, undo)
+            return
+        try:
+            reserved = reserve(draft, record, self._policy, self._settings)
+        except EaisError as error:
+            if not event.wait_s or error.reason not in line.NO_ROOM:
+                raise
+            self._line_up(draft, event, record, undo)
+            return
         _begin(draft, event, instance, undo)
         lease = draft.state.lease(reserved.key)
         if lease is not None:
             send_grant(draft, lease, self._settings)
+
+    def _line_up(
+        self, draft: Draft, event: OpRequested, instance: InstanceRecord, undo: Undo
+    ) -> None:
+        """Begin the operation at the end of the line; it may be its turn at once."""
+        refusal: EaisError | None = None
+        try:
+            check_possible(draft.state, instance, self._policy, self._settings)
+        except EaisError as error:
+            if not event.wait_s or error.reason not in line.NO_ROOM:
+                raise
+            refusal = error
+        line.check_line(draft.state, event.tenant, self._settings)
+        _begin(draft, event, instance.id, undo, line.waiting(draft.now, event.wait_s))
+        if refusal is None:
+            line.serve(draft, self._policy, self._settings)
+        if not event.wait_s and (event.tenant, event.op_id) in draft.state.line:
+            raise line.passed_over(draft.state, self._settings)
+
+    def _leave_line(self, draft: Draft, event: OpRequested) -> bool:
+        """Who stops or detaches what waits doesn't wait for it any more."""
+        instance = draft.state.instances.get(event.instance)
+        if instance is None or instance.tenant != event.tenant:
+            return False
+        return line.cancel(draft, instance, f"{event.verb.value} came meanwhile")
 
     def _resize(self, draft: Draft, event: OpRequested) -> None:
         """Begin the operation; it ends when the new shares serve, or one of them can't."""
@@ -172,6 +208,10 @@ class Verbs:
             resizing.cancel(draft, instance, why, self._settings)
 
     def _stop(self, draft: Draft, event: OpRequested) -> None:
+        if self._leave_line(draft, event):
+            _begin(draft, event, event.instance)
+            _succeed(draft, event.instance)
+            return
         self._end_resize(draft, event)
         instance = _own(draft, event)
         if instance.state not in _ATTACHED:
@@ -183,6 +223,7 @@ class Verbs:
             self._drain(draft, instance)
 
     def _detach(self, draft: Draft, event: OpRequested) -> None:
+        self._leave_line(draft, event)
         self._end_resize(draft, event)
         instance = _own(draft, event, or_deleted=True)
         state = instance.state
@@ -265,7 +306,13 @@ def _wrong_state(instance: InstanceRecord, verb: str, hint: str = "") -> UsageEr
     return UsageError("WRONG_STATE", text, hint=hint)
 
 
-def _begin(draft: Draft, event: OpRequested, instance: str, undo: Undo = Undo.NOTHING) -> None:
+def _begin(
+    draft: Draft,
+    event: OpRequested,
+    instance: str,
+    undo: Undo = Undo.NOTHING,
+    waits: Waiting | None = None,
+) -> None:
     op = OpRecord(
         tenant=event.tenant,
         op_id=event.op_id,
@@ -274,6 +321,7 @@ def _begin(draft: Draft, event: OpRequested, instance: str, undo: Undo = Undo.NO
         instance=instance,
         since=draft.now,
         undo=undo,
+        waits=waits,
     )
     draft.record(facts.OpBegun(op))
 

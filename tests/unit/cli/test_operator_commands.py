@@ -128,13 +128,24 @@ def test_tenants_are_made_changed_and_listed(eais: FakeOutside) -> None:
     changed = eais.run("tenant", "quota", "acme", "gpu=unlimited", "cpu=4", "-o", "json")
     assert changed.data == {
         "name": "acme",
+        "weight": 1,
         "quotas": {"instances": 20, "gpu_milli": None, "cpu_milli": 4000},
         "used": {"gpu_milli": 500},
     }
     listed = eais.run("tenant", "list", "-o", "wide").out.splitlines()
-    assert listed[0].split() == ["NAME", "INSTANCES", "CPU", "GPU", "FPGA", "NPU", "OPERATIONS"]
+    heads = ["NAME", "INSTANCES", "CPU", "GPU", "FPGA", "NPU", "OPERATIONS", "WEIGHT"]
+    assert listed[0].split() == heads
     assert [line.split()[0] for line in listed[1:]] == ["default", "acme"]
-    assert listed[2].split() == ["acme", "0", "of", "20", "0", "of", "4", "0.5", "0", "0", "0"]
+    assert listed[2].split() == ["acme", "0", "of", "20", "0", "of", "4", "0.5", "0", "0", "0", "1"]
+
+
+def test_a_tenants_weight_is_said_when_it_is_made_and_later(eais: FakeOutside) -> None:
+    made = eais.run("tenant", "create", "acme", "--weight", "3", "-o", "json")
+    assert made.data == {"name": "acme", "weight": 3, "quotas": {}, "used": {}}
+    changed = eais.run("tenant", "quota", "acme", "--weight", "2", "-o", "wide")
+    assert changed.out.splitlines()[1].split()[-1] == "2"
+    bad = eais.run("tenant", "quota", "acme", "weight=many")
+    assert "weight is a number" in bad.err
 
 
 def test_a_quota_goes_back_to_what_is_configured(eais: FakeOutside) -> None:

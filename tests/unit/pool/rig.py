@@ -54,11 +54,20 @@ class Pool:
         frontend: str = "box",
         op: str | None = None,
         policy: InstancePolicy = DEFAULT_POLICY,
+        wait_s: float = 0.0,
     ) -> str:
         """Ask for a verb; the op_id."""
         made = op or next(self._op_ids)
         event = OpRequested(
-            VERBS[verb], tenant, frontend, made, instance, type, no_start, policy=policy
+            VERBS[verb],
+            tenant,
+            frontend,
+            made,
+            instance,
+            type,
+            no_start,
+            policy=policy,
+            wait_s=wait_s,
         )
         self.shell.feed(event)
         return made

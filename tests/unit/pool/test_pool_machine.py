@@ -44,6 +44,7 @@ from tests.unit.pool.rig import SETTINGS, ids, op_id
 
 TENANTS = [("acme", "box"), ("acme", "box"), ("acme", "laptop"), ("other", "x")]
 TYPES = ["cpu", "cpu.2", "cpu.1-8", "gpu.1", "gpu.2", "gpu.1-2", "auto", "npu"]
+WAITS = [0.0, 0.0, 5.0, 60.0, 3600.0]
 FRONT_END_VERBS = [verb for verb in OpVerb if verb not in OPERATOR_VERBS]
 MORE_ATTACH = [
     *FRONT_END_VERBS,
@@ -154,7 +155,9 @@ class PoolMachine(RuleBasedStateMachine):
         made = (verb, next(self.op_ids))
         if verb is OpVerb.CREATE or (verb is OpVerb.ATTACH and pick.random() < 0.5):
             no_start = verb is OpVerb.ATTACH and pick.random() < 0.1
-            return OpRequested(made[0], tenant, frontend, made[1], "", pick.choice(TYPES), no_start)
+            wait_s = pick.choice(WAITS) if verb is OpVerb.ATTACH else 0.0
+            asked = (verb, tenant, frontend, made[1], "", pick.choice(TYPES), no_start)
+            return OpRequested(*asked, wait_s=wait_s)
         known = [each for each in self.shell.state.instances.values() if not each.deleted_at]
         if not known or pick.random() < 0.1:
             return OpRequested(made[0], tenant, frontend, made[1], "ei-ffffffffffffffff")
@@ -162,7 +165,8 @@ class PoolMachine(RuleBasedStateMachine):
         if pick.random() < 0.9:
             tenant, frontend = instance.tenant, instance.frontend or frontend
         wanted = pick.choice(TYPES) if verb is OpVerb.RESIZE else ""
-        return OpRequested(made[0], tenant, frontend, made[1], instance.id, wanted)
+        wait_s = pick.choice(WAITS) if verb is OpVerb.START else 0.0
+        return OpRequested(verb, tenant, frontend, made[1], instance.id, wanted, wait_s=wait_s)
 
     @rule()
     def operate(self) -> None:
@@ -240,7 +244,10 @@ class PoolMachine(RuleBasedStateMachine):
     @rule()
     def time_passes(self) -> None:
         self.shell.now += self.chance.choice([0.0, 1.0, 10.0, 31.0, 31.0, 90_000.0])
-        self.feed(Tick(frozenset(self.linked)))
+        line = [*self.shell.state.line]
+        gone = frozenset(key for key in line if self.chance.random() < 0.2)
+        self.feed(Tick(frozenset(self.linked), gone))
+        assert not gone & set(self.shell.state.line)
         kept = self.shell.state.ops
         self.answers = {key: answer for key, answer in self.answers.items() if key in kept}
 
@@ -297,7 +304,8 @@ class PoolMachine(RuleBasedStateMachine):
             lease = self.shell.state.live_lease(instance.id)
             if instance.state is InstanceState.DRAINING:
                 assert any(host in self.linked for host in self.lease_hosts(instance.id))
-            if instance.op_id and lease is None:
+            waits = (instance.tenant, instance.op_id) in self.shell.state.line
+            if instance.op_id and lease is None and not waits:
                 assert instance.state is InstanceState.DRAINING
 
     def lease_hosts(self, instance: str) -> set[str]:
@@ -321,14 +329,22 @@ class PoolMachine(RuleBasedStateMachine):
             held = [instance for instance, _ in host.leases]
             assert len(held) == len(set(held))
 
-    def teardown(self) -> None:
-        """However it went: with its hosts back, everything settles."""
-        for name in self.hosts:
-            self.link(name)
+    def obey_all(self) -> None:
         while self.commands:
             name, command = self.commands.pop(0)
             self.hosts[name].failure = None
             self.feed(self.hosts[name].obey(command))
+
+    def teardown(self) -> None:
+        """However it went: with its hosts back, everything settles."""
+        for name in self.hosts:
+            self.link(name)
+        self.obey_all()
+        # Whoever has no room even now waited for nothing.
+        self.shell.now += 90_000.0
+        self.feed(Tick(frozenset(self.linked)))
+        self.obey_all()
+        assert not self.shell.state.line
         assert not self.waiting
         for host in self.hosts.values():
             ours = {(each.instance, each.epoch) for each in self.shell.state.leases_on(host.name)}

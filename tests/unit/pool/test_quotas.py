@@ -325,11 +325,14 @@ def test_the_file_says_devices_and_the_brain_hears_milli_devices(tmp_path: Path)
         instances = 3
         [quota.tenants."acme.two"]
         npu = 0
+        weight = 3
         """,
     )
     assert quotas.of("other") == {"instances": 20, "gpu": 1500, "cpu": 8000}
     assert quotas.of("acme") == {"instances": 3, "cpu": 8000}
-    assert quotas.of("acme.two") == {"instances": 20, "gpu": 1500, "cpu": 8000, "npu": 0}
+    assert quotas.of("acme.two") == {"instances": 20, "gpu": 1500, "cpu": 8000, "npu": 0} | {
+        "weight": 3
+    }
 
 
 def test_without_a_word_counts_are_bounded_and_devices_are_not() -> None:
@@ -345,6 +348,9 @@ def test_the_default_can_be_lifted(tmp_path: Path) -> None:
     [
         ("[quota]\ninstance = 1", "pool.toml:2:1: [quota] has no 'instance'; known: instances, "),
         ("[quota]\ntpu = 1", "pool.toml:2:1: [quota] has no 'tpu'"),
+        ("[quota]\nweight = 0", "pool.toml:2:1: weight = '0': must be a whole number, 1 to 1000"),
+        ("[quota]\nweight = 'unlimited'", "must be a whole number"),
+        ("[quota]\nweight = 1.5", "must be a whole number"),
         ("[quota]\ncpu = 0.3", "pool.toml:2:1: cpu = '0.3': must be devices in eighths"),
         ("[quota]\ncpu = -1", "cpu = '-1': must be devices"),
         ("[quota]\ncpu = nan", "cpu = 'nan': must be devices"),

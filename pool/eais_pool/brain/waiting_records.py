@@ -1,0 +1,31 @@
+"""What an operation that waits in line is kept with, as frozen records. (Brain)"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+WAIT_MOST_S: Final = 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """An operation's place in line: since when, and until when it is waited for; boot clock."""
+
+    since: float
+    until: float
+
+    def moved(self, by_s: float) -> Waiting:
+        """The same by another clock."""
+        return Waiting(self.since + by_s, self.until + by_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Which place, from 1, of how many in line."""
+
+    place: int
+    length: int
+
+    def __str__(self) -> str:
+        return f"position {self.place} of {self.length} in line"
