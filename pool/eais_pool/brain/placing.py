@@ -112,7 +112,9 @@ def picks_beside(
 
 def _type_of(state: PoolState, lease: LeaseRecord) -> str:
     """The type that a lease has the shares of; "auto" where nobody knows any more."""
-    kinds, milli = _kinds_of(state, lease), sum(share.milli for share in lease.shares)
+    staying = [share for share in lease.shares if share.n not in lease.leaving]
+    kinds = _kinds_of(state, replace(lease, shares=tuple(staying)))
+    milli = sum(share.milli for share in staying)
     return type_text(DeviceKind(min(kinds)), milli) if kinds else "auto"
 
 

@@ -30,7 +30,6 @@ from eais_pool.brain.records import (
     LeaseRecord,
     OpRecord,
 )
-from eais_pool.brain.waiting_records import Waiting
 from eais_pool.policy.profile_book import ProfileBook
 
 OpKey = tuple[str, str]
@@ -198,7 +197,7 @@ def _pool_started(state: PoolState, fact: facts.PoolStarted) -> None:
     state.members.start(fact.at, rebooted=rebooted)
     for key, op in state.ops.items():
         if op.answer is None:
-            waits = _waits_anew(op.waits, fact.at) if rebooted else op.waits
+            waits = op.waits.begun_anew(fact.at) if op.waits and rebooted else op.waits
             state.ops[key] = replace(op, since=fact.at, waits=waits)
         elif rebooted:
             state.ops[key] = replace(op, answered_at=fact.at)
@@ -208,11 +207,6 @@ def _pool_started(state: PoolState, fact: facts.PoolStarted) -> None:
     for lease in list(state.all_leases()):
         if lease.arrival or lease.stuck or lease.resize:
             state.put_lease(lease_moves.begun_anew(lease, fact.at))
-
-
-def _waits_anew(waits: Waiting | None, at: float) -> Waiting | None:
-    """After a boot, whose clock is another: all of the time that was asked for, in that order."""
-    return waits and waits.moved(at - waits.since)
 
 
 def _host_registered(state: PoolState, fact: facts.HostRegistered) -> None:

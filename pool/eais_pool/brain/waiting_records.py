@@ -15,9 +15,9 @@ class Waiting:
     since: float
     until: float
 
-    def moved(self, by_s: float) -> Waiting:
-        """The same by another clock."""
-        return Waiting(self.since + by_s, self.until + by_s)
+    def begun_anew(self, at: float) -> Waiting:
+        """After a boot, whose clock is another: all of the time that was asked for."""
+        return Waiting(at, at + self.until - self.since)
 
 
 @dataclass(frozen=True, slots=True)
