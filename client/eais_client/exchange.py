@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, Final
+
 from eais.errors import RemoteError
 from eais.rpc.hello import check_version
 from eais.rpc.status import error_of_message
@@ -14,6 +17,9 @@ from eais_client.carrier import Received
 from eais_client.outbox import Outbox
 from eais_client.pieces import Assembly, is_whole
 from eais_client.wire import Incoming, StreamEvents
+
+# Half the time of calling the class.
+_new: Final[Callable[..., Any]] = tuple.__new__
 
 
 class Exchange:
@@ -69,8 +75,9 @@ class Exchange:
                 self._refused(call, answer.error)
             elif is_whole(answer):
                 self._awaited.discard(call)
-                self.unwatched.discard(call)
-                self._events.answered(call, Incoming(answer))
+                if self.unwatched:
+                    self.unwatched.discard(call)
+                self._events.answered(call, _new(Incoming, (answer, ())))
             else:
                 self._begin(answer)
         if parts.pieces or parts.draining:

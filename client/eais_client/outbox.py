@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from eais.channel import PIECE_BYTES
 from eais.rpc.hello import hello
 from eais.transport.parts import Buffer, PiecePart
-from eais.transport.writing import EncodedRun, to_worker
+from eais.transport.writing import EncodedRun, only, to_worker
 from eais.value import Deferred
 
 # Of small calls in one message, well below MAX_MESSAGE_BYTES; one that is larger goes by itself.
@@ -106,7 +106,7 @@ class Outbox:
             if self._pieces or self._uses or self._cancels:
                 return self._fused(runs)
             self.waiting = bool(self._runs)
-            return to_worker(runs) if runs else None
+            return only(runs) if runs else None
 
     def _piece_in_turn(self) -> list[Buffer] | None:
         """The next piece, unless it is the turn of what is small, and there is some."""

@@ -73,7 +73,9 @@ class PendingCall:
         self.attempts += 1
         self.worker = worker
         self.stream = stream
-        self.wake()
+        self._woken = True
+        if self.rouse is not None or self._lock is not None:
+            self.wake()
 
     def finish(self, error: EaisError | None = None) -> None:
         """The call is over: with `error`, or with the answer put here before."""

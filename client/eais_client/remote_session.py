@@ -100,7 +100,8 @@ class RemoteSession:
         began = self._clock()
         body, options = self._encode(output_names, input_feed, run_options)
         deadline = self._asked.call_deadline()
-        pending = PendingCall(body, deadline, self._patience(deadline))
+        patience_s = inf if self._patience_s == inf else self._patience(deadline)
+        pending = PendingCall(body, deadline, patience_s)
         if is_traced():
             pending.span = self._begin_span()
         encoded = self._clock()
@@ -223,8 +224,8 @@ class RemoteSession:
             raise closed(self._attachment.instance)
         if type(input_feed) is not dict or not input_feed.keys() >= self._required:
             check_names(self.signature.inputs, list(input_feed.keys()))
-        options, tag, entries = run_options_of(run_options), "", _NO_ENTRIES
-        if options is not None:
+        options, tag, entries = None, "", _NO_ENTRIES
+        if run_options is not None and (options := run_options_of(run_options)) is not None:
             if options.terminate:
                 raise terminated()
             tag, entries = options.logid, options.config_entries

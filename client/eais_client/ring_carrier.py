@@ -234,7 +234,7 @@ class RingCarrier:
             or self._time_up
             or (self._own.waiting and not self._first.full())
             or self._fetched is not None
-            or self.blocked
+            or (self.outgoing is not None and self.outgoing.unfinished)
         )
 
     @property
@@ -268,8 +268,9 @@ class RingCarrier:
         try:
             while len(records) < _AT_ONCE and (record := end.take()) is not None:
                 records.append(record)
-                if isinstance(record, PiecePart):
-                    break  # before the next one is taken it must be dealt with
+                # Before the next one is taken, a piece must be dealt with.
+                if isinstance(record, PiecePart) or not end.ready:
+                    break
         except RingBroken as why:
             self._break(why)
         self._ask(end)
@@ -284,8 +285,9 @@ class RingCarrier:
         """Look for a while whether something comes, and isn't rung for; for who has the turn."""
         self._rings = False
         end.stays()
-        if not end.await_more():
-            self._ask(end)
+        if end.await_more():
+            return True
+        self._ask(end)
         return end.ready
 
     def await_room(self) -> bool:

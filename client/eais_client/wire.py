@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from eais.errors import EaisError
 from eais.instance_policy import RingPolicy
 from eais.rpc.v1 import listener_pb2
-from eais.transport.parts import AnswerPart, Buffer
-from eais.transport.tensors import value_of
+from eais.transport.parts import AnswerPart, Buffer, TensorPart
+from eais.transport.tensors import array_of, value_of
 from eais.transport.writing import EncodedRun
 from eais.value import Deferred, Value
 from eais_client.brain.transport import Transport
@@ -35,7 +35,10 @@ class Incoming(NamedTuple):
         Raises `UsageError` for outputs that can't be read.
         """
         buffers = iter(self.buffers)
-        return [value_of(value, buffers) for value in self.part.outputs]
+        return [
+            array_of(value, buffers) if type(value) is TensorPart else value_of(value, buffers)
+            for value in self.part.outputs
+        ]
 
 
 class StreamEvents(Protocol):

@@ -112,7 +112,9 @@ class AnswerWriter:
 
 
 def _account(queue_ns: int, compute_ns: int, sizes: bytes) -> bytes:
-    if queue_ns and compute_ns:
+    if compute_ns and not queue_ns:
+        account = b"\x10" + number(compute_ns) + sizes
+    elif compute_ns:
         account = b"\x08" + number(queue_ns) + b"\x10" + number(compute_ns) + sizes
     else:
         account = number_field(b"\x08", queue_ns) + number_field(b"\x10", compute_ns) + sizes

@@ -17,6 +17,9 @@ LEAST_NS: Final = 50_000
 """Where looking helps, it is looked for no less than one wake-up costs."""
 TRY_EVERY: Final = 16
 """Of so many times that it doesn't seem worth while it is tried once."""
+CHECK_EVERY: Final = 8
+"""Where nobody wants the processor, it is seen to so seldom: the kernel's answer takes a
+microsecond."""
 _LEAST_CHANCE: Final = 0.25
 _WEIGHT: Final = 1 / 8
 _SLACK: Final = 3
@@ -41,6 +44,8 @@ class Spin:
         self._unlooked = 0
         self._since_ns = self._until_ns = self._ran_ns = 0
         self._looks = False
+        # Looks until it is seen to whether others want the processor; it is in this one: 0.
+        self._unchecked = 0
 
     def look_until(self) -> int:
         """Nothing is here: until when, by the clock, to look for it; a past time: sleep at once.
@@ -52,7 +57,9 @@ class Spin:
             budget_ns = self._budget_ns()
             self._until_ns = now + budget_ns
             if budget_ns:
-                self._looks, self._ran_ns = True, self._ran()
+                self._looks = True
+                if not self._unchecked:
+                    self._ran_ns = self._ran()
         return self._until_ns
 
     def gave_up(self) -> None:
@@ -65,12 +72,22 @@ class Spin:
         """It is here, looked for or not."""
         if self._looks:
             waited_ns = self._clock() - self._since_ns
-            if 2 * (self._ran() - self._ran_ns) < waited_ns:
-                self.gave_up()  # others had the processor
+            if self._others_ran(waited_ns):
+                self.gave_up()
             else:
                 self._chance += 2 * _WEIGHT * (1 - self._chance)
                 self._usual_ns += _WEIGHT * (waited_ns - self._usual_ns)
         self.forget()
+
+    def _others_ran(self, waited_ns: int) -> bool:
+        """Whether others had the processor while one looked, as far as it is seen to."""
+        if self._unchecked:
+            self._unchecked -= 1
+            return False
+        if 2 * (self._ran() - self._ran_ns) < waited_ns:
+            return True
+        self._unchecked = CHECK_EVERY - 1
+        return False
 
     def forget(self) -> None:
         """What is waited for from now on is something else."""

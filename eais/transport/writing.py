@@ -21,6 +21,7 @@ __all__ = [
     "EncodedRun",
     "RunBody",
     "RunWriter",
+    "only",
     "refusal",
     "to_client",
     "to_worker",
@@ -39,7 +40,7 @@ def to_worker(
 ) -> list[Buffer]:
     """A message to a worker; [] if there is nothing in it."""
     if runs and not (pieces or cancels or hold or release or hello or ring_wanted or ring_begins):
-        return _only_encoded(runs)
+        return only(runs)
     parts: list[Buffer] = []
     if hello is not None:
         parts += _field(b"\x0a", hello.SerializeToString())
@@ -69,7 +70,7 @@ def to_client(
 ) -> list[Buffer]:
     """A message to a client; [] if there is nothing in it."""
     if answers and not (pieces or hello or draining or ring_offer or ring_begins):
-        return _only_encoded(answers)
+        return only(answers)
     parts: list[Buffer] = []
     if hello is not None:
         parts += _field(b"\x0a", hello.SerializeToString())
@@ -85,7 +86,8 @@ def to_client(
     return joined(parts)
 
 
-def _only_encoded(encoded: Sequence[EncodedRun | EncodedAnswer]) -> list[Buffer]:
+def only(encoded: Sequence[EncodedRun | EncodedAnswer]) -> list[Buffer]:
+    """A message to a worker that is nothing but these runs, or to a client but these answers."""
     if len(encoded) == 1:
         one = encoded[0]
         if one.size <= SMALL_BYTES:

@@ -39,6 +39,9 @@ class RingWriter:
     Args:
         memory: all of it, writable; sealed so that it stays so long.
         fence: called between a store and a load that must not be seen in another order.
+
+    Attributes:
+        unfinished: whether a part of the last message still waits for room: no other may be `put`.
     """
 
     def __init__(self, memory: memoryview, fence: Callable[[], object]) -> None:
@@ -53,11 +56,7 @@ class RingWriter:
         self._rest: deque[memoryview] = deque()
         self._rest_bytes = 0
         self._rest_kind = MESSAGE
-
-    @property
-    def unfinished(self) -> bool:
-        """Whether a part of the last message still waits for room: no other may be `put`."""
-        return self._rest_bytes > 0
+        self.unfinished = False
 
     @property
     def may_go_on(self) -> bool:
@@ -101,7 +100,7 @@ class RingWriter:
         if size > MOST_MESSAGE_BYTES:
             raise ValueError(f"a message of {size} bytes; at most {MOST_MESSAGE_BYTES}")
         self._rest.extend(memoryview(part) for part in parts)
-        self._rest_bytes = size
+        self._rest_bytes, self.unfinished = size, True
         self._rest_kind = _kind(parts, size) if size <= self._longest else MESSAGE
         self.go_on()
 
@@ -114,6 +113,7 @@ class RingWriter:
             kind = self._rest_kind if size == self._rest_bytes else MORE
             self._move_rest(self._begin(size, kind), size)
             self._words[PUBLISHED] = self._end
+        self.unfinished = False
         return True
 
     def _move_rest(self, at: int, size: int) -> None:
@@ -186,7 +186,7 @@ class RingWriter:
     def close(self) -> None:
         """Let go of the memory."""
         self._rest.clear()
-        self._rest_bytes = 0
+        self._rest_bytes, self.unfinished = 0, False
         self._words.release()
         self._bytes.release()
 

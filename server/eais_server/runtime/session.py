@@ -157,7 +157,8 @@ class OrtSession:
 
     def run(self, outputs: Sequence[str], feed: Mapping[str, Any], options: ort.RunOptions) -> Any:
         """Outputs in the order asked for, all for none. Raises what onnxruntime raises."""
-        if self._is_plain(feed):
+        plain = self._plain and feed.keys() == self._inputs
+        if plain and RawTensor not in map(type, feed.values()):
             return self._direct.run(outputs or self._outputs, feed, options)
         given = {name: _ort_value(value) for name, value in feed.items()}
         wanted = outputs or [output.name for output in self._signature.outputs]
@@ -166,14 +167,6 @@ class OrtSession:
         values = {name: _as_ort_value(value) for name, value in given.items()}
         found = self._session.run_with_ort_values(list(outputs) or None, values, options)
         return [_raw(value) if value.data_type() in _EXTENDED else value.numpy() for value in found]
-
-    def _is_plain(self, feed: Mapping[str, Any]) -> bool:
-        if not self._plain or feed.keys() != self._inputs:
-            return False
-        for value in feed.values():  # noqa: SIM110 - a third of the time of any()
-            if type(value) is RawTensor:
-                return False
-        return True
 
 
 class OrtRun:

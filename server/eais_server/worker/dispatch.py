@@ -93,12 +93,8 @@ class Dispatch:
         if len(runs) > 1 and self._hub.runner.batches.may(runs[0].session):
             left = self._together(runs)
         for run in left:
-            self.run(run)
-
-    def run(self, run: RunPart) -> None:
-        """A call comes in."""
-        if not self._ran_here(run):
-            self._take(run)
+            if not self._ran_here(run):
+                self._take(run)
 
     def piece(self, piece: PiecePart) -> None:
         """Bytes of a call's tensor come in."""
@@ -128,7 +124,7 @@ class Dispatch:
             return False
         kind = hub.runner.inline.rights.kind(run.session, run.size)
         session = hub.sessions.get(run.session)
-        if kind is None or session is None or not self._small.has_room:
+        if kind is None or session is None or not self._outbox.has_room_for_small:
             return False
         result = hub.runner.run_here(run, session, kind)
         if result is None:

@@ -34,11 +34,6 @@ class Kind:
 
     mean_s: float = _MOST_S
 
-    @property
-    def is_short(self) -> bool:
-        """Whether such calls may run on the event loop."""
-        return self.mean_s <= SHORT_S
-
     def took(self, seconds: float) -> None:
         """One of them has run for so long."""
         self.mean_s += (min(seconds, _MOST_S) - self.mean_s) * _WEIGHT
@@ -54,7 +49,7 @@ class InlineRights:
     def kind(self, session: str, size: int) -> Kind | None:
         """The kind of a call with `size` bytes of inputs, if it may run on the event loop."""
         kind = self._kinds.get((session, size.bit_length()))
-        return kind if kind is not None and kind.is_short else None
+        return kind if kind is not None and kind.mean_s <= SHORT_S else None
 
     def took(self, session: str, size: int, seconds: float, now_s: float) -> None:
         """A call's run took so long, on a thread."""

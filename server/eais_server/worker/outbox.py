@@ -15,7 +15,7 @@ from eais.channel import PIECE_BYTES
 from eais.rpc.v1 import common_pb2
 from eais.transport.parts import Buffer, PiecePart
 from eais.transport.wire_format import SMALL_BYTES
-from eais.transport.writing import EncodedAnswer, to_client
+from eais.transport.writing import EncodedAnswer, only, to_client
 
 FUSED_BYTES: Final = 1 << 20
 """Answers are fused into one message up to about so many bytes."""
@@ -74,6 +74,8 @@ class Outbox:
     @property
     def has_room_for_small(self) -> bool:
         """Whether calls should be whose answers don't come in pieces: they pass one that does."""
+        if not self._bytes:
+            return True
         return self.has_room or (self._large < 2 and self._answer_bytes < self._limit)
 
     @property
@@ -99,7 +101,9 @@ class Outbox:
 
     def add(self, answer: EncodedAnswer) -> int:
         """Queue an answer and the tensors that follow it; how many bytes that are."""
-        total = answer.size + _deferred_bytes(answer)
+        total = answer.size
+        if answer.deferred.buffers:
+            total += _deferred_bytes(answer)
         if total > SMALL_BYTES and (self._answers or self._pieces):
             answer = self._apart(answer)
         self._answers.append(answer)
@@ -151,6 +155,9 @@ class Outbox:
         if not self.waiting:
             return None
         self.taken += 1
+        if not (self._pieces or self._draining or self._hello is not None):
+            self._piece_next = True
+            return only(self._next_answers())
         if self._hello is not None:
             # Nothing is sent before it, nor with it.
             hello, self._hello = self._hello, None
@@ -205,8 +212,7 @@ class Lane:
 
 
 def _deferred_bytes(answer: EncodedAnswer) -> int:
-    buffers = answer.deferred.buffers
-    return sum(map(len, buffers)) if buffers else 0
+    return sum(map(len, answer.deferred.buffers))
 
 
 def _wholes(answer: EncodedAnswer) -> list[Any]:

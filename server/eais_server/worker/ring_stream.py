@@ -225,6 +225,8 @@ class RingStream:
             else:
                 served.receive(record)
                 size += len(record)
+                if not (end.ready or self._half_closed):
+                    return True  # to see that there is no more would keep the answer waiting
             if size >= BYTES_AT_ONCE:
                 break
         return False

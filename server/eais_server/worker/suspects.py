@@ -48,6 +48,8 @@ class Suspects(Generic[J]):
 
     def __len__(self) -> int:
         # Asked at each call, of which most have no suspects to wait for.
+        if not (self._lines or self._cleared):
+            return 0
         return len(self._cleared) + sum(map(len, self._lines.values()))
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from eais.transport.spin import LEAST_NS, MOST_NS, TRY_EVERY, Spin
+from eais.transport.spin import CHECK_EVERY, LEAST_NS, MOST_NS, TRY_EVERY, Spin
 
 
 class Times:
@@ -11,13 +11,18 @@ class Times:
     def __init__(self) -> None:
         self.now = 1
         self.ran = 1
+        self.asked = 0
 
     def pass_ns(self, ns: int, ran: int | None = None) -> None:
         self.now += ns
         self.ran += ns if ran is None else ran
 
     def spin(self, *, allowed: bool = True) -> Spin:
-        return Spin(allowed, lambda: self.now, lambda: self.ran)
+        return Spin(allowed, lambda: self.now, self.ran_for)
+
+    def ran_for(self) -> int:
+        self.asked += 1
+        return self.ran
 
 
 def budget_ns(times: Times, spin: Spin) -> int:
@@ -102,6 +107,27 @@ def test_who_takes_the_processor_from_the_sender_leaves_it() -> None:
         else:
             miss(times, spin)
     assert found < 20
+
+
+def test_where_nobody_wants_the_processor_that_is_seldom_asked() -> None:
+    times = Times()
+    spin = times.spin()
+    for _ in range(10 * CHECK_EVERY):
+        catch(times, spin, 20_000)
+    assert times.asked == 2 * 10
+
+
+def test_who_takes_the_processor_later_is_noticed_all_the_same() -> None:
+    times = Times()
+    spin = times.spin()
+    for _ in range(10 * CHECK_EVERY + 1):
+        catch(times, spin, 20_000)
+    looked = 0
+    while budget_ns(times, spin) > 0:
+        catch(times, spin, 40_000, ran=10_000)
+        looked += 1
+        assert looked < 3 * CHECK_EVERY
+    assert looked >= CHECK_EVERY - 1, "until then it wasn't asked"
 
 
 def test_asked_again_it_looks_no_longer() -> None:
