@@ -9,6 +9,7 @@ obeys, so that both know what is left.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import islice
 
 from eais.device_type import WHOLE_MILLI
 
@@ -37,6 +38,15 @@ def fits_in(unit: int, milli: int, capacity_milli: int, taken: Iterable[Taken]) 
     pieces, whole = _by_unit(taken)
     unused = capacity_milli // WHOLE_MILLI - len(pieces) - whole
     return pieces[unit] + milli <= WHOLE_MILLI if unit in pieces else unused > 0
+
+
+def units_left(capacity_milli: int, taken: Iterable[Taken]) -> list[Taken]:
+    """What is left of each unit that isn't whole, and its number: pieces first, then the unused."""
+    pieces, whole = _by_unit(taken)
+    unused = max(0, capacity_milli // WHOLE_MILLI - len(pieces) - whole)
+    found = [(WHOLE_MILLI - used, unit) for unit, used in sorted(pieces.items())]
+    numbers = (n for n in range(len(pieces) + unused) if n not in pieces)
+    return [*found, *((WHOLE_MILLI, n) for n in islice(numbers, unused))]
 
 
 def _by_unit(taken: Iterable[Taken]) -> tuple[dict[int, int], int]:

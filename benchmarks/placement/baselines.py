@@ -38,7 +38,7 @@ PARALLEL: Final = 16
 class Scanned:
     """Scores by `scoring`; of nodes with equal ones, which are whole numbers, the first scanned."""
 
-    scoring: Scoring
+    scoring: Scoring[Cluster]
 
     def score(self, cluster: Cluster, shape: Shape, rows: Ints) -> tuple[Floats, Ints]:
         """See `Scoring`."""

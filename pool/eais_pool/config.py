@@ -12,6 +12,7 @@ from eais_pool.brain.address_plan import AddressPlan
 from eais_pool.brain.quotas import Quotas
 from eais_pool.brain.settings import Settings
 from eais_pool.brain.vnics import HOST, LOOPBACK
+from eais_pool.policy import GRADIENT, POLICIES
 from eais_pool.policy.prices import Prices
 
 # What messages to listeners hold, and far more than anybody needs.
@@ -47,6 +48,7 @@ class ManagerConfig:
         profile_after_s: a session is open so long before its model is measured on devices that
             are idle; 0: only who asks has models measured.
         journal_rows: how many facts are kept before they become a snapshot.
+        placement: how places are chosen, "gradient" or "best-fit".
     """
 
     bind: str = ""
@@ -63,10 +65,14 @@ class ManagerConfig:
     tick_s: float = 1.0
     profile_after_s: float = 30.0
     journal_rows: int = 20_000
+    placement: str = GRADIENT
 
     def __post_init__(self) -> None:
         _check_address(self.bind)
         format_of(self.log_format)
+        if self.placement not in POLICIES:
+            text = f"placement = {self.placement[:40]!r}: must be {' or '.join(POLICIES)}"
+            raise ValueError(text)
         check_ports(metrics_port=self.metrics_port)
         check_ports(
             user_port=self.user_port,

@@ -43,7 +43,7 @@ from eais_pool.metrics import readings
 from eais_pool.owner import Keeper, embedded_identities
 from eais_pool.place import Place, load_place, lock, new_pool_name, save_place
 from eais_pool.planes import Bound, bind, port_key, write_ready
-from eais_pool.policy.first_fit import FirstFit
+from eais_pool.policy.placement.live import policy_of
 from eais_pool.policy.prices import Prices
 from eais_pool.profiler import Profiler
 from eais_pool.pump import Pump
@@ -269,7 +269,7 @@ class Manager:
             reach=self._reach,
         )
         settings = self._config.settings(plan, self._quotas, self._prices)
-        reactor = Reactor(settings, FirstFit(), self._world.new_id)
+        reactor = Reactor(settings, policy_of(self._config.placement), self._world.new_id)
         pump = Pump(
             reactor,
             store,

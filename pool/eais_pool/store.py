@@ -42,6 +42,7 @@ from eais_pool.journal_file import (
     says,
     unavailable,
 )
+from eais_pool.policy.asked import NOTHING_ASKED, Asked
 from eais_pool.policy.profile_book import ProfileBook
 from eais_pool.policy.profiles import Profile
 
@@ -91,6 +92,7 @@ class Snapshot:
     tenants: tuple[TenantRecord, ...] = ()
     operator_ops: tuple[OperatorOp, ...] = ()
     profiles: tuple[Profile, ...] = ()
+    asked: Asked = NOTHING_ASKED
 
     @classmethod
     def of(cls, state: PoolState, seq: int, ledger_rows: int) -> Snapshot:
@@ -109,6 +111,7 @@ class Snapshot:
             tuple(state.members.tenants.values()),
             tuple(state.members.ops.values()),
             state.profiles.profiles,
+            state.asked,
         )
 
     def state(self) -> PoolState:
@@ -123,6 +126,7 @@ class Snapshot:
             self._members(),
             ProfileBook(self.profiles),
             {(op.tenant, op.op_id): None for op in self.ops if op.waits},
+            self.asked,
         )
         return made.indexed()
 

@@ -6,7 +6,7 @@ model that the instance, or another of its tenant's that the same front-end had,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -17,10 +17,9 @@ from eais_pool.brain.quotas import left_of
 from eais_pool.brain.records import InstanceRecord
 from eais_pool.brain.settings import Settings
 from eais_pool.brain.state import PoolState
-from eais_pool.policy import Ask, HostView, Placement, Policy
+from eais_pool.policy import Ask, DeviceView, HostView, Placement, Policy
 from eais_pool.policy.candidates import candidates, of_device, text_of
 from eais_pool.policy.choosing import Candidate, Choice, Considered, choose, ready_text
-from eais_pool.policy.first_fit import may_serve
 from eais_pool.policy.forecasting import Demand
 
 WEIGHED_MOST: Final = 64
@@ -30,11 +29,14 @@ WEIGHED_MOST: Final = 64
 def place_auto(
     state: PoolState,
     instance: InstanceRecord,
+    ask: Ask,
     hosts: Sequence[HostView],
     policy: Policy,
     settings: Settings,
 ) -> Placement | None:
     """Shares for an `auto` instance, and why these; None: nothing may be chosen by what it costs.
+
+    `ask` is what is to be placed, but for its type and the devices that will do.
 
     Raises:
         EaisError: ARGUMENT, or NO_DEVICE: nothing is within the price cap, or nothing now.
@@ -45,9 +47,12 @@ def place_auto(
         _refuse(instance, choice, settings)
         return None
     chosen = choice.chosen.candidate
-    ask = Ask(instance.tenant, DeviceType.parse(chosen.type))
     model = model_of(state, instance)
-    placed = policy.place(ask, [_as_chosen(view, chosen, model) for view in views])
+    only = frozenset(
+        (view.host, each.id) for view in views for each in _as_chosen(view, chosen, model)
+    )
+    wanted = replace(ask, type=DeviceType.parse(chosen.type), only=only)
+    placed = policy.place(wanted, hosts)
     return explained(placed, choice) if isinstance(placed, Placement) else None
 
 
@@ -104,19 +109,16 @@ def _serving(
             replace(each, free_milli=min(each.free_milli, left.get(each.kind, each.free_milli)))
             for each in host.devices
         )
-        is_open = host.open and may_serve(host, instance.tenant)
+        is_open = host.open and host.may_serve(instance.tenant)
         found.append(replace(host, open=is_open, devices=devices))
     return found
 
 
-def _as_chosen(view: HostView, chosen: Candidate, model: str) -> HostView:
-    """The host with those of its devices that would do what was chosen, as soon."""
-    devices = tuple(
-        each
-        for each in view.devices
-        if any(_does(found, chosen) for found in of_device(each, model=model))
-    )
-    return replace(view, devices=devices)
+def _as_chosen(view: HostView, chosen: Candidate, model: str) -> Iterator[DeviceView]:
+    """Those of a host's devices that would do what was chosen, as soon."""
+    for each in view.devices:
+        if any(_does(found, chosen) for found in of_device(each, model=model)):
+            yield each
 
 
 def _does(found: Candidate, chosen: Candidate) -> bool:

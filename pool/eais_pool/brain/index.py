@@ -16,11 +16,16 @@ from eais.share import ShareState
 from eais_pool.brain.host_records import HostRecord
 from eais_pool.brain.layered import Layered
 from eais_pool.brain.records import InstanceRecord, LeasePhase, LeaseRecord
+from eais_pool.policy import HostView
 
 K = TypeVar("K")
 
 BLOCK_BITS: Final = 16
 """Addresses that differ in so many low bits alone are in one block."""
+
+
+Shown = tuple[HostRecord, tuple[LeaseRecord, ...], HostView]
+"""A host, its leases, and how both are shown to the policy."""
 
 
 @dataclass(slots=True)
@@ -32,6 +37,8 @@ class Index:
         milli: milli-devices that a tenant has or is getting, by (tenant, kind); without those
             that are being taken back from a host that can't be asked.
         instances: by tenant, how many aren't DELETED.
+        views: hosts as they were shown to the policy last, with what they were made of; whoever
+            asks for one sees whether that is so still, so that layers have it in common.
     """
 
     on_host: MutableMapping[str, tuple[LeaseRecord, ...]] = field(default_factory=dict)
@@ -39,6 +46,7 @@ class Index:
     instances: MutableMapping[str, int] = field(default_factory=dict)
     _held: MutableMapping[str, int] = field(default_factory=dict)
     _blocks: MutableMapping[int, int] = field(default_factory=dict)
+    views: dict[tuple[str, bool], Shown] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -65,6 +73,7 @@ class Index:
             Layered(self.instances),
             Layered(self._held),
             Layered(self._blocks),
+            self.views,
         )
 
     def count(self, tenant: str, change: int) -> None:

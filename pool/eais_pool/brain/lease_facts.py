@@ -40,6 +40,16 @@ def _lease_reserved(state: PoolState, fact: facts.LeaseReserved) -> None:
     state.put_lease(lease_moves.reserved(fact))
     changes: dict[str, Any] = {"last_epoch" if fact.moving else "epoch": fact.epoch}
     state.instances[fact.instance] = replace(record, **changes)
+    if not fact.moving:
+        _learn(state, fact)
+
+
+def _learn(state: PoolState, fact: facts.LeaseReserved) -> None:
+    """One more start with so much."""
+    device = state.hosts[fact.host].device(fact.shares[0].device)
+    if device is not None:
+        milli = sum(share.milli for share in fact.shares)
+        state.asked = state.asked.more(device.kind, milli)
 
 
 def _lease_reserved_again(state: PoolState, fact: facts.LeaseReservedAgain) -> None:

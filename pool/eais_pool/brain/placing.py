@@ -78,14 +78,14 @@ def reserve_elsewhere(
     instance = draft.state.instances[lease.instance]
     tried = lease.stuck.tried if lease.stuck else ()
     hosts = host_views(draft.state, instance.id, settings)
-    fresh = [replace(host, open=host.open and host.host not in tried) for host in hosts]
+    fresh = [replace(host, open=False) if host.host in tried else host for host in hosts]
     auto = DeviceType.parse(instance.type).kind is None
     wanted = _type_of(draft.state, lease) if auto else instance.type
-    ask = Ask(instance.tenant, DeviceType.parse(wanted))
     others = frozenset(kind.value for kind in DeviceKind) - _kinds_of(draft.state, lease)
-    placed = policy.place(ask, [_without(view, others) for view in fresh])
+    ask = _ask(draft.state, instance, wanted, others)
+    placed = policy.place(ask, fresh)
     if isinstance(placed, Refusal) and tried:
-        placed = policy.place(ask, [_without(view, others) for view in hosts])
+        placed = policy.place(ask, hosts)
     if isinstance(placed, Placement):
         return _reserved(draft, instance, placed, moving=True)
     if not auto:
@@ -140,7 +140,7 @@ def picks_instead(
     assert device is not None, f"{lease.key} has shares of a device that nobody knows"
     kind = device.kind
     wanted = type_text(DeviceKind(kind), sum(share.milli for share in old))
-    placed = policy.place(Ask(instance.tenant, DeviceType.parse(wanted)), here)
+    placed = policy.place(_ask(state, instance, wanted), here)
     auto = DeviceType.parse(instance.type).kind is None
     if isinstance(placed, Refusal) and auto and len(old) == len(lease.shares):
         others = [_without(view, frozenset({kind})) for view in here]
@@ -185,13 +185,13 @@ def _placed(
     policy: Policy,
     settings: Settings,
 ) -> Placement:
-    ask = Ask(instance.tenant, DeviceType.parse(instance.type))
+    ask = _ask(state, instance, instance.type)
     if ask.type.kind is None:
-        chosen = place_auto(state, instance, hosts, policy, settings)
+        chosen = place_auto(state, instance, ask, hosts, policy, settings)
         if chosen is not None:
             return chosen
     full = check_start(settings.quotas, state, ask.tenant, ask.type)
-    placed = policy.place(ask, [_without(host, full) for host in hosts] if full else hosts)
+    placed = policy.place(replace(ask, without=full), hosts)
     if full and isinstance(placed, Refusal):
         placed = policy.place(ask, hosts)
         if isinstance(placed, Placement):
@@ -236,10 +236,11 @@ def host_views(state: PoolState, instance: str, settings: Settings) -> list[Host
     """All hosts in order of name, and whether they take `instance`.
 
     One that still holds a lease of it doesn't, nor one that its front-end couldn't reach.
+    A host that didn't change is the same view as before.
     """
     held = {lease.host for lease in state.leases.get(instance, ())}
-    hosts = sorted(state.hosts.items())
-    return [_view(state, h, name not in held and _within(h, settings)) for name, h in hosts]
+    views = [_view(state, host, settings) for _, host in sorted(state.hosts.items())]
+    return [replace(view, open=False) if view.host in held else view for view in views]
 
 
 def _free_milli(device: DeviceRecord, used_milli: int) -> int:
@@ -270,7 +271,21 @@ def device_views(state: PoolState, host: HostRecord) -> tuple[DeviceView, ...]:
     )
 
 
-def _view(state: PoolState, host: HostRecord, takes_it: bool) -> HostView:
-    tenants = frozenset(lease.tenant for lease in state.leases_on(host.host))
-    is_open = host.reachable and takes_it and not host.cordoned
-    return HostView(host.host, is_open, host.isolation, tenants, device_views(state, host))
+def _view(state: PoolState, host: HostRecord, settings: Settings) -> HostView:
+    key, leases = (host.host, settings.beyond_loopback), state.index.on_host.get(host.host, ())
+    found = state.index.views.get(key)
+    # Records never change, so that the same ones are seen as they were.
+    if found is not None and found[0] is host and found[1] is leases:
+        return found[2]
+    tenants = frozenset(lease.tenant for lease in leases)
+    is_open = host.reachable and not host.cordoned and _within(host, settings)
+    view = HostView(host.host, is_open, host.isolation, tenants, device_views(state, host))
+    state.index.views[key] = (host, leases, view)
+    return view
+
+
+def _ask(
+    state: PoolState, instance: InstanceRecord, wanted: str, without: frozenset[str] = frozenset()
+) -> Ask:
+    learned = state.asked.learned
+    return Ask(instance.tenant, DeviceType.parse(wanted), without, learned=learned)

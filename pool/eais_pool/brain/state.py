@@ -30,6 +30,7 @@ from eais_pool.brain.records import (
     LeaseRecord,
     OpRecord,
 )
+from eais_pool.policy.asked import NOTHING_ASKED, Asked
 from eais_pool.policy.profile_book import ProfileBook
 
 OpKey = tuple[str, str]
@@ -48,6 +49,7 @@ class PoolState:
         members: who may join, tenants, and what operators asked for.
         profiles: what models take on devices.
         line: those of `ops` that wait for room, the oldest first.
+        asked: what was asked for so far.
         index: made of these.
     """
 
@@ -60,6 +62,7 @@ class PoolState:
     members: Members = field(default_factory=Members)
     profiles: ProfileBook = field(default_factory=ProfileBook)
     line: dict[OpKey, None] = field(default_factory=dict)
+    asked: Asked = NOTHING_ASKED
     index: Index = field(default_factory=Index, compare=False)
 
     @classmethod
@@ -75,6 +78,7 @@ class PoolState:
             below.members.copy(),
             below.profiles,
             dict(below.line),
+            below.asked,
             below.index.layer(),
         )
 
@@ -99,6 +103,7 @@ class PoolState:
             self.members.copy(),
             self.profiles,
             dict(self.line),
+            self.asked,
         )
         return made.indexed()
 

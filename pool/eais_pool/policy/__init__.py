@@ -4,20 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from eais.device_type import DeviceType
 from eais.share_units import Taken, unit_for
 from eais_pool.brain.host_records import ModelLoad
 from eais_pool.brain.records import SharePick
+from eais_pool.policy.asked import Counts
+
+#: Below this level workers of two tenants on one host aren't kept apart.
+SHARED_HOST_ISOLATION: Final = 2
+
+GRADIENT: Final = "gradient"
+BEST_FIT: Final = "best-fit"
+POLICIES: Final = (GRADIENT, BEST_FIT)
+"""Names of the policies that there are."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """What is to be placed, and whose it is."""
+    """What is to be placed, and whose it is.
+
+    Attributes:
+        without: kinds of device that it mustn't have.
+        only: the devices that will do, by host and id; None: any.
+        crowded: hosts that have as many of its group as may be on one.
+        near: hosts that go before any other, as one of its group is there.
+        learned: what was asked for so far; see `asked`.
+    """
 
     tenant: str
     type: DeviceType
+    without: frozenset[str] = frozenset()
+    only: frozenset[tuple[str, str]] | None = None
+    crowded: frozenset[str] = frozenset()
+    near: frozenset[str] = frozenset()
+    learned: Counts = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +89,10 @@ class HostView:
     tenants: frozenset[str]
     devices: tuple[DeviceView, ...]
 
+    def may_serve(self, tenant: str) -> bool:
+        """Whether it keeps tenants apart well enough to serve this one too."""
+        return self.isolation >= SHARED_HOST_ISOLATION or self.tenants <= {tenant}
+
 
 @dataclass(frozen=True, slots=True)
 class Placement:
@@ -95,8 +121,11 @@ class Refusal:
 
 
 class Policy(Protocol):
-    """Decides placements; keeps nothing between two questions."""
+    """Decides placements; keeps nothing between two questions but what it could work out again."""
 
     def place(self, ask: Ask, hosts: Sequence[HostView]) -> Placement | Refusal:
-        """Shares for `ask` on one of `hosts`, which come in order of their names."""
+        """Shares for `ask` on one of `hosts`, which come in order of their names.
+
+        A host that is as it was is best given as the same view: just others are looked at anew.
+        """
         ...

@@ -14,7 +14,8 @@ from eais_pool.brain.reactor import Reactor
 from eais_pool.brain.records import Failure, InstanceRecord, OpVerb
 from eais_pool.brain.settings import Settings
 from eais_pool.brain.view_records import InstanceView
-from eais_pool.policy.first_fit import FirstFit
+from eais_pool.policy import GRADIENT
+from eais_pool.policy.placement.live import policy_of
 from eais_pool.testing import FakeHost, FakeShell
 
 SETTINGS = Settings(AddressPlan("127.64.16.0/20"))
@@ -36,7 +37,7 @@ class Pool:
 
     def __init__(self, *hosts: FakeHost, settings: Settings = SETTINGS) -> None:
         made = ids()
-        self.shell = FakeShell(Reactor(settings, FirstFit(), lambda: next(made)))
+        self.shell = FakeShell(Reactor(settings, policy_of(GRADIENT), lambda: next(made)))
         self.hosts = {host.name: host for host in hosts}
         self.shell.feed(ManagerStarted("boot-1"))
         for host in hosts:

@@ -83,7 +83,7 @@ def test_an_instance_on_a_bad_device_gets_another_one_under_the_same_epoch() -> 
     assert devices_of(pool, name) == [(2, "gpu1", 500)]
     lease = lease_of(pool, name)
     assert (lease.epoch, lease.stuck) == (1, None)
-    assert lease.why.startswith(f"gpu0 is bad ({WHY}): first fit for gpu.1-2")
+    assert lease.why.startswith(f"gpu0 is bad ({WHY}): gradient for gpu.1-2")
 
 
 def test_only_what_is_on_the_bad_device_is_replaced() -> None:

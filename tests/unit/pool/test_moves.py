@@ -95,7 +95,7 @@ def test_a_cordoned_host_is_given_nothing_until_it_is_taken_in_again() -> None:
     assert pool.attached().host == "h2"
     pool.operate(OpVerb.UNCORDON, host="h1")
     assert pool.shell.said_of(Reply)
-    assert pool.attached().host == "h1"
+    assert pool.attached("cpu.3").host == "h1"
     pool.end()
 
 

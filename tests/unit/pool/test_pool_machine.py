@@ -38,7 +38,8 @@ from eais_pool.brain.events import (
 from eais_pool.brain.host_verbs import OPERATOR_VERBS
 from eais_pool.brain.reactor import Reactor
 from eais_pool.brain.records import Answer, Failure, LeasePhase, OpVerb, UsageRecord
-from eais_pool.policy.first_fit import FirstFit
+from eais_pool.policy import GRADIENT
+from eais_pool.policy.placement.live import policy_of
 from eais_pool.testing import FakeHost, FakeShell, device
 from tests.unit.pool.rig import SETTINGS, ids, op_id
 
@@ -73,7 +74,7 @@ class PoolMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         made = ids()
-        self.shell = FakeShell(Reactor(SETTINGS, FirstFit(), lambda: next(made)))
+        self.shell = FakeShell(Reactor(SETTINGS, policy_of(GRADIENT), lambda: next(made)))
         self.hosts = hosts()
         self.chance = Random(0)
         self.linked: set[str] = set()

@@ -16,7 +16,8 @@ from eais_pool.brain.reactor import Reactor
 from eais_pool.brain.records import Answer, OpVerb
 from eais_pool.brain.state import PoolState
 from eais_pool.failpoints import points
-from eais_pool.policy.first_fit import FirstFit
+from eais_pool.policy import GRADIENT
+from eais_pool.policy.placement.live import policy_of
 from eais_pool.pump import Pump
 from eais_pool.store import Store
 from eais_pool.testing import FakeHost
@@ -57,7 +58,7 @@ class Rig:
         self.store = FailingStore(path, compact_rows=4, reach=self.reached.append)
         self.mouth = Mouth()
         self.pump = Pump(
-            reactor or Reactor(SETTINGS, FirstFit(), lambda: next(made)),
+            reactor or Reactor(SETTINGS, policy_of(GRADIENT), lambda: next(made)),
             self.store,
             self.mouth,
             clock=lambda: 7.0,
@@ -222,7 +223,10 @@ def test_a_bug_ends_one_event_and_not_the_pool(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def run() -> Answer:
-        rig = Rig(tmp_path / "journal.sqlite", BrokenReactor(SETTINGS, FirstFit(), lambda: "ei-1"))
+        rig = Rig(
+            tmp_path / "journal.sqlite",
+            BrokenReactor(SETTINGS, policy_of(GRADIENT), lambda: "ei-1"),
+        )
         running = asyncio.create_task(rig.pump.run())
         with pytest.raises(EaisError) as error:
             await rig.pump.submit(HostLost("h1"))

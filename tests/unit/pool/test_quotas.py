@@ -17,7 +17,8 @@ from eais_pool.brain.events import HostLost, OpRequested, Tick
 from eais_pool.brain.quotas import Quotas
 from eais_pool.brain.reactor import Reactor
 from eais_pool.brain.records import OpVerb
-from eais_pool.policy.first_fit import FirstFit
+from eais_pool.policy import GRADIENT
+from eais_pool.policy.placement.live import policy_of
 from eais_pool.pump import Pump
 from eais_pool.quota_config import read_quotas
 from eais_pool.store import Store
@@ -200,7 +201,7 @@ def test_a_lowered_quota_takes_nothing_away() -> None:
     held = [made.attached("cpu.1") for _ in range(3)]
     low = replace(SETTINGS, quotas=Quotas({"instances": 1, "cpu": 1000}))
     new = ids()
-    made.shell.reactor = Reactor(low, FirstFit(), lambda: next(new))
+    made.shell.reactor = Reactor(low, policy_of(GRADIENT), lambda: next(new))
     made.shell.feed(HostLost("h1"))
     host.leases.clear()  # it lost its disk: all is granted again
     made.shell.feed(host.join())
@@ -269,7 +270,7 @@ def test_of_many_creates_at_once_no_more_than_the_limit_succeed(tmp_path: Path) 
         made = ids()
         settings = replace(SETTINGS, quotas=Quotas({"instances": 5}))
         store = Store(tmp_path / "journal.sqlite", compact_rows=1000)
-        reactor = Reactor(settings, FirstFit(), lambda: next(made))
+        reactor = Reactor(settings, policy_of(GRADIENT), lambda: next(made))
         pump = Pump(reactor, store, Silent(), clock=lambda: 1.0, boot_id="b")
         running = asyncio.create_task(pump.run())
         events = [

@@ -106,7 +106,7 @@ def test_the_whole_life_over_the_wire(tmp_path: Path) -> None:
             described = await owner.ask(
                 verbs.POOL_DESCRIBE, pool_pb2.DescribeRequest(instance=made.id)
             )
-            assert described.instance.placement.why.startswith("first fit for cpu.2")
+            assert described.instance.placement.why.startswith("gradient for cpu.2")
             described.instance.ClearField("placement")
             assert described.instance == made
             listed = await owner.ask(verbs.POOL_LIST, pool_pb2.ListRequest())

@@ -22,7 +22,8 @@ from eais_pool.brain.facts import Fact, HostWentAway, InstanceCreated, PoolStart
 from eais_pool.brain.reactor import Reactor
 from eais_pool.brain.records import OpVerb, UsageRecord
 from eais_pool.brain.state import PoolState
-from eais_pool.policy.first_fit import FirstFit
+from eais_pool.policy import GRADIENT
+from eais_pool.policy.placement.live import policy_of
 from eais_pool.store import Store
 from eais_pool.testing import FakeHost
 from tests.unit.pool.policy.known import CPU, GPU, cpu_times, gpu_times, profile
@@ -56,7 +57,7 @@ def command_of(actions: list[Action]) -> Command:
 def play(events: list[Event], store: Store | None = None) -> tuple[PoolState, list[Action]]:
     """The state after `events`, journaled in `store`, and the last event's actions."""
     made = ids()
-    reactor = Reactor(SETTINGS, FirstFit(), lambda: next(made))
+    reactor = Reactor(SETTINGS, policy_of(GRADIENT), lambda: next(made))
     state, actions = PoolState(), list[Action]()
     for now, event in enumerate(events):
         actions = list(reactor.on_event(state, event, float(now)))

@@ -29,44 +29,42 @@ class Gradient:
 
     Attributes:
         tie_break: in milli-devices, for a large node that is left empty.
+        large_milli: the milli-devices of a large node.
     """
 
     fragmentation: Fragmentation
     tie_break: float = 100.0
+    large_milli: int = LARGE_DEVICE_MILLI
 
     def score(self, cluster: Cluster, shape: Shape, rows: Ints) -> tuple[Floats, Ints]:
         """See `Scoring`."""
-        left = cluster.left[rows]
+        return self.of(shape, cluster.model[rows], cluster.cpu[rows], cluster.left[rows])
+
+    def of(self, shape: Shape, model: Ints, cpu: Ints, left: Ints) -> tuple[Floats, Ints]:
+        """Scores of nodes that have so much left, and have room; and which device to take."""
         if shape.devices == 1:
             which, device = _places(shape, left)
             after = left[which]
             after[np.arange(len(which)), device] -= shape.milli
         else:
-            which, device = np.arange(len(rows)), np.zeros(len(rows), np.int64)
+            which, device = np.arange(len(left)), np.zeros(len(left), np.int64)
             after = left_after(shape, left)
-        values = self._values(cluster, shape, rows, which, after)
+        cpu_after = cpu[which] - shape.cpu_milli
+        lost = self.fragmentation.of(
+            np.concatenate((model, model[which])),
+            np.concatenate((cpu, cpu_after)),
+            np.concatenate((left, after)),
+        )
+        values = self.value(lost[which] - lost[len(left) :], cpu_after, after)
         if shape.devices != 1:
             return values, device
         table: Floats = np.full(left.shape, NOWHERE)
         table[which, device] = values
         return table.max(axis=1), table.argmax(axis=1)
 
-    def _values(
-        self, cluster: Cluster, shape: Shape, rows: Ints, which: Ints, after: Ints
-    ) -> Floats:
-        """Scores of the places on `rows[which]` that leave `after`."""
-        tried = rows[which]
-        cpu = cluster.cpu[tried] - shape.cpu_milli
-        lost = self.fragmentation.of(
-            cluster.model[np.concatenate((rows, tried))],
-            np.concatenate((cluster.cpu[rows], cpu)),
-            np.concatenate((cluster.left[rows], after)),
-        )
-        return self.value(lost[which] - lost[len(rows) :], cpu, after)
-
     def value(self, gain: Floats, cpu: Ints, left: Ints) -> Floats:
         """What places are worth that lower the measure by `gain`, and leave so much."""
-        rest = cpu / LARGE_CPU_MILLI + left.sum(axis=1) / LARGE_DEVICE_MILLI
+        rest = cpu / LARGE_CPU_MILLI + left.sum(axis=1) / self.large_milli
         value: Floats = gain - rest * (self.tie_break / 2)
         return value
 

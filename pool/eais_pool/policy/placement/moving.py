@@ -70,7 +70,7 @@ def defragmentation(
 
 
 def _best(
-    plan: Cluster, fragmentation: Fragmentation, book: ScoreBook, seats: Sequence[Seat]
+    plan: Cluster, fragmentation: Fragmentation, book: ScoreBook[Cluster], seats: Sequence[Seat]
 ) -> _Step | None:
     """The move that gains most; seats that couldn't beat it on any node aren't tried."""
     best: _Step | None = None

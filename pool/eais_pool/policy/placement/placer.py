@@ -21,7 +21,7 @@ class Placer:
     """
 
     def __init__(
-        self, cluster: Cluster, scoring: Scoring, quotas: Mapping[str, int] | None = None
+        self, cluster: Cluster, scoring: Scoring[Cluster], quotas: Mapping[str, int] | None = None
     ) -> None:
         self._cluster = cluster
         self._book = ScoreBook(cluster, scoring)

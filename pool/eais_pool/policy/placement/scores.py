@@ -9,21 +9,36 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass, replace
-from typing import Final, Protocol
+from typing import Final, Generic, Protocol, TypeVar
 
 import numpy as np
 
-from eais_pool.policy.placement.cluster import Cluster, Floats, Ints
+from eais_pool.policy.placement.cluster import Floats, Ints
 from eais_pool.policy.placement.demands import Shape
 
 NOWHERE: Final = -np.inf
 """The score of a node that has no room."""
 
 
-class Scoring(Protocol):
+class Rows(Protocol):
+    """Nodes by row, and when each changed last: a `Cluster`, or a `Board`."""
+
+    changed: Ints
+    changes: int
+
+    def fitting(self, shape: Shape, rows: Ints) -> Ints:
+        """Those of `rows` that have room."""
+        ...
+
+
+R = TypeVar("R", bound=Rows)
+R_contra = TypeVar("R_contra", bound=Rows, contravariant=True)
+
+
+class Scoring(Protocol[R_contra]):
     """Says how good nodes are for a shape."""
 
-    def score(self, cluster: Cluster, shape: Shape, rows: Ints) -> tuple[Floats, Ints]:
+    def score(self, cluster: R_contra, shape: Shape, rows: Ints, /) -> tuple[Floats, Ints]:
         """For each of `rows`, all of which have room: its score, and the device to take.
 
         The higher score is the better. The device counts where the shape wants one alone.
@@ -45,10 +60,10 @@ class Line:
     at: int
 
 
-class ScoreBook:
+class ScoreBook(Generic[R]):
     """The lines of the shapes met last."""
 
-    def __init__(self, cluster: Cluster, scoring: Scoring, most: int = 1024) -> None:
+    def __init__(self, cluster: R, scoring: Scoring[R], most: int = 1024) -> None:
         self._cluster = cluster
         self._scoring = scoring
         self._most = most
@@ -73,7 +88,7 @@ class ScoreBook:
     def _new(self, shape: Shape) -> Line:
         if len(self._lines) >= self._most:
             self._lines.popitem(last=False)
-        count = len(self._cluster.nodes)
+        count = len(self._cluster.changed)
         line = Line(np.full(count, NOWHERE), np.zeros(count, np.int64), self._cluster.changes)
         rows = self._cluster.fitting(shape, np.arange(count))
         if len(rows):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from eais_pool.policy.placement.demands import Shape
@@ -40,8 +40,12 @@ class Workload:
         Memory is left out, as the measure of fragmentation leaves it out. ValueError for no
         shapes at all.
         """
-        counts = Counter(replace(shape, memory_mib=0) for shape in shapes)
-        wanted, kept, total = cover * counts.total(), list[tuple[Shape, int]](), 0
+        return cls.counted(Counter(replace(shape, memory_mib=0) for shape in shapes), cover)
+
+    @classmethod
+    def counted(cls, counts: Mapping[Shape, float], cover: float = 0.95) -> Workload:
+        """The same, of shapes and how often each was met, which may be in parts of one."""
+        wanted, kept, total = cover * sum(counts.values()), list[tuple[Shape, float]](), 0.0
         for shape, count in sorted(counts.items(), key=_order):
             if kept and total >= wanted:
                 break
@@ -50,7 +54,7 @@ class Workload:
         return cls(tuple(Typical(shape, count / total) for shape, count in kept))
 
 
-def _order(item: tuple[Shape, int]) -> tuple[object, ...]:
+def _order(item: tuple[Shape, float]) -> tuple[object, ...]:
     """The most frequent first; a total order, so that what is kept hangs on no input's order."""
     shape, count = item
     return (-count, shape.cpu_milli, shape.devices, shape.milli, sorted(shape.models))

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from eais.device_type import DeviceType
 from eais_pool.brain.records import SharePick
-from eais_pool.policy import Ask, DeviceView, HostView, Placement, Refusal
-from eais_pool.policy.first_fit import FirstFit
+from eais_pool.policy import POLICIES, Ask, DeviceView, HostView, Placement, Refusal
+from eais_pool.policy.placement.live import policy_of
 
 
 def cpu(cores: int, free: int | None = None, grain: int = 125) -> DeviceView:
@@ -24,8 +25,16 @@ def host(*devices: DeviceView, name: str = "h1", **more: object) -> HostView:
     return replace(made, **more)  # type: ignore[arg-type]
 
 
-def place(text: str, *hosts: HostView, tenant: str = "acme") -> Placement | Refusal:
-    return FirstFit().place(Ask(tenant, DeviceType.parse(text)), hosts)
+def place(text: str, *hosts: HostView, tenant: str = "acme", **more: Any) -> Placement | Refusal:
+    """What all policies say, which may differ in words alone: most pools leave no choice."""
+    ask = Ask(tenant, DeviceType.parse(text), **more)
+    found, *others = [policy_of(name).place(ask, hosts) for name in POLICIES]
+    for other in others:
+        if isinstance(found, Placement) and isinstance(other, Placement):
+            assert (found.host, found.shares) == (other.host, other.shares)
+        else:
+            assert found == other
+    return found
 
 
 def shares(found: Placement | Refusal) -> list[tuple[str, int]]:
@@ -66,7 +75,7 @@ def test_the_first_host_with_room_is_taken_and_why_is_said() -> None:
     assert found == Placement(
         "h2",
         (SharePick(1, "cpu0", 1000),),
-        "first fit for cpu.1: host h2 had room (1 of cpu0)",
+        "gradient for cpu.1: host h2 had room (1 of cpu0)",
     )
 
 
