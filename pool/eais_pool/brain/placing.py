@@ -12,7 +12,7 @@ from eais_pool.brain.auto import place_auto
 from eais_pool.brain.draft import Draft
 from eais_pool.brain.host_records import DeviceRecord, HostRecord
 from eais_pool.brain.quotas import check_start, kind_refusal
-from eais_pool.brain.records import InstanceRecord, LeaseRecord
+from eais_pool.brain.records import InstanceRecord, LeaseRecord, ShareRecord
 from eais_pool.brain.settings import Settings
 from eais_pool.brain.state import PoolState
 from eais_pool.brain.vnics import is_within_reach, vnic_on
@@ -112,9 +112,7 @@ def picks_beside(
 
 def _type_of(state: PoolState, lease: LeaseRecord) -> str:
     """The type that a lease has the shares of; "auto" where nobody knows any more."""
-    staying = [share for share in lease.shares if share.n not in lease.leaving]
-    kinds = _kinds_of(state, replace(lease, shares=tuple(staying)))
-    milli = sum(share.milli for share in staying)
+    kinds, milli = _kinds_of(state, lease), sum(share.milli for share in _staying(lease))
     return type_text(DeviceKind(min(kinds)), milli) if kinds else "auto"
 
 
@@ -152,8 +150,13 @@ def picks_instead(
 
 
 def _kinds_of(state: PoolState, lease: LeaseRecord) -> frozenset[str]:
-    devices = (state.hosts[lease.host].device(share.device) for share in lease.shares)
+    devices = (state.hosts[lease.host].device(share.device) for share in _staying(lease))
     return frozenset(device.kind for device in devices if device is not None)
+
+
+def _staying(lease: LeaseRecord) -> list[ShareRecord]:
+    """Its shares, but for those that it had before, and whose end its host hasn't said yet."""
+    return [share for share in lease.shares if share.n not in lease.leaving]
 
 
 def _reserved(

@@ -223,6 +223,19 @@ def test_auto_has_as_much_where_it_is_moved_to() -> None:
     assert (lease.host, [share.milli for share in lease.shares]) == ("h2", [125])
 
 
+def test_what_auto_is_just_leaving_is_not_taken_along() -> None:
+    pool = two_hosts()
+    made = pool.attached("cpu.1-8")
+    pool.ask("resize", made.id, type="auto")
+    (grant,) = pool.shell.said_of(Send)
+    pool.shell.feed(pool.hosts["h1"].obey(grant.command))
+    pool.drain("h1")  # before h1 says that the eighth is gone
+    pool.deliver()
+    lease = pool.shell.state.live_lease(made.id)
+    assert lease is not None
+    assert (lease.host, [share.milli for share in lease.shares]) == ("h2", [1000])
+
+
 def test_a_move_under_way_is_in_a_snapshot() -> None:
     pool = two_hosts()
     made = pool.with_sessions()
