@@ -41,7 +41,7 @@ def place_auto(
     Raises:
         EaisError: ARGUMENT, or NO_DEVICE: nothing is within the price cap, or nothing now.
     """
-    views = _serving(state, instance, hosts, settings)
+    views = _serving(state, instance, hosts, settings, ask.without)
     choice = chosen_of(state, instance, views, settings)
     if choice.chosen is None:
         _refuse(instance, choice, settings)
@@ -99,15 +99,20 @@ def model_of(state: PoolState, instance: InstanceRecord) -> str:
 
 
 def _serving(
-    state: PoolState, instance: InstanceRecord, hosts: Sequence[HostView], settings: Settings
+    state: PoolState,
+    instance: InstanceRecord,
+    hosts: Sequence[HostView],
+    settings: Settings,
+    without: frozenset[str],
 ) -> list[HostView]:
-    """The hosts with what of each device the tenant may have now."""
+    """The hosts with what of each device the tenant may have now, but for these kinds."""
     left = left_of(settings.quotas, state, instance.tenant)
     found = []
     for host in hosts:
         devices = tuple(
             replace(each, free_milli=min(each.free_milli, left.get(each.kind, each.free_milli)))
             for each in host.devices
+            if each.kind not in without
         )
         is_open = host.open and host.may_serve(instance.tenant)
         found.append(replace(host, open=is_open, devices=devices))

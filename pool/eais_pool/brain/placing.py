@@ -31,9 +31,8 @@ def reserve(
     Raises:
         EaisError: QUOTA; what the policy refused with: NO_DEVICE says when to ask again.
     """
-    found = host_views(draft.state, instance.id, settings)
-    hosts = [_without(host, closed) for host in found] if closed else found
-    placed = _placed(draft.state, instance, hosts, policy, settings)
+    hosts = host_views(draft.state, instance.id, settings)
+    placed = _placed(draft.state, instance, hosts, policy, settings, closed)
     return _reserved(draft, instance, placed)
 
 
@@ -141,8 +140,7 @@ def picks_instead(
     placed = policy.place(_ask(state, instance, wanted), here)
     auto = DeviceType.parse(instance.type).kind is None
     if isinstance(placed, Refusal) and auto and len(old) == len(lease.shares):
-        others = [_without(view, frozenset({kind})) for view in here]
-        placed = _placed(state, instance, others, policy, settings)
+        placed = _placed(state, instance, here, policy, settings, frozenset({kind}))
     if isinstance(placed, Refusal):
         raise _refused(state, placed, settings)
     first = lease.numbered
@@ -187,14 +185,15 @@ def _placed(
     hosts: Sequence[HostView],
     policy: Policy,
     settings: Settings,
+    without: frozenset[str] = frozenset(),
 ) -> Placement:
-    ask = _ask(state, instance, instance.type)
+    ask = _ask(state, instance, instance.type, without)
     if ask.type.kind is None:
         chosen = place_auto(state, instance, ask, hosts, policy, settings)
         if chosen is not None:
             return chosen
     full = check_start(settings.quotas, state, ask.tenant, ask.type)
-    placed = policy.place(replace(ask, without=full), hosts)
+    placed = policy.place(replace(ask, without=without | full), hosts)
     if full and isinstance(placed, Refusal):
         placed = policy.place(ask, hosts)
         if isinstance(placed, Placement):
@@ -210,11 +209,6 @@ def _refused(state: PoolState, refusal: Refusal, settings: Settings) -> EaisErro
     metadata = later if refusal.reason == "NO_DEVICE" else {}
     text = refusal.message + _out_of_reach(state, settings)
     return make_error(refusal.reason, text, metadata=metadata)
-
-
-def _without(host: HostView, kinds: frozenset[str]) -> HostView:
-    devices = tuple(device for device in host.devices if device.kind not in kinds)
-    return replace(host, devices=devices)
 
 
 def _kind_of(placed: Placement, hosts: Sequence[HostView]) -> str:
