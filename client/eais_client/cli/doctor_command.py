@@ -69,8 +69,9 @@ def _lines(findings: Sequence[Finding], printer: Printer) -> list[str]:
         if not finding.because:
             lines += _line(finding, printer)
     for cause in dict.fromkeys(finding.because for finding in findings if finding.because):
-        hidden = ", ".join(finding.check for finding in findings if finding.because == cause)
-        lines.append(f"{Verdict.UNKNOWN:<12}  {hidden}: not before {cause} is mended")
+        # A check that is made from nearer, once that can be, has one name.
+        hidden = dict.fromkeys(each.check for each in findings if each.because == cause)
+        lines.append(f"{Verdict.UNKNOWN:<12}  {', '.join(hidden)}: not before {cause} is mended")
     return lines
 
 

@@ -126,7 +126,7 @@ class Dispatch:
         session = hub.sessions.get(run.session)
         if kind is None or session is None or not self._outbox.has_room_for_small:
             return False
-        result = hub.runner.run_here(run, session, kind)
+        result = hub.runner.at_once.run(run, session, kind)
         if result is None:
             return False
         self._count(run, result, run.size, result.compute_ns, self._outbox.add(result.answer))
@@ -167,7 +167,7 @@ class Dispatch:
         if size < 2 or not batches.is_short(kind, size):
             return 0
         runs = alike[:size]
-        results = self._hub.runner.run_here_together(kind, runs, session)
+        results = self._hub.runner.at_once.run_together(kind, runs, session)
         for run, result in zip(runs, results, strict=False):
             sent = self._outbox.add(result.answer)
             self._count(run, result, run.size, result.queue_ns + result.compute_ns * size, sent)

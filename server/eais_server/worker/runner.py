@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Final
 
 from eais.errors import EaisError
-from eais.transport.parts import RunPart
-from eais_server.devices.driver import PLAIN_RUN, RuntimeSession
 from eais_server.in_flight import Marks
 from eais_server.turns.turn import Turn
 from eais_server.worker.batching.batches import Batches
-from eais_server.worker.batching.fused import Outcome, Whole, run_together
-from eais_server.worker.batching.kinds import CallKind
+from eais_server.worker.batching.fused import Outcome
 from eais_server.worker.batching.policy import Policy
+from eais_server.worker.calls_at_once import CallsAtOnce
 from eais_server.worker.execution import Execution, Result, answer_it
 from eais_server.worker.gathering import Gathering
-from eais_server.worker.inline import Kind
 from eais_server.worker.inline_runs import InlineRuns
 from eais_server.worker.job import Batch, Job
 from eais_server.worker.queue import RunQueue
@@ -46,6 +43,7 @@ class Runner:
     Attributes:
         threads: how many jobs may run at a time, those that run as one counted once.
         inline: where short ones run.
+        at_once: runs those that come while it `is_free`.
         batches: which run as one.
     """
 
@@ -87,6 +85,7 @@ class Runner:
         self._pumping = False
         self.inline = InlineRuns(Execution(clock, lost=lost), clock, turn=turn)
         self.inline.again = self.pump
+        self.at_once = CallsAtOnce(self.inline, self.batches, marks, clock, turn)
 
     def close(self) -> None:
         """Let go of the threads, once nothing runs."""
@@ -161,19 +160,6 @@ class Runner:
     def forget(self, stream: Hashable) -> None:
         """The stream is gone, and all of its jobs were stopped."""
         self._queue.forget(stream)
-
-    def run_here(self, run: RunPart, session: RuntimeSession, kind: Kind) -> Result | None:
-        """Run a call on the event loop, now; only while the runner `is_free`.
-
-        None: it lasted, and is to be submitted.
-        """
-        name = run.session
-        self._marks.run_begins(name)
-        result = self.inline.run(run, self.inline.prepared(name, session), kind)
-        self._marks.run_ended(name, answered=result is not None and not result.reason)
-        if self._turn is not None:
-            self._turn.rest()
-        return result
 
     def room_made(self) -> None:
         """A stream may run that might not before."""
@@ -282,29 +268,6 @@ class Runner:
         for job, result in zip(batch.jobs, results, strict=True):
             job.finished(result)
         batch.over()
-
-    def run_here_together(
-        self, kind: CallKind, runs: Sequence[RunPart], session: RuntimeSession
-    ) -> list[Result]:
-        """Run calls of a kind as one on the event loop, now; only while the runner `is_free`.
-
-        None of them has a result if that lasted, or failed: they are to be run one by one.
-        """
-        name, now = kind.session, self._clock()
-        prepared = self.inline.prepared(name, session)
-        calls = [Whole(run, now) for run in runs]
-        self._marks.run_begins(name)
-        bare, clock = self.inline.execution, self._clock
-        outcome = self.inline.watched(
-            name, prepared, lambda: run_together(bare, kind, calls, prepared, clock)
-        )
-        results = outcome.results if outcome is not None else []
-        self._marks.run_ended(name, answered=bool(results))
-        if outcome is not None:
-            self.batches.ran(kind, calls, outcome, lambda: session.prepare(PLAIN_RUN))
-        if self._turn is not None:
-            self._turn.rest()
-        return results
 
     def try_soon(self) -> None:
         """A trial may have been begun, while no call waits."""

@@ -15,6 +15,8 @@ def test_who_knows_no_pool(nowhere: FakeOutside) -> None:
     assert remedy.strip().startswith("`eais pool up` starts one on this machine")
     assert hidden.startswith("can't tell    pool, certificate, address, ")
     assert hidden.endswith(": not before context is mended")
+    names = hidden.removeprefix("can't tell").partition(":")[0].split(", ")
+    assert len(names) == len(set(names)), "each is named once"
 
 
 def test_as_json(nowhere: FakeOutside) -> None:
