@@ -24,6 +24,8 @@ class DeviceKind(StrEnum):
     NPU = "npu"
 
 
+AUTO = "auto"
+"""The type whose kind and share the pool chooses."""
 WHOLE_MILLI = 1000
 EIGHTH_MILLI = WHOLE_MILLI // 8
 _TYPE = re.compile(
@@ -46,7 +48,7 @@ class DeviceType:
     @classmethod
     def parse(cls, text: str) -> DeviceType:
         """Read a type; `UsageError` TYPE_UNKNOWN says what a type looks like."""
-        if text == "auto":
+        if text == AUTO:
             return cls(text, None, WHOLE_MILLI)
         match = _TYPE.fullmatch(text)
         if match is None:

@@ -47,6 +47,7 @@ class DeviceUse:
         runtimes: what runs models there, such as "onnxruntime/fp32".
         attach_s: seconds until a share can serve, beside what it takes to load a model.
         loads: the models that have an image for it; None: it needs none, or has yet to say.
+        enforcement: of shares; `piece_enforcement`: of those below a whole, "" if it is the same.
     """
 
     host: str
@@ -67,6 +68,7 @@ class DeviceUse:
     health_reason: str = ""
     attach_s: float = 0.0
     loads: tuple[ModelLoad, ...] | None = None
+    piece_enforcement: str = ""
 
     @classmethod
     def of_message(cls, message: hosts_pb2.DeviceUse) -> DeviceUse:
@@ -87,6 +89,7 @@ class DeviceUse:
             reachable=message.reachable,
             health=message.health,
             health_reason=message.health_reason,
+            piece_enforcement=device.piece_enforcement,
             runtimes=tuple(device.runtimes),
             shares=tuple(ShareUse(s.instance, s.milli, s.state, s.tenant) for s in message.shares),
             attach_s=device.attach_ms / 1000,

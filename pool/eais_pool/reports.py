@@ -196,6 +196,7 @@ def _device(device: hosts_pb2.Device) -> DeviceRecord:
         share_limit_milli=device.share_limit_milli,
         simulated=device.simulated,
         enforcement=_text(device.enforcement),
+        piece_enforcement=_text(device.piece_enforcement),
         runtimes=tuple(map(_text, device.runtimes)),
         health=_health(device.health),
         why=_text(device.health_reason),

@@ -156,6 +156,7 @@ def device_message(device: DeviceRecord) -> hosts_pb2.Device:
         granularity_milli=device.granularity_milli,
         simulated=device.simulated,
         enforcement=device.enforcement,
+        piece_enforcement=device.piece_enforcement,
         share_limit_milli=device.share_limit_milli,
         runtimes=device.runtimes,
         health=device.health,

@@ -55,6 +55,8 @@ def test_profile_then_auto_then_explain(terminal: Terminal) -> None:
     (worker,) = auto["workers"]
     assert (worker["kind"], worker["share_milli"]) == ("cpu", 1000)
     said = terminal.data("explain", auto["id"])
+    assert auto["why"] == said["why"]
+    assert f"auto → cpu.1 on {auto['host']}   " in terminal.run("attach", auto["id"]).stdout
     assert said["why"].startswith("cpu.1 meets 1e+04 ms at 0.02/h; gpu.1-8 would cost 0.312/h")
     assert data["model"][:12] in said["why"]
     assert any("simulated" in each and "dearer" in each for each in said["weighed"])

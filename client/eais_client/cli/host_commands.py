@@ -49,7 +49,7 @@ def list_(call: Call) -> None:
 
     with call.operator() as operator:
         hosts = operator.status().hosts
-    lines = host_table(hosts, wide=call.printer.wide) if hosts else ["No host has joined."]
+    lines = host_table(hosts, call.printer) if hosts else ["No host has joined."]
     call.printer.answer({"hosts": [host_data(host) for host in hosts]}, lines)
 
 
@@ -151,4 +151,4 @@ def _ask(call: Call, question: str) -> None:
 def _answer(call: Call, host: HostUse) -> None:
     from eais_client.cli.host_view import host_data, host_table
 
-    call.printer.answer(host_data(host), host_table([host], wide=call.printer.wide))
+    call.printer.answer(host_data(host), host_table([host], call.printer))

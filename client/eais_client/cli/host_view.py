@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from eais_client.cli.table import table
+from eais_client.cli.printer import Printer
+from eais_client.cli.table import Column, table
 from eais_client.pool_status import HostUse
 
-_HEADINGS = ("HOST", "REACHABLE", "GRANTS", "INSTANCES", "ISOLATION")
+_HEADINGS = ("HOST", "REACHABLE", "GRANTS", "INSTANCES", Column("ISOLATION", 1, least=12))
 _WIDE = ("VNIC", "USER PLANE", "MANAGEMENT PLANE", "STUCK")
 
 
@@ -28,9 +29,10 @@ def host_data(host: HostUse) -> dict[str, object]:
     }
 
 
-def host_table(hosts: Sequence[HostUse], *, wide: bool) -> list[str]:
+def host_table(hosts: Sequence[HostUse], printer: Printer) -> list[str]:
     """The rows of `eais host list`."""
-    return table((*_HEADINGS, *(_WIDE if wide else ())), [_row(host, wide) for host in hosts])
+    headings = (*_HEADINGS, *(_WIDE if printer.wide else ()))
+    return table(headings, [_row(host, printer.wide) for host in hosts], printer.width)
 
 
 def grants_text(host: HostUse) -> str:

@@ -151,6 +151,8 @@ def attach(
     --ring, --slo-p99, --tolerance, --rate and --price-cap are of the instance that
     is created. `eais explain` says why an auto instance is where it is.
     """
+    if instance:
+        _expect_no_type(instance)
     what = instance or type or "the first bindable instance"
     policy = _policy(ring, slo_p99, tolerance, rate, price_cap)
     _do(
@@ -158,6 +160,19 @@ def attach(
         f"attaching {what}",
         lambda pool: pool.attach(instance=instance, type=type, start=not no_start, policy=policy),
     )
+
+
+def _expect_no_type(instance: str) -> None:
+    """Types look so unlike instances that it can be said what was meant."""
+    from eais.device_type import DeviceType
+    from eais.errors import UsageError
+
+    try:
+        DeviceType.parse(instance)
+    except UsageError:
+        return
+    hint = f"eais attach --type {instance}"
+    raise UsageError("ARGUMENT", f"{instance!r} is a type, not an instance", hint=hint)
 
 
 def _policy(
@@ -279,7 +294,7 @@ def list_(
 
 def _do(call: Call, text: str, verb: Callable[[PoolClient], Instance]) -> None:
     """Ask the pool, show how it goes, and print what became of the instance."""
-    from eais_client.cli.instance_view import instance_data, line
+    from eais_client.cli.instance_view import instance_data, line, why_lines
     from eais_client.cli.states import shown_states
 
     with (
@@ -287,5 +302,19 @@ def _do(call: Call, text: str, verb: Callable[[PoolClient], Instance]) -> None:
         call.progress(text) as progress,
         shown_states(pool, progress, text),
     ):
-        instance = verb(pool)
-    call.printer.answer(instance_data(instance), [line(instance, call.printer)])
+        instance = _explained(pool, verb(pool))
+    lines = [line(instance, call.printer), *why_lines(instance)]
+    call.printer.answer(instance_data(instance), lines)
+
+
+def _explained(pool: PoolClient, instance: Instance) -> Instance:
+    """With why it is where it is, if the pool chose what it is to be."""
+    from eais.device_type import AUTO
+    from eais.errors import EaisError
+
+    if instance.type != AUTO or not instance.workers:
+        return instance
+    try:
+        return pool.describe(instance.id)
+    except EaisError:  # What was asked for is done.
+        return instance

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from eais.device_type import devices_text
+from eais.device_type import AUTO, DeviceKind, devices_text
+from eais.device_type import type_text as share_text
 from eais.instance import InstanceState
 from eais.instance_policy import RingPolicy, slo_text
 from eais_client.cli.printer import Printer
-from eais_client.cli.table import pairs, table
+from eais_client.cli.table import Column, pairs, table
 from eais_client.instances import Instance, Worker
 
 _GIB = 1 << 30
@@ -18,7 +19,7 @@ _RINGS = {
     RingPolicy.OFF: "off",
 }
 _COLOURS = {InstanceState.IN_USE: "green", InstanceState.FAILED: "red"}
-_HEADINGS = ("ID", "TYPE", "STATE", "FRONT-END", "ADDRESS")
+_HEADINGS = ("ID", "TYPE", "STATE", Column("FRONT-END", 2), Column("ADDRESS", 1, least=16))
 _WIDE = ("HOST", "EPOCH", "TOLERANCE", "DEVICE", "ISOLATION", "SHARE", "LISTENER", "VNIC")
 
 
@@ -37,6 +38,7 @@ def instance_data(instance: Instance) -> dict[str, object]:
         "ephemeral": instance.ephemeral,
         "reason": instance.reason or None,
         "detail": instance.detail or None,
+        "why": instance.why or None,
         "host": instance.host or None,
         "listener": str(instance.listener) if instance.listener else None,
         "vnic": {
@@ -66,10 +68,28 @@ def _worker_data(worker: Worker) -> dict[str, object]:
 
 
 def line(instance: Instance, printer: Printer) -> str:
-    """`ei-7f3a  IN_USE  cpu.1   tolerance exact   isolation L2   share cooperative   127...`."""
-    head = f"{instance.id}  {_state(instance, printer)}  {instance.type}"
+    """`ei-7f3a  IN_USE  cpu.1   tolerance exact   isolation L2   share cooperative   127...`.
+
+    Of auto: what it became, `auto → gpu.1-8 on HOST`.
+    """
+    head = f"{instance.id}  {_state(instance, printer)}  {became(instance)}"
+    if instance.type == AUTO and instance.workers and instance.host:
+        head += f" on {instance.host}"
     parts = [head, *_in_use(instance), *_failed(instance)]
     return "   ".join(parts)
+
+
+def became(instance: Instance) -> str:
+    """Its type; of auto also that of its shares, `auto → cpu.1 + gpu.1-8`."""
+    if instance.type != AUTO or not instance.workers:
+        return instance.type
+    shares = (share_text(DeviceKind(each.kind), each.share_milli) for each in instance.workers)
+    return f"{AUTO} → {' + '.join(shares)}"
+
+
+def why_lines(instance: Instance) -> list[str]:
+    """Why auto became what it is, in a line; nothing where somebody said what it is to be."""
+    return [f"  {instance.why}"] if instance.type == AUTO and instance.why else []
 
 
 def _in_use(instance: Instance) -> list[str]:
@@ -94,12 +114,12 @@ def instance_table(
     instances: Sequence[Instance], printer: Printer, *, tenants: bool = False
 ) -> list[str]:
     """The rows of `eais list`, with more columns for `-o wide`, and for more than one tenant."""
-    headings = (*_HEADINGS, *(_WIDE if printer.wide else ()))
+    headings: tuple[str | Column, ...] = (*_HEADINGS, *(_WIDE if printer.wide else ()))
     rows = [_row(instance, printer.wide) for instance in instances]
     if tenants:
         headings = ("TENANT", *headings)
         rows = [[one.tenant, *row] for one, row in zip(instances, rows, strict=True)]
-    return table(headings, rows)
+    return table(headings, rows, printer.width)
 
 
 def _row(instance: Instance, wide: bool) -> list[str]:
@@ -176,8 +196,8 @@ def _slo(instance: Instance) -> str:
 
 
 def type_text(instance: Instance) -> str:
-    """Its type, and whether that is simulated."""
-    return f"{instance.type} (simulated)" if _is_simulated(instance) else instance.type
+    """Its type, what that became, and whether that is simulated."""
+    return became(instance) + (" (simulated)" if _is_simulated(instance) else "")
 
 
 def _is_simulated(instance: Instance) -> bool:

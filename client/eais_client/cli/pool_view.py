@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Final
 
 from eais.device_type import devices_text
 from eais_client.cli.ca_command import ca_data, ca_text
@@ -12,11 +13,12 @@ from eais_client.cli.instance_view import memory_text
 from eais_client.cli.local_pool import RunningPool
 from eais_client.cli.metrics_places import metrics_places
 from eais_client.cli.printer import Printer
-from eais_client.cli.table import pairs, table
+from eais_client.cli.table import Column, pairs, table
 from eais_client.pool_status import DeviceUse, HostUse, PoolStatus, ShareUse
 
-_HEADINGS = (
-    *("HOST", "DEVICE", "KIND", "MODEL", "MEMORY", "FREE", "USED", "SHARES", "HEALTH", "REAL"),
+_HEADINGS: Final[tuple[str | Column, ...]] = (
+    *("HOST", "DEVICE", Column("KIND", 3), Column("MODEL", 5, least=12), Column("MEMORY", 4)),
+    *("FREE", "USED", Column("SHARES", 2), Column("HEALTH", 1), "REAL"),
 )
 _WIDE = ("RUNTIMES", "STEP", "LARGEST", "HELD BY", "WHY")
 
@@ -36,6 +38,7 @@ def device_data(device: DeviceUse) -> dict[str, object]:
         "share_limit_milli": device.share_limit_milli,
         "simulated": device.simulated,
         "enforcement": device.enforcement,
+        "piece_enforcement": device.piece_enforcement or None,
         "reachable": device.reachable,
         "health": device.health,
         "health_reason": device.health_reason or None,
@@ -58,18 +61,26 @@ def _share_data(share: ShareUse) -> dict[str, object]:
 def device_table(devices: Sequence[DeviceUse], printer: Printer) -> list[str]:
     """The rows of `eais devices`: free and used in devices (cpu: cores)."""
     headings = (*_HEADINGS, *(_WIDE if printer.wide else ()))
-    return table(headings, [_device_row(device, printer.wide) for device in devices])
+    return table(headings, [_device_row(device, printer.wide) for device in devices], printer.width)
 
 
 def _device_row(device: DeviceUse, wide: bool) -> list[str]:
     row = [device.host, device.id, device.kind, device.model, memory_text(device.memory_bytes)]
     row += [devices_text(device.free_milli), devices_text(_used(device))]
-    row += [device.enforcement, device.health, "simulated" if device.simulated else "yes"]
+    row += [_enforcement(device), device.health, "simulated" if device.simulated else "yes"]
     if wide:
         row += [", ".join(device.runtimes)]
         row += [devices_text(device.granularity_milli), devices_text(device.share_limit_milli)]
         row += [_held_by(device), device.health_reason]
     return row
+
+
+def _enforcement(device: DeviceUse) -> str:
+    """Of whole ones; and of what is less than one, where that differs."""
+    pieces = device.piece_enforcement
+    if not pieces or pieces == device.enforcement:
+        return device.enforcement
+    return f"{pieces} below 1"
 
 
 def _held_by(device: DeviceUse) -> str:

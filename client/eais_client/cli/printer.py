@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -40,6 +41,21 @@ class Printer:
     def wide(self) -> bool:
         """Whether all columns are wanted."""
         return self.format is Format.WIDE
+
+    @property
+    def width(self) -> int | None:
+        """How many cells a table's lines may have; None: any, for all columns are wanted, or what
+        is printed isn't looked at on a terminal.
+        """
+        if self.wide or not self.stdout.isatty():
+            return None
+        told = self.environ.get("COLUMNS", "")
+        if told.isdecimal() and int(told):
+            return int(told)
+        try:
+            return os.get_terminal_size(self.stdout.fileno()).columns or None
+        except (OSError, ValueError):  # a terminal that doesn't say
+            return None
 
     def answer(self, data: Mapping[str, object], lines: Sequence[str]) -> None:
         """Print `data` for programs, or `lines` for people."""

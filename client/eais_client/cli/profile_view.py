@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from eais.device_type import DeviceKind, type_text
 from eais_client.cli.printer import Printer
-from eais_client.cli.table import table
+from eais_client.cli.table import Column, table
 from eais_client.model_profile import ModelProfile, Point, ProfileReport
 
 
@@ -54,12 +54,20 @@ def _point_data(point: Point) -> dict[str, object]:
 
 def profile_lines(report: ProfileReport, printer: Printer) -> list[str]:
     """A report for people: a row for each share and size of batch."""
-    headings = ["DEVICE MODEL", "TYPE", "RUNTIME", "BATCH", "P50", "P99", "ITEMS/S"]
+    headings: list[str | Column] = [
+        Column("DEVICE MODEL", 1, least=12),
+        "TYPE",
+        "RUNTIME",
+        "BATCH",
+        "P50",
+        "P99",
+        "ITEMS/S",
+    ]
     if printer.wide:
         headings += ["SAMPLES", "NOISE", "MEASURED"]
     ordered = sorted(report.profiles, key=_order)
     rows = [row for profile in ordered for row in _rows(profile, printer.wide)]
-    lines = table(headings, rows) if rows else ["Nothing could be measured."]
+    lines = table(headings, rows, printer.width) if rows else ["Nothing could be measured."]
     lines += [
         f"not run: {_name(p)}, {_type(p)}, {p.runtime}/{p.precision}, batch {batch}: {reason}"
         for p in ordered

@@ -44,7 +44,7 @@ def top(
         from eais_client.cli.top_view import top_data
 
         view = _asked(call)
-        call.printer.answer(top_data(view), _lines(view))
+        call.printer.answer(top_data(view), _lines(view, call.printer.width))
     else:
         from eais_client.cli.top_live import show_live
 
@@ -67,12 +67,12 @@ def _asked(call: Call) -> TopView:
         asker.close()
 
 
-def _lines(view: TopView) -> list[str]:
+def _lines(view: TopView, width: int | None) -> list[str]:
     from eais_client.cli.table import table
     from eais_client.cli.top_view import headline, sections
 
     lines = [headline(view)]
-    for section in sections(view):
+    for section in sections(view, width):
         cells = [[cell.text for cell in row] for row in section.rows]
         lines += ["", *table(section.headings, cells)]
     return lines if view.instances else [*lines, "", "No instances."]

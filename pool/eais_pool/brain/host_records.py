@@ -46,6 +46,7 @@ class DeviceRecord:
         attach_ms: until a share of it can serve, beside what it takes to load a model.
         loads: what can be loaded, onto a device for which models need an image; None: it isn't
             such a one, or has yet to say.
+        enforcement: how shares are; `piece_enforcement`: those below a whole, "" if it is the same.
     """
 
     id: str
@@ -64,6 +65,7 @@ class DeviceRecord:
     why: str = ""
     attach_ms: int = 0
     loads: tuple[ModelLoad, ...] | None = None
+    piece_enforcement: str = ""
 
     @property
     def is_bad(self) -> bool:

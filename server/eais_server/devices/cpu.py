@@ -87,6 +87,7 @@ class CpuDriver:
                 granularity_milli=_GRANULARITY_MILLI,
                 share_limit_milli=capacity,
                 enforcement=Enforcement.COOPERATIVE,
+                piece_enforcement=Enforcement.FORCED,
             )
         ]
 

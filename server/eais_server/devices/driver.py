@@ -54,6 +54,7 @@ class DeviceInfo:
         capacity_milli: in milli-devices; a CPU has 1000 a core.
         granularity_milli: shares are multiples of this.
         share_limit_milli: one share spans at most this many.
+        piece_enforcement: of shares below a whole one, if it is otherwise than `enforcement`.
         runtimes: what this driver can open sessions with, the plainest first.
         attach_s: seconds until a share of it can serve, where that takes long, beside what it
             takes to load a model.
@@ -70,6 +71,7 @@ class DeviceInfo:
     simulated: bool = False
     runtimes: tuple[Runtime, ...] = (REFERENCE,)
     attach_s: float = 0.0
+    piece_enforcement: Enforcement | None = None
 
 
 @dataclass(frozen=True, slots=True)

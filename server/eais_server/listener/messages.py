@@ -107,6 +107,7 @@ def device(
         granularity_milli=info.granularity_milli,
         simulated=info.simulated,
         enforcement=info.enforcement,
+        piece_enforcement=info.piece_enforcement or "",
         share_limit_milli=info.share_limit_milli,
         runtimes=map(str, info.runtimes),
         health=known.health if known else DeviceHealth.HEALTHY,

@@ -93,6 +93,12 @@ def _check_shares(driver: DeviceDriver, device: DeviceInfo) -> None:
             (device.id, step),
         )
         _true("a share has a thread", share.threads >= 1)
+        if step < WHOLE_MILLI:
+            _same(
+                "how a piece is enforced",
+                share.enforcement or device.enforcement,
+                device.piece_enforcement or device.enforcement,
+            )
         held.append(share)
     _same("one share more", _refusal(driver, device.id, step, held), "NO_DEVICE")
     _same("one that was given back", driver.reserve(device.id, step, held[1:]), held[0])

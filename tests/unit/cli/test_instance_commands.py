@@ -23,6 +23,25 @@ def test_attach_prints_one_line(eais: FakeOutside) -> None:
     assert (said.code, said.out, said.err) == (0, LINE, "")
 
 
+def test_attach_says_what_auto_became_and_why(eais: FakeOutside) -> None:
+    why_it_is = "cpu.1 at 0.02/h, the cheapest, until something is measured"
+    eais.run("create", "auto")
+    eais.pool.instances["ei-0001"].placement.why = why_it_is
+    said = eais.run("attach", "ei-0001")
+    line, why = said.out.splitlines()
+    assert line.startswith("ei-0001  IN_USE  auto → cpu.1 on local   tolerance ")
+    assert why == f"  {why_it_is}"
+    assert "auto → cpu.1" in eais.run("list").out
+    data = eais.run("describe", "ei-0001", "-o", "json").data
+    assert (data["type"], data["why"]) == ("auto", why_it_is)
+
+
+def test_attach_that_is_given_a_type_as_an_instance_says_how_it_is_said(eais: FakeOutside) -> None:
+    said = eais.run("attach", "gpu.1-8")
+    text = "error: ARGUMENT: 'gpu.1-8' is a type, not an instance (eais attach --type gpu.1-8)\n"
+    assert (said.code, said.err) == (2, text)
+
+
 def test_attach_says_that_a_device_is_simulated(eais: FakeOutside) -> None:
     eais.run("attach", "--type", "gpu.1")
     eais.pool.instances["ei-0001"].workers[0].simulated = True

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eais_client.cli.printer import Format, Printer, has_colour
-from eais_client.cli.table import pairs, table
+from eais_client.cli.table import Column, pairs, table
 from eais_client.cli.yaml_text import to_yaml
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.text()
@@ -157,3 +157,51 @@ def test_colour_only_on_a_terminal_that_may_have_it(
     assert has_colour(stream, environ) is colour
     text = Printer(Format.TABLE, stream, stream, environ).paint("x", "green")
     assert text == ("\x1b[32mx\x1b[0m" if colour else "x")
+
+
+WIDE_ROWS = [["cpu0", "an accelerator of some model", "forced"], ["日本", "short", "cooperative"]]
+FITTED = ("DEVICE", Column("MODEL", 2, least=8), Column("SHARES", 1))
+
+
+@pytest.mark.parametrize(
+    ("width", "lines"),
+    [
+        (
+            60,
+            [
+                "DEVICE   MODEL                          SHARES",
+                "cpu0     an accelerator of some model   forced",
+                "日本     short                          cooperative",
+            ],
+        ),
+        (
+            32,
+            [
+                "DEVICE  MODEL        SHARES",
+                "cpu0    an acceler…  forced",
+                "日本    short        cooperative",
+            ],
+        ),
+        (28, ["DEVICE  SHARES", "cpu0    forced", "日本    cooperative"]),
+        (12, ["DEVICE", "cpu0", "日本"]),
+        (3, ["DEVICE", "cpu0", "日本"]),
+    ],
+)
+def test_a_table_fits_on_a_screen_by_its_columns_ranks(width: int, lines: list[str]) -> None:
+    assert table(FITTED, WIDE_ROWS, width) == lines
+
+
+@pytest.mark.parametrize(
+    ("stream", "format", "environ", "width"),
+    [
+        (Terminal(), Format.TABLE, {"COLUMNS": "80"}, 80),
+        (Terminal(), Format.WIDE, {"COLUMNS": "80"}, None),
+        (io.StringIO(), Format.TABLE, {"COLUMNS": "80"}, None),
+        (Terminal(), Format.TABLE, {"COLUMNS": "0"}, None),
+        (Terminal(), Format.TABLE, {"COLUMNS": "wide"}, None),
+    ],
+)
+def test_only_who_reads_a_terminal_has_fewer_columns(
+    stream: io.StringIO, format: Format, environ: dict[str, str], width: int | None
+) -> None:
+    assert Printer(format, stream, io.StringIO(), environ).width == width
