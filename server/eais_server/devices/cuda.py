@@ -68,6 +68,8 @@ _BF16_SINCE: Final = (8, 0)
 _GRANULARITY_MILLI: Final = WHOLE_MILLI // 8
 _CONTEXT_BYTES: Final = 512 << 20
 """Of a share, for CUDA's context and the libraries' code; an estimate from above."""
+_NEEDS: Final = ("/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia[0-9]*")
+"""What NVIDIA's libraries open, map and make calls of their own on."""
 _UUID: Final = "uuid"
 _BUS: Final = "pci_bus_id"
 VISIBLE: Final = "CUDA_VISIBLE_DEVICES"
@@ -194,6 +196,7 @@ class CudaDriver:
                 granularity_milli=_GRANULARITY_MILLI,
                 share_limit_milli=WHOLE_MILLI,
                 enforcement=Enforcement.COOPERATIVE,
+                needs=_NEEDS,
                 runtimes=tuple(r for r in runtimes if has_bf16 or r.precision != Precision.BF16),
             )
             return Gpu(info, uuid, _bus(_text(nvml.nvmlDeviceGetPciInfo(handle).busId)))

@@ -56,6 +56,7 @@ class DeviceInfo:
         share_limit_milli: one share spans at most this many.
         piece_enforcement: of shares below a whole one, if it is otherwise than `enforcement`.
         runtimes: what this driver can open sessions with, the plainest first.
+        needs: the files that a runtime opens to use it, which no worker of isolation level 2 can.
         attach_s: seconds until a share of it can serve, where that takes long, beside what it
             takes to load a model.
     """
@@ -72,6 +73,7 @@ class DeviceInfo:
     runtimes: tuple[Runtime, ...] = (REFERENCE,)
     attach_s: float = 0.0
     piece_enforcement: Enforcement | None = None
+    needs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -193,6 +193,7 @@ class NpuDriver:
             share_limit_milli=WHOLE_MILLI,
             enforcement=Enforcement.COOPERATIVE,
             runtimes=family.runtimes,
+            needs=(f"/dev/{family.nodes}",),
         )
 
     def reserve(self, device: str, milli: int, held: Collection[Reservation] = ()) -> Reservation:

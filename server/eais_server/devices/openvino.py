@@ -59,6 +59,10 @@ _ACCELERATORS: Final = (
     ("intel-gpu", DeviceKind.GPU, "GPU", "class/drm/renderD*", FP32),
     ("intel-npu", DeviceKind.NPU, "NPU", "class/accel/accel*", BF16),
 )
+_NEEDS: Final = {
+    DeviceKind.GPU: ("/dev/dri/renderD*",),
+    DeviceKind.NPU: ("/dev/accel/accel*",),
+}
 
 
 def _is_installed() -> bool:
@@ -194,6 +198,7 @@ def _accelerator(id_: str, kind: DeviceKind, memory: int, runtime: Runtime) -> D
         share_limit_milli=WHOLE_MILLI,
         enforcement=Enforcement.COOPERATIVE,
         runtimes=(runtime,),
+        needs=_NEEDS[kind],
     )
 
 

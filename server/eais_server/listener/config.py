@@ -47,7 +47,8 @@ class ListenerConfig:
         fpga_images: the folder of the role images that boards may load, an absolute path.
         fpga_keys: files of the public keys whose images boards take: absolute paths, with commas
             between them.
-        isolation: the level that workers must have, 1 or 2; 0: the highest that this host gives.
+        isolation: the level that workers must have, 1 or 2; 0: the highest that this host gives
+            and its devices work with.
         worker_memory_bytes: of each worker, its programs included; 0: what its share has.
         worker_calls: that may wait at a worker, and of one stream be unanswered; more are refused.
         worker_bytes: of the inputs of all calls that a worker hasn't answered.

@@ -18,11 +18,13 @@ from typing import Final
 from eais import config, files
 from eais.errors import EaisError, make_error
 from eais.toml_file import TomlFile
-from eais_server.devices.exclusive import HostLocks
+from eais_server.devices.driver import DeviceInfo
+from eais_server.devices.exclusive import Hold, HostLocks
 from eais_server.isolation import IsolationProbe, probe_level
 from eais_server.listener.boards import start_boards
 from eais_server.listener.config import ListenerConfig
 from eais_server.listener.inventory import Inventory, find_drivers
+from eais_server.listener.isolating import is_usable, within_reach
 from eais_server.listener.manager_place import ManagerPlace, own_address
 from eais_server.listener.place import load_place
 from eais_server.process import ExecSpawner, Spawner, clean_up
@@ -124,11 +126,13 @@ def surroundings(
         file=file,
     )
     _await_file(directory / "identity.pem")
-    probe = probe_level()
-    level = _level(settings, probe)
     clean_up(directory / "workers")
     drivers = find_drivers(settings, directory, start_boards(settings, environ, until))
-    inventory = Inventory(drivers, HostLocks().hold)
+    inventory = Inventory(drivers, _offered(settings.isolation))
+    probe = (
+        within_reach(probe_level(), inventory.devices) if not settings.isolation else probe_level()
+    )
+    level = _level(settings, probe)
     return Surroundings(
         directory=directory,
         pool_file=given.pool_file.absolute(),
@@ -154,6 +158,20 @@ def secret_root(directory: Path, pool_file: Path) -> Path:
     """What workers must not read: an embedded pool's whole state, else the listener's own."""
     pool = pool_file.parent
     return pool if directory.is_relative_to(pool) else directory
+
+
+def _offered(isolation: int) -> Hold:
+    """Which devices are: those that workers can use there, and no other listener has."""
+    locks = HostLocks()
+
+    def hold(device: DeviceInfo) -> bool:
+        if not is_usable(device, isolation):
+            files = ", ".join(device.needs)
+            log.error("%s isn't offered: isolation = 2, and its workers open %s", device.id, files)
+            return False
+        return locks.hold(device)
+
+    return hold
 
 
 def _level(settings: ListenerConfig, probe: IsolationProbe) -> int:

@@ -142,6 +142,7 @@ def test_gpus_are_numbered_by_their_uuids_whatever_their_order() -> None:
     assert first.kind is DeviceKind.GPU
     assert first.model == "NVIDIA Something"
     assert first.enforcement is Enforcement.COOPERATIVE
+    assert "/dev/nvidiactl" in first.needs
     assert (first.capacity_milli, first.granularity_milli) == (1000, 125)
     assert not first.simulated
 

@@ -110,6 +110,8 @@ def test_a_provider_and_its_devices_are_found(
     assert {info.id: info.runtimes for info in infos} == found
     assert all(info.kind is DeviceKind.NPU for info in infos)
     assert all(info.memory_bytes == 2 << 20 for info in infos)
+    assert all(path.startswith("/dev/") for info in infos for path in info.needs)
+    assert all(info.needs for info in infos)
     assert all(info.granularity_milli == 1000 for info in infos)
 
 
