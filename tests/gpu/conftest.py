@@ -13,6 +13,10 @@ from eais_server.devices.driver import DeviceInfo
 from eais_server.runtime.providers import built_in
 
 Maker = Callable[..., CudaDriver]
+HOW = (
+    "; .venv/bin/pip uninstall -y onnxruntime && "
+    ".venv/bin/pip install 'onnxruntime-gpu[cuda,cudnn]' nvidia-ml-py"
+)
 
 
 @pytest.fixture(scope="session")
@@ -26,9 +30,9 @@ def gpu() -> None:
 def uuid(gpu: None) -> str:
     """Of the first GPU that this installation can use."""
     if find_spec("pynvml") is None:
-        pytest.skip("nvidia-ml-py isn't installed")
+        pytest.skip(f"nvidia-ml-py isn't installed{HOW}")
     if "cuda" not in built_in():
-        pytest.skip("this onnxruntime has no CUDA provider; onnxruntime-gpu has")
+        pytest.skip(f"this onnxruntime has no CUDA provider{HOW}")
     driver = CudaDriver()
     infos = driver.fingerprint()
     if not infos:

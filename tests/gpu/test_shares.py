@@ -91,7 +91,7 @@ def test_a_tenant_gets_no_more_memory_than_its_share_and_the_other_goes_on(
             assert each.answer() == "2048.0"
 
 
-@pytest.mark.skip(reason="turns aren't wired in yet: nothing divides a GPU's time")
+@pytest.mark.skip(reason="these processes are drivers alone: turns are a worker's")
 def test_two_that_saturate_a_gpu_have_its_time_as_their_shares_are(
     maker: Maker, device: DeviceInfo, model: Path
 ) -> None:
