@@ -138,6 +138,17 @@ class Activity:
 
 
 @dataclass(frozen=True, slots=True)
+class InLine:
+    """Which place, from 1, of how many that wait for room."""
+
+    position: int
+    length: int
+
+    def __str__(self) -> str:
+        return f"position {self.position} of {self.length} in line"
+
+
+@dataclass(frozen=True, slots=True)
 class Instance:
     """An elastic accelerated instance as the pool last described it.
 
@@ -148,6 +159,7 @@ class Instance:
         ephemeral: made by attach, so that detach deletes it.
         host: the back-end that holds the lease; "" unless IN_USE.
         activity: what it does now; None before its first call, and unless IN_USE.
+        line: where it waits for room, if it does.
         why, weighed: why it is where it is, and what was considered; of `describe` alone.
     """
 
@@ -169,6 +181,7 @@ class Instance:
     policy: InstancePolicy = DEFAULT_POLICY
     why: str = ""
     weighed: tuple[str, ...] = ()
+    line: InLine | None = None
 
     @classmethod
     def of_message(cls, message: pool_pb2.Instance) -> Instance:
@@ -198,7 +211,14 @@ class Instance:
             ),
             why=message.placement.why,
             weighed=tuple(message.placement.weighed),
+            line=_line_of(message),
         )
+
+
+def _line_of(message: pool_pb2.Instance) -> InLine | None:
+    if not message.HasField("line"):
+        return None
+    return InLine(message.line.position, message.line.length)
 
 
 def workers_of(messages: Iterable[pool_pb2.WorkerEndpoint]) -> tuple[Worker, ...]:

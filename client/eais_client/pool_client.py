@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Protocol, Self, TypeVar
 
 from google.protobuf.message import Message
@@ -35,11 +36,18 @@ from eais_client.tenants import QuotaChanges, Tenant
 Req = TypeVar("Req", bound=Message)
 Rep = TypeVar("Rep", bound=Message)
 
+#: Is told of an instance that waits in line, once a second or so.
+Waits = Callable[[Instance], None]
+
 PATIENCE_S = 10.0
 RENEW_TIMEOUT_S = 5.0
 # A command that could go on with the leaf it has doesn't wait for long.
 FRESHEN_TIMEOUT_S = 2.0
 _AGAIN = frozenset({"POOL_UNREACHABLE", "JOURNAL_UNAVAILABLE"})
+
+
+def unsaid(instance: Instance) -> None:
+    """What waits is told to nobody."""
 
 
 class Caller(Protocol):
@@ -129,21 +137,31 @@ class PoolClient(_ManagerClient):
         type: str = "",
         start: bool = True,
         policy: InstancePolicy = DEFAULT_POLICY,
+        wait_s: float = 0.0,
+        waits: Waits = unsaid,
     ) -> Instance:
         """Bind to this front-end and start. With `type` a new one, which `policy` is of, with
-        neither the first bindable one of the tenant; `start=False` stops at BOUND."""
+        neither the first bindable one of the tenant; `start=False` stops at BOUND.
+
+        While there is no room it waits in line, `wait_s` at most: NO_DEVICE then. `waits` is told
+        how it stands, again and again. Whatever else ends this call takes it out of the line.
+        """
         request = pool_pb2.AttachRequest(
             op_id=new_op_id(),
             instance=instance,
             type=type,
             no_start=not start,
             policy=_said(policy),
+            wait_ms=round(wait_s * 1000),
         )
-        return self._instance(verbs.POOL_ATTACH, request)
+        return self._in_line(verbs.POOL_ATTACH, request, waits)
 
-    def start(self, instance: str) -> Instance:
-        """BOUND to IN_USE: a lease under a new epoch."""
-        return self._instance(verbs.POOL_START, _named(instance))
+    def start(self, instance: str, *, wait_s: float = 0.0, waits: Waits = unsaid) -> Instance:
+        """BOUND to IN_USE: a lease under a new epoch; it waits as `attach`."""
+        request = pool_pb2.InstanceRequest(
+            op_id=new_op_id(), instance=instance, wait_ms=round(wait_s * 1000)
+        )
+        return self._in_line(verbs.POOL_START, request, waits)
 
     def stop(self, instance: str) -> Instance:
         """IN_USE to BOUND: drains, and gives the shares back."""
@@ -188,6 +206,22 @@ class PoolClient(_ManagerClient):
             op_id=op_id, spec=spec, digest=bytes.fromhex(digest), tolerance=tolerance
         )
         return ProfileReport.of_message(self._call(verbs.PROFILES_MEASURE, request))
+
+    def _in_line(
+        self, verb: Verb[Req, pool_pb2.InstanceReply], request: Req, waits: Waits
+    ) -> Instance:
+        """The answer, asked for again and again while it waits in line."""
+        seen: Instance | None = None
+        try:
+            while (found := self._instance(verb, request)).line is not None:
+                seen = found
+                waits(found)
+        except BaseException as error:
+            if seen is not None and not isinstance(error, EaisError):
+                with suppress(EaisError):  # it leaves the line all the same, some seconds later
+                    self.stop(seen.id)
+            raise
+        return found
 
     def _instance(self, verb: Verb[Req, pool_pb2.InstanceReply], request: Req) -> Instance:
         return Instance.of_message(self._call(verb, request).instance)

@@ -277,7 +277,10 @@ class Pump:
         if not isinstance(event, OpRequested):
             return
         if not any(isinstance(action, Refuse) for action in actions):
-            self._waiters.setdefault((event.tenant, event.op_id), []).append(item.done)
+            key = (event.tenant, event.op_id)
+            # Who asks again and again for what waits in line has hung up the time before.
+            waiters = [each for each in self._waiters.get(key, ()) if not each.done()]
+            self._waiters[key] = [*waiters, item.done]
 
     def _speak(self, item: _Item, actions: Iterable[Action]) -> None:
         for action in actions:

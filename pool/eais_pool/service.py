@@ -22,8 +22,10 @@ from eais_pool.brain.activity import Activities
 from eais_pool.brain.events import OpRequested
 from eais_pool.brain.host_verbs import not_found
 from eais_pool.brain.records import InstanceRecord, OpVerb
+from eais_pool.brain.state import OpKey
 from eais_pool.brain.view_records import InstanceView
 from eais_pool.brain.views import view_of
+from eais_pool.presence import ANSWER_AFTER_S, Presence
 from eais_pool.pump import Pump
 from eais_pool.renewal import Issuer
 from eais_pool.watchers import FrontEnd, Watcher, Watchers
@@ -37,13 +39,20 @@ class PoolService:
     """The service `Pool` of one pool."""
 
     def __init__(
-        self, pool: str, pump: Pump, watchers: Watchers, issuer: Issuer, activities: Activities
+        self,
+        pool: str,
+        pump: Pump,
+        watchers: Watchers,
+        issuer: Issuer,
+        activities: Activities,
+        presence: Presence,
     ) -> None:
         self._pool = pool
         self._pump = pump
         self._watchers = watchers
         self._issuer = issuer
         self._activities = activities
+        self._presence = presence
         self._vnic_driver = pump.settings.vnic_driver
 
     def bindings(self) -> list[Binding]:
@@ -88,14 +97,18 @@ class PoolService:
             type=request.type,
             no_start=request.no_start,
             policy=policy_of(request.policy),
+            wait_s=request.wait_ms / 1000,
         )
-        return await self._ask(event)
+        return await self._ask_in_line(event)
 
     async def start(
         self, request: pool_pb2.InstanceRequest, caller: Caller
     ) -> pool_pb2.InstanceReply:
         """See `Pool.Start`."""
-        return await self._ask_about(OpVerb.START, request, caller)
+        tenant, frontend = _frontend(caller)
+        name, wait_s = check_instance_name(request.instance), request.wait_ms / 1000
+        op = (OpVerb.START, tenant, frontend, request.op_id, name)
+        return await self._ask_in_line(OpRequested(*op, wait_s=wait_s))
 
     async def stop(
         self, request: pool_pb2.InstanceRequest, caller: Caller
@@ -138,6 +151,7 @@ class PoolService:
         if lease is not None:
             placement = pool_pb2.Placement(why=lease.why, weighed=lease.weighed)
             message.placement.CopyFrom(placement)
+        self._say_place(message)
         return pool_pb2.InstanceReply(instance=message)
 
     async def list_instances(
@@ -147,6 +161,8 @@ class PoolService:
         tenant, _ = _frontend(caller)
         views = self._views(tenant)
         instances = [described(view, self._pool, self._activities) for view in views]
+        for message in instances:
+            self._say_place(message)
         return pool_pb2.ListReply(instances=instances)
 
     async def watch(
@@ -199,6 +215,37 @@ class PoolService:
         if answer.view is None:
             raise AssertionError("an answer is a view or a failure")
         return self._reply(answer.view)
+
+    async def _ask_in_line(self, event: OpRequested) -> pool_pb2.InstanceReply:
+        """Its answer; while it waits in line, how it stands after a second or so."""
+        if not event.wait_s:
+            return await self._ask(event)
+        self._presence.heard((event.tenant, event.op_id))
+        asking = asyncio.ensure_future(self._ask(event))
+        try:
+            while True:
+                done, _ = await asyncio.wait([asking], timeout=ANSWER_AFTER_S)
+                if done:
+                    return asking.result()
+                if found := self._in_line((event.tenant, event.op_id)):
+                    return found
+        finally:
+            asking.cancel()
+
+    def _in_line(self, key: OpKey) -> pool_pb2.InstanceReply | None:
+        """The operation's instance, if it waits in line."""
+        state = self._pump.state
+        if key not in state.line:
+            return None
+        instance = state.instances[state.ops[key].instance]
+        reply = self._reply(view_of(state, instance, self._vnic_driver))
+        self._say_place(reply.instance)
+        return reply
+
+    def _say_place(self, message: pool_pb2.Instance) -> None:
+        place = self._presence.place_of(self._pump.state, self._pump.settings, message.id)
+        if place is not None:
+            message.line.CopyFrom(pool_pb2.Line(position=place.place, length=place.length))
 
     def _reply(self, view: InstanceView) -> pool_pb2.InstanceReply:
         return pool_pb2.InstanceReply(instance=instance_message(view, self._pool))

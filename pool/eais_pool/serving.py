@@ -45,6 +45,7 @@ from eais_pool.place import Place, load_place, lock, new_pool_name, save_place
 from eais_pool.planes import Bound, bind, port_key, write_ready
 from eais_pool.policy.placement.live import policy_of
 from eais_pool.policy.prices import Prices
+from eais_pool.presence import Presence
 from eais_pool.profiler import Profiler
 from eais_pool.pump import Pump
 from eais_pool.renewal import Issuer
@@ -151,6 +152,7 @@ class Manager:
         self._links = Links()
         self._watchers = Watchers()
         self._activities = Activities(self._world.clock)
+        self._presence = Presence(self._world.clock)
         self.readiness = Readiness()
         self._calls = Tally()
         self.pages = own_pages(self._readings, self.readiness)
@@ -331,7 +333,12 @@ class Manager:
 
     def _user_bindings(self) -> list[Binding]:
         service = PoolService(
-            self.place.pool, self.pump, self._watchers, self._issuer, self._activities
+            self.place.pool,
+            self.pump,
+            self._watchers,
+            self._issuer,
+            self._activities,
+            self._presence,
         )
         return [*service.bindings(), *self._profiler.bindings()]
 
@@ -350,11 +357,14 @@ class Manager:
     def _spawn(self, name: str, work: Coroutine[object, object, None]) -> None:
         self._tasks.append(asyncio.create_task(work, name=name))
 
+    def _ticked(self) -> Tick:
+        return Tick(self._links.hosts, self._presence.gone(self.pump.state))
+
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(self._config.tick_s)
             self._activities.keep({lease.key for lease in self.pump.state.all_leases()})
             try:
-                await self.pump.submit_late(lambda: Tick(self._links.hosts))
+                await self.pump.submit_late(self._ticked)
             except Unavailable as error:
                 log.warning("%s", error)

@@ -35,6 +35,8 @@ from eais_pool.failpoints import ATTACH_POINTS, DETACH_POINTS, points
 from eais_pool.testing.wire import dial
 
 LIMIT_S = 120
+WAIT_POINTS = points("attach")
+GRANT_POINTS = points("released")
 REJOIN_POINTS = ("manager_started.committed", *points("host_joined"))
 
 
@@ -164,8 +166,8 @@ async def running(root: Path, within_s: float = LIMIT_S) -> AsyncIterator[Pool]:
             await asyncio.to_thread(process.wait, LIMIT_S)
 
 
-def attach() -> pool_pb2.AttachRequest:
-    return pool_pb2.AttachRequest(op_id=str(uuid.uuid4()), type="cpu.4")
+def attach(wait_ms: int = 0) -> pool_pb2.AttachRequest:
+    return pool_pb2.AttachRequest(op_id=str(uuid.uuid4()), type="cpu.4", wait_ms=wait_ms)
 
 
 def detach(instance: pool_pb2.Instance) -> pool_pb2.InstanceRequest:
@@ -230,6 +232,54 @@ def test_detach_survives_a_death_at_each_of_its_steps(tmp_path: Path) -> None:
                 pool.die_at(point)
                 await pool.dies_of(verbs.POOL_DETACH, request)
                 await detached(pool, request)
+
+    asyncio.run(run())
+
+
+async def in_line(pool: Pool, request: pool_pb2.AttachRequest) -> pool_pb2.Instance:
+    """The one that waits, which is alone in line."""
+    waits: pool_pb2.Instance = (await pool.retry(verbs.POOL_ATTACH, request)).instance
+    assert (waits.state, waits.line.position, waits.line.length) == (pool_pb2.BOUND, 1, 1)
+    assert waits.id in [each.id for each in await pool.instances()]
+    return waits
+
+
+def test_what_waits_in_line_survives_a_death_at_each_step_of_its_beginning(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with running(tmp_path) as pool:
+            await joined(pool)
+            held = await attached_once(pool, attach())
+            for point in WAIT_POINTS:
+                request = attach(wait_ms=600_000)
+                pool.die_at(point)
+                await pool.dies_of(verbs.POOL_ATTACH, request)
+                waits = await in_line(pool, request)
+                await pool.retry(verbs.POOL_STOP, detach(waits))
+                assert [each.id for each in await pool.instances()] == [held.id]
+
+    asyncio.run(run())
+
+
+def test_what_waits_in_line_gets_its_grant_though_the_manager_dies_when_there_is_room(
+    tmp_path: Path,
+) -> None:
+    async def run() -> None:
+        async with running(tmp_path) as pool:
+            await joined(pool)
+            held = await attached_once(pool, attach())
+            for point in GRANT_POINTS:
+                request = attach(wait_ms=600_000)
+                waits = await in_line(pool, request)
+                pool.die_at(point)
+                await pool.dies_of(verbs.POOL_DETACH, detach(held))
+                while (held := (await pool.retry(verbs.POOL_ATTACH, request)).instance).HasField(
+                    "line"
+                ):
+                    pass
+                assert (held.id, held.state, held.epoch) == (waits.id, pool_pb2.IN_USE, 1)
+                await pool.settled()
+                assert await pool.shares() == [(held.id, "GRANTED")]
+                assert await pool.held() == [(held.id, 1)]
 
     asyncio.run(run())
 

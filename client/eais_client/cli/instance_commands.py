@@ -12,7 +12,7 @@ from eais_client.cli.command import Call, Group, outside_of
 if TYPE_CHECKING:
     from eais.instance_policy import InstancePolicy
     from eais_client.instances import Instance
-    from eais_client.pool_client import PoolClient
+    from eais_client.pool_client import PoolClient, Waits
 
 
 def instance_ids(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
@@ -87,6 +87,17 @@ PriceCapOption = Annotated[
 _TYPES = "cpu, cpu.2, gpu.1-8, ... or auto"
 
 
+WaitOption = Annotated[
+    str,
+    typer.Option(
+        "--wait",
+        metavar="TIME",
+        help="While there is no room, wait in line for so long at most: 30s, 10m, 2h.",
+        show_default=False,
+    ),
+]
+
+
 def add_to(group: Group) -> None:
     """Register the commands."""
     verb = group.command
@@ -100,9 +111,10 @@ def add_to(group: Group) -> None:
             "eais attach --type auto --slo-p99 50ms",
             "eais attach --type auto --slo-p99 50ms --rate 5 --price-cap 0.5",
             "eais attach --type cpu.2 --tolerance bf16",
+            "eais attach --type gpu.1 --wait 10m",
         ],
     )(attach)
-    verb("start", examples=["eais start ei-7f3a"])(start)
+    verb("start", examples=["eais start ei-7f3a", "eais start ei-7f3a --wait 10m"])(start)
     verb("stop", examples=["eais stop ei-7f3a"])(stop)
     verb("resize", examples=["eais resize ei-7f3a gpu.1-2", "eais resize ei-7f3a cpu.4"])(resize)
     verb("detach", examples=["eais detach ei-7f3a"])(detach)
@@ -143,6 +155,7 @@ def attach(
     tolerance: ToleranceOption = "",
     rate: RateOption = 0.0,
     price_cap: PriceCapOption = 0.0,
+    wait: WaitOption = "",
 ) -> None:
     """Bind an instance to this front-end and start it.
 
@@ -150,15 +163,25 @@ def attach(
     type the first bindable one is taken. `eais detach` undoes all that this did.
     --ring, --slo-p99, --tolerance, --rate and --price-cap are of the instance that
     is created. `eais explain` says why an auto instance is where it is.
+
+    With --wait what has no room now waits in line, and how it stands is said
+    on standard error. Tenants that hold less go first; Ctrl-C leaves the line.
     """
     if instance:
         _expect_no_type(instance)
-    what = instance or type or "the first bindable instance"
+    what, wait_s = instance or type or "the first bindable instance", _seconds(wait)
     policy = _policy(ring, slo_p99, tolerance, rate, price_cap)
-    _do(
+    _do_in_line(
         call,
         f"attaching {what}",
-        lambda pool: pool.attach(instance=instance, type=type, start=not no_start, policy=policy),
+        lambda pool, waits: pool.attach(
+            instance=instance,
+            type=type,
+            start=not no_start,
+            policy=policy,
+            wait_s=wait_s,
+            waits=waits,
+        ),
     )
 
 
@@ -184,9 +207,20 @@ def _policy(
     return InstancePolicy.checked(ring, slo, tolerance, rate, price_cap)
 
 
-def start(call: Call, instance: InstanceArgument) -> None:
+def start(call: Call, instance: InstanceArgument, wait: WaitOption = "") -> None:
     """Start a bound instance: a lease, under a new epoch."""
-    _do(call, f"starting {instance}", lambda pool: pool.start(instance))
+    wait_s = _seconds(wait)
+    _do_in_line(
+        call,
+        f"starting {instance}",
+        lambda pool, waits: pool.start(instance, wait_s=wait_s, waits=waits),
+    )
+
+
+def _seconds(text: str) -> float:
+    from eais_client.cli.log_lines import duration_s
+
+    return duration_s(text) if text else 0.0
 
 
 def stop(call: Call, instance: InstanceArgument) -> None:
@@ -294,7 +328,13 @@ def list_(
 
 def _do(call: Call, text: str, verb: Callable[[PoolClient], Instance]) -> None:
     """Ask the pool, show how it goes, and print what became of the instance."""
+    _do_in_line(call, text, lambda pool, _: verb(pool))
+
+
+def _do_in_line(call: Call, text: str, verb: Callable[[PoolClient, Waits], Instance]) -> None:
+    """The same, of what may wait in line for a while."""
     from eais_client.cli.instance_view import instance_data, line, why_lines
+    from eais_client.cli.line_view import LineShown
     from eais_client.cli.states import shown_states
 
     with (
@@ -302,7 +342,7 @@ def _do(call: Call, text: str, verb: Callable[[PoolClient], Instance]) -> None:
         call.progress(text) as progress,
         shown_states(pool, progress, text),
     ):
-        instance = _explained(pool, verb(pool))
+        instance = _explained(pool, verb(pool, LineShown(call.printer, progress)))
     lines = [line(instance, call.printer), *why_lines(instance)]
     call.printer.answer(instance_data(instance), lines)
 

@@ -36,6 +36,7 @@ def instance_data(instance: Instance) -> dict[str, object]:
         "ring": instance.policy.ring.value,
         "slo_p99_us": instance.policy.slo_p99_us or None,
         "ephemeral": instance.ephemeral,
+        "line": _line_data(instance),
         "reason": instance.reason or None,
         "detail": instance.detail or None,
         "why": instance.why or None,
@@ -48,6 +49,11 @@ def instance_data(instance: Instance) -> dict[str, object]:
         },
         "workers": [_worker_data(worker) for worker in instance.workers],
     }
+
+
+def _line_data(instance: Instance) -> dict[str, int] | None:
+    line = instance.line
+    return {"position": line.position, "of": line.length} if line else None
 
 
 def _worker_data(worker: Worker) -> dict[str, object]:
@@ -150,6 +156,8 @@ def description(instance: Instance, printer: Printer) -> list[str]:
         ("Host", instance.host),
         ("Listener", str(instance.listener or "")),
     ]
+    if instance.line is not None:
+        rows.append(("Waits", f"{instance.line}, for room"))
     if instance.state is InstanceState.FAILED:
         rows.append(("Reason", f"{instance.reason}: {instance.detail}"))
     return [*pairs(rows), *_workers(instance)]

@@ -39,26 +39,30 @@ class CreateRequest(_message.Message):
     def __init__(self, op_id: _Optional[str] = ..., type: _Optional[str] = ..., policy: _Optional[_Union[InstancePolicy, _Mapping]] = ...) -> None: ...
 
 class AttachRequest(_message.Message):
-    __slots__ = ("op_id", "instance", "type", "no_start", "policy")
+    __slots__ = ("op_id", "instance", "type", "no_start", "policy", "wait_ms")
     OP_ID_FIELD_NUMBER: _ClassVar[int]
     INSTANCE_FIELD_NUMBER: _ClassVar[int]
     TYPE_FIELD_NUMBER: _ClassVar[int]
     NO_START_FIELD_NUMBER: _ClassVar[int]
     POLICY_FIELD_NUMBER: _ClassVar[int]
+    WAIT_MS_FIELD_NUMBER: _ClassVar[int]
     op_id: str
     instance: str
     type: str
     no_start: bool
     policy: InstancePolicy
-    def __init__(self, op_id: _Optional[str] = ..., instance: _Optional[str] = ..., type: _Optional[str] = ..., no_start: bool = ..., policy: _Optional[_Union[InstancePolicy, _Mapping]] = ...) -> None: ...
+    wait_ms: int
+    def __init__(self, op_id: _Optional[str] = ..., instance: _Optional[str] = ..., type: _Optional[str] = ..., no_start: bool = ..., policy: _Optional[_Union[InstancePolicy, _Mapping]] = ..., wait_ms: _Optional[int] = ...) -> None: ...
 
 class InstanceRequest(_message.Message):
-    __slots__ = ("op_id", "instance")
+    __slots__ = ("op_id", "instance", "wait_ms")
     OP_ID_FIELD_NUMBER: _ClassVar[int]
     INSTANCE_FIELD_NUMBER: _ClassVar[int]
+    WAIT_MS_FIELD_NUMBER: _ClassVar[int]
     op_id: str
     instance: str
-    def __init__(self, op_id: _Optional[str] = ..., instance: _Optional[str] = ...) -> None: ...
+    wait_ms: int
+    def __init__(self, op_id: _Optional[str] = ..., instance: _Optional[str] = ..., wait_ms: _Optional[int] = ...) -> None: ...
 
 class ResizeRequest(_message.Message):
     __slots__ = ("op_id", "instance", "type")
@@ -107,7 +111,7 @@ class ListReply(_message.Message):
     def __init__(self, instances: _Optional[_Iterable[_Union[Instance, _Mapping]]] = ...) -> None: ...
 
 class Instance(_message.Message):
-    __slots__ = ("id", "tenant", "type", "state", "reason", "detail", "frontend", "epoch", "listener", "workers", "vnic", "tolerance", "ephemeral", "activity", "host", "policy", "placement")
+    __slots__ = ("id", "tenant", "type", "state", "reason", "detail", "frontend", "epoch", "listener", "workers", "vnic", "tolerance", "ephemeral", "activity", "host", "policy", "placement", "line")
     ID_FIELD_NUMBER: _ClassVar[int]
     TENANT_FIELD_NUMBER: _ClassVar[int]
     TYPE_FIELD_NUMBER: _ClassVar[int]
@@ -125,6 +129,7 @@ class Instance(_message.Message):
     HOST_FIELD_NUMBER: _ClassVar[int]
     POLICY_FIELD_NUMBER: _ClassVar[int]
     PLACEMENT_FIELD_NUMBER: _ClassVar[int]
+    LINE_FIELD_NUMBER: _ClassVar[int]
     id: str
     tenant: str
     type: str
@@ -142,7 +147,16 @@ class Instance(_message.Message):
     host: str
     policy: InstancePolicy
     placement: Placement
-    def __init__(self, id: _Optional[str] = ..., tenant: _Optional[str] = ..., type: _Optional[str] = ..., state: _Optional[_Union[InstanceState, str]] = ..., reason: _Optional[str] = ..., detail: _Optional[str] = ..., frontend: _Optional[str] = ..., epoch: _Optional[int] = ..., listener: _Optional[_Union[_common_pb2.Endpoint, _Mapping]] = ..., workers: _Optional[_Iterable[_Union[WorkerEndpoint, _Mapping]]] = ..., vnic: _Optional[_Union[Vnic, _Mapping]] = ..., tolerance: _Optional[str] = ..., ephemeral: bool = ..., activity: _Optional[_Union[Activity, _Mapping]] = ..., host: _Optional[str] = ..., policy: _Optional[_Union[InstancePolicy, _Mapping]] = ..., placement: _Optional[_Union[Placement, _Mapping]] = ...) -> None: ...
+    line: Line
+    def __init__(self, id: _Optional[str] = ..., tenant: _Optional[str] = ..., type: _Optional[str] = ..., state: _Optional[_Union[InstanceState, str]] = ..., reason: _Optional[str] = ..., detail: _Optional[str] = ..., frontend: _Optional[str] = ..., epoch: _Optional[int] = ..., listener: _Optional[_Union[_common_pb2.Endpoint, _Mapping]] = ..., workers: _Optional[_Iterable[_Union[WorkerEndpoint, _Mapping]]] = ..., vnic: _Optional[_Union[Vnic, _Mapping]] = ..., tolerance: _Optional[str] = ..., ephemeral: bool = ..., activity: _Optional[_Union[Activity, _Mapping]] = ..., host: _Optional[str] = ..., policy: _Optional[_Union[InstancePolicy, _Mapping]] = ..., placement: _Optional[_Union[Placement, _Mapping]] = ..., line: _Optional[_Union[Line, _Mapping]] = ...) -> None: ...
+
+class Line(_message.Message):
+    __slots__ = ("position", "length")
+    POSITION_FIELD_NUMBER: _ClassVar[int]
+    LENGTH_FIELD_NUMBER: _ClassVar[int]
+    position: int
+    length: int
+    def __init__(self, position: _Optional[int] = ..., length: _Optional[int] = ...) -> None: ...
 
 class Placement(_message.Message):
     __slots__ = ("why", "weighed")
