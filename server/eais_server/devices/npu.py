@@ -32,13 +32,8 @@ from eais_server.devices.driver import (
     SessionSettings,
 )
 from eais_server.devices.shares import check_share
-from eais_server.runtime.providers import (
-    Opener,
-    Provider,
-    built_in,
-    find_provider,
-    open_with,
-)
+from eais_server.runtime.opening import Opener, open_with
+from eais_server.runtime.providers import Provider, built_in, find_provider
 
 if TYPE_CHECKING:
     from eais_server.devices.driver import DeviceDriver

@@ -13,7 +13,7 @@ from eais_server.listener.shared import SharedDevices
 from eais_server.supervision import State
 from eais_server.supervision import actions as do
 from eais_server.supervision import events as on
-from eais_server.supervision.state import NEVER
+from eais_server.supervision.held import NEVER
 
 log = logging.getLogger(__name__)
 

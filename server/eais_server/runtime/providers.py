@@ -7,14 +7,13 @@ that lie beside it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
 from eais.errors import EaisError, make_error
-from eais_server.devices.driver import ModelSource, RuntimeSession, SessionSettings
 
 _CPU_NAME: Final = "CPUExecutionProvider"
 _LIBRARY: Final = "libonnxruntime_providers_"
@@ -71,17 +70,6 @@ class Provider:
 
 
 CPU: Final = Provider(_CPU_NAME)
-Opener = Callable[[ModelSource, SessionSettings, int, Provider], RuntimeSession]
-"""Checks a model and loads it onto so many threads and a provider's device."""
-
-
-def open_with(
-    model: ModelSource, settings: SessionSettings, threads: int, provider: Provider
-) -> RuntimeSession:
-    """`open_session`, for drivers: it and onnxruntime are imported at the first call."""
-    from eais_server.runtime.session import open_session
-
-    return open_session(model, settings, threads, provider)
 
 
 def find_provider(

@@ -11,8 +11,9 @@ from eais_server.supervision.device import (
     DeviceHealth,
     Doubt,
 )
+from eais_server.supervision.held import Worker
 from eais_server.supervision.leaving import kill
-from eais_server.supervision.state import State, Worker
+from eais_server.supervision.state import State
 
 
 def failed(state: State, name: str, why: str, now: float) -> list[do.Action]:

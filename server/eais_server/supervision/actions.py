@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from eais_server.supervision.events import Failure
+from eais_server.supervision.held import Suspect
 from eais_server.supervision.quarantine import Record
-from eais_server.supervision.state import Suspect
 
 
 @dataclass(frozen=True, slots=True)

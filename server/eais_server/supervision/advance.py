@@ -9,9 +9,10 @@ from eais_server.supervision.bad_devices import give_up_bad
 from eais_server.supervision.checks import begin_checks, wanted_checks
 from eais_server.supervision.device import DeviceHealth
 from eais_server.supervision.giving_up import LOADS, give_up
+from eais_server.supervision.held import Held, Session, Slot, Suspect, Worker
 from eais_server.supervision.leaving import kill
 from eais_server.supervision.life import WORKER_TABLE, WorkerEvent, WorkerState
-from eais_server.supervision.state import Held, Session, Slot, State, Suspect, Worker
+from eais_server.supervision.state import State
 
 
 def advance(state: State, now: float) -> list[do.Action]:

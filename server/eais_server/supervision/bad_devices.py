@@ -12,8 +12,9 @@ from eais_server.supervision import actions as do
 from eais_server.supervision.device import DeviceHealth
 from eais_server.supervision.ending import end_lease
 from eais_server.supervision.events import Failure
+from eais_server.supervision.held import Held, Slot
 from eais_server.supervision.slots import slot_failed
-from eais_server.supervision.state import Held, Slot, State
+from eais_server.supervision.state import State
 
 
 def give_up_bad(state: State, now: float) -> Iterator[do.Action]:

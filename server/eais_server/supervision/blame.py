@@ -22,8 +22,8 @@ from signal import Signals
 from typing import Final
 
 from eais_server.supervision.events import Failure, WorkerExited
+from eais_server.supervision.held import Held, Session, Worker
 from eais_server.supervision.quarantine import Stage
-from eais_server.supervision.state import Held, Session, Worker
 
 LOAD_TIMEOUT: Final = "its load took too long"
 """Why a worker was killed whose load didn't end: `Worker.killed`."""

@@ -15,9 +15,10 @@ from eais_server.supervision.accusing import condemn, failed, workers_on
 from eais_server.supervision.blame import STARVED, from_outside, how_it_ended
 from eais_server.supervision.deaths import count
 from eais_server.supervision.device import CHECK_TRIES, Device, DeviceEvent, DeviceHealth
+from eais_server.supervision.held import Worker
 from eais_server.supervision.leaving import kill
 from eais_server.supervision.life import WORKER_TABLE, WorkerEvent, WorkerState
-from eais_server.supervision.state import State, Worker
+from eais_server.supervision.state import State
 
 FAULTY = "its device failed"
 """Why a worker was killed that said so."""

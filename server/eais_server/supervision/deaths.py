@@ -19,8 +19,9 @@ from eais_server.supervision.blame import (
 from eais_server.supervision.device import Doubt
 from eais_server.supervision.events import Failure, WorkerExited
 from eais_server.supervision.giving_up import give_up, unload
+from eais_server.supervision.held import Held, Session, Slot, Worker
 from eais_server.supervision.quarantine import Model, Stage
-from eais_server.supervision.state import Held, Session, Slot, State, Worker
+from eais_server.supervision.state import State
 
 _MAY_BE_THE_DEVICE: Final = frozenset({"hang", "load_timeout"})
 

@@ -9,13 +9,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from eais.transition import TransitionTable
-
-if TYPE_CHECKING:
-    from eais_server.supervision.blame import Blame
-    from eais_server.supervision.state import Held
+from eais_server.supervision.blame import Blame
+from eais_server.supervision.held import Held
 
 STRIKES: Final = 3
 """Errors of a device within `STRIKES_S`, after which it is bad though its checks pass."""

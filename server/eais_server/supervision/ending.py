@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 from eais_server.supervision import actions as do
 from eais_server.supervision.events import Failure
+from eais_server.supervision.held import Held
 from eais_server.supervision.leaving import leave
-from eais_server.supervision.state import Held, State
+from eais_server.supervision.state import State
 
 
 def end_lease(state: State, held: Held, grace_s: float, now: float) -> list[do.Action]:

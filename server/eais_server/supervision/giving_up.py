@@ -6,8 +6,9 @@ from typing import Final
 
 from eais_server.supervision import actions as do
 from eais_server.supervision.events import Failure
+from eais_server.supervision.held import Held, Session
 from eais_server.supervision.life import WorkerState
-from eais_server.supervision.state import Held, Session, State
+from eais_server.supervision.state import State
 
 LOADS: Final = (WorkerState.LOADING, WorkerState.SERVING)
 """The states in which a worker may be given sessions."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from eais_server.supervision import actions as do
+from eais_server.supervision.held import NEVER, Worker
 from eais_server.supervision.life import WORKER_TABLE, WorkerEvent, WorkerState
-from eais_server.supervision.state import NEVER, State, Worker
+from eais_server.supervision.state import State
 
 
 def kill(worker: Worker, why: str) -> do.Action:

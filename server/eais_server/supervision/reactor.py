@@ -45,6 +45,7 @@ from eais_server.supervision.deaths import (
 )
 from eais_server.supervision.ending import end_lease, refuse_pending
 from eais_server.supervision.giving_up import LOADS, give_up, unload
+from eais_server.supervision.held import NEVER, Held, Session, Slot, Worker
 from eais_server.supervision.leaving import kill, leave
 from eais_server.supervision.life import WORKER_TABLE, WorkerEvent, WorkerState
 from eais_server.supervision.quarantine import Model
@@ -56,7 +57,7 @@ from eais_server.supervision.slots import (
     slot_revoked,
     slots_added,
 )
-from eais_server.supervision.state import NEVER, Held, Session, Slot, State, Worker
+from eais_server.supervision.state import State
 
 # Why a session's files can't be laid out for a worker now, though they're there.
 _DISK_FAILED: Final = frozenset({"STORE_FULL", "STORE_UNAVAILABLE"})

@@ -18,9 +18,10 @@ from typing import Final
 from eais_server.supervision import actions as do
 from eais_server.supervision.blame import LOAD_TIMEOUT, SILENT, STANDS, STARVED
 from eais_server.supervision.events import CpuSeen
+from eais_server.supervision.held import NEVER, Worker
 from eais_server.supervision.leaving import kill
 from eais_server.supervision.life import WorkerState
-from eais_server.supervision.state import NEVER, State, Worker
+from eais_server.supervision.state import State
 
 _LATE: Final = {
     WorkerState.SPAWNING: "it took too long to start",

@@ -16,8 +16,9 @@ from eais_server.supervision.events import (
     SlotsAdded,
     WorkerExited,
 )
+from eais_server.supervision.held import Held, Slot, Worker
 from eais_server.supervision.leaving import leave
-from eais_server.supervision.state import Held, Slot, State, Worker
+from eais_server.supervision.state import State
 
 
 def slots_added(state: State, event: SlotsAdded, now: float) -> list[do.Action]:

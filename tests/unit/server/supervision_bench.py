@@ -10,8 +10,8 @@ from typing import Any
 from eais_server.supervision import Limits, State, WorkerState, on_event
 from eais_server.supervision import actions as do
 from eais_server.supervision import events as on
+from eais_server.supervision.held import Worker
 from eais_server.supervision.quarantine import Model
-from eais_server.supervision.state import Worker
 
 EI, TENANT = "ei-1", "acme"
 A = Model(TENANT, "model-a")

@@ -9,7 +9,7 @@ from eais.transition import IllegalMove
 from eais_server.supervision import WORKER_TABLE, Limits, State, WorkerEvent, WorkerState
 from eais_server.supervision import actions as do
 from eais_server.supervision import events as on
-from eais_server.supervision.state import NEVER
+from eais_server.supervision.held import NEVER
 from tests.unit.server.supervision_bench import EI, TENANT, Bench, models
 
 SEGV, KILL = 11, 9

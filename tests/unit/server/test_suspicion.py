@@ -7,7 +7,7 @@ import pytest
 from eais_server.supervision import Limits, State, WorkerState
 from eais_server.supervision import actions as do
 from eais_server.supervision import events as on
-from eais_server.supervision.state import Suspect
+from eais_server.supervision.held import Suspect
 from tests.unit.server.supervision_bench import (
     EI,
     KILL,

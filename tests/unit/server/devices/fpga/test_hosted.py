@@ -32,7 +32,7 @@ from eais_server.listener.inventory import Inventory
 from eais_server.listener.lease import Share
 from eais_server.process import Line, WorkerProcess
 from eais_server.supervision import State
-from eais_server.supervision.state import Held, Session, Worker
+from eais_server.supervision.held import Held, Session, Worker
 from eais_server.turns.page import Seat
 from tests.unit.server.devices.fpga.rig import DATASETS, model_image, public_pem
 
