@@ -2,7 +2,8 @@
 
 `--trace FILE` is recorded demand (`traces`), of which `--days` are taken, jittered by each of
 `--seeds`. The queue, what is late, and what the oracle is, are in `queue_model`; a unit serves 10
-calls a second. The controller starts knowing nothing and sees the past only. Figures:
+calls a second. The controller sees the past only: the days before the
+first of `--days`, of which no figure is taken, and none of them with `--cold`. Figures:
 
 - cost_over_oracle, late_percent, switches_per_hour: of the controller, means over seeds;
 - spread.…: the lowest and highest of each over seeds;
@@ -40,26 +41,25 @@ STRANDED_PERCENT: Final = 2.0
 
 @dataclass(frozen=True)
 class Goal:
-    """Limits with an attach delay; `tail`: the part of calls that the operator lets be late."""
+    """Limits with an attach delay; of `late_percent` the operator tells the controller."""
 
     cost: float
     late_percent: float
     switches_per_hour: float
-    tail: float
 
 
 GOALS: Final = {
-    1: Goal(1.20, 0.05, 60.0, 0.01),
-    15: Goal(1.45, 0.3, float("inf"), 0.004),
-    60: Goal(1.45, 1.0, float("inf"), 0.0085),
+    1: Goal(1.20, 0.05, 60.0),
+    15: Goal(1.45, 0.3, float("inf")),
+    60: Goal(1.45, 1.0, float("inf")),
 }
 
 
-def ours(attach_s: int, tail: float) -> Scales:
+def ours(attach_s: int, late_percent: float) -> Scales:
     """The controller, with GPU eighths that serve 10 calls a second each."""
     kind, milli = DeviceKind.GPU, 125
     offer = Offer(kind, milli, UNIT_PER_S, price_per_h=2.5 / 8, attach_s=attach_s)
-    controller = RatioController([offer], Economy(tail=tail))
+    controller = RatioController([offer], Economy(late_target=late_percent / 100))
 
     def policy(arrived: int, waiting: float, ready: int, requested: int) -> int:
         seen = Seen(arrived, waiting, Amount(kind, ready, milli))
@@ -73,15 +73,16 @@ def measured(
     demands: Sequence[Sequence[int]],
     bests: Sequence[float],
     attach_s: int,
+    begin: int = 0,
 ) -> dict[str, list[float]]:
-    """The three figures of one policy, for each demand."""
+    """The three figures of one policy, for each demand from second `begin` on."""
     found: dict[str, list[float]] = {
         "cost_over_oracle": [],
         "late_percent": [],
         "switches_per_hour": [],
     }
     for demand, best in zip(demands, bests, strict=True):
-        outcome: Outcome = served(demand, make(), attach_s, UNIT_PER_S)
+        outcome: Outcome = served(demand, make(), attach_s, UNIT_PER_S, begin)
         found["cost_over_oracle"].append(outcome.unit_s / best)
         found["late_percent"].append(outcome.late_percent)
         found["switches_per_hour"].append(outcome.switches_per_hour)
@@ -93,17 +94,26 @@ def means(figures: dict[str, list[float]]) -> dict[str, float]:
     return {name: round(fmean(values), 4) for name, values in figures.items()}
 
 
-def on_trace(args: argparse.Namespace, tail: float) -> dict[str, Any]:
+def on_trace(args: argparse.Namespace, late_percent: float) -> dict[str, Any]:
     """All figures of the demand."""
-    counts = traces.days(traces.read(args.trace), *args.days)
+    trace = traces.read(args.trace)
+    counts = traces.days(trace, *args.days)
     demands = [traces.jittered(counts, seed) for seed in range(args.seeds)]
     bests = [oracle(demand, UNIT_PER_S) for demand in demands]
-    mine = measured(lambda: ours(args.attach_delay, tail), demands, bests, args.attach_delay)
+    past = [] if args.cold else traces.days(trace, 0, args.days[0] - 1).tolist()
+    mine = measured(
+        lambda: ours(args.attach_delay, late_percent),
+        [past + demand for demand in demands],
+        bests,
+        args.attach_delay,
+        len(past),
+    )
     found: dict[str, Any] = {
         **means(mine),
         "spread": {name: [round(min(v), 4), round(max(v), 4)] for name, v in mine.items()},
         "attach_delay_s": args.attach_delay,
-        "tail": tail,
+        "late_target_percent": late_percent,
+        "learned_days": len(past) // traces.DAY_S,
         "seeds": args.seeds,
         "seconds": len(counts),
         "calls": int(counts.sum()),
@@ -181,7 +191,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--days", type=_days, default=(0, 10**6), help="such as 7-13")
     parser.add_argument("--attach-delay", type=int, default=1, metavar="S")
     parser.add_argument("--seeds", type=int, default=3, help="of jitter (3)")
-    parser.add_argument("--tail", type=float, help="part of calls that may be late (0.01)")
+    parser.add_argument(
+        "--late-target",
+        type=float,
+        metavar="PERCENT",
+        help="of calls, what may be late (the limit for the attach delay, or 0.05)",
+    )
+    parser.add_argument("--cold", action="store_true", help="without the days before to learn from")
     parser.add_argument("--alone", action="store_true", help="without others' autoscalers")
     parser.add_argument("--picture", type=Path, metavar="SVG", help="draw cost against lateness")
     parser.add_argument("--dlrm", type=Path, help="the DLRM trace, for both stages")
@@ -190,8 +206,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     found: dict[str, Any] = {"benchmark": "ratio"}
     if args.trace:
         goal = GOALS.get(args.attach_delay)
-        tail = args.tail or (goal.tail if goal else 0.01)
-        found |= on_trace(args, tail)
+        found |= on_trace(args, args.late_target or (goal.late_percent if goal else 0.05))
     if args.dlrm:
         found |= stages.stranded(stages.read(args.dlrm))
     if len(found) == 1:

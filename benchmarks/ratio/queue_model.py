@@ -70,15 +70,21 @@ class Units:
 
 
 def served(
-    arrivals: Sequence[int], policy: Scales, attach_s: int, unit_per_s: float = 10.0
+    arrivals: Sequence[int],
+    policy: Scales,
+    attach_s: int,
+    unit_per_s: float = 10.0,
+    begin: int = 0,
 ) -> Outcome:
-    """Serve `arrivals`, calls in each second, as the policy says."""
+    """Serve `arrivals`, calls in each second, as the policy says; count from `begin` on."""
     units = Units(attach_s)
-    came = before = earlier = 0
+    came = before = earlier = past = 0
     done = late = unit_s = 0.0
     switches = 0
     ends = [0] * GIVE_UP_S
     for second, arrived in enumerate(arrivals):
+        if second == begin:
+            past, late, unit_s, switches = came, 0.0, 0.0, 0
         units.begin(second)
         earlier, before, came = before, came, came + arrived
         unit_s += units.requested
@@ -92,7 +98,7 @@ def served(
         if wanted != units.requested:
             switches += 1
             units.ask(second, wanted)
-    return Outcome(unit_s, late, came, switches, len(arrivals))
+    return Outcome(unit_s, late, came - past, switches, len(arrivals) - begin)
 
 
 def oracle(arrivals: Sequence[int], unit_per_s: float = 10.0, window_s: int = 10) -> float:

@@ -25,6 +25,11 @@ def test_a_queue_by_hand() -> None:
     assert served([10, 15, 0, 5, 0], fixed(1), attach_s=1) == Outcome(4.0, 25.0, 30, 1, 5)
 
 
+def test_what_was_before_is_learned_from_and_not_counted() -> None:
+    whole = served([10, 15, 0, 5, 0], fixed(1), attach_s=1, begin=3)
+    assert whole == Outcome(2.0, 0.0, 5, 0, 2)
+
+
 def test_without_delay_capacity_serves_from_the_next_second() -> None:
     assert served([10, 10, 10], fixed(2), attach_s=0).late == 0
 

@@ -255,6 +255,7 @@ class RatioController:
 
 _CAUSES: Final = {
     Cause.STEADY: "no call has to wait too long",
+    Cause.PAUSE: "kept, since calls may come back",
     Cause.WAITING: "calls would wait too long",
     Cause.SURGE: "a surge has begun, as large as those before",
     Cause.RESERVE: "a surge is likely to begin",

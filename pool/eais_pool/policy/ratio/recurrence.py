@@ -14,13 +14,13 @@ from bisect import insort
 from collections import deque
 from typing import Final
 
-BLOCK_S: Final = 15
+BLOCK_S: Final = 5
 """How finely phases are told apart."""
 _PHASES: Final = ((300, BLOCK_S), (1800, BLOCK_S), (3600, BLOCK_S), (86400, 1800))
 """Periods, and how finely each is divided, in seconds."""
 _GAP_S: Final = 600
 _GAPS: Final = 36
-_PRIOR: Final = 2.0
+_PRIORS: Final = (*(min(2.0, 2.0 * width / 15) for _, width in _PHASES), 2.0)
 """How many surges as expected outweigh what was seen of a phase."""
 _BASE_EVENTS, _BASE_S = 0.5, 7200.0
 _KEPT: Final = 50
@@ -50,10 +50,10 @@ class Recurrence:
     def passed(self, begin: int) -> None:
         """The block that began at second `begin` went by."""
         rate = self._base()
-        for cell in self._at(begin):
+        for cell, prior in zip(self._at(begin), _PRIORS, strict=False):
             seen, expected = cell
             cell[1] += min(rate * BLOCK_S, 1.0)
-            rate *= (seen + _PRIOR) / (expected + _PRIOR)
+            rate *= (seen + prior) / (expected + prior)
         self._seconds += BLOCK_S
 
     def surged(self, begin: int, size: float) -> None:
@@ -63,8 +63,10 @@ class Recurrence:
         self._sizes.append(size)
         insort(self._ascending, size)
         weight = min(_HEAVIEST, size * len(self._sizes) / sum(self._sizes))
-        for cell in self._at(begin):
-            cell[0] += weight
+        # As exact as three blocks: the next may begin a little sooner or later.
+        for at, part in ((begin - BLOCK_S, 0.25), (begin, 0.5), (begin + BLOCK_S, 0.25)):
+            for cell in self._at(max(at, 0)):
+                cell[0] += part * weight
         self._weight += weight
         if weight >= _LARGE or self._last is None:
             self._last = begin
@@ -72,8 +74,8 @@ class Recurrence:
     def per_s(self, at: int) -> float:
         """How likely one begins in that second."""
         rate = self._base()
-        for seen, expected in self._at(at):
-            rate *= (seen + _PRIOR) / (expected + _PRIOR)
+        for (seen, expected), prior in zip(self._at(at), _PRIORS, strict=False):
+            rate *= (seen + prior) / (expected + prior)
         return rate
 
     def size(self, exceeded_by: float) -> float:

@@ -7,7 +7,8 @@
   caching", Algorithmica 3, 1988): what is had in vain is kept until its rent has reached what a
   change costs, which is at most twice what who knows the future would pay. So a large excess goes
   at once and a small one later; one that is needed again meanwhile begins anew.
-- *The last unit* goes when its rent has reached what the next call, then late, would cost.
+- *In a pause* what serves stays for as long as that is worth it (`idling`); then all of it goes.
+- What a late call is worth is adapted, so that as many are late as were said (`lateness`).
 """
 
 from __future__ import annotations
@@ -17,15 +18,19 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from eais_pool.policy.ratio.lateness import Lateness
 from eais_pool.policy.ratio.recurrence import BLOCK_S
-from eais_pool.policy.ratio.tracking import Tracker
+from eais_pool.policy.ratio.tracking import Prices, Tracker
 
 _PART_OF_SLACK: Final = 0.5
 """Of what calls may wait, how much they may be expected to."""
 _REACTION_S: Final = 5
 """Where attaching takes so long, more is asked for before anything waits."""
 _DEARER: Final = 4 / 3
-_HOLD_LEAST_S: Final = BLOCK_S
+_IN_TURN: Final = 12.0
+"""A surge leaves all late that come in its time, and a lead is paid once for several blocks: so it
+weighs so much more than a late call does elsewhere. Set on recorded demand (docs/ratio.md)."""
+_HOLD_LEAST_S: Final = 15
 """What is got for a surge is held for that at least."""
 
 
@@ -33,6 +38,7 @@ class Cause(StrEnum):
     """Why a number of units is what it is."""
 
     STEADY = "steady"
+    PAUSE = "pause"
     WAITING = "waiting"
     SURGE = "surge"
     RESERVE = "reserve"
@@ -50,14 +56,14 @@ class Economy:
         slack_s: what calls may wait.
         attach_s: from asking for a unit until it serves; paid for, too.
         change_cost_s: of one unit more or less, in seconds of its rent.
-        tail: what part of calls may be late at all: 0.01 for a p99.
+        late_target: what part of calls may be late at all.
         patience_s: after which callers give up.
     """
 
     slack_s: float = 1.0
     attach_s: int = 1
     change_cost_s: float = 30.0
-    tail: float = 0.01
+    late_target: float = 0.0005
     patience_s: float = 10.0
 
     def __post_init__(self) -> None:
@@ -66,42 +72,25 @@ class Economy:
                 raise ValueError(f"{name} = {getattr(self, name)}: must be above 0")
         if self.attach_s < 0:
             raise ValueError(f"attach_s = {self.attach_s}: must not be below 0")
-        if not 0 < self.tail < 1:
-            raise ValueError(f"tail = {self.tail}: must be between 0 and 1")
+        if not 0 < self.late_target < 1:
+            raise ValueError(f"late_target = {self.late_target}: must be between 0 and 1")
 
-    @property
-    def late_cost(self) -> float:
-        """Of a late call, in rents of what it takes to answer one in time.
+    def prices(self, tail: float) -> Prices:
+        """What is weighed by, if each decision may leave that part of calls late.
 
-        As many answers as one late in a `tail` allows, and a third more, to stay below it.
+        A surge is worth being ready for if it is so likely in a second: units are paid for from
+        the asking on and held for some seconds; without them as many units' worth of calls are late
+        until they could have been asked for and serve. What is got for a surge that has begun
+        is paid for until a change's cost is reached.
         """
-        return _DEARER / self.tail
-
-    @property
-    def worth_per_s(self) -> float:
-        """How likely a surge must be, in a second, for units to be held ready for it.
-
-        They are paid for from the asking on and held for some seconds; without them as many
-        units' worth of calls are late until they could have been asked for and serve.
-        """
-        held = self.attach_s + 1 + _HOLD_LEAST_S
-        return held / (self.late_cost * _HOLD_LEAST_S * (self.attach_s + 2))
-
-    @property
-    def likely(self) -> float:
-        """How likely units must be needed for a surge that has begun."""
-        paid = self.attach_s + self.change_cost_s
-        return min(1.0, paid / (self.late_cost * (self.attach_s + 2)))
-
-    def tracker(self, unit_per_s: float) -> Tracker:
-        """One that forecasts for these."""
-        return Tracker(
-            attach_s=self.attach_s,
-            slack_s=self.slack_s,
-            tail=self.tail,
-            worth_per_s=self.worth_per_s,
-            likely=self.likely,
-            unit_per_s=unit_per_s,
+        late_cost = _DEARER / tail
+        reach_s = self.attach_s + 2
+        held_s = self.attach_s + 1 + _HOLD_LEAST_S
+        return Prices(
+            tail=tail,
+            late_cost=late_cost / _IN_TURN,
+            surge_per_s=held_s / (late_cost * _HOLD_LEAST_S * reach_s),
+            likely=min(1.0, (self.attach_s + self.change_cost_s) / (late_cost * reach_s)),
         )
 
 
@@ -134,7 +123,10 @@ class Scaler:
     def __init__(self, economy: Economy, unit_per_s: float) -> None:
         self.economy = economy
         self.unit_per_s = unit_per_s
-        self.tracker = economy.tracker(unit_per_s)
+        self.lateness = Lateness(economy.late_target, economy.slack_s)
+        self.tracker = Tracker(
+            economy.attach_s, economy.slack_s, unit_per_s, economy.prices(self.lateness.tail)
+        )
         self.hold = Hold(economy.change_cost_s)
         self.cause = Cause.IDLE
         self.needed = 0
@@ -151,7 +143,8 @@ class Scaler:
     def rebase(self, economy: Economy, unit_per_s: float) -> None:
         """Units of another kind are counted from now on."""
         self.economy, self.unit_per_s = economy, unit_per_s
-        self.tracker.rebase(economy.attach_s, economy.worth_per_s, economy.likely, unit_per_s)
+        self.tracker.rebase(economy.attach_s, unit_per_s)
+        self.tracker.prices = economy.prices(self.lateness.tail)
         self.hold.again()
 
     def see(self, arrived: float, waiting: float, ready: int, requested: int) -> int:
@@ -162,6 +155,9 @@ class Scaler:
             waiting: calls that still wait.
             ready, requested: units that serve, and that were asked for.
         """
+        self.lateness.saw(arrived, waiting)
+        if not self.tracker.at % BLOCK_S:
+            self.tracker.prices = self.economy.prices(self.lateness.tail)
         self.tracker.see(arrived)
         self.needed = needed = self._units(self.required_per_s)
         if not needed and not waiting:
@@ -179,7 +175,7 @@ class Scaler:
         bearable = _PART_OF_SLACK * self.economy.slack_s * requested * self.unit_per_s
         if needed >= requested or waiting > bearable:
             self.hold.again()
-            self.cause = Cause.STEADY
+            self.cause = Cause.PAUSE if self.tracker.paused else Cause.STEADY
             return requested
         return self._less(needed, requested)
 
@@ -225,9 +221,7 @@ class Scaler:
         return True
 
     def _asleep(self) -> bool:
-        return self.tracker.quiet_s >= self.economy.late_cost / self.unit_per_s or (
-            not self.tracker.slow
-        )
+        return self.tracker.asleep or not self.tracker.slow
 
     def _units(self, per_s: float) -> int:
         return math.ceil(per_s / self.unit_per_s - 1e-9)

@@ -18,6 +18,8 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
+from eais_pool.policy.ratio.drift import Drift
+from eais_pool.policy.ratio.idling import Idling
 from eais_pool.policy.ratio.recurrence import BLOCK_S, Recurrence
 
 QUICK_S, MIDDLE_S, SLOW_S = 2.0, 8.0, 20.0
@@ -33,6 +35,25 @@ _SURGE: Final = 1.5
 _CONFIRM_S: Final = 10
 _WATCH_S: Final = 30
 _OUTLIER: Final = 9.0
+_NO_CHANCE: Final = 5.0
+"""Calls that were to be expected in a pause that is one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """What decisions are weighed by.
+
+    Attributes:
+        tail: of the demand, what noise may leave late: 0.01 for a p99.
+        late_cost: of a late call, in rents of what answers one in time.
+        surge_per_s: see `Recurrence.reserve`.
+        likely: with that probability a surge that began exceeds what is got for it.
+    """
+
+    tail: float
+    late_cost: float
+    surge_per_s: float
+    likely: float
 
 
 @dataclass(slots=True)
@@ -51,32 +72,32 @@ class Tracker:
     Args:
         attach_s: from asking for capacity until it serves.
         slack_s: what calls may wait.
-        tail: of the demand, what may be above what there is capacity for: 0.01 for a p99.
-        worth_per_s: see `Recurrence.reserve`.
-        likely: with that probability a surge that began exceeds what is got for it.
         unit_per_s: surges below that are noise.
+        prices: what is weighed; it may be set anew at any time.
     """
 
     def __init__(
         self,
         attach_s: int,
         slack_s: float,
-        tail: float,
-        worth_per_s: float,
-        likely: float,
         unit_per_s: float,
+        prices: Prices,
     ) -> None:
         self.attach_s, self.slack_s = attach_s, slack_s
-        self._tail, self._worth, self._likely = tail, worth_per_s, likely
-        self.unit_per_s = unit_per_s
+        self.unit_per_s, self.prices = unit_per_s, prices
         self.at = 0
         self.quick = self.middle = self.slow = 0.0
         self.varying = 1.0
         self.quiet_s = 0
+        self.awake_per_s = 0.0
+        self.asleep = False
+        self._idling = Idling()
         self.reserve_per_s = 0.0
         self.surge: Watched | None = None
         self.recurrence = Recurrence()
-        self._drift = 0.5
+        self.drift = Drift()
+        self._risen = 0.5
+        self._calm_at = math.ceil(_WARM_S) + attach_s
         self._previous = 0.0
         self._before: deque[float] = deque()
         self._gains = [1 - math.exp(-1 / window) for window in (QUICK_S, MIDDLE_S, SLOW_S)]
@@ -93,8 +114,10 @@ class Tracker:
     def margin_per_s(self) -> float:
         """What is to be had beyond the level."""
         rate = max(self.slow, 1.0)
-        noise = self.varying * math.log(2 * self.slack_s * rate / self._tail) / (2 * self.slack_s)
-        return max(noise, self._drift * math.sqrt(rate))
+        noise = (
+            self.varying * math.log(2 * self.slack_s * rate / self.prices.tail) / (2 * self.slack_s)
+        )
+        return max(noise, self._risen * math.sqrt(rate))
 
     @property
     def expected_per_s(self) -> float:
@@ -102,19 +125,34 @@ class Tracker:
         surge, most = self.surge, max(self.attach_s + 2, _WATCH_S)
         if surge is None or not self.recurrence.surges or self.at - surge.began > most:
             return 0.0
-        return surge.before + self.recurrence.size(self._likely)
+        return surge.before + self.recurrence.size(self.prices.likely)
 
-    def rebase(self, attach_s: int, worth_per_s: float, likely: float, unit_per_s: float) -> None:
+    def rebase(self, attach_s: int, unit_per_s: float) -> None:
         """Other capacity is got from now on; what was learned of the demand stays."""
-        self.attach_s, self._worth = attach_s, worth_per_s
-        self._likely, self.unit_per_s = likely, unit_per_s
+        self.attach_s, self.unit_per_s = attach_s, unit_per_s
         while len(self._before) > attach_s + 2:
             self._before.popleft()
 
     def see(self, arrived: float) -> None:
         """One second has gone by, in which so many calls came."""
         self.at += 1
-        self.quiet_s = 0 if arrived else self.quiet_s + 1
+        if not arrived:
+            self._pausing()
+        else:
+            if self.quiet_s > 1:
+                self._idling.ended(self.quiet_s)
+            self.quiet_s, self.asleep = 0, False
+        if self.asleep or not self.paused:
+            self._average(arrived)
+        if self.at % BLOCK_S == 0:
+            self._look_ahead()
+        if self.surge is None:
+            self._notice()
+        else:
+            self._calm_at = self.at + self.attach_s + 3
+            self._watch(self.surge, arrived)
+
+    def _average(self, arrived: float) -> None:
         quick, middle, slow = self._gains
         self.quick += quick * (arrived - self.quick)
         self.middle += middle * (arrived - self.middle)
@@ -123,15 +161,22 @@ class Tracker:
         if len(self._before) > self.attach_s + 2:
             self._learn_margin(arrived, self._before.popleft())
         self._previous = arrived
-        if self.at % BLOCK_S == 0:
-            self._look_ahead()
-        if self.surge is None:
-            self._notice()
-        else:
-            self._watch(self.surge, arrived)
+
+    @property
+    def paused(self) -> bool:
+        """So long without a call is no chance."""
+        return self.quiet_s * self.awake_per_s > _NO_CHANCE
+
+    def _pausing(self) -> None:
+        if not self.quiet_s:
+            self.awake_per_s = self.slow
+        self.quiet_s += 1
+        lost = 1 + self.awake_per_s * (self.attach_s + 1)
+        worth_s = self.prices.late_cost * lost / max(self.unit_per_s, self.awake_per_s)
+        self.asleep = self.asleep or not self._idling.keeps(self.quiet_s, worth_s)
 
     def _learn_margin(self, arrived: float, before: float) -> None:
-        if before <= 1 or self.surge is not None:
+        if before <= 1 or self.at < self._calm_at:
             return
         # Half the squared step from second to second: a trend doesn't look like noise.
         step = (arrived - self._previous) ** 2 / 2
@@ -143,14 +188,16 @@ class Tracker:
             self.quick * quick / (quick + self.slack_s),
             self.middle * middle / (middle + self.slack_s),
         )
-        above = (needed - before) / math.sqrt(before) > self._drift
-        self._drift = max(0.0, self._drift + _STEP * ((1 - self._tail) if above else -self._tail))
+        self.drift.saw((needed - before) / math.sqrt(before))
 
     def _look_ahead(self) -> None:
         self.recurrence.passed(self.at - BLOCK_S)
+        self._risen = self.drift.margin(max(self.slow, 1.0), self.prices.late_cost)
         until = self.at + self.attach_s + 1 + BLOCK_S
         free = self.surge is None
-        self.reserve_per_s = self.recurrence.reserve(self.at, until, self._worth) if free else 0.0
+        self.reserve_per_s = (
+            self.recurrence.reserve(self.at, until, self.prices.surge_per_s) if free else 0.0
+        )
 
     def _notice(self) -> None:
         spread = math.sqrt(self.varying * max(self.slow, 1.0) / (2 * QUICK_S))

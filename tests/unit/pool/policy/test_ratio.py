@@ -95,12 +95,11 @@ def test_nothing_is_had_without_calls_and_again_with_the_first() -> None:
     assert controller.see(Seen(1, 1)).requested.units >= 1
 
 
-def test_the_last_unit_stays_until_its_rent_is_what_a_late_call_would_cost() -> None:
-    economy = Economy()
-    decisions = fed(RatioController([GPU], economy), [20] * 200 + [0] * 60)[200:]
-    until = economy.late_cost / GPU.unit_per_s
-    assert all(each.requested.units for each in decisions[: int(until) - 1])
-    assert not decisions[int(until)].requested.units
+def test_what_served_stays_through_a_pause_and_not_for_ever() -> None:
+    decisions = fed(RatioController([GPU]), [20] * 400 + [0] * 6000)[400:]
+    assert decisions[10].cause is Cause.PAUSE
+    assert decisions[10].requested.units >= 2
+    assert not decisions[-1].requested.units
 
 
 @pytest.mark.parametrize(
@@ -175,11 +174,10 @@ def test_a_busy_front_end_is_named() -> None:
 def test_target_requested_and_observed_are_three_things() -> None:
     controller = RatioController([GPU])
     observed = fed(controller, [95] * 300)[-1].requested
-    decision = controller.see(Seen(0, 0, observed))
-    for _ in range(12):
-        decision = controller.see(Seen(0, 0, observed))
-    assert decision.cause is Cause.HELD or decision.requested.units < observed.units
-    assert decision.target.units < decision.observed.units == observed.units
+    decisions = [controller.see(Seen(10, 0, observed)) for _ in range(30)]
+    found = next(each for each in decisions if each.cause is Cause.HELD)
+    assert found.target.units < found.requested.units == observed.units
+    assert decisions[-1].target.units < decisions[-1].requested.units < observed.units
 
 
 def test_offers_come_from_measured_profiles() -> None:
@@ -249,7 +247,7 @@ def test_nothing_later_is_seen(calls: list[int], data: st.DataObject) -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        lambda: Economy(tail=0),
+        lambda: Economy(late_target=0),
         lambda: Economy(attach_s=-1),
         lambda: Economy(change_cost_s=0),
         lambda: Bounds(3, 2),
