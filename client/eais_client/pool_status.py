@@ -48,6 +48,7 @@ class DeviceUse:
         attach_s: seconds until a share can serve, beside what it takes to load a model.
         loads: the models that have an image for it; None: it needs none, or has yet to say.
         enforcement: of shares; `piece_enforcement`: of those below a whole, "" if it is the same.
+        unenforced: why it lends nothing: no share of it can be enforced.
     """
 
     host: str
@@ -69,6 +70,7 @@ class DeviceUse:
     attach_s: float = 0.0
     loads: tuple[ModelLoad, ...] | None = None
     piece_enforcement: str = ""
+    unenforced: str = ""
 
     @classmethod
     def of_message(cls, message: hosts_pb2.DeviceUse) -> DeviceUse:
@@ -93,6 +95,7 @@ class DeviceUse:
             runtimes=tuple(device.runtimes),
             shares=tuple(ShareUse(s.instance, s.milli, s.state, s.tenant) for s in message.shares),
             attach_s=device.attach_ms / 1000,
+            unenforced=device.unenforced,
             loads=tuple(map(ModelLoad.of_message, device.loads.models))
             if device.HasField("loads")
             else None,

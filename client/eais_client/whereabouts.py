@@ -9,11 +9,12 @@ from dataclasses import replace
 from math import inf
 
 from eais.deadline import Deadline
-from eais.errors import EaisError
+from eais.errors import EaisError, Unavailable
 from eais.instance import InstanceState
 from eais_client.background import Tools
 from eais_client.brain import call_events as events
-from eais_client.brain.choose import lost
+from eais_client.brain.call_errors import device_lost
+from eais_client.brain.choose import lost, stranded
 from eais_client.instances import Address, Instance
 from eais_client.opening import Model, Opened, Patience, listener_of, open_session
 from eais_client.wire import Wire
@@ -62,10 +63,12 @@ class Whereabouts:
         if error is not None:
             self._tell(events.Ended(error, found))
             return
+        where = instance.epoch, instance.workers
+        why = stranded(instance)
         if newest:
-            self._tell(events.Endpoints(instance.epoch, instance.workers))
+            self._tell(events.Endpoints(*where, stranded=why))
         if found:
-            self._tell(events.Endpoints(instance.epoch, instance.workers, found=True))
+            self._tell(events.Endpoints(*where, found=True, stranded=why))
 
     def find(self) -> None:
         """Ask the listener where the workers are, then the manager."""
@@ -78,7 +81,8 @@ class Whereabouts:
         except EaisError:
             self._find_by_manager()
         else:
-            self._tell(events.Endpoints(instance.epoch, workers, found=True))
+            why = stranded(self.instance)
+            self._tell(events.Endpoints(instance.epoch, workers, found=True, stranded=why))
 
     def reopen(self, session: str, model: Model) -> None:
         """Open a session again, where the instance is now."""
@@ -98,8 +102,18 @@ class Whereabouts:
                 open_session(self._wire, model, lambda _fresh: there, patience)
 
     def open(self, model: Model, deadline: Deadline, patience_s: float = inf) -> Opened:
-        """Open a session; raises as `open_session`, soon if `patience_s` says."""
-        return open_session(self._wire, model, self._newest, self._patience(deadline, patience_s))
+        """Open a session; raises as `open_session`, soon if `patience_s` says.
+
+        Where there is no device for the instance any more, for whatever is worth waiting for:
+        DEVICE_LOST.
+        """
+        try:
+            patience = self._patience(deadline, patience_s)
+            return open_session(self._wire, model, self._newest, patience)
+        except Unavailable:
+            if why := stranded(self.instance):
+                raise device_lost(self._instance.id, why) from None
+            raise
 
     def _soon(self) -> Deadline:
         return Deadline.after(self._timeout_s, self._tools.clock())

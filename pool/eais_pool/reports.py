@@ -202,6 +202,7 @@ def _device(device: hosts_pb2.Device) -> DeviceRecord:
         why=_text(device.health_reason),
         attach_ms=device.attach_ms,
         loads=_loads(device.loads) if device.HasField("loads") else None,
+        unenforced=_text(device.unenforced),
     )
 
 

@@ -163,6 +163,7 @@ def device_message(device: DeviceRecord) -> hosts_pb2.Device:
         health_reason=device.why,
         attach_ms=device.attach_ms,
         loads=_loads_message(device.loads),
+        unenforced=device.unenforced,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,6 +15,13 @@ from tests.system.team import SETTINGS, Team, team_at
 from tests.system.terminal import Terminal
 from tests.system.test_resizing import MODEL, Callers
 
+# Opens a session and calls it.
+CALL = """
+import sys, numpy, eais
+session = eais.InferenceSession(sys.argv[1])
+session.run(None, {i.name: numpy.zeros([d if type(d) is int else 1 for d in i.shape], "float32")
+                   for i in session.get_inputs()})
+"""
 GPUS = ("sim-gpu0", "sim-gpu1")
 
 
@@ -127,6 +135,17 @@ def test_wrong_answers_that_no_pattern_shows_are_found_by_the_known_one(
     ada.data("detach", name)
 
 
+def none_left(user: Terminal, name: str) -> None:
+    """Whoever can't wait is told that the device failed, that no other is free, and what to do."""
+    said = user.data("describe", name)
+    assert (said["state"], said["reason"]) == ("IN_USE", "DEVICE_LOST")
+    assert said["detail"] == "sim-gpu0 failed (sim-gpu0 has vanished), and no other device is free"
+    assert f"DEVICE_LOST: {said['detail']}\n" in user.run("describe", name).stdout
+    hasty = Terminal(user.home, {**user.more, "EAIS_UNAVAILABLE_TIMEOUT_S": "1"})
+    run = hasty.run("run", "--", sys.executable, "-c", CALL, str(MODEL))
+    assert f"DEVICE_LOST: {name}: {said['detail']}\n(it goes on once" in run.stderr
+
+
 def test_with_no_other_device_calls_wait_for_the_operator(team: Team, ada: Terminal) -> None:
     name = attached(team, ada, "vanish", 60)
     faults(team, *(f"{each} vanish 0" for each in GPUS))
@@ -134,6 +153,7 @@ def test_with_no_other_device_calls_wait_for_the_operator(team: Team, ada: Termi
         callers.some(40)
         for each in GPUS:
             is_bad(team, each)
+        none_left(ada, name)
         faults(team)
         refused = team.operator.run("host", "uncordon", "local", "sim-gpu9")
         assert refused.stderr.startswith("error: NOT_FOUND: ")

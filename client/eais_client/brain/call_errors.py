@@ -16,12 +16,24 @@ def late() -> EaisError:
     return make_error("DEADLINE_EXCEEDED", "the caller's deadline passed before the answer came")
 
 
+def device_lost(instance: str, stranded: str) -> EaisError:
+    """The error of whoever waited too long for an instance whose devices all failed."""
+    return make_error(
+        "DEVICE_LOST",
+        f"{instance}: {stranded}",
+        hint="it goes on once a device of its type is free; eais resize takes another type",
+        metadata={"instance": instance},
+    )
+
+
 def unanswered(state: State, call: Call) -> EaisError:
     """The error of a call that waited too long for a worker, or for room at one."""
     patience_s = state.patience_s(call)
     if call.last_error is not None and call.last_error.reason == "BUSY":
         text = f"the workers of {state.instance} had no room for {patience_s:g} s"
         return make_error("BUSY", text, metadata={"instance": state.instance})
+    if state.stranded:
+        return device_lost(state.instance, state.stranded)
     behind = call.last_error or state.find_error
     why = f" ({behind.reason}: {behind.message})" if behind else ""
     return make_error(

@@ -78,11 +78,15 @@ class StreamDraining:
 
 @dataclass(frozen=True, slots=True)
 class Endpoints:
-    """The instance's workers, from the Watch or from an answer to `Find`."""
+    """The instance's workers, from the Watch or from an answer to `Find`.
+
+    `stranded`: why there is no device for any, as the pool says; "": there is one.
+    """
 
     epoch: int
     workers: tuple[Worker, ...]
     found: bool = False
+    stranded: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -163,6 +163,7 @@ class State:
     find_failures: int = 0
     find_at: float = 0.0
     find_error: EaisError | None = None
+    stranded: str = ""
     wake_at: float = inf
     #: The earliest time that anything of a call was to happen at, since the last Tick.
     due_at: float = inf

@@ -156,7 +156,7 @@ def _endpoints(state: State, event: Endpoints, now: float, do: list[Action]) -> 
         state.epoch = event.epoch
         for session in state.sessions:
             reopen(state, session, do)
-    state.ended, state.ended_until = None, 0.0
+    state.ended, state.ended_until, state.stranded = None, 0.0, event.stranded
     for call in state.waiting.values():
         call.doubts = False
     take_workers(state, event, now)

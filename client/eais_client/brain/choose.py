@@ -141,6 +141,12 @@ def lost(instance: Instance, frontend: str) -> EaisError | None:
     return make_error("DETACHED", f"{instance.id} was detached", metadata=about)
 
 
+def stranded(instance: Instance) -> str:
+    """Why no device serves an instance that is IN_USE, nor can another; "": that isn't so."""
+    lost = instance.state is InstanceState.IN_USE and instance.reason == "DEVICE_LOST"
+    return instance.detail if lost else ""
+
+
 def provider_fault(providers: object, provider_options: object) -> str:
     """What onnxruntime finds wrong with the arguments before it falls back, or ""."""
     if providers is None:

@@ -17,6 +17,7 @@ from eais.errors import EaisError
 # Nobody is there, or nobody who will talk to an identity that ran out while nobody was.
 _AWAY = frozenset(
     {"POOL_UNREACHABLE", "POOL_NOT_RUNNING", "HOST_UNREACHABLE", "NO_WORKER", "CERT_EXPIRED"}
+    | {"DEVICE_LOST"}
 )
 _PROBES: Final = Backoff(0.5, 30.0)
 

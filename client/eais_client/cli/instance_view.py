@@ -8,6 +8,7 @@ from eais.device_type import AUTO, DeviceKind, devices_text
 from eais.device_type import type_text as share_text
 from eais.instance import InstanceState
 from eais.instance_policy import RingPolicy, slo_text
+from eais_client.brain.choose import stranded
 from eais_client.cli.printer import Printer
 from eais_client.cli.table import Column, pairs, table
 from eais_client.instances import Instance, Worker
@@ -112,7 +113,7 @@ def _in_use(instance: Instance) -> list[str]:
 
 
 def _failed(instance: Instance) -> list[str]:
-    failed = instance.state is InstanceState.FAILED
+    failed = _has_failed(instance)
     return [f"{instance.reason}: {instance.detail}"] if failed else []
 
 
@@ -158,7 +159,7 @@ def description(instance: Instance, printer: Printer) -> list[str]:
     ]
     if instance.line is not None:
         rows.append(("Waits", f"{instance.line}, for room"))
-    if instance.state is InstanceState.FAILED:
+    if _has_failed(instance):
         rows.append(("Reason", f"{instance.reason}: {instance.detail}"))
     return [*pairs(rows), *_workers(instance)]
 
@@ -237,3 +238,8 @@ def _isolation(instance: Instance) -> str:
 
 def _enforcement(instance: Instance) -> str:
     return ",".join(sorted({worker.enforcement for worker in instance.workers}))
+
+
+def _has_failed(instance: Instance) -> bool:
+    """Whether it serves nothing for a reason: FAILED, or IN_USE on devices that all failed."""
+    return instance.state is InstanceState.FAILED or bool(stranded(instance))

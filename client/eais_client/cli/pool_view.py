@@ -37,8 +37,9 @@ def device_data(device: DeviceUse) -> dict[str, object]:
         "granularity_milli": device.granularity_milli,
         "share_limit_milli": device.share_limit_milli,
         "simulated": device.simulated,
-        "enforcement": device.enforcement,
+        "enforcement": "none" if device.unenforced else device.enforcement,
         "piece_enforcement": device.piece_enforcement or None,
+        "unenforced": device.unenforced or None,
         "reachable": device.reachable,
         "health": device.health,
         "health_reason": device.health_reason or None,
@@ -71,12 +72,14 @@ def _device_row(device: DeviceUse, wide: bool) -> list[str]:
     if wide:
         row += [", ".join(device.runtimes)]
         row += [devices_text(device.granularity_milli), devices_text(device.share_limit_milli)]
-        row += [_held_by(device), device.health_reason]
+        row += [_held_by(device), device.health_reason or device.unenforced]
     return row
 
 
 def _enforcement(device: DeviceUse) -> str:
-    """Of whole ones; and of what is less than one, where that differs."""
+    """Of whole ones; and of what is less than one, where that differs. "none": nothing is lent."""
+    if device.unenforced:
+        return "none"
     pieces = device.piece_enforcement
     if not pieces or pieces == device.enforcement:
         return device.enforcement

@@ -168,7 +168,7 @@ class BatchFailed(_message.Message):
     def __init__(self, study: _Optional[str] = ..., number: _Optional[int] = ..., error: _Optional[_Union[_common_pb2.Error, _Mapping]] = ...) -> None: ...
 
 class Device(_message.Message):
-    __slots__ = ("id", "kind", "model", "memory_bytes", "capacity_milli", "granularity_milli", "simulated", "enforcement", "share_limit_milli", "runtimes", "health", "health_reason", "attach_ms", "loads", "piece_enforcement")
+    __slots__ = ("id", "kind", "model", "memory_bytes", "capacity_milli", "granularity_milli", "simulated", "enforcement", "share_limit_milli", "runtimes", "health", "health_reason", "attach_ms", "loads", "piece_enforcement", "unenforced")
     ID_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
@@ -184,6 +184,7 @@ class Device(_message.Message):
     ATTACH_MS_FIELD_NUMBER: _ClassVar[int]
     LOADS_FIELD_NUMBER: _ClassVar[int]
     PIECE_ENFORCEMENT_FIELD_NUMBER: _ClassVar[int]
+    UNENFORCED_FIELD_NUMBER: _ClassVar[int]
     id: str
     kind: str
     model: str
@@ -199,7 +200,8 @@ class Device(_message.Message):
     attach_ms: int
     loads: Loads
     piece_enforcement: str
-    def __init__(self, id: _Optional[str] = ..., kind: _Optional[str] = ..., model: _Optional[str] = ..., memory_bytes: _Optional[int] = ..., capacity_milli: _Optional[int] = ..., granularity_milli: _Optional[int] = ..., simulated: bool = ..., enforcement: _Optional[str] = ..., share_limit_milli: _Optional[int] = ..., runtimes: _Optional[_Iterable[str]] = ..., health: _Optional[str] = ..., health_reason: _Optional[str] = ..., attach_ms: _Optional[int] = ..., loads: _Optional[_Union[Loads, _Mapping]] = ..., piece_enforcement: _Optional[str] = ...) -> None: ...
+    unenforced: str
+    def __init__(self, id: _Optional[str] = ..., kind: _Optional[str] = ..., model: _Optional[str] = ..., memory_bytes: _Optional[int] = ..., capacity_milli: _Optional[int] = ..., granularity_milli: _Optional[int] = ..., simulated: bool = ..., enforcement: _Optional[str] = ..., share_limit_milli: _Optional[int] = ..., runtimes: _Optional[_Iterable[str]] = ..., health: _Optional[str] = ..., health_reason: _Optional[str] = ..., attach_ms: _Optional[int] = ..., loads: _Optional[_Union[Loads, _Mapping]] = ..., piece_enforcement: _Optional[str] = ..., unenforced: _Optional[str] = ...) -> None: ...
 
 class Loads(_message.Message):
     __slots__ = ("models",)

@@ -47,6 +47,7 @@ class DeviceRecord:
         loads: what can be loaded, onto a device for which models need an image; None: it isn't
             such a one, or has yet to say.
         enforcement: how shares are; `piece_enforcement`: those below a whole, "" if it is the same.
+        unenforced: why no share of it can be enforced, so that nothing is granted there.
     """
 
     id: str
@@ -66,6 +67,7 @@ class DeviceRecord:
     attach_ms: int = 0
     loads: tuple[ModelLoad, ...] | None = None
     piece_enforcement: str = ""
+    unenforced: str = ""
 
     @property
     def is_bad(self) -> bool:

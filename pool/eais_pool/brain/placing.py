@@ -264,7 +264,7 @@ def device_views(state: PoolState, host: HostRecord) -> tuple[DeviceView, ...]:
             loads=device.loads,
         )
         for device in host.devices
-        if device.present
+        if device.present and not device.unenforced
     )
 
 

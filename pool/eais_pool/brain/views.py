@@ -21,13 +21,14 @@ def view_of(state: PoolState, instance: InstanceRecord, planned: str) -> Instanc
     if lease is not None and lease.phase is not LeasePhase.OPEN:
         lease = None
     vnic = vnic_of(instance, lease, planned)
+    reason, detail = _stranded(state, lease) or (instance.reason, instance.detail)
     return InstanceView(
         id=instance.id,
         tenant=instance.tenant,
         type=instance.type,
         state=instance.state,
-        reason=instance.reason,
-        detail=instance.detail,
+        reason=reason,
+        detail=detail,
         frontend=instance.frontend if instance.state in _SHOWS_FRONTEND else "",
         epoch=instance.epoch,
         host=lease.host if lease else "",
@@ -39,6 +40,19 @@ def view_of(state: PoolState, instance: InstanceRecord, planned: str) -> Instanc
         ephemeral=instance.ephemeral,
         policy=instance.policy,
     )
+
+
+def _stranded(state: PoolState, lease: LeaseRecord | None) -> tuple[str, str] | None:
+    """Of a lease that has no device left but bad ones, and can be given no other: its failure."""
+    host = state.hosts[lease.host] if lease is not None else None
+    if lease is None or host is None or lease.stuck is None:
+        return None
+    bad = lease.on_bad(host)
+    if not bad or any(share.n not in bad for share in lease.shares):
+        return None
+    lost = {share.device for share in lease.shares}
+    found = [f"{each.id} failed ({each.why})" for each in host.devices if each.id in lost]
+    return "DEVICE_LOST", f"{', '.join(found)}, and no other device is free"
 
 
 def _workers(state: PoolState, lease: LeaseRecord) -> tuple[WorkerView, ...]:

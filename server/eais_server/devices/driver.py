@@ -59,6 +59,8 @@ class DeviceInfo:
         needs: the files that a runtime opens to use it, which no worker of isolation level 2 can.
         attach_s: seconds until a share of it can serve, where that takes long, beside what it
             takes to load a model.
+        unenforced: why no share of it can be enforced, so that it lends nothing; the listener
+            finds that out by `DeviceDriver.reserve`.
     """
 
     id: str
@@ -74,6 +76,7 @@ class DeviceInfo:
     attach_s: float = 0.0
     piece_enforcement: Enforcement | None = None
     needs: tuple[str, ...] = ()
+    unenforced: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from eais.errors import DeviceLost, EaisError, make_error
+from eais.errors import DeviceLost, EaisError, UsageError, make_error
 from eais.simulated import parse_simulated
 from eais_server.devices.cpu import CpuDriver
 from eais_server.devices.divided import DividedDevice
@@ -47,6 +47,26 @@ def find_drivers(
     return drivers
 
 
+def _unenforced(owner: DeviceDriver, info: DeviceInfo) -> str:
+    """Why its driver enforces no share of a device; "": it does some."""
+    why = ""
+    for milli in range(info.granularity_milli, info.share_limit_milli + 1, info.granularity_milli):
+        try:
+            owner.reserve(info.id, milli)
+        except UsageError as error:
+            why = error.message
+            continue
+        except EaisError:
+            return ""  # It could be, but for how the device is now.
+        except Exception:
+            # Code of others: whoever is granted the share will hear of it.
+            log.exception("a share of %s can't be looked at", info.id)
+            return ""
+        return ""
+    log.error("%s lends nothing, no share of it can be enforced: %s", info.id, why)
+    return why
+
+
 def _unheard(device: str, error: EaisError) -> None:
     """Nobody watches devices yet."""
 
@@ -75,6 +95,10 @@ class Inventory:
             if first is not info:
                 runtimes = (*first.runtimes, *info.runtimes)
                 self._infos[info.id] = replace(first, runtimes=runtimes)
+        self._infos = {
+            name: replace(info, unenforced=_unenforced(self._owner(name), info))
+            for name, info in self._infos.items()
+        }
         self._reserved: dict[tuple[str, int], Reservation] = {}
         self.lost: Callable[[str, EaisError], None] = _unheard
 

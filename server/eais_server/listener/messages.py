@@ -114,6 +114,7 @@ def device(
         health_reason=known.why if known else "",
         attach_ms=round(info.attach_s * 1000),
         loads=loads,
+        unenforced=info.unenforced,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ import onnxruntime as ort
 from eais.device_type import WHOLE_MILLI
 from eais.errors import EaisError, ModelRejected
 from eais.rpc.v1 import supervision_pb2
+from eais_server.devices.divided import DividedDevice
 from eais_server.devices.driver import (
     DeviceDriver,
     DeviceInfo,
@@ -22,6 +24,7 @@ from eais_server.devices.driver import (
     Runtime,
     SessionSettings,
 )
+from eais_server.devices.metered import MeteredDevice
 
 _MODELS = Path(ort.__file__).parent / "datasets"
 _FEEDS: dict[str, dict[str, Any]] = {
@@ -59,6 +62,7 @@ def check_device(
     for device in devices:
         _check_figures(device)
         _check_shares(driver, device)
+        _check_turns(driver, device)
         share = _as_told(driver.reserve(device.id, device.granularity_milli))
         opener = (worker or maker)()
         _check_runtimes(opener, device, share)
@@ -107,6 +111,34 @@ def _check_shares(driver: DeviceDriver, device: DeviceInfo) -> None:
     if step > 1:
         _same("a broken step", _refusal(driver, device.id, step + 1, []), "ARGUMENT")
     _same("another device", _refusal(driver, "no-such-device", step, []), "NOT_FOUND")
+
+
+def _check_turns(driver: DeviceDriver, device: DeviceInfo) -> None:
+    """Shares by turns: all that lie on one unit say one name, and whole devices say none."""
+    step = device.granularity_milli
+    if step >= WHOLE_MILLI:
+        return
+    few, many = _shares_of_a_unit(driver, device)
+    if not few.turns and not many.turns:
+        return
+    _same("turns of shares that lie together", few.turns, many.turns)
+    _true("turns are named by their device", few.turns.split("/")[0] == device.id)
+    if device.share_limit_milli >= WHOLE_MILLI:
+        whole = driver.reserve(device.id, WHOLE_MILLI)
+        _same("turns of a whole device", whole.turns, "")
+    if isinstance(driver, MeteredDevice):
+        used = driver.meter(few, os.getpid())()
+        _true("what a process used is in nanoseconds", used is None or used >= 0)
+
+
+def _shares_of_a_unit(driver: DeviceDriver, device: DeviceInfo) -> tuple[Reservation, Reservation]:
+    """A share of one step, and one of all the others of the same device, or unit of it."""
+    step = device.granularity_milli
+    if isinstance(driver, DividedDevice):
+        few = driver.reserve_in(0, device.id, step, ())
+        return few, driver.reserve_in(0, device.id, WHOLE_MILLI - step, (few,))
+    few = driver.reserve(device.id, step)
+    return few, driver.reserve(device.id, WHOLE_MILLI - step, (few,))
 
 
 def _refusal(driver: DeviceDriver, device: str, milli: int, held: list[Reservation]) -> str:

@@ -6,6 +6,7 @@ import re
 import signal
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ from eais.errors import ConfigError, make_error
 from eais_client.cli.completion import complete_instances
 from eais_client.cli.local_pool import check_installed, read_ready
 from eais_client.cli.testing import CONTEXT, DEVICE, STATUS, FakeOutside, FakeProcess
-from eais_client.pool_status import ShareUse
+from eais_client.pool_status import ModelLoad, ShareUse
 
 READY = {
     "pool": "local-5f3a9c1e",
@@ -339,6 +340,27 @@ def test_devices_in_eighths_simulated_and_not_in_health(eais: FakeOutside) -> No
         *("local", "sim-gpu0", "gpu", "Simulated GPU (0.1 ms + 100 GB/s)", "8.0 GiB"),
         *("5/8", "3/8", "cooperative", "gone", "simulated", "onnxruntime/fp32", "1/8", "2"),
         *("ei-1 of acme: 1/8 GRANTED, ei-2 of globex: 1/4 DRAINING", "-"),
+    ]
+
+
+def test_a_device_that_lends_nothing_says_so_and_why(eais: FakeOutside) -> None:
+    why = "125 milli-devices have too little memory"
+    eais.status = replace(STATUS, devices=(replace(DEVICE, unenforced=why),))
+    row = re.split("   +", eais.run("devices", "-o", "wide").out.splitlines()[1])
+    assert (row[7], row[-1]) == ("none", why)
+    device = eais.run("devices", "-o", "json").data["devices"][0]  # type: ignore[index]
+    assert (device["enforcement"], device["unenforced"]) == ("none", why)
+
+
+def test_what_can_be_loaded_onto_a_device_is_said_with_how_long_it_takes(
+    eais: FakeOutside,
+) -> None:
+    board = replace(DEVICE, attach_s=0.5, loads=(ModelLoad("ab" * 32, 0.8, 500),))
+    eais.status = replace(STATUS, devices=(DEVICE, board))
+    found: Any = eais.run("devices", "-o", "json").data["devices"]
+    assert [(each["attach_s"], each["loads"]) for each in found] == [
+        (0.0, None),
+        (0.5, [{"model": "ab" * 32, "load_s": 0.8, "ready_milli": 500}]),
     ]
 
 

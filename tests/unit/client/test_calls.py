@@ -194,6 +194,21 @@ def test_a_call_that_finds_no_worker_waits_for_the_unavailable_time_out() -> Non
     assert brain.failures() == {1: "NO_WORKER"}
 
 
+def test_a_call_that_waits_for_a_device_says_that_none_is_left() -> None:
+    brain = Brain()
+    brain.submit(1)
+    why = "gpu0 failed (it vanished), and no other device is free"
+    brain.tell(ev.Endpoints(1, (), stranded=why))
+    brain.later(29.0)
+    assert not brain.failures()
+    brain.later(1.0)
+    assert brain.failures() == {1: "DEVICE_LOST"}
+    brain.submit(2)
+    brain.tell(ev.Endpoints(1, ()))
+    brain.later(30.0)
+    assert brain.failures()[2] == "NO_WORKER"
+
+
 def test_a_worker_that_comes_is_used_at_once() -> None:
     brain = Brain()
     brain.submit(1)

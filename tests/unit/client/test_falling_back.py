@@ -85,6 +85,7 @@ def test_what_is_away_is_nobody_there() -> None:
         "POOL_NOT_RUNNING",
         "HOST_UNREACHABLE",
         "NO_WORKER",
+        "DEVICE_LOST",
         "CERT_EXPIRED",
         "WORKER_DIED",
     }

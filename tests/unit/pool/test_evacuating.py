@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from eais_pool.brain.actions import CheckDevice, Grant, Reply, Revoke, Send
+from eais_pool.brain.actions import CheckDevice, Grant, Publish, Reply, Revoke, Send
 from eais_pool.brain.events import (
     DeviceReported,
     HostLost,
@@ -65,6 +65,12 @@ def test_what_is_not_ok_is_granted_to_nobody(health: str) -> None:
     assert devices_of(pool, pool.attached("gpu").id) == [(1, "gpu0", 1000)]
 
 
+def test_a_device_that_can_enforce_no_share_is_granted_to_nobody() -> None:
+    lends_none = replace(device("gpu0", "gpu", 1000), unenforced="too little memory")
+    pool = Pool(FakeHost("h1", [device(), lends_none, device("gpu1", "gpu", 1000)]))
+    assert devices_of(pool, pool.attached("gpu").id) == [(1, "gpu1", 1000)]
+
+
 def test_an_instance_on_a_bad_device_gets_another_one_under_the_same_epoch() -> None:
     pool = Pool(two_gpus())
     name = pool.attached("gpu.1-2").id
@@ -113,10 +119,25 @@ def test_one_that_finds_nothing_at_all_moves_once_something_is_free() -> None:
     stuck = lease_of(pool, name).stuck
     assert stuck is not None
     assert stuck.why.startswith("NO_DEVICE")
+    said = [publish.view for publish in pool.shell.said_of(Publish)]
+    view = next(each for each in said if each.id == name)
+    why = f"gpu0 failed ({WHY}), and no other device is free"
+    assert (view.reason, view.detail) == ("DEVICE_LOST", why)
     pool.ask("detach", other)
     pool.deliver()
     assert devices_of(pool, name) == [(2, "gpu1", 1000)]
     assert lease_of(pool, name).stuck is None
+
+
+def test_one_that_finds_nothing_can_be_resized_to_another_type() -> None:
+    pool = Pool(FakeHost("h1", [device(), device("gpu0", "gpu", 1000)]))
+    name = pool.attached("gpu").id
+    says(pool, "bad")
+    pool.shell.said.clear()
+    pool.ask("resize", name, type="cpu.1")
+    pool.deliver()
+    assert devices_of(pool, name) == [(2, "cpu0", 1000)]
+    assert pool.shell.state.instances[name].type == "cpu.1"
 
 
 def test_a_device_that_comes_back_is_no_reason_to_move() -> None:

@@ -6,6 +6,7 @@ import logging
 import subprocess
 import sys
 import threading
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ from eais_server.devices.sim import (
     SimShare,
 )
 from eais_server.testing.devices import check_device
+from eais_server.turns.meter import Meter
 
 MODEL = Path(ort.__file__).parent / "datasets" / "mul_1.onnx"
 FEED = {"X": np.arange(6, dtype=np.float32).reshape(3, 2)}
@@ -79,6 +81,50 @@ def run(session: RuntimeSession) -> Any:
 @pytest.mark.parametrize("kind", list(SERVICE_TIMES))
 def test_it_is_a_device_driver(kind: DeviceKind) -> None:
     check_device(lambda: SimDriver({kind: 2}), worker=SimDriver)
+
+
+class Scattered(SimDriver):
+    """Shares of one device that take turns by names of their own."""
+
+    def reserve(self, device: str, milli: int, held: Collection[Reservation] = ()) -> Reservation:
+        found = super().reserve(device, milli, held)
+        return replace(found, turns=f"{device}/{milli}")
+
+
+class Unnamed(SimDriver):
+    """Shares that take turns with those of other devices."""
+
+    def reserve(self, device: str, milli: int, held: Collection[Reservation] = ()) -> Reservation:
+        found = super().reserve(device, milli, held)
+        return replace(found, turns="all" if found.turns else "")
+
+
+class Waiting(SimDriver):
+    """A whole device that takes turns with nobody."""
+
+    def reserve(self, device: str, milli: int, held: Collection[Reservation] = ()) -> Reservation:
+        return replace(super().reserve(device, milli, held), turns=device)
+
+
+class Misread(SimDriver):
+    """A meter that goes backwards from nothing."""
+
+    def meter(self, share: Reservation, pid: int) -> Meter:
+        return lambda: -1
+
+
+@pytest.mark.parametrize(
+    ("wrong", "what"),
+    [
+        (Scattered, "turns of shares that lie together"),
+        (Unnamed, "turns are named by their device"),
+        (Waiting, "turns of a whole device"),
+        (Misread, "what a process used"),
+    ],
+)
+def test_turns_that_are_none_are_found(wrong: type[SimDriver], what: str) -> None:
+    with pytest.raises(AssertionError, match=what):
+        check_device(lambda: wrong({DeviceKind.GPU: 1}), worker=SimDriver)
 
 
 def test_nothing_is_simulated_unless_asked_for() -> None:

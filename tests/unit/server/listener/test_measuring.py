@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from eais.device_type import DeviceKind
 from eais.rpc.v1 import hosts_pb2
+from eais_server.devices.sim import SimDriver
 from eais_server.supervision.quarantine import Model
 from eais_server.testing.listener import CRASHES, ObedientWorker
 from eais_server.testing.listener_bench import ListenerBench, spec
@@ -72,6 +74,22 @@ def test_batches_are_timed_by_one_worker_on_a_share_of_its_own(
             await bench.until(lambda: not measuring(bench))
             ask(bench, 4, milli=3000)
             await bench.manager.heard("measured")
+
+    run(test())
+
+
+@pytest.mark.parametrize(("milli", "times"), [(250, 4), (500, 2), (1000, 1)])
+def test_a_part_of_a_device_is_timed_as_if_others_used_the_rest(
+    bench: ListenerBench, run: Run, milli: int, times: int
+) -> None:
+    async def test() -> None:
+        bench.drivers["sim"] = SimDriver({DeviceKind.GPU: 1})
+        async with bench.granted():
+            await bench.push(MODEL)
+            [device] = SimDriver({DeviceKind.GPU: 1}).fingerprint()
+            ask(bench, device=device.id, milli=milli, runtime=str(device.runtimes[0]), batch=2)
+            measured = await bench.manager.heard("measured")
+            assert list(measured.seconds) == [0.002 * times] * 3
 
     run(test())
 
