@@ -22,7 +22,7 @@ from eais.identity import Role
 from eais.instance_policy import DEFAULT_POLICY, InstancePolicy
 from eais.jitter import JITTER
 from eais.rpc import verbs
-from eais.rpc.v1 import hosts_pb2, listener_pb2, pool_pb2, profiles_pb2
+from eais.rpc.v1 import hosts_pb2, ledger_pb2, listener_pb2, pool_pb2, profiles_pb2
 from eais.rpc.verbs import Verb
 from eais_client import renewal
 from eais_client.context import Context, ContextStore
@@ -32,6 +32,7 @@ from eais_client.model_profile import ProfileReport
 from eais_client.own_identity import OwnIdentity, frontend_identity, operator_identity
 from eais_client.pool_status import CaRoll, CaState, HostUse, NewToken, PoolStatus
 from eais_client.tenants import QuotaChanges, Tenant
+from eais_client.usage import By, UsageLine
 
 Req = TypeVar("Req", bound=Message)
 Rep = TypeVar("Rep", bound=Message)
@@ -189,6 +190,11 @@ class PoolClient(_ManagerClient):
         reply = self._call(verbs.POOL_LIST, pool_pb2.ListRequest())
         return _instances(reply.instances)
 
+    def usage(self, since_s: float, until_s: float, by: Iterable[By]) -> tuple[UsageLine, ...]:
+        """What the tenant has used and was charged, from and until so many seconds ago."""
+        request = _usage_request(since_s, until_s, by)
+        return _usage_lines(self._call(verbs.LEDGER_USAGE, request))
+
     def measure(
         self,
         op_id: str,
@@ -227,6 +233,14 @@ class PoolClient(_ManagerClient):
         return Instance.of_message(self._call(verb, request).instance)
 
 
+def _usage_request(since_s: float, until_s: float, by: Iterable[By]) -> ledger_pb2.UsageRequest:
+    return ledger_pb2.UsageRequest(since_s=since_s, until_s=until_s, by=[each.value for each in by])
+
+
+def _usage_lines(reply: ledger_pb2.UsageReply) -> tuple[UsageLine, ...]:
+    return tuple(map(UsageLine.of_message, reply.lines))
+
+
 class OperatorClient(_ManagerClient):
     """The pool's management plane, as the context's operator. Thread-safe."""
 
@@ -247,6 +261,11 @@ class OperatorClient(_ManagerClient):
         """Hosts, devices and shares as they are now."""
         reply = self._call(verbs.POOL_ADMIN_STATUS, hosts_pb2.PoolStatusRequest())
         return PoolStatus.of_message(reply)
+
+    def usage(self, since_s: float, until_s: float, by: Iterable[By]) -> tuple[UsageLine, ...]:
+        """What all tenants have used and were charged, from and until so many seconds ago."""
+        request = _usage_request(since_s, until_s, by)
+        return _usage_lines(self._call(verbs.LEDGER_ADMIN_USAGE, request))
 
     def roll_ca(self) -> CaRoll:
         """Begin to replace the pool's CA; a roll that is under way goes on."""

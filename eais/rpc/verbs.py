@@ -18,6 +18,7 @@ from eais.rpc.v1 import (
     common_pb2,
     enrolment_pb2,
     hosts_pb2,
+    ledger_pb2,
     listener_pb2,
     pool_pb2,
     profiles_pb2,
@@ -108,6 +109,13 @@ PROFILES_MEASURE = Verb(
     profiles_pb2.MeasureReply,
     _USER,
     _FRONTEND,
+)
+
+LEDGER_USAGE = Verb(
+    "Ledger", "Usage", ledger_pb2.UsageRequest, ledger_pb2.UsageReply, _USER, _FRONTEND
+)
+LEDGER_ADMIN_USAGE = Verb(
+    "LedgerAdmin", "Usage", ledger_pb2.UsageRequest, ledger_pb2.UsageReply, _MANAGEMENT, _OPERATOR
 )
 
 ENROLMENT_SIGN_CSR = Verb(

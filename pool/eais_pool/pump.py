@@ -11,7 +11,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
 
@@ -39,6 +39,7 @@ from eais_pool.brain.events import (
     TokenRequested,
 )
 from eais_pool.brain.facts import Fact
+from eais_pool.brain.ledger_asked import Asked, By, Used, still_open, summed
 from eais_pool.brain.reactor import Reactor
 from eais_pool.brain.records import Answer
 from eais_pool.brain.state import OpKey, PoolState
@@ -106,6 +107,7 @@ class Pump:
         self._reach = reach
         # None: nothing is to be decided, only to be shown that it would be (`moves`).
         self._queue: asyncio.Queue[_Waiting | None] = asyncio.Queue(_QUEUE_LIMIT)
+        self._ledger_row = store.ledger.last_row
         self.fault = ""
         self.journal_times = Times()
         self.journal_failures = 0
@@ -214,6 +216,34 @@ class Pump:
             bug = make_error("BUG", "the manager failed on this; its log says how")
             _set_error(item.done, bug)
 
+    async def used(
+        self, since_s: float, until_s: float, by: tuple[By, ...], tenant: str
+    ) -> list[Used]:
+        """What leases were charged for and used, in order of what is told apart.
+
+        Args:
+            since_s, until_s: how long ago the time that is asked of began, and ended.
+            tenant: "" for all.
+
+        Raises:
+            Unavailable: JOURNAL_UNAVAILABLE.
+        """
+        now = self.state.ledger_time(self._clock())
+        asked = Asked(now - since_s, now - until_s, by, tenant)
+        found = list(still_open(self.state, asked, now))
+        # What has a row by now isn't open, and what is open has none.
+        rows = partial(self._store.used, replace(asked, last_row=self._ledger_row))
+        found += await asyncio.get_running_loop().run_in_executor(self._writer, rows)
+        return summed(found)
+
+    async def tidy(self) -> None:
+        """Merge old rows of the ledger, a few at a time."""
+        now = self.state.ledger_time(self._clock())
+        work = partial(self._store.tidy, now)
+        left = True
+        while left:
+            left = await asyncio.get_running_loop().run_in_executor(self._writer, work)
+
     def refuse(self) -> None:
         """Take no more events, and refuse all who wait: the manager is stopping."""
         self._closed = True
@@ -264,6 +294,7 @@ class Pump:
         self.journal_times.took(self._clock() - at)
         for fact in facts:
             self.state.apply(fact)
+        self._ledger_row = self._store.ledger.last_row
         if self._store.crowded:
             try:
                 await loop.run_in_executor(self._writer, self._store.compact, self.state)

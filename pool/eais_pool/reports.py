@@ -33,8 +33,9 @@ from eais_pool.brain.events import (
     WorkersChanged,
 )
 from eais_pool.brain.host_records import HEALTHS, DeviceRecord, Endpoint, HostRecord, ModelLoad
+from eais_pool.brain.ledger_records import UsageRecord
 from eais_pool.brain.loads import LoadsReported
-from eais_pool.brain.records import Failure, HeldLease, SharePick, UsageRecord, WorkerRecord
+from eais_pool.brain.records import Failure, HeldLease, SharePick, WorkerRecord
 
 T = TypeVar("T")
 

@@ -54,6 +54,7 @@ from eais_pool.store import Store
 from eais_pool.tenancy import Door, TenancyService
 from eais_pool.tickets import Tickets
 from eais_pool.turnover import Turnover
+from eais_pool.usage import LedgerService
 from eais_pool.watchers import Watchers
 from eais_pool.wire import command_message
 
@@ -61,6 +62,8 @@ log = logging.getLogger(__name__)
 
 READY_FILE = "ready.json"
 STOP_GRACE_S = 1.0
+TIDY_EVERY_S = 3600.0
+"""How often rows of the ledger are looked for that are old."""
 
 
 def boot_clock() -> float:
@@ -74,7 +77,7 @@ def boot_id() -> str:
 
 
 def wall_clock() -> datetime:
-    """Now, UTC: for certificates, and for nothing else."""
+    """Now, UTC: for certificates, and for when the ledger's boot clock began."""
     return datetime.now(UTC)
 
 
@@ -203,7 +206,7 @@ class Manager:
         self._turnover = self._keep_identities()
         self.pump = self._open_pump(plan)
         self._spawn("pump", self.pump.run())
-        await self.pump.begin(ManagerStarted(self._world.boot_id))
+        await self.pump.begin(self._started)
         self._profiler = self._new_profiler()
         self.readiness.require(lambda: self.pump.fault)
         bound = {plane: self._bind(plane, address) for plane in Plane}
@@ -216,9 +219,14 @@ class Manager:
         write_ready(self._state_dir / READY_FILE, self.place.pool, places)
         self._spawn("tick", self._tick())
         self._spawn("identities", self._turnover.run())
+        self._spawn("ledger", self._tidy())
         self._spawn("profiler", self._profiler.run())
         where = ", ".join(f"{plane.value} {places[plane].port}" for plane in Plane)
         log.info("pool %s: serving on %s: %s", self.place.pool, address, where)
+
+    @property
+    def _started(self) -> ManagerStarted:
+        return ManagerStarted(self._world.boot_id, self._world.wall().timestamp())
 
     def _take_place(self) -> AddressPlan:
         files.private_dir(self._state_dir)
@@ -340,12 +348,14 @@ class Manager:
             self._activities,
             self._presence,
         )
-        return [*service.bindings(), *self._profiler.bindings()]
+        ledger = LedgerService(self.pump).user_bindings()
+        return [*service.bindings(), *self._profiler.bindings(), *ledger]
 
     def _management_bindings(self) -> list[Binding]:
         hosts = HostsService(self.pump, self._links, self._issuer, self._activities, self._profiler)
         admin = AdminService(self.place.pool, self.pump, self._issuer, self._turnover)
-        return [*hosts.bindings(), *admin.bindings()]
+        ledger = LedgerService(self.pump).management_bindings()
+        return [*hosts.bindings(), *admin.bindings(), *ledger]
 
     def _bind(self, plane: Plane, address: str) -> Bound:
         key = port_key(plane)
@@ -359,6 +369,14 @@ class Manager:
 
     def _ticked(self) -> Tick:
         return Tick(self._links.hosts, self._presence.gone(self.pump.state))
+
+    async def _tidy(self) -> None:
+        while True:
+            try:
+                await self.pump.tidy()
+            except Unavailable as error:
+                log.warning("%s", error)
+            await asyncio.sleep(TIDY_EVERY_S)
 
     async def _tick(self) -> None:
         while True:

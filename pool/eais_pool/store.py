@@ -3,7 +3,8 @@
 One row a fact, one transaction an event. Each row carries a CRC over itself,
 rows are numbered without a gap, and `head` names the last one, so that a row that
 was changed or lost is found at replay; `eais_pool.high_water` finds that the end is missing.
-When there are many rows, one transaction replaces them by a snapshot; the ledger's lines stay.
+When there are many rows, one transaction replaces them by a snapshot. What facts of the ledger
+say is rows of a table of its own, written with them (`eais_pool.ledger_table`).
 
 A journal that can be read but not written (a full disk, a read-only one) is replayed all the
 same, and every `append` tries again whether it can be written now.
@@ -17,7 +18,6 @@ from __future__ import annotations
 import logging
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,11 +26,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from eais.errors import ConfigError, Unavailable
 from eais.transition import IllegalMove
+from eais_pool.brain import ledger_asked
 from eais_pool.brain.codec import from_json, to_json
-from eais_pool.brain.facts import FACTS, LEDGER_KINDS, Fact
-from eais_pool.brain.host_records import HostRecord
-from eais_pool.brain.membership import Members, OperatorOp, TenantRecord, TokenRecord
-from eais_pool.brain.records import InstanceRecord, LeaseRecord, OpRecord
+from eais_pool.brain.facts import FACTS, Fact
 from eais_pool.brain.state import PoolState
 from eais_pool.failpoints import Reach, nowhere
 from eais_pool.high_water import HighWater, Unreadable
@@ -42,9 +40,8 @@ from eais_pool.journal_file import (
     says,
     unavailable,
 )
-from eais_pool.policy.asked import NOTHING_ASKED, Asked
-from eais_pool.policy.profile_book import ProfileBook
-from eais_pool.policy.profiles import Profile
+from eais_pool.ledger_table import LedgerTable
+from eais_pool.snapshot import Snapshot
 
 log = logging.getLogger(__name__)
 
@@ -70,88 +67,13 @@ _JOURNAL = sa.Table(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """A state as one record.
-
-    Attributes:
-        seq: the row of the last fact in it.
-        ledger_rows: how many rows up to that one were kept.
-    """
-
-    seq: int
-    ledger_rows: int
-    boot_id: str
-    serial: int
-    hosts: tuple[HostRecord, ...]
-    instances: tuple[InstanceRecord, ...]
-    leases: tuple[tuple[LeaseRecord, ...], ...]
-    ops: tuple[OpRecord, ...]
-    tokens: tuple[TokenRecord, ...] = ()
-    joined_keys: tuple[str, ...] = ()
-    tenants: tuple[TenantRecord, ...] = ()
-    operator_ops: tuple[OperatorOp, ...] = ()
-    profiles: tuple[Profile, ...] = ()
-    asked: Asked = NOTHING_ASKED
-
-    @classmethod
-    def of(cls, state: PoolState, seq: int, ledger_rows: int) -> Snapshot:
-        """The state after row `seq`."""
-        return cls(
-            seq,
-            ledger_rows,
-            state.boot_id,
-            state.serial,
-            tuple(state.hosts.values()),
-            tuple(state.instances.values()),
-            tuple(state.leases.values()),
-            tuple(state.ops.values()),
-            tuple(state.members.tokens.values()),
-            tuple(state.members.keys),
-            tuple(state.members.tenants.values()),
-            tuple(state.members.ops.values()),
-            state.profiles.profiles,
-            state.asked,
-        )
-
-    def state(self) -> PoolState:
-        """The state that it was made of."""
-        made = PoolState(
-            self.boot_id,
-            self.serial,
-            {host.host: host for host in self.hosts},
-            {instance.id: instance for instance in self.instances},
-            {leases[0].instance: leases for leases in self.leases},
-            {(op.tenant, op.op_id): op for op in self.ops},
-            self._members(),
-            ProfileBook(self.profiles),
-            {(op.tenant, op.op_id): None for op in self.ops if op.waits},
-            self.asked,
-        )
-        return made.indexed()
-
-    def _members(self) -> Members:
-        return Members(
-            {token.secret_sha256: token for token in self.tokens},
-            dict.fromkeys(self.joined_keys),
-            {tenant.name: tenant for tenant in self.tenants},
-            {(op.operator, op.op_id): op for op in self.operator_ops},
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class LedgerLine:
-    """A fact of the ledger: when it was written, by the boot clock of `boot_id`, and what."""
-
-    at: float
-    boot_id: str
-    fact: Fact
-
-
 class Store:
     """The journal of one pool; one process has it open, one thread at a time uses it.
 
     `replay` must come before the first `append`.
+
+    Attributes:
+        ledger: what leases were charged for and used.
     """
 
     def __init__(
@@ -161,6 +83,7 @@ class Store:
         self._compact_rows = compact_rows
         self._reach = reach
         self._engine = open_journal(path)
+        self.ledger = LedgerTable()
         self._high_water = HighWater(path.with_suffix(".head"))
         self._read_only = False
         self._seq = 0
@@ -193,6 +116,7 @@ class Store:
         try:
             with engine.begin() as connection:
                 _tables.create_all(connection)
+                self.ledger.create(connection)
                 return self._replayed(connection)
         except SQLAlchemyError as error:
             if may_pass(error):
@@ -257,11 +181,13 @@ class Store:
             with self._engine.begin() as connection:
                 connection.execute(_JOURNAL.insert(), rows)
                 _put(connection, "head", str(self._seq + len(rows)))
+                self.ledger.write(connection, facts)
                 self._reach(f"{what}.written")
         except SQLAlchemyError as error:
             raise unavailable(error) from error
         self._since_snapshot += len(rows)
         self._seq += len(rows)
+        self.ledger.written()
         self._high_water.note(self._seq)
         self._reach(f"{what}.committed")
 
@@ -276,7 +202,7 @@ class Store:
         return self._since_snapshot > self._compact_rows
 
     def compact(self, state: PoolState) -> None:
-        """Replace the journal by a snapshot of `state`; the ledger's lines stay.
+        """Replace the journal by a snapshot of `state`.
 
         `state` must be what all rows make.
 
@@ -285,21 +211,36 @@ class Store:
         """
         try:
             with self._engine.begin() as connection:
-                old = _JOURNAL.c.kind.not_in(LEDGER_KINDS)
-                connection.execute(_JOURNAL.delete().where(old))
-                kept = connection.execute(sa.select(sa.func.count()).select_from(_JOURNAL))
-                snapshot = to_json(Snapshot.of(state, self._seq, kept.scalar_one()))
+                connection.execute(_JOURNAL.delete())
+                snapshot = to_json(Snapshot.of(state, self._seq))
                 _put(connection, "snapshot", f"{zlib.crc32(snapshot.encode())} {snapshot}")
         except SQLAlchemyError as error:
             raise unavailable(error) from error
         self._since_snapshot = 0
 
-    def ledger(self) -> list[LedgerLine]:
-        """All OPEN, closing and CLOSE lines, in order; errors as `replay`."""
-        rows = sa.select(_JOURNAL).where(_JOURNAL.c.kind.in_(LEDGER_KINDS))
+    def used(self, asked: ledger_asked.Asked) -> list[ledger_asked.Used]:
+        """What the ledger's rows say; errors as `append`."""
+        try:
+            with self._engine.begin() as connection:
+                return self.ledger.used(connection, asked)
+        except SQLAlchemyError as error:
+            raise unavailable(error) from error
+
+    def ledger_rows(self) -> list[sa.Row[Any]]:
+        """All rows of the ledger, in order."""
         with self._engine.begin() as connection:
-            found = connection.execute(rows.order_by(_JOURNAL.c.seq)).all()
-        return [LedgerLine(row.at, row.boot_id, self._fact(row)) for row in found]
+            return self.ledger.lines(connection)
+
+    def tidy(self, now: float) -> bool:
+        """Merge old rows of the ledger, and drop those that are too old; whether any are left.
+
+        `now` is ledger time; errors as `append`.
+        """
+        try:
+            with self._engine.begin() as connection:
+                return self.ledger.tidy(connection, now)
+        except SQLAlchemyError as error:
+            raise unavailable(error) from error
 
     def _replayed(self, connection: sa.Connection) -> PoolState:
         meta: dict[str, Any] = {row.key: row.value for row in connection.execute(sa.select(_META))}
@@ -308,18 +249,15 @@ class Store:
         snapshot = self._snapshot(meta.get("snapshot"))
         state = snapshot.state() if snapshot else PoolState()
         self._seq = start = snapshot.seq if snapshot else 0
-        kept = 0
         for row in connection.execute(sa.select(_JOURNAL).order_by(_JOURNAL.c.seq)):
-            fact = self._fact(row)
-            if row.seq <= start:
-                kept += 1
-            else:
-                self._take(state, row.seq, fact)
-        if kept != (snapshot.ledger_rows if snapshot else 0):
-            raise self._corrupt(f"of the ledger's lines up to row {start} there are {kept}")
+            self._take(state, row.seq, self._fact(row))
         if meta.get("head", "0") != str(self._seq):
             raise self._corrupt(f"rows after {self._seq} are missing")
         self._since_snapshot = self._seq - start
+        try:
+            self.ledger.found(connection)
+        except ValueError as error:
+            raise self._corrupt(str(error)) from None
         return state
 
     def _take(self, state: PoolState, seq: int, fact: Fact) -> None:

@@ -31,6 +31,7 @@ from eais.rpc.v1 import (
     common_pb2,
     enrolment_pb2,
     hosts_pb2,
+    ledger_pb2,
     listener_pb2,
     pool_pb2,
     profiles_pb2,
@@ -211,6 +212,10 @@ def fetch(scene: Scene, ident: str) -> hosts_pb2.FetchRequest:
     return hosts_pb2.FetchRequest(sha256=bytes(32))
 
 
+def usage(scene: Scene, ident: str) -> ledger_pb2.UsageRequest:
+    return ledger_pb2.UsageRequest(since_s=60, by=["instance"])
+
+
 def measure(scene: Scene, ident: str) -> profiles_pb2.MeasureRequest:
     return profiles_pb2.MeasureRequest(op_id=op(), spec=listener_pb2.SessionSpec())
 
@@ -234,6 +239,8 @@ ROWS = {
     X + "Measure": Row(
         "manager user", measure, {who: {"ARGUMENT"} for who in ("own tenant", "other tenant")}
     ),
+    "/eais.rpc.v1.Ledger/Usage": Row("manager user", usage, FRONTENDS),
+    "/eais.rpc.v1.LedgerAdmin/Usage": Row("manager management", usage, OPERATORS),
     L + "Greet": Row("listener user", greeting, FRONTENDS),
     L + "Open": Row("listener user", open_session, OWNED),
     L + "Push": Row(

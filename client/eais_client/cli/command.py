@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from eais.errors import UsageError
 from eais_client.cli.outside import Outside
 from eais_client.cli.printer import Format, Printer
 from eais_client.cli.progress import Progress, progress
@@ -140,18 +141,25 @@ class Group:
         self.app.callback(invoke_without_command=True)(_help_alone)
 
     def command(
-        self, name: str, *, examples: Sequence[str], context: bool = True, program: bool = False
+        self,
+        name: str,
+        *,
+        examples: Sequence[str],
+        context: bool = True,
+        program: bool = False,
+        csv: bool = False,
     ) -> Callable[[Callable[..., None]], Callable[..., None]]:
         """Make the decorated function the command `name`.
 
         `program`: what follows is a program's own, its options too; it answers, not `eais`.
+        `csv`: it has an answer for `-o csv`.
         """
         epilog = "\n".join(["\b", "Examples:", *(f"  {line}" for line in examples)])
 
         def register(function: Callable[..., None]) -> Callable[..., None]:
             left_out = {"context"} if not context else {"output"} if program else set[str]()
             settings = {"allow_interspersed_args": not program}
-            made = _with_call(function, left_out)
+            made = _with_call(function, left_out, csv=csv)
             self.app.command(name, epilog=epilog, context_settings=settings)(made)
             return function
 
@@ -167,7 +175,9 @@ def _help_alone(ctx: typer.Context) -> None:
         typer.echo(ctx.get_help())
 
 
-def _with_call(function: Callable[..., None], left_out: set[str]) -> Callable[..., None]:
+def _with_call(
+    function: Callable[..., None], left_out: set[str], *, csv: bool
+) -> Callable[..., None]:
     own = inspect.signature(function, eval_str=True)
     _, *parameters = own.parameters.values()
     shared = [
@@ -182,6 +192,8 @@ def _with_call(function: Callable[..., None], left_out: set[str]) -> Callable[..
     def run(*, ctx: typer.Context, debug: bool, **given: Any) -> None:
         outside = outside_of(ctx)
         name, output = given.pop("context", ""), given.pop("output", Format.TABLE)
+        if output is Format.CSV and not csv:
+            raise UsageError("ARGUMENT", "-o csv: this has no rows; `eais usage` has")
         printer = Printer(output, outside.stdout, outside.stderr, outside.environ)
         function(Call(outside, printer, name), **given)
 

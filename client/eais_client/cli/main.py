@@ -25,6 +25,7 @@ from eais_client.cli import (
     tenant_commands,
     token_commands,
     top_command,
+    usage_command,
 )
 from eais_client.cli.command import Call, Group
 from eais_client.cli.edge import run
@@ -44,6 +45,7 @@ def make_app() -> typer.Typer:
     instance_commands.add_to(root)
     run_command.add_to(root)
     profile_command.add_to(root)
+    usage_command.add_to(root)
     join_command.add_to(root)
     pool_commands.add_to(root)
     listener_commands.add_to(root)

@@ -7,6 +7,7 @@ go to standard error. JSON is one object on one line, the last one.
 from __future__ import annotations
 
 import contextlib
+import csv
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -16,6 +17,7 @@ from typing import TextIO
 
 from eais_client.cli.yaml_text import to_yaml
 
+_FORMULA = frozenset("=+-@\t\r")
 _COLOURS = {"green": "32", "yellow": "33", "red": "31", "bold": "1"}
 
 
@@ -26,6 +28,7 @@ class Format(StrEnum):
     WIDE = "wide"
     JSON = "json"
     YAML = "yaml"
+    CSV = "csv"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,18 @@ class Printer:
         except (OSError, ValueError):  # a terminal that doesn't say
             return None
 
+    @property
+    def csv(self) -> bool:
+        """Whether rows are wanted for a spreadsheet."""
+        return self.format is Format.CSV
+
+    def table_of(self, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """Print rows as RFC 4180 says; what a spreadsheet would take for a formula is quoted."""
+        writer = csv.writer(self.stdout, lineterminator="\r\n")
+        writer.writerow(headings)
+        writer.writerows([_harmless(cell) for cell in row] for row in rows)
+        self.stdout.flush()
+
     def answer(self, data: Mapping[str, object], lines: Sequence[str]) -> None:
         """Print `data` for programs, or `lines` for people."""
         match self.format:
@@ -84,6 +99,11 @@ class Printer:
         if not has_colour(self.stdout, self.environ):
             return text
         return f"\x1b[{_COLOURS[colour]}m{text}\x1b[0m"
+
+
+def _harmless(cell: str) -> str:
+    """Spreadsheets compute cells that begin so; what is in a name is a tenant's to choose."""
+    return f"'{cell}" if cell[:1] in _FORMULA else cell
 
 
 def has_colour(stream: TextIO, environ: Mapping[str, str]) -> bool:

@@ -15,12 +15,13 @@ from google.protobuf.message import Message
 from eais.errors import EaisError, UsageError, make_error
 from eais.identity import Role
 from eais.joining import Joined
-from eais.rpc.v1 import listener_pb2, pool_pb2, profiles_pb2
+from eais.rpc.v1 import listener_pb2, pool_pb2
 from eais.rpc.verbs import Verb
 from eais_client.brain.choose import choose
 from eais_client.cli.main import main
 from eais_client.cli.outside import Outside
 from eais_client.cli.processes import Process
+from eais_client.cli.testing_reports import FakeReports
 from eais_client.context import Context, ContextStore
 from eais_client.instances import Instance
 from eais_client.joining import Join
@@ -58,16 +59,12 @@ CA = CaState("STEADY", 0, 0, datetime(2036, 1, 31, 12, tzinfo=UTC), "ab" * 32)
 STATUS = PoolStatus("local-5f3a9c1e", "eais-manager/0.1.0", 1, (DEVICE,), (HOST,), CA)
 
 
-class FakePool:
-    """A pool of one tenant behind `PoolClient`: keeps instances, refuses wrong states.
-
-    `measures` are the answers to `eais profile`, one after the other; `measured` what was asked.
-    """
+class FakePool(FakeReports):
+    """A pool of one tenant behind `PoolClient`: keeps instances, refuses wrong states."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.instances: dict[str, pool_pb2.Instance] = {}
-        self.measures: list[profiles_pb2.MeasureReply] = []
-        self.measured: list[profiles_pb2.MeasureRequest] = []
         self._failures: list[EaisError] = []
 
     def fail_next(self, error: EaisError) -> None:
@@ -124,10 +121,6 @@ class FakePool:
 
     def _describe(self, request: pool_pb2.DescribeRequest) -> pool_pb2.InstanceReply:
         return self._reply(self._get(request.instance))
-
-    def _measure(self, request: profiles_pb2.MeasureRequest) -> profiles_pb2.MeasureReply:
-        self.measured.append(request)
-        return self.measures.pop(0)
 
     def _list(self, request: pool_pb2.ListRequest) -> pool_pb2.ListReply:
         return pool_pb2.ListReply(instances=self.instances.values())

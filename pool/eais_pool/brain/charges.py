@@ -1,8 +1,9 @@
 """What is charged: share × lease time × the price of its kind. (Brain)
 
-A share is charged for from when its host has it until its host has given it back, at the rate
-of all that an instance has at that moment: an instance that is moved or resized is charged for
-both, old and new, while both are there. One whose host can't be asked (LOST) isn't charged for.
+A share is charged for from when it serves its instance until the pool takes it back: neither
+while it is made ready nor while it ends what it has, so that an instance which is moved or resized
+is charged for the old or the new, and never for both. A device that failed isn't charged for, nor,
+for now, one whose host can't be asked (LOST): `eais_pool.brain.ledger` says what becomes of that.
 """
 
 from __future__ import annotations
@@ -11,15 +12,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from eais.device_type import DeviceKind
+from eais.device_type import WHOLE_MILLI, DeviceKind
 from eais.share import ShareState
+from eais_pool.brain.ledger_records import ChargedShare
+from eais_pool.brain.records import LeasePhase, LeaseRecord
 from eais_pool.policy.prices import Prices
 
 if TYPE_CHECKING:
     from eais_pool.brain.state import PoolState
 
 HOUR_S: Final = 3600.0
-_CHARGED: Final = (ShareState.GRANTED, ShareState.DRAINING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +61,25 @@ def rate_per_h(prices: Prices, shares: Iterable[tuple[str, int]]) -> float:
     return sum(prices.of(DeviceKind(kind), milli) for kind, milli in shares)
 
 
+def charged_of(
+    state: PoolState, lease: LeaseRecord, prices: Prices, now: float
+) -> tuple[ChargedShare, ...]:
+    """The shares of a lease that are charged for, from `now` on (ledger time)."""
+    if lease.phase is not LeasePhase.OPEN:
+        return ()
+    host, passing = state.hosts[lease.host], {*lease.coming, *lease.leaving}
+    found: list[ChargedShare] = []
+    for share in lease.shares:
+        device = host.device(share.device)
+        serves = share.state is ShareState.GRANTED and share.n not in passing
+        if serves and device is not None and device.present and not device.is_bad:
+            price = prices.of(DeviceKind(device.kind), WHOLE_MILLI)
+            found.append(ChargedShare(share.n, share.device, device.kind, share.milli, price, now))
+    return tuple(found)
+
+
 def charged_shares(state: PoolState, instance: str) -> list[tuple[str, int]]:
     """The shares that an instance is charged for now, as (kind, milli-devices)."""
-    found: list[tuple[str, int]] = []
-    for lease in state.leases.get(instance, ()):
-        host = state.hosts[lease.host]
-        for share in lease.shares if lease.opened else ():
-            device = host.device(share.device)
-            if device is not None and share.state in _CHARGED:
-                found.append((device.kind, share.milli))
-    return found
+    leases = state.leases.get(instance, ())
+    shares = (share for lease in leases for share in charged_of(state, lease, Prices(), 0.0))
+    return [(share.kind, share.milli) for share in shares]

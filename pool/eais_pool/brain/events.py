@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from eais.instance_policy import DEFAULT_POLICY, InstancePolicy
 from eais_pool.brain.host_records import HostRecord
+from eais_pool.brain.ledger_records import UsageRecord
 from eais_pool.brain.loads import LoadsReported
 from eais_pool.brain.membership import Limits
 from eais_pool.brain.records import (
@@ -14,7 +15,6 @@ from eais_pool.brain.records import (
     LeaseKey,
     OfLease,
     OpVerb,
-    UsageRecord,
     WorkerRecord,
 )
 from eais_pool.policy.profiles import Profile
@@ -22,9 +22,10 @@ from eais_pool.policy.profiles import Profile
 
 @dataclass(frozen=True, slots=True)
 class ManagerStarted:
-    """The first event of a manager's life; no link is up."""
+    """The first event of a manager's life; no link is up. `wall`: seconds since 1970."""
 
     boot_id: str
+    wall: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,8 @@ from typing import Final
 from eais.instance_policy import DEFAULT_POLICY, InstancePolicy
 from eais_pool.brain.binding_facts import BindingFact
 from eais_pool.brain.host_records import HostRecord
+from eais_pool.brain.ledger_facts import LedgerFact
+from eais_pool.brain.ledger_records import UsageRecord
 from eais_pool.brain.loads import LoadsChanged
 from eais_pool.brain.membership import MembershipFact
 from eais_pool.brain.records import (
@@ -21,7 +23,6 @@ from eais_pool.brain.records import (
     OpRecord,
     Resize,
     SharePick,
-    UsageRecord,
     WorkerRecord,
 )
 from eais_pool.policy.profiles import Profile
@@ -29,10 +30,14 @@ from eais_pool.policy.profiles import Profile
 
 @dataclass(frozen=True, slots=True)
 class PoolStarted:
-    """A manager began to serve: boot clock values of another boot mean nothing to it."""
+    """A manager began to serve: boot clock values of another boot mean nothing to it.
+
+    `wall`: seconds since 1970.
+    """
 
     boot_id: str
     at: float
+    wall: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -378,16 +383,8 @@ Fact = (
     | OpDone
     | Forgotten
     | BindingFact
+    | LedgerFact
     | MembershipFact
 )
 
 FACTS: Final[dict[str, type[Fact]]] = {kind.__name__: kind for kind in Fact.__args__}
-
-#: What is charged is share × lease time: these rows outlive every snapshot.
-LEDGER_KINDS: Final = (
-    "LeaseOpened",
-    "SharesGranted",
-    "SharesReleased",
-    "LeaseClosing",
-    "LeaseClosed",
-)

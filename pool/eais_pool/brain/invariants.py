@@ -6,8 +6,10 @@ from collections import Counter
 
 from eais.instance import InstanceState
 from eais.share import ShareState
+from eais_pool.brain.charges import charged_of
 from eais_pool.brain.records import InstanceRecord, LeasePhase, LeaseRecord, OpVerb
 from eais_pool.brain.state import PoolState
+from eais_pool.policy.prices import Prices
 
 _HOLDS_FRONTEND = (InstanceState.BOUND, InstanceState.IN_USE, InstanceState.DRAINING)
 _HOLDS_NOTHING = (InstanceState.BINDABLE, InstanceState.DELETED)
@@ -27,6 +29,7 @@ def validate(state: PoolState) -> None:
         _check_lease_of(state, instance)
     for lease in state.all_leases():
         _check_lease(state, lease)
+        _check_charges(state, lease)
     for host in state.hosts.values():
         _expect(host.cordoned or not host.draining, f"{host.host} drains and is given leases")
         _check_devices(state, host.host)
@@ -128,6 +131,15 @@ def _check_devices(state: PoolState, host_id: str) -> None:
     for device in host.devices:
         over = used.get(device.id, 0) > device.capacity_milli or not device.present
         _expect(over == device.overdrawn, f"{host_id}/{device.id}: {used}, {device}")
+
+
+def _check_charges(state: PoolState, lease: LeaseRecord) -> None:
+    """A lease that is held is charged for as its shares say; one that is lost, as before."""
+    if lease.is_open and lease.lost:
+        return
+    due = [(s.n, s.device, s.milli) for s in charged_of(state, lease, Prices(), 0.0)]
+    charged = [(s.n, s.device, s.milli) for s in lease.charged]
+    _expect(charged == due, f"{lease.key} is charged for {charged} in place of {due}")
 
 
 def _check_addresses(state: PoolState) -> None:

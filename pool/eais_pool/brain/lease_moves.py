@@ -54,7 +54,7 @@ def granted(lease: LeaseRecord) -> LeaseRecord:
     """OPEN, with its shares GRANTED."""
     event = ShareEvent.RETURN if lease.lost else ShareEvent.GRANT
     moved = with_shares(lease, event)
-    return replace(moved, phase=LeasePhase.OPEN, opened=True, arrival=None)
+    return replace(moved, phase=LeasePhase.OPEN, opened=True, arrival=None, lost_at=0.0)
 
 
 def reserved_again(lease: LeaseRecord, fact: facts.LeaseReservedAgain) -> LeaseRecord:
@@ -85,6 +85,11 @@ def stays(lease: LeaseRecord, fact: facts.MoveFailed) -> LeaseRecord:
         return replace(lease, stuck=replace(before, why=fact.why))
     tried = tuple(dict.fromkeys((*before.tried, fact.to)))
     return replace(lease, stuck=Stuck(fact.why, fact.at, tried))
+
+
+def lost(lease: LeaseRecord, at: float) -> LeaseRecord:
+    """Its host can't be reached; `at`: ledger time."""
+    return replace(with_shares(lease, ShareEvent.LOSE), lost_at=lease.lost_at or at)
 
 
 def begun_anew(lease: LeaseRecord, at: float) -> LeaseRecord:

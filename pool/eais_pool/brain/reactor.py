@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from eais.errors import EaisError
 from eais.instance import InstanceState
-from eais_pool.brain import admissions, evacuating, facts, line, loads, resizing
+from eais_pool.brain import admissions, evacuating, facts, ledger, line, loads, resizing
 from eais_pool.brain.actions import Action, Refuse
 from eais_pool.brain.draft import Draft
 from eais_pool.brain.events import (
@@ -103,6 +103,7 @@ class Reactor:
                 self._on_report(draft, event)
         if isinstance(event, _MAKES_ROOM):
             line.serve(draft, self._policy, self.settings)
+        ledger.settle(draft, state, self.settings.prices)
         return draft.actions()
 
     def _on_device(self, draft: Draft, event: DeviceReported | LoadsReported) -> None:
@@ -117,7 +118,7 @@ class Reactor:
     ) -> None:
         match event:
             case ManagerStarted():
-                draft.record(facts.PoolStarted(event.boot_id, draft.now))
+                draft.record(facts.PoolStarted(event.boot_id, draft.now, event.wall))
                 _lose_unlinked(draft, frozenset())
             case HostJoined():
                 on_host_joined(draft, event, self.settings)
@@ -139,6 +140,7 @@ class Reactor:
                 resizing.on_tick(draft, self.settings)
                 self._moves.on_tick(draft)
                 self._forget(draft)
+                ledger.on_tick(draft)
 
     def _on_report(
         self,

@@ -16,6 +16,7 @@ from eais.instance import InstanceState
 from eais.instance_policy import DEFAULT_POLICY, InstancePolicy
 from eais.share import ShareState
 from eais_pool.brain.host_records import Endpoint, HostRecord
+from eais_pool.brain.ledger_records import NOTHING_USED, ChargedShare, UsageRecord
 from eais_pool.brain.view_records import InstanceView
 from eais_pool.brain.waiting_records import Waiting
 
@@ -123,25 +124,6 @@ class WorkerRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class UsageRecord:
-    """Cumulative counters of one lease."""
-
-    requests: int = 0
-    bytes_in: int = 0
-    bytes_out: int = 0
-    busy_ns: int = 0
-
-    def at_least(self, other: UsageRecord) -> UsageRecord:
-        """Each counter, or that of `other` if it is larger: a host may lose its file of them."""
-        return UsageRecord(
-            max(self.requests, other.requests),
-            max(self.bytes_in, other.bytes_in),
-            max(self.bytes_out, other.bytes_out),
-            max(self.busy_ns, other.busy_ns),
-        )
-
-
-@dataclass(frozen=True, slots=True)
 class Arrival:
     """How far a MOVING lease is.
 
@@ -205,6 +187,9 @@ class LeaseRecord:
         leaving: those that were taken back, and aren't gone yet.
         unlisted: of both, those that the host hasn't said so far that it has.
         last_n: no share had a higher number so far but for those that it has now.
+        charged: its shares that are charged for.
+        lost_at: since when they are LOST, ledger time; 0: they aren't.
+        booked: what of `usage` is in the ledger; `booked_at`: until when, ledger time.
     """
 
     host: str
@@ -218,7 +203,7 @@ class LeaseRecord:
     opened: bool = False
     workers: tuple[WorkerRecord, ...] = ()
     sessions: tuple[str, ...] = ()
-    usage: UsageRecord = UsageRecord()
+    usage: UsageRecord = NOTHING_USED
     arrival: Arrival | None = None
     stuck: Stuck | None = None
     vnic_driver: str = "loopback"
@@ -229,6 +214,10 @@ class LeaseRecord:
     last_n: int = 0
     weighed: tuple[str, ...] = ()
     provisional: bool = False
+    charged: tuple[ChargedShare, ...] = ()
+    lost_at: float = 0.0
+    booked: UsageRecord = NOTHING_USED
+    booked_at: float = 0.0
 
     @property
     def key(self) -> LeaseKey:
@@ -244,6 +233,11 @@ class LeaseRecord:
         """Its shares, by number, of devices of its host that are bad; without those that leave."""
         bad = {device.id for device in host.devices if device.is_bad}
         return tuple(s.n for s in self.shares if s.device in bad and s.n not in self.leaving)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it was granted, and is wanted."""
+        return self.phase is LeasePhase.OPEN
 
     @property
     def lost(self) -> bool:

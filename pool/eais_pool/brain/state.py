@@ -12,16 +12,22 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from eais.instance import INSTANCE_TABLE, InstanceEvent, InstanceState
-from eais.share import ShareEvent
 from eais.share_units import Taken
 from eais_pool.brain import facts, lease_moves
 from eais_pool.brain.binding_facts import LineLeft
 from eais_pool.brain.facts import Fact
+from eais_pool.brain.host_facts import HOST_FACTS
 from eais_pool.brain.host_records import HostRecord
 from eais_pool.brain.index import Index
 from eais_pool.brain.layered import Layered
 from eais_pool.brain.lease_facts import LEASE_FACTS
-from eais_pool.brain.loads import LoadsChanged, with_loads
+from eais_pool.brain.ledger_facts import (
+    LeaseCharged,
+    UsageBooked,
+    lease_charged,
+    set_ledger_time,
+    usage_booked,
+)
 from eais_pool.brain.membership import Members, MembershipFact
 from eais_pool.brain.records import (
     InstanceRecord,
@@ -50,6 +56,7 @@ class PoolState:
         profiles: what models take on devices.
         line: those of `ops` that wait for room, the oldest first.
         asked: what was asked for so far.
+        ledger_offset_s: ledger time less the boot clock.
         index: made of these.
     """
 
@@ -63,6 +70,7 @@ class PoolState:
     profiles: ProfileBook = field(default_factory=ProfileBook)
     line: dict[OpKey, None] = field(default_factory=dict)
     asked: Asked = NOTHING_ASKED
+    ledger_offset_s: float = 0.0
     index: Index = field(default_factory=Index, compare=False)
 
     @classmethod
@@ -79,6 +87,7 @@ class PoolState:
             below.profiles,
             dict(below.line),
             below.asked,
+            below.ledger_offset_s,
             below.index.layer(),
         )
 
@@ -104,6 +113,7 @@ class PoolState:
             self.profiles,
             dict(self.line),
             self.asked,
+            self.ledger_offset_s,
         )
         return made.indexed()
 
@@ -111,6 +121,10 @@ class PoolState:
         """This one, once its index was made of its records."""
         self.index = Index.of(self.hosts, self.instances.values(), self.all_leases())
         return self
+
+    def ledger_time(self, at: float) -> float:
+        """The ledger's time at `at` of the boot clock: see `eais_pool.brain.ledger_records`."""
+        return at + self.ledger_offset_s
 
     def all_leases(self) -> Iterator[LeaseRecord]:
         """All leases of all instances, strays included."""
@@ -198,6 +212,8 @@ class PoolState:
 
 def _pool_started(state: PoolState, fact: facts.PoolStarted) -> None:
     rebooted = fact.boot_id != state.boot_id
+    if rebooted:
+        set_ledger_time(state, fact.at, fact.wall)
     state.boot_id = fact.boot_id
     state.members.start(fact.at, rebooted=rebooted)
     for key, op in state.ops.items():
@@ -212,57 +228,6 @@ def _pool_started(state: PoolState, fact: facts.PoolStarted) -> None:
     for lease in list(state.all_leases()):
         if lease.arrival or lease.stuck or lease.resize:
             state.put_lease(lease_moves.begun_anew(lease, fact.at))
-
-
-def _host_registered(state: PoolState, fact: facts.HostRegistered) -> None:
-    host = fact.host
-    used = state.used_milli(host.host)
-    here = {device.id for device in host.devices}
-    before = state.hosts.get(host.host)
-    kept = [
-        replace(device, present=False)
-        for device in (before.devices if before else ())
-        if device.id not in here and used.get(device.id)
-    ]
-    if before:
-        host = replace(host, cordoned=before.cordoned, draining=before.draining)
-    state.put_host(replace(host, devices=(*host.devices, *kept)))
-    state.settle_devices(host.host)
-    _unstick(state, host.host)
-
-
-def _host_went_away(state: PoolState, fact: facts.HostWentAway) -> None:
-    state.hosts[fact.host] = replace(state.hosts[fact.host], reachable=False, away_at=fact.at)
-    for lease in state.leases_on(fact.host):
-        state.put_lease(lease_moves.with_shares(lease, ShareEvent.LOSE))
-
-
-def _host_cordoned(state: PoolState, fact: facts.HostCordoned) -> None:
-    host = state.hosts[fact.host]
-    state.hosts[fact.host] = replace(host, cordoned=fact.cordoned, draining=fact.draining)
-    _unstick(state, fact.host)
-
-
-def _device_health_changed(state: PoolState, fact: facts.DeviceHealthChanged) -> None:
-    host = state.hosts[fact.host]
-    devices = tuple(
-        replace(device, health=fact.health, why=fact.why) if device.id == fact.device else device
-        for device in host.devices
-    )
-    state.hosts[fact.host] = replace(host, devices=devices)
-    _unstick(state, fact.host)
-
-
-def _loads_changed(state: PoolState, fact: LoadsChanged) -> None:
-    state.hosts[fact.host] = with_loads(state.hosts[fact.host], fact)
-
-
-def _unstick(state: PoolState, name: str) -> None:
-    """Forget why leases couldn't be moved away that needn't be any more."""
-    host = state.hosts[name]
-    for lease in state.leases_on(name):
-        if lease.stuck and not (host.draining or lease.on_bad(host)):
-            state.put_lease(replace(lease, stuck=None))
 
 
 def _instance_created(state: PoolState, fact: facts.InstanceCreated) -> None:
@@ -376,11 +341,6 @@ def _membership(state: PoolState, fact: MembershipFact) -> None:
 
 _APPLY: Final[dict[type[Fact], Callable[[PoolState, Any], None]]] = {
     facts.PoolStarted: _pool_started,
-    facts.HostRegistered: _host_registered,
-    facts.HostWentAway: _host_went_away,
-    facts.HostCordoned: _host_cordoned,
-    facts.DeviceHealthChanged: _device_health_changed,
-    LoadsChanged: _loads_changed,
     facts.InstanceCreated: _instance_created,
     facts.InstanceBound: _instance_bound,
     facts.InstanceDraining: _instance_draining,
@@ -395,6 +355,9 @@ _APPLY: Final[dict[type[Fact], Callable[[PoolState, Any], None]]] = {
     facts.OpAnswered: _op_answered,
     facts.OpDone: _op_done,
     facts.Forgotten: _forgotten,
+    **HOST_FACTS,
     **LEASE_FACTS,
+    LeaseCharged: lease_charged,
+    UsageBooked: usage_booked,
     **dict.fromkeys(MembershipFact.__args__, _membership),
 }

@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from eais.instance_policy import DEFAULT_POLICY, InstancePolicy
 from eais_pool.brain.actions import Publish, Refuse, Reply
 from eais_pool.brain.address_plan import AddressPlan
+from eais_pool.brain.codec import from_json
 from eais_pool.brain.events import ManagerStarted, OpRequested
+from eais_pool.brain.ledger_facts import LeaseCharged
 from eais_pool.brain.reactor import Reactor
 from eais_pool.brain.records import Failure, InstanceRecord, OpVerb
 from eais_pool.brain.settings import Settings
@@ -39,7 +41,7 @@ class Pool:
         made = ids()
         self.shell = FakeShell(Reactor(settings, policy_of(GRADIENT), lambda: next(made)))
         self.hosts = {host.name: host for host in hosts}
-        self.shell.feed(ManagerStarted("boot-1"))
+        self.shell.feed(ManagerStarted("boot-1", self.shell.now))
         for host in hosts:
             self.shell.feed(host.join())
         self._op_ids = (op_id(n) for n in itertools.count(1))
@@ -108,6 +110,20 @@ class Pool:
     def instance(self, instance: str) -> InstanceRecord:
         """The record of an instance."""
         return self.shell.state.instances[instance]
+
+    def lines(self) -> list[tuple[int, int, float, float]]:
+        """What was charged for, as far as it is over: (epoch, n, began, ended), as it ended."""
+        found = (
+            from_json(LeaseCharged, payload)
+            for kind, payload in self.shell.journal
+            if kind == "LeaseCharged"
+        )
+        return [(f.epoch, line.n, line.began, line.ended) for f in found for line in f.lines]
+
+    def charged(self, instance: str) -> list[tuple[int, int, float]]:
+        """What is charged for now: (epoch, n, since)."""
+        leases = self.shell.state.leases.get(instance, ())
+        return [(lease.epoch, s.n, s.since) for lease in leases for s in lease.charged]
 
     def attached(self, type: str = "cpu.1") -> InstanceView:
         """An instance made by Attach, IN_USE; nothing is left to be read."""

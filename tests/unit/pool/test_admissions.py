@@ -21,7 +21,7 @@ from eais_pool.brain.membership import KEYS_KEPT, Members, TenantView, TokenReco
 from eais_pool.brain.quotas import OPERATORS_MOST, Quotas
 from eais_pool.brain.records import OpVerb
 from eais_pool.brain.tokens import MOST_TOKENS, TOKEN_LIFE_S
-from eais_pool.store import Snapshot
+from eais_pool.snapshot import Snapshot
 from eais_pool.testing import FakeHost, device
 from tests.unit.pool.rig import SETTINGS, Pool, op_id
 
@@ -316,5 +316,5 @@ def test_a_snapshot_holds_them() -> None:
     told(a, join("b"))
     told(a, tenant(3, "new", create=True, quotas=(("cpu", 0), ("gpu", None))))
     state = a.shell.state
-    kept = from_json(Snapshot, to_json(Snapshot.of(state, 1, 0)))
+    kept = from_json(Snapshot, to_json(Snapshot.of(state, 1)))
     assert kept.state() == state

@@ -40,7 +40,7 @@ def test_a_meter_knows_when_a_cost_is_reached() -> None:
     assert Meter(1.0).reaches_in_s(2.0, 900) == inf
 
 
-def test_a_share_is_charged_for_from_when_its_host_has_it_until_it_gives_it_back() -> None:
+def test_a_share_is_charged_for_from_when_it_serves_until_it_is_taken_back() -> None:
     pool = Pool(FakeHost("h1", [device(milli=4000), device("gpu0", "gpu", 1000)]))
     pool.ask("attach", type="gpu.1-4")
     instance = next(iter(pool.shell.state.instances))
@@ -48,6 +48,6 @@ def test_a_share_is_charged_for_from_when_its_host_has_it_until_it_gives_it_back
     pool.deliver()
     assert charged_shares(pool.shell.state, instance) == [("gpu", 250)]
     pool.ask("stop", instance)
-    assert charged_shares(pool.shell.state, instance) == [("gpu", 250)]
+    assert charged_shares(pool.shell.state, instance) == []
     pool.deliver()
     assert charged_shares(pool.shell.state, instance) == []

@@ -21,12 +21,11 @@ from eais_pool.brain.events import (
     SessionsChanged,
     Tick,
 )
-from eais_pool.brain.facts import LEDGER_KINDS
 from eais_pool.brain.host_records import Endpoint
 from eais_pool.brain.quotas import Quotas
 from eais_pool.brain.records import Failure, LeasePhase, OpVerb
 from eais_pool.brain.view_records import InstanceView
-from eais_pool.store import Snapshot
+from eais_pool.snapshot import Snapshot
 from eais_pool.testing import FakeHost, device
 from tests.unit.pool.rig import SETTINGS, Pool, op_id
 
@@ -81,10 +80,6 @@ def two_hosts(**settings: Any) -> Moving:
     return Moving(FakeHost("h1"), FakeHost("h2"), settings=replace(SETTINGS, **settings))
 
 
-def ledger(pool: Moving) -> list[str]:
-    return [kind for kind, _ in pool.shell.journal if kind in LEDGER_KINDS]
-
-
 def test_a_cordoned_host_is_given_nothing_until_it_is_taken_in_again() -> None:
     pool = two_hosts()
     pool.operate(OpVerb.CORDON, host="h1")
@@ -111,6 +106,7 @@ def test_an_instance_moves_beside_the_lease_that_it_has() -> None:
     assert pool.used(made.id) == ("h1", 1, LeasePhase.OPEN)
     assert pool.instance(made.id).epoch == before.epoch
     assert pool.published() == []
+    pool.shell.now += 60
     pool.shell.feed(pool.hosts["h2"].obey(grant))
     assert pool.used(made.id) == ("h2", 2, LeasePhase.OPEN)
     assert pool.published() == [(made.id, "IN_USE")]
@@ -118,9 +114,12 @@ def test_an_instance_moves_beside_the_lease_that_it_has() -> None:
     assert pool.news() == ["DRAINING"]
     (revoke,) = pool.shell.said_of(Send)
     assert (revoke.host, revoke.command) == ("h1", Revoke(made.id, 1, SETTINGS.drain_grace_ms))
-    assert ledger(pool) == ["LeaseOpened", "LeaseOpened", "LeaseClosing"]
+    # One ends as the other begins.
+    assert pool.lines() == [(1, 1, 1000.0, 1060.0)]
+    assert pool.charged(made.id) == [(2, 1, 1060.0)]
+    pool.shell.now += 3
     pool.shell.feed(pool.hosts["h1"].obey(revoke.command))
-    assert ledger(pool)[-1] == "LeaseClosed"
+    assert len(pool.lines()) == 1
     assert pool.shell.state.leases_on("h1") == []
     pool.end()
 
@@ -244,7 +243,7 @@ def test_a_move_under_way_is_in_a_snapshot() -> None:
     pool.deliver()
     pool.hosts["h2"].failure = Failure("STORE_FULL", "no room")
     pool.operate(OpVerb.CORDON, host="h1")
-    text = to_json(Snapshot.of(pool.shell.state, 9, 0))
+    text = to_json(Snapshot.of(pool.shell.state, 9))
     assert from_json(Snapshot, text).state() == pool.shell.state
     moving = pool.shell.state.moving_lease(made.id)
     assert moving is not None

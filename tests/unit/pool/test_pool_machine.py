@@ -24,6 +24,7 @@ from eais_pool.brain.actions import (
     Reply,
     Send,
 )
+from eais_pool.brain.codec import from_json
 from eais_pool.brain.events import (
     Event,
     GrantGoesOn,
@@ -36,8 +37,10 @@ from eais_pool.brain.events import (
     WorkersChanged,
 )
 from eais_pool.brain.host_verbs import OPERATOR_VERBS
+from eais_pool.brain.ledger_facts import LeaseCharged
+from eais_pool.brain.ledger_records import UsageRecord
 from eais_pool.brain.reactor import Reactor
-from eais_pool.brain.records import Answer, Failure, LeasePhase, OpVerb, UsageRecord
+from eais_pool.brain.records import Answer, Failure, LeasePhase, OpVerb
 from eais_pool.policy import GRADIENT
 from eais_pool.policy.placement.live import policy_of
 from eais_pool.testing import FakeHost, FakeShell, device
@@ -281,6 +284,25 @@ class PoolMachine(RuleBasedStateMachine):
         self.below_isolation_2_there_is_one_tenant()
         self.an_instance_has_one_lease_a_host()
         self.hosts_that_drain_know_why()
+        self.an_instance_is_charged_once_at_any_time()
+
+    def an_instance_is_charged_once_at_any_time(self) -> None:
+        """Of no share twice; and of one lease at a time, though it has two while it is moved."""
+        ended: dict[tuple[str, int], float] = {}
+        by_lease: dict[str, list[tuple[float, int, float]]] = {}
+        for kind, payload in self.shell.journal:
+            if kind != "LeaseCharged":
+                continue
+            fact = from_json(LeaseCharged, payload)
+            for line in fact.lines:
+                share = (f"{fact.key}", line.n)
+                assert ended.get(share, 0.0) <= line.began < line.ended <= fact.at
+                ended[share] = line.ended
+                spans = by_lease.setdefault(fact.instance, [])
+                spans.append((line.began, fact.epoch, line.ended))
+        for spans in by_lease.values():
+            pairs = itertools.pairwise(sorted(spans))
+            assert all(a[1] == b[1] or a[2] <= b[0] for a, b in pairs)
 
     def hosts_that_drain_know_why(self) -> None:
         """Whatever is left there moves, or it is known why not; or others move first."""

@@ -23,6 +23,7 @@ from eais_pool.brain.events import (
     WorkersChanged,
 )
 from eais_pool.brain.host_records import Endpoint
+from eais_pool.brain.ledger_records import UsageRecord
 from eais_pool.brain.records import (
     Failure,
     HeldLease,
@@ -30,7 +31,6 @@ from eais_pool.brain.records import (
     LeasePhase,
     OpVerb,
     SharePick,
-    UsageRecord,
     WorkerRecord,
 )
 from eais_pool.testing import FakeHost, device

@@ -16,7 +16,6 @@ from eais_pool.brain.events import (
     Tick,
     WorkersChanged,
 )
-from eais_pool.brain.facts import LEDGER_KINDS
 from eais_pool.brain.quotas import Quotas
 from eais_pool.brain.records import Failure, LeaseKey, LeaseRecord, OpVerb
 from eais_pool.brain.resizing import LONGEST_S
@@ -203,10 +202,6 @@ def coming(pool: Pool) -> tuple[str, LeaseKey]:
     return name, LeaseKey("h1", *key)
 
 
-def ledger(pool: Pool) -> list[str]:
-    return [kind for kind, _ in pool.shell.journal if kind in LEDGER_KINDS]
-
-
 def test_a_share_that_was_there_and_isnt_any_more_ends_it() -> None:
     """What the host said of its failure was lost with a link."""
     pool = Pool(gpus())
@@ -221,18 +216,23 @@ def test_a_share_that_was_there_and_isnt_any_more_ends_it() -> None:
     assert [share.n for share in lease_of(pool, name).shares] == [1]
 
 
-def test_a_share_is_charged_from_when_its_host_has_it_and_once() -> None:
+def test_what_comes_is_charged_from_when_it_serves_and_what_goes_until_then() -> None:
     pool = Pool(gpus())
     name, _ = coming(pool)
     host = pool.hosts["h1"]
+    pool.shell.now += 10
     pool.shell.feed(HostLost("h1"))
+    pool.shell.now += 10
     pool.shell.feed(host.join())
-    assert ledger(pool) == ["LeaseOpened", "SharesGranted"]
+    assert (pool.charged(name), pool.lines()) == ([(1, 1, 1000.0)], [])
+    pool.shell.now += 10
     ready = tuple(replace(worker, serving=True) for worker in host.leases[name, 1].workers)
     pool.shell.feed(WorkersChanged("h1", name, 1, ready))
+    pool.shell.now += 10
     pool.deliver()
     assert pool.view().type == "gpu"
-    assert ledger(pool) == ["LeaseOpened", "SharesGranted", "SharesReleased"]
+    assert pool.charged(name) == [(1, 2, 1030.0)]
+    assert pool.lines() == [(1, 1, 1000.0, 1030.0)]
 
 
 def test_a_share_that_its_host_hadnt_when_it_left_is_charged_when_it_has() -> None:
@@ -242,10 +242,11 @@ def test_a_share_that_its_host_hadnt_when_it_left_is_charged_when_it_has() -> No
     commands(pool)
     pool.shell.feed(HostLost("h1"))
     pool.shell.feed(pool.hosts["h1"].join())
-    assert ledger(pool) == ["LeaseOpened"]
+    assert pool.charged(name) == [(1, 1, 1000.0)]
+    pool.shell.now += 5
     pool.deliver()
     assert pool.view().type == "gpu"
-    assert ledger(pool) == ["LeaseOpened", "SharesGranted", "SharesReleased"]
+    assert (pool.charged(name), pool.lines()) == ([(1, 2, 1005.0)], [(1, 1, 1000.0, 1005.0)])
     assert lease_of(pool, name).unlisted == ()
 
 
