@@ -109,9 +109,10 @@ def test_a_move_survives_a_death_at_each_of_its_steps(tmp_path: Path) -> None:
     asyncio.run(run())
     lines = [row for row in ledger(tmp_path) if row.device_s]
     assert len({row.epoch for row in lines}) >= len(MOVE_POINTS) + 1
-    # One lease's time ends as the next one's begins.
+    # Nothing is charged twice. A lease whose host was still lost when the next one began ended when
+    # that was lost: after its own death the manager hears hosts one after the other.
     for one, other in itertools.pairwise(lines):
-        assert one.ended == other.began
+        assert one.ended <= other.began
 
 
 def ledger(root: Path) -> list[Any]:
