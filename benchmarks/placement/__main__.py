@@ -13,6 +13,9 @@ experiments of Weng et al., "Beware of Fragmentation" (USENIX ATC 2023). Figures
 `--dump FILE` writes where each pod of each seed went, in the order of arrival: lines of
 `seed,pod,node,gpus`, with the indices of devices as `0|3`, and no node where it was refused.
 
+`--scale` measures the pool's live policy on its live state instead (`scale.py`), with 10 000
+devices and 1 000, 10 000 and 100 000 instances; it needs no trace.
+
 Without `--pods` and `--nodes` nothing is measured. The policy's constants were set on seeds 1000
 to 1009. The exit status is 1 if decisions take longer than a mean of 0.5 ms or a p99 of 5 ms, or
 if a baseline allocates more.
@@ -30,12 +33,15 @@ from statistics import fmean, pstdev
 from typing import Any
 
 from benchmarks.ending import ending
+from benchmarks.placement import scale
 from benchmarks.placement.replay import BASELINES, Dump, Run, gradient, replay
 from benchmarks.placement.trace import Pod, arrivals, capacity_milli, nodes_of, pods_of
+from eais_pool.policy import GRADIENT, POLICIES
 from eais_pool.policy.placement.cluster import Node
 from eais_pool.policy.placement.workload import Workload
 
 ARRIVED = 1.3
+DEVICES = 10_000
 MEAN_MS = 0.5
 P99_MS = 5.0
 
@@ -117,9 +123,16 @@ def main() -> int:
     parser.add_argument("--first-seed", type=int, default=42, help="the first one's seed (42)")
     parser.add_argument("--own", action="store_true", help="without the baselines")
     parser.add_argument("--dump", type=Path, help="write where each pod went to this file")
+    parser.add_argument("--scale", action="store_true", help="the live policy on the live state")
+    parser.add_argument("--sizes", default="1000,10000,100000", help="of --scale: instances")
+    parser.add_argument("--placement", choices=POLICIES, default=GRADIENT, help="of --scale")
     parser.add_argument("--json", action="store_true", help="one object on one line")
     args = parser.parse_args()
     found: dict[str, Any] = {"benchmark": "placement"}
+    if args.scale:
+        sizes = [int(size) for size in args.sizes.split(",")]
+        found |= scale.measure(sizes, DEVICES, args.placement)
+        return ending(found, scale.missed(found), as_json=args.json)
     if args.pods is None or args.nodes is None:
         found["skipped"] = "no trace: --pods and --nodes name its lists"
         return ending(found, [], as_json=args.json)

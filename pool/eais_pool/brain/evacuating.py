@@ -60,7 +60,7 @@ def ask(draft: Draft, event: OpRequested) -> None:
 
 def advance(draft: Draft, policy: Policy, settings: Settings, elsewhere: Elsewhere) -> None:
     """Begin to move what is on bad devices, as far as that can be now."""
-    for name in sorted(draft.state.hosts):
+    for name in sorted(draft.state.index.troubled):
         host = draft.state.hosts[name]
         if host.reachable and not host.draining and any(device.is_bad for device in host.devices):
             for lease in _stranded(draft, host, settings):

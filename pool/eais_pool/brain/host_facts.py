@@ -32,14 +32,14 @@ def _host_registered(state: PoolState, fact: facts.HostRegistered) -> None:
 
 
 def _host_went_away(state: PoolState, fact: facts.HostWentAway) -> None:
-    state.hosts[fact.host] = replace(state.hosts[fact.host], reachable=False, away_at=fact.at)
+    state.put_host(replace(state.hosts[fact.host], reachable=False, away_at=fact.at))
     for lease in state.leases_on(fact.host):
         state.put_lease(lease_moves.lost(lease, state.ledger_time(fact.at)))
 
 
 def _host_cordoned(state: PoolState, fact: facts.HostCordoned) -> None:
     host = state.hosts[fact.host]
-    state.hosts[fact.host] = replace(host, cordoned=fact.cordoned, draining=fact.draining)
+    state.put_host(replace(host, cordoned=fact.cordoned, draining=fact.draining))
     _unstick(state, fact.host)
 
 
@@ -49,12 +49,12 @@ def _device_health_changed(state: PoolState, fact: facts.DeviceHealthChanged) ->
         replace(device, health=fact.health, why=fact.why) if device.id == fact.device else device
         for device in host.devices
     )
-    state.hosts[fact.host] = replace(host, devices=devices)
+    state.put_host(replace(host, devices=devices))
     _unstick(state, fact.host)
 
 
 def _loads_changed(state: PoolState, fact: LoadsChanged) -> None:
-    state.hosts[fact.host] = with_loads(state.hosts[fact.host], fact)
+    state.put_host(with_loads(state.hosts[fact.host], fact))
 
 
 def _unstick(state: PoolState, name: str) -> None:

@@ -24,8 +24,8 @@ BLOCK_BITS: Final = 16
 """Addresses that differ in so many low bits alone are in one block."""
 
 
-Shown = tuple[HostRecord, tuple[LeaseRecord, ...], HostView]
-"""A host, its leases, and how both are shown to the policy."""
+Shown = tuple[HostRecord, tuple[LeaseRecord, ...] | None, HostView]
+"""A host, its leases if it has any, and how both are shown to the policy."""
 
 
 @dataclass(slots=True)
@@ -37,6 +37,7 @@ class Index:
         milli: milli-devices that a tenant has or is getting, by (tenant, kind); without those
             that are being taken back from a host that can't be asked.
         instances: by tenant, how many aren't DELETED.
+        troubled: hosts that drain, or have a bad device.
         views: hosts as they were shown to the policy last, with what they were made of; whoever
             asks for one sees whether that is so still, so that layers have it in common.
     """
@@ -44,9 +45,11 @@ class Index:
     on_host: MutableMapping[str, tuple[LeaseRecord, ...]] = field(default_factory=dict)
     milli: MutableMapping[tuple[str, str], int] = field(default_factory=dict)
     instances: MutableMapping[str, int] = field(default_factory=dict)
+    troubled: MutableMapping[str, None] = field(default_factory=dict)
     _held: MutableMapping[str, int] = field(default_factory=dict)
     _blocks: MutableMapping[int, int] = field(default_factory=dict)
-    views: dict[tuple[str, bool], Shown] = field(default_factory=dict)
+    views: tuple[dict[str, Shown], dict[str, Shown]] = field(default_factory=lambda: ({}, {}))
+    _names: list[str] = field(default_factory=list)
 
     @classmethod
     def of(
@@ -57,6 +60,8 @@ class Index:
     ) -> Index:
         """That of these records."""
         made = cls()
+        for host in hosts.values():
+            made.notice(host)
         for instance in instances:
             made.hold(instance.address)
             if instance.state is not InstanceState.DELETED:
@@ -71,10 +76,29 @@ class Index:
             Layered(self.on_host),
             Layered(self.milli),
             Layered(self.instances),
+            Layered(self.troubled),
             Layered(self._held),
             Layered(self._blocks),
             self.views,
+            self._names,
         )
+
+    def shown(self, *, beyond_loopback: bool) -> dict[str, Shown]:
+        """The views that were made for such a pool last."""
+        return self.views[beyond_loopback]
+
+    def names_of(self, hosts: Mapping[str, HostRecord]) -> list[str]:
+        """The names of all hosts, in order; a pool never forgets one."""
+        if len(self._names) != len(hosts):
+            self._names[:] = sorted(hosts)
+        return self._names
+
+    def notice(self, host: HostRecord) -> None:
+        """A host is as it is now."""
+        if host.draining or any(device.is_bad for device in host.devices):
+            self.troubled[host.host] = None
+        else:
+            self.troubled.pop(host.host, None)
 
     def count(self, tenant: str, change: int) -> None:
         """A tenant has so many instances more."""
@@ -125,7 +149,8 @@ class Index:
         """All of it, to be compared with another's, which may have had leases in another order."""
         leases = {host: frozenset(here) for host, here in self.on_host.items()}
         blocks = {block: bits for block, bits in self._blocks.items() if bits}
-        return (leases, dict(self.milli), dict(self.instances), dict(self._held), blocks)
+        counts = (dict(self.milli), dict(self.instances), dict(self._held))
+        return (leases, *counts, blocks, dict(self.troubled))
 
     def first_free(self, first: int, last: int) -> str:
         """The lowest IPv4 address of that range which nobody holds; "" if there is none."""

@@ -63,6 +63,11 @@ class Layered(MutableMapping[K, V]):
         return f"Layered({dict(self)!r})"
 
     @property
+    def below(self) -> Mapping[K, V]:
+        """What it is laid over."""
+        return self._below
+
+    @property
     def touched(self) -> frozenset[K]:
         """The keys that were set or deleted here."""
         return frozenset(self._here) | self._gone
@@ -71,3 +76,13 @@ class Layered(MutableMapping[K, V]):
 def touched(mapping: Mapping[K, V]) -> frozenset[K]:
     """The keys that were set or deleted since `mapping` was laid over another; else all."""
     return mapping.touched if isinstance(mapping, Layered) else frozenset(mapping)
+
+
+def touched_in(mapping: Mapping[K, V]) -> frozenset[K]:
+    """The keys for which `unlayered` may be wrong."""
+    return mapping.touched if isinstance(mapping, Layered) else frozenset()
+
+
+def unlayered(mapping: Mapping[K, V]) -> Mapping[K, V]:
+    """What `mapping` was laid over, else itself: many keys are looked up in it the sooner."""
+    return mapping.below if isinstance(mapping, Layered) else mapping

@@ -37,7 +37,7 @@ class Moves:
         """Begin as many moves of hosts that drain as may be under way at once, and all that
         bad devices are a reason for.
         """
-        for host in sorted(draft.state.hosts):
+        for host in sorted(draft.state.index.troubled):
             if draft.state.hosts[host].draining:
                 self._advance_host(draft, host)
         evacuating.advance(draft, self._policy, self._settings, self._begin)

@@ -11,6 +11,7 @@ from eais_pool.brain import facts
 from eais_pool.brain.auto import place_auto
 from eais_pool.brain.draft import Draft
 from eais_pool.brain.host_records import DeviceRecord, HostRecord
+from eais_pool.brain.layered import touched_in, unlayered
 from eais_pool.brain.quotas import check_start, kind_refusal
 from eais_pool.brain.records import InstanceRecord, LeaseRecord, ShareRecord
 from eais_pool.brain.settings import Settings
@@ -236,8 +237,20 @@ def host_views(state: PoolState, instance: str, settings: Settings) -> list[Host
     A host that didn't change is the same view as before.
     """
     held = {lease.host for lease in state.leases.get(instance, ())}
-    views = [_view(state, host, settings) for _, host in sorted(state.hosts.items())]
-    return [replace(view, open=False) if view.host in held else view for view in views]
+    views, index = [], state.index
+    shown = index.shown(beyond_loopback=settings.beyond_loopback)
+    # In a layer, what is below is read at once: there are many hosts, and few that changed.
+    hosts, leases = unlayered(state.hosts), unlayered(index.on_host)
+    news = touched_in(state.hosts) | touched_in(index.on_host) | held
+    for name in index.names_of(state.hosts):
+        found = shown.get(name)
+        known = found is not None and found[0] is hosts.get(name)
+        if found is None or not known or found[1] is not leases.get(name) or name in news:
+            view = _view(state, state.hosts[name], settings)
+            views.append(replace(view, open=False) if name in held else view)
+        else:
+            views.append(found[2])
+    return views
 
 
 def _free_milli(device: DeviceRecord, used_milli: int) -> int:
@@ -269,15 +282,15 @@ def device_views(state: PoolState, host: HostRecord) -> tuple[DeviceView, ...]:
 
 
 def _view(state: PoolState, host: HostRecord, settings: Settings) -> HostView:
-    key, leases = (host.host, settings.beyond_loopback), state.index.on_host.get(host.host, ())
-    found = state.index.views.get(key)
-    # Records never change, so that the same ones are seen as they were.
+    """The host as it is; the same view as before if its records are the same, as none changes."""
+    shown = state.index.shown(beyond_loopback=settings.beyond_loopback)
+    leases, found = state.index.on_host.get(host.host), shown.get(host.host)
     if found is not None and found[0] is host and found[1] is leases:
         return found[2]
-    tenants = frozenset(lease.tenant for lease in leases)
+    tenants = frozenset(lease.tenant for lease in leases or ())
     is_open = host.reachable and not host.cordoned and _within(host, settings)
     view = HostView(host.host, is_open, host.isolation, tenants, device_views(state, host))
-    state.index.views[key] = (host, leases, view)
+    shown[host.host] = (host, leases, view)
     return view
 
 

@@ -183,7 +183,7 @@ class PoolState:
             if device.present or used.get(device.id)
         )
         if devices != host.devices:
-            self.hosts[host_id] = replace(host, devices=devices)
+            self.put_host(replace(host, devices=devices))
 
     def put_lease(self, lease: LeaseRecord) -> None:
         """For `apply`: have this one in the place of what it was."""
@@ -207,6 +207,7 @@ class PoolState:
         for lease in here:
             self.index.weigh(self.hosts.get(host.host), lease, -1)
             self.index.weigh(host, lease, 1)
+        self.index.notice(host)
         self.hosts[host.host] = host
 
 

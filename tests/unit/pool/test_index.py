@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from eais_pool.brain import facts
 from eais_pool.brain.index import Index
+from eais_pool.brain.placing import host_views
 from eais_pool.brain.quotas import instances_of, milli_of
+from eais_pool.brain.state import PoolState
 from eais_pool.testing import FakeHost
 from eais_pool.testing.brains import device
-from tests.unit.pool.rig import Pool
+from tests.unit.pool.rig import SETTINGS, Pool
 
 
 def test_what_tenants_have_is_counted_as_leases_come_and_go() -> None:
@@ -45,3 +48,20 @@ def test_an_event_changes_its_own_layer_alone() -> None:
     layer.count("acme", 1)
     layer.hold("10.0.0.1", -1)
     assert index.says() == before != layer.says()
+
+
+def test_a_host_that_did_not_change_is_seen_as_the_same_view() -> None:
+    pool = Pool(FakeHost("h1"), FakeHost("h2"))
+    before = host_views(pool.shell.state, "", SETTINGS)
+    view = pool.attached("cpu.1")
+    after = host_views(pool.shell.state, "", SETTINGS)
+    assert [one is other for one, other in zip(before, after, strict=True)] == [False, True]
+    assert after[0].devices[0].free_milli == 3000
+    # What an event would do is seen in its own layer alone.
+    layer = PoolState.layered(pool.shell.state)
+    layer.apply(facts.HostCordoned("h2", True, False))
+    assert [each.open for each in host_views(layer, view.id, SETTINGS)] == [False, False]
+    assert [each.open for each in host_views(pool.shell.state, view.id, SETTINGS)] == [False, True]
+    assert host_views(pool.shell.state, "", SETTINGS) == after
+    anew = pool.shell.state.copy()
+    assert host_views(anew, "", SETTINGS) == after
