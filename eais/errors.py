@@ -132,6 +132,7 @@ REASONS: Mapping[str, ReasonSpec] = {
     "NAME": ReasonSpec(UsageError, _INVALID),
     "TYPE_UNKNOWN": ReasonSpec(UsageError, _INVALID),
     "ARGUMENT": ReasonSpec(UsageError, _INVALID),
+    "RATIO": ReasonSpec(UsageError, _INVALID),
     "RING_UNAVAILABLE": ReasonSpec(UsageError, "FAILED_PRECONDITION"),
     "IDEMPOTENCY_MISMATCH": ReasonSpec(UsageError, _INVALID),
     "DUPLICATE_ID": ReasonSpec(UsageError, _INVALID),

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Final
 
 from eais.errors import UsageError
+from eais.ratio import UNSAID, RatioPolicy
 from eais.tolerance import Tolerance
 
 MOST_SLO_US: Final = 3_600_000_000
@@ -39,6 +40,7 @@ class InstancePolicy:
             as its type has it, or that was settled when it was made.
         rate_per_s: calls a second that are expected, for the choice of `auto`; 0: not said.
         price_cap_per_h: what `auto` may cost an hour at most, as prices are counted; 0: anything.
+        ratio: of CPU to accelerator.
     """
 
     ring: RingPolicy = RingPolicy.AUTO
@@ -46,6 +48,7 @@ class InstancePolicy:
     tolerance: Tolerance | None = None
     rate_per_s: float = 0.0
     price_cap_per_h: float = 0.0
+    ratio: RatioPolicy = UNSAID
 
     @property
     def is_default(self) -> bool:
@@ -60,6 +63,7 @@ class InstancePolicy:
         tolerance: str = "",
         rate_per_s: float = 0.0,
         price_cap_per_h: float = 0.0,
+        ratio: RatioPolicy = UNSAID,
     ) -> InstancePolicy:
         """What was said, "" and 0 for nothing; `UsageError` ARGUMENT for what can't be."""
         for name, value in (("rate", rate_per_s), ("price_cap", price_cap_per_h)):
@@ -69,10 +73,11 @@ class InstancePolicy:
             raise UsageError("ARGUMENT", "slo_p99 is at most an hour")
         wanted = Tolerance.checked(tolerance) if tolerance else None
         try:
-            return cls(RingPolicy(ring or "auto"), slo_p99_us, wanted, rate_per_s, price_cap_per_h)
+            shared = RingPolicy(ring or "auto")
         except ValueError:
             text = f"ring is auto, on or off, not {ring[:32]!a}"
             raise UsageError("ARGUMENT", text) from None
+        return cls(shared, slo_p99_us, wanted, rate_per_s, price_cap_per_h, ratio)
 
 
 DEFAULT_POLICY: Final = InstancePolicy()

@@ -12,7 +12,9 @@ from eais.errors import ConfigError
 from eais.instance import InstanceState
 from eais.instance_policy import DEFAULT_POLICY, InstancePolicy
 from eais.ports import PORT_LIMIT
+from eais.ratio import RatioPolicy
 from eais.rpc.v1 import common_pb2, pool_pb2
+from eais_client.instance_ratio import InstanceRatio
 
 _PORT_DIGITS = 5
 
@@ -161,6 +163,7 @@ class Instance:
         activity: what it does now; None before its first call, and unless IN_USE.
         line: where it waits for room, if it does.
         why, weighed: why it is where it is, and what was considered; of `describe` alone.
+        ratio: as the pool decides it; None if it doesn't; of `describe` alone.
     """
 
     id: str
@@ -182,6 +185,7 @@ class Instance:
     why: str = ""
     weighed: tuple[str, ...] = ()
     line: InLine | None = None
+    ratio: InstanceRatio | None = None
 
     @classmethod
     def of_message(cls, message: pool_pb2.Instance) -> Instance:
@@ -208,10 +212,12 @@ class Instance:
                 message.policy.slo_p99_us,
                 rate_per_s=message.policy.rate_per_s,
                 price_cap_per_h=message.policy.price_cap_per_h,
+                ratio=_ratio_of(message.policy.ratio),
             ),
             why=message.placement.why,
             weighed=tuple(message.placement.weighed),
             line=_line_of(message),
+            ratio=InstanceRatio.of_message(message.ratio) if message.HasField("ratio") else None,
         )
 
 
@@ -219,6 +225,10 @@ def _line_of(message: pool_pb2.Instance) -> InLine | None:
     if not message.HasField("line"):
         return None
     return InLine(message.line.position, message.line.length)
+
+
+def _ratio_of(said: pool_pb2.RatioPolicy) -> RatioPolicy:
+    return RatioPolicy.checked(said.ratio, said.least, said.most, said.kinds)
 
 
 def workers_of(messages: Iterable[pool_pb2.WorkerEndpoint]) -> tuple[Worker, ...]:

@@ -92,13 +92,16 @@ class Patience:
         """Something was done: patience begins anew."""
         self.failures, self.since = 0, -1.0
 
-    def wait(self, error: EaisError) -> None:
-        """Wait before another try; raises `error` if there is to be none."""
+    def wait(self, error: EaisError, *, asked: bool = True) -> None:
+        """Wait before another try; raises `error` if there is to be none.
+
+        `asked`: some listener was.
+        """
         now = self.clock()
         self.since = now if self.since < 0 else self.since
         self.failures += 1
         # Who wasn't there, or had no room, has refused nothing.
-        self.refusals += error.reason not in ("HOST_UNREACHABLE", "BUSY")
+        self.refusals += asked and error.reason not in ("HOST_UNREACHABLE", "BUSY")
         out_of_patience = now >= self.since + self.unavailable_timeout_s
         if not error.retryable or out_of_patience or self.refusals >= MAX_ATTEMPTS:
             raise error from None  # as the user's call, not as what the listener was asked
@@ -133,7 +136,8 @@ def open_session(
         except EaisError as error:
             newest = find(True) if error.reason in _POOL_KNOWS_BETTER else instance
             if newest.epoch <= instance.epoch and newest.listener == instance.listener:
-                patience.wait(worded(error, model.source.path))
+                asked = instance.listener is not None
+                patience.wait(worded(error, model.source.path), asked=asked)
             fresh = True
             continue
         if opened is not None:

@@ -135,6 +135,8 @@ class Whereabouts:
         ended = lost(instance, self._frontend)
         if ended is not None:
             raise ended
+        if instance.listener is None:
+            self._want(instance.id)  # it is scaled to zero until it is called
         return instance
 
     def _find_by_manager(self) -> None:

@@ -17,7 +17,8 @@ def counted(news: hosts_pb2.Usage) -> Counted:
 
 def word_of(load: pool_pb2.FrontEndLoad) -> FrontEndWord:
     """What a front-end says of itself; a load that can't be is none."""
-    return FrontEndWord(load.waiting_calls, min(1.0, max(0.0, load.cpu_load)), load.cpu_cores)
+    cpu = min(1.0, max(0.0, load.cpu_load))
+    return FrontEndWord(load.waiting_calls, cpu, load.cpu_cores, load.answered_calls)
 
 
 def described(view: InstanceView, pool: str, activities: Activities) -> pool_pb2.Instance:

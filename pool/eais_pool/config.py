@@ -23,6 +23,8 @@ _AT_MOST = {
     "answers_kept_h": 8_760,
     "tick_s": 3_600,
     "profile_after_s": 31_536_000,
+    "ratio_change_s": 86_400,
+    "ratio_awake_s": 31_536_000,
     "journal_rows": 1 << 31,
 }
 
@@ -47,6 +49,9 @@ class ManagerConfig:
         tick_s: how often overdue grants are looked for.
         profile_after_s: a session is open so long before its model is measured on devices that
             are idle; 0: only who asks has models measured.
+        ratio_change_s: what a change of an instance's workers costs, in seconds of one's rent.
+        ratio_awake_s: how long the last worker of an instance that may have none stays without
+            a call.
         journal_rows: how many facts are kept before they become a snapshot.
         placement: how places are chosen, "gradient" or "best-fit".
     """
@@ -64,6 +69,8 @@ class ManagerConfig:
     leaf_life_h: float = 1.0
     tick_s: float = 1.0
     profile_after_s: float = 30.0
+    ratio_change_s: float = 30.0
+    ratio_awake_s: float = 60.0
     journal_rows: int = 20_000
     placement: str = GRADIENT
 
@@ -79,13 +86,13 @@ class ManagerConfig:
             management_port=self.management_port,
             enrolment_port=self.enrolment_port,
         )
-        for name in ("grant_timeout_s", "run_timeout_s", "tick_s", "journal_rows"):
+        above_0 = ("grant_timeout_s", "run_timeout_s", "tick_s", "ratio_change_s", "journal_rows")
+        for name in above_0:
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} = {getattr(self, name)}: must be above 0")
-        if not self.revoke_grace_s >= 0:
-            raise ValueError(f"revoke_grace_s = {self.revoke_grace_s}: must not be below 0")
-        if not self.profile_after_s >= 0:
-            raise ValueError(f"profile_after_s = {self.profile_after_s}: must not be below 0")
+        for name in ("revoke_grace_s", "profile_after_s", "ratio_awake_s"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name} = {getattr(self, name)}: must not be below 0")
         if not self.answers_kept_h >= 24:
             raise ValueError(f"answers_kept_h = {self.answers_kept_h}: must be 24 or more")
         if not 1 <= self.leaf_life_h <= 24:
@@ -114,6 +121,8 @@ class ManagerConfig:
             drain_grace_ms=round(self.revoke_grace_s * 1000),
             run_timeout_s=self.run_timeout_s,
             answer_kept_s=self.answers_kept_h * 3600,
+            ratio_change_s=self.ratio_change_s,
+            ratio_awake_s=self.ratio_awake_s,
             quotas=quotas,
             prices=prices,
         )

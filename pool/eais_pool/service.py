@@ -7,9 +7,10 @@ isn't the caller's is answered as what isn't there.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 
-from eais.errors import UsageError
+from eais.errors import Unavailable, UsageError
 from eais.identity import Role
 from eais.instance import InstanceState, check_instance_name
 from eais.rpc import verbs
@@ -19,7 +20,7 @@ from eais.rpc.v1 import pool_pb2
 from eais_pool.activity import described, word_of
 from eais_pool.brain.actions import Publish
 from eais_pool.brain.activity import Activities
-from eais_pool.brain.events import OpRequested
+from eais_pool.brain.events import InstanceNeeded, OpRequested
 from eais_pool.brain.host_verbs import not_found
 from eais_pool.brain.records import InstanceRecord, OpVerb
 from eais_pool.brain.state import OpKey
@@ -27,6 +28,7 @@ from eais_pool.brain.view_records import InstanceView
 from eais_pool.brain.views import view_of
 from eais_pool.presence import ANSWER_AFTER_S, Presence
 from eais_pool.pump import Pump
+from eais_pool.ratio_message import ratio_message
 from eais_pool.renewal import Issuer
 from eais_pool.watchers import FrontEnd, Watcher, Watchers
 from eais_pool.wire import instance_message, news_message, policy_of
@@ -46,7 +48,9 @@ class PoolService:
         issuer: Issuer,
         activities: Activities,
         presence: Presence,
+        clock: Callable[[], float],
     ) -> None:
+        self._clock = clock
         self._pool = pool
         self._pump = pump
         self._watchers = watchers
@@ -147,6 +151,8 @@ class PoolService:
             raise not_found(request.instance)
         view = view_of(self._pump.state, instance, self._vnic_driver)
         message = described(view, self._pool, self._activities)
+        if ratio := ratio_message(self._pump.state, instance, self._clock()):
+            message.ratio.CopyFrom(ratio)
         lease = self._pump.state.live_lease(instance.id)
         if lease is not None:
             placement = pool_pb2.Placement(why=lease.why, weighed=lease.weighed)
@@ -168,7 +174,7 @@ class PoolService:
     async def watch(
         self, requests: AsyncIterator[pool_pb2.WatchUp], caller: Caller
     ) -> AsyncIterator[pool_pb2.WatchDown]:
-        """See `Pool.Watch`. Wants are read; nothing is made of them yet."""
+        """See `Pool.Watch`."""
         await _check_hello(requests)
         yield pool_pb2.WatchDown(hello=hello_reply(SOFTWARE))
         frontend = _frontend(caller)
@@ -192,6 +198,8 @@ class PoolService:
             async for message in requests:
                 if message.HasField("load"):
                     self._take_load(message.load, watcher, frontend)
+                elif message.HasField("want"):
+                    await self._take_want(message.want.instance, frontend)
         finally:
             self._activities.silent(watcher)
             watcher.close()
@@ -200,6 +208,15 @@ class PoolService:
         instance = self._pump.state.instances.get(load.instance)
         if instance is not None and (instance.tenant, instance.frontend) == frontend:
             self._activities.said(watcher, load.instance, word_of(load))
+
+    async def _take_want(self, name: str, frontend: FrontEnd) -> None:
+        """A call finds no worker: one that is scaled to zero is woken."""
+        instance = self._pump.state.instances.get(name)
+        if instance is None or (instance.tenant, instance.frontend) != frontend:
+            return
+        if instance.asleep and not instance.op_id:
+            with suppress(Unavailable):  # it is said again while the call waits
+                await self._pump.submit(InstanceNeeded(name))
 
     async def _ask_about(
         self, verb: OpVerb, request: pool_pb2.InstanceRequest, caller: Caller

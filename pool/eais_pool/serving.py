@@ -32,6 +32,7 @@ from eais_pool.brain.events import ManagerStarted, Tick
 from eais_pool.brain.host_records import Endpoint, HostRecord
 from eais_pool.brain.profiling import Profiling
 from eais_pool.brain.quotas import Quotas
+from eais_pool.brain.ratios import Ratios
 from eais_pool.brain.reactor import Reactor
 from eais_pool.brain.studies import Rules
 from eais_pool.config import ManagerConfig
@@ -48,6 +49,7 @@ from eais_pool.policy.prices import Prices
 from eais_pool.presence import Presence
 from eais_pool.profiler import Profiler
 from eais_pool.pump import Pump
+from eais_pool.ratio_loop import RatioLoop
 from eais_pool.renewal import Issuer
 from eais_pool.service import PoolService
 from eais_pool.store import Store
@@ -221,6 +223,7 @@ class Manager:
         self._spawn("identities", self._turnover.run())
         self._spawn("ledger", self._tidy())
         self._spawn("profiler", self._profiler.run())
+        self._spawn("ratios", self._new_ratio_loop().run())
         where = ", ".join(f"{plane.value} {places[plane].port}" for plane in Plane)
         log.info("pool %s: serving on %s: %s", self.place.pool, address, where)
 
@@ -310,6 +313,10 @@ class Manager:
             self._world.wall,
         )
 
+    def _new_ratio_loop(self) -> RatioLoop:
+        ratios = Ratios(self.pump.settings, self._activities)
+        return RatioLoop(ratios, self.pump, self._world.clock)
+
     @property
     def _issuer(self) -> Issuer:
         return Issuer(self.authority, self._leaf_life, self._world.wall)
@@ -347,6 +354,7 @@ class Manager:
             self._issuer,
             self._activities,
             self._presence,
+            self._world.clock,
         )
         ledger = LedgerService(self.pump).user_bindings()
         return [*service.bindings(), *self._profiler.bindings(), *ledger]

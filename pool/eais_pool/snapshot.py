@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from eais_pool.brain.host_records import HostRecord
 from eais_pool.brain.membership import Members, OperatorOp, TenantRecord, TokenRecord
+from eais_pool.brain.ratio_records import RatioRecord
 from eais_pool.brain.records import InstanceRecord, LeaseRecord, OpRecord
 from eais_pool.brain.state import PoolState
 from eais_pool.policy.asked import NOTHING_ASKED, Asked
@@ -35,6 +36,7 @@ class Snapshot:
     profiles: tuple[Profile, ...] = ()
     asked: Asked = NOTHING_ASKED
     ledger_offset_s: float = 0.0
+    ratios: tuple[tuple[str, tuple[RatioRecord, ...]], ...] = ()
 
     @classmethod
     def of(cls, state: PoolState, seq: int) -> Snapshot:
@@ -54,6 +56,7 @@ class Snapshot:
             state.profiles.profiles,
             state.asked,
             state.ledger_offset_s,
+            tuple(state.ratios.items()),
         )
 
     def state(self) -> PoolState:
@@ -70,6 +73,7 @@ class Snapshot:
             {(op.tenant, op.op_id): None for op in self.ops if op.waits},
             self.asked,
             self.ledger_offset_s,
+            dict(self.ratios),
         )
         return made.indexed()
 

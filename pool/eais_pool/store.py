@@ -3,8 +3,9 @@
 One row a fact, one transaction an event. Each row carries a CRC over itself,
 rows are numbered without a gap, and `head` names the last one, so that a row that
 was changed or lost is found at replay; `eais_pool.high_water` finds that the end is missing.
-When there are many rows, one transaction replaces them by a snapshot. What facts of the ledger
-say is rows of a table of its own, written with them (`eais_pool.ledger_table`).
+When there are many rows, one transaction replaces them by a snapshot; the newest of demand stay.
+What facts of the ledger say is rows of a table of its own, written with them
+(`eais_pool.ledger_table`).
 
 A journal that can be read but not written (a full disk, a read-only one) is replayed all the
 same, and every `append` tries again whether it can be written now.
@@ -28,7 +29,7 @@ from eais.errors import ConfigError, Unavailable
 from eais.transition import IllegalMove
 from eais_pool.brain import ledger_asked
 from eais_pool.brain.codec import from_json, to_json
-from eais_pool.brain.facts import FACTS, Fact
+from eais_pool.brain.facts import DEMAND_KIND, FACTS, Fact
 from eais_pool.brain.state import PoolState
 from eais_pool.failpoints import Reach, nowhere
 from eais_pool.high_water import HighWater, Unreadable
@@ -47,6 +48,7 @@ log = logging.getLogger(__name__)
 
 SCHEMA: Final = 1
 COMPACT_ROWS: Final = 20_000
+DEMAND_ROWS: Final = 20_000  # a minute of an instance each
 
 _tables = sa.MetaData()
 _META = sa.Table(
@@ -211,7 +213,8 @@ class Store:
         """
         try:
             with self._engine.begin() as connection:
-                connection.execute(_JOURNAL.delete())
+                connection.execute(_JOURNAL.delete().where(_JOURNAL.c.kind != DEMAND_KIND))
+                connection.execute(_old_demand())
                 snapshot = to_json(Snapshot.of(state, self._seq))
                 _put(connection, "snapshot", f"{zlib.crc32(snapshot.encode())} {snapshot}")
         except SQLAlchemyError as error:
@@ -250,7 +253,9 @@ class Store:
         state = snapshot.state() if snapshot else PoolState()
         self._seq = start = snapshot.seq if snapshot else 0
         for row in connection.execute(sa.select(_JOURNAL).order_by(_JOURNAL.c.seq)):
-            self._take(state, row.seq, self._fact(row))
+            fact = self._fact(row)
+            if row.seq > start or row.kind != DEMAND_KIND:
+                self._take(state, row.seq, fact)
         if meta.get("head", "0") != str(self._seq):
             raise self._corrupt(f"rows after {self._seq} are missing")
         self._since_snapshot = self._seq - start
@@ -312,6 +317,12 @@ class Store:
             f"{self._path}: {what}",
             hint="put the folder's back-up in its place, or start a new pool",
         )
+
+
+def _old_demand() -> sa.Delete:
+    demand = _JOURNAL.c.kind == DEMAND_KIND
+    newest = sa.select(_JOURNAL.c.seq).where(demand).order_by(_JOURNAL.c.seq.desc())
+    return _JOURNAL.delete().where(demand, _JOURNAL.c.seq.not_in(newest.limit(DEMAND_ROWS)))
 
 
 def _put(connection: sa.Connection, key: str, value: str) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from eais.identity import Identity
 from eais.instance_policy import InstancePolicy
+from eais.ratio import UNSAID, RatioPolicy
 from eais.rpc.v1 import common_pb2, hosts_pb2, listener_pb2, pool_pb2
 from eais_pool.brain import vnics
 from eais_pool.brain.actions import CheckDevice, Command, News, Notice, Publish, Reopen, Revoke
@@ -107,22 +108,29 @@ def command_message(
 
 def policy_message(policy: InstancePolicy) -> pool_pb2.InstancePolicy:
     """A policy, all of it said."""
+    said = policy.ratio
+    ratio = pool_pb2.RatioPolicy(
+        ratio=said.text, least=said.least, most=said.most, kinds=said.kinds
+    )
     return pool_pb2.InstancePolicy(
         ring=policy.ring.value,
         slo_p99_us=policy.slo_p99_us,
         rate_per_s=policy.rate_per_s,
         price_cap_per_h=policy.price_cap_per_h,
+        ratio=None if said == UNSAID else ratio,
     )
 
 
 def policy_of(message: pool_pb2.InstancePolicy) -> InstancePolicy:
     """What was asked; raises as `InstancePolicy.checked`."""
+    said = message.ratio
     return InstancePolicy.checked(
         message.ring,
         message.slo_p99_us,
         message.tolerance,
         message.rate_per_s,
         message.price_cap_per_h,
+        RatioPolicy.checked(said.ratio, said.least, said.most, said.kinds),
     )
 
 

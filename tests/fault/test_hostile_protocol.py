@@ -12,7 +12,7 @@ import grpc
 import pytest
 
 from eais import tls
-from eais.errors import EaisError, Unavailable
+from eais.errors import EaisError, Unavailable, UsageError
 from eais.rpc import client, verbs
 from eais.rpc.hello import WIRE_VERSION, hello
 from eais.rpc.places import MAX_CALLS, MAX_STREAMS
@@ -182,6 +182,27 @@ def test_an_attach_that_cant_be(stack: Stack, instance: pool_pb2.Instance, case:
     else:
         error = refusal(attach, stack, case, stack.frontend())
         assert error.reason == IMPOSSIBLE[case]
+    left = stack.ask(verbs.POOL_LIST, pool_pb2.ListRequest(), stack.frontend("small", "f"))
+    assert not left.instances
+
+
+RATIOS = ["-1", "-1:1", "nan", "1:nan", "0:0", "1:0.3", "65:0", "4:0.25:1", "x" * 4096]
+
+
+@pytest.mark.hostile("ratio")
+@pytest.mark.parametrize("ratio", [*RATIOS, "min above max", "kind", "type"])
+def test_a_ratio_that_is_none(stack: Stack, ratio: str) -> None:
+    request = pool_pb2.AttachRequest(op_id=op(), type="cpu.1" if ratio == "type" else "auto")
+    if ratio == "min above max":
+        request.policy.ratio.MergeFrom(pool_pb2.RatioPolicy(ratio="auto", least=3, most=2))
+    elif ratio == "kind":
+        request.policy.ratio.MergeFrom(pool_pb2.RatioPolicy(ratio="auto", kinds=["tpu"]))
+    else:
+        request.policy.ratio.ratio = "auto" if ratio == "type" else ratio
+    with pytest.raises(UsageError) as refused:
+        stack.ask(verbs.POOL_ATTACH, request, stack.frontend("small", "f"))
+    assert refused.value.reason == "RATIO"
+    assert len(refused.value.message) < 200
     left = stack.ask(verbs.POOL_LIST, pool_pb2.ListRequest(), stack.frontend("small", "f"))
     assert not left.instances
 

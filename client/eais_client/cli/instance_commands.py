@@ -8,9 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from eais_client.cli.command import Call, Group, outside_of
+from eais_client.cli.ratio_options import (
+    KindsOption,
+    LeastOption,
+    MostOption,
+    RatioOption,
+    ratio_of,
+)
 
 if TYPE_CHECKING:
     from eais.instance_policy import InstancePolicy
+    from eais.ratio import RatioPolicy
     from eais_client.instances import Instance
     from eais_client.pool_client import PoolClient, Waits
 
@@ -112,6 +120,8 @@ def add_to(group: Group) -> None:
             "eais attach --type auto --slo-p99 50ms --rate 5 --price-cap 0.5",
             "eais attach --type cpu.2 --tolerance bf16",
             "eais attach --type gpu.1 --wait 10m",
+            "eais attach --ratio auto --slo-p99 50ms --max 4",
+            "eais attach --ratio 4:0.25",
         ],
     )(attach)
     verb("start", examples=["eais start ei-7f3a", "eais start ei-7f3a --wait 10m"])(start)
@@ -132,9 +142,14 @@ def create(
     tolerance: ToleranceOption = "",
     rate: RateOption = 0.0,
     price_cap: PriceCapOption = 0.0,
+    ratio: RatioOption = "",
+    min: LeastOption = 0,
+    max: MostOption = 0,
+    kinds: KindsOption = "",
 ) -> None:
     """Create an instance: BINDABLE, holding nothing yet."""
-    policy = _policy(ring, slo_p99, tolerance, rate, price_cap)
+    wanted = ratio_of(ratio, min, max, kinds)
+    policy = _policy(ring, slo_p99, tolerance, rate, price_cap, wanted)
     _do(call, f"creating {type}", lambda pool: pool.create(type, policy))
 
 
@@ -156,21 +171,28 @@ def attach(
     rate: RateOption = 0.0,
     price_cap: PriceCapOption = 0.0,
     wait: WaitOption = "",
+    ratio: RatioOption = "",
+    min: LeastOption = 0,
+    max: MostOption = 0,
+    kinds: KindsOption = "",
 ) -> None:
     """Bind an instance to this front-end and start it.
 
     With --type a new instance is created first; with neither an instance nor a
     type the first bindable one is taken. `eais detach` undoes all that this did.
-    --ring, --slo-p99, --tolerance, --rate and --price-cap are of the instance that
-    is created. `eais explain` says why an auto instance is where it is.
+    --ring, --slo-p99, --tolerance, --rate, --price-cap, --ratio, --min, --max and
+    --kinds are of the instance that is created; --ratio makes one of type auto. `eais
+    explain` says why an auto instance is where it is, and `eais ratio` what it had when.
 
     With --wait what has no room now waits in line, and how it stands is said
     on standard error. Tenants that hold less go first; Ctrl-C leaves the line.
     """
     if instance:
         _expect_no_type(instance)
+    wanted = ratio_of(ratio, min, max, kinds)
+    type = type or ("auto" if wanted.text and not instance else "")
     what, wait_s = instance or type or "the first bindable instance", _seconds(wait)
-    policy = _policy(ring, slo_p99, tolerance, rate, price_cap)
+    policy = _policy(ring, slo_p99, tolerance, rate, price_cap, wanted)
     _do_in_line(
         call,
         f"attaching {what}",
@@ -199,12 +221,12 @@ def _expect_no_type(instance: str) -> None:
 
 
 def _policy(
-    ring: str, slo_p99: str, tolerance: str, rate: float, price_cap: float
+    ring: str, slo_p99: str, tolerance: str, rate: float, price_cap: float, ratio: RatioPolicy
 ) -> InstancePolicy:
     from eais.instance_policy import InstancePolicy, slo_us
 
     slo = slo_us(slo_p99) if slo_p99 else 0
-    return InstancePolicy.checked(ring, slo, tolerance, rate, price_cap)
+    return InstancePolicy.checked(ring, slo, tolerance, rate, price_cap, ratio)
 
 
 def start(call: Call, instance: InstanceArgument, wait: WaitOption = "") -> None:
@@ -290,7 +312,7 @@ def explain(call: Call, instance: InstanceArgument) -> None:
         found = pool.describe(instance)
     shares = (f"{devices_text(each.share_milli)} of {each.device}" for each in found.workers)
     placed = ", ".join(shares) or None
-    data = {
+    data: dict[str, object] = {
         "id": found.id,
         "type": found.type,
         "host": found.host or None,
@@ -298,9 +320,14 @@ def explain(call: Call, instance: InstanceArgument) -> None:
         "why": found.why or None,
         "weighed": list(found.weighed),
     }
-    lines = [f"{found.id}  {found.type}: {found.why or 'it has no share of a device now'}"]
+    last = found.ratio.decisions[-1] if found.ratio and found.ratio.decisions else None
+    why = found.why or (last.why if last else "") or "it has no share of a device now"
+    lines = [f"{found.id}  {found.type}: {why}"]
     if placed:
         lines.append(f"  on {found.host}: {placed}")
+    if last is not None:
+        data["ratio"] = {"why": last.why, "requested": last.requested, "age_s": last.age_s}
+        lines.append(f"  ratio, {last.age_s:.0f} s ago: {last.why}")
     call.printer.answer(data, [*lines, *(f"  {each}" for each in found.weighed)])
 
 

@@ -21,6 +21,7 @@ from eais_client.cli import (
     logs_command,
     pool_commands,
     profile_command,
+    ratio_command,
     run_command,
     tenant_commands,
     token_commands,
@@ -46,6 +47,7 @@ def make_app() -> typer.Typer:
     run_command.add_to(root)
     profile_command.add_to(root)
     usage_command.add_to(root)
+    ratio_command.add_to(root)
     join_command.add_to(root)
     pool_commands.add_to(root)
     listener_commands.add_to(root)

@@ -75,18 +75,32 @@ class ResizeRequest(_message.Message):
     def __init__(self, op_id: _Optional[str] = ..., instance: _Optional[str] = ..., type: _Optional[str] = ...) -> None: ...
 
 class InstancePolicy(_message.Message):
-    __slots__ = ("ring", "slo_p99_us", "tolerance", "rate_per_s", "price_cap_per_h")
+    __slots__ = ("ring", "slo_p99_us", "tolerance", "rate_per_s", "price_cap_per_h", "ratio")
     RING_FIELD_NUMBER: _ClassVar[int]
     SLO_P99_US_FIELD_NUMBER: _ClassVar[int]
     TOLERANCE_FIELD_NUMBER: _ClassVar[int]
     RATE_PER_S_FIELD_NUMBER: _ClassVar[int]
     PRICE_CAP_PER_H_FIELD_NUMBER: _ClassVar[int]
+    RATIO_FIELD_NUMBER: _ClassVar[int]
     ring: str
     slo_p99_us: int
     tolerance: str
     rate_per_s: float
     price_cap_per_h: float
-    def __init__(self, ring: _Optional[str] = ..., slo_p99_us: _Optional[int] = ..., tolerance: _Optional[str] = ..., rate_per_s: _Optional[float] = ..., price_cap_per_h: _Optional[float] = ...) -> None: ...
+    ratio: RatioPolicy
+    def __init__(self, ring: _Optional[str] = ..., slo_p99_us: _Optional[int] = ..., tolerance: _Optional[str] = ..., rate_per_s: _Optional[float] = ..., price_cap_per_h: _Optional[float] = ..., ratio: _Optional[_Union[RatioPolicy, _Mapping]] = ...) -> None: ...
+
+class RatioPolicy(_message.Message):
+    __slots__ = ("ratio", "least", "most", "kinds")
+    RATIO_FIELD_NUMBER: _ClassVar[int]
+    LEAST_FIELD_NUMBER: _ClassVar[int]
+    MOST_FIELD_NUMBER: _ClassVar[int]
+    KINDS_FIELD_NUMBER: _ClassVar[int]
+    ratio: str
+    least: int
+    most: int
+    kinds: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, ratio: _Optional[str] = ..., least: _Optional[int] = ..., most: _Optional[int] = ..., kinds: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class DescribeRequest(_message.Message):
     __slots__ = ("instance",)
@@ -111,7 +125,7 @@ class ListReply(_message.Message):
     def __init__(self, instances: _Optional[_Iterable[_Union[Instance, _Mapping]]] = ...) -> None: ...
 
 class Instance(_message.Message):
-    __slots__ = ("id", "tenant", "type", "state", "reason", "detail", "frontend", "epoch", "listener", "workers", "vnic", "tolerance", "ephemeral", "activity", "host", "policy", "placement", "line")
+    __slots__ = ("id", "tenant", "type", "state", "reason", "detail", "frontend", "epoch", "listener", "workers", "vnic", "tolerance", "ephemeral", "activity", "host", "policy", "placement", "line", "ratio")
     ID_FIELD_NUMBER: _ClassVar[int]
     TENANT_FIELD_NUMBER: _ClassVar[int]
     TYPE_FIELD_NUMBER: _ClassVar[int]
@@ -130,6 +144,7 @@ class Instance(_message.Message):
     POLICY_FIELD_NUMBER: _ClassVar[int]
     PLACEMENT_FIELD_NUMBER: _ClassVar[int]
     LINE_FIELD_NUMBER: _ClassVar[int]
+    RATIO_FIELD_NUMBER: _ClassVar[int]
     id: str
     tenant: str
     type: str
@@ -148,7 +163,8 @@ class Instance(_message.Message):
     policy: InstancePolicy
     placement: Placement
     line: Line
-    def __init__(self, id: _Optional[str] = ..., tenant: _Optional[str] = ..., type: _Optional[str] = ..., state: _Optional[_Union[InstanceState, str]] = ..., reason: _Optional[str] = ..., detail: _Optional[str] = ..., frontend: _Optional[str] = ..., epoch: _Optional[int] = ..., listener: _Optional[_Union[_common_pb2.Endpoint, _Mapping]] = ..., workers: _Optional[_Iterable[_Union[WorkerEndpoint, _Mapping]]] = ..., vnic: _Optional[_Union[Vnic, _Mapping]] = ..., tolerance: _Optional[str] = ..., ephemeral: bool = ..., activity: _Optional[_Union[Activity, _Mapping]] = ..., host: _Optional[str] = ..., policy: _Optional[_Union[InstancePolicy, _Mapping]] = ..., placement: _Optional[_Union[Placement, _Mapping]] = ..., line: _Optional[_Union[Line, _Mapping]] = ...) -> None: ...
+    ratio: Ratio
+    def __init__(self, id: _Optional[str] = ..., tenant: _Optional[str] = ..., type: _Optional[str] = ..., state: _Optional[_Union[InstanceState, str]] = ..., reason: _Optional[str] = ..., detail: _Optional[str] = ..., frontend: _Optional[str] = ..., epoch: _Optional[int] = ..., listener: _Optional[_Union[_common_pb2.Endpoint, _Mapping]] = ..., workers: _Optional[_Iterable[_Union[WorkerEndpoint, _Mapping]]] = ..., vnic: _Optional[_Union[Vnic, _Mapping]] = ..., tolerance: _Optional[str] = ..., ephemeral: bool = ..., activity: _Optional[_Union[Activity, _Mapping]] = ..., host: _Optional[str] = ..., policy: _Optional[_Union[InstancePolicy, _Mapping]] = ..., placement: _Optional[_Union[Placement, _Mapping]] = ..., line: _Optional[_Union[Line, _Mapping]] = ..., ratio: _Optional[_Union[Ratio, _Mapping]] = ...) -> None: ...
 
 class Line(_message.Message):
     __slots__ = ("position", "length")
@@ -157,6 +173,44 @@ class Line(_message.Message):
     position: int
     length: int
     def __init__(self, position: _Optional[int] = ..., length: _Optional[int] = ...) -> None: ...
+
+class Ratio(_message.Message):
+    __slots__ = ("decisions", "observed", "asleep")
+    DECISIONS_FIELD_NUMBER: _ClassVar[int]
+    OBSERVED_FIELD_NUMBER: _ClassVar[int]
+    ASLEEP_FIELD_NUMBER: _ClassVar[int]
+    decisions: _containers.RepeatedCompositeFieldContainer[RatioDecision]
+    observed: str
+    asleep: bool
+    def __init__(self, decisions: _Optional[_Iterable[_Union[RatioDecision, _Mapping]]] = ..., observed: _Optional[str] = ..., asleep: bool = ...) -> None: ...
+
+class RatioDecision(_message.Message):
+    __slots__ = ("age_s", "target", "requested", "observed", "cost_per_h", "required_per_s", "arrived", "waiting", "cause", "why", "weighed", "failed")
+    AGE_S_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    REQUESTED_FIELD_NUMBER: _ClassVar[int]
+    OBSERVED_FIELD_NUMBER: _ClassVar[int]
+    COST_PER_H_FIELD_NUMBER: _ClassVar[int]
+    REQUIRED_PER_S_FIELD_NUMBER: _ClassVar[int]
+    ARRIVED_FIELD_NUMBER: _ClassVar[int]
+    WAITING_FIELD_NUMBER: _ClassVar[int]
+    CAUSE_FIELD_NUMBER: _ClassVar[int]
+    WHY_FIELD_NUMBER: _ClassVar[int]
+    WEIGHED_FIELD_NUMBER: _ClassVar[int]
+    FAILED_FIELD_NUMBER: _ClassVar[int]
+    age_s: float
+    target: str
+    requested: str
+    observed: str
+    cost_per_h: float
+    required_per_s: float
+    arrived: float
+    waiting: float
+    cause: str
+    why: str
+    weighed: _containers.RepeatedScalarFieldContainer[str]
+    failed: str
+    def __init__(self, age_s: _Optional[float] = ..., target: _Optional[str] = ..., requested: _Optional[str] = ..., observed: _Optional[str] = ..., cost_per_h: _Optional[float] = ..., required_per_s: _Optional[float] = ..., arrived: _Optional[float] = ..., waiting: _Optional[float] = ..., cause: _Optional[str] = ..., why: _Optional[str] = ..., weighed: _Optional[_Iterable[str]] = ..., failed: _Optional[str] = ...) -> None: ...
 
 class Placement(_message.Message):
     __slots__ = ("why", "weighed")

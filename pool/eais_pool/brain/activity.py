@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from eais.telemetry import latency
+from eais_pool.brain.arrivals import Arrivals
 from eais_pool.brain.records import LeaseKey
 
 WINDOW_S: Final = 10.0
@@ -31,11 +32,15 @@ class Counted:
 
 @dataclass(frozen=True, slots=True)
 class FrontEndWord:
-    """What a process of a front-end says of itself: calls that wait, load of its cores (0 to 1)."""
+    """What a process of a front-end says of itself: calls that wait, load of its cores (0 to 1).
+
+    `answered_calls`: so far.
+    """
 
     waiting_calls: int
     cpu: float
     cores: int = 0
+    answered_calls: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +100,14 @@ class Activities:
 
     Args:
         clock: seconds.
+
+    Attributes:
+        arrivals: calls that came, as front-ends say.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
+        self.arrivals = Arrivals()
         self._meters: dict[str, dict[LeaseKey, _Meter]] = {}
         # By who says it: a stream of the front-end's.
         self._words: dict[str, dict[Hashable, tuple[float, FrontEndWord]]] = {}
@@ -116,6 +125,7 @@ class Activities:
         """There are no other leases any more; nor are words that are too old to be so."""
         self._drop(lambda lease: lease in leases)
         since = self._clock() - WINDOW_S
+        self.arrivals.keep(since)
         for instance, words in list(self._words.items()):
             fresh = {speaker: said for speaker, said in words.items() if said[0] > since}
             if fresh:
@@ -133,10 +143,13 @@ class Activities:
 
     def said(self, speaker: Hashable, instance: str, word: FrontEndWord) -> None:
         """What a front-end's process says of itself."""
-        self._words.setdefault(instance, {})[speaker] = (self._clock(), word)
+        now = self._clock()
+        self._words.setdefault(instance, {})[speaker] = (now, word)
+        self.arrivals.said(speaker, instance, word.answered_calls, word.waiting_calls, now)
 
     def silent(self, speaker: Hashable) -> None:
         """It has gone."""
+        self.arrivals.silent(speaker)
         for instance, words in list(self._words.items()):
             words.pop(speaker, None)
             if not words:
@@ -159,6 +172,15 @@ class Activities:
             waiting_calls=sum(word.waiting_calls for word in words),
             frontend_cpu=max((word.cpu for word in words), default=0.0),
             frontend_busy_cores=max((word.cpu * word.cores for word in words), default=0.0),
+        )
+
+    def front_end(self, instance: str) -> FrontEndWord:
+        """What its front-end's processes say, together: load and cores are of one machine."""
+        words = self._heard(instance, self._clock())
+        return FrontEndWord(
+            waiting_calls=sum(word.waiting_calls for word in words),
+            cpu=max((word.cpu for word in words), default=0.0),
+            cores=max((word.cores for word in words), default=0),
         )
 
     def _heard(self, instance: str, now: float) -> list[FrontEndWord]:

@@ -41,7 +41,7 @@ def place_auto(
     Raises:
         EaisError: ARGUMENT, or NO_DEVICE: nothing is within the price cap, or nothing now.
     """
-    views = _serving(state, instance, hosts, settings, ask.without)
+    views = serving_views(state, instance, hosts, settings, ask.without)
     choice = chosen_of(state, instance, views, settings)
     if choice.chosen is None:
         _refuse(instance, choice, settings)
@@ -60,10 +60,12 @@ def chosen_of(
     state: PoolState, instance: InstanceRecord, views: Sequence[HostView], settings: Settings
 ) -> Choice:
     """What is chosen of these hosts' devices, for the model that is known; its `why` names it."""
-    demand, model = _demand(instance), model_of(state, instance)
+    demand, model = demand_of(instance), model_of(state, instance)
     curves = state.profiles.curves(model) if model else {}
-    found = candidates(views, demand.tolerance, model)
-    choice = choose(demand, found, curves, settings.prices)
+    kinds = instance.policy.ratio.kinds
+    there = candidates(views, demand.tolerance, model)
+    allowed = [each for each in there if not kinds or each.runner.kind.value in kinds]
+    choice = choose(demand, allowed, curves, settings.prices)
     words = f"{choice.why}, for model {model[:12]}" if model else choice.why
     simulated = choice.chosen is not None and choice.chosen.candidate.simulated
     return replace(choice, why=f"{words} (simulated)" if simulated else words)
@@ -79,7 +81,8 @@ def in_words(choice: Choice) -> tuple[str, ...]:
     return tuple(map(_in_words, choice.considered[:WEIGHED_MOST]))
 
 
-def _demand(instance: InstanceRecord) -> Demand:
+def demand_of(instance: InstanceRecord) -> Demand:
+    """What its owner asks of devices."""
     policy = instance.policy
     return Demand(
         slo_p99_s=policy.slo_p99_us / 1e6 or None,
@@ -98,12 +101,12 @@ def model_of(state: PoolState, instance: InstanceRecord) -> str:
     return next((model for model in models if state.profiles.of(model)), "")
 
 
-def _serving(
+def serving_views(
     state: PoolState,
     instance: InstanceRecord,
     hosts: Sequence[HostView],
     settings: Settings,
-    without: frozenset[str],
+    without: frozenset[str] = frozenset(),
 ) -> list[HostView]:
     """The hosts with what of each device the tenant may have now, but for these kinds."""
     left = left_of(settings.quotas, state, instance.tenant)

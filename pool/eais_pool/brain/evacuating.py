@@ -17,8 +17,9 @@ from eais_pool.brain.draft import Draft
 from eais_pool.brain.events import DeviceReported, OpRequested
 from eais_pool.brain.grants import send_grant
 from eais_pool.brain.host_records import CHECKING, HEALTHS, HostRecord
+from eais_pool.brain.lease_changes import Resize, ResizeCause
 from eais_pool.brain.placing import picks_instead
-from eais_pool.brain.records import LeasePhase, LeaseRecord, Resize
+from eais_pool.brain.records import LeasePhase, LeaseRecord
 from eais_pool.brain.settings import Settings
 from eais_pool.policy import Policy
 
@@ -89,7 +90,9 @@ def _begin(draft: Draft, lease: LeaseRecord, policy: Policy, settings: Settings)
     devices = {share.device for share in lease.shares if share.n in bad}
     why = "; ".join(f"{d.id} is bad ({d.why})" for d in host.devices if d.id in devices)
     kind = draft.state.instances[lease.instance].type
-    resize = Resize(kind, f"{why}: {placed.why}", placed.weighed, bad, draft.now)
+    resize = Resize(
+        kind, f"{why}: {placed.why}", placed.weighed, bad, draft.now, ResizeCause.DEVICES
+    )
     draft.record(facts.SharesReserved(*lease.key, placed.shares, resize))
     grown = draft.state.lease(lease.key)
     if grown is not None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from eais.instance_policy import DEFAULT_POLICY, InstancePolicy
+from eais.ratio import UNSAID
 from eais_pool.brain.host_records import HostRecord
 from eais_pool.brain.ledger_records import UsageRecord
 from eais_pool.brain.loads import LoadsReported
 from eais_pool.brain.membership import Limits
+from eais_pool.brain.ratio_records import DemandSeen
 from eais_pool.brain.records import (
     Failure,
     HeldLease,
@@ -18,6 +20,7 @@ from eais_pool.brain.records import (
     WorkerRecord,
 )
 from eais_pool.policy.profiles import Profile
+from eais_pool.policy.ratio.control import Decision
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,9 @@ class OpRequested:
             rest.append(f"rate={self.policy.rate_per_s:g}")
             rest.append(f"price_cap={self.policy.price_cap_per_h:g}")
         rest += [f"wait={self.wait_s:g}"] if self.wait_s else []
+        if self.policy.ratio != UNSAID:
+            ratio = self.policy.ratio
+            rest.append(f"ratio={ratio.text},{ratio.least},{ratio.most},{'+'.join(ratio.kinds)}")
         if self.policy.tolerance is not None:
             rest.append(f"tolerance={self.policy.tolerance}")
         return (self.verb.value, self.frontend, self.instance, self.type, no_start, *rest)
@@ -218,6 +224,28 @@ class ModelMeasured:
 
 
 @dataclass(frozen=True, slots=True)
+class RatioChosen:
+    """The controller of an instance asks for something else than it has."""
+
+    instance: str
+    decision: Decision
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceNeeded:
+    """A front-end has a call for its instance, which has no worker."""
+
+    instance: str
+
+
+@dataclass(frozen=True, slots=True)
+class DemandCounted:
+    """What controllers saw in the last seconds."""
+
+    seen: tuple[DemandSeen, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     """Time passed.
 
@@ -250,5 +278,8 @@ Event = (
     | DeviceReported
     | LoadsReported
     | ModelMeasured
+    | RatioChosen
+    | InstanceNeeded
+    | DemandCounted
     | Tick
 )

@@ -13,18 +13,13 @@ from typing import Final
 from eais.instance_policy import DEFAULT_POLICY, InstancePolicy
 from eais_pool.brain.binding_facts import BindingFact
 from eais_pool.brain.host_records import HostRecord
+from eais_pool.brain.lease_changes import Resize
 from eais_pool.brain.ledger_facts import LedgerFact
 from eais_pool.brain.ledger_records import UsageRecord
 from eais_pool.brain.loads import LoadsChanged
 from eais_pool.brain.membership import MembershipFact
-from eais_pool.brain.records import (
-    Answer,
-    OfLease,
-    OpRecord,
-    Resize,
-    SharePick,
-    WorkerRecord,
-)
+from eais_pool.brain.ratio_records import RatioFact
+from eais_pool.brain.records import Answer, OfLease, OpRecord, SharePick, WorkerRecord
 from eais_pool.policy.profiles import Profile
 
 
@@ -385,6 +380,10 @@ Fact = (
     | BindingFact
     | LedgerFact
     | MembershipFact
+    | RatioFact
 )
 
 FACTS: Final[dict[str, type[Fact]]] = {kind.__name__: kind for kind in Fact.__args__}
+
+#: What demand there was: of these rows the newest outlive a snapshot.
+DEMAND_KIND: Final = "DemandSeen"

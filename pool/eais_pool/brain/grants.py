@@ -12,6 +12,7 @@ from eais_pool.brain import facts
 from eais_pool.brain.actions import Grant, Revoke
 from eais_pool.brain.draft import Draft
 from eais_pool.brain.events import GrantAccepted, GrantFailed, Released
+from eais_pool.brain.ratio_records import InstanceWanted
 from eais_pool.brain.records import (
     Answer,
     Failure,
@@ -132,6 +133,8 @@ def roll_back(draft: Draft, instance: InstanceRecord, failure: Failure) -> None:
         draft.record(facts.InstanceUnbound(instance.id))
     if op.undo is Undo.DELETE:
         draft.record(facts.InstanceDeleted(instance.id, draft.now))
+    if draft.state.instances[instance.id].wanted_at:
+        draft.record(InstanceWanted(instance.id, 0.0))  # the next call asks again
     draft.answer(op.tenant, op.op_id, Answer(failure=failure))
 
 

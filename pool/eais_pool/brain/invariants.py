@@ -7,6 +7,7 @@ from collections import Counter
 from eais.instance import InstanceState
 from eais.share import ShareState
 from eais_pool.brain.charges import charged_of
+from eais_pool.brain.lease_changes import ResizeCause
 from eais_pool.brain.records import InstanceRecord, LeasePhase, LeaseRecord, OpVerb
 from eais_pool.brain.state import PoolState
 from eais_pool.policy.prices import Prices
@@ -27,6 +28,7 @@ def validate(state: PoolState) -> None:
     for instance in state.instances.values():
         _check_binding(instance)
         _check_lease_of(state, instance)
+        _check_sleep(instance)
     for lease in state.all_leases():
         _check_lease(state, lease)
         _check_charges(state, lease)
@@ -37,6 +39,7 @@ def validate(state: PoolState) -> None:
     _check_ops(state)
     _check_line(state)
     _check_resizes(state)
+    _expect(state.ratios.keys() <= state.instances.keys(), "ratios of instances that are gone")
     state.members.validate()
     _expect(state.index.says() == state.copy().index.says(), "the index isn't of its records")
 
@@ -52,6 +55,12 @@ def _check_binding(instance: InstanceRecord) -> None:
         _expect(held == (True, True), f"{instance.id} is {instance.state} without its binding")
     if instance.state in _HOLDS_NOTHING:
         _expect(held == (False, False), f"{instance.id} is {instance.state} and holds {held}")
+
+
+def _check_sleep(instance: InstanceRecord) -> None:
+    bound = instance.state is InstanceState.BOUND
+    _expect(bound or not instance.asleep, f"{instance.id} is {instance.state} and asleep")
+    _expect(instance.asleep or not instance.wanted_at, f"{instance.id} is wanted, not asleep")
 
 
 def _check_lease_of(state: PoolState, instance: InstanceRecord) -> None:
@@ -168,7 +177,7 @@ def _check_line(state: PoolState) -> None:
 
 def _check_resizes(state: PoolState) -> None:
     resizes = ((lease.instance, lease.resize) for lease in state.all_leases())
-    resized = {name for name, resize in resizes if resize and not resize.instead}
+    resized = {name for name, resize in resizes if resize and resize.cause is ResizeCause.OPERATION}
     asked = {
         op.instance for op in state.ops.values() if op.answer is None and op.verb is OpVerb.RESIZE
     }

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from eais.instance import InstanceEvent
+from eais.ratio import AUTO, UNSAID
 from eais.share import ShareEvent
 from eais_pool.brain import facts, lease_moves
 from eais_pool.brain.facts import Fact
@@ -60,7 +61,8 @@ def _lease_opened(state: PoolState, fact: facts.LeaseOpened) -> None:
     lease = _lease_of(state, fact.key)
     event = InstanceEvent.MOVED if lease.arrival else InstanceEvent.GRANTED
     state.put_lease(replace(lease_moves.granted(lease), workers=fact.workers))
-    state.move(fact.instance, event, epoch=fact.epoch)
+    changes = {"epoch": fact.epoch, "asleep": False, "wanted_at": 0.0}
+    state.move(fact.instance, event, **changes)
 
 
 def _lease_held(state: PoolState, fact: facts.LeaseHeld) -> None:
@@ -119,7 +121,9 @@ def _instance_resized(state: PoolState, fact: facts.InstanceResized) -> None:
     lease, wanted = lease_moves.resized(_lease_of(state, fact.key))
     state.put_lease(lease)
     record = state.instances[fact.instance]
-    state.instances[fact.instance] = replace(record, type=wanted)
+    # What isn't auto any more has no ratio but that of its type.
+    policy = record.policy if wanted == AUTO else replace(record.policy, ratio=UNSAID)
+    state.instances[fact.instance] = replace(record, type=wanted, policy=policy)
 
 
 def _shares_draining(state: PoolState, fact: facts.SharesDraining) -> None:

@@ -6,14 +6,8 @@ from dataclasses import replace
 
 from eais.share import SHARE_TABLE, ShareEvent, ShareState
 from eais_pool.brain import facts
-from eais_pool.brain.records import (
-    Arrival,
-    LeasePhase,
-    LeaseRecord,
-    SharePick,
-    ShareRecord,
-    Stuck,
-)
+from eais_pool.brain.lease_changes import Arrival, Stuck
+from eais_pool.brain.records import LeasePhase, LeaseRecord, SharePick, ShareRecord
 
 
 def with_shares(lease: LeaseRecord, *events: ShareEvent) -> LeaseRecord:

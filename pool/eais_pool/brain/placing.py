@@ -9,6 +9,7 @@ from eais.device_type import DeviceKind, DeviceType, type_text
 from eais.errors import EaisError, make_error
 from eais_pool.brain import facts
 from eais_pool.brain.auto import place_auto
+from eais_pool.brain.compound import check_parts, place_parts, place_ratio
 from eais_pool.brain.draft import Draft
 from eais_pool.brain.host_records import DeviceRecord, HostRecord
 from eais_pool.brain.layered import touched_in, unlayered
@@ -80,12 +81,12 @@ def reserve_elsewhere(
     hosts = host_views(draft.state, instance.id, settings)
     fresh = [replace(host, open=False) if host.host in tried else host for host in hosts]
     auto = DeviceType.parse(instance.type).kind is None
-    wanted = _type_of(draft.state, lease) if auto else instance.type
+    parts = _types_of(draft.state, lease) if auto else (instance.type,)
     others = frozenset(kind.value for kind in DeviceKind) - _kinds_of(draft.state, lease)
-    ask = _ask(draft.state, instance, wanted, others)
-    placed = policy.place(ask, fresh)
+    ask = _ask(draft.state, instance, instance.type, others)
+    placed = place_parts(ask, parts, fresh, policy)
     if isinstance(placed, Refusal) and tried:
-        placed = policy.place(ask, hosts)
+        placed = place_parts(ask, parts, hosts, policy)
     if isinstance(placed, Placement):
         return _reserved(draft, instance, placed, moving=True)
     if not auto:
@@ -106,14 +107,49 @@ def picks_beside(
     here = [view for view in views if view.host == lease.host]
     instance = replace(state.instances[lease.instance], type=DeviceType.parse(wanted).text)
     placed = _placed(state, instance, here, policy, settings)
+    return numbered_on(lease, placed)
+
+
+def picks_of_types(
+    state: PoolState, lease: LeaseRecord, types: tuple[str, ...], policy: Policy, settings: Settings
+) -> Placement:
+    """Shares of these types on the host of an OPEN lease, beside those it has, numbered on.
+
+    As many of them as there are: those that come first.
+
+    Raises:
+        EaisError: QUOTA; what the policy refused with: not even the first can be had.
+    """
+    instance = state.instances[lease.instance]
+    here = [view for view in host_views(state, "", settings) if view.host == lease.host]
+    ask = _ask(state, instance, instance.type)
+    for most in range(len(types), 1, -1):
+        try:
+            check_parts(state, instance.tenant, types[:most], settings)
+        except EaisError:
+            continue
+        placed = place_parts(ask, types[:most], here, policy)
+        if isinstance(placed, Placement):
+            return numbered_on(lease, placed)
+    check_parts(state, instance.tenant, types[:1], settings)
+    placed = place_parts(ask, types[:1], here, policy)
+    if isinstance(placed, Refusal):
+        raise _refused(state, placed, settings)
+    return numbered_on(lease, placed)
+
+
+def numbered_on(lease: LeaseRecord, placed: Placement) -> Placement:
+    """The shares of a placement with numbers that the lease never had."""
     first = lease.numbered
     return replace(placed, shares=tuple(replace(s, n=first + s.n) for s in placed.shares))
 
 
-def _type_of(state: PoolState, lease: LeaseRecord) -> str:
-    """The type that a lease has the shares of; "auto" where nobody knows any more."""
-    kinds, milli = _kinds_of(state, lease), sum(share.milli for share in _staying(lease))
-    return type_text(DeviceKind(min(kinds)), milli) if kinds else "auto"
+def _types_of(state: PoolState, lease: LeaseRecord) -> tuple[str, ...]:
+    """The types of the shares that a lease has; "auto" where nobody knows any more."""
+    host = state.hosts[lease.host]
+    found = [(host.device(s.device), s.milli) for s in _staying(lease) if s.n not in lease.coming]
+    types = tuple(type_text(DeviceKind(d.kind), milli) for d, milli in found if d is not None)
+    return types or ("auto",)
 
 
 def picks_instead(
@@ -134,18 +170,17 @@ def picks_instead(
     instance = state.instances[lease.instance]
     here = [view for view in host_views(state, "", settings) if view.host == lease.host]
     old = [share for share in lease.shares if share.n in numbers]
-    device = state.hosts[lease.host].device(old[0].device)
-    assert device is not None, f"{lease.key} has shares of a device that nobody knows"
-    kind = device.kind
-    wanted = type_text(DeviceKind(kind), sum(share.milli for share in old))
-    placed = policy.place(_ask(state, instance, wanted), here)
+    bad = replace(lease, shares=tuple(old), coming=(), leaving=())
+    kinds = _kinds_of(state, bad)
+    assert kinds, f"{lease.key} has shares of a device that nobody knows"
+    ask = _ask(state, instance, instance.type)
+    placed = place_parts(ask, _types_of(state, bad), here, policy)
     auto = DeviceType.parse(instance.type).kind is None
     if isinstance(placed, Refusal) and auto and len(old) == len(lease.shares):
-        placed = _placed(state, instance, here, policy, settings, frozenset({kind}))
+        placed = _placed(state, instance, here, policy, settings, kinds)
     if isinstance(placed, Refusal):
         raise _refused(state, placed, settings)
-    first = lease.numbered
-    return replace(placed, shares=tuple(replace(s, n=first + s.n) for s in placed.shares))
+    return numbered_on(lease, placed)
 
 
 def _kinds_of(state: PoolState, lease: LeaseRecord) -> frozenset[str]:
@@ -188,7 +223,12 @@ def _placed(
     settings: Settings,
     without: frozenset[str] = frozenset(),
 ) -> Placement:
+    if instance.policy.ratio.kinds:
+        without |= {kind.value for kind in DeviceKind} - set(instance.policy.ratio.kinds)
     ask = _ask(state, instance, instance.type, without)
+    fixed = instance.policy.ratio.fixed
+    if fixed is not None and ask.type.kind is None:
+        return place_ratio(state, ask, fixed, hosts, policy, settings)
     if ask.type.kind is None:
         chosen = place_auto(state, instance, ask, hosts, policy, settings)
         if chosen is not None:

@@ -12,10 +12,21 @@ from collections.abc import Callable
 
 from eais.errors import EaisError
 from eais.instance import InstanceState
-from eais_pool.brain import admissions, evacuating, facts, ledger, line, loads, resizing
+from eais_pool.brain import (
+    admissions,
+    evacuating,
+    facts,
+    ledger,
+    line,
+    loads,
+    ratio_changes,
+    resizing,
+    sleeping,
+)
 from eais_pool.brain.actions import Action, Refuse
 from eais_pool.brain.draft import Draft
 from eais_pool.brain.events import (
+    DemandCounted,
     DeviceReported,
     Event,
     GrantAccepted,
@@ -23,10 +34,12 @@ from eais_pool.brain.events import (
     GrantGoesOn,
     HostJoined,
     HostLost,
+    InstanceNeeded,
     JoinRequested,
     ManagerStarted,
     ModelMeasured,
     OpRequested,
+    RatioChosen,
     Released,
     SessionsChanged,
     ShareFailed,
@@ -61,6 +74,10 @@ from eais_pool.policy import Policy
 _MAKES_ROOM = (HostJoined, DeviceReported, GrantFailed, Released, SharesGone, Tick)
 
 
+DemandEvent = RatioChosen | InstanceNeeded | DemandCounted
+_OF_THE_WORLD = ManagerStarted | HostJoined | HostLost | ModelMeasured | Tick | DemandEvent
+
+
 class Reactor:
     """All of the pool's decisions.
 
@@ -93,7 +110,7 @@ class Reactor:
                 admissions.request(self.settings.quotas, draft, event)
             except EaisError as error:
                 return [Refuse(Failure.of(error))]
-        elif isinstance(event, ManagerStarted | HostJoined | HostLost | ModelMeasured | Tick):
+        elif isinstance(event, _OF_THE_WORLD):
             self._on_world(draft, event)
         elif draft.state.hosts[event.host].reachable:
             # What an older link said last is settled by the next one's Join.
@@ -114,9 +131,13 @@ class Reactor:
             draft.record(fact)
 
     def _on_world(
-        self, draft: Draft, event: ManagerStarted | HostJoined | HostLost | ModelMeasured | Tick
+        self,
+        draft: Draft,
+        event: ManagerStarted | HostJoined | HostLost | ModelMeasured | Tick | DemandEvent,
     ) -> None:
         match event:
+            case RatioChosen() | InstanceNeeded() | DemandCounted():
+                self._on_demand(draft, event)
             case ManagerStarted():
                 draft.record(facts.PoolStarted(event.boot_id, draft.now, event.wall))
                 _lose_unlinked(draft, frozenset())
@@ -139,8 +160,19 @@ class Reactor:
                 self._give_up_drains(draft)
                 resizing.on_tick(draft, self.settings)
                 self._moves.on_tick(draft)
+                sleeping.advance(draft, self._policy, self.settings)
                 self._forget(draft)
                 ledger.on_tick(draft)
+
+    def _on_demand(self, draft: Draft, event: RatioChosen | InstanceNeeded | DemandCounted) -> None:
+        match event:
+            case RatioChosen():
+                ratio_changes.chosen(draft, event, self._policy, self.settings)
+            case InstanceNeeded():
+                sleeping.needed(draft, event.instance, self._policy, self.settings)
+            case DemandCounted():
+                for seen in event.seen:
+                    draft.record(seen)
 
     def _on_report(
         self,
@@ -163,6 +195,7 @@ class Reactor:
             case Released():
                 on_released(draft, event, self.settings)
                 self._moves.advance(draft)
+                sleeping.freed(draft, event.instance, self._policy, self.settings)
             case ShareFailed():
                 resizing.failed(draft, event, self.settings)
             case SharesGone():
@@ -223,7 +256,8 @@ class Reactor:
 
     def _forget(self, draft: Draft) -> None:
         before = draft.now - self.settings.answer_kept_s
-        ops = _answered_before(draft.state, before)
+        old = _answered_before(draft.state, before)
+        ops = tuple(dict.fromkeys((*old, *sleeping.over(draft))))
         instances = tuple(
             instance.id
             for instance in draft.state.instances.values()

@@ -52,7 +52,7 @@ def _is_due(state: PoolState, instance: InstanceRecord, lease: LeaseRecord) -> b
 def _reconsider(
     draft: Draft, instance: InstanceRecord, lease: LeaseRecord, policy: Policy, settings: Settings
 ) -> None:
-    choice = chosen_of(draft.state, instance, _views(draft.state, lease, settings), settings)
+    choice = chosen_of(draft.state, instance, own_views(draft.state, lease, settings), settings)
     if choice.chosen is None or choice.provisional or not _knows(draft.state, lease, choice):
         return
     asked = instance.policy.slo_p99_us > 0 and not choice.best_effort
@@ -91,7 +91,7 @@ def _move(
     draft.record(facts.OpBegun(op))
 
 
-def _views(state: PoolState, lease: LeaseRecord, settings: Settings) -> list[HostView]:
+def own_views(state: PoolState, lease: LeaseRecord, settings: Settings) -> list[HostView]:
     """Its host alone, with what it has counted as free: it may well stay."""
     (here,) = (view for view in host_views(state, "", settings) if view.host == lease.host)
     return [replace(here, devices=tuple(_without(lease, each) for each in here.devices))]

@@ -16,6 +16,7 @@ from eais.instance import InstanceState
 from eais.instance_policy import DEFAULT_POLICY, InstancePolicy
 from eais.share import ShareState
 from eais_pool.brain.host_records import Endpoint, HostRecord
+from eais_pool.brain.lease_changes import Arrival, Resize, Stuck
 from eais_pool.brain.ledger_records import NOTHING_USED, ChargedShare, UsageRecord
 from eais_pool.brain.view_records import InstanceView
 from eais_pool.brain.waiting_records import Waiting
@@ -124,53 +125,6 @@ class WorkerRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class Arrival:
-    """How far a MOVING lease is.
-
-    Attributes:
-        heard_at: when its host last said that it is at it.
-        asked_at: when it was granted without some of the sessions, and the front-end was
-            asked for those; 0 before that.
-    """
-
-    heard_at: float
-    asked_at: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Stuck:
-    """Why the instance of a lease couldn't be moved away.
-
-    Attributes:
-        why: the reason and the text behind it.
-        tried_at: when a host last failed to take it; 0: none was found that could.
-        tried: the hosts that failed to take it so far.
-    """
-
-    why: str
-    tried_at: float = 0.0
-    tried: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Resize:
-    """What an instance is to be once the shares that come serve: its type, and why these shares.
-
-    Attributes:
-        weighed: as a lease's.
-        instead: the shares that they take the place of, by number, for nobody asked but their
-            devices are bad; (): an operation asked, and they take the place of all.
-        since: when that began; boot clock. An operation has its own.
-    """
-
-    type: str
-    why: str
-    weighed: tuple[str, ...] = ()
-    instead: tuple[int, ...] = ()
-    since: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
 class LeaseRecord:
     """An instance's right to shares of one host's devices, from reservation to release.
 
@@ -256,6 +210,8 @@ class InstanceRecord:
         last_epoch: the highest that was given to a lease which was to take that one's place.
         models: what it had sessions of, SHA-256 in hex, the newest last; at most `MODELS_MOST`.
         opened_by: the front-end that it was bound to then.
+        asleep: BOUND, and scaled to zero: a call wakes it. `wanted_at`: when one last came, boot
+            clock; 0: none since.
         reason, detail: why it FAILED, or lost its front-end, and the text behind it.
         op_id: the operation that is under way on it, or "".
         deleted_at: when it became DELETED, which is remembered for a day.
@@ -279,6 +235,8 @@ class InstanceRecord:
     policy: InstancePolicy = DEFAULT_POLICY
     models: tuple[str, ...] = ()
     opened_by: str = ""
+    asleep: bool = False
+    wanted_at: float = 0.0
 
     @property
     def next_epoch(self) -> int:

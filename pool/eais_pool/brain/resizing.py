@@ -19,14 +19,15 @@ from eais_pool.brain.actions import Revoke
 from eais_pool.brain.draft import Draft
 from eais_pool.brain.events import GrantAccepted, ShareFailed, SharesGone
 from eais_pool.brain.grants import cancel_move, move_failed, send_grant
+from eais_pool.brain.lease_changes import Resize, ResizeCause
 from eais_pool.brain.placing import picks_beside
+from eais_pool.brain.ratio_records import RatioFailed
 from eais_pool.brain.records import (
     Answer,
     Failure,
     InstanceRecord,
     LeasePhase,
     LeaseRecord,
-    Resize,
     SharePick,
     WorkerRecord,
 )
@@ -54,6 +55,10 @@ def begin(
         return False
     if lease.lost:
         raise Unavailable("HOST_UNREACHABLE", f"its back-end {lease.host} can't be reached now")
+    if lease.resize is not None and lease.resize.cause is ResizeCause.RATIO:
+        stopped = Failure("INSTANCE_STOPPED", f"{instance.id}: {wanted} was asked for meanwhile")
+        give_up(draft, lease, stopped, settings)
+        lease = draft.state.lease(lease.key) or lease
     if lease.coming or any(share.state is ShareState.RESERVED for share in lease.shares):
         text = f"its back-end {lease.host} is just taking it up again"
         raise make_error("BUSY", text, metadata={"push_back_ms": "1000"})
@@ -100,7 +105,7 @@ def news(
         draft.record(facts.SharesReleased(*lease.key, _picks(lease, went)))
     strays = sorted(here - {share.n for share in lease.shares})
     if strays:
-        _take(draft, lease, strays, settings)
+        take_back(draft, lease, strays, settings)
     lost = [n for n in lease.coming if n not in here and n not in lease.unlisted]
     serving = {worker.n for worker in workers if worker.serving}
     if lost:
@@ -120,11 +125,15 @@ def gone(draft: Draft, event: SharesGone) -> None:
 
 def _finish(draft: Draft, lease: LeaseRecord, settings: Settings) -> None:
     """The new shares serve: the old ones go, and who asked is answered."""
-    instead = lease.resize.instead if lease.resize else ()
+    resize = lease.resize
+    assert resize is not None, f"{lease.key} has shares that come for nothing"
     stay = [s.n for s in lease.shares if s.n not in (*lease.coming, *lease.leaving)]
     draft.record(facts.InstanceResized(*lease.key))
-    _take(draft, lease, [n for n in stay if n in instead] if instead else stay, settings)
-    if not instead:
+    asked = resize.cause is ResizeCause.OPERATION
+    going = stay if asked else [n for n in stay if n in resize.instead]
+    if going:
+        take_back(draft, lease, going, settings)
+    if asked:
         draft.succeed(draft.state.instances[lease.instance])
 
 
@@ -138,11 +147,15 @@ def failed(draft: Draft, event: ShareFailed, settings: Settings) -> None:
 def give_up(draft: Draft, lease: LeaseRecord, failure: Failure, settings: Settings) -> None:
     """The instance stays as it is; who asked is told why. If nobody did, it is tried again."""
     instance = draft.state.instances[lease.instance]
-    _take(draft, lease, list(lease.coming), settings)
-    if lease.resize is not None and lease.resize.instead:
-        move_failed(draft, lease.instance, lease.host, failure)
-    else:
-        draft.answer(instance.tenant, instance.op_id, Answer(failure=failure))
+    take_back(draft, lease, list(lease.coming), settings)
+    cause = lease.resize.cause if lease.resize else ResizeCause.OPERATION
+    match cause:
+        case ResizeCause.OPERATION:
+            draft.answer(instance.tenant, instance.op_id, Answer(failure=failure))
+        case ResizeCause.DEVICES:
+            move_failed(draft, lease.instance, lease.host, failure)
+        case ResizeCause.RATIO:
+            draft.record(RatioFailed(instance.id, f"{failure.reason}: {failure.message}"))
 
 
 def held_again(
@@ -154,7 +167,7 @@ def held_again(
     if now is None:
         return
     if now.leaving:
-        _take(draft, now, list(now.leaving), settings)
+        take_back(draft, now, list(now.leaving), settings)
     if now.coming and not _devices_there(draft, now):
         lost = Failure("DEVICE_LOST", "the back-end no longer has the device")
         give_up(draft, now, lost, settings)
@@ -190,12 +203,12 @@ def on_tick(draft: Draft, settings: Settings) -> None:
 
 
 def _since(draft: Draft, instance: InstanceRecord, lease: LeaseRecord) -> float:
-    if lease.resize is not None and lease.resize.instead:
+    if lease.resize is not None and lease.resize.cause is not ResizeCause.OPERATION:
         return lease.resize.since
     return draft.state.ops[instance.tenant, instance.op_id].since
 
 
-def _take(draft: Draft, lease: LeaseRecord, numbers: list[int], settings: Settings) -> None:
+def take_back(draft: Draft, lease: LeaseRecord, numbers: list[int], settings: Settings) -> None:
     """Want these shares gone; the host is told now, or when it returns."""
     known = {share.n for share in lease.shares}
     mine = tuple(n for n in numbers if n in known)

@@ -27,6 +27,8 @@ class Settings:
         push_back_ms: what a caller is told to wait when nothing is free now.
         line_most, line_most_of: how many operations wait in line, of all tenants and of one.
         overtake_s: how long those behind one that waits may take what it could use.
+        ratio_change_s: what a change of an instance's workers costs, in seconds of one's rent.
+        ratio_awake_s: how long the last worker of an instance stays without a call.
         quotas: what tenants may have at the same time.
         prices: what devices cost an hour.
     """
@@ -45,5 +47,7 @@ class Settings:
     line_most: int = 1_000
     line_most_of: int = 100
     overtake_s: float = 10.0
+    ratio_change_s: float = 30.0
+    ratio_awake_s: float = 60.0
     quotas: Quotas = field(default_factory=Quotas)
     prices: Prices = field(default_factory=Prices)

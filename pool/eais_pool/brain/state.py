@@ -29,6 +29,7 @@ from eais_pool.brain.ledger_facts import (
     usage_booked,
 )
 from eais_pool.brain.membership import Members, MembershipFact
+from eais_pool.brain.ratio_records import RATIO_FACTS, RatioRecord, begin_anew
 from eais_pool.brain.records import (
     InstanceRecord,
     LeaseKey,
@@ -57,6 +58,7 @@ class PoolState:
         line: those of `ops` that wait for room, the oldest first.
         asked: what was asked for so far.
         ledger_offset_s: ledger time less the boot clock.
+        ratios: the last decisions about instances' ratios, by instance, the newest last.
         index: made of these.
     """
 
@@ -71,6 +73,7 @@ class PoolState:
     line: dict[OpKey, None] = field(default_factory=dict)
     asked: Asked = NOTHING_ASKED
     ledger_offset_s: float = 0.0
+    ratios: MutableMapping[str, tuple[RatioRecord, ...]] = field(default_factory=dict)
     index: Index = field(default_factory=Index, compare=False)
 
     @classmethod
@@ -88,6 +91,7 @@ class PoolState:
             dict(below.line),
             below.asked,
             below.ledger_offset_s,
+            Layered(below.ratios),
             below.index.layer(),
         )
 
@@ -114,6 +118,7 @@ class PoolState:
             dict(self.line),
             self.asked,
             self.ledger_offset_s,
+            dict(self.ratios),
         )
         return made.indexed()
 
@@ -226,6 +231,7 @@ def _pool_started(state: PoolState, fact: facts.PoolStarted) -> None:
     for instance in state.instances.values():
         if rebooted and instance.state is InstanceState.DELETED:
             state.instances[instance.id] = replace(instance, deleted_at=fact.at)
+    begin_anew(state, fact.at, rebooted=rebooted)
     for lease in list(state.all_leases()):
         if lease.arrival or lease.stuck or lease.resize:
             state.put_lease(lease_moves.begun_anew(lease, fact.at))
@@ -267,7 +273,8 @@ def _instance_stopped(state: PoolState, fact: facts.InstanceStopped) -> None:
 
 def _instance_unbound(state: PoolState, fact: facts.InstanceUnbound) -> None:
     state.index.hold(state.instances[fact.instance].address, -1)
-    state.move(fact.instance, InstanceEvent.UNBIND, frontend="", address="")
+    changes = {"frontend": "", "address": "", "asleep": False, "wanted_at": 0.0}
+    state.move(fact.instance, InstanceEvent.UNBIND, **changes)
 
 
 def _instance_deleted(state: PoolState, fact: facts.InstanceDeleted) -> None:
@@ -334,6 +341,7 @@ def _forgotten(state: PoolState, fact: facts.Forgotten) -> None:
         del state.ops[key]
     for instance in fact.instances:
         del state.instances[instance]
+        state.ratios.pop(instance, None)
 
 
 def _membership(state: PoolState, fact: MembershipFact) -> None:
@@ -360,5 +368,6 @@ _APPLY: Final[dict[type[Fact], Callable[[PoolState, Any], None]]] = {
     **LEASE_FACTS,
     LeaseCharged: lease_charged,
     UsageBooked: usage_booked,
+    **RATIO_FACTS,
     **dict.fromkeys(MembershipFact.__args__, _membership),
 }

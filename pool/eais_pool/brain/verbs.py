@@ -13,7 +13,8 @@ from dataclasses import replace
 from eais.device_type import DeviceType
 from eais.errors import EaisError, Unavailable, UsageError
 from eais.instance import InstanceState
-from eais_pool.brain import facts, line, resizing
+from eais.ratio import UNSAID
+from eais_pool.brain import facts, line, resizing, sleeping
 from eais_pool.brain.draft import Draft
 from eais_pool.brain.events import OpRequested
 from eais_pool.brain.grants import cancel_move, close, send_grant, unbind, wind_up
@@ -81,6 +82,8 @@ class Verbs:
         kind = DeviceType.parse(event.type)
         check_create(self._settings.quotas, draft.state, event.tenant)
         self._check_price(kind, event.policy.price_cap_per_h)
+        if kind.kind is not None and event.policy.ratio != UNSAID:
+            raise UsageError("RATIO", f"a ratio is of type auto, not of {kind.text}")
         instance = self._new_id()
         tolerance = event.policy.tolerance or kind.default_tolerance
         policy = replace(event.policy, tolerance=None)
@@ -200,19 +203,21 @@ class Verbs:
         if not begun:
             _succeed(draft, instance.id)
 
-    def _end_resize(self, draft: Draft, event: OpRequested) -> None:
-        """A resize that is under way is no reason to wait for one who wants the instance gone."""
+    def _end_changes(self, draft: Draft, event: OpRequested) -> None:
+        """What the pool or a resize has under way is no reason to wait for who wants it gone."""
         instance = draft.state.instances.get(event.instance)
         if instance is not None and instance.tenant == event.tenant:
             why = Failure("INSTANCE_STOPPED", f"{instance.id}: {event.verb.value} came meanwhile")
             resizing.cancel(draft, instance, why, self._settings)
+            sleeping.end(draft, instance, why, self._settings)
 
     def _stop(self, draft: Draft, event: OpRequested) -> None:
         if self._leave_line(draft, event):
+            self._end_changes(draft, event)
             _begin(draft, event, event.instance)
             _succeed(draft, event.instance)
             return
-        self._end_resize(draft, event)
+        self._end_changes(draft, event)
         instance = _own(draft, event)
         if instance.state not in _ATTACHED:
             raise _wrong_state(instance, "stop")
@@ -224,7 +229,7 @@ class Verbs:
 
     def _detach(self, draft: Draft, event: OpRequested) -> None:
         self._leave_line(draft, event)
-        self._end_resize(draft, event)
+        self._end_changes(draft, event)
         instance = _own(draft, event, or_deleted=True)
         state = instance.state
         if state is InstanceState.FAILED and not instance.ephemeral:

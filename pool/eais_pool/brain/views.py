@@ -26,7 +26,8 @@ def view_of(state: PoolState, instance: InstanceRecord, planned: str) -> Instanc
         id=instance.id,
         tenant=instance.tenant,
         type=instance.type,
-        state=instance.state,
+        # Scaled to zero it is in use, with no worker: whoever calls is served.
+        state=InstanceState.IN_USE if instance.asleep else instance.state,
         reason=reason,
         detail=detail,
         frontend=instance.frontend if instance.state in _SHOWS_FRONTEND else "",

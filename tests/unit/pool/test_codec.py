@@ -9,6 +9,9 @@ from eais_pool.brain.facts import FACTS, Fact, InstanceCreated, LeaseUsage
 from eais_pool.brain.host_records import DeviceRecord
 from eais_pool.brain.records import LeaseRecord
 from eais_pool.policy.profiles import Failure, Point, Profile, ProfileKey
+from eais_pool.policy.ratio.control import Bounds
+from eais_pool.policy.ratio.offers import Offer
+from eais_pool.policy.ratio.scaling import Economy
 
 _DIGESTS = st.text("0123456789abcdef", min_size=64, max_size=64)
 _SECONDS = st.floats(1e-6, 3600)
@@ -24,6 +27,21 @@ _PROFILES = st.builds(
     measured_unix_s=st.floats(0, 1e10),
 )
 st.register_type_strategy(Profile, _PROFILES)
+# What these check of themselves, no type says.
+_OFFERS = st.builds(
+    Offer,
+    unit_milli=st.integers(1, 8000),
+    unit_per_s=_SECONDS,
+    price_per_h=_SECONDS,
+    attach_s=_SECONDS,
+    cpu_s_per_call=_SECONDS,
+)
+_BOUNDS = st.builds(
+    Bounds, st.integers(0, 8), st.integers(8, 64), _SECONDS, st.integers(0, 64), _SECONDS, _SECONDS
+)
+_ECONOMIES = st.builds(Economy, _SECONDS, st.integers(0, 60), _SECONDS, st.floats(0.001, 0.5))
+for kind, strategy in ((Offer, _OFFERS), (Bounds, _BOUNDS), (Economy, _ECONOMIES)):
+    st.register_type_strategy(kind, strategy)
 
 
 @pytest.mark.parametrize("kind", FACTS.values(), ids=FACTS)

@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable
+from dataclasses import replace
 from random import Random
 
 import hypothesis.strategies as st
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from eais.device_type import DeviceKind
 from eais.instance import InstanceState
+from eais.instance_policy import DEFAULT_POLICY, InstancePolicy
+from eais.ratio import RatioPolicy
 from eais_pool.brain.actions import (
     Command,
     Notice,
@@ -29,8 +33,10 @@ from eais_pool.brain.events import (
     Event,
     GrantGoesOn,
     HostLost,
+    InstanceNeeded,
     ManagerStarted,
     OpRequested,
+    RatioChosen,
     SessionsChanged,
     Tick,
     UsageReported,
@@ -43,6 +49,8 @@ from eais_pool.brain.reactor import Reactor
 from eais_pool.brain.records import Answer, Failure, LeasePhase, OpVerb
 from eais_pool.policy import GRADIENT
 from eais_pool.policy.placement.live import policy_of
+from eais_pool.policy.ratio.control import Amount, Decision, RatioController, Seen
+from eais_pool.policy.ratio.offers import Offer
 from eais_pool.testing import FakeHost, FakeShell, device
 from tests.unit.pool.rig import SETTINGS, ids, op_id
 
@@ -60,6 +68,13 @@ MORE_ATTACH = [
     OpVerb.RESIZE,
     OpVerb.RESIZE,
 ]
+
+
+POLICIES = [
+    InstancePolicy(ratio=RatioPolicy.checked(said))
+    for said in ["auto", "auto", "auto", "2:0.25", "1:0", "0:1"]
+]
+DECISION = RatioController([Offer(DeviceKind.GPU, 125, 10.0, 1.0)]).see(Seen(0))
 
 
 def hosts() -> dict[str, FakeHost]:
@@ -139,6 +154,9 @@ class PoolMachine(RuleBasedStateMachine):
             self.crash,
             self.time_passes,
             self.news,
+            self.demand,
+            self.demand,
+            self.demand,
         ]
         for _ in range(30):
             step = self.chance.choice(usual if self.chance.random() < 0.85 else seldom)
@@ -160,8 +178,11 @@ class PoolMachine(RuleBasedStateMachine):
         if verb is OpVerb.CREATE or (verb is OpVerb.ATTACH and pick.random() < 0.5):
             no_start = verb is OpVerb.ATTACH and pick.random() < 0.1
             wait_s = pick.choice(WAITS) if verb is OpVerb.ATTACH else 0.0
-            asked = (verb, tenant, frontend, made[1], "", pick.choice(TYPES), no_start)
-            return OpRequested(*asked, wait_s=wait_s)
+            wanted = pick.choice(TYPES)
+            policy = pick.choice(POLICIES) if wanted == "auto" else DEFAULT_POLICY
+            asked = (verb, tenant, frontend, made[1], "", wanted, no_start)
+            request = OpRequested(*asked, wait_s=wait_s)
+            return replace(request, policy=policy)
         known = [each for each in self.shell.state.instances.values() if not each.deleted_at]
         if not known or pick.random() < 0.1:
             return OpRequested(made[0], tenant, frontend, made[1], "ei-ffffffffffffffff")
@@ -244,6 +265,22 @@ class PoolMachine(RuleBasedStateMachine):
                 self.feed(WorkersChanged(*key, held.workers))
                 self.feed(GrantGoesOn(*key))
                 self.feed(SessionsChanged(*key, self.chance.choice([(), ("a",), ("a", "b")])))
+
+    @rule()
+    def demand(self) -> None:
+        """Controllers ask for more, for less and for none; calls come for what is asleep."""
+        for instance in list(self.shell.state.instances.values()):
+            if self.chance.random() < 0.5:
+                self.feed(RatioChosen(instance.id, self.decision()))
+            if self.chance.random() < 0.3:
+                self.feed(InstanceNeeded(instance.id))
+
+    def decision(self) -> Decision:
+        pick = self.chance
+        asked = [Amount(), Amount(DeviceKind.CPU, pick.randint(1, 4), 1000)]
+        asked.append(Amount(DeviceKind.GPU, pick.randint(1, 9), 125, pick.randint(0, 1)))
+        asked.append(Amount(DeviceKind.GPU, pick.randint(1, 2), 1000))
+        return replace(DECISION, requested=pick.choice(asked))
 
     @rule()
     def time_passes(self) -> None:

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from eais.device_type import DeviceKind, type_text
+from eais.device_type import WHOLE_MILLI, DeviceKind, type_text
 from eais_pool.policy.ratio.offers import Offer
 from eais_pool.policy.ratio.scaling import Cause, Economy, Hold, Scaler
 
@@ -33,6 +33,7 @@ class Bounds:
         price_cap_per_h: for all that is requested.
         most_cpu_workers: beside the accelerator.
         cpu_price_per_h: of one of them.
+        awake_s: how long the last unit stays without a call.
     """
 
     least_units: int = 0
@@ -40,14 +41,15 @@ class Bounds:
     price_cap_per_h: float = math.inf
     most_cpu_workers: int = 1 << 16
     cpu_price_per_h: float = 0.02
+    awake_s: float = 0.0
 
     def __post_init__(self) -> None:
         if not 0 <= self.least_units <= self.most_units:
             raise ValueError("least_units: must not be below 0, nor above most_units")
         if not self.price_cap_per_h > 0:
             raise ValueError(f"price_cap_per_h = {self.price_cap_per_h}: must be above 0")
-        if self.most_cpu_workers < 0 or self.cpu_price_per_h < 0:
-            raise ValueError("most_cpu_workers, cpu_price_per_h: must not be below 0")
+        if min(self.most_cpu_workers, self.cpu_price_per_h, self.awake_s) < 0:
+            raise ValueError("most_cpu_workers, cpu_price_per_h, awake_s: must not be below 0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +94,13 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Alternative:
-    """A kind that was weighed; `units` and `cost_per_h` are what it would take."""
+    """An offer that was weighed; `units` of it and `cost_per_h` are what it would take."""
 
     kind: DeviceKind
     units: int
     cost_per_h: float
     why: str
+    unit_milli: int = WHOLE_MILLI
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,19 +139,42 @@ class RatioController:
         self._units = self._cpu_workers = 0
         self._cpu_hold = Hold(self.economy.change_cost_s)
         self._regret = 0.0
-        self._second = 0
+        self._second = self._quiet_s = 0
+
+    @property
+    def offer(self) -> Offer:
+        """Of the kind in use."""
+        return self._offer
+
+    def revise(self, offers: Sequence[Offer], economy: Economy, bounds: Bounds) -> None:
+        """Other offers, or what is weighed otherwise; what was learned of the demand stays."""
+        if not offers:
+            raise ValueError("offers: there must be one at least")
+        before = (self._economy_of(self._offer), self._offer.unit_per_s)
+        self.offers, self.economy, self.bounds = tuple(offers), economy, bounds
+        mine = (each for each in offers if each.size == self._offer.size)
+        self._offer = next(mine, None) or min(offers, key=lambda each: each.price_per_h)
+        if (self._economy_of(self._offer), self._offer.unit_per_s) != before:
+            self._scaler.rebase(self._economy_of(self._offer), self._offer.unit_per_s)
 
     def see(self, seen: Seen) -> Decision:
         """One second has gone by: what to have from now on, and why."""
         self._second += 1
+        self._quiet_s = 0 if seen.arrived or seen.waiting else self._quiet_s + 1
+        if self._second == 1:
+            self._take_over(seen.observed)
         offer, mine = self._offer, seen.observed.kind is self._offer.kind
-        ready = seen.observed.units if mine else 0
+        ready = seen.observed.share_milli // offer.unit_milli if mine else 0
         wanted = self._scaler.see(seen.arrived, seen.waiting, ready, self._units)
         required = self._scaler.required_per_s
+        if wanted > self._most(offer):
+            required = max(required, wanted * offer.unit_per_s)  # another kind has to do
         rivals = [self._alternative(each, required) for each in self.offers]
         changed = self._change_kind(required, rivals)
         if changed:
             wanted = self._offer.units_for(required)
+        if not wanted and self._units and self._quiet_s < self.bounds.awake_s:
+            wanted = 1
         offer = self._offer
         self._units = self._bounded(offer, wanted)
         self._cpu_workers = self._cpu(offer, seen)
@@ -167,6 +193,18 @@ class RatioController:
             why=self._why(seen, required, requested, wanted, changed),
         )
 
+    def _take_over(self, observed: Amount) -> None:
+        """What serves already when the first second is seen was asked for."""
+        milli = observed.share_milli
+        mine = [each for each in self.offers if each.kind is observed.kind]
+        sized = [each for each in mine if milli % each.unit_milli == 0]
+        offer = max(sized, key=lambda each: each.unit_milli, default=None)
+        if offer is not None and offer is not self._offer:
+            self._offer = offer
+            self._scaler.rebase(self._economy_of(offer), offer.unit_per_s)
+        if observed.units:
+            self._units = milli // offer.unit_milli if offer else 1
+
     def _economy_of(self, offer: Offer) -> Economy:
         return replace(self.economy, attach_s=math.ceil(offer.attach_s))
 
@@ -183,7 +221,8 @@ class RatioController:
         """Units within bounds and price cap, with the CPU workers that they need."""
         beside = offer.unit_per_s * offer.cpu_s_per_call * self.bounds.cpu_price_per_h
         affordable = self.bounds.price_cap_per_h / (offer.price_per_h + beside)
-        return min(self.bounds.most_units, math.floor(min(affordable, 1 << 30) + 1e-9))
+        most = min(self.bounds.most_units, offer.most_units)
+        return min(most, math.floor(min(affordable, 1 << 30) + 1e-9))
 
     def _bounded(self, offer: Offer, units: int) -> int:
         return min(max(units, self.bounds.least_units), self._most(offer))
@@ -194,8 +233,10 @@ class RatioController:
         most = self._most(offer)
         if units > most:
             served = most * offer.unit_per_s
-            return Alternative(offer.kind, units, cost, f"serves {served:.3g}/s at most in bounds")
-        return Alternative(offer.kind, units, cost, f"would cost {cost:.3g}/h")
+            why = f"serves {served:.3g}/s at most in bounds"
+        else:
+            why = f"would cost {cost:.3g}/h"
+        return Alternative(offer.kind, units, cost, why, offer.unit_milli)
 
     def _change_kind(self, required: float, rivals: Sequence[Alternative]) -> bool:
         """Take another kind if that pays, or if the one in use can't do and another can."""

@@ -26,6 +26,7 @@ class Offer:
         price_per_h: of one.
         attach_s: from asking for one until it serves.
         cpu_s_per_call: of CPU workers, for what is done to a call before and after it.
+        most_units: that there are.
     """
 
     kind: DeviceKind
@@ -34,6 +35,7 @@ class Offer:
     price_per_h: float
     attach_s: float = 1.0
     cpu_s_per_call: float = 0.0
+    most_units: int = 1 << 16
 
     def __post_init__(self) -> None:
         for name in ("unit_milli", "unit_per_s", "price_per_h"):
@@ -42,6 +44,11 @@ class Offer:
         for name in ("attach_s", "cpu_s_per_call"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name} = {getattr(self, name)}: must not be below 0")
+
+    @property
+    def size(self) -> tuple[DeviceKind, int]:
+        """What tells it from other offers."""
+        return self.kind, self.unit_milli
 
     def units_for(self, per_s: float) -> int:
         """How many serve so many calls a second."""
@@ -54,12 +61,12 @@ def offers_of(
     curves: Mapping[Runner, Curve],
     prices: Prices,
 ) -> list[Offer]:
-    """The offers that measured profiles allow: for each kind the cheapest per call.
+    """The offers that measured profiles allow: of each kind all sizes, each by what serves most.
 
     What one unit serves is the highest rate at which its forecast p99 is within the SLO; a share
     that meets it at no rate is no offer, nor one of a precision that isn't tolerated.
     """
-    best: dict[DeviceKind, Offer] = {}
+    best: dict[tuple[DeviceKind, int], Offer] = {}
     for each in candidates:
         curve = curves.get(each.runner)
         if curve is None or not demand.tolerance.admits(each.runner.precision):
@@ -69,17 +76,10 @@ def offers_of(
             continue
         price = prices.of(each.runner.kind, each.share_milli)
         offer = Offer(each.runner.kind, each.share_milli, per_s, price, each.setup_s)
-        known = best.get(offer.kind)
-        if known is None or (_dearness(offer), offer.unit_milli) < (
-            _dearness(known),
-            known.unit_milli,
-        ):
-            best[offer.kind] = offer
-    return [best[kind] for kind in sorted(best)]
-
-
-def _dearness(offer: Offer) -> float:
-    return offer.price_per_h / offer.unit_per_s
+        known = best.get((offer.kind, offer.unit_milli))
+        if known is None or offer.unit_per_s > known.unit_per_s:
+            best[offer.kind, offer.unit_milli] = offer
+    return [best[key] for key in sorted(best)]
 
 
 def _most_per_s(curve: Curve, share_milli: int, demand: Demand) -> float:

@@ -1,0 +1,105 @@
+"""The ratio of CPU to accelerator that an instance is to have, as it is said: `auto`, `4:0.25`.
+
+`auto`: the pool decides, second by second. `CPU:ACCELERATOR`: so many CPU workers of one core,
+and so much of accelerators, in devices; one of both may be 0: `4:0` is CPU alone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from eais.device_type import EIGHTH_MILLI, WHOLE_MILLI, DeviceKind
+from eais.errors import UsageError
+
+AUTO: Final = "auto"
+MOST_CPU_WORKERS: Final = 64
+MOST_DEVICES: Final = 64
+MOST_WORKERS: Final = 64
+_TEXT: Final = re.compile(r"(\d{1,4}):(\d{1,4}(?:\.\d{1,3})?)")
+_RIGHT: Final = "auto, or CPU workers and accelerators in eighths such as 4:0.25, 4:0 or 0:1"
+
+
+@dataclass(frozen=True, slots=True)
+class Ratio:
+    """A ratio that stays as it is.
+
+    Attributes:
+        cpu_workers: of one core each.
+        accelerator_milli: of accelerators, in milli-devices.
+    """
+
+    cpu_workers: int
+    accelerator_milli: int
+
+    @property
+    def text(self) -> str:
+        """As it is said."""
+        return f"{self.cpu_workers}:{self.accelerator_milli / WHOLE_MILLI:g}"
+
+    @classmethod
+    def parse(cls, text: str) -> Ratio | None:
+        """Read a ratio; None for `auto`; `UsageError` RATIO says what one looks like."""
+        if text == AUTO:
+            return None
+        found = _TEXT.fullmatch(text)
+        if found is None:
+            raise _refused(text)
+        cpu_workers, milli = int(found[1]), round(float(found[2]) * WHOLE_MILLI)
+        in_eighths = milli % EIGHTH_MILLI == 0
+        whole = milli <= WHOLE_MILLI or milli % WHOLE_MILLI == 0
+        if not in_eighths or not whole or not (cpu_workers or milli):
+            raise _refused(text)
+        if cpu_workers > MOST_CPU_WORKERS or milli > MOST_DEVICES * WHOLE_MILLI:
+            most = f"{MOST_CPU_WORKERS}:{MOST_DEVICES}"
+            raise UsageError("RATIO", f"a ratio is at most {most}, not {text[:32]}")
+        return cls(cpu_workers, milli)
+
+
+@dataclass(frozen=True, slots=True)
+class RatioPolicy:
+    """What an owner says of an instance's ratio.
+
+    Attributes:
+        text: `auto`, or a ratio that stays; "": not said.
+        least, most: workers; of `auto`. 0: down to none, and any number.
+        kinds: of devices, that `auto` takes; (): all.
+    """
+
+    text: str = ""
+    least: int = 0
+    most: int = 0
+    kinds: tuple[str, ...] = ()
+
+    @classmethod
+    def checked(
+        cls, text: str = "", least: int = 0, most: int = 0, kinds: Iterable[str] = ()
+    ) -> RatioPolicy:
+        """What was said; `UsageError` RATIO for what can't be."""
+        fixed = Ratio.parse(text) if text else None
+        wanted = tuple(dict.fromkeys(kinds))
+        if fixed is not None and (least or most or wanted):
+            raise UsageError("RATIO", f"{fixed.text} stays as it is: min, max and kinds are auto's")
+        if not 0 <= least <= MOST_WORKERS or not 0 <= most <= MOST_WORKERS:
+            raise UsageError("RATIO", f"min and max are numbers from 0 to {MOST_WORKERS}")
+        if most and least > most:
+            raise UsageError("RATIO", f"min, {least}, must not be above max, {most}")
+        known = {kind.value for kind in DeviceKind}
+        if not known.issuperset(wanted):
+            right = ", ".join(sorted(known))
+            raise UsageError("RATIO", f"kinds are of {right}, not {','.join(wanted)[:32]!a}")
+        return cls(fixed.text if fixed else text, least, most, wanted)
+
+    @property
+    def fixed(self) -> Ratio | None:
+        """The ratio that stays as it is, if that was said."""
+        return Ratio.parse(self.text) if self.text else None
+
+
+UNSAID: Final = RatioPolicy()
+
+
+def _refused(text: str) -> UsageError:
+    return UsageError("RATIO", f"a ratio is {_RIGHT}, not {text[:32]!a}")

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import pytest
+
+from eais.errors import UsageError
+from eais.ratio import UNSAID, Ratio, RatioPolicy
+
+
+@pytest.mark.parametrize(
+    ("text", "cpu_workers", "milli", "kept"),
+    [
+        ("4:0.25", 4, 250, "4:0.25"),
+        ("4:0", 4, 0, "4:0"),
+        ("0:1", 0, 1000, "0:1"),
+        ("01:2.000", 1, 2000, "1:2"),
+        ("1:0.125", 1, 125, "1:0.125"),
+    ],
+)
+def test_ratios_that_stay(text: str, cpu_workers: int, milli: int, kept: str) -> None:
+    found = RatioPolicy.checked(text)
+    assert found.fixed == Ratio(cpu_workers, milli)
+    assert found.text == kept
+
+
+def test_auto_is_the_pools_to_decide() -> None:
+    assert RatioPolicy.checked("auto", 1, 4, ["cpu", "gpu", "cpu"]).kinds == ("cpu", "gpu")
+    assert RatioPolicy.checked("auto").fixed is None
+    assert RatioPolicy.checked() == UNSAID
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("-1", "-1:1", "nan", "nan:1", "1:nan", "inf:1", "1e2:1", "0:0", "4", ":", "4:", ":1"),
+        *("1:0.2", "1:1.5", "4:-1", "4:0.25:1", " 4:1", "AUTO", "65:1", "1:65", "9999:9999"),
+        "x" * 5000,
+    ],
+)
+def test_what_is_no_ratio(text: str) -> None:
+    with pytest.raises(UsageError) as error:
+        RatioPolicy.checked(text)
+    assert error.value.reason == "RATIO"
+    assert len(error.value.message) < 160
+
+
+@pytest.mark.parametrize(
+    ("least", "most", "kinds"), [(3, 2, ()), (-1, 0, ()), (0, 65, ()), (0, 0, ("tpu",))]
+)
+def test_what_no_bounds_are(least: int, most: int, kinds: tuple[str, ...]) -> None:
+    with pytest.raises(UsageError, match=r"min|kinds") as error:
+        RatioPolicy.checked("auto", least, most, kinds)
+    assert error.value.reason == "RATIO"
+
+
+def test_a_ratio_that_stays_has_no_bounds() -> None:
+    with pytest.raises(UsageError, match="stays as it is"):
+        RatioPolicy.checked("4:0.25", least=1)
