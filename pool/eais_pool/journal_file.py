@@ -6,6 +6,7 @@ import os
 import shutil
 import sqlite3
 import tempfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -120,3 +121,15 @@ def says(cause: object) -> str:
     """The message of JOURNAL_UNAVAILABLE."""
     why = cause.strerror if isinstance(cause, OSError) else cause
     return f"the pool's journal can't be used: {why}"
+
+
+def row_of(seq: int, at: float, boot_id: str, kind: str, payload: str) -> dict[str, Any]:
+    """A row of the journal, with the CRC over itself."""
+    crc = crc_of(seq, at, boot_id, kind, payload)
+    row = {"seq": seq, "at": at, "boot_id": boot_id, "kind": kind, "payload": payload}
+    return {**row, "crc32": crc}
+
+
+def crc_of(*parts: object) -> int:
+    """The CRC of a row of these values."""
+    return zlib.crc32(repr(parts).encode(errors="surrogatepass"))

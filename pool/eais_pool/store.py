@@ -34,10 +34,12 @@ from eais_pool.brain.state import PoolState
 from eais_pool.failpoints import Reach, nowhere
 from eais_pool.high_water import HighWater, Unreadable
 from eais_pool.journal_file import (
+    crc_of,
     held_elsewhere,
     may_pass,
     open_journal,
     private_copy,
+    row_of,
     says,
     unavailable,
 )
@@ -176,7 +178,7 @@ class Store:
         """
         self._make_sure_it_can_be_written()
         rows = [
-            _row(seq, at, boot_id, type(fact).__name__, to_json(fact))
+            row_of(seq, at, boot_id, type(fact).__name__, to_json(fact))
             for seq, fact in enumerate(facts, start=self._seq + 1)
         ]
         try:
@@ -301,7 +303,7 @@ class Store:
 
     def _fact(self, row: sa.Row[Any]) -> Fact:
         """The fact of a row, once its CRC was found right."""
-        if row.crc32 != _crc(row.seq, row.at, row.boot_id, row.kind, row.payload):
+        if row.crc32 != crc_of(row.seq, row.at, row.boot_id, row.kind, row.payload):
             raise self._corrupt(f"row {row.seq} is damaged")
         kind = FACTS.get(row.kind)
         if kind is None:
@@ -328,13 +330,3 @@ def _old_demand() -> sa.Delete:
 def _put(connection: sa.Connection, key: str, value: str) -> None:
     connection.execute(_META.delete().where(_META.c.key == key))
     connection.execute(_META.insert(), {"key": key, "value": value})
-
-
-def _row(seq: int, at: float, boot_id: str, kind: str, payload: str) -> dict[str, Any]:
-    crc = _crc(seq, at, boot_id, kind, payload)
-    row = {"seq": seq, "at": at, "boot_id": boot_id, "kind": kind, "payload": payload}
-    return {**row, "crc32": crc}
-
-
-def _crc(*parts: object) -> int:
-    return zlib.crc32(repr(parts).encode(errors="surrogatepass"))
