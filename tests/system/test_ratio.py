@@ -170,7 +170,11 @@ def test_load_brings_an_accelerator_and_silence_none_and_a_call_wakes_it(
         eventually(asleep, "it has no worker", LONG_S)
         shown = pool.instance(made.id)
         assert shown.state == pool_pb2.IN_USE
-        assert not any(device.shares for device in pool.status().devices)
+
+        def free() -> bool | None:
+            return None if any(device.shares for device in pool.status().devices) else True
+
+        eventually(free, "its shares are free", LONG_S)
         load.call()
         eventually(load.all_heard, "the call that woke it is answered", LONG_S)
         assert (load.lost, load.wrong) == (0, 0), load.errors
