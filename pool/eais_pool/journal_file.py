@@ -90,8 +90,9 @@ def _configure(connection: Any, _record: object) -> None:
         # Exclusive first: else the log's index would be a file, which takes space to be opened.
         for pragma in ("locking_mode=EXCLUSIVE", "journal_mode=WAL", "synchronous=FULL"):
             connection.execute(f"PRAGMA {pragma}").close()
-    except sqlite3.Error:
-        # Nobody else would, and it may hold the lock that the next attempt needs.
+    except (sqlite3.Error, UnicodeDecodeError):
+        # Nobody else would, and it may hold the lock that the next attempt needs. What isn't
+        # text is an error's: SQLite quotes what it found in the file.
         connection.close()
         raise
 

@@ -126,6 +126,8 @@ class Store:
             if may_pass(error):
                 raise unavailable(error) from error
             raise self._corrupt(f"{getattr(error, 'orig', error)}") from error
+        except UnicodeDecodeError as error:  # Python's, of what SQLite quotes of the file
+            raise self._corrupt(f"what it has is no text: {error}") from error
 
     def _replay_copy(self, why: Unavailable) -> PoolState:
         """What a journal says that SQLite can't open where it is, since it would write there."""

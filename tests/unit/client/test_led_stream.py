@@ -465,10 +465,12 @@ def test_what_is_enough_for_the_worker_to_begin_with_goes_out_before_the_iterati
 
     async def tasks() -> None:
         calls = [_in_loop(stand) for _ in range(2 * AT_ONCE + 3)]
-        for _ in range(2):  # the loop hasn't gone on
-            assert len(stand.worker.next().runs) == AT_ONCE
+        came = 0  # In messages of up to AT_ONCE: another thread may have found the first of some.
+        while came < 2 * AT_ONCE:  # the loop hasn't gone on
+            came += len(stand.worker.next().runs)
         assert not stand.calls.by
-        assert len((await asyncio.to_thread(stand.worker.next)).runs) == 3
+        while came < len(calls):
+            came += len((await asyncio.to_thread(stand.worker.next)).runs)
         stand.answer(*(number for number, _call in calls))
         for number, call in calls:
             await asyncio.wait_for(call.future, WAIT_S)
