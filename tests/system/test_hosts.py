@@ -37,8 +37,10 @@ def attached(stack: Stack, type: str, tenant: str = "default") -> pool_pb2.Insta
 
 
 def test_instances_are_where_there_is_room(stack: Stack, hosts: tuple[Host, Host]) -> None:
-    made = [attached(stack, "cpu.2"), attached(stack, "cpu.1"), attached(stack, "cpu.1")]
-    assert [each.host for each in made] == ["h2", "h3", "h3"]
+    made = [attached(stack, type) for type in ("cpu.2", "cpu.1", "cpu.1", "cpu.1")]
+    # The one core of the pool's own host goes before a piece of two.
+    assert [each.host for each in made] == ["h2", "local", "h3", "h3"]
+    del made[1]
     assert [(each.vnic.driver, each.vnic.address) for each in made] == [
         ("host", "127.0.0.2"),
         ("host", "127.0.0.3"),
