@@ -29,7 +29,7 @@ _REACTION_S: Final = 5
 _DEARER: Final = 4 / 3
 _IN_TURN: Final = 12.0
 """A surge leaves all late that come in its time, and a lead is paid once for several blocks: so it
-weighs so much more than a late call does elsewhere. Set on recorded demand (docs/ratio.md)."""
+weighs so much more than a late call does elsewhere. Set by recorded demand, see docs/ratio.md."""
 _HOLD_LEAST_S: Final = 15
 """What is got for a surge is held for that at least."""
 
