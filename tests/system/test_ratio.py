@@ -102,7 +102,7 @@ class Load:
             rng.standard_normal((1, 16, WIDTH)).astype(np.float32) for _ in range(4)
         ]
         local = ort.InferenceSession(str(model), providers=["CPUExecutionProvider"])
-        self._right = [local.run(None, {"x0": feed})[0] for feed in self._feeds]
+        self._right = [np.asarray(local.run(None, {"x0": feed})[0]) for feed in self._feeds]
         self._pause = threading.Event()
         self._lock = threading.Lock()
         self.sent = self.answered = self.lost = self.wrong = 0

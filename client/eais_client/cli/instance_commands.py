@@ -275,13 +275,13 @@ def delete(call: Call, instance: InstanceArgument) -> None:
 
 def describe(call: Call, instance: InstanceArgument) -> None:
     """Say all about an instance: workers, shares, sessions."""
-    from eais_client.cli.instance_view import description, instance_data
+    from eais_client.cli.instance_view import description, explained_data
 
     with call.pool() as pool:
         found = pool.describe(instance)
     data, lines = _sessions(call, found)
     printer = call.printer
-    printer.answer({**instance_data(found), **data}, [*description(found, printer), *lines])
+    printer.answer({**explained_data(found), **data}, [*description(found, printer), *lines])
 
 
 def _sessions(call: Call, instance: Instance) -> tuple[dict[str, object], list[str]]:
@@ -360,7 +360,7 @@ def _do(call: Call, text: str, verb: Callable[[PoolClient], Instance]) -> None:
 
 def _do_in_line(call: Call, text: str, verb: Callable[[PoolClient, Waits], Instance]) -> None:
     """The same, of what may wait in line for a while."""
-    from eais_client.cli.instance_view import instance_data, line, why_lines
+    from eais_client.cli.instance_view import explained_data, line, why_lines
     from eais_client.cli.line_view import LineShown
     from eais_client.cli.states import shown_states
 
@@ -371,15 +371,14 @@ def _do_in_line(call: Call, text: str, verb: Callable[[PoolClient, Waits], Insta
     ):
         instance = _explained(pool, verb(pool, LineShown(call.printer, progress)))
     lines = [line(instance, call.printer), *why_lines(instance)]
-    call.printer.answer(instance_data(instance), lines)
+    call.printer.answer(explained_data(instance), lines)
 
 
 def _explained(pool: PoolClient, instance: Instance) -> Instance:
-    """With why it is where it is, if the pool chose what it is to be."""
-    from eais.device_type import AUTO
+    """With why it is where it is, if it has anything."""
     from eais.errors import EaisError
 
-    if instance.type != AUTO or not instance.workers:
+    if not instance.workers:
         return instance
     try:
         return pool.describe(instance.id)

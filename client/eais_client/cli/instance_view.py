@@ -40,7 +40,6 @@ def instance_data(instance: Instance) -> dict[str, object]:
         "line": _line_data(instance),
         "reason": instance.reason or None,
         "detail": instance.detail or None,
-        "why": instance.why or None,
         "host": instance.host or None,
         "listener": str(instance.listener) if instance.listener else None,
         "vnic": {
@@ -50,6 +49,11 @@ def instance_data(instance: Instance) -> dict[str, object]:
         },
         "workers": [_worker_data(worker) for worker in instance.workers],
     }
+
+
+def explained_data(instance: Instance) -> dict[str, object]:
+    """The same of one of which the pool was asked why it is where it is."""
+    return {**instance_data(instance), "why": instance.why or None}
 
 
 def _line_data(instance: Instance) -> dict[str, int] | None:

@@ -20,7 +20,7 @@ def add_to(group: Group) -> None:
 
 
 def ratio(call: Call, instance: InstanceArgument) -> None:
-    """Say what an instance had when, of CPU and of accelerators, and why.
+    """Say what an instance had when of CPU and accelerators.
 
     Of one whose ratio the pool decides (attach --ratio auto, or type auto with an SLO): each
     decision that asked for something else than the one before, the newest last.

@@ -115,12 +115,13 @@ class Ratios:
         observed = observed_of(state, instance.id, offer.kind, offer.unit_milli)
         load = round(word.cpu, 3)
         seen = Seen(round(arrived, 3), word.waiting_calls, observed, load, word.cores)
+        decision = None
         for _ in range(seconds):
             decision = known.controller.see(seen)
             known.seen.append(seen)
             known.calibration.see(seen, offer, known.basis.economy.slack_s)
             known.seconds += 1
-        return self._asked(state, instance, known, decision, now)
+        return self._asked(state, instance, known, decision, now) if decision else None
 
     def _asked(
         self,
