@@ -187,7 +187,13 @@ def test_a_model_is_measured_on_a_board_that_nobody_uses(team: Team, ada: Termin
     found, unmeasured = profiled(ada, MODEL)
     assert not unmeasured
     assert {(each["runtime"], each["simulated"]) for each in found} == {("role", True)}
-    assert 500 in {each["share_milli"] for each in found if each["points"]}
+
+    def half_measured() -> bool | None:
+        """A slow machine needs more than the time that one asking is given."""
+        shares = {each["share_milli"] for each in profiled(ada, MODEL)[0] if each["points"]}
+        return True if 500 in shares else None
+
+    eventually(half_measured, "half of a board is measured", LONG_S)
     # It holds nothing any more.
     with attached(ada, "fpga"):
         assert asked(ada) == "right"

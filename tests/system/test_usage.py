@@ -68,6 +68,6 @@ def test_calls_are_counted_once_and_lease_time_goes_on_over_the_managers_death(
     assert (line.tenant, line.kind, line.requests) == ("default", "cpu", CALLS)
     assert ended - began - SLACK_S <= line.device_s <= after - before + SLACK_S
     assert line.cost == pytest.approx(0.02 * line.device_s / 3600)
-    others = stack.bundle(Identity.frontend(stack.pool, "other", "f2"))
+    others = stack.bundle(Identity.frontend(stack.pool, "nobody-yet", "f2"))
     request = ledger_pb2.UsageRequest(since_s=3600, by=["instance"])
     assert not stack.ask(verbs.LEDGER_USAGE, request, others).lines
