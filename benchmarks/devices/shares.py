@@ -171,7 +171,7 @@ def _quarters(world: World) -> dict[str, Any]:
     quarter = []
     for light, heavy in ((1, 1), (1, HEAVY), (HEAVY, 1)):
         with world.tenants(("cpu.1-4", light), ("cpu.3-4", heavy)) as tenants:
-            quarter.append(_shares(tenants, SECONDS, Tenant.used_ns)[0])
+            quarter.append(shares_of(tenants, SECONDS, Tenant.used_ns)[0])
     return {
         "share_error_points": round(max(abs(part - 25) for part in quarter), 2),
         "share_percent": [round(part, 2) for part in quarter],
@@ -180,14 +180,14 @@ def _quarters(world: World) -> dict[str, Any]:
 
 def _simulated(world: World) -> dict[str, Any]:
     with world.tenants(("gpu.1-4", 1), ("gpu.3-4", 1)) as tenants:
-        part = _shares(tenants, SECONDS, Tenant.runs)[0]
+        part = shares_of(tenants, SECONDS, Tenant.runs)[0]
     return {"simulated_share_error_points": round(abs(part - 25), 2)}
 
 
-def _shares(
+def shares_of(
     tenants: Sequence[Tenant], seconds: float, used: Callable[[Tenant], int]
 ) -> list[float]:
-    """Of what all of them used in that time, in percent."""
+    """Saturate them; of what all of them used in that time, in percent."""
     for tenant in tenants:
         tenant.call()
     time.sleep(SETTLE_S)
@@ -206,7 +206,7 @@ def _window(
 def _third(world: World) -> dict[str, Any]:
     with world.tenants(("cpu.1-8", 1), ("cpu.3-8", 4), ("cpu.1-2", 2)) as tenants:
         *two, third = tenants
-        _shares(two, SETTLE_S, Tenant.used_ns)
+        shares_of(two, SETTLE_S, Tenant.used_ns)
         third.call()
         came = _moves_s(tenants, [12.5, 37.5, 50])
         third.call(on=False)

@@ -2,15 +2,13 @@
 
     python tests/gpu/tenant.py SHARE MODEL      SHARE is a reservation in JSON
 
-"sum N" answers a run that holds N numbers on the GPU with its value, or with the error's reason;
-"count S" runs the model as fast as it goes for S seconds, and answers with how often.
+"sum N" answers a run that holds N numbers on the GPU with its value, or with the error's reason.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -25,19 +23,12 @@ def main() -> None:
     session = CudaDriver().open(share, ModelSource(Path(sys.argv[2])), SessionSettings())
     run = session.prepare(PLAIN_RUN)
     for line in sys.stdin:
-        verb, number = line.split()
-        if verb == "sum":
-            try:
-                (value,) = run.execute([], {"dims": np.array([int(number)], np.int64)})
-                print(float(value), flush=True)
-            except EaisError as error:
-                print(error.reason, flush=True)
-        else:
-            until, runs = time.monotonic() + float(number), 0
-            while time.monotonic() < until:
-                run.execute([], {"dims": np.array([1 << 22], np.int64)})
-                runs += 1
-            print(runs, flush=True)
+        _, number = line.split()
+        try:
+            (value,) = run.execute([], {"dims": np.array([int(number)], np.int64)})
+            print(float(value), flush=True)
+        except EaisError as error:
+            print(error.reason, flush=True)
 
 
 if __name__ == "__main__":

@@ -14,13 +14,18 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from benchmarks.context import context_of
+from benchmarks.devices.shares import Tenant as Caller
+from benchmarks.devices.shares import World, shares_of
 from eais_server.devices.driver import DeviceInfo, Reservation
 from tests.gpu.conftest import Maker
+from tests.system.stack import embedded_pool
 
 pytestmark = pytest.mark.gpu
 
 PROGRAM = Path(__file__).with_name("tenant.py")
 SECONDS = 5
+LAYERS = 8
 
 
 @pytest.fixture
@@ -91,16 +96,13 @@ def test_a_tenant_gets_no_more_memory_than_its_share_and_the_other_goes_on(
             assert each.answer() == "2048.0"
 
 
-@pytest.mark.skip(reason="these processes are drivers alone: turns are a worker's")
 def test_two_that_saturate_a_gpu_have_its_time_as_their_shares_are(
-    maker: Maker, device: DeviceInfo, model: Path
+    uuid: str, tmp_path: Path
 ) -> None:
-    quarter, rest = shares(maker, device)
-    with tenant(quarter, model) as small, tenant(rest, model) as large:
-        for each in (small, large):
-            each.say("count 1")
-            each.answer()
-        for each in (small, large):
-            each.say(f"count {SECONDS}")
-        few, many = int(small.answer()), int(large.answer())
-    assert abs(few / (few + many) - 0.25) <= 0.02
+    """Through a pool of its own, whose workers have turns; each call is as much work."""
+    with embedded_pool(tmp_path, "[listener]\ncpu_cores = 2\n") as stack, context_of(stack):
+        world = World(stack)
+        with world.tenants(("gpu.1-4", LAYERS), ("gpu.3-4", LAYERS)) as both:
+            quarter, _ = shares_of(both, SECONDS, Caller.runs)
+    assert not world.wrong
+    assert abs(quarter - 25) <= 2
