@@ -214,6 +214,7 @@ class PoolService:
         instance = self._pump.state.instances.get(name)
         if instance is None or (instance.tenant, instance.frontend) != frontend:
             return
+        self._activities.wanted.add(name)
         if instance.asleep and not instance.op_id:
             with suppress(Unavailable):  # it is said again while the call waits
                 await self._pump.submit(InstanceNeeded(name))

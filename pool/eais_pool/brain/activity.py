@@ -103,11 +103,13 @@ class Activities:
 
     Attributes:
         arrivals: calls that came, as front-ends say.
+        wanted: instances that were said to be wanted, since their controllers took note.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self.arrivals = Arrivals()
+        self.wanted: set[str] = set()
         self._meters: dict[str, dict[LeaseKey, _Meter]] = {}
         # By who says it: a stream of the front-end's.
         self._words: dict[str, dict[Hashable, tuple[float, FrontEndWord]]] = {}

@@ -86,7 +86,8 @@ class Basis:
 class Seconds:
     """What was seen of an instance in successive seconds: one value of each a second.
 
-    `observed`: what served, from the second of that number on.
+    `observed`: what served, from the second of that number on. `wanted`: the seconds in which it
+    was said that no worker is there.
     """
 
     arrived: tuple[float, ...]
@@ -94,6 +95,7 @@ class Seconds:
     load: tuple[float, ...]
     cores: int
     observed: tuple[tuple[int, Amount], ...]
+    wanted: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,6 +77,7 @@ class Ratios:
                 told += self._revise(state, instance, now)
                 event = self._decide(state, instance, now, seconds)
                 chosen += [event] if event else []
+        self._activities.wanted.clear()
         return [*chosen, *([DemandCounted(tuple(told))] if told else [])]
 
     def _revise(self, state: PoolState, instance: InstanceRecord, now: float) -> list[DemandSeen]:
@@ -114,7 +115,8 @@ class Ratios:
         offer = known.controller.offer
         observed = observed_of(state, instance.id, offer.kind, offer.unit_milli)
         load = round(word.cpu, 3)
-        seen = Seen(round(arrived, 3), word.waiting_calls, observed, load, word.cores)
+        wanted = instance.id in self._activities.wanted
+        seen = Seen(round(arrived, 3), word.waiting_calls, observed, load, word.cores, wanted)
         decision = None
         for _ in range(seconds):
             decision = known.controller.see(seen)
@@ -174,6 +176,7 @@ class Ratios:
             load=tuple(each.front_end_load for each in seen),
             cores=max(each.front_end_cores for each in seen),
             observed=tuple(observed),
+            wanted=tuple(second for second, each in enumerate(seen) if each.wanted),
         )
         return [DemandSeen(name, now, known.basis, columns, fresh)]
 
@@ -181,11 +184,11 @@ class Ratios:
 def seen_of(fact: DemandSeen) -> list[Seen]:
     """What was handed over, second by second, as the controller saw it."""
     columns, found, served = fact.seconds, list[Seen](), dict(fact.seconds.observed)
-    observed = Amount()
+    observed, wanted = Amount(), frozenset(columns.wanted)
     for second, arrived in enumerate(columns.arrived):
         observed = served.get(second, observed)
         waiting, load = columns.waiting[second], columns.load[second]
-        found.append(Seen(arrived, waiting, observed, load, columns.cores))
+        found.append(Seen(arrived, waiting, observed, load, columns.cores, second in wanted))
     return found
 
 

@@ -95,6 +95,22 @@ def test_a_call_that_waits_wakes_it_and_it_goes_on_as_before() -> None:
     assert live.has == [("cpu0", 1000)]
 
 
+def test_one_that_was_woken_stays_for_the_first_call_to_come() -> None:
+    live = Live()
+    live.go_by(5, calls=5)
+    live.go_by(90)
+    assert live.has == []
+    asked = len(live.chosen)
+    live.activities.wanted.add(live.name)
+    live.shell.feed(InstanceNeeded(live.name))
+    live.pool.deliver()
+    live.go_by(6)  # its session is being opened
+    assert live.has == [("cpu0", 1000)]
+    assert len(live.chosen) == asked
+    live.go_by(20)
+    assert live.has == []
+
+
 def test_what_waits_wakes_it_even_if_nobody_said_that_it_wants() -> None:
     live = Live()
     live.go_by(5, calls=5)

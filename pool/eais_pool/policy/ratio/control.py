@@ -83,6 +83,7 @@ class Seen:
         observed: what served.
         front_end_load: part of the front-end's cores that were busy.
         front_end_cores: how many it has.
+        wanted: a call, or who opens a session, said that it finds no worker.
     """
 
     arrived: float
@@ -90,6 +91,7 @@ class Seen:
     observed: Amount = Amount()
     front_end_load: float = 1.0
     front_end_cores: int = 0
+    wanted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,8 +162,10 @@ class RatioController:
     def see(self, seen: Seen) -> Decision:
         """One second has gone by: what to have from now on, and why."""
         self._second += 1
-        self._quiet_s = 0 if seen.arrived or seen.waiting else self._quiet_s + 1
-        if self._second == 1:
+        called = seen.arrived or seen.waiting or seen.wanted
+        self._quiet_s = 0 if called else self._quiet_s + 1
+        woken = not self._units and self._quiet_s < self.bounds.awake_s
+        if self._second == 1 or woken:
             self._take_over(seen.observed)
         offer, mine = self._offer, seen.observed.kind is self._offer.kind
         ready = seen.observed.share_milli // offer.unit_milli if mine else 0
@@ -173,8 +177,8 @@ class RatioController:
         changed = self._change_kind(required, rivals)
         if changed:
             wanted = self._offer.units_for(required)
-        if not wanted and self._units and self._quiet_s < self.bounds.awake_s:
-            wanted = 1
+        kept = not wanted and self._units > 0 and self._quiet_s < self.bounds.awake_s
+        wanted = 1 if kept else wanted
         offer = self._offer
         self._units = self._bounded(offer, wanted)
         self._cpu_workers = self._cpu(offer, seen)
@@ -190,11 +194,11 @@ class RatioController:
             cost_per_h=self._cost(offer, self._units, self._cpu_workers),
             cause=self._scaler.cause,
             alternatives=tuple(rivals),
-            why=self._why(seen, required, requested, wanted, changed),
+            why=self._why(seen, required, requested, wanted, changed) + self._awake(kept),
         )
 
     def _take_over(self, observed: Amount) -> None:
-        """What serves already when the first second is seen was asked for."""
+        """What serves though nothing was asked for here counts as asked for."""
         milli = observed.share_milli
         mine = [each for each in self.offers if each.kind is observed.kind]
         sized = [each for each in mine if milli % each.unit_milli == 0]
@@ -276,6 +280,9 @@ class RatioController:
             self._cpu_hold.again()
             return needed
         return self._cpu_hold.lower(self._cpu_workers, needed)
+
+    def _awake(self, kept: bool) -> str:
+        return f", and the last one stays {self.bounds.awake_s:g} s after a call" if kept else ""
 
     def _why(
         self, seen: Seen, required: float, requested: Amount, wanted: int, changed: bool
