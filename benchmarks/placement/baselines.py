@@ -6,14 +6,12 @@ paper's own, all take the devices of least room on it.
 
 Whole numbers are often equal: all scores of a pod without devices are, by some policies. Then
 the order of nodes decides, and moves the result by points. The published simulator has it go by
-names; its published results are met better by the order in which Kubernetes' scheduler comes by
-nodes as it scans them, 16 chunks at a time (`Scanned`): docs/placement.md has the figures.
+names, of which the published trace has others than the cluster had: any order may have been
+theirs. Here each run draws one (`Drawn`), which meets what is published: docs/placement.md.
 """
 
 from __future__ import annotations
 
-import functools
-import math
 import random
 from collections import defaultdict
 from dataclasses import dataclass, field
@@ -31,20 +29,24 @@ from eais_pool.policy.placement.scores import Scoring
 CPU_MOST: Final = 128_000.0
 DEVICE_MOST: Final = 8_000
 WHOLE: Final = 1_000
-PARALLEL: Final = 16
 
 
-@dataclass(frozen=True)
-class Scanned:
-    """Scores by `scoring`; of nodes with equal ones, which are whole numbers, the first scanned."""
+class Drawn:
+    """Scores by `scoring`; of nodes with equal ones, which are whole numbers, the first by lot.
 
-    scoring: Scoring[Cluster]
+    The order is drawn once, from `seed`, for all nodes.
+    """
+
+    def __init__(self, scoring: Scoring[Cluster], nodes: int, seed: int) -> None:
+        order = list(range(nodes))
+        random.Random(seed).shuffle(order)
+        self._scoring = scoring
+        self._order: Floats = np.array(order) / (2 * nodes)
 
     def score(self, cluster: Cluster, shape: Shape, rows: Ints) -> tuple[Floats, Ints]:
         """See `Scoring`."""
-        scores, device = self.scoring.score(cluster, shape, rows)
-        order = _scan_order(len(cluster.nodes))
-        return scores - order[rows] / (2 * len(order)), device
+        scores, device = self._scoring.score(cluster, shape, rows)
+        return scores - self._order[rows], device
 
 
 class Paper(Gradient):
@@ -121,8 +123,8 @@ class Clustering:
 class ClusteringPlacer(Placer):
     """Tells `Clustering` who is where."""
 
-    def __init__(self, cluster: Cluster, clustering: Clustering) -> None:
-        super().__init__(cluster, Scanned(clustering))
+    def __init__(self, cluster: Cluster, clustering: Clustering, seed: int) -> None:
+        super().__init__(cluster, Drawn(clustering, len(cluster.nodes), seed))
         self._clustering = clustering
 
     def place(self, demand: Demand) -> Seat | Refusal:
@@ -150,18 +152,6 @@ class RandomPlacer:
         devices = np.flatnonzero(cluster.left[row] >= max(1, shape.milli)).tolist()
         chosen = self._rng.sample(devices, shape.devices)
         return cluster.take(demand, cluster.nodes[row].name, chosen)
-
-
-@functools.cache
-def _scan_order(nodes: int) -> Ints:
-    """When each node is come by: see `parallelize.Until` of Kubernetes' scheduler."""
-    chunk = max(1, min(math.isqrt(nodes), nodes // PARALLEL + 1))
-    rows = np.arange(nodes)
-    chunks = rows // chunk
-    order = np.lexsort((chunks, rows % chunk, chunks // PARALLEL))
-    place = np.empty(nodes, np.int64)
-    place[order] = rows
-    return place
 
 
 def _device(cluster: Cluster, shape: Shape, rows: Ints) -> Ints:

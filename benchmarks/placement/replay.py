@@ -14,10 +14,10 @@ from benchmarks.placement.baselines import (
     Clustering,
     ClusteringPlacer,
     DotProduct,
+    Drawn,
     Packing,
     Paper,
     RandomPlacer,
-    Scanned,
 )
 from benchmarks.placement.trace import Pod, capacity_milli
 from eais_pool.policy import Refusal
@@ -26,6 +26,7 @@ from eais_pool.policy.placement.demands import Demand
 from eais_pool.policy.placement.fragmentation import NO_FORESIGHT, Fragmentation
 from eais_pool.policy.placement.gradient import Gradient
 from eais_pool.policy.placement.placer import Placer
+from eais_pool.policy.placement.scores import Scoring
 from eais_pool.policy.placement.workload import Workload
 
 
@@ -47,17 +48,21 @@ def gradient(cluster: Cluster, workload: Workload, seed: int) -> Places:
     return Placer(cluster, Gradient(Fragmentation(workload, cluster.models)))
 
 
+def _drawn(scoring: Scoring[Cluster]) -> Maker:
+    return lambda cluster, _, seed: Placer(cluster, Drawn(scoring, len(cluster.nodes), seed))
+
+
 def _paper(cluster: Cluster, workload: Workload, seed: int) -> Places:
-    del seed
-    return Placer(cluster, Scanned(Paper(Fragmentation(workload, cluster.models, NO_FORESIGHT))))
+    measure = Fragmentation(workload, cluster.models, NO_FORESIGHT)
+    return Placer(cluster, Drawn(Paper(measure), len(cluster.nodes), seed))
 
 
 BASELINES: Final[dict[str, Maker]] = {
     "random": lambda cluster, _, seed: RandomPlacer(cluster, seed),
-    "dot_product": lambda cluster, _, __: Placer(cluster, Scanned(DotProduct())),
-    "clustering": lambda cluster, _, __: ClusteringPlacer(cluster, Clustering()),
-    "packing": lambda cluster, _, __: Placer(cluster, Scanned(Packing())),
-    "best_fit": lambda cluster, _, __: Placer(cluster, Scanned(BestFit())),
+    "dot_product": _drawn(DotProduct()),
+    "clustering": lambda cluster, _, seed: ClusteringPlacer(cluster, Clustering(), seed),
+    "packing": _drawn(Packing()),
+    "best_fit": _drawn(BestFit()),
     "fgd": _paper,
 }
 

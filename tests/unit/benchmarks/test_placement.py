@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from benchmarks.placement.__main__ import measure, missed
-from benchmarks.placement.baselines import Packing, Scanned
+from benchmarks.placement.baselines import Drawn, Packing
 from benchmarks.placement.replay import BASELINES, Dump, Maker, gradient, replay
 from benchmarks.placement.trace import Pod, arrivals, capacity_milli, nodes_of, pods_of
 from eais_pool.policy.placement.cluster import Cluster, Node
@@ -146,13 +146,19 @@ def test_a_place_that_isnt_possible_is_found_out(tmp_path: Path) -> None:
             checked(dumped, pods, nodes)
 
 
-def test_equal_nodes_are_taken_in_the_order_of_a_scan_by_sixteen() -> None:
-    cluster = Cluster([Node(f"n{n:03}", 1000, 0, (1000,)) for n in range(400)])
-    placer = Placer(cluster, Scanned(Packing()))
-    for n in range(18):
-        placer.place(Demand(str(n), Shape(1000)))
-    taken = [seat.node for seat in cluster.seats]
-    assert taken == [*(f"n{20 * chunk:03}" for chunk in range(16)), "n001", "n021"]
+def test_of_equal_nodes_the_first_by_lot_is_taken_until_it_is_full() -> None:
+    def taken(seed: int) -> list[str]:
+        cluster = Cluster([Node(f"n{n:02}", 2000, 0, (1000,)) for n in range(50)])
+        placer = Placer(cluster, Drawn(Packing(), len(cluster.nodes), seed))
+        for n in range(20):
+            placer.place(Demand(str(n), Shape(1000)))
+        return [seat.node for seat in cluster.seats]
+
+    found = taken(1)
+    assert found[::2] == found[1::2]
+    assert found[::2] != sorted(set(found))
+    assert len(set(found)) == 10
+    assert found == taken(1) != taken(2)
 
 
 def test_arrivals_are_all_pods_and_copies_up_to_the_most() -> None:
