@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Final
 
 from eais.errors import UsageError
+from eais.neighbours import ANYWHERE, Neighbours
 from eais.ratio import UNSAID, RatioPolicy
 from eais.tolerance import Tolerance
 
@@ -41,6 +42,7 @@ class InstancePolicy:
         rate_per_s: calls a second that are expected, for the choice of `auto`; 0: not said.
         price_cap_per_h: what `auto` may cost an hour at most, as prices are counted; 0: anything.
         ratio: of CPU to accelerator.
+        neighbours: beside whom it is to be.
     """
 
     ring: RingPolicy = RingPolicy.AUTO
@@ -49,6 +51,7 @@ class InstancePolicy:
     rate_per_s: float = 0.0
     price_cap_per_h: float = 0.0
     ratio: RatioPolicy = UNSAID
+    neighbours: Neighbours = ANYWHERE
 
     @property
     def is_default(self) -> bool:
@@ -64,6 +67,7 @@ class InstancePolicy:
         rate_per_s: float = 0.0,
         price_cap_per_h: float = 0.0,
         ratio: RatioPolicy = UNSAID,
+        neighbours: Neighbours = ANYWHERE,
     ) -> InstancePolicy:
         """What was said, "" and 0 for nothing; `UsageError` ARGUMENT for what can't be."""
         for name, value in (("rate", rate_per_s), ("price_cap", price_cap_per_h)):
@@ -77,7 +81,8 @@ class InstancePolicy:
         except ValueError:
             text = f"ring is auto, on or off, not {ring[:32]!a}"
             raise UsageError("ARGUMENT", text) from None
-        return cls(shared, slo_p99_us, wanted, rate_per_s, price_cap_per_h, ratio)
+        said = (rate_per_s, price_cap_per_h, ratio, neighbours)
+        return cls(shared, slo_p99_us, wanted, *said)
 
 
 DEFAULT_POLICY: Final = InstancePolicy()

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from eais.errors import ConfigError
 from eais.instance import InstanceState
 from eais.instance_policy import DEFAULT_POLICY, InstancePolicy
+from eais.neighbours import Neighbours
 from eais.ports import PORT_LIMIT
 from eais.ratio import RatioPolicy
 from eais.rpc.v1 import common_pb2, pool_pb2
@@ -213,6 +214,7 @@ class Instance:
                 rate_per_s=message.policy.rate_per_s,
                 price_cap_per_h=message.policy.price_cap_per_h,
                 ratio=_ratio_of(message.policy.ratio),
+                neighbours=_neighbours_of(message.policy.neighbours),
             ),
             why=message.placement.why,
             weighed=tuple(message.placement.weighed),
@@ -229,6 +231,10 @@ def _line_of(message: pool_pb2.Instance) -> InLine | None:
 
 def _ratio_of(said: pool_pb2.RatioPolicy) -> RatioPolicy:
     return RatioPolicy.checked(said.ratio, said.least, said.most, said.kinds)
+
+
+def _neighbours_of(said: pool_pb2.Neighbours) -> Neighbours:
+    return Neighbours.checked(said.spread, said.near, said.strict)
 
 
 def workers_of(messages: Iterable[pool_pb2.WorkerEndpoint]) -> tuple[Worker, ...]:

@@ -21,6 +21,7 @@ from eais.errors import EaisError
 from eais.identity import Role
 from eais.instance_policy import DEFAULT_POLICY, InstancePolicy
 from eais.jitter import JITTER
+from eais.neighbours import ANYWHERE
 from eais.ratio import UNSAID
 from eais.rpc import verbs
 from eais.rpc.v1 import hosts_pb2, ledger_pb2, listener_pb2, pool_pb2, profiles_pb2
@@ -351,10 +352,11 @@ def new_op_id() -> str:
 def _said(policy: InstancePolicy) -> pool_pb2.InstancePolicy | None:
     if policy.is_default:
         return None
-    said = policy.ratio
+    said, beside = policy.ratio, policy.neighbours
     ratio = pool_pb2.RatioPolicy(
         ratio=said.text, least=said.least, most=said.most, kinds=said.kinds
     )
+    neighbours = pool_pb2.Neighbours(spread=beside.spread, near=beside.near, strict=beside.strict)
     return pool_pb2.InstancePolicy(
         ring=policy.ring.value,
         slo_p99_us=policy.slo_p99_us,
@@ -362,6 +364,7 @@ def _said(policy: InstancePolicy) -> pool_pb2.InstancePolicy | None:
         rate_per_s=policy.rate_per_s,
         price_cap_per_h=policy.price_cap_per_h,
         ratio=None if said == UNSAID else ratio,
+        neighbours=None if beside == ANYWHERE else neighbours,
     )
 
 

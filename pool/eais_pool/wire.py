@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from eais.identity import Identity
 from eais.instance_policy import InstancePolicy
+from eais.neighbours import ANYWHERE, Neighbours
 from eais.ratio import UNSAID, RatioPolicy
 from eais.rpc.v1 import common_pb2, hosts_pb2, listener_pb2, pool_pb2
 from eais_pool.brain import vnics
@@ -118,12 +119,13 @@ def policy_message(policy: InstancePolicy) -> pool_pb2.InstancePolicy:
         rate_per_s=policy.rate_per_s,
         price_cap_per_h=policy.price_cap_per_h,
         ratio=None if said == UNSAID else ratio,
+        neighbours=_neighbours_message(policy.neighbours),
     )
 
 
 def policy_of(message: pool_pb2.InstancePolicy) -> InstancePolicy:
     """What was asked; raises as `InstancePolicy.checked`."""
-    said = message.ratio
+    said, beside = message.ratio, message.neighbours
     return InstancePolicy.checked(
         message.ring,
         message.slo_p99_us,
@@ -131,7 +133,14 @@ def policy_of(message: pool_pb2.InstancePolicy) -> InstancePolicy:
         message.rate_per_s,
         message.price_cap_per_h,
         RatioPolicy.checked(said.ratio, said.least, said.most, said.kinds),
+        Neighbours.checked(beside.spread, beside.near, beside.strict),
     )
+
+
+def _neighbours_message(said: Neighbours) -> pool_pb2.Neighbours | None:
+    if said == ANYWHERE:
+        return None
+    return pool_pb2.Neighbours(spread=said.spread, near=said.near, strict=said.strict)
 
 
 def specs_of(sessions: Iterable[str]) -> list[listener_pb2.SessionSpec]:

@@ -8,6 +8,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from eais_client.cli.command import Call, Group, outside_of
+from eais_client.cli.neighbour_options import (
+    NearOption,
+    SpreadOption,
+    StrictOption,
+    neighbours_of,
+)
+from eais_client.cli.policy_options import (
+    PriceCapOption,
+    RateOption,
+    RingOption,
+    SloOption,
+    ToleranceOption,
+    policy_of,
+)
 from eais_client.cli.ratio_options import (
     KindsOption,
     LeastOption,
@@ -17,8 +31,6 @@ from eais_client.cli.ratio_options import (
 )
 
 if TYPE_CHECKING:
-    from eais.instance_policy import InstancePolicy
-    from eais.ratio import RatioPolicy
     from eais_client.instances import Instance
     from eais_client.pool_client import PoolClient, Waits
 
@@ -41,54 +53,6 @@ OptionalInstance = Annotated[
         metavar="EI",
         help="The instance, ei-…; without one: see above.",
         autocompletion=instance_ids,
-        show_default=False,
-    ),
-]
-RingOption = Annotated[
-    str,
-    typer.Option(
-        "--ring",
-        metavar="auto|on|off",
-        help="Who may share memory with its workers on their host: their own user, any, nobody.",
-        autocompletion=lambda: ["auto", "on", "off"],
-        show_default=False,
-    ),
-]
-SloOption = Annotated[
-    str,
-    typer.Option(
-        "--slo-p99",
-        metavar="TIME",
-        help="99 of 100 calls should take no longer at the worker: 50ms, 0.5s.",
-        show_default=False,
-    ),
-]
-ToleranceOption = Annotated[
-    str,
-    typer.Option(
-        "--tolerance",
-        metavar="exact|fp32|bf16|int8",
-        help="How far answers may be from onnxruntime's on a CPU: bit by bit, as float32 is "
-        "rounded, bf16 or int8. Default: exact for cpu types, else fp32.",
-        autocompletion=lambda: ["exact", "fp32", "bf16", "int8"],
-        show_default=False,
-    ),
-]
-RateOption = Annotated[
-    float,
-    typer.Option(
-        "--rate",
-        metavar="CALLS/S",
-        help="Calls a second that are expected, for the choice of auto.",
-        show_default=False,
-    ),
-]
-PriceCapOption = Annotated[
-    float,
-    typer.Option(
-        "--price-cap",
-        metavar="PRICE/H",
-        help="What auto may cost an hour at most, in the unit of the pool's prices.",
         show_default=False,
     ),
 ]
@@ -122,6 +86,8 @@ def add_to(group: Group) -> None:
             "eais attach --type gpu.1 --wait 10m",
             "eais attach --ratio auto --slo-p99 50ms --max 4",
             "eais attach --ratio 4:0.25",
+            "eais attach --type gpu.1 --spread web",
+            "eais attach --type cpu.1 --near ei-7f3a --strict",
         ],
     )(attach)
     verb("start", examples=["eais start ei-7f3a", "eais start ei-7f3a --wait 10m"])(start)
@@ -146,10 +112,14 @@ def create(
     min: LeastOption = 0,
     max: MostOption = 0,
     kinds: KindsOption = "",
+    spread: SpreadOption = "",
+    near: NearOption = "",
+    strict: StrictOption = False,
 ) -> None:
     """Create an instance: BINDABLE, holding nothing yet."""
     wanted = ratio_of(ratio, min, max, kinds)
-    policy = _policy(ring, slo_p99, tolerance, rate, price_cap, wanted)
+    beside = neighbours_of(spread, near, strict)
+    policy = policy_of(ring, slo_p99, tolerance, rate, price_cap, wanted, beside)
     _do(call, f"creating {type}", lambda pool: pool.create(type, policy))
 
 
@@ -175,14 +145,18 @@ def attach(
     min: LeastOption = 0,
     max: MostOption = 0,
     kinds: KindsOption = "",
+    spread: SpreadOption = "",
+    near: NearOption = "",
+    strict: StrictOption = False,
 ) -> None:
     """Bind an instance to this front-end and start it.
 
     With --type a new instance is created first; with neither an instance nor a
     type the first bindable one is taken. `eais detach` undoes all that this did.
-    --ring, --slo-p99, --tolerance, --rate, --price-cap, --ratio, --min, --max and
-    --kinds are of the instance that is created; --ratio makes one of type auto. `eais
-    explain` says why an auto instance is where it is, and `eais ratio` what it had when.
+    --ring, --slo-p99, --tolerance, --rate, --price-cap, --ratio, --min, --max,
+    --kinds, --spread, --near and --strict are of the instance that is created;
+    --ratio makes one of type auto. `eais explain` says why an instance is where it
+    is, and `eais ratio` what it had when.
 
     With --wait what has no room now waits in line, and how it stands is said
     on standard error. Tenants that hold less go first; Ctrl-C leaves the line.
@@ -192,7 +166,8 @@ def attach(
     wanted = ratio_of(ratio, min, max, kinds)
     type = type or ("auto" if wanted.text and not instance else "")
     what, wait_s = instance or type or "the first bindable instance", _seconds(wait)
-    policy = _policy(ring, slo_p99, tolerance, rate, price_cap, wanted)
+    beside = neighbours_of(spread, near, strict)
+    policy = policy_of(ring, slo_p99, tolerance, rate, price_cap, wanted, beside)
     _do_in_line(
         call,
         f"attaching {what}",
@@ -218,15 +193,6 @@ def _expect_no_type(instance: str) -> None:
         return
     hint = f"eais attach --type {instance}"
     raise UsageError("ARGUMENT", f"{instance!r} is a type, not an instance", hint=hint)
-
-
-def _policy(
-    ring: str, slo_p99: str, tolerance: str, rate: float, price_cap: float, ratio: RatioPolicy
-) -> InstancePolicy:
-    from eais.instance_policy import InstancePolicy, slo_us
-
-    slo = slo_us(slo_p99) if slo_p99 else 0
-    return InstancePolicy.checked(ring, slo, tolerance, rate, price_cap, ratio)
 
 
 def start(call: Call, instance: InstanceArgument, wait: WaitOption = "") -> None:

@@ -8,6 +8,7 @@ from eais.device_type import AUTO, DeviceKind, devices_text
 from eais.device_type import type_text as share_text
 from eais.instance import InstanceState
 from eais.instance_policy import RingPolicy, slo_text
+from eais.neighbours import ANYWHERE
 from eais_client.brain.choose import stranded
 from eais_client.cli.printer import Printer
 from eais_client.cli.table import Column, pairs, table
@@ -36,6 +37,7 @@ def instance_data(instance: Instance) -> dict[str, object]:
         "tolerance": instance.tolerance,
         "ring": instance.policy.ring.value,
         "slo_p99_us": instance.policy.slo_p99_us or None,
+        "neighbours": _neighbours_data(instance),
         "ephemeral": instance.ephemeral,
         "line": _line_data(instance),
         "reason": instance.reason or None,
@@ -54,6 +56,13 @@ def instance_data(instance: Instance) -> dict[str, object]:
 def explained_data(instance: Instance) -> dict[str, object]:
     """The same of one of which the pool was asked why it is where it is."""
     return {**instance_data(instance), "why": instance.why or None}
+
+
+def _neighbours_data(instance: Instance) -> dict[str, object] | None:
+    said = instance.policy.neighbours
+    if said == ANYWHERE:
+        return None
+    return {"spread": said.spread or None, "near": said.near or None, "strict": said.strict}
 
 
 def _line_data(instance: Instance) -> dict[str, int] | None:
@@ -161,6 +170,8 @@ def description(instance: Instance, printer: Printer) -> list[str]:
         ("Host", instance.host),
         ("Listener", str(instance.listener or "")),
     ]
+    if said := instance.policy.neighbours.text:
+        rows.append(("Placed", said))
     if instance.line is not None:
         rows.append(("Waits", f"{instance.line}, for room"))
     if _has_failed(instance):

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from eais_client.cli.command import Call, Group
-from eais_client.cli.instance_commands import ToleranceOption, instance_ids
+from eais_client.cli.instance_commands import instance_ids
+from eais_client.cli.policy_options import ToleranceOption
 from eais_client.cli.progress import Progress
 
 if TYPE_CHECKING:

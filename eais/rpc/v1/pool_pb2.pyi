@@ -75,20 +75,32 @@ class ResizeRequest(_message.Message):
     def __init__(self, op_id: _Optional[str] = ..., instance: _Optional[str] = ..., type: _Optional[str] = ...) -> None: ...
 
 class InstancePolicy(_message.Message):
-    __slots__ = ("ring", "slo_p99_us", "tolerance", "rate_per_s", "price_cap_per_h", "ratio")
+    __slots__ = ("ring", "slo_p99_us", "tolerance", "rate_per_s", "price_cap_per_h", "ratio", "neighbours")
     RING_FIELD_NUMBER: _ClassVar[int]
     SLO_P99_US_FIELD_NUMBER: _ClassVar[int]
     TOLERANCE_FIELD_NUMBER: _ClassVar[int]
     RATE_PER_S_FIELD_NUMBER: _ClassVar[int]
     PRICE_CAP_PER_H_FIELD_NUMBER: _ClassVar[int]
     RATIO_FIELD_NUMBER: _ClassVar[int]
+    NEIGHBOURS_FIELD_NUMBER: _ClassVar[int]
     ring: str
     slo_p99_us: int
     tolerance: str
     rate_per_s: float
     price_cap_per_h: float
     ratio: RatioPolicy
-    def __init__(self, ring: _Optional[str] = ..., slo_p99_us: _Optional[int] = ..., tolerance: _Optional[str] = ..., rate_per_s: _Optional[float] = ..., price_cap_per_h: _Optional[float] = ..., ratio: _Optional[_Union[RatioPolicy, _Mapping]] = ...) -> None: ...
+    neighbours: Neighbours
+    def __init__(self, ring: _Optional[str] = ..., slo_p99_us: _Optional[int] = ..., tolerance: _Optional[str] = ..., rate_per_s: _Optional[float] = ..., price_cap_per_h: _Optional[float] = ..., ratio: _Optional[_Union[RatioPolicy, _Mapping]] = ..., neighbours: _Optional[_Union[Neighbours, _Mapping]] = ...) -> None: ...
+
+class Neighbours(_message.Message):
+    __slots__ = ("spread", "near", "strict")
+    SPREAD_FIELD_NUMBER: _ClassVar[int]
+    NEAR_FIELD_NUMBER: _ClassVar[int]
+    STRICT_FIELD_NUMBER: _ClassVar[int]
+    spread: str
+    near: str
+    strict: bool
+    def __init__(self, spread: _Optional[str] = ..., near: _Optional[str] = ..., strict: bool = ...) -> None: ...
 
 class RatioPolicy(_message.Message):
     __slots__ = ("ratio", "least", "most", "kinds")

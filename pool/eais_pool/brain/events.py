@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from eais.instance_policy import DEFAULT_POLICY, InstancePolicy
+from eais.neighbours import ANYWHERE
 from eais.ratio import UNSAID
 from eais_pool.brain.host_records import HostRecord
 from eais_pool.brain.ledger_records import UsageRecord
@@ -66,6 +67,8 @@ class OpRequested:
         if self.policy.ratio != UNSAID:
             ratio = self.policy.ratio
             rest.append(f"ratio={ratio.text},{ratio.least},{ratio.most},{'+'.join(ratio.kinds)}")
+        if (beside := self.policy.neighbours) != ANYWHERE:
+            rest.append(f"neighbours={beside.spread},{beside.near},{beside.strict}")
         if self.policy.tolerance is not None:
             rest.append(f"tolerance={self.policy.tolerance}")
         return (self.verb.value, self.frontend, self.instance, self.type, no_start, *rest)

@@ -13,6 +13,7 @@ from eais_pool.brain.compound import check_parts, place_parts, place_ratio
 from eais_pool.brain.draft import Draft
 from eais_pool.brain.host_records import DeviceRecord, HostRecord
 from eais_pool.brain.layered import touched_in, unlayered
+from eais_pool.brain.neighbours import placed_among
 from eais_pool.brain.quotas import check_start, kind_refusal
 from eais_pool.brain.records import InstanceRecord, LeaseRecord, ShareRecord
 from eais_pool.brain.settings import Settings
@@ -34,7 +35,7 @@ def reserve(
         EaisError: QUOTA; what the policy refused with: NO_DEVICE says when to ask again.
     """
     hosts = host_views(draft.state, instance.id, settings)
-    placed = _placed(draft.state, instance, hosts, policy, settings, closed)
+    placed = _chosen(draft.state, instance, hosts, policy, settings, closed)
     return _reserved(draft, instance, placed)
 
 
@@ -43,7 +44,7 @@ def check_possible(
 ) -> None:
     """Raise what `reserve` would; nothing is reserved."""
     hosts = host_views(state, instance.id, settings)
-    _placed(state, instance, hosts, policy, settings)
+    _chosen(state, instance, hosts, policy, settings)
 
 
 def fits_when_free(
@@ -52,7 +53,7 @@ def fits_when_free(
     """Whether the instance could be placed on the hosts of now if nobody had anything there."""
     hosts = [_emptied(view) for view in host_views(state, instance.id, settings)]
     try:
-        _placed(state, instance, hosts, policy, settings)
+        _chosen(state, instance, hosts, policy, settings)
     except EaisError:
         return False
     return True
@@ -76,23 +77,39 @@ def reserve_elsewhere(
     Raises:
         EaisError: as `reserve`.
     """
-    instance = draft.state.instances[lease.instance]
+    state, instance = draft.state, draft.state.instances[lease.instance]
+    hosts = host_views(state, instance.id, settings)
+
+    def place(among: Sequence[HostView]) -> Placement:
+        return _elsewhere(state, lease, among, policy, settings)
+
+    placed = placed_among(state, instance, hosts, place, settings)
+    return _reserved(draft, instance, placed, moving=True)
+
+
+def _elsewhere(
+    state: PoolState,
+    lease: LeaseRecord,
+    hosts: Sequence[HostView],
+    policy: Policy,
+    settings: Settings,
+) -> Placement:
+    """Shares as those of a lease, on one of these hosts; hosts that failed to take it come last."""
+    instance = state.instances[lease.instance]
     tried = lease.stuck.tried if lease.stuck else ()
-    hosts = host_views(draft.state, instance.id, settings)
     fresh = [replace(host, open=False) if host.host in tried else host for host in hosts]
     auto = DeviceType.parse(instance.type).kind is None
-    parts = _types_of(draft.state, lease) if auto else (instance.type,)
-    others = frozenset(kind.value for kind in DeviceKind) - _kinds_of(draft.state, lease)
-    ask = _ask(draft.state, instance, instance.type, others)
+    parts = _types_of(state, lease) if auto else (instance.type,)
+    others = frozenset(kind.value for kind in DeviceKind) - _kinds_of(state, lease)
+    ask = _ask(state, instance, instance.type, others)
     placed = place_parts(ask, parts, fresh, policy)
     if isinstance(placed, Refusal) and tried:
         placed = place_parts(ask, parts, hosts, policy)
     if isinstance(placed, Placement):
-        return _reserved(draft, instance, placed, moving=True)
+        return placed
     if not auto:
-        raise _refused(draft.state, placed, settings)
-    placed = _placed(draft.state, instance, hosts, policy, settings)
-    return _reserved(draft, instance, placed, moving=True)
+        raise _refused(state, placed, settings)
+    return _placed(state, instance, hosts, policy, settings)
 
 
 def picks_beside(
@@ -213,6 +230,22 @@ def _reserved(
     )
     draft.record(fact)
     return fact
+
+
+def _chosen(
+    state: PoolState,
+    instance: InstanceRecord,
+    hosts: Sequence[HostView],
+    policy: Policy,
+    settings: Settings,
+    without: frozenset[str] = frozenset(),
+) -> Placement:
+    """As `_placed`, with the neighbours that its owner wants."""
+
+    def place(among: Sequence[HostView]) -> Placement:
+        return _placed(state, instance, among, policy, settings, without)
+
+    return placed_among(state, instance, hosts, place, settings)
 
 
 def _placed(

@@ -82,6 +82,7 @@ class Verbs:
         kind = DeviceType.parse(event.type)
         check_create(self._settings.quotas, draft.state, event.tenant)
         self._check_price(kind, event.policy.price_cap_per_h)
+        _check_near(draft, event)
         if kind.kind is not None and event.policy.ratio != UNSAID:
             raise UsageError("RATIO", f"a ratio is of type auto, not of {kind.text}")
         instance = self._new_id()
@@ -288,6 +289,15 @@ def _own(draft: Draft, event: OpRequested, *, or_deleted: bool = False) -> Insta
             metadata={"push_back_ms": "200"},
         )
     return instance
+
+
+def _check_near(draft: Draft, event: OpRequested) -> None:
+    """Nobody is near what isn't there, or isn't theirs."""
+    near = event.policy.neighbours.near
+    other = draft.state.instances.get(near) if near else None
+    gone = other is None or other.state is InstanceState.DELETED
+    if near and (gone or other is None or other.tenant != event.tenant):
+        raise not_found(near)
 
 
 def _first_bindable(draft: Draft, event: OpRequested) -> str:

@@ -28,8 +28,6 @@ class Ask:
     Attributes:
         without: kinds of device that it mustn't have.
         only: the devices that will do, by host and id; None: any.
-        crowded: hosts that have as many of its group as may be on one.
-        near: hosts that go before any other, as one of its group is there.
         learned: what was asked for so far; see `asked`.
     """
 
@@ -37,8 +35,6 @@ class Ask:
     type: DeviceType
     without: frozenset[str] = frozenset()
     only: frozenset[tuple[str, str]] | None = None
-    crowded: frozenset[str] = frozenset()
-    near: frozenset[str] = frozenset()
     learned: Counts = ()
 
 

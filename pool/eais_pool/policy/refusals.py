@@ -43,12 +43,6 @@ def refusal(ask: Ask, hosts: Sequence[HostView]) -> Refusal:
             "ISOLATION_UNAVAILABLE",
             f"the back-ends isolate below level {level}, so each serves one tenant, and are taken",
         )
-    if ask.crowded and _room_where_crowded(ask, hosts):
-        return Refusal(
-            "NO_DEVICE",
-            f"of the back-ends with room for {ask.type.text}, each has as many of its group as "
-            "may be on one",
-        )
     return Refusal("NO_DEVICE", f"no back-end has room for {ask.type.text} now")
 
 
@@ -65,16 +59,6 @@ def _has_room(ask: Ask, devices: Sequence[DeviceView]) -> bool:
         if sum(each.has_room(milli) for each in able) >= count:
             return True
     return False
-
-
-def _room_where_crowded(ask: Ask, hosts: Sequence[HostView]) -> bool:
-    return any(
-        host.host in ask.crowded
-        and host.open
-        and host.may_serve(ask.tenant)
-        and _has_room(ask, list(_suiting(ask, host)))
-        for host in hosts
-    )
 
 
 def _impossible(ask: Ask, hosts: Sequence[HostView]) -> Refusal:

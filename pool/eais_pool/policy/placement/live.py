@@ -175,13 +175,9 @@ class Live:
         if scores[row] == NOWHERE:
             return None
         count = int((scores > NOWHERE).sum())
-        near = self._near(board, ask, scores)
-        if near is not None:
-            row = near
         shares = _shares(board, row, shape, int(line.device[row]))
         name = board.rows[row].host
-        reason = "one of its group is there" if near is not None else self._rule.reason
-        chosen = f"; of {count} with room, {reason}" if count > 1 else ""
+        chosen = f"; of {count} with room, {self._rule.reason}" if count > 1 else ""
         places = ", ".join(f"{devices_text(share.milli)} of {share.device}" for share in shares)
         why = f"{self._rule.name} for {ask.type.text}: host {name} had room ({places}){chosen}"
         return Placement(name, shares, why)
@@ -194,19 +190,7 @@ class Live:
         )
         if len(among) < len(self._boards.rows_of):
             allowed &= np.array([row.host in among for row in board.rows], np.bool_)
-        for host in ask.crowded:
-            allowed[self._boards.rows_of.get(host, {}).get(board.kind, [])] = False
         return allowed
-
-    def _near(self, board: Board, ask: Ask, scores: Floats) -> int | None:
-        """The best row of the hosts that go first; None if none of them has room."""
-        rows = [
-            row
-            for host in ask.near
-            for row in self._boards.rows_of.get(host, {}).get(board.kind, ())
-        ]
-        best = max(sorted(rows), key=lambda row: scores[row], default=None)
-        return None if best is None or scores[best] == NOWHERE else best
 
 
 def _kinds(ask: Ask, hosts: Sequence[HostView], boards: Boards) -> list[str]:

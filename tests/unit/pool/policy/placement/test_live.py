@@ -156,30 +156,6 @@ def test_just_the_devices_that_will_do_are_taken() -> None:
         assert refused.message == "gpu.3: no back-end has more than 2 to lend"
 
 
-def test_hosts_that_are_crowded_are_left_out_and_near_ones_go_first() -> None:
-    hosts = [host(f"h{n}", device("gpu", 0), device("gpu", 1)) for n in range(3)]
-    for policy in map(policy_of, POLICIES):
-        found = policy.place(ask("gpu.1", crowded=frozenset({"h0", "h1"})), hosts)
-        assert isinstance(found, Placement)
-        assert found.host == "h2"
-        found = policy.place(ask("gpu.1", near=frozenset({"h1"})), hosts)
-        assert isinstance(found, Placement)
-        assert (found.host, found.why.split("; ")[1]) == (
-            "h1",
-            "of 3 with room, one of its group is there",
-        )
-        refused = policy.place(ask("gpu.1", crowded=frozenset({"h0", "h1", "h2"})), hosts)
-        assert not isinstance(refused, Placement)
-        assert "as many of its group as may be on one" in refused.message
-
-
-def test_near_hosts_without_room_are_no_reason_to_refuse() -> None:
-    hosts = [host("h1", device("gpu", 0)), host("h2", device("gpu", 0), device("gpu", 1))]
-    found = policy_of(GRADIENT).place(ask("gpu.2", near=frozenset({"h1", "gone"})), hosts)
-    assert isinstance(found, Placement)
-    assert found.host == "h2"
-
-
 def test_kinds_that_it_must_not_have() -> None:
     hosts = [host("h1", device("gpu", 0), device("cpu", 0, 4))]
     found = policy_of(GRADIENT).place(ask("auto", without=frozenset({"gpu"})), hosts)
