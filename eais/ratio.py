@@ -7,14 +7,13 @@ and so much of accelerators, in devices; one of both may be 0: `4:0` is CPU alon
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from eais.device_type import EIGHTH_MILLI, WHOLE_MILLI, DeviceKind
+from eais.device_type import AUTO, EIGHTH_MILLI, WHOLE_MILLI, DeviceKind, DeviceType
 from eais.errors import UsageError
 
-AUTO: Final = "auto"
 MOST_CPU_WORKERS: Final = 64
 MOST_DEVICES: Final = 64
 MOST_WORKERS: Final = 64
@@ -65,7 +64,8 @@ class RatioPolicy:
     Attributes:
         text: `auto`, or a ratio that stays; "": not said.
         least, most: workers; of `auto`. 0: down to none, and any number.
-        kinds: of devices, that `auto` takes; (): all.
+        kinds: of devices, that `auto` takes; (): all. One may be a type, which says of which size
+            each share of that kind is: `cpu.1-8`.
     """
 
     text: str = ""
@@ -86,10 +86,8 @@ class RatioPolicy:
             raise UsageError("RATIO", f"min and max are numbers from 0 to {MOST_WORKERS}")
         if most and least > most:
             raise UsageError("RATIO", f"min, {least}, must not be above max, {most}")
-        known = {kind.value for kind in DeviceKind}
-        if not known.issuperset(wanted):
-            right = ", ".join(sorted(known))
-            raise UsageError("RATIO", f"kinds are of {right}, not {','.join(wanted)[:32]!a}")
+        for word in wanted:
+            _check_kind(word)
         return cls(fixed.text if fixed else text, least, most, wanted)
 
     @property
@@ -97,8 +95,31 @@ class RatioPolicy:
         """The ratio that stays as it is, if that was said."""
         return Ratio.parse(self.text) if self.text else None
 
+    @property
+    def sizes(self) -> Mapping[DeviceKind, frozenset[int]]:
+        """The kinds that it takes, each with the sizes of its shares (milli); none: any."""
+        if not self.kinds:
+            return dict.fromkeys(DeviceKind, frozenset())
+        found: dict[DeviceKind, frozenset[int]] = {}
+        for word in self.kinds:
+            kind = DeviceKind(word.partition(".")[0])
+            size = {DeviceType.parse(word).milli} if word != kind.value else set()
+            found[kind] = found.get(kind, frozenset()) | size
+        return found
+
 
 UNSAID: Final = RatioPolicy()
+
+
+def _check_kind(word: str) -> None:
+    known = ", ".join(sorted(kind.value for kind in DeviceKind))
+    try:
+        found = DeviceType.parse(word).kind
+    except UsageError:
+        found = None
+    if found is None:
+        text = f"kinds are of {known}, or types such as cpu.1-8, not {word[:32]!a}"
+        raise UsageError("RATIO", text)
 
 
 def _refused(text: str) -> UsageError:

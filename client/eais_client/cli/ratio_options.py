@@ -33,7 +33,8 @@ KindsOption = Annotated[
     typer.Option(
         "--kinds",
         metavar="KIND,...",
-        help="Of auto: kinds of devices that it may take: cpu,gpu.",
+        help="Of auto: kinds of devices that it may take: cpu,gpu; or shares of that size: "
+        "cpu.1-8,gpu.",
         show_default=False,
     ),
 ]

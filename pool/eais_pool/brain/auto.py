@@ -6,11 +6,11 @@ model that the instance, or another of its tenant's that the same front-end had,
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from eais.device_type import DeviceType
+from eais.device_type import DeviceKind, DeviceType
 from eais.errors import make_error
 from eais.tolerance import Tolerance
 from eais_pool.brain.quotas import left_of
@@ -62,9 +62,7 @@ def chosen_of(
     """What is chosen of these hosts' devices, for the model that is known; its `why` names it."""
     demand, model = demand_of(instance), model_of(state, instance)
     curves = state.profiles.curves(model) if model else {}
-    kinds = instance.policy.ratio.kinds
-    there = candidates(views, demand.tolerance, model)
-    allowed = [each for each in there if not kinds or each.runner.kind.value in kinds]
+    allowed = candidates(views, demand.tolerance, model, allowed_sizes(instance))
     choice = choose(demand, allowed, curves, settings.prices)
     words = f"{choice.why}, for model {model[:12]}" if model else choice.why
     simulated = choice.chosen is not None and choice.chosen.candidate.simulated
@@ -79,6 +77,12 @@ def explained(placed: Placement, choice: Choice) -> Placement:
 def in_words(choice: Choice) -> tuple[str, ...]:
     """All that was considered."""
     return tuple(map(_in_words, choice.considered[:WEIGHED_MOST]))
+
+
+def allowed_sizes(instance: InstanceRecord) -> Mapping[DeviceKind, frozenset[int]] | None:
+    """The kinds and sizes that its owner named; None: all will do."""
+    ratio = instance.policy.ratio
+    return ratio.sizes if ratio.kinds else None
 
 
 def demand_of(instance: InstanceRecord) -> Demand:
@@ -125,7 +129,8 @@ def serving_views(
 def _as_chosen(view: HostView, chosen: Candidate, model: str) -> Iterator[DeviceView]:
     """Those of a host's devices that would do what was chosen, as soon."""
     for each in view.devices:
-        if any(_does(found, chosen) for found in of_device(each, model=model)):
+        sizes = (chosen.share_milli,)
+        if any(_does(found, chosen) for found in of_device(each, model=model, sizes=sizes)):
             yield each
 
 

@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
+from eais.device_type import AUTO
 from eais.instance import InstanceEvent
-from eais.ratio import AUTO, UNSAID
+from eais.ratio import UNSAID
 from eais.share import ShareEvent
 from eais_pool.brain import facts, lease_moves
 from eais_pool.brain.facts import Fact

@@ -257,7 +257,7 @@ def _placed(
     without: frozenset[str] = frozenset(),
 ) -> Placement:
     if instance.policy.ratio.kinds:
-        without |= {kind.value for kind in DeviceKind} - set(instance.policy.ratio.kinds)
+        without |= {kind.value for kind in DeviceKind} - set(instance.policy.ratio.sizes)
     ask = _ask(state, instance, instance.type, without)
     fixed = instance.policy.ratio.fixed
     if fixed is not None and ask.type.kind is None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from eais.device_type import (
+    AUTO,
     EIGHTH_MILLI,
     WHOLE_MILLI,
     DeviceKind,
@@ -19,7 +20,6 @@ from eais.device_type import (
 )
 from eais.errors import EaisError
 from eais.instance import InstanceState
-from eais.ratio import AUTO
 from eais_pool.brain import facts
 from eais_pool.brain.draft import Draft
 from eais_pool.brain.events import RatioChosen

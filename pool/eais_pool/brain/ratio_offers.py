@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Final
 
 from eais.device_type import WHOLE_MILLI, DeviceKind
-from eais_pool.brain.auto import demand_of, model_of, serving_views
+from eais_pool.brain.auto import allowed_sizes, demand_of, model_of, serving_views
 from eais_pool.brain.placing import host_views
 from eais_pool.brain.quotas import left_of
 from eais_pool.brain.ratio_records import Basis
@@ -75,12 +75,8 @@ def _offers(
         views = serving_views(state, instance, host_views(state, instance.id, settings), settings)
     else:
         views = own_views(state, lease, settings)
-    demand, kinds = demand_of(instance), instance.policy.ratio.kinds
-    there = [
-        each
-        for each in candidates(views, demand.tolerance, model)
-        if not kinds or each.runner.kind.value in kinds
-    ]
+    demand = demand_of(instance)
+    there = candidates(views, demand.tolerance, model, allowed_sizes(instance))
     found = offers_of(demand, there, state.profiles.curves(model), settings.prices)
     left, held = left_of(settings.quotas, state, instance.tenant), _held(state, lease)
     free = views if lease is None else host_views(state, "", settings)

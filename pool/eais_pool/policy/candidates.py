@@ -1,11 +1,12 @@
 """The shares that `auto` weighs, of the devices that a pool has. (Brain)
 
-Cores of a CPU are weighed as a whole: below one, what else runs there decides more than a profile.
+Cores of a CPU are weighed as a whole, unless an owner names a piece: below one, what else runs
+there decides more than a profile.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from eais.device_type import WHOLE_MILLI, DeviceKind
 from eais.tolerance import Precision, Tolerance
@@ -16,27 +17,38 @@ from eais_pool.policy.profiles import TEXT_MOST
 _REFERENCE = "onnxruntime/fp32"
 
 
-def candidates(hosts: Sequence[HostView], tolerance: Tolerance, model: str = "") -> list[Candidate]:
+def candidates(
+    hosts: Sequence[HostView],
+    tolerance: Tolerance,
+    model: str = "",
+    sizes: Mapping[DeviceKind, frozenset[int]] | None = None,
+) -> list[Candidate]:
     """Each share of each model of device, by what runs models there.
 
     Args:
         hosts: those that may serve the instance; the others' devices have no room for it.
         tolerance: `exact` leaves the reference alone.
         model: SHA-256 in hex of the model that it is to run; "": nobody knows.
+        sizes: the kinds that will do, each with the sizes of shares; none: those that are weighed.
     """
     room: dict[tuple[Runner, int], Candidate] = {}
     for host in hosts:
         for device in host.devices:
-            for each in of_device(device, host.open, model):
+            if sizes is not None and device.kind not in sizes:
+                continue
+            named = sizes[DeviceKind(device.kind)] if sizes is not None else ()
+            for each in of_device(device, host.open, model, named):
                 key = (each.runner, each.share_milli)
                 if key not in room or _is_better(each, room[key]):
                     room[key] = each
     return [each for each in room.values() if _admitted(each, tolerance)]
 
 
-def of_device(device: DeviceView, is_open: bool = True, model: str = "") -> Iterator[Candidate]:
-    """Those of one device, for a model if that is known."""
-    shares = shares_of(device)
+def of_device(
+    device: DeviceView, is_open: bool = True, model: str = "", sizes: Collection[int] = ()
+) -> Iterator[Candidate]:
+    """Those of one device, for a model if that is known; of these sizes, if any are named."""
+    shares = _sold(device, sizes) if sizes else shares_of(device)
     for runner in runners_of(device):
         for share in shares:
             has_room = is_open and device.has_room(share)
@@ -78,6 +90,11 @@ def shares_of(device: DeviceView) -> list[int]:
     shares = shares_weighed(device.granularity_milli, most)
     least = WHOLE_MILLI if device.kind == DeviceKind.CPU else 0
     return [share for share in shares if share >= least]
+
+
+def _sold(device: DeviceView, sizes: Iterable[int]) -> list[int]:
+    most = min(device.share_limit_milli, device.capacity_milli)
+    return [each for each in sorted(sizes) if each <= most and not each % device.granularity_milli]
 
 
 def runners_of(device: DeviceView) -> Iterator[Runner]:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from eais.device_type import DeviceKind
 from eais.errors import UsageError
 from eais.ratio import UNSAID, Ratio, RatioPolicy
 
@@ -25,7 +26,13 @@ def test_ratios_that_stay(text: str, cpu_workers: int, milli: int, kept: str) ->
 def test_auto_is_the_pools_to_decide() -> None:
     assert RatioPolicy.checked("auto", 1, 4, ["cpu", "gpu", "cpu"]).kinds == ("cpu", "gpu")
     assert RatioPolicy.checked("auto").fixed is None
+    assert RatioPolicy.checked("auto").sizes.keys() == set(DeviceKind)
     assert RatioPolicy.checked() == UNSAID
+
+
+def test_kinds_may_name_the_size_of_their_shares() -> None:
+    found = RatioPolicy.checked("auto", kinds=["cpu.1-8", "gpu", "cpu.1-2"])
+    assert found.sizes == {DeviceKind.CPU: {125, 500}, DeviceKind.GPU: frozenset()}
 
 
 @pytest.mark.parametrize(
@@ -44,7 +51,15 @@ def test_what_is_no_ratio(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("least", "most", "kinds"), [(3, 2, ()), (-1, 0, ()), (0, 65, ()), (0, 0, ("tpu",))]
+    ("least", "most", "kinds"),
+    [
+        (3, 2, ()),
+        (-1, 0, ()),
+        (0, 65, ()),
+        (0, 0, ("tpu",)),
+        (0, 0, ("auto",)),
+        (0, 0, ("cpu.9-8",)),
+    ],
 )
 def test_what_no_bounds_are(least: int, most: int, kinds: tuple[str, ...]) -> None:
     with pytest.raises(UsageError, match=r"min|kinds") as error:

@@ -12,6 +12,7 @@ from eais_pool.brain.actions import Publish, Reply
 from eais_pool.brain.activity import Activities, FrontEndWord
 from eais_pool.brain.events import DemandCounted, InstanceNeeded, RatioChosen, Tick
 from eais_pool.brain.facts import DEMAND_KIND
+from eais_pool.brain.host_records import DeviceRecord
 from eais_pool.brain.quotas import Quotas
 from eais_pool.brain.ratio_records import DemandSeen
 from eais_pool.brain.ratios import Ratios, seen_of
@@ -28,8 +29,10 @@ _answered = itertools.count()
 class Live:
     """A pool with its controllers: seconds go by, in which calls come."""
 
-    def __init__(self, policy: InstancePolicy = SLO, **settings: object) -> None:
-        self.pool = pool_of(CPU, GPU, **{**QUICK, **settings})
+    def __init__(
+        self, policy: InstancePolicy = SLO, cpu: DeviceRecord = CPU, **settings: object
+    ) -> None:
+        self.pool = pool_of(cpu, GPU, **{**QUICK, **settings})
         self.shell = self.pool.shell
         known(self.pool, *SLOW_CPU, *FAST_GPU)
         self.activities = Activities(lambda: self.shell.now)
@@ -137,6 +140,17 @@ def test_least_and_most_hold() -> None:
     assert live.kinds() == {"cpu0"}
     assert len(live.has) <= 3
     assert sum(milli for _, milli in live.has) > 3000
+
+
+def test_shares_are_of_the_size_that_its_owner_named() -> None:
+    ratio = RatioPolicy.checked("auto", 0, 3, ["cpu.1-8", "gpu.1-4"])
+    policy = InstancePolicy(slo_p99_us=2_000_000, ratio=ratio)
+    live = Live(policy, cpu=replace(CPU, granularity_milli=125))
+    live.go_by(20, calls=1)
+    assert live.has == [("cpu0", 125)]
+    live.go_by(60, calls=60)
+    assert {milli for _, milli in live.has} <= {125, 250}
+    assert "gpu0" in live.kinds()
 
 
 def test_what_is_not_allowed_or_beyond_the_quota_is_not_asked_for() -> None:
