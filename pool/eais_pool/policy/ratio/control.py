@@ -22,6 +22,8 @@ from eais_pool.policy.ratio.scaling import Cause, Economy, Hold, Scaler
 
 _HOUR_S: Final = 3600.0
 _SATURATED: Final = 0.95
+_WORTH_CHANGING: Final = 1.25
+"""Where nothing serves the demand, another kind is taken that serves so much more than this one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,16 +253,17 @@ class RatioController:
         order = sorted(range(len(rivals)), key=lambda n: (not able[n], rivals[n].cost_per_h, n))
         best = order[0]
         if not any(able):
-            best = max(
-                range(len(rivals)),
-                key=lambda n: (self._most(self.offers[n]) * self.offers[n].unit_per_s, n == at),
-            )
+            serves = [self._most(each) * each.unit_per_s for each in self.offers]
+            best = max(range(len(rivals)), key=lambda n: (serves[n], n == at))
+            best = best if serves[best] >= _WORTH_CHANGING * serves[at] else at
         if best == at or not required:
             self._regret = 0.0
             return False
         rival, offer = rivals[best], self.offers[best]
         self._regret += (rivals[at].cost_per_h - rival.cost_per_h) / _HOUR_S
-        price = rival.cost_per_h / _HOUR_S * (offer.attach_s + self.economy.change_cost_s)
+        # To be wrong costs what it takes to have the present one again.
+        back_s = self._offer.attach_s + self.economy.change_cost_s
+        price = rivals[at].cost_per_h / _HOUR_S * back_s
         if self._units and able[at] and self._regret < price:
             return False
         self._regret = 0.0

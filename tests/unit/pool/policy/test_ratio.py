@@ -122,6 +122,28 @@ def test_a_warm_reserve_stays_without_calls() -> None:
     assert fed(controller, [0] * 300)[-1].requested.units == 2
 
 
+def test_the_dear_kind_stays_until_the_cheap_one_would_have_paid_for_getting_it_again() -> None:
+    controller = RatioController([CPU, GPU], bounds=Bounds(most_units=20))
+    burst = fed(controller, [2] * 400 + [100] * 60)
+    assert burst[-1].requested.kind is DeviceKind.GPU
+    has, kinds = burst[-1].requested, []
+    for _ in range(120):
+        has = controller.see(Seen(2, 0, has)).requested
+        kinds.append(has.kind)
+    assert set(kinds[:25]) == {DeviceKind.GPU}
+    assert kinds[-1] is DeviceKind.CPU
+
+
+def test_where_nothing_serves_enough_it_stays_with_what_serves_nearly_as_much() -> None:
+    half, whole = replace(GPU, most_units=2), replace(GPU, unit_milli=1000, most_units=1)
+    alike = replace(whole, unit_per_s=2.1 * half.unit_per_s, price_per_h=3 * half.price_per_h)
+    sizes = {each.requested.unit_milli for each in fed(RatioController([half, alike]), [500] * 90)}
+    assert len(sizes - {0}) == 1
+    better = replace(alike, unit_per_s=3 * half.unit_per_s)
+    last = fed(RatioController([half, better]), [500] * 90)[-1]
+    assert last.requested.unit_milli == 1000
+
+
 def test_few_calls_go_to_the_cheap_kind_and_many_to_the_quick_one() -> None:
     controller = RatioController([CPU, GPU])
     few = fed(controller, [2] * 400)
