@@ -7,7 +7,7 @@ UV_COMPILE := env -u UV_EXTRA_INDEX_URL -u UV_FIND_LINKS $(BIN)/uv pip compile -
 	--no-config --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow test-gpu test-guest check proto docs bench bench-dataplane bench-drain bench-faults bench-overload bench-renewals soak lock clean
+.PHONY: help install demo test test-slow test-gpu test-guest check proto docs bench bench-dataplane bench-drain bench-elastic bench-faults bench-overload bench-renewals soak lock clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' Makefile | column -t -s '|' 2>/dev/null \
@@ -62,6 +62,9 @@ docs: install ## make the parts of docs/ that are the code's own words
 bench: install ## the benchmarks, one JSON object on one line each
 	@for file in benchmarks/*.py; do echo "== $$file" && $(BIN)/python $$file --json $(ARGS) || exit 1; done
 	@echo "== benchmarks/faults, short" && $(BIN)/python -m benchmarks.faults --json --seconds 15
+
+bench-elastic: install ## triple, halve and stop the load of an instance whose ratio is auto
+	@$(BIN)/python -m benchmarks.elastic --json $(ARGS)
 
 bench-faults: install ## kill and freeze a pool's processes under load for three minutes
 	@$(BIN)/python -m benchmarks.faults --json $(ARGS)

@@ -112,15 +112,15 @@ def oracle(arrivals: Sequence[int], unit_per_s: float = 10.0, window_s: int = 10
         window = arrivals[begin : begin + window_s]
         # Less than that can't even serve them all within a second after the window's end.
         units = max(0, -int(-(sum(window) + waiting) // (unit_per_s * (len(window) + 1))))
-        while (left := _left(window, waiting, units * unit_per_s)) is None:
+        while (left := left_waiting(window, waiting, units * unit_per_s)) is None:
             units += 1
         waiting = left
         total += units * len(window)
     return total
 
 
-def _left(window: Sequence[int], waiting: float, capacity: float) -> float | None:
-    """What waits after the window; None if somebody would wait for more than a second."""
+def left_waiting(window: Sequence[int], waiting: float, capacity: float) -> float | None:
+    """What waits after a window of arrivals; None if somebody would wait for more than a second."""
     for arrived in window:
         waiting = max(0.0, waiting + arrived - capacity)
         if waiting > capacity + 1e-9:

@@ -1,0 +1,1 @@
+"""A load that triples, halves and stops, and what a live instance has meanwhile."""
