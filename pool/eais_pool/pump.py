@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -50,6 +50,7 @@ log = logging.getLogger(__name__)
 
 Clock = Callable[[], float]
 _QUEUE_LIMIT = 1024
+_DEMAND_AT_ONCE = 50
 _Outcome = Answer | Told | None
 
 
@@ -235,6 +236,27 @@ class Pump:
         rows = partial(self._store.used, replace(asked, last_row=self._ledger_row))
         found += await asyncio.get_running_loop().run_in_executor(self._writer, rows)
         return summed(found)
+
+    async def demand(self, until: int = 0, after: int = 0) -> AsyncIterator[str]:
+        """What demand there was, row by row as text, the oldest first.
+
+        A few rows at a time: others' writes come between.
+
+        Args:
+            after, until: of rows with a number above the one, and up to the other; 0: all that
+                there are now.
+
+        Raises:
+            Unavailable: JOURNAL_UNAVAILABLE.
+        """
+        until = until or self._store.last_seq
+        while True:
+            read = partial(self._store.demand, after, until, _DEMAND_AT_ONCE)
+            rows = await asyncio.get_running_loop().run_in_executor(self._writer, read)
+            if not rows:
+                return
+            for after, text in rows:  # noqa: B007 (the last one's number is where to go on)
+                yield text
 
     async def tidy(self) -> None:
         """Merge old rows of the ledger, a few at a time."""

@@ -163,6 +163,7 @@ class Manager:
         self.pages = own_pages(self._readings, self.readiness)
         self._held = ExitStack()
         self._opened = False
+        self._ratio_loop: RatioLoop | None = None
         self._servers: list[aio.Server] = []
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -181,6 +182,8 @@ class Manager:
 
     async def stop(self) -> None:
         """End streams, servers and tasks within two seconds; what was decided stays decided."""
+        if self._ratio_loop is not None:
+            await self._ratio_loop.stop()
         if self._opened:
             self.pump.refuse()
         self._links.close()
@@ -223,7 +226,8 @@ class Manager:
         self._spawn("identities", self._turnover.run())
         self._spawn("ledger", self._tidy())
         self._spawn("profiler", self._profiler.run())
-        self._spawn("ratios", self._new_ratio_loop().run())
+        self._ratio_loop = self._new_ratio_loop()
+        self._spawn("ratios", self._ratio_loop.run())
         where = ", ".join(f"{plane.value} {places[plane].port}" for plane in Plane)
         log.info("pool %s: serving on %s: %s", self.place.pool, address, where)
 

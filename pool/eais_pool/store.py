@@ -203,6 +203,26 @@ class Store:
         return self._since_snapshot
 
     @property
+    def last_seq(self) -> int:
+        """The number of the last fact; 0 if there is none."""
+        return self._seq
+
+    def demand(self, after: int, until: int, most: int) -> list[tuple[int, str]]:
+        """Rows of demand, with their numbers, above `after` and up to `until`, `most` of them.
+
+        As text, which `codec.from_json` reads. Errors as `append`.
+        """
+        wanted = sa.select(_JOURNAL.c.seq, _JOURNAL.c.payload).where(
+            _JOURNAL.c.kind == DEMAND_KIND, _JOURNAL.c.seq > after, _JOURNAL.c.seq <= until
+        )
+        try:
+            with self._engine.begin() as connection:
+                rows = connection.execute(wanted.order_by(_JOURNAL.c.seq).limit(most)).all()
+        except SQLAlchemyError as error:
+            raise unavailable(error) from error
+        return [(row.seq, row.payload) for row in rows]
+
+    @property
     def crowded(self) -> bool:
         """Whether it is time to `compact`."""
         return self._since_snapshot > self._compact_rows

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
+from eais.device_type import DeviceKind
 from eais.instance import InstanceEvent
 from eais_pool.policy.ratio.control import Amount, Bounds, Decision
 from eais_pool.policy.ratio.offers import Offer
@@ -105,6 +106,9 @@ class DemandSeen:
     Attributes:
         at: boot clock, seconds, at the end of the last second.
         fresh: its controller knew nothing before the first of them.
+        attached: how long workers of each kind took to serve, of late, seconds.
+        ended: ledger time at the end of the last second; 0 in rows of an earlier EAIS.
+        tenant: whose the instance is; "" in rows of an earlier EAIS.
     """
 
     instance: str
@@ -112,6 +116,9 @@ class DemandSeen:
     basis: Basis
     seconds: Seconds
     fresh: bool = False
+    attached: tuple[tuple[DeviceKind, float], ...] = ()
+    ended: float = 0.0
+    tenant: str = ""
 
 
 RatioFact = RatioDecided | RatioFailed | InstanceSlept | InstanceWanted | SleepEnded | DemandSeen

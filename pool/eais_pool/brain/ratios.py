@@ -2,19 +2,19 @@
 
 Once a second each sees what its instance did, and decides; what asks for something else than the
 instance has becomes an event for the reactor, which writes it down and does it. What was seen is
-handed over a minute at a time, so that the same decisions can be made of it again. What is known
-here is lost with the manager, but for that.
+handed over a minute at a time, so that the same decisions can be made of it again: a manager that
+was started anew is told of it (`remember`), and decides meanwhile by what it sees itself.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
 
 from eais.device_type import DeviceKind
 from eais_pool.brain.activity import Activities
-from eais_pool.brain.calibration import Calibration
 from eais_pool.brain.events import DemandCounted, RatioChosen
+from eais_pool.brain.learning import Learner, told
 from eais_pool.brain.ratio_changes import change_of, is_controlled, is_steady, observed_of
 from eais_pool.brain.ratio_offers import basis_of
 from eais_pool.brain.ratio_records import Basis, DemandSeen, Seconds
@@ -22,7 +22,7 @@ from eais_pool.brain.records import InstanceRecord, LeaseRecord
 from eais_pool.brain.settings import Settings
 from eais_pool.brain.sleeping import is_up
 from eais_pool.brain.state import PoolState
-from eais_pool.policy.ratio.control import Amount, Decision, RatioController, Seen
+from eais_pool.policy.ratio.control import Amount, Decision, Seen
 
 SEEN_S: Final = 60
 """So many seconds are handed over at a time."""
@@ -35,17 +35,17 @@ _KEPT: Final = 0.7
 
 @dataclass(slots=True)
 class _Controlled:
-    """One instance: its controller, what that knows, and what it saw since the last minute.
+    """One instance: what its controller knows, and what it saw since the last minute.
 
     Attributes:
+        told: what was handed over while the past is still being told.
         asked: what was asked for last, and when; None: it was had, or is asked for no more.
     """
 
-    controller: RatioController
-    basis: Basis
+    learner: Learner
     seen: list[Seen] = field(default_factory=list)
     fresh: bool = True
-    calibration: Calibration = field(default_factory=Calibration)
+    told: list[DemandSeen] = field(default_factory=list)
     asked: tuple[Amount, float] | None = None
     seconds: int = 0
 
@@ -61,24 +61,60 @@ class Ratios:
         self._settings = settings
         self._activities = activities
         self._controlled: dict[str, _Controlled] = {}
+        self._past: dict[str, Learner | None] = {}
+        self._recalls = False
         self.attach_s: dict[DeviceKind, float] = {}
+        self._observed: set[DeviceKind] = set()
+
+    def begin(self, state: PoolState) -> frozenset[str]:
+        """What was handed over before will be told: of which instances that is wanted."""
+        self._recalls = True
+        self._past = {name: None for name in state.instances if _is_here(state, name)}
+        return frozenset(self._past)
+
+    def remember(self, fact: DemandSeen) -> None:
+        """What was handed over before this manager was started, the oldest first."""
+        if fact.instance in self._past:
+            self._past[fact.instance] = told(self._past[fact.instance], fact)
+        for kind, seconds in fact.attached:
+            if kind not in self._observed:
+                self.attach_s[kind] = seconds
+
+    def recall(self) -> None:
+        """All of it was told: from now on it is decided by it."""
+        self._recalls = False
+        for name, learner in list(self._past.items()):
+            known = self._controlled.get(name)
+            if known is None:
+                continue  # it is taken up with what it knows
+            del self._past[name]
+            if learner is not None:
+                known.learner = _caught_up(learner, known)
+            known.told = []
 
     def on_second(
         self, state: PoolState, now: float, seconds: int = 1
     ) -> list[RatioChosen | DemandCounted]:
         """One second has gone by, or so many: what is to be decided by the reactor."""
         chosen: list[RatioChosen] = []
-        told: list[DemandSeen] = []
+        handed: list[DemandSeen] = []
         for name in [name for name in self._controlled if not _is_here(state, name)]:
-            told += self._hand_over(name, now)
+            handed += self._hand_over(state, name, now)
             del self._controlled[name]
+        for name in [name for name in self._past if not _is_here(state, name)]:
+            del self._past[name]
         for instance in list(state.instances.values()):
             if is_up(instance) and is_controlled(instance):
-                told += self._revise(state, instance, now)
+                handed += self._revise(state, instance, now)
                 event = self._decide(state, instance, now, seconds)
                 chosen += [event] if event else []
         self._activities.wanted.clear()
-        return [*chosen, *([DemandCounted(tuple(told))] if told else [])]
+        return [*chosen, *([DemandCounted(tuple(handed))] if handed else [])]
+
+    def on_stop(self, state: PoolState, now: float) -> list[DemandCounted]:
+        """The manager ends: what was seen and isn't handed over yet."""
+        handed = [each for name in self._controlled for each in self._hand_over(state, name, now)]
+        return [DemandCounted(tuple(handed))] if handed else []
 
     def _revise(self, state: PoolState, instance: InstanceRecord, now: float) -> list[DemandSeen]:
         """Have its controller know what there is now; what it saw by what there was."""
@@ -87,21 +123,32 @@ class Ratios:
         if known is None and lease is not None and lease.provisional:
             return []  # it is chosen anew when something is known
         if known is not None and known.seconds % _REVISE_S:
-            return self._hand_over(instance.id, now) if len(known.seen) >= SEEN_S else []
+            return self._full(state, known, instance.id, now)
         basis = basis_of(state, instance, self.attach_s, self._settings)
-        if basis is not None and known is not None:
-            offers = tuple(map(known.calibration.of, basis.offers))
-            basis = replace(basis, offers=offers)
-        if basis is None or (known is not None and basis == known.basis):
-            return self._hand_over(instance.id, now) if known and len(known.seen) >= SEEN_S else []
         if known is None:
-            controller = RatioController(basis.offers, basis.economy, basis.bounds)
-            self._controlled[instance.id] = _Controlled(controller, basis)
+            if basis is not None:
+                self._controlled[instance.id] = self._taken_up(instance.id, basis)
             return []
-        told = self._hand_over(instance.id, now)
-        known.controller.revise(basis.offers, basis.economy, basis.bounds)
-        known.basis = basis
-        return told
+        basis = known.learner.calibrated(basis) if basis else known.learner.basis
+        if basis == known.learner.basis:
+            return self._full(state, known, instance.id, now)
+        handed = self._hand_over(state, instance.id, now)
+        known.learner.revise(basis)
+        return handed
+
+    def _taken_up(self, name: str, basis: Basis) -> _Controlled:
+        """What is known of an instance as it is decided about for the first time."""
+        before = name in self._past
+        learner = None if self._recalls else self._past.pop(name, None)
+        if learner is None:
+            return _Controlled(Learner(basis), fresh=not before)
+        learner.revise(learner.calibrated(basis))
+        return _Controlled(learner, fresh=False)
+
+    def _full(
+        self, state: PoolState, known: _Controlled, name: str, now: float
+    ) -> list[DemandSeen]:
+        return self._hand_over(state, name, now) if len(known.seen) >= SEEN_S else []
 
     def _decide(
         self, state: PoolState, instance: InstanceRecord, now: float, seconds: int
@@ -112,16 +159,15 @@ class Ratios:
             return None
         arrived = self._activities.arrivals.take(instance.id, now) / seconds
         word = self._activities.front_end(instance.id)
-        offer = known.controller.offer
+        offer = known.learner.controller.offer
         observed = observed_of(state, instance.id, offer.kind, offer.unit_milli)
         load = round(word.cpu, 3)
         wanted = instance.id in self._activities.wanted
         seen = Seen(round(arrived, 3), word.waiting_calls, observed, load, word.cores, wanted)
         decision = None
         for _ in range(seconds):
-            decision = known.controller.see(seen)
+            decision = known.learner.see(seen)
             known.seen.append(seen)
-            known.calibration.see(seen, offer, known.basis.economy.slack_s)
             known.seconds += 1
         return self._asked(state, instance, known, decision, now) if decision else None
 
@@ -156,40 +202,56 @@ class Ratios:
             return
         (amount, at), known.asked = known.asked, None
         if amount.kind is not None:
+            self._observed.add(amount.kind)
             before = self.attach_s.get(amount.kind, now - at)
             self.attach_s[amount.kind] = _KEPT * before + (1 - _KEPT) * (now - at)
 
-    def _hand_over(self, name: str, now: float) -> list[DemandSeen]:
+    def _hand_over(self, state: PoolState, name: str, now: float) -> list[DemandSeen]:
         """What its controller saw since this was asked last, as a fact; [] if nothing came."""
         known = self._controlled[name]
         seen, known.seen = known.seen, []
         fresh, known.fresh = known.fresh, False
         if not seen:
             return []
-        observed: list[tuple[int, Amount]] = []
-        for second, each in enumerate(seen):
-            if not observed or observed[-1][1] != each.observed:
-                observed.append((second, each.observed))
-        columns = Seconds(
-            arrived=tuple(each.arrived for each in seen),
-            waiting=tuple(float(each.waiting) for each in seen),
-            load=tuple(each.front_end_load for each in seen),
-            cores=max(each.front_end_cores for each in seen),
-            observed=tuple(observed),
-            wanted=tuple(second for second, each in enumerate(seen) if each.wanted),
+        instance = state.instances.get(name)
+        fact = DemandSeen(
+            name,
+            now,
+            known.learner.basis,
+            _columns(seen),
+            fresh,
+            tuple(self.attach_s.items()),
+            state.ledger_time(now),
+            instance.tenant if instance else "",
         )
-        return [DemandSeen(name, now, known.basis, columns, fresh)]
+        if self._recalls:
+            known.told.append(fact)
+        return [fact]
 
 
-def seen_of(fact: DemandSeen) -> list[Seen]:
-    """What was handed over, second by second, as the controller saw it."""
-    columns, found, served = fact.seconds, list[Seen](), dict(fact.seconds.observed)
-    observed, wanted = Amount(), frozenset(columns.wanted)
-    for second, arrived in enumerate(columns.arrived):
-        observed = served.get(second, observed)
-        waiting, load = columns.waiting[second], columns.load[second]
-        found.append(Seen(arrived, waiting, observed, load, columns.cores, second in wanted))
-    return found
+def _columns(seen: list[Seen]) -> Seconds:
+    observed: list[tuple[int, Amount]] = []
+    for second, each in enumerate(seen):
+        if not observed or observed[-1][1] != each.observed:
+            observed.append((second, each.observed))
+    return Seconds(
+        arrived=tuple(each.arrived for each in seen),
+        waiting=tuple(float(each.waiting) for each in seen),
+        load=tuple(each.front_end_load for each in seen),
+        cores=max(each.front_end_cores for each in seen),
+        observed=tuple(observed),
+        wanted=tuple(second for second, each in enumerate(seen) if each.wanted),
+    )
+
+
+def _caught_up(learner: Learner, known: _Controlled) -> Learner:
+    """One that knows the past, once it was told what was seen since."""
+    for fact in known.told:
+        learner = told(learner, fact)
+    learner.revise(known.learner.basis)
+    for seen in known.seen:
+        learner.see(seen)
+    return learner
 
 
 def _is_here(state: PoolState, name: str) -> bool:

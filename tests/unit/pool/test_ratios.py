@@ -13,9 +13,10 @@ from eais_pool.brain.activity import Activities, FrontEndWord
 from eais_pool.brain.events import DemandCounted, InstanceNeeded, RatioChosen, Tick
 from eais_pool.brain.facts import DEMAND_KIND
 from eais_pool.brain.host_records import DeviceRecord
+from eais_pool.brain.learning import seen_of
 from eais_pool.brain.quotas import Quotas
 from eais_pool.brain.ratio_records import DemandSeen
-from eais_pool.brain.ratios import Ratios, seen_of
+from eais_pool.brain.ratios import Ratios
 from eais_pool.brain.records import Failure
 from eais_pool.policy.ratio.control import RatioController, replayed
 from tests.unit.pool.rig import SETTINGS
