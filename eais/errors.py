@@ -168,6 +168,7 @@ REASONS: Mapping[str, ReasonSpec] = {
     "QUOTA": ReasonSpec(RemoteError, _EXHAUSTED),
     "QUEUE_FULL": ReasonSpec(Unavailable, _EXHAUSTED, retryable=True),
     "NO_DEVICE": ReasonSpec(Unavailable, "UNAVAILABLE", retryable=True),
+    "REPLAY_LIMIT": ReasonSpec(RemoteError, _EXHAUSTED),
     "ADDRESSES_EXHAUSTED": ReasonSpec(RemoteError, _EXHAUSTED),
     "ISOLATION_UNAVAILABLE": ReasonSpec(RemoteError, _PRECONDITION),
     "DEVICE_LOST": ReasonSpec(DeviceLost, "UNAVAILABLE"),

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from benchmarks.elastic.calls import Sent
-from benchmarks.ratio.queue_model import left_waiting
 from eais_pool.policy.ratio.control import Amount
 from eais_pool.policy.ratio.offers import Offer
+from eais_pool.sim.queue_model import left_waiting
 
 WINDOW_S: Final = 10
 _HOUR_S: Final = 3600.0
@@ -62,7 +62,7 @@ def oracle_cost(arrivals: Sequence[int], offers: Sequence[Offer], most: int) -> 
     """What who knows the future and switches free of charge and at once would pay.
 
     For each window of ten seconds the cheapest constant number of units, `most` at most, of one of
-    the offers with which no call waits for more than a second; see `benchmarks.ratio.queue_model`.
+    the offers with which no call waits for more than a second; see `eais_pool.sim.queue_model`.
     Where none would do, the one that serves most.
     """
     waiting = cost = 0.0

@@ -1,9 +1,9 @@
 """What the ratio controller costs and how late it leaves calls, beside others' autoscalers.
 
 `--trace FILE` is recorded demand (`traces`), of which `--days` are taken, jittered by each of
-`--seeds`. The queue, what is late, and what the oracle is, are in `queue_model`; a unit serves 10
-calls a second. The controller sees the past only: the days before the
-first of `--days`, of which no figure is taken, and none of them with `--cold`. Figures:
+`--seeds`. The queue, what is late, and what the oracle is, are in `eais_pool.sim.queue_model`; a
+unit serves 10 calls a second. The controller sees the past only: the days before the first of
+`--days`, of which no figure is taken, and none of them with `--cold`. Figures:
 
 - cost_over_oracle, late_percent, switches_per_hour: of the controller, means over seeds;
 - spread.…: the lowest and highest of each over seeds;
@@ -28,12 +28,13 @@ from statistics import fmean
 from typing import Any, Final
 
 from benchmarks.ending import ending
-from benchmarks.ratio import baselines, picture, stages, traces
-from benchmarks.ratio.queue_model import Outcome, Scales, oracle, served
+from benchmarks.ratio import picture, settings, stages, traces
 from eais.device_type import DeviceKind
 from eais_pool.policy.ratio.control import Amount, RatioController, Seen
 from eais_pool.policy.ratio.offers import Offer
 from eais_pool.policy.ratio.scaling import Economy
+from eais_pool.sim.autoscalers import fixed
+from eais_pool.sim.queue_model import Outcome, Scales, oracle, served
 
 UNIT_PER_S: Final = 10.0
 STRANDED_PERCENT: Final = 2.0
@@ -61,7 +62,7 @@ def ours(attach_s: int, late_percent: float) -> Scales:
     offer = Offer(kind, milli, UNIT_PER_S, price_per_h=2.5 / 8, attach_s=attach_s)
     controller = RatioController([offer], Economy(late_target=late_percent / 100))
 
-    def policy(arrived: int, waiting: float, ready: int, requested: int) -> int:
+    def policy(arrived: float, waiting: float, ready: int, requested: int) -> int:
         seen = Seen(arrived, waiting, Amount(kind, ready, milli))
         return controller.see(seen).requested.units
 
@@ -136,10 +137,10 @@ def _of_others(
     bests: Sequence[float],
 ) -> dict[str, Any]:
     delay = args.attach_delay
-    makers: dict[str, Callable[[], Scales]] = dict(baselines.SETTINGS)
+    makers: dict[str, Callable[[], Scales]] = dict(settings.SETTINGS)
     for name, per_s in (("mean", counts.mean()), ("peak", counts.max())):
         units = -int(-per_s // UNIT_PER_S)
-        makers[f"static_{name}"] = partial(baselines.fixed, units)
+        makers[f"static_{name}"] = partial(fixed, units)
     most = -int(-counts.max() // UNIT_PER_S)
     return {
         name: means(measured(partial(_at_most, make, most), demands, bests, delay))

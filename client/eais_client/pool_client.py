@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Protocol, Self, TypeVar
 
@@ -24,7 +24,12 @@ from eais.jitter import JITTER
 from eais.neighbours import ANYWHERE
 from eais.ratio import UNSAID
 from eais.rpc import verbs
-from eais.rpc.v1 import hosts_pb2, ledger_pb2, listener_pb2, pool_pb2, profiles_pb2
+from eais.rpc.v1 import (
+    hosts_pb2,
+    listener_pb2,
+    pool_pb2,
+    profiles_pb2,
+)
 from eais.rpc.verbs import Verb
 from eais_client import renewal
 from eais_client.context import Context, ContextStore
@@ -34,7 +39,8 @@ from eais_client.model_profile import ProfileReport
 from eais_client.own_identity import OwnIdentity, frontend_identity, operator_identity
 from eais_client.pool_status import CaRoll, CaState, HostUse, NewToken, PoolStatus
 from eais_client.tenants import QuotaChanges, Tenant
-from eais_client.usage import By, UsageLine
+from eais_client.usage import By, UsageLine, usage_lines, usage_request
+from eais_client.whatif import ReplayLine, replay_lines, replay_request
 
 Req = TypeVar("Req", bound=Message)
 Rep = TypeVar("Rep", bound=Message)
@@ -194,8 +200,19 @@ class PoolClient(_ManagerClient):
 
     def usage(self, since_s: float, until_s: float, by: Iterable[By]) -> tuple[UsageLine, ...]:
         """What the tenant has used and was charged, from and until so many seconds ago."""
-        request = _usage_request(since_s, until_s, by)
-        return _usage_lines(self._call(verbs.LEDGER_USAGE, request))
+        request = usage_request(since_s, until_s, by)
+        return usage_lines(self._call(verbs.LEDGER_USAGE, request))
+
+    def what_if(
+        self, since_s: float, until_s: float, instance: str, policies: Sequence[str]
+    ) -> tuple[ReplayLine, ...]:
+        """What these policies would have made of the tenant's demand, from and until so many
+        seconds ago; of one instance, or with "" of all.
+
+        BUSY while another replay is under way, REPLAY_LIMIT if it takes too much.
+        """
+        request = replay_request(since_s, until_s, instance, policies)
+        return replay_lines(self._call(verbs.WHAT_IF_REPLAY, request))
 
     def measure(
         self,
@@ -235,14 +252,6 @@ class PoolClient(_ManagerClient):
         return Instance.of_message(self._call(verb, request).instance)
 
 
-def _usage_request(since_s: float, until_s: float, by: Iterable[By]) -> ledger_pb2.UsageRequest:
-    return ledger_pb2.UsageRequest(since_s=since_s, until_s=until_s, by=[each.value for each in by])
-
-
-def _usage_lines(reply: ledger_pb2.UsageReply) -> tuple[UsageLine, ...]:
-    return tuple(map(UsageLine.of_message, reply.lines))
-
-
 class OperatorClient(_ManagerClient):
     """The pool's management plane, as the context's operator. Thread-safe."""
 
@@ -266,8 +275,15 @@ class OperatorClient(_ManagerClient):
 
     def usage(self, since_s: float, until_s: float, by: Iterable[By]) -> tuple[UsageLine, ...]:
         """What all tenants have used and were charged, from and until so many seconds ago."""
-        request = _usage_request(since_s, until_s, by)
-        return _usage_lines(self._call(verbs.LEDGER_ADMIN_USAGE, request))
+        request = usage_request(since_s, until_s, by)
+        return usage_lines(self._call(verbs.LEDGER_ADMIN_USAGE, request))
+
+    def what_if(
+        self, since_s: float, until_s: float, instance: str, policies: Sequence[str]
+    ) -> tuple[ReplayLine, ...]:
+        """The same of all tenants' demand."""
+        request = replay_request(since_s, until_s, instance, policies)
+        return replay_lines(self._call(verbs.WHAT_IF_ADMIN_REPLAY, request))
 
     def roll_ca(self) -> CaRoll:
         """Begin to replace the pool's CA; a roll that is under way goes on."""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from eais.rpc.v1 import ledger_pb2
+from eais.rpc.v1 import ledger_pb2
 
 
 class By(StrEnum):
@@ -58,3 +57,13 @@ class UsageLine:
             bytes_out=message.bytes_out,
             busy_s=message.busy_ns / 1e9,
         )
+
+
+def usage_request(since_s: float, until_s: float, by: Iterable[By]) -> ledger_pb2.UsageRequest:
+    """What asks for it, as the wire says it."""
+    return ledger_pb2.UsageRequest(since_s=since_s, until_s=until_s, by=[each.value for each in by])
+
+
+def usage_lines(reply: ledger_pb2.UsageReply) -> tuple[UsageLine, ...]:
+    """The lines of an answer."""
+    return tuple(map(UsageLine.of_message, reply.lines))

@@ -22,6 +22,7 @@ from eais.rpc.v1 import (
     listener_pb2,
     pool_pb2,
     profiles_pb2,
+    whatif_pb2,
     worker_pb2,
 )
 
@@ -116,6 +117,18 @@ LEDGER_USAGE = Verb(
 )
 LEDGER_ADMIN_USAGE = Verb(
     "LedgerAdmin", "Usage", ledger_pb2.UsageRequest, ledger_pb2.UsageReply, _MANAGEMENT, _OPERATOR
+)
+
+WHAT_IF_REPLAY = Verb(
+    "WhatIf", "Replay", whatif_pb2.ReplayRequest, whatif_pb2.ReplayReply, _USER, _FRONTEND
+)
+WHAT_IF_ADMIN_REPLAY = Verb(
+    "WhatIfAdmin",
+    "Replay",
+    whatif_pb2.ReplayRequest,
+    whatif_pb2.ReplayReply,
+    _MANAGEMENT,
+    _OPERATOR,
 )
 
 ENROLMENT_SIGN_CSR = Verb(

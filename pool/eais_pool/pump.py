@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -237,7 +237,7 @@ class Pump:
         found += await asyncio.get_running_loop().run_in_executor(self._writer, rows)
         return summed(found)
 
-    async def demand(self, until: int = 0, after: int = 0) -> AsyncIterator[str]:
+    async def demand(self, until: int = 0, after: int = 0) -> AsyncGenerator[str]:
         """What demand there was, row by row as text, the oldest first.
 
         A few rows at a time: others' writes come between.

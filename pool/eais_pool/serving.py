@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import secrets
-import time
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import grpc.aio as aio
@@ -51,6 +49,7 @@ from eais_pool.profiler import Profiler
 from eais_pool.pump import Pump
 from eais_pool.ratio_loop import RatioLoop
 from eais_pool.renewal import Issuer
+from eais_pool.replays import Replays
 from eais_pool.service import PoolService
 from eais_pool.store import Store
 from eais_pool.tenancy import Door, TenancyService
@@ -58,7 +57,9 @@ from eais_pool.tickets import Tickets
 from eais_pool.turnover import Turnover
 from eais_pool.usage import LedgerService
 from eais_pool.watchers import Watchers
+from eais_pool.whatif import WhatIfService
 from eais_pool.wire import command_message
+from eais_pool.world import World, boot_id
 
 log = logging.getLogger(__name__)
 
@@ -66,36 +67,6 @@ READY_FILE = "ready.json"
 STOP_GRACE_S = 1.0
 TIDY_EVERY_S = 3600.0
 """How often rows of the ledger are looked for that are old."""
-
-
-def boot_clock() -> float:
-    """CLOCK_BOOTTIME, seconds: it goes on while the machine sleeps, and nobody sets it."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
-
-
-def boot_id() -> str:
-    """What names this boot of the kernel."""
-    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-
-
-def wall_clock() -> datetime:
-    """Now, UTC: for certificates, and for when the ledger's boot clock began."""
-    return datetime.now(UTC)
-
-
-def new_instance_id() -> str:
-    """`ei-` and 64 random bits. Certificates say whose an instance is; its id proves nothing."""
-    return f"ei-{secrets.token_hex(8)}"
-
-
-@dataclass(frozen=True, slots=True)
-class World:
-    """What of the world the manager uses: clocks and chance."""
-
-    clock: Callable[[], float] = boot_clock
-    boot_id: str = ""
-    wall: Callable[[], datetime] = wall_clock
-    new_id: Callable[[], str] = new_instance_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +131,7 @@ class Manager:
         self._presence = Presence(self._world.clock)
         self.readiness = Readiness()
         self._calls = Tally()
+        self._replays = Replays()
         self.pages = own_pages(self._readings, self.readiness)
         self._held = ExitStack()
         self._opened = False
@@ -322,6 +294,10 @@ class Manager:
         return RatioLoop(ratios, self.pump, self._world.clock)
 
     @property
+    def _what_if(self) -> WhatIfService:
+        return WhatIfService(self.pump, self._replays, self._world.clock)
+
+    @property
     def _issuer(self) -> Issuer:
         return Issuer(self.authority, self._leaf_life, self._world.wall)
 
@@ -360,14 +336,15 @@ class Manager:
             self._presence,
             self._world.clock,
         )
-        ledger = LedgerService(self.pump).user_bindings()
-        return [*service.bindings(), *self._profiler.bindings(), *ledger]
+        told = [*LedgerService(self.pump).user_bindings(), *self._what_if.user_bindings()]
+        return [*service.bindings(), *self._profiler.bindings(), *told]
 
     def _management_bindings(self) -> list[Binding]:
         hosts = HostsService(self.pump, self._links, self._issuer, self._activities, self._profiler)
         admin = AdminService(self.place.pool, self.pump, self._issuer, self._turnover)
         ledger = LedgerService(self.pump).management_bindings()
-        return [*hosts.bindings(), *admin.bindings(), *ledger]
+        told = [*ledger, *self._what_if.management_bindings()]
+        return [*hosts.bindings(), *admin.bindings(), *told]
 
     def _bind(self, plane: Plane, address: str) -> Bound:
         key = port_key(plane)

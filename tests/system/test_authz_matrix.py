@@ -35,6 +35,7 @@ from eais.rpc.v1 import (
     listener_pb2,
     pool_pb2,
     profiles_pb2,
+    whatif_pb2,
     worker_pb2,
 )
 from eais_pool.authority import Authority
@@ -216,6 +217,10 @@ def usage(scene: Scene, ident: str) -> ledger_pb2.UsageRequest:
     return ledger_pb2.UsageRequest(since_s=60, by=["instance"])
 
 
+def replay(scene: Scene, ident: str) -> whatif_pb2.ReplayRequest:
+    return whatif_pb2.ReplayRequest(since_s=60, instance=ident, policies=["auto"])
+
+
 def measure(scene: Scene, ident: str) -> profiles_pb2.MeasureRequest:
     return profiles_pb2.MeasureRequest(op_id=op(), spec=listener_pb2.SessionSpec())
 
@@ -241,6 +246,10 @@ ROWS = {
     ),
     "/eais.rpc.v1.Ledger/Usage": Row("manager user", usage, FRONTENDS),
     "/eais.rpc.v1.LedgerAdmin/Usage": Row("manager management", usage, OPERATORS),
+    "/eais.rpc.v1.WhatIf/Replay": Row(
+        "manager user", replay, {who: {"NOT_FOUND"} for who in ("own tenant", "other tenant")}
+    ),
+    "/eais.rpc.v1.WhatIfAdmin/Replay": Row("manager management", replay, NO_HOST),
     L + "Greet": Row("listener user", greeting, FRONTENDS),
     L + "Open": Row("listener user", open_session, OWNED),
     L + "Push": Row(

@@ -27,6 +27,7 @@ from eais_client.cli import (
     token_commands,
     top_command,
     usage_command,
+    whatif_command,
 )
 from eais_client.cli.command import Call, Group
 from eais_client.cli.edge import run
@@ -48,6 +49,7 @@ def make_app() -> typer.Typer:
     profile_command.add_to(root)
     usage_command.add_to(root)
     ratio_command.add_to(root)
+    whatif_command.add_to(root)
     join_command.add_to(root)
     pool_commands.add_to(root)
     listener_commands.add_to(root)

@@ -32,9 +32,10 @@ from eais_pool.brain.events import (
 )
 from eais_pool.brain.records import HeldLease, SharePick
 from eais_pool.config import ManagerConfig
-from eais_pool.serving import READY_FILE, Manager, World
+from eais_pool.serving import READY_FILE, Manager
 from eais_pool.testing.brains import FakeHost
 from eais_pool.wire import device_message, policy_of
+from eais_pool.world import World
 
 
 def dial(ready_file: Path, plane: str, bundle: tls.Bundle) -> aio.Channel:

@@ -10,9 +10,10 @@ import pytest
 
 from benchmarks.ratio import picture, traces
 from benchmarks.ratio.__main__ import main
-from benchmarks.ratio.baselines import SETTINGS, fixed
-from benchmarks.ratio.queue_model import Outcome, oracle, served
+from benchmarks.ratio.settings import SETTINGS
 from benchmarks.ratio.stages import Change, stranded
+from eais_pool.sim.autoscalers import fixed
+from eais_pool.sim.queue_model import Outcome, oracle, served
 
 
 def test_a_queue_by_hand() -> None:
@@ -37,7 +38,7 @@ def test_without_delay_capacity_serves_from_the_next_second() -> None:
 def test_who_waits_for_ten_seconds_gives_up() -> None:
     asked: list[float] = []
 
-    def watching(arrived: int, waiting: float, ready: int, requested: int) -> int:
+    def watching(arrived: float, waiting: float, ready: int, requested: int) -> int:
         asked.append(waiting)
         return 0
 
@@ -49,7 +50,7 @@ def test_what_does_not_serve_yet_is_given_back_first() -> None:
     wants = iter([2, 4, 1, 1, 1])
     ready_seen: list[int] = []
 
-    def policy(arrived: int, waiting: float, ready: int, requested: int) -> int:
+    def policy(arrived: float, waiting: float, ready: int, requested: int) -> int:
         ready_seen.append(ready)
         return next(wants)
 

@@ -38,8 +38,8 @@ from eais.rpc.verbs import Verb
 from eais_pool.authority import ENROLMENT_LIFE, Authority
 from eais_pool.brain.tokens import TOKEN_LIFE_S
 from eais_pool.config import ManagerConfig
-from eais_pool.serving import World, boot_clock
 from eais_pool.testing import RunningManager, in_process_manager
+from eais_pool.world import World, boot_clock
 
 TIMEOUT_S = 20.0
 Test = Callable[[RunningManager], Awaitable[None]]

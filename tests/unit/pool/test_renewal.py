@@ -24,8 +24,8 @@ from eais.rpc import verbs
 from eais.rpc.client import acall
 from eais.rpc.v1 import common_pb2, hosts_pb2, pool_pb2
 from eais_pool.authority import Authority
-from eais_pool.serving import World
 from eais_pool.testing import FakeHost, RunningManager, in_process_manager, joined_host
+from eais_pool.world import World
 
 # Tests set the clock ahead by several lives: in all less than what leaves begin before now.
 LIFE = timedelta(seconds=40)

@@ -1,4 +1,4 @@
-"""What others' autoscalers decide, each second, from the same that our controller sees.
+"""What others' autoscalers decide, each second, from the same that our controller sees. (Brain)
 
 Each is a class of which an instance is a policy of `queue_model`; sources are in its docstring.
 Settings that have a load or utilisation in them are tried over a range of it.
@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable
-from functools import partial
 from typing import Final
 
-from benchmarks.ratio.queue_model import Scales
+from eais_pool.sim.queue_model import Scales
 
 UNIT_PER_S: Final = 10.0
 
@@ -32,7 +30,7 @@ class HorizontalPodAutoscaler:
         self._window: deque[float] = deque(maxlen=15)
         self._desired: deque[int] = deque(maxlen=20)
 
-    def __call__(self, arrived: int, waiting: float, ready: int, requested: int) -> int:
+    def __call__(self, arrived: float, waiting: float, ready: int, requested: int) -> int:
         """What to ask for."""
         self._second += 1
         self._window.append(arrived)
@@ -56,11 +54,11 @@ class KnativePodAutoscaler:
 
     def __init__(self, utilisation: float, unit_per_s: float = UNIT_PER_S) -> None:
         self._per_unit = utilisation * unit_per_s
-        self._stable: deque[int] = deque(maxlen=60)
+        self._stable: deque[float] = deque(maxlen=60)
         self._second = 0
         self._calm_at = -1
 
-    def __call__(self, arrived: int, waiting: float, ready: int, requested: int) -> int:
+    def __call__(self, arrived: float, waiting: float, ready: int, requested: int) -> int:
         """What to ask for."""
         self._second += 1
         self._stable.append(arrived)
@@ -89,7 +87,7 @@ class RayServe:
         self._ongoing: deque[float] = deque(maxlen=30)
         self._more = self._less = 0
 
-    def __call__(self, arrived: int, waiting: float, ready: int, requested: int) -> int:
+    def __call__(self, arrived: float, waiting: float, ready: int, requested: int) -> int:
         """What to ask for."""
         busy = min(ready * self._unit, arrived) / self._unit
         self._ongoing.append(2 * busy + waiting)
@@ -106,20 +104,3 @@ class RayServe:
 def fixed(units: int) -> Scales:
     """Always so many."""
     return lambda arrived, waiting, ready, requested: units
-
-
-SETTINGS: Final[dict[str, Callable[[], Scales]]] = {
-    **{
-        f"hpa_{target:g}": partial(HorizontalPodAutoscaler, target)
-        for target in (0.5, 0.6, 0.7, 0.8, 0.9)
-    },
-    **{
-        f"kpa_{part:g}": partial(KnativePodAutoscaler, part)
-        for part in (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
-    },
-    **{
-        f"ray_{target:g}_{down_s}": partial(RayServe, target, down_s)
-        for target in (1.0, 1.5, 2.0)
-        for down_s in (60, 600)
-    },
-}
