@@ -316,7 +316,7 @@ ON_USED = {L + "Open", L + "Push", L + "Locate", P + "Describe", H + "SignWorker
 NAMES_AN_INSTANCE = sorted(
     path
     for path, row in ROWS.items()
-    if {"NOT_FOUND"} in row.allowed.values() and row.where != "worker" and not path.startswith(PA)
+    if {"NOT_FOUND"} in row.allowed.values() and row.where != "worker" and row.allowed != NO_HOST
 )
 
 

@@ -117,11 +117,11 @@ class Fixed:
 
 
 class Scaled:
-    """An autoscaler that counts units of one size."""
+    """An autoscaler that counts units of one size, and may have `most`."""
 
-    def __init__(self, scales: Scales, size: Size, changes: Changes) -> None:
+    def __init__(self, scales: Scales, size: Size, changes: Changes, most: int) -> None:
         self._scales, self._size, self._changes = scales, size, changes
-        self._most = 1 << 16
+        self._most = most
 
     def begin(self, was: Want) -> Want:
         """What was there."""
@@ -134,10 +134,10 @@ class Scaled:
         """Within the bounds that an instance has for all."""
         changed = self._changes.of(basis)
         there = [each.most_units for each in changed.offers if each.size == self._size]
-        self._most = min(changed.bounds.most_units, there[0] if there else self._most)
+        most = min(self._most, changed.bounds.most_units, *there)
         asked = fleet.asked.get(self._size, 0)
         wanted = self._scales(seen.arrived, seen.waiting, fleet.ready(self._size), asked)
-        return {self._size: min(max(wanted, changed.bounds.least_units), self._most)}
+        return {self._size: min(max(wanted, changed.bounds.least_units), most)}
 
 
 class Oracle:
@@ -181,7 +181,9 @@ def planner_of(name: PolicyName, bases: Sequence[Basis], peak_per_s: float) -> P
     if name.name == FIXED and name.ratio is not None:
         return Fixed(_want_of_ratio(name, name.ratio, bases))
     offer = _unit_of(name, bases, peak_per_s)
-    return Scaled(_scales_of(name, offer.unit_per_s), offer.size, name.changes)
+    # Whoever sets one up says what the highest second needs.
+    most = max(1, offer.units_for(peak_per_s))
+    return Scaled(_scales_of(name, offer.unit_per_s), offer.size, name.changes, most)
 
 
 def _scales_of(name: PolicyName, unit_per_s: float) -> Scales:

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import select
+import signal
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -111,3 +116,28 @@ def test_each_caller_has_one_and_all_of_them_a_few() -> None:
             pass
     with replays.place("a"), replays.place("c"):
         pass
+
+
+SCRIPT = """
+import asyncio
+from eais_pool.replays import Replays
+from tests.unit.pool.test_replays import ASKED, children, endless, to_json
+
+async def rows():
+    async for row in endless():
+        print(*children(), flush=True)
+        yield row
+
+asyncio.run(Replays().run(to_json(ASKED), rows()))
+"""
+
+
+def test_a_manager_that_is_killed_takes_its_child_with_it() -> None:
+    parent = subprocess.Popen([sys.executable, "-c", SCRIPT], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    with parent, parent.stdout as said:
+        handle = os.pidfd_open(int(said.readline()))
+        os.kill(parent.pid, signal.SIGKILL)
+        ended, _, _ = select.select([handle], [], [], 60.0)
+        os.close(handle)
+    assert ended
