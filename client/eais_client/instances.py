@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from eais.binding_limits import BindingLimits
 from eais.errors import ConfigError
 from eais.instance import InstanceState
 from eais.instance_policy import DEFAULT_POLICY, InstancePolicy
@@ -152,19 +153,48 @@ class InLine:
 
 
 @dataclass(frozen=True, slots=True)
+class Bound:
+    """How far a binding that has limits is.
+
+    Attributes:
+        spent: what was charged so far, in the unit of the pool's prices.
+        time_left_s, idle_left_s: None without such a limit, or while it isn't granted.
+    """
+
+    limits: BindingLimits
+    spent: float
+    time_left_s: float | None = None
+    idle_left_s: float | None = None
+
+    @classmethod
+    def of_message(cls, message: pool_pb2.Binding) -> Bound:
+        """The binding that the wire describes."""
+        said = message.limits
+        limits = BindingLimits(said.ttl_ms / 1000, said.budget, said.idle_ms / 1000)
+        timed, idles = map(message.HasField, ("time_left_s", "idle_left_s"))
+        return cls(
+            limits,
+            message.spent,
+            message.time_left_s if timed else None,
+            message.idle_left_s if idles else None,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Instance:
     """An elastic accelerated instance as the pool last described it.
 
     Attributes:
         frontend: the front-end it is bound to, "" unless BOUND, IN_USE or DRAINING.
         listener: who holds the lease; None unless IN_USE.
-        reason, detail: why, when FAILED.
+        reason, detail: why, when FAILED, or taken away.
         ephemeral: made by attach, so that detach deletes it.
         host: the back-end that holds the lease; "" unless IN_USE.
         activity: what it does now; None before its first call, and unless IN_USE.
         line: where it waits for room, if it does.
         why, weighed: why it is where it is, and what was considered; of `describe` alone.
         ratio: as the pool decides it; None if it doesn't; of `describe` alone.
+        bound: how far its binding is, if that has limits; of `describe` alone.
     """
 
     id: str
@@ -187,6 +217,7 @@ class Instance:
     weighed: tuple[str, ...] = ()
     line: InLine | None = None
     ratio: InstanceRatio | None = None
+    bound: Bound | None = None
 
     @classmethod
     def of_message(cls, message: pool_pb2.Instance) -> Instance:
@@ -220,6 +251,7 @@ class Instance:
             weighed=tuple(message.placement.weighed),
             line=_line_of(message),
             ratio=InstanceRatio.of_message(message.ratio) if message.HasField("ratio") else None,
+            bound=Bound.of_message(message.binding) if message.HasField("binding") else None,
         )
 
 

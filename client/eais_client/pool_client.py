@@ -16,6 +16,7 @@ from typing import Protocol, Self, TypeVar
 from google.protobuf.message import Message
 
 from eais.backoff import RETRY, Rng
+from eais.binding_limits import NO_LIMITS, BindingLimits
 from eais.deadline import Deadline, current
 from eais.errors import EaisError
 from eais.identity import Role
@@ -148,12 +149,14 @@ class PoolClient(_ManagerClient):
         policy: InstancePolicy = DEFAULT_POLICY,
         wait_s: float = 0.0,
         waits: Waits = unsaid,
+        limits: BindingLimits = NO_LIMITS,
     ) -> Instance:
         """Bind to this front-end and start. With `type` a new one, which `policy` is of, with
         neither the first bindable one of the tenant; `start=False` stops at BOUND.
 
         While there is no room it waits in line, `wait_s` at most: NO_DEVICE then. `waits` is told
         how it stands, again and again. Whatever else ends this call takes it out of the line.
+        `limits`: of the binding, from when it is granted.
         """
         request = pool_pb2.AttachRequest(
             op_id=new_op_id(),
@@ -162,6 +165,7 @@ class PoolClient(_ManagerClient):
             no_start=not start,
             policy=_said(policy),
             wait_ms=round(wait_s * 1000),
+            limits=_limits(limits),
         )
         return self._in_line(verbs.POOL_ATTACH, request, waits)
 
@@ -363,6 +367,16 @@ def pool_peer(dialer: Dialer, context: Context) -> Peer:
 def new_op_id() -> str:
     """A UUID that names one changing call, however often it is sent."""
     return str(uuid.uuid4())
+
+
+def _limits(limits: BindingLimits) -> pool_pb2.BindingLimits | None:
+    if not limits:
+        return None
+    return pool_pb2.BindingLimits(
+        ttl_ms=round(limits.ttl_s * 1000),
+        budget=limits.budget,
+        idle_ms=round(limits.idle_s * 1000),
+    )
 
 
 def _said(policy: InstancePolicy) -> pool_pb2.InstancePolicy | None:

@@ -228,6 +228,7 @@ class HostsService:
                 self._count(event, report.usage)
             await self._decide(link, event)
             if isinstance(event, SessionsChanged):
+                self._activities.used(event.instance)
                 self._profiler.opened(event)
         return False
 

@@ -26,6 +26,7 @@ from eais_pool.brain.records import InstanceRecord, OpVerb
 from eais_pool.brain.state import OpKey
 from eais_pool.brain.view_records import InstanceView
 from eais_pool.brain.views import view_of
+from eais_pool.limits_message import binding_message, limits_of
 from eais_pool.presence import ANSWER_AFTER_S, Presence
 from eais_pool.pump import Pump
 from eais_pool.ratio_message import ratio_message
@@ -102,6 +103,7 @@ class PoolService:
             no_start=request.no_start,
             policy=policy_of(request.policy),
             wait_s=request.wait_ms / 1000,
+            limits=limits_of(request.limits),
         )
         return await self._ask_in_line(event)
 
@@ -147,12 +149,14 @@ class PoolService:
         """See `Pool.Describe`."""
         tenant, _ = _frontend(caller)
         instance = self._pump.state.instances.get(check_instance_name(request.instance))
-        if instance is None or not _visible(instance, tenant):
+        if instance is None or not (_visible(instance, tenant) or _taken_away(instance, tenant)):
             raise not_found(request.instance)
         view = view_of(self._pump.state, instance, self._vnic_driver)
         message = described(view, self._pool, self._activities)
         if ratio := ratio_message(self._pump.state, instance, self._clock()):
             message.ratio.CopyFrom(ratio)
+        if binding := binding_message(self._pump.state, instance.id, self._clock()):
+            message.binding.CopyFrom(binding)
         lease = self._pump.state.live_lease(instance.id)
         if lease is not None:
             placement = pool_pb2.Placement(why=lease.why, weighed=lease.weighed)
@@ -279,6 +283,12 @@ class PoolService:
 
 def _visible(instance: InstanceRecord, tenant: str) -> bool:
     return instance.tenant == tenant and instance.state is not InstanceState.DELETED
+
+
+def _taken_away(instance: InstanceRecord, tenant: str) -> bool:
+    """Whether it is gone, and not by its owner's doing: then why can be asked for a day."""
+    gone = instance.state is InstanceState.DELETED and bool(instance.reason)
+    return instance.tenant == tenant and gone
 
 
 def _frontend(caller: Caller) -> FrontEnd:

@@ -357,7 +357,9 @@ class Manager:
         self._tasks.append(asyncio.create_task(work, name=name))
 
     def _ticked(self) -> Tick:
-        return Tick(self._links.hosts, self._presence.gone(self.pump.state))
+        state, used_at = self.pump.state, self._activities.used_at
+        used = tuple((name, used_at[name]) for name in state.bindings if name in used_at)
+        return Tick(self._links.hosts, self._presence.gone(state), used)
 
     async def _tidy(self) -> None:
         while True:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from eais_pool.brain.binding_facts import Binding
 from eais_pool.brain.host_records import HostRecord
 from eais_pool.brain.membership import Members, OperatorOp, TenantRecord, TokenRecord
 from eais_pool.brain.ratio_records import RatioRecord
@@ -37,6 +38,7 @@ class Snapshot:
     asked: Asked = NOTHING_ASKED
     ledger_offset_s: float = 0.0
     ratios: tuple[tuple[str, tuple[RatioRecord, ...]], ...] = ()
+    bindings: tuple[Binding, ...] = ()
 
     @classmethod
     def of(cls, state: PoolState, seq: int) -> Snapshot:
@@ -57,6 +59,7 @@ class Snapshot:
             state.asked,
             state.ledger_offset_s,
             tuple(state.ratios.items()),
+            tuple(state.bindings.values()),
         )
 
     def state(self) -> PoolState:
@@ -74,6 +77,7 @@ class Snapshot:
             self.asked,
             self.ledger_offset_s,
             dict(self.ratios),
+            {binding.instance: binding for binding in self.bindings},
         )
         return made.indexed()
 

@@ -23,6 +23,13 @@ PROVIDER_POLICIES: Final = ("pool", AS_REQUESTED)
 _HELD = frozenset({InstanceState.BOUND, InstanceState.IN_USE, InstanceState.DRAINING})
 _STOPPED = frozenset({InstanceState.BOUND, InstanceState.DRAINING})
 _ATTACH_HINT = "`eais attach --type cpu` attaches one"
+TAKEN_AWAY: Final[Mapping[str, str]] = {
+    "FORCE_DETACHED": "",
+    "TTL_OVER": "attach again, with a longer --ttl or none",
+    "BUDGET_SPENT": "attach again, with another --budget or none",
+    "IDLE_DETACHED": "attach again; a longer --idle-detach waits longer",
+}
+"""Reasons for which the pool ends a binding, and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +114,12 @@ def check_usable(instance: Instance, frontend: str) -> Instance:
 def ending(instance: Instance, frontend: str) -> EaisError | None:
     """Why `instance` serves no calls of `frontend` now; None if it does.
 
-    NOT_ATTACHED and INSTANCE_STOPPED were the owner's doing, INSTANCE_FAILED wasn't.
+    NOT_ATTACHED and INSTANCE_STOPPED were the owner's doing, INSTANCE_FAILED wasn't, nor what
+    `TAKEN_AWAY` names.
     """
     about = {"instance": instance.id}
+    if instance.state is not InstanceState.IN_USE and (taken := _taken_away(instance)):
+        return taken
     if instance.state is InstanceState.FAILED:
         text = f"{instance.id} failed: {instance.reason}: {instance.detail}"
         return make_error("INSTANCE_FAILED", text, metadata=about)
@@ -126,18 +136,23 @@ def ending(instance: Instance, frontend: str) -> EaisError | None:
     return None
 
 
+def _taken_away(instance: Instance) -> EaisError | None:
+    if instance.reason not in TAKEN_AWAY:
+        return None
+    text, hint = f"{instance.id}: {instance.detail}", TAKEN_AWAY[instance.reason]
+    return make_error(instance.reason, text, hint=hint, metadata={"instance": instance.id})
+
+
 def lost(instance: Instance, frontend: str) -> EaisError | None:
     """Why an attachment to `instance` serves no calls any more; None if it does.
 
-    As `ending`; one that isn't attached any more was detached, by its tenant (DETACHED) or by an
-    operator of the pool (FORCE_DETACHED).
+    As `ending`; one that isn't attached any more was detached by its tenant (DETACHED), unless
+    that was the pool's doing.
     """
     error = ending(instance, frontend)
     if error is None or error.reason != "NOT_ATTACHED":
         return error
     about = {"instance": instance.id}
-    if instance.reason == "FORCE_DETACHED":
-        return make_error(instance.reason, f"{instance.id}: {instance.detail}", metadata=about)
     return make_error("DETACHED", f"{instance.id} was detached", metadata=about)
 
 

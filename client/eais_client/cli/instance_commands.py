@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from eais_client.cli.command import Call, Group, outside_of
+from eais_client.cli.limit_options import BudgetOption, IdleOption, TtlOption, limits_of
 from eais_client.cli.neighbour_options import (
     NearOption,
     SpreadOption,
@@ -84,6 +85,7 @@ def add_to(group: Group) -> None:
             "eais attach --type auto --slo-p99 50ms --rate 5 --price-cap 0.5",
             "eais attach --type cpu.2 --tolerance bf16",
             "eais attach --type gpu.1 --wait 10m",
+            "eais attach --type gpu.1 --ttl 8h --budget 20 --idle-detach 15m",
             "eais attach --ratio auto --slo-p99 50ms --max 4",
             "eais attach --ratio 4:0.25",
             "eais attach --type gpu.1 --spread web",
@@ -148,6 +150,9 @@ def attach(
     spread: SpreadOption = "",
     near: NearOption = "",
     strict: StrictOption = False,
+    ttl: TtlOption = "",
+    budget: BudgetOption = 0.0,
+    idle_detach: IdleOption = "",
 ) -> None:
     """Bind an instance to this front-end and start it.
 
@@ -160,9 +165,14 @@ def attach(
 
     With --wait what has no room now waits in line, and how it stands is said
     on standard error. Tenants that hold less go first; Ctrl-C leaves the line.
+
+    --ttl, --budget and --idle-detach end the attachment as `eais detach` would,
+    whichever comes first, and count from when it is granted; said for what is
+    attached already, they take the place of those that it had.
     """
     if instance:
         _expect_no_type(instance)
+    limits = limits_of(ttl, budget, idle_detach)
     wanted = ratio_of(ratio, min, max, kinds)
     type = type or ("auto" if wanted.text and not instance else "")
     what, wait_s = instance or type or "the first bindable instance", _seconds(wait)
@@ -178,6 +188,7 @@ def attach(
             policy=policy,
             wait_s=wait_s,
             waits=waits,
+            limits=limits,
         ),
     )
 

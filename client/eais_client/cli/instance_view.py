@@ -9,7 +9,8 @@ from eais.device_type import type_text as share_text
 from eais.instance import InstanceState
 from eais.instance_policy import RingPolicy, slo_text
 from eais.neighbours import ANYWHERE
-from eais_client.brain.choose import stranded
+from eais_client.brain.choose import TAKEN_AWAY, stranded
+from eais_client.cli.limit_options import bound_data, bound_rows
 from eais_client.cli.printer import Printer
 from eais_client.cli.table import Column, pairs, table
 from eais_client.instances import Instance, Worker
@@ -55,7 +56,8 @@ def instance_data(instance: Instance) -> dict[str, object]:
 
 def explained_data(instance: Instance) -> dict[str, object]:
     """The same of one of which the pool was asked why it is where it is."""
-    return {**instance_data(instance), "why": instance.why or None}
+    asked = {"why": instance.why or None, "binding": bound_data(instance.bound)}
+    return {**instance_data(instance), **asked}
 
 
 def _neighbours_data(instance: Instance) -> dict[str, object] | None:
@@ -174,6 +176,8 @@ def description(instance: Instance, printer: Printer) -> list[str]:
         rows.append(("Placed", said))
     if instance.line is not None:
         rows.append(("Waits", f"{instance.line}, for room"))
+    if instance.bound is not None:
+        rows += bound_rows(instance.bound)
     if _has_failed(instance):
         rows.append(("Reason", f"{instance.reason}: {instance.detail}"))
     return [*pairs(rows), *_workers(instance)]
@@ -256,5 +260,6 @@ def _enforcement(instance: Instance) -> str:
 
 
 def _has_failed(instance: Instance) -> bool:
-    """Whether it serves nothing for a reason: FAILED, or IN_USE on devices that all failed."""
-    return instance.state is InstanceState.FAILED or bool(stranded(instance))
+    """Whether it serves nothing for a reason: FAILED, taken away, or on devices that all failed."""
+    taken = instance.reason in TAKEN_AWAY and instance.state is not InstanceState.IN_USE
+    return instance.state is InstanceState.FAILED or taken or bool(stranded(instance))

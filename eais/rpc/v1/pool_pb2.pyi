@@ -39,20 +39,44 @@ class CreateRequest(_message.Message):
     def __init__(self, op_id: _Optional[str] = ..., type: _Optional[str] = ..., policy: _Optional[_Union[InstancePolicy, _Mapping]] = ...) -> None: ...
 
 class AttachRequest(_message.Message):
-    __slots__ = ("op_id", "instance", "type", "no_start", "policy", "wait_ms")
+    __slots__ = ("op_id", "instance", "type", "no_start", "policy", "wait_ms", "limits")
     OP_ID_FIELD_NUMBER: _ClassVar[int]
     INSTANCE_FIELD_NUMBER: _ClassVar[int]
     TYPE_FIELD_NUMBER: _ClassVar[int]
     NO_START_FIELD_NUMBER: _ClassVar[int]
     POLICY_FIELD_NUMBER: _ClassVar[int]
     WAIT_MS_FIELD_NUMBER: _ClassVar[int]
+    LIMITS_FIELD_NUMBER: _ClassVar[int]
     op_id: str
     instance: str
     type: str
     no_start: bool
     policy: InstancePolicy
     wait_ms: int
-    def __init__(self, op_id: _Optional[str] = ..., instance: _Optional[str] = ..., type: _Optional[str] = ..., no_start: bool = ..., policy: _Optional[_Union[InstancePolicy, _Mapping]] = ..., wait_ms: _Optional[int] = ...) -> None: ...
+    limits: BindingLimits
+    def __init__(self, op_id: _Optional[str] = ..., instance: _Optional[str] = ..., type: _Optional[str] = ..., no_start: bool = ..., policy: _Optional[_Union[InstancePolicy, _Mapping]] = ..., wait_ms: _Optional[int] = ..., limits: _Optional[_Union[BindingLimits, _Mapping]] = ...) -> None: ...
+
+class BindingLimits(_message.Message):
+    __slots__ = ("ttl_ms", "budget", "idle_ms")
+    TTL_MS_FIELD_NUMBER: _ClassVar[int]
+    BUDGET_FIELD_NUMBER: _ClassVar[int]
+    IDLE_MS_FIELD_NUMBER: _ClassVar[int]
+    ttl_ms: int
+    budget: float
+    idle_ms: int
+    def __init__(self, ttl_ms: _Optional[int] = ..., budget: _Optional[float] = ..., idle_ms: _Optional[int] = ...) -> None: ...
+
+class Binding(_message.Message):
+    __slots__ = ("limits", "spent", "time_left_s", "idle_left_s")
+    LIMITS_FIELD_NUMBER: _ClassVar[int]
+    SPENT_FIELD_NUMBER: _ClassVar[int]
+    TIME_LEFT_S_FIELD_NUMBER: _ClassVar[int]
+    IDLE_LEFT_S_FIELD_NUMBER: _ClassVar[int]
+    limits: BindingLimits
+    spent: float
+    time_left_s: float
+    idle_left_s: float
+    def __init__(self, limits: _Optional[_Union[BindingLimits, _Mapping]] = ..., spent: _Optional[float] = ..., time_left_s: _Optional[float] = ..., idle_left_s: _Optional[float] = ...) -> None: ...
 
 class InstanceRequest(_message.Message):
     __slots__ = ("op_id", "instance", "wait_ms")
@@ -137,7 +161,7 @@ class ListReply(_message.Message):
     def __init__(self, instances: _Optional[_Iterable[_Union[Instance, _Mapping]]] = ...) -> None: ...
 
 class Instance(_message.Message):
-    __slots__ = ("id", "tenant", "type", "state", "reason", "detail", "frontend", "epoch", "listener", "workers", "vnic", "tolerance", "ephemeral", "activity", "host", "policy", "placement", "line", "ratio")
+    __slots__ = ("id", "tenant", "type", "state", "reason", "detail", "frontend", "epoch", "listener", "workers", "vnic", "tolerance", "ephemeral", "activity", "host", "policy", "placement", "line", "ratio", "binding")
     ID_FIELD_NUMBER: _ClassVar[int]
     TENANT_FIELD_NUMBER: _ClassVar[int]
     TYPE_FIELD_NUMBER: _ClassVar[int]
@@ -157,6 +181,7 @@ class Instance(_message.Message):
     PLACEMENT_FIELD_NUMBER: _ClassVar[int]
     LINE_FIELD_NUMBER: _ClassVar[int]
     RATIO_FIELD_NUMBER: _ClassVar[int]
+    BINDING_FIELD_NUMBER: _ClassVar[int]
     id: str
     tenant: str
     type: str
@@ -176,7 +201,8 @@ class Instance(_message.Message):
     placement: Placement
     line: Line
     ratio: Ratio
-    def __init__(self, id: _Optional[str] = ..., tenant: _Optional[str] = ..., type: _Optional[str] = ..., state: _Optional[_Union[InstanceState, str]] = ..., reason: _Optional[str] = ..., detail: _Optional[str] = ..., frontend: _Optional[str] = ..., epoch: _Optional[int] = ..., listener: _Optional[_Union[_common_pb2.Endpoint, _Mapping]] = ..., workers: _Optional[_Iterable[_Union[WorkerEndpoint, _Mapping]]] = ..., vnic: _Optional[_Union[Vnic, _Mapping]] = ..., tolerance: _Optional[str] = ..., ephemeral: bool = ..., activity: _Optional[_Union[Activity, _Mapping]] = ..., host: _Optional[str] = ..., policy: _Optional[_Union[InstancePolicy, _Mapping]] = ..., placement: _Optional[_Union[Placement, _Mapping]] = ..., line: _Optional[_Union[Line, _Mapping]] = ..., ratio: _Optional[_Union[Ratio, _Mapping]] = ...) -> None: ...
+    binding: Binding
+    def __init__(self, id: _Optional[str] = ..., tenant: _Optional[str] = ..., type: _Optional[str] = ..., state: _Optional[_Union[InstanceState, str]] = ..., reason: _Optional[str] = ..., detail: _Optional[str] = ..., frontend: _Optional[str] = ..., epoch: _Optional[int] = ..., listener: _Optional[_Union[_common_pb2.Endpoint, _Mapping]] = ..., workers: _Optional[_Iterable[_Union[WorkerEndpoint, _Mapping]]] = ..., vnic: _Optional[_Union[Vnic, _Mapping]] = ..., tolerance: _Optional[str] = ..., ephemeral: bool = ..., activity: _Optional[_Union[Activity, _Mapping]] = ..., host: _Optional[str] = ..., policy: _Optional[_Union[InstancePolicy, _Mapping]] = ..., placement: _Optional[_Union[Placement, _Mapping]] = ..., line: _Optional[_Union[Line, _Mapping]] = ..., ratio: _Optional[_Union[Ratio, _Mapping]] = ..., binding: _Optional[_Union[Binding, _Mapping]] = ...) -> None: ...
 
 class Line(_message.Message):
     __slots__ = ("position", "length")

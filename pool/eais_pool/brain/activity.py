@@ -18,6 +18,7 @@ from eais_pool.brain.records import LeaseKey
 
 WINDOW_S: Final = 10.0
 _LEAST_S: Final = 1.0
+_USED_MOST: Final = 1 << 17
 """Counters are told once a second: over less than that no rate can be said."""
 
 
@@ -103,6 +104,7 @@ class Activities:
 
     Attributes:
         arrivals: calls that came, as front-ends say.
+        used_at: when each instance last had a call, as far as it was heard since this was made.
         wanted: instances that were said to be wanted, since their controllers took note.
     """
 
@@ -110,6 +112,7 @@ class Activities:
         self._clock = clock
         self.arrivals = Arrivals()
         self.wanted: set[str] = set()
+        self.used_at: dict[str, float] = {}
         self._meters: dict[str, dict[LeaseKey, _Meter]] = {}
         # By who says it: a stream of the front-end's.
         self._words: dict[str, dict[Hashable, tuple[float, FrontEndWord]]] = {}
@@ -117,7 +120,15 @@ class Activities:
     def counted(self, lease: LeaseKey, counted: Counted) -> None:
         """What a lease's workers have counted so far."""
         meters = self._meters.setdefault(lease.instance, {})
-        meters.setdefault(lease, _Meter()).take(counted, self._clock())
+        meter = meters.setdefault(lease, _Meter())
+        if meter.said and counted.requests > meter.said[-1][1].requests:
+            self.used(lease.instance)
+        meter.take(counted, self._clock())
+
+    def used(self, instance: str) -> None:
+        """There are calls of it now, or what is as good."""
+        self.used_at.pop(instance, None)
+        self.used_at[instance] = self._clock()
 
     def begun_anew(self, host: str) -> None:
         """What the host says next was counted in a time that isn't known."""
@@ -128,6 +139,8 @@ class Activities:
         self._drop(lambda lease: lease in leases)
         since = self._clock() - WINDOW_S
         self.arrivals.keep(since)
+        while len(self.used_at) > _USED_MOST:
+            del self.used_at[next(iter(self.used_at))]
         for instance, words in list(self._words.items()):
             fresh = {speaker: said for speaker, said in words.items() if said[0] > since}
             if fresh:
@@ -145,8 +158,11 @@ class Activities:
 
     def said(self, speaker: Hashable, instance: str, word: FrontEndWord) -> None:
         """What a front-end's process says of itself."""
-        now = self._clock()
-        self._words.setdefault(instance, {})[speaker] = (now, word)
+        now, words = self._clock(), self._words.setdefault(instance, {})
+        _, before = words.get(speaker, (0.0, None))
+        if word.waiting_calls or (before and word.answered_calls > before.answered_calls):
+            self.used(instance)
+        words[speaker] = (now, word)
         self.arrivals.said(speaker, instance, word.answered_calls, word.waiting_calls, now)
 
     def silent(self, speaker: Hashable) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from eais.binding_limits import NO_LIMITS, BindingLimits
 from eais.instance_policy import DEFAULT_POLICY, InstancePolicy
 from eais.neighbours import ANYWHERE
 from eais.ratio import UNSAID
@@ -38,6 +39,7 @@ class OpRequested:
 
     An operator's verbs have no tenant: `frontend` is the operator then, and `host` may be named,
     and a `device` of it. `wait_s`: how long it stays in line while there is no room.
+    `limits`: of the binding.
     """
 
     verb: OpVerb
@@ -51,6 +53,7 @@ class OpRequested:
     policy: InstancePolicy = DEFAULT_POLICY
     device: str = ""
     wait_s: float = 0.0
+    limits: BindingLimits = NO_LIMITS
 
     @property
     def params(self) -> tuple[str, ...]:
@@ -64,6 +67,9 @@ class OpRequested:
             rest.append(f"rate={self.policy.rate_per_s:g}")
             rest.append(f"price_cap={self.policy.price_cap_per_h:g}")
         rest += [f"wait={self.wait_s:g}"] if self.wait_s else []
+        if self.limits:
+            said = self.limits
+            rest.append(f"limits={said.ttl_s:g},{said.budget!r},{said.idle_s:g}")
         if self.policy.ratio != UNSAID:
             ratio = self.policy.ratio
             rest.append(f"ratio={ratio.text},{ratio.least},{ratio.most},{'+'.join(ratio.kinds)}")
@@ -255,10 +261,12 @@ class Tick:
     Attributes:
         linked: the hosts whose link is up.
         gone: operations in line, as (tenant, op_id), whose callers haven't asked for a while.
+        used: when instances that may not be idle last had calls, boot clock, as far as was seen.
     """
 
     linked: frozenset[str]
     gone: frozenset[tuple[str, str]] = frozenset()
+    used: tuple[tuple[str, float], ...] = ()
 
 
 Event = (

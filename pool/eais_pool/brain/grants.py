@@ -88,6 +88,18 @@ def close(draft: Draft, lease: LeaseRecord, settings: Settings) -> None:
     send_revoke(draft, lease, settings)
 
 
+def drain(draft: Draft, instance: InstanceRecord, settings: Settings) -> None:
+    """Stop an IN_USE instance, by the operation that is under way on it: its calls may end."""
+    lease = draft.state.live_lease(instance.id)
+    cancel_move(draft, instance.id, settings)
+    draft.record(facts.InstanceDraining(instance.id))
+    if lease is None:
+        raise AssertionError(f"{instance.id} is IN_USE without a lease")
+    close(draft, lease, settings)
+    if not draft.state.hosts[lease.host].reachable:
+        wind_up(draft, draft.state.instances[instance.id])
+
+
 def closed(draft: Draft, lease: LeaseRecord) -> None:
     """The lease is gone from its host."""
     draft.record(facts.LeaseClosed(*lease.key, lease.tenant, lease.opened, lease.usage))

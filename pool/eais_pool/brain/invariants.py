@@ -40,6 +40,9 @@ def validate(state: PoolState) -> None:
     _check_line(state)
     _check_resizes(state)
     _expect(state.ratios.keys() <= state.instances.keys(), "ratios of instances that are gone")
+    for name in state.bindings:
+        bound = state.instances[name].state in _HOLDS_FRONTEND
+        _expect(bound, f"{name} has limits, and no binding")
     state.members.validate()
     _expect(state.index.says() == state.copy().index.says(), "the index isn't of its records")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from eais_pool.brain.binding_facts import spend
 from eais_pool.brain.ledger_records import ChargedShare, ChargeLine, CountLine
 from eais_pool.brain.records import OfLease
 
@@ -44,6 +45,7 @@ LedgerFact = LeaseCharged | UsageBooked
 
 def lease_charged(state: PoolState, fact: LeaseCharged) -> None:
     """See `LeaseCharged`; a lease that is gone had its last line."""
+    spend(state, fact.instance, fact.lines)
     lease = state.lease(fact.key)
     if lease is None:
         return

@@ -17,6 +17,7 @@ from eais_pool.brain import (
     evacuating,
     facts,
     ledger,
+    limits,
     line,
     loads,
     ratio_changes,
@@ -158,6 +159,7 @@ class Reactor:
                 line.on_tick(draft, event.gone, self.settings)
                 self._give_up_grants(draft)
                 self._give_up_drains(draft)
+                limits.on_tick(draft, dict(event.used), self.settings)
                 resizing.on_tick(draft, self.settings)
                 self._moves.on_tick(draft)
                 sleeping.advance(draft, self._policy, self.settings)

@@ -24,6 +24,8 @@ WANTED_S: Final = 60.0
 """A call that said so longer ago has given up."""
 _SAID_AGAIN_S: Final = 5.0
 _WAKE: Final = "wake "
+DETACH: Final = "limit "
+"""How the names of the pool's own operations begin: no caller's does."""
 
 
 def sleep(draft: Draft, lease: LeaseRecord, settings: Settings) -> None:
@@ -100,7 +102,7 @@ def over(draft: Draft) -> tuple[tuple[str, str], ...]:
     return tuple(
         key
         for key, op in draft.state.ops.items()
-        if op.answer is not None and op.op_id.startswith(_WAKE)
+        if op.answer is not None and op.op_id.startswith((_WAKE, DETACH))
     )
 
 

@@ -14,7 +14,8 @@ from typing import Any, Final
 from eais.instance import INSTANCE_TABLE, InstanceEvent, InstanceState
 from eais.share_units import Taken
 from eais_pool.brain import facts, lease_moves
-from eais_pool.brain.binding_facts import LineLeft
+from eais_pool.brain.binding_facts import LIMIT_FACTS, Binding, LineLeft
+from eais_pool.brain.binding_facts import begin_anew as limits_begin_anew
 from eais_pool.brain.facts import Fact
 from eais_pool.brain.host_facts import HOST_FACTS
 from eais_pool.brain.host_records import HostRecord
@@ -59,6 +60,7 @@ class PoolState:
         asked: what was asked for so far.
         ledger_offset_s: ledger time less the boot clock.
         ratios: the last decisions about instances' ratios, by instance, the newest last.
+        bindings: those that have limits, by instance.
         index: made of these.
     """
 
@@ -74,6 +76,7 @@ class PoolState:
     asked: Asked = NOTHING_ASKED
     ledger_offset_s: float = 0.0
     ratios: MutableMapping[str, tuple[RatioRecord, ...]] = field(default_factory=dict)
+    bindings: MutableMapping[str, Binding] = field(default_factory=dict)
     index: Index = field(default_factory=Index, compare=False)
 
     @classmethod
@@ -92,6 +95,7 @@ class PoolState:
             below.asked,
             below.ledger_offset_s,
             Layered(below.ratios),
+            Layered(below.bindings),
             below.index.layer(),
         )
 
@@ -119,6 +123,7 @@ class PoolState:
             self.asked,
             self.ledger_offset_s,
             dict(self.ratios),
+            dict(self.bindings),
         )
         return made.indexed()
 
@@ -232,6 +237,7 @@ def _pool_started(state: PoolState, fact: facts.PoolStarted) -> None:
         if rebooted and instance.state is InstanceState.DELETED:
             state.instances[instance.id] = replace(instance, deleted_at=fact.at)
     begin_anew(state, fact.at, rebooted=rebooted)
+    limits_begin_anew(state, fact.at)
     for lease in list(state.all_leases()):
         if lease.arrival or lease.stuck or lease.resize:
             state.put_lease(lease_moves.begun_anew(lease, fact.at))
@@ -273,6 +279,7 @@ def _instance_stopped(state: PoolState, fact: facts.InstanceStopped) -> None:
 
 def _instance_unbound(state: PoolState, fact: facts.InstanceUnbound) -> None:
     state.index.hold(state.instances[fact.instance].address, -1)
+    state.bindings.pop(fact.instance, None)
     changes = {"frontend": "", "address": "", "asleep": False, "wanted_at": 0.0}
     state.move(fact.instance, InstanceEvent.UNBIND, **changes)
 
@@ -285,6 +292,7 @@ def _instance_deleted(state: PoolState, fact: facts.InstanceDeleted) -> None:
 
 
 def _instance_failed(state: PoolState, fact: facts.InstanceFailed) -> None:
+    state.bindings.pop(fact.instance, None)
     changes = {"reason": fact.reason, "detail": fact.detail}
     state.move(fact.instance, InstanceEvent.FAIL, **changes)
 
@@ -361,6 +369,7 @@ _APPLY: Final[dict[type[Fact], Callable[[PoolState, Any], None]]] = {
     facts.ProfilesMeasured: _profiles_measured,
     facts.OpBegun: _op_begun,
     LineLeft: _line_left,
+    **LIMIT_FACTS,
     facts.OpAnswered: _op_answered,
     facts.OpDone: _op_done,
     facts.Forgotten: _forgotten,

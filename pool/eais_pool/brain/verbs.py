@@ -15,9 +15,10 @@ from eais.errors import EaisError, Unavailable, UsageError
 from eais.instance import InstanceState
 from eais.ratio import UNSAID
 from eais_pool.brain import facts, line, resizing, sleeping
+from eais_pool.brain.binding_facts import LimitsSaid
 from eais_pool.brain.draft import Draft
 from eais_pool.brain.events import OpRequested
-from eais_pool.brain.grants import cancel_move, close, send_grant, unbind, wind_up
+from eais_pool.brain.grants import drain, send_grant, unbind
 from eais_pool.brain.host_verbs import OPERATOR_VERBS, Operators, not_found
 from eais_pool.brain.placing import check_possible, reserve
 from eais_pool.brain.quotas import (
@@ -120,6 +121,8 @@ class Verbs:
             undo = Undo.NOTHING
         else:
             self._bind(draft, event, record)
+        if event.limits:
+            draft.record(LimitsSaid(instance, event.limits))
         if event.no_start:
             _begin(draft, event, instance)
             _succeed(draft, instance)
@@ -226,7 +229,7 @@ class Verbs:
         if instance.state is InstanceState.BOUND:
             _succeed(draft, instance.id)
         else:
-            self._drain(draft, instance)
+            drain(draft, instance, self._settings)
 
     def _detach(self, draft: Draft, event: OpRequested) -> None:
         self._leave_line(draft, event)
@@ -237,23 +240,13 @@ class Verbs:
             raise _wrong_state(instance, "detach")
         _begin(draft, event, instance.id)
         if state is InstanceState.IN_USE:
-            self._drain(draft, instance)
+            drain(draft, instance, self._settings)
             return
         if state is InstanceState.BOUND:
             unbind(draft, instance)
         elif state is InstanceState.FAILED:
             draft.record(facts.InstanceDeleted(instance.id, draft.now))
         _succeed(draft, instance.id)
-
-    def _drain(self, draft: Draft, instance: InstanceRecord) -> None:
-        lease = draft.state.live_lease(instance.id)
-        cancel_move(draft, instance.id, self._settings)
-        draft.record(facts.InstanceDraining(instance.id))
-        if lease is None:
-            raise AssertionError(f"{instance.id} is IN_USE without a lease")
-        close(draft, lease, self._settings)
-        if not draft.state.hosts[lease.host].reachable:
-            wind_up(draft, draft.state.instances[instance.id])
 
     def _delete(self, draft: Draft, event: OpRequested) -> None:
         instance = _own(draft, event)
