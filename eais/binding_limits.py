@@ -4,7 +4,6 @@ may do nothing: whichever comes first ends it, as a detach would.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -37,16 +36,19 @@ class BindingLimits:
     @classmethod
     def checked(cls, ttl_s: float = 0.0, budget: float = 0.0, idle_s: float = 0.0) -> BindingLimits:
         """What was said; `UsageError` ARGUMENT for what can't be."""
-        _check("ttl", ttl_s, LEAST_S, MOST_S, " s")
-        _check("budget", budget, 0.0, MOST_BUDGET, "")
-        _check("idle_detach", idle_s, LEAST_IDLE_S, MOST_S, " s")
+        _check_time("ttl", ttl_s, LEAST_S)
+        _check_time("idle_detach", idle_s, LEAST_IDLE_S)
+        if budget and not 0 < budget <= MOST_BUDGET:
+            text = f"budget is above 0 and at most {MOST_BUDGET:g}, not {budget:g}"
+            raise UsageError("ARGUMENT", text)
         return cls(ttl_s, budget, idle_s)
 
 
 NO_LIMITS: Final = BindingLimits()
 
 
-def _check(name: str, value: float, least: float, most: float, unit: str) -> None:
-    if value and not (math.isfinite(value) and least <= value <= most and value > 0):
-        text = f"{name} is from {least:g}{unit} to {most:g}{unit}, not {value:g}{unit}"
+def _check_time(name: str, seconds: float, least_s: float) -> None:
+    if seconds and not least_s <= seconds <= MOST_S:
+        most = f"{MOST_S / 86_400:g} days"
+        text = f"{name} is from {least_s:g} s to {most}, not {seconds:g} s"
         raise UsageError("ARGUMENT", text)

@@ -135,6 +135,15 @@ class Stack:
         found = titled(self.supervisor.pid, f"eais-worker {ident}")
         return found.pid if found else None
 
+    @property
+    def manager_pid(self) -> int:
+        """The process of the manager, a child of the supervisor."""
+        parent = self.supervisor.pid
+        for child in Path(f"/proc/{parent}/task/{parent}/children").read_text().split():
+            if Path(f"/proc/{child}/cmdline").read_bytes().startswith(b"eais-manager"):
+                return int(child)
+        raise AssertionError("there is no manager")
+
     def write_context(self) -> None:
         """The context by which the owner's programs find this pool."""
         user, management = self.endpoint("user"), self.endpoint("management")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import time
-from pathlib import Path
 
 import pytest
 
@@ -20,15 +19,6 @@ from tests.system.test_spine import OWN, feeds_of
 CALLS = 20
 SLACK_S = 1.0
 """Of a rate: between a reply that was got and the moment that it says."""
-
-
-def manager_of(stack: Stack) -> int:
-    """The process of the stack's manager, a child of its supervisor."""
-    parent = stack.supervisor.pid
-    for child in Path(f"/proc/{parent}/task/{parent}/children").read_text().split():
-        if Path(f"/proc/{child}/cmdline").read_bytes().startswith(b"eais-manager"):
-            return int(child)
-    raise AssertionError("there is no manager")
 
 
 def used(stack: Stack, instance: str) -> ledger_pb2.UsageLine | None:
@@ -52,7 +42,7 @@ def test_calls_are_counted_once_and_lease_time_goes_on_over_the_managers_death(
     for number in range(CALLS):
         session.run(None, feeds)
         if number == CALLS // 2:
-            os.kill(manager_of(stack), signal.SIGKILL)
+            os.kill(stack.manager_pid, signal.SIGKILL)
 
     def all_counted() -> ledger_pb2.UsageLine | None:
         line = used(stack, made.id)

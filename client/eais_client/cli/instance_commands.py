@@ -284,6 +284,7 @@ def explain(call: Call, instance: InstanceArgument) -> None:
     forecast by what `eais profile` measured, and why it was taken or not.
     """
     from eais.device_type import devices_text
+    from eais_client.cli.instance_view import has_failed
 
     with call.pool() as pool:
         found = pool.describe(instance)
@@ -298,7 +299,9 @@ def explain(call: Call, instance: InstanceArgument) -> None:
         "weighed": list(found.weighed),
     }
     last = found.ratio.decisions[-1] if found.ratio and found.ratio.decisions else None
-    why = found.why or (last.why if last else "") or "it has no share of a device now"
+    taken = f"{found.reason}: {found.detail}" if has_failed(found) else ""
+    nothing = taken or "it has no share of a device now"
+    why = found.why or (last.why if last and not taken else "") or nothing
     lines = [f"{found.id}  {found.type}: {why}"]
     if placed:
         lines.append(f"  on {found.host}: {placed}")

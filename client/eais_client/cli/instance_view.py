@@ -128,7 +128,7 @@ def _in_use(instance: Instance) -> list[str]:
 
 
 def _failed(instance: Instance) -> list[str]:
-    failed = _has_failed(instance)
+    failed = has_failed(instance)
     return [f"{instance.reason}: {instance.detail}"] if failed else []
 
 
@@ -178,7 +178,7 @@ def description(instance: Instance, printer: Printer) -> list[str]:
         rows.append(("Waits", f"{instance.line}, for room"))
     if instance.bound is not None:
         rows += bound_rows(instance.bound)
-    if _has_failed(instance):
+    if has_failed(instance):
         rows.append(("Reason", f"{instance.reason}: {instance.detail}"))
     return [*pairs(rows), *_workers(instance)]
 
@@ -259,7 +259,7 @@ def _enforcement(instance: Instance) -> str:
     return ",".join(sorted({worker.enforcement for worker in instance.workers}))
 
 
-def _has_failed(instance: Instance) -> bool:
+def has_failed(instance: Instance) -> bool:
     """Whether it serves nothing for a reason: FAILED, taken away, or on devices that all failed."""
     taken = instance.reason in TAKEN_AWAY and instance.state is not InstanceState.IN_USE
     return instance.state is InstanceState.FAILED or taken or bool(stranded(instance))

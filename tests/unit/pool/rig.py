@@ -6,6 +6,7 @@ import itertools
 import uuid
 from collections.abc import Iterator
 
+from eais.binding_limits import NO_LIMITS, BindingLimits
 from eais.instance_policy import DEFAULT_POLICY, InstancePolicy
 from eais_pool.brain.actions import Publish, Refuse, Reply
 from eais_pool.brain.address_plan import AddressPlan
@@ -58,6 +59,7 @@ class Pool:
         op: str | None = None,
         policy: InstancePolicy = DEFAULT_POLICY,
         wait_s: float = 0.0,
+        limits: BindingLimits = NO_LIMITS,
     ) -> str:
         """Ask for a verb; the op_id."""
         made = op or next(self._op_ids)
@@ -71,6 +73,7 @@ class Pool:
             no_start,
             policy=policy,
             wait_s=wait_s,
+            limits=limits,
         )
         self.shell.feed(event)
         return made

@@ -15,6 +15,7 @@ import hypothesis.strategies as st
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from eais.binding_limits import NO_LIMITS, BindingLimits
 from eais.device_type import DeviceKind
 from eais.instance import InstanceState
 from eais.instance_policy import DEFAULT_POLICY, InstancePolicy
@@ -73,6 +74,13 @@ MORE_ATTACH = [
 POLICIES = [
     InstancePolicy(ratio=RatioPolicy.checked(said))
     for said in ["auto", "auto", "auto", "2:0.25", "1:0", "0:1"]
+]
+LIMITS = [
+    *[NO_LIMITS] * 3,
+    BindingLimits(ttl_s=40.0),
+    BindingLimits(budget=0.005),
+    BindingLimits(idle_s=20.0),
+    BindingLimits(30.0, 0.01, 25.0),
 ]
 DECISION = RatioController([Offer(DeviceKind.GPU, 125, 10.0, 1.0)]).see(Seen(0))
 
@@ -182,7 +190,8 @@ class PoolMachine(RuleBasedStateMachine):
             policy = pick.choice(POLICIES) if wanted == "auto" else DEFAULT_POLICY
             asked = (verb, tenant, frontend, made[1], "", wanted, no_start)
             request = OpRequested(*asked, wait_s=wait_s)
-            return replace(request, policy=policy)
+            limits = pick.choice(LIMITS) if verb is OpVerb.ATTACH else NO_LIMITS
+            return replace(request, policy=policy, limits=limits)
         known = [each for each in self.shell.state.instances.values() if not each.deleted_at]
         if not known or pick.random() < 0.1:
             return OpRequested(made[0], tenant, frontend, made[1], "ei-ffffffffffffffff")
