@@ -19,7 +19,6 @@ from eais.rpc.v1 import pool_pb2, whatif_pb2
 from tests.system.stack import Stack, embedded_pool, eventually
 from tests.system.test_ratio import attached, detach, measured
 from tests.system.test_spine import OWN, feeds_of
-from tests.system.test_usage import manager_of
 
 CONFIG = """\
 [listener]
@@ -64,7 +63,7 @@ def test_demand_is_recorded_over_a_restart_and_replayed(pool: Stack) -> None:
     pause = threading.Event()
     with eais.InferenceSession(str(model), provider_options=[{"instance": made.id}]) as session:
         some_calls(session, pause)
-        before = manager_of(pool)
+        before = pool.manager_pid
         # What was seen since the last minute is handed over as it ends.
         os.kill(before, signal.SIGTERM)
         eventually(lambda: recorded(pool), "it is back, and knows what was seen before")
@@ -86,7 +85,7 @@ def test_demand_is_recorded_over_a_restart_and_replayed(pool: Stack) -> None:
     assert was.seconds >= 2 * CALLS * 0.05
     assert 0 < oracle.cost <= fixed.cost
     assert auto.cost == pytest.approx(was.cost, rel=0.5)
-    assert titled(manager_of(pool), "eais-whatif") is None
+    assert titled(pool.manager_pid, "eais-whatif") is None
 
     others = pool.bundle(Identity.frontend(pool.pool, "nobody-yet", "f2"))
     with pytest.raises(EaisError, match="NOT_FOUND: nothing was recorded"):
