@@ -95,7 +95,8 @@ def _charge(
         return  # how that was is known when its host is back
     due = charged_of(draft.state, new, prices, now) if new else ()
     held = {} if rebooted else {(share.n, share.device, share.milli): share for share in due}
-    ended_at = old.lost_at if old and old.lost_at else now
+    lost_at = old.lost_at if old and old.lost_at else now
+    taken_back = set(new.leaving) if new and new.is_open and not rebooted else set()
     kept: list[ChargedShare] = []
     lines: list[ChargeLine] = []
     for share in had:
@@ -103,7 +104,9 @@ def _charge(
         if now_due and now_due.price_per_h == share.price_per_h:
             kept.append(share)
         else:
-            lines += _line(share, now if now_due else ended_at)
+            # Taken back in the event in which its host is back with it: it was there until then.
+            there = now_due is not None or share.n in taken_back
+            lines += _line(share, now if there else lost_at)
     numbers = {share.n for share in kept}
     charged = tuple(sorted((*kept, *(s for s in due if s.n not in numbers)), key=lambda s: s.n))
     if lines or charged != had:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from eais.device_type import DeviceKind
+from eais_pool.brain.actions import Send
 from eais_pool.brain.codec import from_json
 from eais_pool.brain.events import (
     DeviceReported,
@@ -94,6 +95,23 @@ def test_a_host_that_was_started_anew_did_not_serve_meanwhile(pool: Pool) -> Non
     pool.shell.feed(replace(joined, host=replace(joined.host, boot_id="another")))
     assert pool.lines() == [(1, 1, 1000.0, 1010.0)]
     assert pool.charged(made.id) == [(1, 1, 1060.0)]
+
+
+def test_what_serves_once_its_host_is_back_is_charged_from_the_end_of_what_it_replaces() -> None:
+    host = FakeHost("h1", [device(), device("gpu0", "gpu", 1000)])
+    pool = Pool(host)
+    pool.ask("attach", type="cpu.2")
+    pool.deliver()
+    made = pool.view()
+    pool.ask("resize", made.id, type="gpu.1-2")
+    after(pool, 100)
+    (grant,) = pool.shell.said_of(Send)
+    host.obey(grant.command)  # the manager dies before it hears of it
+    pool.shell.feed(HostLost("h1"))
+    after(pool, 60)
+    pool.shell.feed(host.join())
+    assert pool.lines() == [(1, 1, 1000.0, 1160.0)]
+    assert pool.charged(made.id) == [(1, 2, 1160.0)]
 
 
 def test_what_is_detached_while_its_host_is_away_is_charged_until_that_was_lost(
