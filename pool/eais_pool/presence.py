@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from eais_pool.brain import line
+from eais_pool.brain import line, sleeping
 from eais_pool.brain.settings import Settings
 from eais_pool.brain.state import OpKey, PoolState
 from eais_pool.brain.waiting_records import Position
@@ -37,7 +37,8 @@ class Presence:
     def gone(self, state: PoolState) -> frozenset[OpKey]:
         """Those in line whose callers have gone; of one never heard, from now on."""
         now = self._clock()
-        self._heard = {key: self._heard.get(key, now) for key in state.line}
+        asked_for = (key for key in state.line if not sleeping.is_wake(key))
+        self._heard = {key: self._heard.get(key, now) for key in asked_for}
         return frozenset(key for key, at in self._heard.items() if now - at >= GONE_AFTER_S)
 
     def place_of(self, state: PoolState, settings: Settings, instance: str) -> Position | None:

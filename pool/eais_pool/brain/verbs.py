@@ -142,6 +142,9 @@ class Verbs:
         draft.record(facts.InstanceBound(instance.id, event.frontend, address))
 
     def _start(self, draft: Draft, event: OpRequested) -> None:
+        known = draft.state.instances.get(event.instance)
+        if known is not None and sleeping.is_wake((event.tenant, known.op_id)):
+            self._leave_line(draft, event)
         instance = _own(draft, event)
         if instance.state not in _ATTACHED:
             raise _wrong_state(instance, "start", hint="attach it first")

@@ -286,9 +286,6 @@ def test_who_finds_no_room_waits_and_is_forgotten_when_it_called_too_long_ago() 
     assert pool.instance(name).asleep
     pool.ask("detach", others[0])
     pool.deliver()
-    pool.view()
-    pool.shell.feed(Tick(LINKED))
-    pool.deliver()
     assert pool.instance(name).state is InstanceState.IN_USE
     choose(pool, name)
     pool.deliver()
@@ -298,6 +295,7 @@ def test_who_finds_no_room_waits_and_is_forgotten_when_it_called_too_long_ago() 
     pool.shell.now += WANTED_S
     pool.shell.feed(Tick(LINKED))
     assert pool.instance(name).wanted_at == 0.0
+    assert not pool.shell.state.line
 
 
 @pytest.mark.parametrize("waking", [False, True])
