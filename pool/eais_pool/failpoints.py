@@ -43,10 +43,16 @@ def nowhere(point: str) -> None:
 
 
 def die_at_named_in(file: Path) -> Reach:
-    """Die of SIGKILL at the point that `file` names when it is reached."""
+    """Die of SIGKILL at the point that `file` names when it is reached; the name is gone then.
+
+    Of one that is named several times, with spaces between, at the last of so many times.
+    """
 
     def reach(point: str) -> None:
-        if file.read_text().strip() == point:
-            os.kill(os.getpid(), signal.SIGKILL)
+        named = file.read_text().split()
+        if named and named[0] == point:
+            file.write_text(" ".join(named[1:]))
+            if len(named) == 1:
+                os.kill(os.getpid(), signal.SIGKILL)
 
     return reach

@@ -30,7 +30,7 @@ class SupervisorPlan:
     """What to keep running, and where its state is.
 
     `bind` is the address of both programs, "": on the pool's own loopback addresses;
-    `test_leaf_life_s` is the manager's, seconds; None but in tests.
+    `test_leaf_life_s` (seconds) and `test_failpoints` are the manager's; None but in tests.
     """
 
     state_dir: Path
@@ -39,6 +39,7 @@ class SupervisorPlan:
     listener: bool
     bind: str = ""
     test_leaf_life_s: float | None = None
+    test_failpoints: Path | None = None
 
     def programs(self, pid: int) -> Mapping[str, Supervised]:
         """The programs; each ends when process `pid` does."""
@@ -49,6 +50,8 @@ class SupervisorPlan:
         manager = [*python, "eais_pool.manager", "--state-dir", str(self.state_dir)]
         if self.test_leaf_life_s is not None:
             manager += ["--test-leaf-life-s", str(self.test_leaf_life_s)]
+        if self.test_failpoints is not None:
+            manager += ["--test-failpoints", str(self.test_failpoints)]
         listener = [
             *python,
             "eais_server.listener",
@@ -70,6 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--bind", metavar="ADDRESS")
     parser.add_argument("--no-listener", action="store_true")
     parser.add_argument("--test-leaf-life-s", type=float, help=argparse.SUPPRESS)
+    parser.add_argument("--test-failpoints", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args(argv)
     setproctitle(TITLE)
     return supervise(given, "this pool", partial(_run, given))
@@ -96,6 +100,7 @@ def _plan(given: argparse.Namespace) -> SupervisorPlan:
         not given.no_listener,
         manager.bind,
         given.test_leaf_life_s,
+        given.test_failpoints,
     )
 
 

@@ -237,11 +237,13 @@ def embedded_pool(
     *,
     leaf_life_s: float | None = None,
     profile_after_s: float = 0.0,
+    failpoints: Path | None = None,
 ) -> Iterator[Stack]:
     """Start a pool below `root`, wait for its listener, and end it afterwards.
 
     `leaf_life_s`: of the pool's leaves; None as in the configuration. `profile_after_s`: as in
-    the configuration; models aren't measured unasked here, beside what is tested.
+    the configuration; models aren't measured unasked here, beside what is tested. `failpoints`:
+    the file that names the point at which the manager dies.
     """
     state, config_dir = root / "state", root / "config"
     owner = config_dir / "contexts" / "local"
@@ -251,6 +253,7 @@ def embedded_pool(
     file.write_text(config)
     places = ["--state-dir", str(state), "--owner-dir", str(owner), "--config", str(file)]
     places += ["--test-leaf-life-s", str(leaf_life_s)] if leaf_life_s else []
+    places += ["--test-failpoints", str(failpoints)] if failpoints else []
     with (state / "supervisor.log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "eais_pool.supervisor", *places],
