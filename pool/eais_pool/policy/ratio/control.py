@@ -3,8 +3,8 @@
 Three things are told apart: the *target* is what the demand needs now, the *requested* what is
 asked of the pool (held until break-even, within bounds), the *observed* what serves. The kind of
 device is the cheapest for the throughput that is needed; another is taken only when what it would
-have saved has reached what changing costs, or when the one in use can't do. CPU workers follow
-the accelerator in the ratio in which neither waits for the other.
+have saved has reached what changing costs, there and back, or when the one in use can't do. CPU
+workers follow the accelerator in the ratio in which neither waits for the other.
 
 A decision follows from what was seen alone: `replayed` gives the same ones again.
 """
@@ -24,6 +24,8 @@ _HOUR_S: Final = 3600.0
 _SATURATED: Final = 0.95
 _WORTH_CHANGING: Final = 1.25
 """Where nothing serves the demand, another kind is taken that serves so much more than this one."""
+_FADES: Final = 1 - 1 / 600
+"""A second: the most that a kind was needed for, so that a burst of hours ago weighs nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +144,7 @@ class RatioController:
         self._scaler = Scaler(self._economy_of(self._offer), self._offer.unit_per_s)
         self._units = self._cpu_workers = 0
         self._cpu_hold = Hold(self.economy.change_cost_s)
-        self._regret = 0.0
+        self._regret = self._most_here_per_s = 0.0
         self._second = self._quiet_s = 0
 
     @property
@@ -258,18 +260,26 @@ class RatioController:
             best = best if serves[best] >= _WORTH_CHANGING * serves[at] else at
         if best == at or not required:
             self._regret = 0.0
+            self._most_here_per_s = max(required, self._most_here_per_s * _FADES)
             return False
         rival, offer = rivals[best], self.offers[best]
         self._regret += (rivals[at].cost_per_h - rival.cost_per_h) / _HOUR_S
-        # To be wrong costs what it takes to have the present one again.
-        back_s = self._offer.attach_s + self.economy.change_cost_s
-        price = rivals[at].cost_per_h / _HOUR_S * back_s
+        price = self._change_costs(rivals[at], rival, offer)
         if self._units and able[at] and self._regret < price:
             return False
-        self._regret = 0.0
+        self._regret = self._most_here_per_s = 0.0
         self._offer = offer
         self._scaler.rebase(self._economy_of(offer), offer.unit_per_s)
         return True
+
+    def _change_costs(self, here: Alternative, there: Alternative, offer: Offer) -> float:
+        """Going to `offer`, coming back, and whom it leaves late until that has come back."""
+        mine = self._offer
+        going = there.cost_per_h * offer.attach_s
+        back = here.cost_per_h * (mine.attach_s + self.economy.change_cost_s)
+        lacks_per_s = max(0.0, self._most_here_per_s - there.units * offer.unit_per_s)
+        late_cost = self._scaler.tracker.prices.late_cost * mine.price_per_h / mine.unit_per_s
+        return (going + back + late_cost * lacks_per_s * mine.attach_s) / _HOUR_S
 
     def _cpu_needed(self, offer: Offer, units: int, spare: float) -> int:
         cores = units * offer.unit_per_s * offer.cpu_s_per_call - spare

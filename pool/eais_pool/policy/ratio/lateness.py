@@ -12,12 +12,12 @@ import math
 from collections import deque
 from typing import Final
 
-_AIM: Final = 0.95
+_AIM: Final = 0.92
 """Of what may be late: lateness comes in lumps."""
 _USUAL: Final = 0.01
 _LEAST_PART: Final = 0.1
 _MOST: Final = 0.1
-_CORRECTED_S: Final = 3 * 86400.0
+_CORRECTED_S: Final = 2 * 86400.0
 _SETTLED_S: Final = 60.0
 
 

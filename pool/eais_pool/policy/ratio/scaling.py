@@ -30,7 +30,7 @@ _DEARER: Final = 4 / 3
 _IN_TURN: Final = 12.0
 """A surge leaves all late that come in its time, and a lead is paid once for several blocks: so it
 weighs so much more than a late call does elsewhere. Set by recorded demand, see docs/ratio.md."""
-_HOLD_LEAST_S: Final = 15
+_HOLD_LEAST_S: Final = 5
 """What is got for a surge is held for that at least."""
 
 
@@ -75,6 +75,14 @@ class Economy:
         if not 0 < self.late_target < 1:
             raise ValueError(f"late_target = {self.late_target}: must be between 0 and 1")
 
+    @property
+    def regain_s(self) -> float:
+        """What giving a unit back and getting it again costs, in seconds of its rent.
+
+        It is paid for from the asking on, and serves nothing for `attach_s`.
+        """
+        return max(self.change_cost_s, float(self.attach_s))
+
     def prices(self, tail: float) -> Prices:
         """What is weighed by, if each decision may leave that part of calls late.
 
@@ -89,8 +97,9 @@ class Economy:
         return Prices(
             tail=tail,
             late_cost=late_cost / _IN_TURN,
+            alone_cost=late_cost,
             surge_per_s=held_s / (late_cost * _HOLD_LEAST_S * reach_s),
-            likely=min(1.0, (self.attach_s + self.change_cost_s) / (late_cost * reach_s)),
+            likely=min(1.0, (self.attach_s + self.regain_s) / (late_cost * reach_s)),
         )
 
 
@@ -98,7 +107,7 @@ class Hold:
     """Keeps what is no longer needed until its rent has reached what a change costs."""
 
     def __init__(self, change_cost_s: float) -> None:
-        self._limit = change_cost_s
+        self.limit_s = change_cost_s
         self.paid_s = 0.0
         self._most = 0
 
@@ -110,7 +119,7 @@ class Hold:
         """A second in which `needed` (below `has`) would have done: what to have from now on."""
         self._most = max(self._most, needed)
         self.paid_s += has - needed
-        if self.paid_s < self._limit:
+        if self.paid_s < self.limit_s:
             return has
         lowered = self._most
         self.again()
@@ -127,7 +136,7 @@ class Scaler:
         self.tracker = Tracker(
             economy.attach_s, economy.slack_s, unit_per_s, economy.prices(self.lateness.tail)
         )
-        self.hold = Hold(economy.change_cost_s)
+        self.hold = Hold(economy.regain_s)
         self.cause = Cause.IDLE
         self.needed = 0
 
@@ -145,6 +154,7 @@ class Scaler:
         self.economy, self.unit_per_s = economy, unit_per_s
         self.tracker.rebase(economy.attach_s, unit_per_s)
         self.tracker.prices = economy.prices(self.lateness.tail)
+        self.hold.limit_s = economy.regain_s
         self.hold.again()
 
     def see(self, arrived: float, waiting: float, ready: int, requested: int) -> int:

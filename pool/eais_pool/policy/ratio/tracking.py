@@ -46,12 +46,14 @@ class Prices:
     Attributes:
         tail: of the demand, what noise may leave late: 0.01 for a p99.
         late_cost: of a late call, in rents of what answers one in time.
+        alone_cost: the same of the first after a pause.
         surge_per_s: see `Recurrence.reserve`.
         likely: with that probability a surge that began exceeds what is got for it.
     """
 
     tail: float
     late_cost: float
+    alone_cost: float
     surge_per_s: float
     likely: float
 
@@ -171,8 +173,9 @@ class Tracker:
         if not self.quiet_s:
             self.awake_per_s = self.slow
         self.quiet_s += 1
-        lost = 1 + self.awake_per_s * (self.attach_s + 1)
-        worth_s = self.prices.late_cost * lost / max(self.unit_per_s, self.awake_per_s)
+        prices, others = self.prices, self.awake_per_s * (self.attach_s + 1)
+        lost = prices.alone_cost + prices.late_cost * others
+        worth_s = lost / max(self.unit_per_s, self.awake_per_s)
         self.asleep = self.asleep or not self._idling.keeps(self.quiet_s, worth_s)
 
     def _learn_margin(self, arrived: float, before: float) -> None:

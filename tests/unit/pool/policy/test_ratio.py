@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from dataclasses import replace
 
@@ -123,11 +124,12 @@ def test_a_warm_reserve_stays_without_calls() -> None:
 
 
 def test_the_dear_kind_stays_until_the_cheap_one_would_have_paid_for_getting_it_again() -> None:
-    controller = RatioController([CPU, GPU], bounds=Bounds(most_units=20))
+    bounds = Bounds(most_units=20)
+    controller = RatioController([CPU, GPU], Economy(late_target=0.01), bounds)
     burst = fed(controller, [2] * 400 + [100] * 60)
     assert burst[-1].requested.kind is DeviceKind.GPU
     has, kinds = burst[-1].requested, []
-    for _ in range(120):
+    for _ in range(400):
         has = controller.see(Seen(2, 0, has)).requested
         kinds.append(has.kind)
     assert set(kinds[:25]) == {DeviceKind.GPU}
@@ -164,6 +166,38 @@ def test_another_kind_is_taken_when_it_would_have_paid() -> None:
     assert at > 10
     assert "the cheapest kind" in decisions[at].why
     assert kinds[at:] == [DeviceKind.CPU] * len(kinds[at:])
+
+
+def changes_of_kind(decisions: list[Decision]) -> list[int]:
+    kinds = [each.requested.kind for each in decisions]
+    return [n for n, (one, next_) in enumerate(itertools.pairwise(kinds)) if one is not next_]
+
+
+def test_the_cheap_kind_waits_until_coming_back_late_would_have_cost_less_than_staying() -> None:
+    offers = [replace(CPU, attach_s=3.0, most_units=8), replace(GPU, attach_s=5.0)]
+    controller = RatioController(offers, Economy(late_target=0.01))
+    fed(controller, noisy(2, 300))
+    bursts = fed(controller, (noisy(40, 60) + noisy(2, 120)) * 8)
+    assert bursts[-1].requested.kind is DeviceKind.GPU
+    assert len(changes_of_kind(bursts)) <= 1, "it goes back and forth with each burst"
+    calm = fed(controller, [2] * 1500)
+    assert calm[changes_of_kind(calm)[0] + 1].requested.kind is DeviceKind.CPU
+    assert changes_of_kind(calm)[0] > 120
+
+
+def test_a_kind_that_was_never_needed_for_more_is_left_sooner() -> None:
+    """Nobody would be late for it: the cheap kind can do all that came."""
+    offers = [replace(CPU, attach_s=3.0, most_units=8), replace(GPU, attach_s=5.0)]
+    after = []
+    for most in (4, 40):
+        controller = RatioController(offers, Economy(late_target=0.01))
+        few = Amount(DeviceKind.GPU, most // 4, 125)
+        controller.see(Seen(most, observed=few))
+        fed(controller, noisy(most, 300))
+        calm = fed(controller, noisy(2, 900))
+        kinds = [each.requested.kind for each in calm]
+        after.append(kinds.index(DeviceKind.CPU))
+    assert after[0] < after[1]
 
 
 def test_what_cannot_be_served_by_anything_gets_what_serves_most() -> None:
