@@ -17,6 +17,9 @@ from eais.errors import UsageError
 MOST_CPU_WORKERS: Final = 64
 MOST_DEVICES: Final = 64
 MOST_WORKERS: Final = 64
+LATE_LEAST: Final = 0.00001
+LATE_MOST: Final = 0.5
+_PERCENT: Final = re.compile(r"(\d{1,3}(?:\.\d{1,6})?)\s*%")
 _TEXT: Final = re.compile(r"(\d{1,4}):(\d{1,4}(?:\.\d{1,3})?)")
 _RIGHT: Final = "auto, or CPU workers and accelerators in eighths such as 4:0.25, 4:0 or 0:1"
 
@@ -66,29 +69,39 @@ class RatioPolicy:
         least, most: workers; of `auto`. 0: down to none, and any number.
         kinds: of devices, that `auto` takes; (): all. One may be a type, which says of which size
             each share of that kind is: `cpu.1-8`.
+        late_target: what part of calls `auto` may leave late; 0: as the pool has it.
     """
 
     text: str = ""
     least: int = 0
     most: int = 0
     kinds: tuple[str, ...] = ()
+    late_target: float = 0.0
 
     @classmethod
     def checked(
-        cls, text: str = "", least: int = 0, most: int = 0, kinds: Iterable[str] = ()
+        cls,
+        text: str = "",
+        least: int = 0,
+        most: int = 0,
+        kinds: Iterable[str] = (),
+        late_target: float = 0.0,
     ) -> RatioPolicy:
         """What was said; `UsageError` RATIO for what can't be."""
         fixed = Ratio.parse(text) if text else None
         wanted = tuple(dict.fromkeys(kinds))
-        if fixed is not None and (least or most or wanted):
-            raise UsageError("RATIO", f"{fixed.text} stays as it is: min, max and kinds are auto's")
+        if fixed is not None and (least or most or wanted or late_target):
+            what = "min, max, kinds and late-target"
+            raise UsageError("RATIO", f"{fixed.text} stays as it is: {what} are auto's")
+        if late_target and not LATE_LEAST <= late_target <= LATE_MOST:
+            raise _no_late_target(f"{late_target * 100:g}%")
         if not 0 <= least <= MOST_WORKERS or not 0 <= most <= MOST_WORKERS:
             raise UsageError("RATIO", f"min and max are numbers from 0 to {MOST_WORKERS}")
         if most and least > most:
             raise UsageError("RATIO", f"min, {least}, must not be above max, {most}")
         for word in wanted:
             _check_kind(word)
-        return cls(fixed.text if fixed else text, least, most, wanted)
+        return cls(fixed.text if fixed else text, least, most, wanted, late_target)
 
     @property
     def fixed(self) -> Ratio | None:
@@ -120,6 +133,20 @@ def _check_kind(word: str) -> None:
     if found is None:
         text = f"kinds are of {known}, or types such as cpu.1-8, not {word[:32]!a}"
         raise UsageError("RATIO", text)
+
+
+def late_part(text: str) -> float:
+    """The part of calls that "0.1%" is, 0.001; `UsageError` RATIO for what may not be late."""
+    found = _PERCENT.fullmatch(text.strip())
+    part = float(found[1]) / 100 if found else 0.0
+    if not LATE_LEAST <= part <= LATE_MOST:
+        raise _no_late_target(text)
+    return part
+
+
+def _no_late_target(text: str) -> UsageError:
+    right = f"a part of calls such as 0.1%, from {LATE_LEAST:.3%} to {LATE_MOST:.0%}"
+    return UsageError("RATIO", f"late-target is {right}, not {text[:32]!a}")
 
 
 def _refused(text: str) -> UsageError:

@@ -262,7 +262,7 @@ def _line_of(message: pool_pb2.Instance) -> InLine | None:
 
 
 def _ratio_of(said: pool_pb2.RatioPolicy) -> RatioPolicy:
-    return RatioPolicy.checked(said.ratio, said.least, said.most, said.kinds)
+    return RatioPolicy.checked(said.ratio, said.least, said.most, said.kinds, said.late_target)
 
 
 def _neighbours_of(said: pool_pb2.Neighbours) -> Neighbours:

@@ -384,7 +384,11 @@ def _said(policy: InstancePolicy) -> pool_pb2.InstancePolicy | None:
         return None
     said, beside = policy.ratio, policy.neighbours
     ratio = pool_pb2.RatioPolicy(
-        ratio=said.text, least=said.least, most=said.most, kinds=said.kinds
+        ratio=said.text,
+        least=said.least,
+        most=said.most,
+        kinds=said.kinds,
+        late_target=said.late_target,
     )
     neighbours = pool_pb2.Neighbours(spread=beside.spread, near=beside.near, strict=beside.strict)
     return pool_pb2.InstancePolicy(

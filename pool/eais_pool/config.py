@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from eais.ports import ENROLMENT_PORT, check_ports
+from eais.ratio import LATE_LEAST, LATE_MOST
 from eais.telemetry.logs import format_of
 from eais_pool.brain.address_plan import AddressPlan
 from eais_pool.brain.quotas import Quotas
@@ -52,6 +53,7 @@ class ManagerConfig:
         ratio_change_s: what a change of an instance's workers costs, in seconds of one's rent.
         ratio_awake_s: how long the last worker of an instance that may have none stays without
             a call.
+        ratio_late_target: what part of calls of an instance may be late, if nothing was said of it.
         journal_rows: how many facts are kept before they become a snapshot.
         placement: how places are chosen, "gradient" or "best-fit".
     """
@@ -71,6 +73,7 @@ class ManagerConfig:
     profile_after_s: float = 30.0
     ratio_change_s: float = 30.0
     ratio_awake_s: float = 60.0
+    ratio_late_target: float = 0.01
     journal_rows: int = 20_000
     placement: str = GRADIENT
 
@@ -97,6 +100,7 @@ class ManagerConfig:
             raise ValueError(f"answers_kept_h = {self.answers_kept_h}: must be 24 or more")
         if not 1 <= self.leaf_life_h <= 24:
             raise ValueError(f"leaf_life_h = {self.leaf_life_h}: must be 1 to 24")
+        _check_late(self.ratio_late_target)
         for name, most in _AT_MOST.items():
             if getattr(self, name) > most:
                 raise ValueError(f"{name} = {getattr(self, name)}: must be {most} or less")
@@ -123,9 +127,17 @@ class ManagerConfig:
             answer_kept_s=self.answers_kept_h * 3600,
             ratio_change_s=self.ratio_change_s,
             ratio_awake_s=self.ratio_awake_s,
+            ratio_late_target=self.ratio_late_target,
             quotas=quotas,
             prices=prices,
         )
+
+
+def _check_late(part: float) -> None:
+    """ValueError unless that may be the part of calls that is late."""
+    if not LATE_LEAST <= part <= LATE_MOST:
+        right = f"must be {LATE_LEAST:f} to {LATE_MOST:g}, a part of calls"
+        raise ValueError(f"ratio_late_target = {part}: {right}")
 
 
 def _check_address(bind: str) -> None:

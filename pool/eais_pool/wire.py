@@ -111,7 +111,11 @@ def policy_message(policy: InstancePolicy) -> pool_pb2.InstancePolicy:
     """A policy, all of it said."""
     said = policy.ratio
     ratio = pool_pb2.RatioPolicy(
-        ratio=said.text, least=said.least, most=said.most, kinds=said.kinds
+        ratio=said.text,
+        least=said.least,
+        most=said.most,
+        kinds=said.kinds,
+        late_target=said.late_target,
     )
     return pool_pb2.InstancePolicy(
         ring=policy.ring.value,
@@ -132,7 +136,7 @@ def policy_of(message: pool_pb2.InstancePolicy) -> InstancePolicy:
         message.tolerance,
         message.rate_per_s,
         message.price_cap_per_h,
-        RatioPolicy.checked(said.ratio, said.least, said.most, said.kinds),
+        RatioPolicy.checked(said.ratio, said.least, said.most, said.kinds, said.late_target),
         Neighbours.checked(beside.spread, beside.near, beside.strict),
     )
 

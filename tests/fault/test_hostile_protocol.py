@@ -190,13 +190,16 @@ RATIOS = ["-1", "-1:1", "nan", "1:nan", "0:0", "1:0.3", "65:0", "4:0.25:1", "x" 
 
 
 @pytest.mark.hostile("ratio")
-@pytest.mark.parametrize("ratio", [*RATIOS, "min above max", "kind", "type"])
+@pytest.mark.parametrize("ratio", [*RATIOS, "min above max", "kind", "late", "type"])
 def test_a_ratio_that_is_none(stack: Stack, ratio: str) -> None:
     request = pool_pb2.AttachRequest(op_id=op(), type="cpu.1" if ratio == "type" else "auto")
     if ratio == "min above max":
         request.policy.ratio.MergeFrom(pool_pb2.RatioPolicy(ratio="auto", least=3, most=2))
     elif ratio == "kind":
         request.policy.ratio.MergeFrom(pool_pb2.RatioPolicy(ratio="auto", kinds=["tpu"]))
+    elif ratio == "late":
+        late = pool_pb2.RatioPolicy(ratio="auto", late_target=float("nan"))
+        request.policy.ratio.MergeFrom(late)
     else:
         request.policy.ratio.ratio = "auto" if ratio == "type" else ratio
     with pytest.raises(UsageError) as refused:

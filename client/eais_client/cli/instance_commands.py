@@ -25,6 +25,7 @@ from eais_client.cli.policy_options import (
 )
 from eais_client.cli.ratio_options import (
     KindsOption,
+    LateTargetOption,
     LeastOption,
     MostOption,
     RatioOption,
@@ -114,12 +115,13 @@ def create(
     min: LeastOption = 0,
     max: MostOption = 0,
     kinds: KindsOption = "",
+    late_target: LateTargetOption = "",
     spread: SpreadOption = "",
     near: NearOption = "",
     strict: StrictOption = False,
 ) -> None:
     """Create an instance: BINDABLE, holding nothing yet."""
-    wanted = ratio_of(ratio, min, max, kinds)
+    wanted = ratio_of(ratio, min, max, kinds, late_target)
     beside = neighbours_of(spread, near, strict)
     policy = policy_of(ring, slo_p99, tolerance, rate, price_cap, wanted, beside)
     _do(call, f"creating {type}", lambda pool: pool.create(type, policy))
@@ -147,6 +149,7 @@ def attach(
     min: LeastOption = 0,
     max: MostOption = 0,
     kinds: KindsOption = "",
+    late_target: LateTargetOption = "",
     spread: SpreadOption = "",
     near: NearOption = "",
     strict: StrictOption = False,
@@ -159,9 +162,9 @@ def attach(
     With --type a new instance is created first; with neither an instance nor a
     type the first bindable one is taken. `eais detach` undoes all that this did.
     --ring, --slo-p99, --tolerance, --rate, --price-cap, --ratio, --min, --max,
-    --kinds, --spread, --near and --strict are of the instance that is created;
-    --ratio makes one of type auto. `eais explain` says why an instance is where it
-    is, and `eais ratio` what it had when.
+    --kinds, --late-target, --spread, --near and --strict are of the instance that
+    is created; --ratio makes one of type auto. `eais explain` says why an instance
+    is where it is, and `eais ratio` what it had when.
 
     With --wait what has no room now waits in line, and how it stands is said
     on standard error. Tenants that hold less go first; Ctrl-C leaves the line.
@@ -173,7 +176,7 @@ def attach(
     if instance:
         _expect_no_type(instance)
     limits = limits_of(ttl, budget, idle_detach)
-    wanted = ratio_of(ratio, min, max, kinds)
+    wanted = ratio_of(ratio, min, max, kinds, late_target)
     type = type or ("auto" if wanted.text and not instance else "")
     what, wait_s = instance or type or "the first bindable instance", _seconds(wait)
     beside = neighbours_of(spread, near, strict)

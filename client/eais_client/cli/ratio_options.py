@@ -39,10 +39,22 @@ KindsOption = Annotated[
     ),
 ]
 
+LateTargetOption = Annotated[
+    str,
+    typer.Option(
+        "--late-target",
+        metavar="PART",
+        help="Of auto: what part of calls may wait longer than the SLO, or than a second where "
+        "that is less: 0.1%.",
+        show_default=False,
+    ),
+]
 
-def ratio_of(text: str, least: int, most: int, kinds: str) -> RatioPolicy:
-    """What was said; raises as `RatioPolicy.checked`."""
-    from eais.ratio import RatioPolicy
+
+def ratio_of(text: str, least: int, most: int, kinds: str, late_target: str) -> RatioPolicy:
+    """What was said; raises as `RatioPolicy.checked` and `late_part`."""
+    from eais.ratio import RatioPolicy, late_part
 
     words = [word.strip() for word in kinds.split(",")] if kinds else []
-    return RatioPolicy.checked(text, least, most, words)
+    late = late_part(late_target) if late_target else 0.0
+    return RatioPolicy.checked(text, least, most, words, late)

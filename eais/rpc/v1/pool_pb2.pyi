@@ -127,16 +127,18 @@ class Neighbours(_message.Message):
     def __init__(self, spread: _Optional[str] = ..., near: _Optional[str] = ..., strict: bool = ...) -> None: ...
 
 class RatioPolicy(_message.Message):
-    __slots__ = ("ratio", "least", "most", "kinds")
+    __slots__ = ("ratio", "least", "most", "kinds", "late_target")
     RATIO_FIELD_NUMBER: _ClassVar[int]
     LEAST_FIELD_NUMBER: _ClassVar[int]
     MOST_FIELD_NUMBER: _ClassVar[int]
     KINDS_FIELD_NUMBER: _ClassVar[int]
+    LATE_TARGET_FIELD_NUMBER: _ClassVar[int]
     ratio: str
     least: int
     most: int
     kinds: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, ratio: _Optional[str] = ..., least: _Optional[int] = ..., most: _Optional[int] = ..., kinds: _Optional[_Iterable[str]] = ...) -> None: ...
+    late_target: float
+    def __init__(self, ratio: _Optional[str] = ..., least: _Optional[int] = ..., most: _Optional[int] = ..., kinds: _Optional[_Iterable[str]] = ..., late_target: _Optional[float] = ...) -> None: ...
 
 class DescribeRequest(_message.Message):
     __slots__ = ("instance",)

@@ -73,6 +73,7 @@ class OpRequested:
         if self.policy.ratio != UNSAID:
             ratio = self.policy.ratio
             rest.append(f"ratio={ratio.text},{ratio.least},{ratio.most},{'+'.join(ratio.kinds)}")
+            rest += [f"late_target={ratio.late_target:g}"] if ratio.late_target else []
         if (beside := self.policy.neighbours) != ANYWHERE:
             rest.append(f"neighbours={beside.spread},{beside.near},{beside.strict}")
         if self.policy.tolerance is not None:

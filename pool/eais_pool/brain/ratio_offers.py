@@ -24,8 +24,6 @@ from eais_pool.policy.ratio.scaling import Economy
 
 ATTACH_S: Final = 3.0
 """Until one was observed."""
-_LATE_TARGET: Final = 0.01
-"""What part of calls may be late: that of a p99."""
 _SLACK_S: Final = 1.0
 """Calls may wait for the second in which they are seen, even if the SLO is shorter."""
 
@@ -48,7 +46,7 @@ def basis_of(
     economy = Economy(
         slack_s=max(_SLACK_S, policy.slo_p99_us / 1e6),
         change_cost_s=settings.ratio_change_s,
-        late_target=_LATE_TARGET,
+        late_target=policy.ratio.late_target or settings.ratio_late_target,
     )
     bounds = Bounds(
         least_units=policy.ratio.least,

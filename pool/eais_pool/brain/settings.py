@@ -29,6 +29,7 @@ class Settings:
         overtake_s: how long those behind one that waits may take what it could use.
         ratio_change_s: what a change of an instance's workers costs, in seconds of one's rent.
         ratio_awake_s: how long the last worker of an instance stays without a call.
+        ratio_late_target: what part of calls may be late, where their owner didn't say.
         quotas: what tenants may have at the same time.
         prices: what devices cost an hour.
     """
@@ -49,5 +50,6 @@ class Settings:
     overtake_s: float = 10.0
     ratio_change_s: float = 30.0
     ratio_awake_s: float = 60.0
+    ratio_late_target: float = 0.01
     quotas: Quotas = field(default_factory=Quotas)
     prices: Prices = field(default_factory=Prices)

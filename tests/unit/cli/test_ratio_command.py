@@ -34,6 +34,13 @@ def test_attach_says_the_ratio_and_its_bounds(eais: FakeOutside) -> None:
     instance = eais.pool.instances["ei-0001"]
     wanted = pool_pb2.RatioPolicy(ratio="auto", least=1, most=4, kinds=["cpu", "gpu"])
     assert (instance.type, instance.policy.ratio) == ("auto", wanted)
+    eais.run("attach", "--ratio", "auto", "--late-target", "0.1%")
+    assert eais.pool.instances["ei-0002"].policy.ratio.late_target == 0.001
+    said = eais.run("attach", "--ratio", "auto", "--late-target", "0.1")
+    assert (said.code, said.err.splitlines()[0]) == (
+        2,
+        "error: RATIO: late-target is a part of calls such as 0.1%, from 0.001% to 50%, not '0.1'",
+    )
     said = eais.run("attach", "--ratio", "0:0")
     assert said.code == 2
     assert said.err.startswith("error: RATIO: a ratio is auto, or CPU workers and")

@@ -4,7 +4,7 @@ import pytest
 
 from eais.device_type import DeviceKind
 from eais.errors import UsageError
-from eais.ratio import UNSAID, Ratio, RatioPolicy
+from eais.ratio import UNSAID, Ratio, RatioPolicy, late_part
 
 
 @pytest.mark.parametrize(
@@ -70,3 +70,30 @@ def test_what_no_bounds_are(least: int, most: int, kinds: tuple[str, ...]) -> No
 def test_a_ratio_that_stays_has_no_bounds() -> None:
     with pytest.raises(UsageError, match="stays as it is"):
         RatioPolicy.checked("4:0.25", least=1)
+    with pytest.raises(UsageError, match="late-target are auto's"):
+        RatioPolicy.checked("4:0.25", late_target=0.01)
+
+
+@pytest.mark.parametrize(
+    ("text", "part"), [("0.1%", 0.001), ("0.001 %", 1e-5), ("50%", 0.5), (" 1% ", 0.01)]
+)
+def test_what_may_be_late(text: str, part: float) -> None:
+    assert late_part(text) == pytest.approx(part)
+    assert RatioPolicy.checked("auto", late_target=late_part(text)).late_target == late_part(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "0", "0%", "1", "0.01", "51%", "0.0001%", "-1%", "nan%", "%", "1e-3%", "9" * 5000]
+)
+def test_what_no_part_of_calls_is(text: str) -> None:
+    with pytest.raises(UsageError, match=r"such as 0\.1%, from 0\.001% to 50%") as error:
+        late_part(text)
+    assert error.value.reason == "RATIO"
+    assert len(error.value.message) < 160
+
+
+@pytest.mark.parametrize("part", [-0.1, 0.6, 1e-9, float("nan"), float("inf")])
+def test_no_message_says_more_late_than_that(part: float) -> None:
+    with pytest.raises(UsageError, match="late-target is a part of calls") as error:
+        RatioPolicy.checked("auto", late_target=part)
+    assert error.value.reason == "RATIO"

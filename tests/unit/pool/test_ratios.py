@@ -154,6 +154,14 @@ def test_shares_are_of_the_size_that_its_owner_named() -> None:
     assert "gpu0" in live.kinds()
 
 
+def test_what_may_be_late_is_its_owners_to_say_and_else_the_pools() -> None:
+    said = replace(SLO, ratio=RatioPolicy.checked("auto", late_target=0.001))
+    for policy, late in ((SLO, 0.02), (said, 0.001)):
+        live = Live(policy, ratio_late_target=0.02)
+        live.go_by(70, calls=5)
+        assert {each.basis.economy.late_target for each in live.seen} == {late}
+
+
 def test_what_is_not_allowed_or_beyond_the_quota_is_not_asked_for() -> None:
     live = Live(quotas=Quotas({"cpu": 3000, "gpu": 0}))
     live.go_by(40, calls=400)
