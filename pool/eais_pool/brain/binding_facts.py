@@ -25,7 +25,7 @@ class Binding:
         since: when it was granted; 0: it wasn't yet.
         used_at: when it was last known to be used; at first as `since`.
         spent: what was charged, up to what its leases are charged for now.
-        warned: its front-end was told that it ends soon.
+        warned: of which limits its front-end was told that they are near: "time", "budget".
     """
 
     instance: str
@@ -33,7 +33,7 @@ class Binding:
     since: float = 0.0
     used_at: float = 0.0
     spent: float = 0.0
-    warned: bool = False
+    warned: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +71,10 @@ class BindingUsed:
 
 @dataclass(frozen=True, slots=True)
 class LimitNear:
-    """The front-end was told that the binding ends soon."""
+    """The front-end was told that the binding ends soon, and for what."""
 
     instance: str
+    limit: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +108,7 @@ def _said(state: PoolState, fact: LimitsSaid) -> None:
     if fact.instance not in state.instances:
         raise KeyError(fact.instance)
     binding = state.bindings.get(fact.instance) or Binding(fact.instance, fact.limits)
-    state.bindings[fact.instance] = replace(binding, limits=fact.limits, warned=False)
+    state.bindings[fact.instance] = replace(binding, limits=fact.limits, warned=())
 
 
 def _began(state: PoolState, fact: LimitsBegan) -> None:
@@ -122,7 +123,7 @@ def _used(state: PoolState, fact: BindingUsed) -> None:
 
 def _near(state: PoolState, fact: LimitNear) -> None:
     binding = state.bindings[fact.instance]
-    state.bindings[fact.instance] = replace(binding, warned=True)
+    state.bindings[fact.instance] = replace(binding, warned=(*binding.warned, fact.limit))
 
 
 def _reached(state: PoolState, fact: LimitReached) -> None:

@@ -24,6 +24,7 @@ from eais_pool.brain.binding_facts import (
 from eais_pool.brain.charges import HOUR_S, charge
 from eais_pool.brain.draft import Draft
 from eais_pool.brain.grants import drain, unbind
+from eais_pool.brain.layered import touched
 from eais_pool.brain.records import Failure, InstanceRecord, OpRecord, OpVerb
 from eais_pool.brain.settings import Settings
 from eais_pool.brain.state import PoolState
@@ -34,7 +35,7 @@ _ATTACHED: Final = (InstanceState.BOUND, InstanceState.IN_USE, InstanceState.DRA
 
 
 def on_tick(draft: Draft, used: Mapping[str, float], settings: Settings) -> None:
-    """Begin, warn of, and end what is due.
+    """Warn of what is near, and end what is due.
 
     Args:
         used: when instances with a limit of idleness last had calls, as far as it was seen; boot
@@ -44,17 +45,21 @@ def on_tick(draft: Draft, used: Mapping[str, float], settings: Settings) -> None
     for binding in list(draft.state.bindings.values()):
         instance = draft.state.instances[binding.instance]
         if not binding.since:
-            if not instance.op_id:
-                draft.record(LimitsBegan(instance.id, now))
             continue
         why = reached(draft.state, binding, now)
         if why is not None and why.reason == "IDLE_DETACHED" and _is_used(draft, binding, used):
             why = None
         if why is not None:
             _end(draft, instance, why, settings)
-        elif not binding.warned and (soon := _soon(draft.state, binding, now)):
-            draft.record(LimitNear(instance.id))
-            draft.tell(Notice(instance.tenant, instance.frontend, instance.id, "LIMIT_NEAR", soon))
+        else:
+            _warn(draft, instance, binding, now)
+
+
+def begin(draft: Draft) -> None:
+    """The last that an event decides: bindings that were granted by it begin."""
+    for name in touched(draft.state.instances) & draft.state.bindings.keys():
+        if not draft.state.bindings[name].since and not draft.state.instances[name].op_id:
+            draft.record(LimitsBegan(name, draft.state.ledger_time(draft.now)))
 
 
 def reached(state: PoolState, binding: Binding, now: float) -> Failure | None:
@@ -94,13 +99,18 @@ def left_s(state: PoolState, binding: Binding, now: float) -> tuple[float, float
     return time_s, money_s
 
 
-def _soon(state: PoolState, binding: Binding, now: float) -> str:
-    """What is over soon, in words; "": nothing is."""
-    time_s, money_s = left_s(state, binding, now)
-    if min(time_s, money_s) > min(WARNED_S, (binding.limits.ttl_s or inf) / 2):
-        return ""
-    what = "its time" if time_s <= money_s else f"its budget of {binding.limits.budget:g}"
-    return f"{what} is over in {_time(max(0.0, min(time_s, money_s)))}, and it is detached then"
+def _warn(draft: Draft, instance: InstanceRecord, binding: Binding, now: float) -> None:
+    """Tell its front-end, once of each, what is over soon."""
+    time_s, money_s = left_s(draft.state, binding, now)
+    near = (
+        ("time", "its time", time_s, min(WARNED_S, binding.limits.ttl_s / 2)),
+        ("budget", f"its budget of {binding.limits.budget:g}", money_s, WARNED_S),
+    )
+    for name, what, left, within_s in near:
+        if left <= within_s and name not in binding.warned:
+            draft.record(LimitNear(instance.id, name))
+            text = f"{what} is over in {_time(max(0.0, left))}, and it is detached then"
+            draft.tell(Notice(instance.tenant, instance.frontend, instance.id, "LIMIT_NEAR", text))
 
 
 def _is_used(draft: Draft, binding: Binding, used: Mapping[str, float]) -> bool:

@@ -121,6 +121,7 @@ class Reactor:
                 self._on_report(draft, event)
         if isinstance(event, _MAKES_ROOM):
             line.serve(draft, self._policy, self.settings)
+        limits.begin(draft)
         ledger.settle(draft, state, self.settings.prices)
         return draft.actions()
 

@@ -87,7 +87,6 @@ def test_a_binding_begins_when_it_is_granted_and_not_while_it_waits_in_line() ->
     pool.ask("detach", held.id)
     pool.deliver()
     pool.shell.said_of(Reply)
-    tick(pool, 1)
     assert pool.instance(waiting).state is InstanceState.IN_USE
     tick(pool, 3599)
     assert pool.instance(waiting).state is InstanceState.IN_USE
