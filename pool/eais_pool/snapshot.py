@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from eais_pool.brain.binding_facts import Binding
+from eais_pool.brain.defrag_records import Defragmentation
 from eais_pool.brain.host_records import HostRecord
 from eais_pool.brain.membership import Members, OperatorOp, TenantRecord, TokenRecord
 from eais_pool.brain.ratio_records import RatioRecord
@@ -39,6 +40,7 @@ class Snapshot:
     ledger_offset_s: float = 0.0
     ratios: tuple[tuple[str, tuple[RatioRecord, ...]], ...] = ()
     bindings: tuple[Binding, ...] = ()
+    defrag: Defragmentation | None = None
 
     @classmethod
     def of(cls, state: PoolState, seq: int) -> Snapshot:
@@ -60,6 +62,7 @@ class Snapshot:
             state.ledger_offset_s,
             tuple(state.ratios.items()),
             tuple(state.bindings.values()),
+            state.defrag,
         )
 
     def state(self) -> PoolState:
@@ -78,6 +81,7 @@ class Snapshot:
             self.ledger_offset_s,
             dict(self.ratios),
             {binding.instance: binding for binding in self.bindings},
+            defrag=self.defrag,
         )
         return made.indexed()
 

@@ -8,6 +8,7 @@ from eais.binding_limits import NO_LIMITS, BindingLimits
 from eais.instance_policy import DEFAULT_POLICY, InstancePolicy
 from eais.neighbours import ANYWHERE
 from eais.ratio import UNSAID
+from eais_pool.brain.defrag_records import DefragAsk
 from eais_pool.brain.host_records import HostRecord
 from eais_pool.brain.ledger_records import UsageRecord
 from eais_pool.brain.loads import LoadsReported
@@ -54,6 +55,7 @@ class OpRequested:
     device: str = ""
     wait_s: float = 0.0
     limits: BindingLimits = NO_LIMITS
+    defrag: DefragAsk | None = None
 
     @property
     def params(self) -> tuple[str, ...]:
@@ -74,6 +76,8 @@ class OpRequested:
             ratio = self.policy.ratio
             rest.append(f"ratio={ratio.text},{ratio.least},{ratio.most},{'+'.join(ratio.kinds)}")
             rest += [f"late_target={ratio.late_target:g}"] if ratio.late_target else []
+        if self.defrag is not None:
+            rest.append(f"moves={self.defrag.most},{self.defrag.stop}")
         if (beside := self.policy.neighbours) != ANYWHERE:
             rest.append(f"neighbours={beside.spread},{beside.near},{beside.strict}")
         if self.policy.tolerance is not None:

@@ -12,6 +12,7 @@ from typing import Final
 
 from eais.instance_policy import DEFAULT_POLICY, InstancePolicy
 from eais_pool.brain.binding_facts import BindingFact
+from eais_pool.brain.defrag_records import DefragFact
 from eais_pool.brain.host_records import HostRecord
 from eais_pool.brain.lease_changes import Resize
 from eais_pool.brain.ledger_facts import LedgerFact
@@ -378,6 +379,7 @@ Fact = (
     | OpDone
     | Forgotten
     | BindingFact
+    | DefragFact
     | LedgerFact
     | MembershipFact
     | RatioFact

@@ -10,6 +10,7 @@ from eais.instance import InstanceState
 from eais.share import ShareState
 from eais_pool.brain import facts
 from eais_pool.brain.actions import Grant, Revoke
+from eais_pool.brain.defrag_records import DefragStepped, StepState
 from eais_pool.brain.draft import Draft
 from eais_pool.brain.events import GrantAccepted, GrantFailed, Released
 from eais_pool.brain.ratio_records import InstanceWanted
@@ -114,6 +115,12 @@ def cancel_move(draft: Draft, instance: str, settings: Settings) -> None:
 
 def move_failed(draft: Draft, instance: str, to: str, failure: Failure) -> None:
     """The instance stays where it is for now: say why, if that is news."""
+    record = draft.state.defrag
+    step = record.moving(instance) if record else None
+    if step is not None:  # Nobody waits for it to leave, so it isn't tried again.
+        why = f"{failure.reason}: {failure.message}"
+        draft.record(DefragStepped(step, StepState.SKIPPED, why=why))
+        return
     live = draft.state.live_lease(instance)
     if live is None:
         return

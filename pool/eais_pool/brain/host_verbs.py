@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from eais.errors import UsageError
+from eais.errors import Unavailable, UsageError
 from eais.instance import InstanceState
-from eais_pool.brain import evacuating, facts
+from eais_pool.brain import defragmenting, evacuating, facts
 from eais_pool.brain.actions import Notice
+from eais_pool.brain.defrag_records import DefragBegun, Defragmentation
 from eais_pool.brain.draft import Draft
 from eais_pool.brain.events import OpRequested
 from eais_pool.brain.grants import cancel_move, close, roll_back, unbind, wind_up
@@ -18,7 +19,7 @@ from eais_pool.brain.records import Answer, Failure, InstanceRecord, LeasePhase,
 from eais_pool.brain.settings import Settings
 from eais_pool.brain.views import view_of
 
-OPERATOR_VERBS = (OpVerb.CORDON, OpVerb.UNCORDON, OpVerb.DRAIN, OpVerb.FORCE_DETACH)
+OPERATOR_VERBS = (OpVerb.CORDON, OpVerb.UNCORDON, OpVerb.DRAIN, OpVerb.FORCE_DETACH, OpVerb.DEFRAG)
 
 #: What the front-end of an instance is told that an operator took away.
 FORCED = Failure("FORCE_DETACHED", "an operator of the pool detached it")
@@ -41,6 +42,8 @@ class Operators:
         """Decide one; raises `EaisError` for a refusal that is not to be stored."""
         if event.verb is OpVerb.FORCE_DETACH:
             answer = self._force_detach(draft, event.instance)
+        elif event.verb is OpVerb.DEFRAG:
+            answer = _defrag(draft, event)
         else:
             answer = self._set_host(draft, event)
         op = OpRecord(
@@ -107,3 +110,25 @@ class Operators:
         left = draft.state.instances[instance.id]
         if left.state is InstanceState.BOUND:
             unbind(draft, left)
+
+
+def _defrag(draft: Draft, event: OpRequested) -> Answer:
+    """Take over a plan, or end the one under way."""
+    asked, record = event.defrag, draft.state.defrag
+    under_way = record is not None and not record.is_over
+    assert asked is not None, "it is said what is asked for"
+    if asked.stop:
+        if not under_way:
+            raise UsageError("WRONG_STATE", "no defragmentation is under way")
+        defragmenting.stop(draft, "an operator ended it")
+    elif under_way:
+        raise Unavailable(
+            "BUSY",
+            "a defragmentation is under way",
+            hint="`eais defrag --stop` ends it",
+            metadata={"push_back_ms": "1000"},
+        )
+    elif asked.plan is not None:
+        made = Defragmentation(event.frontend, event.op_id, asked.plan)
+        draft.record(DefragBegun(made))
+    return Answer()

@@ -12,7 +12,7 @@ it is, serving, with the reason kept at its lease; it is tried again while the h
 from __future__ import annotations
 
 from eais.errors import EaisError
-from eais_pool.brain import evacuating, facts
+from eais_pool.brain import defragmenting, evacuating, facts
 from eais_pool.brain.actions import Notice, Reopen
 from eais_pool.brain.draft import Draft
 from eais_pool.brain.events import GrantAccepted, GrantGoesOn, SessionsChanged
@@ -35,12 +35,13 @@ class Moves:
 
     def advance(self, draft: Draft) -> None:
         """Begin as many moves of hosts that drain as may be under way at once, and all that
-        bad devices are a reason for.
+        bad devices are a reason for; then those of a defragmentation.
         """
         for host in sorted(draft.state.index.troubled):
             if draft.state.hosts[host].draining:
                 self._advance_host(draft, host)
         evacuating.advance(draft, self._policy, self._settings, self._begin)
+        defragmenting.advance(draft, self._policy, self._settings)
 
     def _advance_host(self, draft: Draft, host: str) -> None:
         state = draft.state

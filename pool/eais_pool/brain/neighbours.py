@@ -63,7 +63,7 @@ def _ranked(
     state: PoolState, instance: InstanceRecord, hosts: Sequence[HostView]
 ) -> Iterator[tuple[Rank, list[HostView]]]:
     said, found = instance.policy.neighbours, dict[Rank, list[HostView]]()
-    near = _hosts_of(state, said.near) if said.near else frozenset[str]()
+    near = hosts_of(state, said.near) if said.near else frozenset[str]()
     members = _members(state, instance)
     for host in hosts:
         rank = (bool(said.near) and host.host not in near, members[host.host])
@@ -83,10 +83,10 @@ def _members(state: PoolState, instance: InstanceRecord) -> Counter[str]:
         and each.policy.neighbours.spread == group
         and each.id != instance.id
     )
-    return Counter(host for each in others for host in _hosts_of(state, each))
+    return Counter(host for each in others for host in hosts_of(state, each))
 
 
-def _hosts_of(state: PoolState, instance: str) -> frozenset[str]:
+def hosts_of(state: PoolState, instance: str) -> frozenset[str]:
     """Where an instance is, or is about to be."""
     leases = state.leases.get(instance, ())
     return frozenset(each.host for each in leases if each.phase is not LeasePhase.CLOSING)
@@ -107,6 +107,6 @@ def _wish(state: PoolState, instance: InstanceRecord) -> str:
     said = instance.policy.neighbours
     words = [f"apart from others of {said.spread}"] if said.spread else []
     if said.near:
-        placed = "" if _hosts_of(state, said.near) else ", which is on no host"
+        placed = "" if hosts_of(state, said.near) else ", which is on no host"
         words.append(f"near {said.near}{placed}")
     return " and ".join(words)

@@ -83,8 +83,34 @@ def reserve_elsewhere(
     def place(among: Sequence[HostView]) -> Placement:
         return _elsewhere(state, lease, among, policy, settings)
 
-    placed = placed_among(state, instance, hosts, place, settings)
-    return _reserved(draft, instance, placed, moving=True)
+    return reserve_move(draft, lease, placed_among(state, instance, hosts, place, settings))
+
+
+def picks_on(
+    state: PoolState,
+    lease: LeaseRecord,
+    wanted: str,
+    host: str,
+    only: frozenset[tuple[str, str]] | None,
+    policy: Policy,
+    settings: Settings,
+) -> Placement:
+    """Shares on `host`, `only` of these devices, as many as the instance of an OPEN lease has.
+
+    Raises:
+        EaisError: what the policy refused with.
+    """
+    there = [view for view in host_views(state, lease.instance, settings) if view.host == host]
+    ask = replace(_ask(state, state.instances[lease.instance], wanted), only=only)
+    placed = policy.place(ask, there)
+    if isinstance(placed, Refusal):
+        raise _refused(state, placed, settings)
+    return placed
+
+
+def reserve_move(draft: Draft, lease: LeaseRecord, placed: Placement) -> facts.LeaseReserved:
+    """Reserve these shares for the instance of an OPEN lease, to take that one's place."""
+    return _reserved(draft, draft.state.instances[lease.instance], placed, moving=True)
 
 
 def _elsewhere(

@@ -94,10 +94,11 @@ def _move(
 def own_views(state: PoolState, lease: LeaseRecord, settings: Settings) -> list[HostView]:
     """Its host alone, with what it has counted as free: it may well stay."""
     (here,) = (view for view in host_views(state, "", settings) if view.host == lease.host)
-    return [replace(here, devices=tuple(_without(lease, each) for each in here.devices))]
+    return [replace(here, devices=tuple(without_lease(lease, each) for each in here.devices))]
 
 
-def _without(lease: LeaseRecord, view: DeviceView) -> DeviceView:
+def without_lease(lease: LeaseRecord, view: DeviceView) -> DeviceView:
+    """A device with what a lease has of it counted as free."""
     taken, free_milli = list(view.taken), view.free_milli
     for share in lease.shares:
         if share.device == view.id:

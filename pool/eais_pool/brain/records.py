@@ -76,6 +76,7 @@ class OpVerb(StrEnum):
     UNCORDON = "uncordon"
     DRAIN = "drain"
     FORCE_DETACH = "force_detach"
+    DEFRAG = "defrag"
 
 
 class Undo(StrEnum):

@@ -16,6 +16,7 @@ from eais.share_units import Taken
 from eais_pool.brain import facts, lease_moves
 from eais_pool.brain.binding_facts import LIMIT_FACTS, Binding, LineLeft
 from eais_pool.brain.binding_facts import begin_anew as limits_begin_anew
+from eais_pool.brain.defrag_records import DEFRAG_FACTS, Defragmentation
 from eais_pool.brain.facts import Fact
 from eais_pool.brain.host_facts import HOST_FACTS
 from eais_pool.brain.host_records import HostRecord
@@ -62,6 +63,7 @@ class PoolState:
         ratios: the last decisions about instances' ratios, by instance, the newest last.
         bindings: those that have limits, by instance.
         index: made of these.
+        defrag: the last defragmentation that was asked for.
     """
 
     boot_id: str = ""
@@ -78,6 +80,7 @@ class PoolState:
     ratios: MutableMapping[str, tuple[RatioRecord, ...]] = field(default_factory=dict)
     bindings: MutableMapping[str, Binding] = field(default_factory=dict)
     index: Index = field(default_factory=Index, compare=False)
+    defrag: Defragmentation | None = None
 
     @classmethod
     def layered(cls, below: PoolState) -> PoolState:
@@ -97,6 +100,7 @@ class PoolState:
             Layered(below.ratios),
             Layered(below.bindings),
             below.index.layer(),
+            below.defrag,
         )
 
     def apply(self, fact: Fact) -> None:
@@ -124,6 +128,7 @@ class PoolState:
             self.ledger_offset_s,
             dict(self.ratios),
             dict(self.bindings),
+            defrag=self.defrag,
         )
         return made.indexed()
 
@@ -378,5 +383,6 @@ _APPLY: Final[dict[type[Fact], Callable[[PoolState, Any], None]]] = {
     LeaseCharged: lease_charged,
     UsageBooked: usage_booked,
     **RATIO_FACTS,
+    **DEFRAG_FACTS,
     **dict.fromkeys(MembershipFact.__args__, _membership),
 }

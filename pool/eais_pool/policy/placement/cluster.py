@@ -128,13 +128,6 @@ class Cluster:
         self._add(seat, self.index(seat.node), -1)
         return seat
 
-    def copy(self) -> Cluster:
-        """One that changes apart from this one."""
-        other = Cluster(self.nodes)
-        for seat in self._seats.values():
-            other.take(seat.demand, seat.node, seat.devices)
-        return other
-
     def _check(self, shape: Shape, row: int, devices: Sequence[int]) -> None:
         name, here = self.nodes[row].name, len(self.nodes[row].devices)
         if len(set(devices)) != shape.devices or any(not 0 <= n < here for n in devices):

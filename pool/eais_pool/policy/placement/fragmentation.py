@@ -33,7 +33,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from eais_pool.policy.placement.cluster import Cluster, Floats, Ints
+from eais_pool.policy.placement.cluster import Floats, Ints
 from eais_pool.policy.placement.workload import Workload
 
 _TABLE_MOST: Final = 1 << 16
@@ -107,10 +107,6 @@ class Fragmentation:
             later = free.sum(axis=1) * _power(1.0 - node, foresight.ahead)
             lost += foresight.node * later
         return lost
-
-    def of_all(self, cluster: Cluster) -> Floats:
-        """What is lost of each node."""
-        return self.of(cluster.model, cluster.cpu, cluster.left)
 
     def _met(self, model: Ints, cpu: Ints, left: Ints) -> tuple[Floats, Floats]:
         """The q and q_g of the module."""

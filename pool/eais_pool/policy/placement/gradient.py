@@ -21,6 +21,7 @@ from eais_pool.policy.placement.scores import NOWHERE
 LARGE_CPU_MILLI: Final = 128_000
 LARGE_DEVICE_MILLI: Final = 8_000
 """A large node: the unit of what is left of one."""
+TIE_BREAK_MILLI: Final = 100.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ class Gradient:
     """
 
     fragmentation: Fragmentation
-    tie_break: float = 100.0
+    tie_break: float = TIE_BREAK_MILLI
     large_milli: int = LARGE_DEVICE_MILLI
 
     def score(self, cluster: Cluster, shape: Shape, rows: Ints) -> tuple[Floats, Ints]:

@@ -22,7 +22,12 @@ from eais_pool.policy.placement.cluster import Floats, Ints
 from eais_pool.policy.placement.demand_of import pieces, shape_of, workload_of
 from eais_pool.policy.placement.demands import Shape
 from eais_pool.policy.placement.fragmentation import Fragmentation
-from eais_pool.policy.placement.gradient import LARGE_CPU_MILLI, Gradient, tightest
+from eais_pool.policy.placement.gradient import (
+    LARGE_CPU_MILLI,
+    TIE_BREAK_MILLI,
+    Gradient,
+    tightest,
+)
 from eais_pool.policy.placement.scores import NOWHERE, ScoreBook, Scoring
 from eais_pool.policy.refusals import refusal
 
@@ -86,6 +91,7 @@ class ByGradient:
 
     name: str = GRADIENT
     reason: str = "least of what is typically asked for is lost there"
+    tie_break: float = TIE_BREAK_MILLI
 
     def scorings(self, boards: Boards, learned: Counts) -> dict[str, Scoring[Board]]:
         """See `Rule`."""
@@ -95,7 +101,9 @@ class ByGradient:
         for kind, measure in measures.items():
             cores = kind == DeviceKind.CPU
             gradient = (
-                Gradient(measure, large_milli=LARGE_CPU_MILLI) if cores else Gradient(measure)
+                Gradient(measure, self.tie_break, LARGE_CPU_MILLI)
+                if cores
+                else Gradient(measure, self.tie_break)
             )
             found[kind] = Downhill(gradient, boards, beside if cores else {})
         return found

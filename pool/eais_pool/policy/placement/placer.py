@@ -56,17 +56,11 @@ class Placer:
         )
 
 
-def best_row(
-    cluster: Cluster, demand: Demand, line: Line, without: int | None = None
-) -> tuple[int, int] | None:
-    """The row of the best node, and the device to take where it is one alone.
-
-    Args:
-        without: a row that won't do.
-    """
+def best_row(cluster: Cluster, demand: Demand, line: Line) -> tuple[int, int] | None:
+    """The row of the best node, and the device to take where it is one alone."""
     scores, memory = line.scores, demand.shape.memory_mib
-    if demand.spread or demand.near or without is not None:
-        scores = _within(cluster, demand, scores, without)
+    if demand.spread or demand.near:
+        scores = _within(cluster, demand, scores)
     row = _top(scores)
     if row is not None and cluster.memory[row] < memory:
         row = _top(np.where(cluster.memory >= memory, scores, NOWHERE))
@@ -91,14 +85,12 @@ def seat_on(cluster: Cluster, demand: Demand, row: int, device: int) -> Seat:
     return cluster.take(demand, cluster.nodes[row].name, devices)
 
 
-def _within(cluster: Cluster, demand: Demand, scores: Floats, without: int | None) -> Floats:
-    """The scores, but for nodes that memory, its neighbours or `without` rule out."""
+def _within(cluster: Cluster, demand: Demand, scores: Floats) -> Floats:
+    """The scores, but for nodes that memory or its neighbours rule out."""
     scores = np.where(cluster.memory >= demand.shape.memory_mib, scores, NOWHERE)
     if demand.spread:
         members = cluster.group(demand.group)
         scores[[row for row, count in members.items() if count >= demand.spread]] = NOWHERE
-    if without is not None:
-        scores[without] = NOWHERE
     near = np.zeros(len(scores), np.bool_)
     near[list(cluster.group(demand.near))] = True
     if (scores[near] > NOWHERE).any():

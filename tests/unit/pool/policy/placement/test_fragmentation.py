@@ -38,7 +38,7 @@ def test_columns_of_devices_that_arent_there_lose_nothing(
     workload: Workload, some: list[Node]
 ) -> None:
     cluster = Cluster(some)
-    found = Fragmentation(workload, cluster.models).of_all(cluster)
+    found = Fragmentation(workload, cluster.models).of(cluster.model, cluster.cpu, cluster.left)
     for node, one in zip(cluster.nodes, found, strict=True):
         by_hand = lost(workload, Foresight(), node.model, node.cpu_milli, node.devices)
         assert one == pytest.approx(by_hand, abs=1e-6)
