@@ -52,10 +52,8 @@ class Scattered(Moving):
 
     def defrag(self, plan: DefragPlan | None = None) -> None:
         """Ask for it."""
-        Scattered.asked = getattr(Scattered, "asked", ASKED) + 1
         wanted = DefragAsk(plan=plan or self.plan())
-        event = OpRequested(OpVerb.DEFRAG, "", "ops", op_id(Scattered.asked), defrag=wanted)
-        self.shell.feed(event)
+        self.shell.feed(OpRequested(OpVerb.DEFRAG, "", "ops", op_id(ASKED), defrag=wanted))
 
     def steps(self) -> tuple[Step, ...]:
         """How far it is."""

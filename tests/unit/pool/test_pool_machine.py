@@ -19,6 +19,7 @@ from eais.binding_limits import NO_LIMITS, BindingLimits
 from eais.device_type import DeviceKind
 from eais.instance import InstanceState
 from eais.instance_policy import DEFAULT_POLICY, InstancePolicy
+from eais.neighbours import Neighbours
 from eais.ratio import RatioPolicy
 from eais_pool.brain.actions import (
     Command,
@@ -30,6 +31,8 @@ from eais_pool.brain.actions import (
     Send,
 )
 from eais_pool.brain.codec import from_json
+from eais_pool.brain.defrag_records import DefragAsk
+from eais_pool.brain.defragmenting import picture_of, planned
 from eais_pool.brain.events import (
     Event,
     GrantGoesOn,
@@ -71,6 +74,12 @@ MORE_ATTACH = [
 ]
 
 
+APART = [
+    DEFAULT_POLICY,
+    DEFAULT_POLICY,
+    InstancePolicy(neighbours=Neighbours("web")),
+    InstancePolicy(neighbours=Neighbours("web", strict=True)),
+]
 POLICIES = [
     InstancePolicy(ratio=RatioPolicy.checked(said))
     for said in ["auto", "auto", "auto", "2:0.25", "1:0", "0:1"]
@@ -187,7 +196,7 @@ class PoolMachine(RuleBasedStateMachine):
             no_start = verb is OpVerb.ATTACH and pick.random() < 0.1
             wait_s = pick.choice(WAITS) if verb is OpVerb.ATTACH else 0.0
             wanted = pick.choice(TYPES)
-            policy = pick.choice(POLICIES) if wanted == "auto" else DEFAULT_POLICY
+            policy = pick.choice(POLICIES) if wanted == "auto" else pick.choice(APART)
             asked = (verb, tenant, frontend, made[1], "", wanted, no_start)
             request = OpRequested(*asked, wait_s=wait_s)
             limits = pick.choice(LIMITS) if verb is OpVerb.ATTACH else NO_LIMITS
@@ -207,7 +216,11 @@ class PoolMachine(RuleBasedStateMachine):
         """An operator drains a host, or takes it in again, or an instance away."""
         verb, pick = self.chance.choice(OPERATOR_VERBS), self.chance
         known = [*self.shell.state.instances]
-        if verb is not OpVerb.FORCE_DETACH:
+        if verb is OpVerb.DEFRAG:
+            plan = planned(picture_of(self.shell.state, self.shell.reactor.settings), 4)
+            asked = DefragAsk(stop=True) if pick.random() < 0.2 else DefragAsk(plan=plan)
+            self.request(OpRequested(verb, "", "ops", next(self.op_ids), defrag=asked))
+        elif verb is not OpVerb.FORCE_DETACH:
             host = pick.choice([*self.hosts])
             self.request(OpRequested(verb, "", "ops", next(self.op_ids), host=host))
         elif known and pick.random() < 0.5:
@@ -415,6 +428,7 @@ class PoolMachine(RuleBasedStateMachine):
         self.obey_all()
         assert not self.shell.state.line
         assert not self.waiting
+        assert self.shell.state.defrag is None or self.shell.state.defrag.is_over
         for host in self.hosts.values():
             ours = {(each.instance, each.epoch) for each in self.shell.state.leases_on(host.name)}
             assert set(host.leases) == ours
