@@ -34,6 +34,7 @@ from eais.rpc.v1 import (
 from eais.rpc.verbs import Verb
 from eais_client import renewal
 from eais_client.context import Context, ContextStore
+from eais_client.defrag import Defragmentation
 from eais_client.dialer import Dialer, Peer
 from eais_client.instances import Instance
 from eais_client.model_profile import ProfileReport
@@ -352,6 +353,21 @@ class OperatorClient(_ManagerClient):
         request = hosts_pb2.ForceDetachRequest(op_id=new_op_id(), instance=instance)
         reply = self._call(verbs.POOL_ADMIN_FORCE_DETACH, request)
         return Instance.of_message(reply.instance)
+
+    def defrag(
+        self, op_id: str = "", moves: int = 0, *, dry_run: bool = False, show: bool = False
+    ) -> Defragmentation:
+        """Begin to move instances so that less is lost, at most so many; 0: all that gain.
+
+        With an `op_id` again: how far that is. `dry_run`: what would be done; `show`: the last one.
+        """
+        request = hosts_pb2.DefragRequest(op_id=op_id, moves=moves, dry_run=dry_run, show=show)
+        return Defragmentation.of_message(self._call(verbs.POOL_ADMIN_DEFRAG, request))
+
+    def end_defrag(self) -> Defragmentation:
+        """Begin no more of the moves under way."""
+        request = hosts_pb2.DefragRequest(op_id=new_op_id(), stop=True)
+        return Defragmentation.of_message(self._call(verbs.POOL_ADMIN_DEFRAG, request))
 
 
 def freshen(own: OwnIdentity, peer: Caller) -> None:

@@ -246,6 +246,9 @@ POOL_ADMIN_FORCE_DETACH = Verb(
     _MANAGEMENT,
     _OPERATOR,
 )
+POOL_ADMIN_DEFRAG = Verb(
+    "PoolAdmin", "Defrag", hosts_pb2.DefragRequest, hosts_pb2.DefragReply, _MANAGEMENT, _OPERATOR
+)
 
 MODELS_FETCH = Verb(
     "Models", "Fetch", hosts_pb2.FetchRequest, hosts_pb2.FetchReply, _MANAGEMENT, _LISTENER

@@ -34,6 +34,7 @@ from eais_pool.brain.ratios import Ratios
 from eais_pool.brain.reactor import Reactor
 from eais_pool.brain.studies import Rules
 from eais_pool.config import ManagerConfig
+from eais_pool.defrag import DefragService
 from eais_pool.enrolment import EnrolmentService, Planes
 from eais_pool.failpoints import Reach, nowhere
 from eais_pool.hosts import HostsService, Links
@@ -344,7 +345,8 @@ class Manager:
         admin = AdminService(self.place.pool, self.pump, self._issuer, self._turnover)
         ledger = LedgerService(self.pump).management_bindings()
         told = [*ledger, *self._what_if.management_bindings()]
-        return [*hosts.bindings(), *admin.bindings(), *told]
+        defrag = DefragService(self.pump).bindings()
+        return [*hosts.bindings(), *admin.bindings(), *defrag, *told]
 
     def _bind(self, plane: Plane, address: str) -> Bound:
         key = port_key(plane)

@@ -284,6 +284,9 @@ ROWS = {
         lambda s, i: hosts_pb2.ForceDetachRequest(op_id=op(), instance=ABSENT),
         NO_HOST,
     ),
+    PA + "Defrag": Row(
+        "manager management", lambda s, i: hosts_pb2.DefragRequest(dry_run=True), OPERATORS
+    ),
     M + "Fetch": Row(
         "listener management", fetch, {who: {"TICKET"} for who in ("listener", "other listener")}
     ),

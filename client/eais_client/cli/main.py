@@ -12,6 +12,7 @@ from eais import __version__
 from eais.standard_streams import hold_standard_streams, leave
 from eais_client.cli import (
     context_commands,
+    defrag_command,
     demo_command,
     doctor_command,
     host_commands,
@@ -54,6 +55,7 @@ def make_app() -> typer.Typer:
     pool_commands.add_to(root)
     listener_commands.add_to(root)
     host_commands.add_to(root)
+    defrag_command.add_to(root)
     tenant_commands.add_to(root)
     token_commands.add_to(root)
     context_commands.add_to(root)

@@ -23,7 +23,8 @@ class FakeManager:
 
     A drain goes on by one look (`Status`) at a time: each takes an instance off a draining
     host, unless `stuck` says why it can't move. A device that is checked is `checking` for one
-    look, and then as `checks` says: by device, its health and why.
+    look, and then as `checks` says: by device, its health and why. `defrag` is the plan, of which
+    each look (`Defrag` with the same op_id) ends a move.
     """
 
     def __init__(self, *hosts: str) -> None:
@@ -35,6 +36,7 @@ class FakeManager:
         self.stuck: dict[str, str] = {}
         self.checks: dict[str, tuple[str, str]] = {}
         self._checking: dict[str, list[tuple[str, str]]] = {}
+        self.defrag = hosts_pb2.DefragReply(over=True)
         self.asked: list[Message] = []
         self._failures: list[EaisError] = []
 
@@ -114,6 +116,18 @@ class FakeManager:
         instance.state, instance.epoch = pool_pb2.BINDABLE, instance.epoch + 1
         instance.frontend = instance.host = ""
         return pool_pb2.InstanceReply(instance=instance)
+
+    def _Defrag(self, request: hosts_pb2.DefragRequest) -> hosts_pb2.DefragReply:
+        before = [each for each in self.asked if isinstance(each, hosts_pb2.DefragRequest)][:-1]
+        waiting = [move for move in self.defrag.moves if move.state in ("waiting", "moving")]
+        if request.stop:
+            for move in waiting:
+                move.state, move.why = "skipped", "an operator ended it"
+        elif request.op_id and request in before:
+            for move in waiting[:1]:
+                move.state = "done"
+        self.defrag.over = not any(m.state in ("waiting", "moving") for m in self.defrag.moves)
+        return self.defrag
 
     def _Status(self, request: hosts_pb2.PoolStatusRequest) -> hosts_pb2.PoolStatusReply:
         for host in self.hosts.values():

@@ -599,6 +599,64 @@ class ForceDetachRequest(_message.Message):
     instance: str
     def __init__(self, op_id: _Optional[str] = ..., instance: _Optional[str] = ...) -> None: ...
 
+class DefragRequest(_message.Message):
+    __slots__ = ("op_id", "moves", "dry_run", "stop", "show")
+    OP_ID_FIELD_NUMBER: _ClassVar[int]
+    MOVES_FIELD_NUMBER: _ClassVar[int]
+    DRY_RUN_FIELD_NUMBER: _ClassVar[int]
+    STOP_FIELD_NUMBER: _ClassVar[int]
+    SHOW_FIELD_NUMBER: _ClassVar[int]
+    op_id: str
+    moves: int
+    dry_run: bool
+    stop: bool
+    show: bool
+    def __init__(self, op_id: _Optional[str] = ..., moves: _Optional[int] = ..., dry_run: bool = ..., stop: bool = ..., show: bool = ...) -> None: ...
+
+class DefragReply(_message.Message):
+    __slots__ = ("moves", "lost_before_milli", "lost_after_milli", "rooms", "over", "left_out")
+    MOVES_FIELD_NUMBER: _ClassVar[int]
+    LOST_BEFORE_MILLI_FIELD_NUMBER: _ClassVar[int]
+    LOST_AFTER_MILLI_FIELD_NUMBER: _ClassVar[int]
+    ROOMS_FIELD_NUMBER: _ClassVar[int]
+    OVER_FIELD_NUMBER: _ClassVar[int]
+    LEFT_OUT_FIELD_NUMBER: _ClassVar[int]
+    moves: _containers.RepeatedCompositeFieldContainer[DefragMove]
+    lost_before_milli: float
+    lost_after_milli: float
+    rooms: _containers.RepeatedCompositeFieldContainer[RoomChange]
+    over: bool
+    left_out: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, moves: _Optional[_Iterable[_Union[DefragMove, _Mapping]]] = ..., lost_before_milli: _Optional[float] = ..., lost_after_milli: _Optional[float] = ..., rooms: _Optional[_Iterable[_Union[RoomChange, _Mapping]]] = ..., over: bool = ..., left_out: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class DefragMove(_message.Message):
+    __slots__ = ("instance", "type", "origin", "to", "gain_milli", "state", "why")
+    INSTANCE_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    ORIGIN_FIELD_NUMBER: _ClassVar[int]
+    TO_FIELD_NUMBER: _ClassVar[int]
+    GAIN_MILLI_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    WHY_FIELD_NUMBER: _ClassVar[int]
+    instance: str
+    type: str
+    origin: str
+    to: str
+    gain_milli: float
+    state: str
+    why: str
+    def __init__(self, instance: _Optional[str] = ..., type: _Optional[str] = ..., origin: _Optional[str] = ..., to: _Optional[str] = ..., gain_milli: _Optional[float] = ..., state: _Optional[str] = ..., why: _Optional[str] = ...) -> None: ...
+
+class RoomChange(_message.Message):
+    __slots__ = ("kind", "before_milli", "after_milli")
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    BEFORE_MILLI_FIELD_NUMBER: _ClassVar[int]
+    AFTER_MILLI_FIELD_NUMBER: _ClassVar[int]
+    kind: str
+    before_milli: int
+    after_milli: int
+    def __init__(self, kind: _Optional[str] = ..., before_milli: _Optional[int] = ..., after_milli: _Optional[int] = ...) -> None: ...
+
 class RollCaRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...

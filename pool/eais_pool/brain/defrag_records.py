@@ -61,12 +61,24 @@ class RoomChange:
 
 @dataclass(frozen=True, slots=True)
 class DefragPlan:
-    """Moves in their order; what of free devices is lost without and with them, milli-devices."""
+    """Moves in their order.
+
+    Attributes:
+        lost_before, lost_after: what of free devices is lost without and with them, milli-devices.
+        left_out: hosts that couldn't be reached.
+    """
 
     steps: tuple[Step, ...]
     lost_before: float
     lost_after: float
     rooms: tuple[RoomChange, ...]
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more is done of it."""
+        ended = (StepState.DONE, StepState.SKIPPED)
+        return all(step.state in ended for step in self.steps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +107,7 @@ class Defragmentation:
     @property
     def is_over(self) -> bool:
         """Whether nothing more is done."""
-        ended = (StepState.DONE, StepState.SKIPPED)
-        return all(step.state in ended for step in self.plan.steps)
+        return self.plan.is_over
 
     def moving(self, instance: str) -> int | None:
         """Which step moves that instance now, if one does."""

@@ -46,12 +46,14 @@ class Picture:
         seats: the instances that may be moved, with the epoch of each one's lease.
         members: how many of a group each host has.
         learned: what was asked for so far.
+        left_out: hosts that can't be reached.
     """
 
     hosts: tuple[HostView, ...]
     seats: tuple[tuple[Seat, int], ...]
     members: dict[str, Counter[str]]
     learned: Counts
+    left_out: tuple[str, ...]
 
 
 def picture_of(state: PoolState, settings: Settings) -> Picture:
@@ -64,7 +66,8 @@ def picture_of(state: PoolState, settings: Settings) -> Picture:
         if lease.host in hosts and lease.instance not in fixed and not _stays(state, lease)
     )
     seats = tuple((seat, epoch) for seat, epoch in found if seat is not None)
-    return Picture(tuple(hosts.values()), seats, _members(state), state.asked.learned)
+    away = tuple(sorted(host.host for host in state.hosts.values() if not host.reachable))
+    return Picture(tuple(hosts.values()), seats, _members(state), state.asked.learned, away)
 
 
 def planned(picture: Picture, most: int) -> DefragPlan:
@@ -86,7 +89,7 @@ def planned(picture: Picture, most: int) -> DefragPlan:
     rooms = tuple(
         RoomChange(room.kind, room.before_milli, room.after_milli) for room in found.rooms
     )
-    return DefragPlan(steps, found.lost_before, found.lost_after, rooms)
+    return DefragPlan(steps, found.lost_before, found.lost_after, rooms, picture.left_out)
 
 
 def advance(draft: Draft, policy: Policy, settings: Settings) -> None:

@@ -21,7 +21,7 @@ SUBCOMMANDS = [
     *("pool listener", "listener up", "listener down", "listener status"),
     *("context list", "context use", "context show"),
     *("token create", "tenant create", "tenant list", "tenant quota"),
-    *("host list", "host cordon", "host uncordon", "drain", "force-detach", "join"),
+    *("host list", "host cordon", "host uncordon", "drain", "defrag", "force-detach", "join"),
     "doctor",
 ]
 

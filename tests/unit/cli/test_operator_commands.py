@@ -24,6 +24,7 @@ OPERATORS = [
     ("host", "cordon", "local"),
     ("host", "uncordon", "local"),
     ("drain", "local"),
+    ("defrag",),
     ("force-detach", "ei-0001", "--yes"),
     ("list", "--all-tenants"),
 ]

@@ -22,8 +22,8 @@ from eais_pool.policy.asked import Counts
 from eais_pool.policy.placement.boards import Boards
 from eais_pool.policy.placement.live import ByGradient, Live, measures_of
 
-LEAST_GAIN_MILLI: Final = 125.0
-"""Of a move, an eighth of a device: moving isn't free."""
+LEAST_GAIN_MILLI: Final = 50.0
+"""Of a move, a twentieth of a device: moving isn't free."""
 SEATS_MOST: Final = 4_096
 """That are looked at: those of hosts that lose most."""
 
