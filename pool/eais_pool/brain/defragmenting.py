@@ -200,7 +200,7 @@ def _seat(state: PoolState, lease: LeaseRecord, hosts: Mapping[str, HostView]) -
     if len(made) != 1:
         return None
     if wanted.kind is None:
-        if len(lease.shares) > 1:
+        if len(lease.shares) != 1:
             return None
         wanted = DeviceType.parse(type_text(DeviceKind(used[0].kind), lease.shares[0].milli))
     alike = {
