@@ -64,7 +64,7 @@ def defrag(
         ),
     ] = None,
 ) -> None:
-    """Move instances together, under calls, so that larger ones find room.
+    """Move instances together, under calls, to make room.
 
     Each move is the one that lowers most what of the free devices is of no use
     to what is typically asked for. It goes to devices of the same make, and
