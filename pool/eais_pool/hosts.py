@@ -29,7 +29,7 @@ from eais_pool.brain.records import LeaseKey, LeasePhase
 from eais_pool.profiler import Profiler
 from eais_pool.pump import Pump
 from eais_pool.renewal import Issuer
-from eais_pool.reports import joined, reported
+from eais_pool.reports import ended, joined, reported
 from eais_pool.service import FIRST_MESSAGE_S, SOFTWARE
 
 log = logging.getLogger(__name__)
@@ -166,10 +166,10 @@ class HostsService:
         check_version(hello.hello)
         yield hosts_pb2.HostCommand(hello=hello_reply(SOFTWARE))
         join = (await _first(reports, "join")).join
-        event = joined(host, join)
+        event, last = joined(host, join), ended(host, join)
         link = Link(host, join.process[:_PROCESS_LIMIT])
         self._links.add(link)
-        reading = self._keep(self._follow(link, event, reports))
+        reading = self._keep(self._follow(link, event, last, reports))
         try:
             async for command in link.commands():
                 yield command
@@ -177,11 +177,19 @@ class HostsService:
             # Its own finally says that the host is lost.
             reading.cancel()
 
-    async def _follow(self, link: Link, event: HostJoined, reports: Reports) -> None:
-        """Have the host's Join and then its reports decided, in their order."""
+    async def _follow(
+        self, link: Link, event: HostJoined, last: list[UsageReported], reports: Reports
+    ) -> None:
+        """Have the host's Join and then its reports decided, in their order.
+
+        The last counters of leases that are gone come first: with the Join they are closed.
+        """
         why: EaisError | None = None
         moving = False
         try:
+            for usage in last:
+                await self._decide(link, usage)
+                _say_kept(link, usage)
             await self._decide(link, event)
             self._activities.begun_anew(link.host)
             self._profiler.host_gone(link.host)  # what it was told on another line has ended
@@ -230,6 +238,8 @@ class HostsService:
             if isinstance(event, SessionsChanged):
                 self._activities.used(event.instance)
                 self._profiler.opened(event)
+            if isinstance(event, UsageReported) and report.usage.last:
+                _say_kept(link, event)
         return False
 
     def _count(self, event: UsageReported, usage: hosts_pb2.Usage) -> None:
@@ -274,6 +284,12 @@ class HostsService:
         identity = Identity.worker(authority.pool, request.instance, request.n)
         leaf = self._issuer.sign(caller, identity, request.csr_pem)
         return hosts_pb2.SignWorkerReply(leaf_pem=leaf, ca_pem=authority.ca_pem)
+
+
+def _say_kept(link: Link, event: UsageReported) -> None:
+    """The last counters of a lease are in the journal."""
+    kept = hosts_pb2.UsageKept(instance=event.instance, epoch=event.epoch)
+    link.send(hosts_pb2.HostCommand(usage_kept=kept))
 
 
 async def _first(reports: Reports, kind: str) -> hosts_pb2.HostReport:

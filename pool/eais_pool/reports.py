@@ -33,7 +33,7 @@ from eais_pool.brain.events import (
     WorkersChanged,
 )
 from eais_pool.brain.host_records import HEALTHS, DeviceRecord, Endpoint, HostRecord, ModelLoad
-from eais_pool.brain.ledger_records import UsageRecord
+from eais_pool.brain.ledger_records import ModelUsage, UsageRecord
 from eais_pool.brain.loads import LoadsReported
 from eais_pool.brain.records import Failure, HeldLease, SharePick, WorkerRecord
 
@@ -79,6 +79,12 @@ def joined(host: str, join: hosts_pb2.Join) -> HostJoined:
     return HostJoined(record, leases)
 
 
+def ended(host: str, join: hosts_pb2.Join) -> list[UsageReported]:
+    """The last counters of leases that are gone, which a listener brings; raises as `joined`."""
+    _at_most("leases", join.ended, _MAX_LEASES)
+    return [_usage(host, news) for news in join.ended]
+
+
 def reported(host: str, report: hosts_pb2.HostReport) -> Event:
     """A report after Join as an event; raises as `joined`, and for Hello and Join."""
     match report.WhichOneof("kind"):
@@ -120,7 +126,17 @@ def _sessions(host: str, news: hosts_pb2.SessionsChanged) -> SessionsChanged:
 
 
 def _usage(host: str, news: hosts_pb2.Usage) -> UsageReported:
-    usage = UsageRecord(news.requests, news.bytes_in, news.bytes_out, news.busy_ns)
+    _at_most("models", news.models, _MAX_LOADS)
+    if any(len(each.model) != _DIGEST_BYTES for each in news.models):
+        raise _refused("a model without its SHA-256")
+    named = {
+        each.model: ModelUsage(
+            each.model.hex(), each.requests, each.bytes_in, each.bytes_out, each.busy_ns
+        )
+        for each in news.models
+    }
+    models = tuple(named[model] for model in sorted(named))
+    usage = UsageRecord(news.requests, news.bytes_in, news.bytes_out, news.busy_ns, models)
     return UsageReported(host, _instance(news.instance), _epoch(news.epoch), usage)
 
 

@@ -20,6 +20,7 @@ from typing import Final, Protocol
 from eais.errors import ConfigError, make_error
 from eais.files import PRIVATE_DIR, private_dir
 from eais.transport.ring.handover import listening_socket
+from eais_server.count_page import CountPage
 from eais_server.in_flight import Page
 from eais_server.isolation.limits import limit_data
 from eais_server.turns.page import Seat
@@ -68,6 +69,7 @@ class WorkerProcess:
         page: what it says that it does; close it after the exit.
         seat: where it would be told of its turns on a shared device; as `page`.
         lines: as many as the spawner was told to give each worker; as `page`.
+        counts: what it counts; as `page`. None: it tells that in its heartbeats alone.
     """
 
     k: int
@@ -78,6 +80,7 @@ class WorkerProcess:
     page: Page
     seat: Seat
     lines: tuple[Line, ...] = ()
+    counts: CountPage | None = None
 
 
 OnExit = Callable[[Exit], None]
@@ -91,7 +94,7 @@ class Spawner(Protocol):
 
         `on_exit` is called once, on the running event loop, after the process is reaped and
         its directory removed; then nothing of it is left but `control`, `page`,
-        `seat` and `lines`.
+        `seat`, `lines` and `counts`.
 
         Raises:
             RemoteError: PROCESS_FAILED; nothing is left behind.
@@ -123,6 +126,7 @@ class ExecSpawner:
         log_fd: where workers' output goes.
         log_format: of it, as `eais.telemetry.logs.Format`.
         lines: how many each worker gets.
+        counts: where the files of what workers count are; None: there are none.
         program: what to run, before the flags.
 
     Raises:
@@ -140,10 +144,12 @@ class ExecSpawner:
         log_fd: int = 2,
         log_format: str = "text",
         lines: int = 0,
+        counts: Path | None = None,
         program: Sequence[str] = WORKER_PROGRAM,
     ) -> None:
         try:
             self._workers = private_dir(workers)
+            self._counts = counts if counts is None else private_dir(counts)
         except OSError as error:
             raise ConfigError("STATE_DIR", f"{workers} can't be used: {error}") from None
         self._program = tuple(program)
@@ -184,8 +190,10 @@ class ExecSpawner:
                 undo.callback(page.close)
                 seat = Seat()
                 undo.callback(seat.close)
+                counts = self._count_page(undo)
                 inherited = {"control": far.fileno(), "page": page.descriptor}
                 inherited |= {"ring": rings.fileno()}
+                inherited |= {"counts": counts.descriptor} if counts else {}
                 many = {"line": [line.descriptor for line in lines], "turn": seat.descriptors}
                 child = self._exec(directory, inherited, many)
             page.handed_down()
@@ -194,7 +202,15 @@ class ExecSpawner:
             undo.callback(child.kill)
             pidfd = os.pidfd_open(child.pid)
             undo.pop_all()
-        return WorkerProcess(k, child.pid, pidfd, near, directory, page, seat, lines), child
+        process = WorkerProcess(k, child.pid, pidfd, near, directory, page, seat, lines, counts)
+        return process, child
+
+    def _count_page(self, undo: ExitStack) -> CountPage | None:
+        if self._counts is None:
+            return None
+        page = CountPage(self._counts)
+        undo.callback(page.close)
+        return page
 
     def _exec(
         self,

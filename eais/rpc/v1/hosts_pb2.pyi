@@ -98,20 +98,30 @@ class HostReport(_message.Message):
     def __init__(self, hello: _Optional[_Union[_common_pb2.Hello, _Mapping]] = ..., join: _Optional[_Union[Join, _Mapping]] = ..., granted: _Optional[_Union[Granted, _Mapping]] = ..., grant_failed: _Optional[_Union[GrantFailed, _Mapping]] = ..., released: _Optional[_Union[Released, _Mapping]] = ..., workers: _Optional[_Union[WorkersChanged, _Mapping]] = ..., sessions: _Optional[_Union[SessionsChanged, _Mapping]] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., moving: _Optional[_Union[Moving, _Mapping]] = ..., grant_goes_on: _Optional[_Union[GrantGoesOn, _Mapping]] = ..., share_failed: _Optional[_Union[ShareFailed, _Mapping]] = ..., shares_gone: _Optional[_Union[SharesGone, _Mapping]] = ..., measured: _Optional[_Union[Measured, _Mapping]] = ..., batch_failed: _Optional[_Union[BatchFailed, _Mapping]] = ..., device_health: _Optional[_Union[DeviceHealth, _Mapping]] = ..., device_loads: _Optional[_Union[DeviceLoads, _Mapping]] = ...) -> None: ...
 
 class HostCommand(_message.Message):
-    __slots__ = ("hello", "grant", "revoke", "run_batch", "give_up", "check_device")
+    __slots__ = ("hello", "grant", "revoke", "run_batch", "give_up", "check_device", "usage_kept")
     HELLO_FIELD_NUMBER: _ClassVar[int]
     GRANT_FIELD_NUMBER: _ClassVar[int]
     REVOKE_FIELD_NUMBER: _ClassVar[int]
     RUN_BATCH_FIELD_NUMBER: _ClassVar[int]
     GIVE_UP_FIELD_NUMBER: _ClassVar[int]
     CHECK_DEVICE_FIELD_NUMBER: _ClassVar[int]
+    USAGE_KEPT_FIELD_NUMBER: _ClassVar[int]
     hello: _common_pb2.HelloReply
     grant: Grant
     revoke: Revoke
     run_batch: RunBatch
     give_up: GiveUp
     check_device: CheckDevice
-    def __init__(self, hello: _Optional[_Union[_common_pb2.HelloReply, _Mapping]] = ..., grant: _Optional[_Union[Grant, _Mapping]] = ..., revoke: _Optional[_Union[Revoke, _Mapping]] = ..., run_batch: _Optional[_Union[RunBatch, _Mapping]] = ..., give_up: _Optional[_Union[GiveUp, _Mapping]] = ..., check_device: _Optional[_Union[CheckDevice, _Mapping]] = ...) -> None: ...
+    usage_kept: UsageKept
+    def __init__(self, hello: _Optional[_Union[_common_pb2.HelloReply, _Mapping]] = ..., grant: _Optional[_Union[Grant, _Mapping]] = ..., revoke: _Optional[_Union[Revoke, _Mapping]] = ..., run_batch: _Optional[_Union[RunBatch, _Mapping]] = ..., give_up: _Optional[_Union[GiveUp, _Mapping]] = ..., check_device: _Optional[_Union[CheckDevice, _Mapping]] = ..., usage_kept: _Optional[_Union[UsageKept, _Mapping]] = ...) -> None: ...
+
+class UsageKept(_message.Message):
+    __slots__ = ("instance", "epoch")
+    INSTANCE_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    instance: str
+    epoch: int
+    def __init__(self, instance: _Optional[str] = ..., epoch: _Optional[int] = ...) -> None: ...
 
 class RunBatch(_message.Message):
     __slots__ = ("study", "number", "tenant", "spec", "sources", "device", "milli", "runtime", "batch", "runs", "within_ms")
@@ -244,7 +254,7 @@ class CheckDevice(_message.Message):
     def __init__(self, device: _Optional[str] = ...) -> None: ...
 
 class Join(_message.Message):
-    __slots__ = ("host", "boot_id", "devices", "leases", "user_plane", "isolation", "isolation_reason", "vnic_driver", "vnic_address", "management_plane", "process")
+    __slots__ = ("host", "boot_id", "devices", "leases", "user_plane", "isolation", "isolation_reason", "vnic_driver", "vnic_address", "management_plane", "process", "ended")
     HOST_FIELD_NUMBER: _ClassVar[int]
     BOOT_ID_FIELD_NUMBER: _ClassVar[int]
     DEVICES_FIELD_NUMBER: _ClassVar[int]
@@ -256,6 +266,7 @@ class Join(_message.Message):
     VNIC_ADDRESS_FIELD_NUMBER: _ClassVar[int]
     MANAGEMENT_PLANE_FIELD_NUMBER: _ClassVar[int]
     PROCESS_FIELD_NUMBER: _ClassVar[int]
+    ENDED_FIELD_NUMBER: _ClassVar[int]
     host: str
     boot_id: str
     devices: _containers.RepeatedCompositeFieldContainer[Device]
@@ -267,7 +278,8 @@ class Join(_message.Message):
     vnic_address: str
     management_plane: _common_pb2.Endpoint
     process: str
-    def __init__(self, host: _Optional[str] = ..., boot_id: _Optional[str] = ..., devices: _Optional[_Iterable[_Union[Device, _Mapping]]] = ..., leases: _Optional[_Iterable[_Union[Granted, _Mapping]]] = ..., user_plane: _Optional[_Union[_common_pb2.Endpoint, _Mapping]] = ..., isolation: _Optional[int] = ..., isolation_reason: _Optional[str] = ..., vnic_driver: _Optional[str] = ..., vnic_address: _Optional[str] = ..., management_plane: _Optional[_Union[_common_pb2.Endpoint, _Mapping]] = ..., process: _Optional[str] = ...) -> None: ...
+    ended: _containers.RepeatedCompositeFieldContainer[Usage]
+    def __init__(self, host: _Optional[str] = ..., boot_id: _Optional[str] = ..., devices: _Optional[_Iterable[_Union[Device, _Mapping]]] = ..., leases: _Optional[_Iterable[_Union[Granted, _Mapping]]] = ..., user_plane: _Optional[_Union[_common_pb2.Endpoint, _Mapping]] = ..., isolation: _Optional[int] = ..., isolation_reason: _Optional[str] = ..., vnic_driver: _Optional[str] = ..., vnic_address: _Optional[str] = ..., management_plane: _Optional[_Union[_common_pb2.Endpoint, _Mapping]] = ..., process: _Optional[str] = ..., ended: _Optional[_Iterable[_Union[Usage, _Mapping]]] = ...) -> None: ...
 
 class Moving(_message.Message):
     __slots__ = ()
@@ -408,7 +420,7 @@ class SessionsChanged(_message.Message):
     def __init__(self, instance: _Optional[str] = ..., epoch: _Optional[int] = ..., specs: _Optional[_Iterable[_Union[_listener_pb2.SessionSpec, _Mapping]]] = ...) -> None: ...
 
 class Usage(_message.Message):
-    __slots__ = ("instance", "epoch", "requests", "bytes_in", "bytes_out", "busy_ns", "latency_counts")
+    __slots__ = ("instance", "epoch", "requests", "bytes_in", "bytes_out", "busy_ns", "latency_counts", "models", "last")
     INSTANCE_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     REQUESTS_FIELD_NUMBER: _ClassVar[int]
@@ -416,6 +428,8 @@ class Usage(_message.Message):
     BYTES_OUT_FIELD_NUMBER: _ClassVar[int]
     BUSY_NS_FIELD_NUMBER: _ClassVar[int]
     LATENCY_COUNTS_FIELD_NUMBER: _ClassVar[int]
+    MODELS_FIELD_NUMBER: _ClassVar[int]
+    LAST_FIELD_NUMBER: _ClassVar[int]
     instance: str
     epoch: int
     requests: int
@@ -423,7 +437,23 @@ class Usage(_message.Message):
     bytes_out: int
     busy_ns: int
     latency_counts: _containers.RepeatedScalarFieldContainer[int]
-    def __init__(self, instance: _Optional[str] = ..., epoch: _Optional[int] = ..., requests: _Optional[int] = ..., bytes_in: _Optional[int] = ..., bytes_out: _Optional[int] = ..., busy_ns: _Optional[int] = ..., latency_counts: _Optional[_Iterable[int]] = ...) -> None: ...
+    models: _containers.RepeatedCompositeFieldContainer[ModelUsage]
+    last: bool
+    def __init__(self, instance: _Optional[str] = ..., epoch: _Optional[int] = ..., requests: _Optional[int] = ..., bytes_in: _Optional[int] = ..., bytes_out: _Optional[int] = ..., busy_ns: _Optional[int] = ..., latency_counts: _Optional[_Iterable[int]] = ..., models: _Optional[_Iterable[_Union[ModelUsage, _Mapping]]] = ..., last: bool = ...) -> None: ...
+
+class ModelUsage(_message.Message):
+    __slots__ = ("model", "requests", "bytes_in", "bytes_out", "busy_ns")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    REQUESTS_FIELD_NUMBER: _ClassVar[int]
+    BYTES_IN_FIELD_NUMBER: _ClassVar[int]
+    BYTES_OUT_FIELD_NUMBER: _ClassVar[int]
+    BUSY_NS_FIELD_NUMBER: _ClassVar[int]
+    model: bytes
+    requests: int
+    bytes_in: int
+    bytes_out: int
+    busy_ns: int
+    def __init__(self, model: _Optional[bytes] = ..., requests: _Optional[int] = ..., bytes_in: _Optional[int] = ..., bytes_out: _Optional[int] = ..., busy_ns: _Optional[int] = ...) -> None: ...
 
 class SignWorkerRequest(_message.Message):
     __slots__ = ("instance", "epoch", "n", "csr_pem")

@@ -135,6 +135,8 @@ class BenchWorker:
         if self._control is not None:
             self._control.close()
         process.page.close()
+        if process.counts:
+            process.counts.close()
         process.seat.close()
         self._oom_kills.killed(self._number)
         return process

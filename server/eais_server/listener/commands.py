@@ -36,6 +36,10 @@ class HostCommands:
         """As `Commands`."""
         self._health.ask(message.device)
 
+    async def usage_kept(self, message: hosts_pb2.UsageKept) -> None:
+        """As `Commands`."""
+        await self._grants.usage_kept(message)
+
     async def cut_off(self) -> None:
         """As `Commands`: nobody waits for what is measured."""
         await self._measurements.close()

@@ -269,6 +269,7 @@ class Listener:
             vnic_driver=LoopbackDriver.name if in_range(place.address) else HostDriver.name,
             vnic_address="" if in_range(place.address) else place.address,
             process=self._process,
+            ended=[messages.usage(name, record, last=True) for name, record in host.files.finals()],
             management_plane=common_pb2.Endpoint(
                 address=place.address, port=place.management_port, server_name=name
             ),

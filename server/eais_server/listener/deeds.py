@@ -83,9 +83,9 @@ class ListenerDeeds:
             # It holds while this process lives; the next death, or success, writes all anew.
             log.error("which models killed workers can't be written down: %s", error)
 
-    def beat(self, instance: str, worker: int, counted: Counters) -> None:
+    def beat(self, instance: str, worker: int, counted: Counters, page: str = "") -> None:
         """As `Deeds`."""
-        self._host.meter.beat(instance, worker, counted)
+        self._host.meter.beat(instance, worker, counted, page)
 
     def holds(self, instance: str, n: int, sessions: Iterable[str]) -> None:
         """As `Deeds`."""

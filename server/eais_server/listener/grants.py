@@ -24,7 +24,7 @@ from eais_server.listener.host import Host
 from eais_server.listener.lease import Lease
 from eais_server.listener.reshaping import MakeWay, Reshaping
 from eais_server.listener.sessions import session_id
-from eais_server.listener.usage import Counters
+from eais_server.listener.usage import Counters, UsageRecord
 from eais_server.supervision import actions as do
 from eais_server.supervision import events as on
 from eais_server.vnic import VnicDriver, VnicPlan
@@ -214,10 +214,12 @@ class Grants:
     def _take(self, lease: Lease, leaves: dict[int, tls.Bundle]) -> None:
         host = self._host
         known = host.files.usage(lease.instance)
-        base = known.counters if known and known.epoch == lease.epoch else Counters()
+        if known is None or known.epoch != lease.epoch:
+            known = UsageRecord(lease.epoch, Counters())
         host.admission.leases[lease.instance] = lease
         self.leaves.update({(lease.instance, n): bundle for n, bundle in leaves.items()})
-        host.meter.open(lease.instance, lease.epoch, base)
+        pages = host.files.pages(lease.instance, lease.epoch)
+        host.meter.open(lease.instance, known.with_pages(pages))
         slots = tuple(
             on.SlotAsked(s.n, s.port, s.incarnation, s.proven, s.device) for s in lease.shares
         )
@@ -322,7 +324,9 @@ class Grants:
         self._missing.pop(action.instance, None)
         failed = self._failed.pop(action.instance, None)
         if total := host.meter.total(action.instance):
-            host.report(hosts_pb2.HostReport(usage=messages.usage(action.instance, total)))
+            await host.durable(self._keep_final, action.instance, total)
+            last = messages.usage(action.instance, total, last=True)
+            host.report(hosts_pb2.HostReport(usage=last))
         host.meter.close(action.instance)
         await self._undo(lease)
         for key in [key for key in self.leaves if key[0] == lease.instance]:
@@ -336,6 +340,22 @@ class Grants:
             self._say_released(lease.instance, lease.epoch)
         del self._gone[action.instance]
         gone.set()
+
+    def _keep_final(self, instance: str, total: UsageRecord) -> None:
+        """For the pool, should it not hear them now."""
+        try:
+            self._host.files.save_final(instance, total)
+        except OSError as error:
+            log.error("the last counters of %s can't be written down: %s", instance, error)
+
+    async def usage_kept(self, message: hosts_pb2.UsageKept) -> None:
+        """The pool has the last counters of a lease: forget them."""
+        try:
+            files = self._host.files
+            await self._host.durable(files.remove_final, message.instance, message.epoch)
+        except (OSError, EaisError) as error:
+            # Harmless: the pool would only hear them once more.
+            log.error("the last counters of a lease can't be removed: %s", error)
 
     # keys and leaves
 

@@ -7,6 +7,10 @@ anything that depends on it is said:
     leases/<instance>.<n>.pem key, leaf and CA of its worker n
     specs/<instance>.json     the sessions that its workers are rebuilt from, sealed
     usage/<instance>.json     its counters, sealed; replaced each second, not synced
+    counts/<instance>.<epoch>.<random>.page   what one of its workers counts: see
+                              `eais_server.count_page`; gone when all of it is in its counters
+    finals/<instance>.<epoch>.json   the last counters of a lease that is gone, until the
+                              pool has them
 
 A file that is damaged is put aside as `<name>.damaged` and said in the log. A
 lease that lacks a part is no lease: it is not among those that `leases` gives,
@@ -18,17 +22,18 @@ from __future__ import annotations
 import base64
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, astuple
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from eais import files, tls
 from eais.errors import IdentityError
 from eais.instance import check_instance_name
 from eais.instance_policy import DEFAULT_POLICY, InstancePolicy, RingPolicy
 from eais.sealed import Damaged, seal, unseal
+from eais_server.count_page import ModelCounts, owner, read_page
 from eais_server.listener.lease import Lease, Share
 from eais_server.listener.sessions import KeptSession
 from eais_server.listener.usage import Counters, UsageRecord
@@ -36,6 +41,9 @@ from eais_server.listener.usage import Counters, UsageRecord
 log = logging.getLogger(__name__)
 R = TypeVar("R")
 
+COUNTS_FOLDER: Final = "counts"
+MAX_FINALS: Final = 1024
+"""Leases that are gone whose last counters are kept for the pool."""
 _LARGEST = 256 << 20
 
 
@@ -51,14 +59,17 @@ class ListenerFiles:
         self._leases = files.private_dir(root / "leases", disk)
         self._specs = files.private_dir(root / "specs", disk)
         self._usage = files.private_dir(root / "usage", disk)
-        for directory in (self._leases, self._specs, self._usage):
+        self._counts = files.private_dir(root / COUNTS_FOLDER, disk)
+        self._finals = files.private_dir(root / "finals", disk)
+        for directory in (self._leases, self._specs, self._usage, self._finals):
             files.remove_leftovers(directory)
         self._remove_orphans()
 
     def _remove_orphans(self) -> None:
         """Remove the keys and counters of leases that are gone, or never came to be."""
         known = {path.name.partition(".json")[0] for path in self._leases.glob("*.json*")}
-        for path in (*self._leases.glob("*.pem"), *self._usage.glob("*.json")):
+        pages = self._counts.iterdir()
+        for path in (*self._leases.glob("*.pem"), *self._usage.glob("*.json"), *pages):
             if path.name.partition(".")[0] not in known:
                 with suppress(OSError):  # a read-only disk keeps them, in nobody's way
                     self._disk.unlink(path)
@@ -72,7 +83,8 @@ class ListenerFiles:
     def remove_lease(self, instance: str) -> None:
         """Make durable that the lease is gone, with its keys and counters; raises OSError."""
         files.remove_file(self._lease(instance), self._disk)
-        for leaf in (*self._leases.glob(f"{instance}.*.pem"), self._usage_file(instance)):
+        pages = self._counts.glob(f"{instance}.*.page")
+        for leaf in (*self._leases.glob(f"{instance}.*.pem"), self._usage_file(instance), *pages):
             with suppress(FileNotFoundError):
                 self._disk.unlink(leaf)
 
@@ -132,12 +144,14 @@ class ListenerFiles:
 
         Without the times of calls: of those only what is new is ever asked.
         """
-        path = self._usage_file(instance)
+        self._save_usage(self._usage_file(instance), instance, usage)
+
+    def _save_usage(self, path: Path, name: str, usage: UsageRecord) -> None:
         part = path.with_name(f".{path.name}.part")
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
         fd = self._disk.open(part, flags, files.PRIVATE_FILE)
         try:
-            files.write_all(fd, seal(_usage_record(instance, usage)), 0, self._disk)
+            files.write_all(fd, seal(_usage_record(name, usage)), 0, self._disk)
         finally:
             os.close(fd)
         self._disk.rename(part, path)
@@ -146,6 +160,46 @@ class ListenerFiles:
         """An instance's counters; None if there are none."""
         path = self._usage_file(instance)
         return self._read(path, _usage_of) if path.exists() else None
+
+    def pages(self, instance: str, epoch: int) -> dict[str, Counters]:
+        """What the workers of a lease, all of which are gone, have counted, by page."""
+        found = {}
+        for path in sorted(self._counts.glob(f"{instance}.*.page")):
+            if owner(path.name) != (instance, epoch):
+                continue
+            try:
+                found[path.name] = Counters.of_page(read_page(path))
+            except OSError as error:
+                log.error("what a worker of %s counted can't be read: %s", instance, error)
+        return found
+
+    def remove_pages(self, names: Iterable[str]) -> None:
+        """All that these pages said is kept; raises OSError."""
+        for name in names:
+            with suppress(FileNotFoundError):
+                self._disk.unlink(self._counts / name)
+
+    # last counters
+
+    def save_final(self, instance: str, usage: UsageRecord) -> None:
+        """Keep a lease's last counters beyond it; raises OSError."""
+        name = f"{check_instance_name(instance)}.{usage.epoch}"
+        if sum(1 for _ in self._finals.iterdir()) >= MAX_FINALS:
+            log.error("the pool hasn't taken the last counters of %s leases", MAX_FINALS)
+            return
+        record = seal(_usage_record(name, UsageRecord(usage.epoch, usage.counters)))
+        files.replace_file(self._finals / f"{name}.json", record, disk=self._disk)
+
+    def finals(self) -> Iterator[tuple[str, UsageRecord]]:
+        """The last counters of leases that are gone, by instance."""
+        for path in sorted(self._finals.glob("*.json")):
+            if usage := self._read(path, _usage_of):
+                yield path.name.partition(".")[0], usage
+
+    def remove_final(self, instance: str, epoch: int) -> None:
+        """The pool has a lease's last counters; raises OSError."""
+        with suppress(FileNotFoundError):
+            self._disk.unlink(self._finals / f"{check_instance_name(instance)}.{epoch}.json")
 
     # damage
 
@@ -192,13 +246,30 @@ def _lease_of(record: dict[str, Any]) -> Lease:
 
 
 def _usage_record(instance: str, usage: UsageRecord) -> dict[str, Any]:
-    record = {"instance": instance, **asdict(usage)}
-    del record["counters"]["latency"]
-    return record
+    pages = {name: _counters_record(counted) for name, counted in usage.pages.items()}
+    counters = _counters_record(usage.counters)
+    return {"instance": instance, "epoch": usage.epoch, "counters": counters, "pages": pages}
+
+
+def _counters_record(counters: Counters) -> dict[str, Any]:
+    return {
+        "requests": counters.requests,
+        "bytes_in": counters.bytes_in,
+        "bytes_out": counters.bytes_out,
+        "busy_ns": counters.busy_ns,
+        "models": [list(astuple(counted)) for counted in counters.models.values()],
+    }
 
 
 def _usage_of(record: dict[str, Any]) -> UsageRecord:
-    return UsageRecord(record["epoch"], Counters(**record["counters"]))
+    said: Mapping[str, dict[str, Any]] = record.get("pages", {})  # there were none before
+    pages = {name: _counters_of(counted) for name, counted in said.items()}
+    return UsageRecord(record["epoch"], _counters_of(record["counters"]), pages)
+
+
+def _counters_of(record: dict[str, Any]) -> Counters:
+    rows = (ModelCounts(*row) for row in record.pop("models", ()))
+    return Counters(**record, models={row.model: row for row in rows})
 
 
 def _specs_record(instance: str, sessions: Sequence[KeptSession]) -> dict[str, Any]:

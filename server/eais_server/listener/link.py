@@ -55,6 +55,10 @@ class Commands(Protocol):
         """Measure no more for a study."""
         ...
 
+    async def usage_kept(self, message: hosts_pb2.UsageKept) -> None:
+        """Forget the last counters of a lease that is gone."""
+        ...
+
     async def cut_off(self) -> None:
         """There is no line any more."""
         ...
@@ -221,6 +225,8 @@ class Link:
                 self._job(commands.give_up(command.give_up))
             case "check_device":
                 self._job(commands.check_device(command.check_device))
+            case "usage_kept":
+                self._job(commands.usage_kept(command.usage_kept))
             case kind:
                 log.warning("the manager's command %s isn't known here", kind)
 

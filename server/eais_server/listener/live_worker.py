@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from eais_server.control import AsyncControl
 from eais_server.in_flight import InFlight
+from eais_server.listener.usage import Counters
 from eais_server.process import Exit, WorkerProcess
 
 
@@ -41,6 +42,27 @@ class LiveWorker:
         self.answered = found.finished
         more = (s for s, count in found.finished.items() if count and count != before.get(s))
         return found, tuple(more)
+
+    @property
+    def page_name(self) -> str:
+        """Of what it counts; "" if it isn't some lease's, or tells it in its heartbeats alone."""
+        return self.process.counts.name if self.process.counts else ""
+
+    def counts_for(self, instance: str, epoch: int) -> None:
+        """What it counts is that lease's, for the next listener too; OSError."""
+        if self.process.counts:
+            self.process.counts.assign(instance, epoch)
+
+    def counted(self, said: Counters) -> Counters:
+        """What it has counted: of `said` only what its page doesn't say, if it has one."""
+        page = self.process.counts
+        return replace(Counters.of_page(page.look()), latency=said.latency) if page else said
+
+    def close_pages(self) -> None:
+        """It has exited, and all was read."""
+        self.process.page.close()
+        if self.process.counts:
+            self.process.counts.close()
 
     def is_ending(self) -> bool:
         """Whether it has died, or is about to, for all that can be seen from here."""

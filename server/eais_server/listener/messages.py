@@ -143,8 +143,8 @@ def lease_of(grant: hosts_pb2.Grant) -> Lease:
     )
 
 
-def usage(instance: str, record: UsageRecord) -> hosts_pb2.Usage:
-    """A lease's counters."""
+def usage(instance: str, record: UsageRecord, *, last: bool = False) -> hosts_pb2.Usage:
+    """A lease's counters; `last`: there won't be others, and the pool says when it has them."""
     counted = record.counters
     return hosts_pb2.Usage(
         instance=instance,
@@ -154,6 +154,17 @@ def usage(instance: str, record: UsageRecord) -> hosts_pb2.Usage:
         bytes_out=counted.bytes_out,
         busy_ns=counted.busy_ns,
         latency_counts=counted.latency,
+        models=[
+            hosts_pb2.ModelUsage(
+                model=bytes.fromhex(each.model),
+                requests=each.requests,
+                bytes_in=each.bytes_in,
+                bytes_out=each.bytes_out,
+                busy_ns=each.busy_ns,
+            )
+            for each in counted.models.values()
+        ],
+        last=last,
     )
 
 

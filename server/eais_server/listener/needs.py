@@ -68,8 +68,8 @@ class Deeds(Protocol):
         """Something came to an end: record it, answer who waits, tell the pool."""
         ...
 
-    def beat(self, instance: str, worker: int, counted: Counters) -> None:
-        """What a worker has counted so far."""
+    def beat(self, instance: str, worker: int, counted: Counters, page: str = "") -> None:
+        """What a worker has counted so far; `page`: the name of that which says so."""
         ...
 
     def holds(self, instance: str, n: int, sessions: Iterable[str]) -> None:

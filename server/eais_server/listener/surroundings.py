@@ -25,6 +25,7 @@ from eais_server.listener.boards import start_boards
 from eais_server.listener.config import ListenerConfig
 from eais_server.listener.inventory import Inventory, find_drivers
 from eais_server.listener.isolating import is_usable, within_reach
+from eais_server.listener.leases import COUNTS_FOLDER
 from eais_server.listener.manager_place import ManagerPlace, own_address
 from eais_server.listener.place import load_place
 from eais_server.process import ExecSpawner, Spawner, clean_up
@@ -147,6 +148,7 @@ def surroundings(
             data_limit_bytes=settings.worker_memory_bytes or None,
             log_format=settings.log_format,
             lines=inventory.lines,
+            counts=directory / COUNTS_FOLDER,
         ),
         isolation=probe,
         level=level,

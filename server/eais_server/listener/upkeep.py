@@ -62,6 +62,16 @@ class Upkeep:
             self._unsaid.discard(instance)
             usage = messages.usage(instance, record)
             self._host.report(hosts_pb2.HostReport(usage=usage))
+            if record.spent:
+                await self._drop(instance, record.spent)
+
+    async def _drop(self, instance: str, pages: tuple[str, ...]) -> None:
+        """What workers that are gone counted is kept: their pages needn't be."""
+        try:
+            await self._host.durable(self._host.files.remove_pages, pages)
+        except OSError as error:
+            log.error("what workers of %s counted stays on the disk: %s", instance, error)
+        self._host.meter.dropped(instance, pages)
 
     def _unwritten(self, instance: str, error: OSError) -> None:
         """What isn't on disk isn't told: after a restart it would be less again."""

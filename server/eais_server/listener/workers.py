@@ -30,6 +30,7 @@ from eais_server.listener.oom_kills import OomKills
 from eais_server.listener.shared import SharedDevices
 from eais_server.listener.silent import SilentWorkers
 from eais_server.listener.speech import event_of
+from eais_server.listener.usage import Counters
 from eais_server.process import Exit, Spawner
 from eais_server.supervision import State, on_event
 from eais_server.supervision import actions as do
@@ -198,6 +199,7 @@ class Workers:
         match action:
             case do.Adopt():
                 adopt = await self._deeds.adoption(action)
+                live.counts_for(adopt.instance, adopt.epoch)
                 self._hosted.tell(adopt, live.process, adopt.instance, adopt.n)
                 self._spawner.limit_memory(live.process, adopt.process_memory_bytes)
                 self._shared.adopted(adopt, live.process)
@@ -316,7 +318,9 @@ class Workers:
         del self._live[worker]
         seated = self.state.workers.get(worker)
         in_flight, answered = live.look()
-        live.process.page.close()
+        if seated and seated.seat and live.page_name:
+            self._deeds.beat(seated.seat[0], worker, live.counted(Counters()), live.page_name)
+        live.close_pages()
         self._hosted.gone(live.process)
         self._shared.gone(live.process)
         no_memory = self._oom_kills.killed(worker)
@@ -357,7 +361,8 @@ class Workers:
         self.figures.beat(live, self._clock())
         self._oom_kills.look(worker, live.process.pid, self._clock())
         if known and known.seat:
-            self._deeds.beat(known.seat[0], worker, messages.counters(beat))
+            counted = live.counted(messages.counters(beat))
+            self._deeds.beat(known.seat[0], worker, counted, live.page_name)
             found, answered = live.look()
             self._shared.loads(worker, loading=bool(known.loading or found.loading))
             if answered:

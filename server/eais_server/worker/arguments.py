@@ -24,6 +24,7 @@ class WorkerArguments:
     Attributes:
         control_fd: the inherited control socket.
         page_fd: the inherited memory, see `eais_server.in_flight`.
+        counts_fd: the inherited file, see `eais_server.count_page`; None: nobody counts.
         line_fds: inherited sockets to what serves its device, see `eais_server.process.Line`; which
             of them are its, it is told at its adoption.
         turns: inherited, by which it takes turns on a device that it shares, should it be adopted
@@ -46,18 +47,19 @@ class WorkerArguments:
     data_limit_bytes: int | None = None
     log_format: Format = "text"
     ring_fd: int | None = None
+    counts_fd: int | None = None
     line_fds: tuple[int, ...] = ()
     turns: Descriptors | None = None
 
     @property
     def confinement(self) -> WorkerConfinement:
         """How the worker is confined."""
-        rings = () if self.ring_fd is None else (self.ring_fd,)
+        some = [fd for fd in (self.ring_fd, self.counts_fd) if fd is not None]
         return WorkerConfinement(
             work_dir=self.directory,
             parent_pid=self.parent_pid,
             level=self.level,
-            keep_fds=(self.control_fd, self.page_fd, *rings, *self.line_fds, *(self.turns or ())),
+            keep_fds=(self.control_fd, self.page_fd, *some, *self.line_fds, *(self.turns or ())),
             secret_roots=self.secret_roots,
             limits=WorkerLimits(data_bytes=self.data_limit_bytes),
         )
@@ -69,6 +71,7 @@ def parse_arguments(argv: Sequence[str]) -> WorkerArguments:
     parser.add_argument("--control-fd", type=int, required=True, help="the control socket")
     parser.add_argument("--page-fd", type=int, required=True, help="memory shared with it")
     parser.add_argument("--ring-fd", type=int, default=None, help="where rings are asked for")
+    parser.add_argument("--counts-fd", type=int, default=None, help="where calls are counted")
     parser.add_argument("--line-fd", type=int, action="append", default=[], help="to its device")
     parser.add_argument("--turn-fd", type=int, action="append", default=[], help="page or bell")
     parser.add_argument("--parent-pid", type=int, required=True, help="the listener")
@@ -88,6 +91,7 @@ def parse_arguments(argv: Sequence[str]) -> WorkerArguments:
         data_limit_bytes=given.data_limit,
         log_format=given.log_format,
         ring_fd=given.ring_fd,
+        counts_fd=given.counts_fd,
         line_fds=tuple(given.line_fd),
         turns=Descriptors(*given.turn_fd) if given.turn_fd else None,
     )

@@ -14,6 +14,7 @@ from typing import Final, Protocol
 
 from eais.rpc.v1 import supervision_pb2
 from eais.telemetry import latency
+from eais_server.count_page import Tally
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +40,7 @@ class Counters:
         queue_ns: what calls that were run waited for a thread.
         answered_ns: when the runtime last gave outputs, a call's or the canary's, by
             `time.monotonic_ns`; 0: never.
+        tally: what of this is told apart by model, and outlives this process.
     """
 
     requests: int = 0
@@ -52,6 +54,7 @@ class Counters:
     failed: Counter[str] = field(default_factory=Counter)
     queue_ns: int = 0
     answered_ns: int = 0
+    tally: Tally = field(default_factory=Tally)
 
     def took(self, took_ns: int) -> None:
         """A call was answered so long after it came."""

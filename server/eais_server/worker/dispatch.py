@@ -196,11 +196,13 @@ class Dispatch:
         if result.reason:
             counters.failed[result.reason] += 1
             self._hub.failures.failed(run, result.reason)
+            counters.tally.ran(run.session, result.compute_ns)
             return
         counters.answered(self._hub.clock())
         counters.requests += 1
         counters.bytes_in += size
         counters.bytes_out += sent
+        counters.tally.answered(run.session, size, sent, result.compute_ns)
 
     # all others
 
@@ -325,11 +327,14 @@ class Dispatch:
         if self._calls.on_answered(asked):
             self._settle(pending)
             took_ns = hub.clock() - pending.ready_ns
-            sent = self._answer(result.answer)
+            sent = self._outbox.add(result.answer)
+            # Before anything of the answer leaves: see `Tally.answered`.
             self._count(pending.run, result, asked.size, took_ns, sent)
+            self._changed()
         else:
             hub.counters.busy_ns += result.compute_ns
             hub.counters.queue_ns += result.queue_ns
+            hub.counters.tally.ran(asked.session, result.compute_ns)
         if job is not None and not result.reason:
             took_s = (hub.runner.now_s - job.began_s) / job.share
             hub.times.took(asked.session, asked.size, took_s, sent)
@@ -339,10 +344,9 @@ class Dispatch:
         answer = self._hub.times.answer_bytes(asked.session, asked.size)
         return self._large if answer is None or answer > SMALL_BYTES else self._small
 
-    def _answer(self, answer: EncodedAnswer) -> int:
-        size = self._outbox.add(answer)
+    def _answer(self, answer: EncodedAnswer) -> None:
+        self._outbox.add(answer)
         self._changed()
-        return size
 
     def _settle(self, pending: _Pending) -> Job | None:
         """Let go of what the call held; its job, if it had one."""

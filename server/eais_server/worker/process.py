@@ -13,10 +13,12 @@ from typing import Final
 import setproctitle
 
 from eais.errors import EaisError, make_error
+from eais.model_digest import model_digest
 from eais.rpc.status import error_of_message, error_to_message
 from eais.rpc.v1 import supervision_pb2
 from eais.telemetry.logs import bind
 from eais_server.control import ControlBroken, ControlSocket
+from eais_server.count_page import Tally
 from eais_server.devices.hosted import HostedDevice
 from eais_server.in_flight import Marks
 from eais_server.turns.turn import Turn
@@ -48,6 +50,7 @@ class Worker:
         drivers: name to what makes the device driver.
         rings: where clients come for rings; None: there are none.
         turn: how it takes turns, should it share a device; None: it can't be told to.
+        tally: where answers are counted by model; None: nowhere that outlives it.
     """
 
     def __init__(
@@ -59,6 +62,7 @@ class Worker:
         drivers: Drivers,
         rings: socket.socket | None = None,
         turn: Turn | None = None,
+        tally: Tally | None = None,
     ) -> None:
         self._control = control
         self._marks = marks
@@ -70,7 +74,7 @@ class Worker:
         self._adoption: Adoption | None = None
         self._loop = asyncio.get_running_loop()
         self._inbox: asyncio.Queue[supervision_pb2.ToWorkerProcess | None] = asyncio.Queue()
-        self._counters = Counters()
+        self._counters = Counters(tally=tally or Tally())
         self._reporter = Reporter(control, self._counters, self._end)
         self._tasks: set[asyncio.Task[None]] = set()
         self._loader = Loader(marks, directory)
@@ -239,6 +243,7 @@ class Worker:
             session, together = adopted.sessions.get(name), None
             is_new = session is None
             if session is None:
+                self._counters.tally.opened(name, model_digest(message.spec))
                 session, together = await self._loader.open(adopted, message)
                 adopted.plane.batch(name, together)
             loaded = supervision_pb2.Loaded(
@@ -264,6 +269,7 @@ class Worker:
     def _unload(self, message: supervision_pb2.Unload) -> None:
         self._adopted.sessions.pop(message.session, None)
         self._adopted.choices.pop(message.session, None)
+        self._counters.tally.closed(message.session)
         self._adopted.plane.forget(message.session)
         if message.HasField("error"):
             self._adopted.plane.refuse(message.session, error_of_message(message.error))

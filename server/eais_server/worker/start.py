@@ -10,6 +10,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from eais_server.control import ControlSocket
+from eais_server.count_page import Tally
 from eais_server.devices.registry import makers
 from eais_server.in_flight import Marks
 from eais_server.runtime.session import open_session
@@ -30,8 +31,9 @@ def serve(given: WorkerArguments) -> int:
         control, marks = ControlSocket.from_fd(given.control_fd), Marks.from_fd(given.page_fd)
         rings = None if given.ring_fd is None else socket.socket(fileno=given.ring_fd)
         turn = None if given.turns is None else Turn(given.turns)
-        drivers = makers()
-        await Worker(control, marks, given.directory, given.level, drivers, rings, turn).run()
+        tally = None if given.counts_fd is None else Tally.from_fd(given.counts_fd)
+        drivers, place = makers(), given.directory
+        await Worker(control, marks, place, given.level, drivers, rings, turn, tally).run()
 
     run = _runner()
     # What was imported is never garbage: collections, which stop all calls, needn't walk it.
