@@ -27,10 +27,9 @@ PAGE_BYTES: Final = 8192
 ROWS: Final = 128
 
 _DIGEST_BYTES: Final = 32
-_ROW_BYTES: Final = 64
-_ROW_WORDS: Final = _ROW_BYTES // 8
+_ROW_WORDS: Final = 8
 _COUNTS_AT: Final = _DIGEST_BYTES // 8
-_COUNTS: Final = struct.Struct("=QQQQ")
+_ROW: Final = struct.Struct("=32sQQQQ")
 _MOST: Final = (1 << 64) - 1
 _SUFFIX: Final = ".page"
 _SPARE: Final = "spare."
@@ -209,10 +208,9 @@ def read_page(path: Path) -> tuple[ModelCounts, ...]:
 def _rows(data: bytes) -> Iterator[ModelCounts]:
     """What stands in a page, whoever wrote it; one of each model, of which something is counted."""
     seen: set[str] = set()
-    for at in range(0, len(data) - _ROW_BYTES + 1, _ROW_BYTES):
-        counts = _COUNTS.unpack_from(data, at + _DIGEST_BYTES)
-        digest = data[at : at + _DIGEST_BYTES]
-        model = digest.hex() if any(digest) else ""
-        if any(counts) and model not in seen:
-            seen.add(model)
-            yield ModelCounts(model, *counts)
+    for digest, *counts in _ROW.iter_unpack(data[: len(data) - len(data) % _ROW.size]):
+        if any(counts):
+            model = digest.hex() if any(digest) else ""
+            if model not in seen:
+                seen.add(model)
+                yield ModelCounts(model, *counts)

@@ -23,6 +23,7 @@ class Bug:
 CLIENT = "tests/unit/client/test_calls.py"
 FILES = "tests/fault/test_disk_steps.py"
 DEATHS = "tests/unit/server/test_deaths.py"
+USAGE = "tests/unit/server/test_usage.py"
 
 BUGS = (
     Bug(
@@ -169,6 +170,20 @@ BUGS = (
         "        disk.rename(part, path)\n        sync_dir(path.parent, disk)",
         "        disk.rename(part, path)",
         (FILES,),
+    ),
+    Bug(
+        "forget what dead workers counted (listener)",
+        "server/eais_server/listener/usage.py",
+        "counters += counted.since(self.pages.get(name, Counters()))",
+        "counters += Counters()",
+        (USAGE,),
+    ),
+    Bug(
+        "count a page again that was counted (listener)",
+        "server/eais_server/listener/usage.py",
+        "counters += counted.since(self.pages.get(name, Counters()))",
+        "counters += counted",
+        (USAGE,),
     ),
     Bug(
         "read the tenant from a field",

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,8 +15,9 @@ from eais.instance import check_instance_name
 from eais.instance_policy import InstancePolicy, RingPolicy
 from eais.sealed import Damaged, seal, unseal
 from eais_pool.authority import Authority
+from eais_server.count_page import CountPage, ModelCounts, Tally
 from eais_server.listener.lease import Lease, Share
-from eais_server.listener.leases import ListenerFiles
+from eais_server.listener.leases import COUNTS_FOLDER, ListenerFiles
 from eais_server.listener.place import Place, load_place, save_place
 from eais_server.listener.sessions import KeptSession
 from eais_server.listener.usage import Counters, UsageRecord
@@ -233,3 +235,42 @@ def test_a_damaged_place_is_chosen_anew(tmp_path: Path) -> None:
     save_place(path, Place("127.64.0.2", 4001, 4002))
     path.write_bytes(path.read_bytes()[:-2])
     assert load_place(path, "127.64.0.2") == Place("127.64.0.2")
+
+
+def test_what_dead_workers_counted_is_found_and_goes_with_the_lease(
+    root: Path, leaf: tls.Bundle
+) -> None:
+    files = saved(root, leaf)
+    for instance, epoch in (("ei-1", 7), ("ei-1", 6), ("ei-9", 7)):
+        page = CountPage(root / COUNTS_FOLDER)
+        page.assign(instance, epoch)
+        Tally.from_fd(os.dup(page.descriptor)).answered("s", 1, 2, 3)
+        page.close()
+    (found,) = files.pages("ei-1", 7).items()
+    assert found[1] == Counters(1, 1, 2, 3)
+    record = UsageRecord(7, Counters(1, 1, 2, 3), {found[0]: found[1]})
+    files.save_usage("ei-1", record)
+    again = ListenerFiles(root)
+    assert again.usage("ei-1") == record
+    names = [path.name.partition(".")[0] for path in (root / COUNTS_FOLDER).iterdir()]
+    assert names == ["ei-1", "ei-1"]
+    again.remove_pages([found[0], found[0]])
+    assert again.pages("ei-1", 7) == {}
+    again.remove_lease("ei-1")
+    assert list((root / COUNTS_FOLDER).iterdir()) == []
+
+
+def test_last_counters_stay_when_the_lease_is_gone_until_the_pool_has_them(
+    root: Path, leaf: tls.Bundle
+) -> None:
+    files = saved(root, leaf)
+    last = UsageRecord(7, Counters(5, 1, 2, 3, models={"ab" * 32: ModelCounts("ab" * 32, 5)}))
+    files.save_final("ei-1", last)
+    files.remove_lease("ei-1")
+    again = ListenerFiles(root)
+    assert list(again.finals()) == [("ei-1", last)]
+    again.remove_final("ei-1", 6)
+    assert list(again.finals()) == [("ei-1", last)]
+    again.remove_final("ei-1", 7)
+    again.remove_final("ei-1", 7)
+    assert list(ListenerFiles(root).finals()) == []
