@@ -52,7 +52,7 @@ def whatif(
         bool, typer.Option("--all-tenants", help="Of all; for operators.", show_default=False)
     ] = False,
 ) -> None:
-    """Say what another policy would have cost, left late and switched.
+    """Say what other policies would have cost, and left late.
 
     The demand that was recorded of instances whose ratio the pool decides is
     replayed, in a queue, by each policy, as if it had decided then; it knows
