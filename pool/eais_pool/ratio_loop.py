@@ -25,6 +25,17 @@ AT_FIRST_S: Final = 1.0
 A_SECOND_S: Final = 0.2
 """Of each second, after that."""
 STOP_S: Final = 0.5
+MADE_UP_FOR_S: Final = 30
+"""A machine that stood still for longer, as one that was suspended, saw nothing of that time."""
+
+
+def gone_by(told: float, now: float) -> tuple[int, float]:
+    """Seconds to tell of, and until when that is; several if the machine is busy."""
+    seconds = max(1, round((now - told) / PERIOD_S))
+    if seconds > MADE_UP_FOR_S:
+        log.warning("nothing was seen for %d s: the machine stood still", seconds)
+        return 1, now
+    return seconds, told + seconds * PERIOD_S
 
 
 class RatioLoop:
@@ -46,9 +57,7 @@ class RatioLoop:
         told = self._clock()
         while True:
             await asyncio.sleep(max(0.0, told + PERIOD_S - self._clock()))
-            # A machine that is busy may have let several go by.
-            seconds = max(1, round((self._clock() - told) / PERIOD_S))
-            told += seconds * PERIOD_S
+            seconds, told = gone_by(told, self._clock())
             for event in self._ratios.on_second(self._pump.state, self._clock(), seconds):
                 try:
                     await self._pump.submit(event)
