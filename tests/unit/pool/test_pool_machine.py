@@ -372,7 +372,8 @@ class PoolMachine(RuleBasedStateMachine):
             moving = [each for each in left if state.moving_lease(each.instance)]
             stuck = [each for each in left if each.stuck]
             if not host.draining:
-                assert not moving
+                together = state.defrag.moving if state.defrag else lambda _: None
+                assert all(together(each.instance) is not None for each in moving)
                 assert not stuck
             elif len(moving) < SETTINGS.moves_at_once:
                 assert {each.key for each in left} == {each.key for each in (*moving, *stuck)}
