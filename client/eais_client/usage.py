@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-from eais.rpc.v1 import ledger_pb2
+if TYPE_CHECKING:
+    from eais.rpc.v1 import ledger_pb2
 
 
 class By(StrEnum):
@@ -61,6 +63,8 @@ class UsageLine:
 
 def usage_request(since_s: float, until_s: float, by: Iterable[By]) -> ledger_pb2.UsageRequest:
     """What asks for it, as the wire says it."""
+    from eais.rpc.v1 import ledger_pb2
+
     return ledger_pb2.UsageRequest(since_s=since_s, until_s=until_s, by=[each.value for each in by])
 
 

@@ -62,6 +62,7 @@ def test_from_attach_to_detach(user: Terminal) -> None:
     none: dict[str, object] = {"sessions": [], "sessions_unknown": None}
     assert user.data("describe", name) == attached | none
     assert str(attached.pop("why")).startswith("gradient for cpu.2: host local had room")
+    assert attached.pop("binding") is None
     assert user.data("list") == {"instances": [attached]}
     [device] = user.data("devices")["devices"]
     assert (device["used_milli"], device["free_milli"]) == (2000, 2000)
