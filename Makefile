@@ -19,7 +19,7 @@ help: ## print this list
 	@echo "making .venv from requirements.lock"
 	@rm -rf .venv
 	@$(PYTHON) -m venv .venv
-	@$(PIP) install --require-hashes --only-binary :all: -r requirements.lock
+	@$(PIP) install --require-hashes -r requirements.lock
 	@touch $@
 
 .venv/installed: .venv/locked pyproject.toml

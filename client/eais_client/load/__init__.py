@@ -1,0 +1,1 @@
+"""The load-test harness: what a target carries, and how it answers while it does."""

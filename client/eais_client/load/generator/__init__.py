@@ -1,0 +1,1 @@
+"""The processes that make the load: they send, take answers, and count."""

@@ -1,0 +1,1 @@
+"""What load can be put on: instances, onnxruntime here, and other servers."""
