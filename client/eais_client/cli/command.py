@@ -1,7 +1,8 @@
 """How a function becomes a command: the options that all share, and its examples.
 
 A command is a function whose first argument is a `Call`; its other arguments are typer's.
-`Group.command` adds `-o`, `--context` and `--debug` and makes the `Call` from them.
+`Group.command` adds `-o`, `--context` and `--debug` and makes the `Call` from them. What it
+returns is the exit code; None is 0.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from eais_client.session_states import SessionState
 
 _KEYWORD = inspect.Parameter.KEYWORD_ONLY
+Command = Callable[..., "int | None"]
 
 
 def context_names(ctx: typer.Context, incomplete: str) -> list[str]:
@@ -148,19 +150,28 @@ class Group:
         context: bool = True,
         program: bool = False,
         csv: bool = False,
-    ) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    ) -> Callable[[Command], Command]:
         """Make the decorated function the command `name`.
 
         `program`: what follows is a program's own, its options too; it answers, not `eais`.
         `csv`: it has an answer for `-o csv`.
         """
-        epilog = "\n".join(["\b", "Examples:", *(f"  {line}" for line in examples)])
 
-        def register(function: Callable[..., None]) -> Callable[..., None]:
+        def register(function: Command) -> Command:
             left_out = {"context"} if not context else {"output"} if program else set[str]()
             settings = {"allow_interspersed_args": not program}
             made = _with_call(function, left_out, csv=csv)
-            self.app.command(name, epilog=epilog, context_settings=settings)(made)
+            self.app.command(name, epilog=_epilog(examples), context_settings=settings)(made)
+            return function
+
+        return register
+
+    def itself(self, *, examples: Sequence[str], csv: bool = False) -> Callable[[Command], Command]:
+        """Make the decorated function what the group's own word does, without a subcommand."""
+
+        def register(function: Command) -> Command:
+            made = _with_call(function, set(), csv=csv)
+            self.app.callback(invoke_without_command=True, epilog=_epilog(examples))(made)
             return function
 
         return register
@@ -175,9 +186,11 @@ def _help_alone(ctx: typer.Context) -> None:
         typer.echo(ctx.get_help())
 
 
-def _with_call(
-    function: Callable[..., None], left_out: set[str], *, csv: bool
-) -> Callable[..., None]:
+def _epilog(examples: Sequence[str]) -> str:
+    return "\n".join(["\b", "Examples:", *(f"  {line}" for line in examples)])
+
+
+def _with_call(function: Command, left_out: set[str], *, csv: bool) -> Command:
     own = inspect.signature(function, eval_str=True)
     _, *parameters = own.parameters.values()
     shared = [
@@ -189,16 +202,35 @@ def _with_call(
     ]
     kept = [parameter for parameter in shared if parameter.name not in left_out]
 
-    def run(*, ctx: typer.Context, debug: bool, **given: Any) -> None:
+    def run(*, ctx: typer.Context, debug: bool, **given: Any) -> int | None:
+        if ctx.invoked_subcommand is not None:
+            _check_nothing_said(ctx)
+            return None
         outside = outside_of(ctx)
         name, output = given.pop("context", ""), given.pop("output", Format.TABLE)
         if output is Format.CSV and not csv:
-            raise UsageError("ARGUMENT", "-o csv: this has no rows; `eais usage` has")
+            raise UsageError(
+                "ARGUMENT", "-o csv: this has no rows; `eais usage` and `eais loadtest` have"
+            )
         printer = Printer(output, outside.stdout, outside.stderr, outside.environ)
-        function(Call(outside, printer, name), **given)
+        return function(Call(outside, printer, name), **given)
 
     # typer reads a command's options off its signature.
     run.__signature__ = inspect.Signature(kept)  # type: ignore[attr-defined]
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in kept}
     run.__name__, run.__doc__ = function.__name__, function.__doc__
     return run
+
+
+def _check_nothing_said(ctx: typer.Context) -> None:
+    """Raise if there are options of a group's word before a command of it: they'd do nothing."""
+    said = [name for name in ctx.params if _was_said(ctx, name)]
+    if said:
+        words = f"{ctx.command_path} {ctx.invoked_subcommand}"
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in said)
+        raise UsageError("ARGUMENT", f"{words}: {options} stands before its command")
+
+
+def _was_said(ctx: typer.Context, name: str) -> bool:
+    source = ctx.get_parameter_source(name)
+    return source is not None and source.name != "DEFAULT"

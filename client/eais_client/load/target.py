@@ -110,7 +110,7 @@ class ServerTimes:
 
 @dataclass(frozen=True, slots=True)
 class ServerSide:
-    """What can be seen of a target's own processes from here.
+    """What can be seen of a target's own processes from here; see `targets.seeing`.
 
     Attributes:
         pids: of this machine, whose CPU and memory are the target's; they may change.
@@ -133,10 +133,6 @@ class Target(Protocol):
 
     def about(self) -> Mapping[str, str]:
         """What it says of itself, for the report: type, version, device, transport, ..."""
-        ...
-
-    def server_side(self) -> ServerSide:
-        """Its processes."""
         ...
 
     def server_times(self, model: ModelLoad) -> ServerTimes | None:

@@ -1,0 +1,1 @@
+"""Targets whose behaviour is known, to try a load test on."""
