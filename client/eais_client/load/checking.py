@@ -84,10 +84,21 @@ def _array_difference(got: Any, want: Any, tolerance: str) -> str:
 def _write(file: Path, arrays: Sequence[tuple[str, Any]]) -> None:
     # By number: an input's name may hold what a file's can't.
     names = np.array([name for name, _ in arrays])
+    plain = {f"a{n}": _plain(array) for n, (_, array) in enumerate(arrays)}
     with file.open("wb") as out:
-        np.savez(out, names=names, **{f"a{n}": array for n, (_, array) in enumerate(arrays)})
+        np.savez(out, allow_pickle=False, names=names, **plain)
+
+
+def _plain(value: Any) -> Any:
+    """Strings are objects to onnxruntime, which a file could hold by pickle alone."""
+    array = np.asarray(value)
+    return array.astype(str) if array.dtype.kind == "O" else array
 
 
 def _read(file: Path) -> dict[str, Any]:
     with np.load(file, allow_pickle=False) as found:
-        return {str(name): found[f"a{number}"] for number, name in enumerate(found["names"])}
+        return {str(name): _own(found[f"a{number}"]) for number, name in enumerate(found["names"])}
+
+
+def _own(array: Any) -> Any:
+    return array.astype(object) if array.dtype.kind == "U" else array

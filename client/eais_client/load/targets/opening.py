@@ -10,8 +10,21 @@ from eais_client.load.target import Target, TargetKind, TargetSpec
 
 
 def open_target(spec: TargetSpec) -> Target:
-    """The target that `spec` names, open in this process."""
-    if spec.kind is TargetKind.PYTHON:
-        module, _, name = spec.place.partition(":")
-        return cast(Target, getattr(importlib.import_module(module), name)(spec))
-    raise UsageError("ARGUMENT", f"{spec.kind}: no such target")
+    """The target that `spec` names, open in this process.
+
+    Raises `UsageError` ARGUMENT for settings that it doesn't have, and what hinders it.
+    """
+    match spec.kind:
+        case TargetKind.INSTANCE:
+            from eais_client.load.targets.instance import InstanceTarget
+
+            return InstanceTarget(spec)
+        case TargetKind.ONNXRUNTIME:
+            from eais_client.load.targets.onnxruntime import OnnxruntimeTarget
+
+            return OnnxruntimeTarget(spec)
+        case TargetKind.PYTHON:
+            module, _, name = spec.place.partition(":")
+            return cast(Target, getattr(importlib.import_module(module), name)(spec))
+        case TargetKind.SERVER:
+            raise UsageError("ARGUMENT", f"{spec.place}: servers can't be called yet")

@@ -1,0 +1,192 @@
+"""What people write of a load, read: rates, callers, times, shares, shapes. (Brain)"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from eais.errors import UsageError
+from eais_client.load.brain.plan import Closed, Open, Phase, Spacing, Stretch
+
+_UNITS: Final = {"us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_TIME: Final = re.compile(r"(\d+(?:\.\d+)?|\.\d+)(us|µs|ms|s|m|h)")
+_SWEEP_MOST: Final = 100
+
+
+def seconds_of(option: str, text: str) -> float:
+    """Seconds of "50ms", "10s", "2m", "1h"; `UsageError` ARGUMENT for anything else, or nothing."""
+    found = _TIME.fullmatch(text.strip())
+    if found is None:
+        raise UsageError("ARGUMENT", f"{option} {text}: not a time such as 50ms, 10s or 2m")
+    seconds = float(found[1]) * _UNITS[found[2]]
+    if seconds <= 0 and option != "--warmup":
+        raise UsageError("ARGUMENT", f"{option} {text}: must be more than nothing")
+    return seconds
+
+
+def share_of(option: str, text: str) -> float:
+    """0 to 1 of "5%" or "0.05"."""
+    cut = text.strip()
+    try:
+        value = float(cut.removesuffix("%")) / (100 if cut.endswith("%") else 1)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value <= 1:
+        raise UsageError("ARGUMENT", f"{option} {text}: not a share such as 5% or 0.05")
+    return value
+
+
+def rate_stretches(text: str, seconds: float, warm_s: float) -> tuple[Stretch, ...]:
+    """The rate over a phase: "20", "10..100" from one to the other, "10,20,40" in equal steps.
+
+    The first rate is on while it warms up. `UsageError` ARGUMENT for what is no such rate.
+    """
+    low, ramp, high = text.partition("..")
+    steps = [_rate(text, low), _rate(text, high)] if ramp else _rates(text)
+    if not any(steps):
+        raise UsageError("ARGUMENT", f"--rate {text}: nothing would be asked")
+    warm = (Stretch(warm_s, steps[0], steps[0]),) if warm_s else ()
+    if ramp:
+        return (*warm, Stretch(seconds, steps[0], steps[1]))
+    return (*warm, *(Stretch(seconds / len(steps), each, each) for each in steps))
+
+
+def callers_of(text: str) -> tuple[int, ...]:
+    """Of "8"; "1,2,4", one after the other; "1:8:2", from 1 to 8 by 2; "1:8" by 1."""
+    fault = UsageError(
+        "ARGUMENT", f"--concurrency {text}: not a number of callers such as 8, 1,2,4 or 1:8:2"
+    )
+    parts = text.split(":") if ":" in text else text.split(",")
+    if not all(part.strip().isdecimal() for part in parts):
+        raise fault
+    numbers = [int(part) for part in parts]
+    if ":" in text:
+        if len(numbers) not in (2, 3) or numbers[0] > numbers[1] or numbers[2:] == [0]:
+            raise fault
+        step = numbers[2] if len(numbers) == 3 else 1
+        numbers = list(range(numbers[0], numbers[1] + 1, step))
+    if not numbers or min(numbers) < 1 or len(numbers) > _SWEEP_MOST:
+        raise fault
+    return tuple(numbers)
+
+
+def weights_of(text: str, models: int) -> tuple[int, ...]:
+    """The models' of "3:1"; 1 for each where nothing is said."""
+    if not text:
+        return (1,) * models
+    parts = text.split(":")
+    if not all(part.isdecimal() and int(part) for part in parts):
+        raise UsageError("ARGUMENT", f"--mix {text}: not whole numbers such as 3:1")
+    if len(parts) != models:
+        raise UsageError("ARGUMENT", f"--mix {text}: {len(parts)} weights for {models} models")
+    return tuple(map(int, parts))
+
+
+def shape_of(text: str) -> tuple[str, tuple[int, ...]]:
+    """Input and shape of "x=1,3,224,224"; perf_analyzer's "x:1,3,224,224" too."""
+    name, _, sizes = text.rpartition("=" if "=" in text else ":")
+    parts = sizes.split(",")
+    if not name or not all(part.strip().isdecimal() for part in parts):
+        raise UsageError("ARGUMENT", f"--shape {text}: not as x=1,3,224,224")
+    return name, tuple(map(int, parts))
+
+
+def range_of(text: str) -> tuple[str, tuple[float, float]]:
+    """Input and bounds of "x=0..255"."""
+    name, _, bounds = text.rpartition("=")
+    low, _, high = bounds.partition("..")
+    try:
+        found = float(low), float(high)
+    except ValueError:
+        found = math.nan, math.nan
+    if not name or not found[0] <= found[1] or not all(map(math.isfinite, found)):
+        raise UsageError("ARGUMENT", f"--range {text}: not as x=0..255")
+    return name, found
+
+
+@dataclass(frozen=True, slots=True)
+class LoadAsked:
+    """What was said of the load; "" and None where nothing was.
+
+    Attributes are the options of `eais loadtest` of the same names; `trace` is what a file gave.
+    """
+
+    concurrency: str = ""
+    arrivals: str = ""
+    rate: str = ""
+    burst: float | None = None
+    trace: Open | None = None
+    duration: str = ""
+    warmup: str = ""
+
+
+def phases_of(asked: LoadAsked) -> tuple[Phase, ...]:
+    """The phases that were asked for; one caller in a closed loop if nothing was.
+
+    Raises `UsageError` ARGUMENT for what is no load, or is two.
+    """
+    seconds = seconds_of("--duration", asked.duration or "10s")
+    warm_s = seconds_of("--warmup", asked.warmup or "1s") if asked.warmup != "0" else 0.0
+    _check_one(asked)
+    if asked.trace is not None:
+        return (_of_trace(asked.trace, seconds if asked.duration else None),)
+    if asked.rate or asked.arrivals:
+        return (_open(asked, seconds, warm_s),)
+    return tuple(
+        Phase(f"{callers} caller{'s' * (callers > 1)}", Closed(callers), seconds, warm_s)
+        for callers in callers_of(asked.concurrency or "1")
+    )
+
+
+def _check_one(asked: LoadAsked) -> None:
+    if asked.concurrency and (asked.rate or asked.arrivals or asked.trace):
+        text = "--concurrency is a closed loop, --rate, --arrivals and --trace an open one: say one"
+        raise UsageError("ARGUMENT", text)
+    if asked.trace is not None and asked.rate:
+        raise UsageError("ARGUMENT", "--trace has its own rate, which --trace-scale changes")
+    if asked.arrivals and not asked.rate and asked.trace is None:
+        raise UsageError(
+            "ARGUMENT", f"--arrivals {asked.arrivals}: say how many, such as --rate 20"
+        )
+    if asked.burst is not None and asked.arrivals != Spacing.GAMMA:
+        raise UsageError("ARGUMENT", "--burst says how gamma's gaps vary: --arrivals gamma")
+
+
+def spacing_of(text: str) -> Spacing:
+    """Of "constant", "poisson" or "gamma"; POISSON of ""."""
+    try:
+        return Spacing(text or Spacing.POISSON)
+    except ValueError:
+        kinds = ", ".join(Spacing)
+        raise UsageError("ARGUMENT", f"--arrivals {text}: there are {kinds}") from None
+
+
+def _open(asked: LoadAsked, seconds: float, warm_s: float) -> Phase:
+    spacing = spacing_of(asked.arrivals)
+    burst = 1.0 if asked.burst is None else asked.burst
+    if not 0 < burst < math.inf:
+        raise UsageError("ARGUMENT", f"--burst {burst:g}: must be more than 0")
+    stretches = rate_stretches(asked.rate, seconds, warm_s)
+    return Phase(f"{asked.rate}/s {spacing}", Open(spacing, stretches, burst), seconds, warm_s)
+
+
+def _of_trace(load: Open, seconds: float | None) -> Phase:
+    whole = load.moments[-1] if load.moments else sum(each.seconds for each in load.stretches)
+    return Phase("trace", load, whole if seconds is None else min(seconds, whole))
+
+
+def _rate(text: str, part: str) -> float:
+    try:
+        value = float(part)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < math.inf:
+        raise UsageError("ARGUMENT", f"--rate {text}: not as 20, 10..100 or 10,20,40")
+    return value
+
+
+def _rates(text: str) -> Sequence[float]:
+    return [_rate(text, part) for part in text.split(",")]
