@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from hdrh.histogram import HdrHistogram
 
@@ -26,6 +26,20 @@ PARTS: Final = ("encode", "wire", "queue", "batch", "compute", "decode")
 def new_histogram(digits: int = DIGITS) -> HdrHistogram:
     """Of 1 µs to an hour, to so many digits."""
     return HdrHistogram(LOWEST_US, HIGHEST_US, digits)
+
+
+class Seen(NamedTuple):
+    """One request, for who must know of each.
+
+    Attributes:
+        due: when, seconds of the monotonic clock.
+        took_s: from then to its answer, or failure.
+        fault: "" if it was rightly answered, WRONG, UNANSWERED, or the reason of its failure.
+    """
+
+    due: float
+    took_s: float
+    fault: str = ""
 
 
 @dataclass(slots=True)

@@ -9,12 +9,13 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final, TextIO
 
 import numpy as np
+from numpy.typing import NDArray
 
 from eais_client.load.brain.arrivals import mix, moments, share
 from eais_client.load.brain.plan import Driver, Driving, ModelLoad, Open, Phase
@@ -24,10 +25,14 @@ from eais_client.load.generator.counts import Counted, Reckoner, to_data
 from eais_client.load.generator.tasks import LoopThread, TaskDriver
 from eais_client.load.generator.threads import ThreadDriver
 from eais_client.load.generator.work import Called, Work
+from eais_client.load.record import Seen
 from eais_client.load.target import Caller, Target, TargetSpec
 from eais_client.load.targets.opening import open_target
 
 TELL_EVERY_S: Final = 1.0
+LIVE_TELL_EVERY_S: Final = 0.1
+PLANNED_AHEAD_S: Final = 0.005
+"""A new plan begins so much after it is heard of at least: what is due before may be sent now."""
 STOPPED_PATIENCE_S: Final = 1.0
 """How long answers are waited for after a phase was ended before its time."""
 LEAVES_WITHIN_S: Final = 10.0
@@ -48,8 +53,10 @@ class Child:
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
-        self._stop = threading.Event()
+        self._on: OnePhase | None = None
         self._stopped_phase = -1
+        self._plans: list[Mapping[str, Any]] = []
+        self._lock = threading.Lock()
         self._models: list[ModelLoad] = []
         self._driving = Driving()
         self._targets: list[Opened] = []
@@ -58,8 +65,18 @@ class Child:
 
     def stop(self, phase: int) -> None:
         """End the phase of this number, though it may not have begun."""
-        self._stopped_phase = max(phase, self._stopped_phase)
-        self._stop.set()
+        with self._lock:
+            self._stopped_phase = max(phase, self._stopped_phase)
+            if self._on is not None and self._on.number <= phase:
+                self._on.work.stop()
+
+    def replan(self, order: Mapping[str, Any]) -> None:
+        """Another load from now on, for a phase that is on, or hasn't begun yet."""
+        with self._lock:
+            if self._on is not None and self._on.number == order["number"]:
+                self._on.replan(order, self._driving.seed)
+            else:
+                self._plans.append(order)
 
     def tell(self, kind: str, **data: Any) -> None:
         """Say a line."""
@@ -124,20 +141,20 @@ class Child:
         phase = orders.phase_of(order["phase"])
         index, of, target = order["index"], order["of"], self._targets[order["target"]]
         work = self._work(phase, order["target"], index, of, order["begin"])
-        self._stop = work.stopped
-        if order["number"] <= self._stopped_phase:
-            work.stopped.set()
+        work.live = order["live"]
+        self._begin(OnePhase(order["number"], work, index, of))
         driver = self._driver(work)
         measured_from = work.begin + phase.warm_s
-        course = Course(self, driver, Reckoner([m.name for m in self._models], measured_from))
+        course = Course(self, driver, Reckoner([m.name for m in self._models], measured_from), work)
         times = self._times(target) if index == 0 else {}
         driver.start()
         while work.now() < work.last_sending and driver.running and not work.stopped.is_set():
             # In the middle of a second of the phase, so that parts fall into its seconds.
-            work.stopped.wait(TELL_EVERY_S)
+            work.stopped.wait(course.every_s)
             course.tell_part()
         self._wait_for_last(driver, work, course)
         course.tell_part()
+        course.tell_unanswered()
         left = self._left(driver, work, phase)
         ended = self._times(target) if index == 0 else {}
         self.tell(
@@ -149,13 +166,21 @@ class Child:
             },
         )
 
+    def _begin(self, on: OnePhase) -> None:
+        with self._lock:
+            self._on = on
+            for order in self._plans:
+                if order["number"] == on.number:
+                    on.replan(order, self._driving.seed)
+            self._plans = []
+            if on.number <= self._stopped_phase:
+                on.work.stop()
+
     def _work(self, phase: Phase, target: int, index: int, of: int, begin: float) -> Work:
         driving, load = self._driving, phase.load
         due = None
         if isinstance(load, Open):
-            blocks = list(moments(load, driving.seed))
-            all_of = np.concatenate(blocks) if blocks else np.zeros(0)
-            all_of = all_of[all_of < phase.warm_s + phase.seconds]
+            all_of = _moments(load, phase.warm_s + phase.seconds, driving.seed)
             due = share(all_of, index, of) + begin
             most = driving.max_in_flight
         else:
@@ -188,7 +213,7 @@ class Child:
         while driver.running and work.now() < until:
             if work.stopped.is_set():
                 until = min(until, work.now() + STOPPED_PATIENCE_S)
-            driver.join(min(until, work.now() + TELL_EVERY_S))
+            driver.join(min(until, work.now() + course.every_s))
             course.tell_part()
         if isinstance(driver, TaskDriver):
             driver.cancel()
@@ -214,18 +239,64 @@ class Child:
         return {name: times for name, times in found.items() if times is not None}
 
 
+@dataclass(slots=True)
+class OnePhase:
+    """The phase that is on: its number, its work, and which part of the load this process makes."""
+
+    number: int
+    work: Work
+    index: int
+    of: int
+    plans: int = 0
+
+    def replan(self, order: Mapping[str, Any], seed: int) -> None:
+        """Another load, from a moment on."""
+        self.plans += 1
+        work, load = self.work, orders.open_of(order["load"])
+        begin = max(order["begin"], work.now() + PLANNED_AHEAD_S)
+        all_of = _moments(load, order["seconds"], seed + self.plans)
+        due = share(all_of, self.index, self.of) + begin
+        work.replan(begin, due, order["begin"] + order["seconds"])
+
+
+def _moments(load: Open, seconds: float, seed: int) -> NDArray[np.float64]:
+    blocks = list(moments(load, seed)) if load.stretches or load.moments else []
+    all_of = np.concatenate(blocks) if blocks else np.zeros(0)
+    return all_of[all_of < seconds]
+
+
 class Course:
     """Tells what a driver has noted since the last time."""
 
-    def __init__(self, child: Child, driver: ThreadDriver | TaskDriver, reckoner: Reckoner) -> None:
+    def __init__(
+        self, child: Child, driver: ThreadDriver | TaskDriver, reckoner: Reckoner, work: Work
+    ) -> None:
         self._child = child
         self._driver = driver
         self._reckoner = reckoner
+        self._work = work
+        self._seen: set[float] = set()
+        self.every_s = LIVE_TELL_EVERY_S if work.live else TELL_EVERY_S
 
     def tell_part(self) -> None:
         """What is new."""
-        made = self._reckoner.counted([notes.taken() for notes in self._driver.notes()])
-        self._child.tell("part", counted=to_data(made))
+        notes = [each.taken() for each in self._driver.notes()]
+        self._child.tell("part", counted=to_data(self._reckoner.counted(notes)))
+        if self._work.live:
+            self._tell_seen([each for one in notes for each in one.seen()])
+
+    def tell_unanswered(self) -> None:
+        """Of a live phase: each request that was due, and nothing was heard of."""
+        work = self._work
+        if work.live and work.due is not None:
+            now = work.now()
+            due = [each for each in work.due.tolist() if each <= now and each not in self._seen]
+            self._tell_seen([Seen(each, now - each, "UNANSWERED") for each in due])
+
+    def _tell_seen(self, seen: Sequence[Seen]) -> None:
+        self._seen.update(each.due for each in seen)
+        if seen:
+            self._child.tell("seen", requests=seen)
 
 
 def main() -> None:
@@ -247,6 +318,8 @@ def _read(child: Child, ordered: queue.Queue[Mapping[str, Any] | None]) -> None:
         order = json.loads(line)
         if order["do"] == "stop":
             child.stop(order["number"])
+        elif order["do"] == "replan":
+            child.replan(order)
         else:
             ordered.put(order)
     child.stop(sys.maxsize)

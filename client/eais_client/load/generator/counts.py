@@ -7,7 +7,7 @@ own makes histograms of them, a second's at a time.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
@@ -20,6 +20,7 @@ from eais_client.load.record import (
     INTERVAL_DIGITS,
     PARTS,
     Interval,
+    Seen,
     Tally,
     new_histogram,
 )
@@ -73,6 +74,13 @@ class Notes:
     failed: list[Failed] = field(default_factory=list)
     checked: list[tuple[int, float]] = field(default_factory=list)
     splits: list[tuple[int, float, Split]] = field(default_factory=list)
+
+    def seen(self) -> Iterator[Seen]:
+        """Each request."""
+        for done in self.done:
+            yield Seen(done.due, done.ended - done.due)
+        for failed in self.failed:
+            yield Seen(failed.due, failed.ended - failed.due, failed.reason or "WRONG")
 
     def taken(self) -> Notes:
         """All that is there so far, which is then gone from here."""

@@ -1,8 +1,9 @@
 """What is said between the processes that make load and the one that asked for it: JSON, a line
 each.
 
-Orders: open, prepare, warm, phase, stop, close. Told: opened, done (an order was carried out),
-part (what was counted since the last), ended (of a phase), error.
+Orders: open, prepare, warm, phase, replan, stop. Told: opened, done (an order was carried out),
+part (what was counted since the last), seen (each request, of a live phase), ended (of a phase),
+error.
 """
 
 from __future__ import annotations
@@ -34,14 +35,14 @@ def phase_data(phase: Phase) -> dict[str, Any]:
 def phase_of(data: Mapping[str, Any]) -> Phase:
     """What `phase_data` made."""
     load = data["load"]
-    made: Closed | Open
-    if "callers" in load:
-        made = Closed(load["callers"])
-    else:
-        stretches = tuple(Stretch(**each) for each in load["stretches"])
-        moments = tuple(load["moments"])
-        made = Open(Spacing(load["spacing"]), stretches, load["burst"], moments)
+    made = Closed(load["callers"]) if "callers" in load else open_of(load)
     return Phase(data["name"], made, data["seconds"], data["warm_s"])
+
+
+def open_of(data: Mapping[str, Any]) -> Open:
+    """What `asdict` made of one."""
+    stretches = tuple(Stretch(**each) for each in data["stretches"])
+    return Open(Spacing(data["spacing"]), stretches, data["burst"], tuple(data["moments"]))
 
 
 def driving_of(data: Mapping[str, Any]) -> Driving:

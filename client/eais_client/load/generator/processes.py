@@ -10,14 +10,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, Protocol, Self
 
 from eais.errors import RemoteError
-from eais_client.load.brain.plan import Closed, Driving, ModelLoad, Phase
+from eais_client.load.brain.plan import Closed, Driving, ModelLoad, Open, Phase
 from eais_client.load.generator import orders
 from eais_client.load.generator.counts import Counted, of_data
 from eais_client.load.generator.usage import Meter
-from eais_client.load.record import PhaseRecord, Usage
+from eais_client.load.record import PhaseRecord, Seen, Usage
 from eais_client.load.target import ServerTimes, TargetSpec
 from eais_client.load.targets.seeing import server_side
 from eais_client.signature import Signature
@@ -28,6 +28,18 @@ CLOSES_WITHIN_S: Final = 15.0
 _MODULE: Final = "eais_client.load.generator"
 
 Told = Callable[["LiveCounts"], None]
+
+
+class Live(Protocol):
+    """Who changes the load of a phase while it is on, and must know of each request."""
+
+    def begun(self, at: float) -> None:
+        """The phase begins at that moment, monotonic seconds; it may be planned anew now."""
+        ...
+
+    def seen(self, requests: Sequence[Seen]) -> None:
+        """What became of requests, some tenths of a second ago; from any thread."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,10 +188,28 @@ class Generators:
         for line in self._lines:
             line.say("stop", number=self._phases)
 
-    def run(self, target: int, phase: Phase, told: Told = lambda _: None) -> PhaseRecord:
+    def replan(self, load: Open, seconds: float) -> float:
+        """Of a live phase: ask `load` from a moment on, and end so many seconds after it.
+
+        What is due before it is sent all the same. The moment, monotonic seconds.
+        """
+        moment = time.monotonic() + HEAD_START_S
+        plan = {"number": self._phases, "begin": moment, "load": asdict(load), "seconds": seconds}
+        for line in self._lines:
+            line.say("replan", **plan)
+        return moment
+
+    def run(
+        self,
+        target: int,
+        phase: Phase,
+        told: Told = lambda _: None,
+        live: Live | None = None,
+    ) -> PhaseRecord:
         """Make a phase's load; what came of it.
 
-        `told` is called about once a second, from this thread.
+        `told` is called about once a second, from this thread. With `live` the load, of an open
+        loop, may be planned anew.
         """
         self._phases += 1
         self._stopped = False
@@ -194,15 +224,18 @@ class Generators:
             "phase": orders.phase_data(phase),
             "begin": begin,
             "of": len(self._lines),
+            "live": live is not None,
         }
         for index, line in enumerate(self._lines):
             line.say("phase", index=index, **order)
         listening = [
-            threading.Thread(target=_listen, args=(line, course), name="heard", daemon=True)
+            threading.Thread(target=_listen, args=(line, course, live), name="heard", daemon=True)
             for line in self._lines
         ]
         for thread in listening:
             thread.start()
+        if live is not None:
+            live.begun(begin)
         self._watch(course, target, listening, measured_from, told)
         return self._finished(course)
 
@@ -284,7 +317,7 @@ class Generators:
         return record
 
 
-def _listen(line: Line, course: Course) -> None:
+def _listen(line: Line, course: Course, live: Live | None) -> None:
     """Take what a process tells of a phase, until it is over there."""
     while True:
         try:
@@ -293,6 +326,9 @@ def _listen(line: Line, course: Course) -> None:
             with course.lock:
                 course.record.faults.append(str(error))
             return
+        if told["tell"] == "seen" and live is not None:
+            live.seen([Seen(*each) for each in told["requests"]])
+            continue
         with course.lock:
             if told["tell"] == "part":
                 course.counted.add(of_data(told["counted"]))

@@ -66,8 +66,10 @@ class TaskDriver:
         self._loop.call_soon_threadsafe(lambda: [task.cancel() for task in self._tasks])
 
     def _all_sent(self) -> bool:
-        due = self._work.due
-        return due is not None and self._next >= len(due)
+        work, due = self._work, self._work.due
+        if due is None or (work.live and work.now() < work.end):
+            return False
+        return self._next >= len(due)
 
     async def _closed(self) -> None:
         work = self._work
@@ -79,15 +81,11 @@ class TaskDriver:
             await self._make(number, now, now)
 
     def _pace(self) -> None:
-        work, due = self._work, self._work.due
-        assert due is not None
-        for number in range(len(due)):
-            if number < self._next:  # the loop was late, and sent it with those before
-                continue
-            work.sleep_until(float(due[number]))
-            if work.over():
-                return
+        number = 0
+        while self._work.wait_for(number) is not None:
             self._loop.call_soon_threadsafe(self._send_due)
+            # Where the loop was late it sends several at once.
+            number = max(number + 1, self._next)
 
     def _send_due(self) -> None:
         """Send what is due, as far as there may be more under way."""

@@ -68,17 +68,12 @@ class ThreadDriver:
             self._make(place, Request(work, notes, number, now, now, _checks(work, chance)))
 
     def _open(self, place: int) -> None:
-        work, notes, due = self._work, self._notes[place], self._work.due
-        assert due is not None
+        work, notes = self._work, self._notes[place]
         chance = random.Random(f"{work.seed} {place}")
         for number in self._numbers:
-            if number >= len(due):
-                return
-            moment = float(due[number])
             free_at = work.now()
-            if free_at < moment:
-                work.sleep_until(moment)
-            if work.over():
+            moment = work.wait_for(number)
+            if moment is None:
                 return
             self._make(place, Request(work, notes, number, moment, free_at, _checks(work, chance)))
 

@@ -41,7 +41,8 @@ class Work:
         due: when each request of an open loop is due, monotonic seconds; None in a closed loop.
         callers: of a closed loop; of an open one the most requests under way at once.
         begin, end: of the phase, its warm part included; monotonic seconds.
-        stopped: set to end it before.
+        live: whether the load may be planned anew while it is on.
+        stopped: set by `stop`.
         now: the clock.
     """
 
@@ -54,8 +55,10 @@ class Work:
     timeout_s: float
     check_share: float
     seed: int
+    live: bool = False
     stopped: threading.Event = field(default_factory=threading.Event)
     now: Clock = time.monotonic
+    _changed: threading.Event = field(default_factory=threading.Event)
 
     def model_of(self, number: int) -> int:
         """The model of a request."""
@@ -65,6 +68,40 @@ class Work:
         """Until then, or until it is stopped."""
         while (left := moment - self.now()) > 0 and not self.stopped.wait(left):
             pass
+
+    def wait_for(self, number: int) -> float | None:
+        """Sleep until the open loop's request of this number is due; when that was, or is.
+
+        None: there is no such request, or nothing is to be sent any more.
+        """
+        while not self.over():
+            # Before the plan is looked at, so that no change of it is missed.
+            changed, due = self._changed, self.due
+            assert due is not None
+            if number < len(due):
+                moment = float(due[number])
+                if (left := moment - self.now()) <= 0:
+                    return moment
+            elif not self.live or (left := self.end - self.now()) <= 0:
+                return None
+            changed.wait(left)
+        return None
+
+    def replan(self, begin: float, moments: NDArray[np.float64], end: float) -> None:
+        """What was due from `begin` on isn't; these moments are, and the phase ends at `end`."""
+        assert self.due is not None
+        kept = self.due[: np.searchsorted(self.due, begin)]
+        self.due, self.end = np.concatenate([kept, moments]), end
+        self._wake()
+
+    def stop(self) -> None:
+        """End the phase before its time."""
+        self.stopped.set()
+        self._wake()
+
+    def _wake(self) -> None:
+        changed, self._changed = self._changed, threading.Event()
+        changed.set()
 
     @property
     def last_sending(self) -> float:
