@@ -53,6 +53,8 @@ class Tally:
         checked: answers that were compared with a reference.
         wrong: of those the ones that differ.
         unanswered: neither answered nor failed when the phase was over.
+        done: right answers that came while it was measured, whenever they were due, in the warm
+            part too: throughput is theirs, for a backlog that is worked off later is none.
         errors: reason -> requests that failed so.
         texts: reason -> what one of them said.
         latency: of `answered`, from the moment when they were due.
@@ -68,6 +70,7 @@ class Tally:
     checked: int = 0
     wrong: int = 0
     unanswered: int = 0
+    done: int = 0
     errors: Counter[str] = field(default_factory=Counter)
     texts: dict[str, str] = field(default_factory=dict)
     latency: HdrHistogram = field(default_factory=new_histogram)
@@ -81,7 +84,8 @@ class Tally:
 class Interval:
     """What became of the requests of all models that were due within one second of a phase.
 
-    Attributes are those of `Tally`; `failed` is the sum of its `errors`.
+    Attributes are those of `Tally`; `failed` is the sum of its `errors`. `done` came within this
+    second, whenever it was due.
     """
 
     due: int = 0
@@ -90,6 +94,7 @@ class Interval:
     wrong: int = 0
     failed: int = 0
     unanswered: int = 0
+    done: int = 0
     latency: HdrHistogram = field(default_factory=lambda: new_histogram(INTERVAL_DIGITS))
 
 
