@@ -128,11 +128,16 @@ class Counted:
 
 
 class Reckoner:
-    """Makes `Counted` of notes. Requests that were due before `measured_from` don't count."""
+    """Makes `Counted` of notes.
 
-    def __init__(self, names: Sequence[str], measured_from: float) -> None:
+    Requests that were due before `measured_from` count as `done` alone, if they were answered
+    between that and `until`; both are of the monotonic clock.
+    """
+
+    def __init__(self, names: Sequence[str], measured_from: float, until: float) -> None:
         self._names = names
         self._from = measured_from
+        self._until = until
 
     def counted(self, notes: Iterable[Notes]) -> Counted:
         """What these notes say."""
@@ -149,6 +154,7 @@ class Reckoner:
         if not done:
             return
         rows: NDArray[np.float64] = np.array(done)
+        self._count_throughput(made, rows[:, 0], rows[:, 3])
         rows = rows[rows[:, 1] >= self._from]
         models, due, sent, ended, free_at = rows.T
         latency, service = ended - due, ended - sent
@@ -166,6 +172,17 @@ class Reckoner:
             interval.sent += int(mine.sum())
             interval.answered += int(mine.sum())
             record(interval.latency, latency[mine])
+
+    def _count_throughput(
+        self, made: Counted, models: NDArray[np.float64], ended: NDArray[np.float64]
+    ) -> None:
+        """Answers that came while was measured, whenever they were due."""
+        inside = (ended >= self._from) & (ended < self._until)
+        for model, count in zip(*np.unique(models[inside], return_counts=True), strict=True):
+            made.model(self._names[int(model)]).done += int(count)
+        seconds = np.floor(ended[inside] - self._from).astype(np.int64)
+        for second, count in zip(*np.unique(seconds, return_counts=True), strict=True):
+            made.interval(int(second)).done += int(count)
 
     def _count_failed(self, made: Counted, failed: Sequence[Failed]) -> None:
         for each in failed:
@@ -204,17 +221,30 @@ def record(histogram: HdrHistogram, seconds: NDArray[np.float64]) -> None:
     """Record times in seconds; many at a time cost little more than one."""
     if not len(seconds):
         return
-    values = np.clip(seconds * _US, 1, HIGHEST_US)
+    values = np.clip(seconds * _US, 0, HIGHEST_US)
     # To a step far below the histogram's own, so that the same values come together.
-    scale = np.exp2(np.floor(np.log2(values))) / _STEP
+    scale = np.exp2(np.floor(np.log2(np.maximum(values, 1.0)))) / _STEP
     coarse = np.where(values < _STEP, np.rint(values), np.rint(values / scale) * scale)
     found, counts = np.unique(coarse, return_counts=True)
     for value, count in zip(found.tolist(), counts.tolist(), strict=True):
         histogram.record_value(int(value), count)
 
 
+_COUNTS: Final = (
+    "due",
+    "sent",
+    "answered",
+    "checked",
+    "wrong",
+    "unanswered",
+    "done",
+    "batch_size",
+)
+_INTERVAL_COUNTS: Final = ("due", "sent", "answered", "wrong", "failed", "unanswered", "done")
+
+
 def _add_tally(mine: Tally, other: Tally) -> None:
-    for name in ("due", "sent", "answered", "checked", "wrong", "unanswered", "batch_size"):
+    for name in _COUNTS:
         setattr(mine, name, getattr(mine, name) + getattr(other, name))
     mine.errors.update(other.errors)
     mine.texts |= other.texts | mine.texts
@@ -225,7 +255,7 @@ def _add_tally(mine: Tally, other: Tally) -> None:
 
 
 def _add_interval(mine: Interval, other: Interval) -> None:
-    for name in ("due", "sent", "answered", "wrong", "failed", "unanswered"):
+    for name in _INTERVAL_COUNTS:
         setattr(mine, name, getattr(mine, name) + getattr(other, name))
     mine.latency.add(other.latency)
 
@@ -252,19 +282,13 @@ def of_data(data: Mapping[str, Any]) -> Counted:
 
 def _tally_data(tally: Tally) -> dict[str, Any]:
     return {
-        "due": tally.due,
-        "sent": tally.sent,
-        "answered": tally.answered,
-        "checked": tally.checked,
-        "wrong": tally.wrong,
-        "unanswered": tally.unanswered,
+        **{name: getattr(tally, name) for name in _COUNTS},
         "errors": dict(tally.errors),
         "texts": tally.texts,
         "latency": _text(tally.latency),
         "service": _text(tally.service),
         "failing": _text(tally.failing),
         "parts": {part: _text(histogram) for part, histogram in tally.parts.items()},
-        "batch_size": tally.batch_size,
     }
 
 
@@ -276,15 +300,8 @@ def _tally_of(data: Mapping[str, Any]) -> Tally:
 
 
 def _interval_data(interval: Interval) -> dict[str, Any]:
-    return {
-        "due": interval.due,
-        "sent": interval.sent,
-        "answered": interval.answered,
-        "wrong": interval.wrong,
-        "failed": interval.failed,
-        "unanswered": interval.unanswered,
-        "latency": _text(interval.latency),
-    }
+    counts = {name: getattr(interval, name) for name in _INTERVAL_COUNTS}
+    return {**counts, "latency": _text(interval.latency)}
 
 
 def _interval_of(data: Mapping[str, Any]) -> Interval:
