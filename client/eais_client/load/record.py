@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from hdrh.histogram import HdrHistogram
 
-from eais_client.load.brain.plan import Phase
+from eais_client.load.brain.plan import Driving, Phase
 
 LOWEST_US: Final = 1
 HIGHEST_US: Final = 3_600_000_000
@@ -40,6 +40,16 @@ class Seen(NamedTuple):
     due: float
     took_s: float
     fault: str = ""
+
+
+def count_within(histogram: HdrHistogram, seconds: float) -> int:
+    """How many of its values are at most so long, as far as it tells values apart."""
+    bound, count = seconds * 1e6, 0
+    for found in histogram.get_recorded_iterator():
+        if histogram.get_lowest_equivalent_value(found.value_iterated_to) > bound:
+            break
+        count += found.count_at_value_iterated_to
+    return count
 
 
 @dataclass(slots=True)
@@ -134,6 +144,7 @@ class PhaseRecord:
             if it keeps none.
         faults: what went wrong with the generator itself, for people.
         interrupted: whether it was ended before its time.
+        driving: how the load was made.
     """
 
     target: str
@@ -149,3 +160,4 @@ class PhaseRecord:
     server_parts: dict[str, float] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
     interrupted: bool = False
+    driving: Driving = field(default_factory=Driving)

@@ -217,7 +217,7 @@ class Generators:
         measured_from = begin + phase.warm_s
         name = self._targets[target].name
         began = time.time() + HEAD_START_S + phase.warm_s
-        course = Course(PhaseRecord(name, phase, began))
+        course = Course(PhaseRecord(name, phase, began, driving=self._driving))
         order = {
             "number": self._phases,
             "target": target,
