@@ -134,12 +134,14 @@ def outside_of(ctx: typer.Context) -> Outside:
 
 
 class Group:
-    """Commands under one word, such as `eais pool`; printed help without a subcommand."""
+    """Commands under one word, such as `eais pool`; printed help without a subcommand.
+
+    `help` "": that of the function which is the word `itself`.
+    """
 
     def __init__(self, name: str, help: str, *, completion: bool = False) -> None:
-        self.app = typer.Typer(
-            name=name, help=help, rich_markup_mode=None, add_completion=completion
-        )
+        said: dict[str, Any] = {"help": help} if help else {}
+        self.app = typer.Typer(name=name, rich_markup_mode=None, add_completion=completion, **said)
         self.app.callback(invoke_without_command=True)(_help_alone)
 
     def command(

@@ -46,6 +46,18 @@ class TargetSpec:
     settings: Mapping[str, str] = field(default_factory=dict)
 
 
+class RequestFailed(Exception):
+    """A request that failed at a target that isn't EAIS's own.
+
+    Attributes:
+        reason: a word that it is counted under, such as a gRPC status.
+    """
+
+    def __init__(self, reason: str, text: str) -> None:
+        super().__init__(text)
+        self.reason = reason
+
+
 class Split(NamedTuple):
     """Where a request's time went, in seconds; what a target doesn't tell apart is 0.
 
@@ -80,7 +92,8 @@ class Caller(Protocol):
     def call(self, feeds: Feeds, timeout_s: float) -> Sequence[Any]:
         """All outputs, in the model's order. Safe from any thread.
 
-        Raises an `EaisError`, whose reason is what the failure is counted under.
+        Raises an `EaisError` or a `RequestFailed`, whose reason is what the failure is counted
+        under; others count under the name of their class.
         """
         ...
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from eais.errors import EaisError
 from eais_client.load.checking import Prepared, difference
 from eais_client.load.generator.counts import Done, Failed, Notes
-from eais_client.load.target import Caller
+from eais_client.load.target import Caller, RequestFailed
 
 Clock = Callable[[], float]
 GRACE_S = 2.0
@@ -186,6 +186,8 @@ def reason_of(error: Exception) -> tuple[str, str]:
     """What a failure is counted under, and what it said."""
     if isinstance(error, EaisError):
         return error.reason, error.message[:_TEXT_CHARS]
+    if isinstance(error, RequestFailed):
+        return error.reason, str(error)[:_TEXT_CHARS]
     if isinstance(error, TimeoutError | asyncio.TimeoutError | FutureTimeoutError):
         return "DEADLINE_EXCEEDED", str(error)[:_TEXT_CHARS] or "no answer in time"
     return type(error).__name__, str(error)[:_TEXT_CHARS]

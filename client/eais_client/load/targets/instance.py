@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from eais.errors import UsageError
 from eais_client.load.brain.plan import ModelLoad
 from eais_client.load.target import Feeds, ServerTimes, Split, TargetSpec
 from eais_client.session import InferenceSession
 from eais_client.signature import Signature
-
-SETTINGS = ("transport", "batching")
 
 
 class InstanceCaller:
@@ -68,9 +65,6 @@ class InstanceTarget:
     """
 
     def __init__(self, spec: TargetSpec) -> None:
-        if unknown := sorted(set(spec.settings) - {*SETTINGS, "pids"}):
-            text = f"{spec.name}: an instance has no setting {unknown[0]!r}"
-            raise UsageError("ARGUMENT", text, hint=f"there are {', '.join(SETTINGS)}")
         self._spec = spec
         self._callers: list[InstanceCaller] = []
 

@@ -15,7 +15,6 @@ from eais_client.load.brain.plan import ModelLoad
 from eais_client.load.target import Feeds, ServerTimes, Split, TargetSpec
 from eais_client.signature import NodeArg, Signature
 
-SETTINGS = ("threads", "provider")
 _RAN: ContextVar[float | None] = ContextVar("eais_load_onnxruntime_ran", default=None)
 
 
@@ -62,9 +61,6 @@ class OnnxruntimeTarget:
     """
 
     def __init__(self, spec: TargetSpec) -> None:
-        if unknown := sorted(set(spec.settings) - {*SETTINGS, "pids"}):
-            text = f"{spec.name}: onnxruntime has no setting {unknown[0]!r}"
-            raise UsageError("ARGUMENT", text, hint=f"there are {', '.join(SETTINGS)}")
         self._settings = spec.settings
         self._runtime = _runtime()
         self._pool = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="onnxruntime")

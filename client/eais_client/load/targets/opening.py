@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 from typing import cast
 
-from eais.errors import UsageError
 from eais_client.load.target import Target, TargetKind, TargetSpec
 
 
@@ -27,4 +26,6 @@ def open_target(spec: TargetSpec) -> Target:
             module, _, name = spec.place.partition(":")
             return cast(Target, getattr(importlib.import_module(module), name)(spec))
         case TargetKind.SERVER:
-            raise UsageError("ARGUMENT", f"{spec.place}: servers can't be called yet")
+            from eais_client.load.targets.open_protocol import OpenProtocolTarget
+
+            return OpenProtocolTarget(spec)
