@@ -10,7 +10,7 @@ from typing import Any, Final, Self
 from hdrh.histogram import HdrHistogram
 
 from eais_client.load.brain.figures import PERCENTILES, Figures, ms, number, tally_figures
-from eais_client.load.brain.plan import Closed, Open
+from eais_client.load.brain.plan import Closed, Open, Phase
 from eais_client.load.brain.spread import Spread, spread, to_text
 from eais_client.load.record import PARTS, Interval, PhaseRecord, Tally, Usage, new_histogram
 
@@ -142,7 +142,7 @@ def figures(
         target=record.target,
         phase=record.phase.name,
         round=round_number,
-        load=load_data(record),
+        load=load_data(record.phase),
         seconds=round(record.seconds, 3),
         began_unix_s=round(record.began_unix_s, 3),
         all=tally_figures(tallies, record.seconds, slo_s),
@@ -161,11 +161,11 @@ def figures(
     )
 
 
-def load_data(record: PhaseRecord) -> dict[str, Any]:
+def load_data(phase: Phase) -> dict[str, Any]:
     """What was asked: `kind` "closed" with callers, or "open" with spacing, burst and stretches,
     or moments; the seconds measured if all goes well, and those before that.
     """
-    phase, load = record.phase, record.phase.load
+    load = phase.load
     asked: dict[str, Any] = {"seconds": phase.seconds, "warm_s": phase.warm_s}
     if isinstance(load, Closed):
         return {"kind": "closed", "callers": load.callers, **asked}

@@ -145,7 +145,7 @@ class Child:
         self._begin(OnePhase(order["number"], work, index, of))
         driver = self._driver(work)
         measured_from = work.begin + phase.warm_s
-        course = Course(self, driver, self._reckoner(measured_from, work.end), work)
+        course = Course(self, driver, self._reckoner(measured_from, work), work)
         times = self._times(target) if index == 0 else {}
         driver.start()
         while work.now() < work.last_sending and driver.running and not work.stopped.is_set():
@@ -176,8 +176,9 @@ class Child:
             if on.number <= self._stopped_phase:
                 on.work.stop()
 
-    def _reckoner(self, measured_from: float, until: float) -> Reckoner:
-        return Reckoner([model.name for model in self._models], measured_from, until)
+    def _reckoner(self, measured_from: float, work: Work) -> Reckoner:
+        names = [model.name for model in self._models]
+        return Reckoner(names, measured_from, lambda: work.end)
 
     def _work(self, phase: Phase, target: int, index: int, of: int, begin: float) -> Work:
         driving, load = self._driving, phase.load

@@ -7,7 +7,7 @@ own makes histograms of them, a second's at a time.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
@@ -131,10 +131,12 @@ class Reckoner:
     """Makes `Counted` of notes.
 
     Requests that were due before `measured_from` count as `done` alone, if they were answered
-    between that and `until`; both are of the monotonic clock.
+    between that and `until()`, which a new plan moves; both are of the monotonic clock.
     """
 
-    def __init__(self, names: Sequence[str], measured_from: float, until: float) -> None:
+    def __init__(
+        self, names: Sequence[str], measured_from: float, until: Callable[[], float]
+    ) -> None:
         self._names = names
         self._from = measured_from
         self._until = until
@@ -177,7 +179,7 @@ class Reckoner:
         self, made: Counted, models: NDArray[np.float64], ended: NDArray[np.float64]
     ) -> None:
         """Answers that came while was measured, whenever they were due."""
-        inside = (ended >= self._from) & (ended < self._until)
+        inside = (ended >= self._from) & (ended < self._until())
         for model, count in zip(*np.unique(models[inside], return_counts=True), strict=True):
             made.model(self._names[int(model)]).done += int(count)
         seconds = np.floor(ended[inside] - self._from).astype(np.int64)

@@ -105,7 +105,7 @@ def test_a_long_trace_is_told_by_its_digest() -> None:
     def asked(count: int, shift: float = 0.0) -> object:
         moments = tuple(np.arange(count) + shift)
         phase = Phase("trace", Open(moments=moments), 9.0)
-        return load_data(PhaseRecord("t", phase, 0.0))["moments"]
+        return load_data(phase)["moments"]
 
     assert asked(3) == [0, 1, 2]
     assert asked(2000) == asked(2000) != asked(2000, 0.5)
