@@ -27,7 +27,8 @@ _RATE: Final = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)\s*(?:/\s*s)?")
 _NUMBER: Final = re.compile(r"\d{1,9}(?:\.\d{1,9})?")
 _DIGITS: Final = 9
 MOST_S: Final = 86_400.0
-MOST_PER_S: Final = 1e6
+MOST_PER_S: Final = 10_000.0
+"""Of each request of a scenario is told."""
 
 
 def seconds(value: object) -> float:
