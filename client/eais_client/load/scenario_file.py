@@ -6,7 +6,7 @@ from pathlib import Path
 
 import yaml
 
-from eais.errors import ConfigError
+from eais.errors import ConfigError, UsageError
 from eais_client.load.brain.scenario import Scenario
 from eais_client.load.brain.scenario_reading import Lines, read
 
@@ -33,6 +33,21 @@ def read_scenario(file: Path) -> Scenario:
         raise ConfigError("CONFIG", f"{file}{_said(error)}") from None
     _check_once(node, file)
     return read(data, str(file), file.stem, _lines(node))
+
+
+def model_of(scenario: Scenario, file: Path, given: str) -> Path:
+    """The model's file: the one that is `given`, else the scenario's, seen from its own folder.
+
+    Raises:
+        UsageError: ARGUMENT, neither names one; NOT_FOUND, there is no such file.
+    """
+    if not (given or scenario.model):
+        hint = "name it: --model FILE, or `model: FILE` in the scenario"
+        raise UsageError("ARGUMENT", f"{file} names no model", hint=hint)
+    found = Path(given) if given else file.parent / Path(scenario.model).expanduser()
+    if not found.is_file():
+        raise UsageError("NOT_FOUND", f"{found}: there is no such file")
+    return found
 
 
 def _said(error: Exception) -> str:

@@ -73,13 +73,21 @@ class PoolWorld:
                 if fault:
                     raise UsageError("WRONG_STATE", f"{place}: {fault}")
 
-    def attach(self, step: steps.Attach) -> str:
-        """See `World`."""
-        if step.instance:
-            found = self._pool.attach(instance=step.instance, wait_s=step.wait_s)
-        else:
-            found = self._pool.attach(type=step.type, policy=step.policy, wait_s=step.wait_s)
-        return found.id
+    def attach(self, step: steps.Attach) -> tuple[str, str]:
+        """See `World`. While it waits in line the scenario may be ended."""
+        found = self._pool.attach(
+            instance=step.instance,
+            type=step.type,
+            policy=step.policy,
+            wait_s=step.wait_s,
+            waits=self._waits,
+        )
+        where = ", ".join(sorted({f"{each.device} of {found.host}" for each in found.workers}))
+        return found.id, f"{found.id} on {where}" if where else found.id
+
+    def _waits(self, instance: Instance) -> None:
+        self._stage(f"attach: {instance.line}")
+        self.pause(0.0)
 
     def push(self, instance: str) -> str:
         """See `World`."""
@@ -88,6 +96,7 @@ class PoolWorld:
         def told(done: int, total: int) -> None:
             sent[:] = done, total
             self._stage(f"push: {done / _MB:.0f} of {total / _MB:.0f} MB")
+            self.pause(0.0)
 
         began = time.monotonic()
         self._bring(self._pool.describe(instance), told)

@@ -155,9 +155,9 @@ class ScenarioRun:
         return self._detach()
 
     def _attach(self, step: steps.Attach) -> str:
-        self.outcome.instance = self._world.attach(step)
+        self.outcome.instance, said = self._world.attach(step)
         self._attached = True
-        return self.outcome.instance
+        return said
 
     def _detach(self) -> str:
         self._end_load()

@@ -15,6 +15,7 @@ from eais_client.load.generator.processes import Generators, LiveCounts
 from eais_client.load.inputs import InputSpec, check_names, inputs_of
 from eais_client.load.reference import add_answers
 from eais_client.load.target import TargetKind, TargetSpec
+from eais_client.signature import Signature
 
 
 class InstanceTraffic(Background):
@@ -69,6 +70,12 @@ class InstanceTraffic(Background):
                 stage(f"running {model.name} in onnxruntime for right answers")
                 add_answers(model.path, place)
             self._made.prepare({model.name: place})
+
+    @property
+    def signature(self) -> Signature:
+        """The model's inputs and outputs."""
+        (found,) = self._made.signatures[0].values()
+        return found
 
     def warm(self, calls: int) -> None:
         """So many calls in each process, one after the other."""

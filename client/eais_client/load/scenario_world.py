@@ -93,8 +93,8 @@ class World(Protocol):
         """Raise what would hinder a step, as far as it can be known before the first."""
         ...
 
-    def attach(self, step: steps.Attach) -> str:
-        """The instance's id."""
+    def attach(self, step: steps.Attach) -> tuple[str, str]:
+        """The instance's id, and what to say of it."""
         ...
 
     def push(self, instance: str) -> str:

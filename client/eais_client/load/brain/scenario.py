@@ -238,9 +238,10 @@ class Scenario:
     burst: float = 1.0
     driving: Driving = field(default_factory=Driving)
 
-    def asks_for(self, kind: type) -> bool:
-        """Whether a step of that kind is in it."""
-        return any(isinstance(step, kind) for step in self.steps)
+    @property
+    def calls(self) -> bool:
+        """Whether a model is needed for any of its steps."""
+        return any(isinstance(step, Push | Warm | Load | Ramp | Kill) for step in self.steps)
 
     def longest_s(self, begin: int) -> float:
         """How long the steps from that place on may last, seconds."""

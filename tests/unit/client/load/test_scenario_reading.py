@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from eais.errors import ConfigError
+from eais.errors import ConfigError, UsageError
 from eais_client.load.brain.plan import Driver, Spacing, Stretch
 from eais_client.load.brain.scenario import (
     PATIENCE_S,
@@ -29,7 +29,7 @@ from eais_client.load.brain.scenario import (
     Warm,
     schedule,
 )
-from eais_client.load.scenario_file import read_scenario
+from eais_client.load.scenario_file import model_of, read_scenario
 
 WHOLE = """\
 name: all that there is
@@ -170,6 +170,21 @@ def test_what_was_meant_is_guessed(tmp_path: Path) -> None:
     assert "did you mean attach? there are attach, push, " in said
 
 
+def test_the_model_is_seen_from_the_scenario_s_folder(tmp_path: Path) -> None:
+    made, file = (
+        scenario_of(tmp_path, "model: m.onnx\nsteps:\n- attach: cpu\n"),
+        tmp_path / "s.yaml",
+    )
+    with pytest.raises(UsageError, match=r"m\.onnx: there is no such file"):
+        model_of(made, file, "")
+    (tmp_path / "m.onnx").touch()
+    assert model_of(made, file, "") == tmp_path / "m.onnx"
+    with pytest.raises(UsageError, match=r"other\.onnx: there is no such file"):
+        model_of(made, file, "other.onnx")
+    with pytest.raises(UsageError, match="names no model"):
+        model_of(scenario_of(tmp_path, "steps:\n- attach: cpu\n"), file, "")
+
+
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="No such file"):
         read_scenario(tmp_path / "none.yaml")
@@ -195,3 +210,9 @@ def test_the_longest_that_the_rest_may_last() -> None:
     steps = (Attach("cpu.1"), Load(5.0, 2.0), Kill(Victim.WORKER, 7.0), Hold(3.0), Detach())
     made = Scenario("x", steps, ("",) * 5)
     assert made.longest_s(1) == 2.0 + 7.0 + 3.0 + PATIENCE_S
+
+
+def test_a_scenario_that_calls_nothing_needs_no_model() -> None:
+    attached = Scenario("x", (Attach("cpu.1"), Wait(1.0), Detach()), ("",) * 3)
+    assert not attached.calls
+    assert Scenario("x", (Attach("cpu.1"), Push()), ("",) * 2).calls

@@ -98,9 +98,8 @@ class FakeWorld:
         if "check" in self.failures:
             raise self.failures["check"]
 
-    def attach(self, step: steps.Attach) -> str:
-        self._does("attach", step.type)
-        return "ei-1"
+    def attach(self, step: steps.Attach) -> tuple[str, str]:
+        return "ei-1", self._does("attach", step.type)
 
     def push(self, instance: str) -> str:
         return self._does("push", instance)
