@@ -14,17 +14,17 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final, TextIO
 
-import numpy as np
-from numpy.typing import NDArray
-
-from eais_client.load.brain.arrivals import mix, moments, share
-from eais_client.load.brain.plan import Driver, Driving, ModelLoad, Open, Phase
+from eais_client.load.brain.arrivals import share
+from eais_client.load.brain.plan import Driver, Driving, ModelLoad, Phase
 from eais_client.load.checking import Prepared, read_prepared
 from eais_client.load.generator import orders
-from eais_client.load.generator.counts import Counted, Reckoner, to_data
+from eais_client.load.generator.alarm import sleep_exactly
+from eais_client.load.generator.counts import Counted, Notes, to_data
+from eais_client.load.generator.planned import Planned, count_due, due_within, planned
+from eais_client.load.generator.reckoning import Reckoner
 from eais_client.load.generator.tasks import LoopThread, TaskDriver
 from eais_client.load.generator.threads import ThreadDriver
-from eais_client.load.generator.work import Called, Work
+from eais_client.load.generator.work import OVERDUE_S, Called, Work
 from eais_client.load.record import Seen
 from eais_client.load.target import Caller, Target, TargetSpec
 from eais_client.load.targets.opening import open_target
@@ -36,8 +36,8 @@ PLANNED_AHEAD_S: Final = 0.005
 STOPPED_PATIENCE_S: Final = 1.0
 """How long answers are waited for after a phase was ended before its time."""
 LEAVES_WITHIN_S: Final = 10.0
-_MIXED: Final = 65_536
-"""Requests whose models are drawn; then the same ones again."""
+SWITCH_S: Final = 0.0005
+"""After which a thread that is due may take the interpreter from one that counts (5 ms else)."""
 
 
 @dataclass(slots=True)
@@ -62,6 +62,7 @@ class Child:
         self._targets: list[Opened] = []
         self._prepared: dict[str, Prepared] = {}
         self._loop: LoopThread | None = None
+        self._next: tuple[Phase, Planned]
 
     def stop(self, phase: int) -> None:
         """End the phase of this number, though it may not have begun."""
@@ -96,6 +97,8 @@ class Child:
                     self.tell("done")
                 case "warm":
                     self._warm(order["target"], order["calls"])
+                case "plan":
+                    self._plan(order)
                 case "phase":
                     self._phase(order)
         except Exception as error:  # noqa: BLE001 - told, and raised where it was ordered
@@ -137,30 +140,36 @@ class Child:
                 called.caller.call(feeds, self._driving.timeout_s)
         self.tell("done")
 
-    def _phase(self, order: Mapping[str, Any]) -> None:
+    def _plan(self, order: Mapping[str, Any]) -> None:
         phase = orders.phase_of(order["phase"])
-        index, of, target = order["index"], order["of"], self._targets[order["target"]]
-        work = self._work(phase, order["target"], index, of, order["begin"])
-        work.live = order["live"]
-        self._begin(OnePhase(order["number"], work, index, of))
+        made = planned(phase, self._models, self._driving, order["index"], order["of"])
+        self._next = phase, made
+        self.tell("done")
+
+    def _phase(self, order: Mapping[str, Any]) -> None:
+        phase, plan = self._next
+        target, work = self._targets[order["target"]], self._work(order, phase, plan)
+        self._begin(OnePhase(order["number"], work, plan))
         driver = self._driver(work)
         measured_from = work.begin + phase.warm_s
-        course = Course(self, driver, self._reckoner(measured_from, work), work)
-        times = self._times(target) if index == 0 else {}
+        names = [model.name for model in self._models]
+        course = Course(self, driver, Reckoner(names, measured_from, lambda: work.ended), work)
+        times = self._times(target) if plan.index == 0 else {}
         driver.start()
         while work.now() < work.last_sending and driver.running and not work.stopped.is_set():
             # In the middle of a second of the phase, so that parts fall into its seconds.
             work.stopped.wait(course.every_s)
             course.tell_part()
         self._wait_for_last(driver, work, course)
+        driver.close()
         course.tell_part()
         course.tell_unanswered()
-        left = self._left(driver, work, phase)
-        ended = self._times(target) if index == 0 else {}
+        left = self._left(work, measured_from)
+        ended = self._times(target) if plan.index == 0 else {}
         self.tell(
             "ended",
             left=to_data(left),
-            seconds=max(0.0, min(work.end, work.now()) - measured_from),
+            seconds=max(0.0, min(work.ended, work.now()) - measured_from),
             times={
                 name: [asdict(times[name]), asdict(ended[name])] for name in times if name in ended
             },
@@ -176,31 +185,19 @@ class Child:
             if on.number <= self._stopped_phase:
                 on.work.stop()
 
-    def _reckoner(self, measured_from: float, work: Work) -> Reckoner:
-        names = [model.name for model in self._models]
-        return Reckoner(names, measured_from, lambda: work.end)
-
-    def _work(self, phase: Phase, target: int, index: int, of: int, begin: float) -> Work:
-        driving, load = self._driving, phase.load
-        due = None
-        if isinstance(load, Open):
-            all_of = _moments(load, phase.warm_s + phase.seconds, driving.seed)
-            due = share(all_of, index, of) + begin
-            most = driving.max_in_flight
-        else:
-            most = load.callers
-        callers = most // of + (index < most % of)
-        weights = [model.weight for model in self._models]
+    def _work(self, order: Mapping[str, Any], phase: Phase, plan: Planned) -> Work:
+        driving, begin = self._driving, order["begin"]
         return Work(
-            models=self._called(target),
-            models_of=share(mix(weights, _MIXED, driving.seed), index, of),
-            due=due,
-            callers=max(callers, 1) if due is not None else callers,
+            models=self._called(order["target"]),
+            models_of=plan.models_of,
+            due=None if plan.due is None else plan.due + begin,
+            callers=plan.callers,
             begin=begin,
             end=begin + phase.warm_s + phase.seconds,
             timeout_s=driving.timeout_s,
             check_share=driving.check_share,
-            seed=driving.seed * 1000 + index,
+            seed=driving.seed * 1000 + plan.index,
+            live=order["live"],
         )
 
     def _driver(self, work: Work) -> ThreadDriver | TaskDriver:
@@ -212,27 +209,21 @@ class Child:
 
     def _wait_for_last(self, driver: ThreadDriver | TaskDriver, work: Work, course: Course) -> None:
         """Until all is answered, or has had its time; told each second."""
-        patience = STOPPED_PATIENCE_S if work.stopped.is_set() else work.timeout_s
+        patience = STOPPED_PATIENCE_S if work.stopped.is_set() else work.timeout_s + 2 * OVERDUE_S
         until = work.now() + patience
         while driver.running and work.now() < until:
             if work.stopped.is_set():
                 until = min(until, work.now() + STOPPED_PATIENCE_S)
             driver.join(min(until, work.now() + course.every_s))
             course.tell_part()
-        if isinstance(driver, TaskDriver):
-            driver.cancel()
 
-    def _left(self, driver: ThreadDriver | TaskDriver, work: Work, phase: Phase) -> Counted:
+    def _left(self, work: Work, measured_from: float) -> Counted:
         """What was due in all, and what of it nothing was heard of."""
         made, names = Counted(), [model.name for model in self._models]
-        measured_from = work.begin + phase.warm_s
         if work.due is not None:
-            stop = work.now()
-            for number, moment in enumerate(work.due.tolist()):
-                if measured_from <= moment <= stop:
-                    made.model(names[work.model_of(number)]).due += 1
-                    made.interval(int(moment - measured_from)).due += 1
-        for request in driver.under_way():
+            measured = measured_from, min(work.ended, work.now())
+            count_due(made, work.due, work.models_of, names, measured)
+        for request in list(work.under_way.values()):
             if request.due >= measured_from:
                 made.model(names[request.model]).sent += 1
                 made.interval(int(request.due - measured_from)).sent += 1
@@ -249,8 +240,7 @@ class OnePhase:
 
     number: int
     work: Work
-    index: int
-    of: int
+    plan: Planned
     plans: int = 0
 
     def replan(self, order: Mapping[str, Any], seed: int) -> None:
@@ -258,15 +248,9 @@ class OnePhase:
         self.plans += 1
         work, load = self.work, orders.open_of(order["load"])
         begin = max(order["begin"], work.now() + PLANNED_AHEAD_S)
-        all_of = _moments(load, order["seconds"], seed + self.plans)
-        due = share(all_of, self.index, self.of) + begin
+        all_of = due_within(load, order["seconds"], seed + self.plans)
+        due = share(all_of, self.plan.index, self.plan.of) + begin
         work.replan(begin, due, order["begin"] + order["seconds"])
-
-
-def _moments(load: Open, seconds: float, seed: int) -> NDArray[np.float64]:
-    blocks = list(moments(load, seed)) if load.stretches or load.moments else []
-    all_of = np.concatenate(blocks) if blocks else np.zeros(0)
-    return all_of[all_of < seconds]
 
 
 class Course:
@@ -284,7 +268,12 @@ class Course:
 
     def tell_part(self) -> None:
         """What is new."""
-        notes = [each.taken() for each in self._driver.notes()]
+        given_up = self._work.given_up()
+        self._driver.let_go(given_up)
+        overdue = Notes()
+        for request in given_up:
+            request.give_up(overdue)
+        notes = [overdue, *(each.taken() for each in self._driver.notes())]
         self._child.tell("part", counted=to_data(self._reckoner.counted(notes)))
         if self._work.live:
             self._tell_seen([each for one in notes for each in one.seen()])
@@ -293,8 +282,8 @@ class Course:
         """Of a live phase: each request that was due, and nothing was heard of."""
         work = self._work
         if work.live and work.due is not None:
-            now = work.now()
-            due = [each for each in work.due.tolist() if each <= now and each not in self._seen]
+            now, until = work.now(), work.ended
+            due = [each for each in work.due.tolist() if each <= until and each not in self._seen]
             self._tell_seen([Seen(each, now - each, "UNANSWERED") for each in due])
 
     def _tell_seen(self, seen: Sequence[Seen]) -> None:
@@ -309,6 +298,8 @@ def main() -> None:
     out = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.setswitchinterval(SWITCH_S)
+    sleep_exactly()
     child = Child(out)
     ordered: queue.Queue[Mapping[str, Any] | None] = queue.Queue()
     threading.Thread(target=_read, args=(child, ordered), daemon=True, name="orders").start()

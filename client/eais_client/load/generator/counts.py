@@ -1,24 +1,20 @@
 """What a process that makes load has counted since it told last, and how that travels.
 
-Requests are noted where they are made as plain tuples, the cheapest that there is; a thread of its
-own makes histograms of them, a second's at a time.
+Requests are noted where they are made; `reckoning` makes histograms of them, a second's at a time.
 """
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
-import numpy as np
 from hdrh.histogram import HdrHistogram
-from numpy.typing import NDArray
 
 from eais_client.load.record import (
-    HIGHEST_US,
     INTERVAL_DIGITS,
-    PARTS,
     Interval,
     Seen,
     Tally,
@@ -26,30 +22,14 @@ from eais_client.load.record import (
 )
 from eais_client.load.target import Split
 
-_US: Final = 1e6
-_STEP: Final = 1024
-"""Values are counted by 1 / this of their power of two before a histogram sees them: finer than
-what it tells apart."""
-
-
-class Done(NamedTuple):
-    """A request that was answered, and isn't known to be wrong. Times are of the monotonic clock.
-
-    Attributes:
-        model: its place in the plan.
-        due, sent, ended: seconds.
-        free_at: when somebody was free to send it; later than `due` if nobody was.
-    """
-
-    model: int
-    due: float
-    sent: float
-    ended: float
-    free_at: float
+ROW: Final = 5
+"""Numbers of a request in `Notes.done`."""
+SPLIT_ROW: Final = 2 + len(Split._fields)
+"""Numbers of one in `Notes.splits`."""
 
 
 class Failed(NamedTuple):
-    """A request that failed; `Done`'s attributes, and why. `reason` "" is a wrong answer."""
+    """A request that failed; its row of `Notes.done`, and why. `reason` "" is a wrong answer."""
 
     model: int
     due: float
@@ -64,36 +44,37 @@ class Failed(NamedTuple):
 class Notes:
     """What one thread, or event loop, has noted; only it appends.
 
+    Plain numbers one after the other are the cheapest that there is, to write down as to take.
+
     Attributes:
-        done, failed: requests that ended.
+        done: requests that were answered, and aren't known to be wrong, `ROW` numbers each: its
+            model's place in the plan; when it was due, was sent, and ended, monotonic seconds;
+            and when somebody was free to send it: later than it was due if nobody was then.
+        failed: requests that weren't.
         checked: (model, due) of answers that were compared.
-        splits: (model, due, where the time went).
+        splits: `SPLIT_ROW` numbers each: model, due, where the time went.
     """
 
-    done: list[Done] = field(default_factory=list)
+    done: array[float] = field(default_factory=lambda: array("d"))
     failed: list[Failed] = field(default_factory=list)
     checked: list[tuple[int, float]] = field(default_factory=list)
-    splits: list[tuple[int, float, Split]] = field(default_factory=list)
+    splits: array[float] = field(default_factory=lambda: array("d"))
 
     def seen(self) -> Iterator[Seen]:
         """Each request."""
-        for done in self.done:
-            yield Seen(done.due, done.ended - done.due)
+        for due, ended in zip(self.done[1::ROW], self.done[3::ROW], strict=True):
+            yield Seen(due, ended - due)
         for failed in self.failed:
             yield Seen(failed.due, failed.ended - failed.due, failed.reason or "WRONG")
 
     def taken(self) -> Notes:
         """All that is there so far, which is then gone from here."""
-        found = Notes()
-        for mine, theirs in (
-            (self.done, found.done),
-            (self.failed, found.failed),
-            (self.checked, found.checked),
-            (self.splits, found.splits),
-        ):
-            theirs.extend(mine)  # type: ignore[arg-type]
-            # What is appended meanwhile stands behind it.
-            del mine[: len(theirs)]
+        found = Notes(self.done[:], self.failed[:], self.checked[:], self.splits[:])
+        # What is appended meanwhile stands behind it.
+        del self.done[: len(found.done)]
+        del self.failed[: len(found.failed)]
+        del self.checked[: len(found.checked)]
+        del self.splits[: len(found.splits)]
         return found
 
 
@@ -111,11 +92,16 @@ class Counted:
 
     def model(self, name: str) -> Tally:
         """That model's."""
-        return self.models.setdefault(name, Tally())
+        # One is worth three histograms: none is made that isn't kept.
+        if name not in self.models:
+            self.models[name] = Tally()
+        return self.models[name]
 
     def interval(self, second: int) -> Interval:
         """That second's."""
-        return self.intervals.setdefault(second, Interval())
+        if second not in self.intervals:
+            self.intervals[second] = Interval()
+        return self.intervals[second]
 
     def add(self, other: Counted) -> None:
         """Count what `other` has, too."""
@@ -125,111 +111,6 @@ class Counted:
             _add_interval(self.interval(second), interval)
         self.lag.add(other.lag)
         self.blocked.add(other.blocked)
-
-
-class Reckoner:
-    """Makes `Counted` of notes.
-
-    Requests that were due before `measured_from` count as `done` alone, if they were answered
-    between that and `until()`, which a new plan moves; both are of the monotonic clock.
-    """
-
-    def __init__(
-        self, names: Sequence[str], measured_from: float, until: Callable[[], float]
-    ) -> None:
-        self._names = names
-        self._from = measured_from
-        self._until = until
-
-    def counted(self, notes: Iterable[Notes]) -> Counted:
-        """What these notes say."""
-        made = Counted()
-        for each in notes:
-            self._count_done(made, each.done)
-            self._count_failed(made, each.failed)
-            for model, due in each.checked:
-                made.model(self._names[model]).checked += due >= self._from
-            self._count_splits(made, each.splits)
-        return made
-
-    def _count_done(self, made: Counted, done: Sequence[Done]) -> None:
-        if not done:
-            return
-        rows: NDArray[np.float64] = np.array(done)
-        self._count_throughput(made, rows[:, 0], rows[:, 3])
-        rows = rows[rows[:, 1] >= self._from]
-        models, due, sent, ended, free_at = rows.T
-        latency, service = ended - due, ended - sent
-        record(made.lag, np.maximum(0.0, sent - np.maximum(due, free_at)))
-        record(made.blocked, np.maximum(0.0, free_at - due))
-        for model in np.unique(models):
-            tally, mine = made.model(self._names[int(model)]), models == model
-            tally.sent += int(mine.sum())
-            tally.answered += int(mine.sum())
-            record(tally.latency, latency[mine])
-            record(tally.service, service[mine])
-        seconds = np.floor(due - self._from).astype(np.int64)
-        for second in np.unique(seconds):
-            interval, mine = made.interval(int(second)), seconds == second
-            interval.sent += int(mine.sum())
-            interval.answered += int(mine.sum())
-            record(interval.latency, latency[mine])
-
-    def _count_throughput(
-        self, made: Counted, models: NDArray[np.float64], ended: NDArray[np.float64]
-    ) -> None:
-        """Answers that came while was measured, whenever they were due."""
-        inside = (ended >= self._from) & (ended < self._until())
-        for model, count in zip(*np.unique(models[inside], return_counts=True), strict=True):
-            made.model(self._names[int(model)]).done += int(count)
-        seconds = np.floor(ended[inside] - self._from).astype(np.int64)
-        for second, count in zip(*np.unique(seconds, return_counts=True), strict=True):
-            made.interval(int(second)).done += int(count)
-
-    def _count_failed(self, made: Counted, failed: Sequence[Failed]) -> None:
-        for each in failed:
-            if each.due < self._from:
-                continue
-            tally = made.model(self._names[each.model])
-            interval = made.interval(int(each.due - self._from))
-            tally.sent += 1
-            interval.sent += 1
-            record(made.lag, np.array([max(0.0, each.sent - max(each.due, each.free_at))]))
-            record(made.blocked, np.array([max(0.0, each.free_at - each.due)]))
-            if not each.reason:
-                tally.wrong += 1
-                interval.wrong += 1
-                tally.texts.setdefault("WRONG", each.text)
-                continue
-            tally.errors[each.reason] += 1
-            interval.failed += 1
-            tally.texts.setdefault(each.reason, each.text)
-            record(tally.failing, np.array([each.ended - each.due]))
-
-    def _count_splits(self, made: Counted, splits: Sequence[tuple[int, float, Split]]) -> None:
-        counted = [(model, split) for model, due, split in splits if due >= self._from]
-        if not counted:
-            return
-        models = np.array([model for model, _ in counted])
-        rows = np.array([split for _, split in counted])
-        for model in np.unique(models):
-            tally, mine = made.model(self._names[int(model)]), rows[models == model]
-            tally.batch_size += int(mine[:, -1].sum())
-            for number, part in enumerate(PARTS):
-                record(tally.parts.setdefault(part, new_histogram()), mine[:, number])
-
-
-def record(histogram: HdrHistogram, seconds: NDArray[np.float64]) -> None:
-    """Record times in seconds; many at a time cost little more than one."""
-    if not len(seconds):
-        return
-    values = np.clip(seconds * _US, 0, HIGHEST_US)
-    # To a step far below the histogram's own, so that the same values come together.
-    scale = np.exp2(np.floor(np.log2(np.maximum(values, 1.0)))) / _STEP
-    coarse = np.where(values < _STEP, np.rint(values), np.rint(values / scale) * scale)
-    found, counts = np.unique(coarse, return_counts=True)
-    for value, count in zip(found.tolist(), counts.tolist(), strict=True):
-        histogram.record_value(int(value), count)
 
 
 _COUNTS: Final = (
@@ -253,7 +134,9 @@ def _add_tally(mine: Tally, other: Tally) -> None:
     for name in ("latency", "service", "failing"):
         getattr(mine, name).add(getattr(other, name))
     for part, histogram in other.parts.items():
-        mine.parts.setdefault(part, new_histogram()).add(histogram)
+        if part not in mine.parts:
+            mine.parts[part] = new_histogram()
+        mine.parts[part].add(histogram)
 
 
 def _add_interval(mine: Interval, other: Interval) -> None:

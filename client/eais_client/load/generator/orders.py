@@ -1,9 +1,9 @@
 """What is said between the processes that make load and the one that asked for it: JSON, a line
 each.
 
-Orders: open, prepare, warm, phase, replan, stop. Told: opened, done (an order was carried out),
-part (what was counted since the last), seen (each request, of a live phase), ended (of a phase),
-error.
+Orders: open, prepare, warm, plan (what a phase will be), phase (begin it), replan, stop. Told:
+opened, done (an order was carried out), part (what was counted since the last), seen (each
+request, of a live phase), ended (of a phase), error.
 """
 
 from __future__ import annotations

@@ -1,19 +1,27 @@
 """Load made by the tasks of one event loop.
 
-An event loop's own timers are exact to a millisecond only. So a thread sleeps until the next
-request is due, and wakes the loop, which then sends all that are due.
+In an open loop nobody waits for the next request but an alarm: when it goes off all that are due
+are sent, a task each.
 """
 
 from __future__ import annotations
 
 import asyncio
 import itertools
+import math
 import random
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
+from typing import Final
 
+from eais_client.load.generator.alarm import Alarm
 from eais_client.load.generator.counts import Notes
-from eais_client.load.generator.work import Request, Work
+from eais_client.load.generator.request import Request
+from eais_client.load.generator.work import Work, nothing
+
+_LOOK_EVERY_S: Final = 0.02
+_CLOSES_WITHIN_S: Final = 5.0
 
 
 class TaskDriver:
@@ -24,52 +32,62 @@ class TaskDriver:
         self._loop = loop
         self._notes = Notes()
         self._numbers: Iterator[int] = itertools.count()
-        self._under_way: dict[int, Request] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._chance = random.Random(work.seed)
         self._next = 0
-        self._full_since: float | None = None
+        self._full = self._blocked = False
         self._free_at = work.begin
-        self._ended = threading.Event()
-        self._pacer = threading.Thread(target=self._pace, daemon=True, name="pacer")
+        self._alarm: Alarm | None = None
 
     def start(self) -> None:
         """Begin."""
-        if self._work.due is not None:
-            self._pacer.start()
-            return
-        for _ in range(self._work.callers):
-            asyncio.run_coroutine_threadsafe(self._closed(), self._loop)
+        self._loop.call_soon_threadsafe(
+            self._begin_closed if self._work.due is None else self._begin_open
+        )
 
     def join(self, until: float) -> None:
-        """Wait for the last answers, until that moment at most; then let go of what is left."""
+        """Wait for the last answers, until that moment at most."""
         work = self._work
-        while self.running and work.now() < until:
-            self._ended.wait(min(0.02, max(0.0, until - work.now())))
+        while self.running and (left := until - work.now()) > 0:
+            time.sleep(min(_LOOK_EVERY_S, left))
 
     @property
     def running(self) -> bool:
         """Whether an answer is waited for, or more is to be sent."""
         sending = not self._work.over() and not self._all_sent()
-        return sending or bool(self._under_way)
+        return sending or bool(self._work.under_way)
 
     def notes(self) -> Sequence[Notes]:
         """What is noted."""
         return [self._notes]
 
-    def under_way(self) -> list[Request]:
-        """Requests that nothing was heard of."""
-        return list(self._under_way.values())
+    def let_go(self, requests: Sequence[Request]) -> None:
+        """Of requests that were given up: their callers may go on."""
+        for request in requests:
+            self._loop.call_soon_threadsafe(request.cancel)
 
-    def cancel(self) -> None:
-        """Let go of them."""
-        self._loop.call_soon_threadsafe(lambda: [task.cancel() for task in self._tasks])
+    def close(self) -> None:
+        """After the phase: let go of requests that nothing was heard of."""
+        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(_CLOSES_WITHIN_S)
+
+    async def _close(self) -> None:
+        self._work.on_change = nothing
+        if self._alarm is not None:
+            self._loop.remove_reader(self._alarm.fd)
+            self._alarm.close()
+            self._alarm = None
+        for task in self._tasks:
+            task.cancel()
 
     def _all_sent(self) -> bool:
         work, due = self._work, self._work.due
         if due is None or (work.live and work.now() < work.end):
             return False
         return self._next >= len(due)
+
+    def _begin_closed(self) -> None:
+        for _ in range(self._work.callers):
+            self._keep(self._loop.create_task(self._closed()))
 
     async def _closed(self) -> None:
         work = self._work
@@ -78,49 +96,55 @@ class TaskDriver:
             now = work.now()
             if now >= work.end or work.stopped.is_set():
                 return
-            await self._make(number, now, now)
+            await self._request(number, now, now).make_async()
 
-    def _pace(self) -> None:
-        number = 0
-        while self._work.wait_for(number) is not None:
-            self._loop.call_soon_threadsafe(self._send_due)
-            # Where the loop was late it sends several at once.
-            number = max(number + 1, self._next)
+    def _begin_open(self) -> None:
+        self._alarm = Alarm()
+        self._loop.add_reader(self._alarm.fd, self._send_due)
+        self._work.on_change = self._wake
+        self._send_due()
+
+    def _wake(self) -> None:
+        self._loop.call_soon_threadsafe(self._send_due)
 
     def _send_due(self) -> None:
-        """Send what is due, as far as there may be more under way."""
-        work, due = self._work, self._work.due
+        """Send what is due, as far as there may be more under way; be woken for the next."""
+        if self._alarm is None:
+            return
+        work, due, now = self._work, self._work.due, self._work.now()
         assert due is not None
-        now = work.now()
-        while self._next < len(due) and float(due[self._next]) <= now and not work.over():
-            if len(self._tasks) >= work.callers:
-                self._full_since = now if self._full_since is None else self._full_since
-                return
+        wake_at = math.inf
+        while self._next < len(due) and not work.over():
             moment = float(due[self._next])
-            self._begin(self._next, moment, max(self._free_at, work.begin))
+            if moment > now:
+                wake_at = moment
+                break
+            if len(self._tasks) >= work.callers:
+                # Tasks that haven't come to call yet are this loop's own delay, no answer's.
+                self._full = True
+                self._blocked = len(work.under_way) >= work.callers
+                break
+            request = self._request(self._next, moment, self._free_at)
+            self._keep(self._loop.create_task(request.make_async()))
             self._next += 1
+        self._alarm.set(wake_at)
 
-    def _begin(self, number: int, due: float, free_at: float) -> None:
-        task = self._loop.create_task(self._make(number, due, free_at))
+    def _keep(self, task: asyncio.Task[None]) -> None:
         self._tasks.add(task)
         task.add_done_callback(self._left)
 
     def _left(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        if self._full_since is not None:
-            self._full_since, self._free_at = None, self._work.now()
+        if self._full:
+            self._full = False
+            if self._blocked:
+                self._free_at = self._work.now()
             self._send_due()
 
-    async def _make(self, number: int, due: float, free_at: float) -> None:
+    def _request(self, number: int, due: float, free_at: float) -> Request:
         work = self._work
         checks = work.check_share > 0 and self._chance.random() < work.check_share
-        request = Request(work, self._notes, number, due, free_at, checks)
-        request.model = work.model_of(number)
-        self._under_way[number] = request
-        try:
-            await request.make_async()
-        finally:
-            self._under_way.pop(number, None)
+        return Request(work, self._notes, number, due, free_at, checks, work.model_of(number))
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:

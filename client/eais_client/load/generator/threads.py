@@ -1,7 +1,8 @@
 """Load made by threads: each calls, waits for the answer, and calls again.
 
 In an open loop each thread takes the next request that is due, sleeps until then, and sends it.
-Who takes one that is due already says so: nobody was free, and its latency counts the wait.
+Who takes one that is due already says since when it was free: before that nobody was, and the
+request's latency counts the wait.
 """
 
 from __future__ import annotations
@@ -10,11 +11,13 @@ import itertools
 import random
 import threading
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 from eais_client.load.generator.counts import Notes
-from eais_client.load.generator.work import Request, Work
+from eais_client.load.generator.request import Request
+from eais_client.load.generator.work import Work
 
-_STACK_BYTES = 512 * 1024
+_STACK_BYTES: Final = 512 * 1024
 
 
 class ThreadDriver:
@@ -24,7 +27,6 @@ class ThreadDriver:
         self._work = work
         self._numbers: Iterator[int] = itertools.count()
         self._notes = [Notes() for _ in range(work.callers)]
-        self._under_way: list[Request | None] = [None] * work.callers
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
@@ -32,8 +34,11 @@ class ThreadDriver:
         run = self._closed if self._work.due is None else self._open
         before = threading.stack_size(_STACK_BYTES)
         try:
-            for place in range(self._work.callers):
-                thread = threading.Thread(target=run, args=(place,), daemon=True, name="caller")
+            for notes in self._notes:
+                chance = random.Random(f"{self._work.seed} {len(self._threads)}")
+                thread = threading.Thread(
+                    target=run, args=(notes, chance), daemon=True, name="caller"
+                )
                 self._threads.append(thread)
                 thread.start()
         finally:
@@ -46,43 +51,42 @@ class ThreadDriver:
 
     @property
     def running(self) -> bool:
-        """Whether somebody still waits for an answer, or for the next moment to send."""
-        return any(thread.is_alive() for thread in self._threads)
+        """Whether somebody still waits for an answer, or for the next moment to send.
+
+        A thread can't be taken from a call that doesn't return: one whose request was given up
+        is waited for no more.
+        """
+        alive = sum(thread.is_alive() for thread in self._threads)
+        return alive > len(self._work.hung)
 
     def notes(self) -> Sequence[Notes]:
         """What each caller notes."""
         return self._notes
 
-    def under_way(self) -> list[Request]:
-        """Requests that nothing was heard of."""
-        return [each for each in self._under_way if each is not None]
+    def let_go(self, requests: Sequence[Request]) -> None:
+        """Of requests that were given up: nothing, the thread can't be taken from its call."""
 
-    def _closed(self, place: int) -> None:
-        work, notes = self._work, self._notes[place]
-        chance = random.Random(f"{work.seed} {place}")
+    def close(self) -> None:
+        """After the phase."""
+
+    def _closed(self, notes: Notes, chance: random.Random) -> None:
+        work, share, model_of = self._work, self._work.check_share, self._work.model_of
         work.sleep_until(work.begin)
         for number in self._numbers:
             now = work.now()
             if now >= work.end or work.stopped.is_set():
                 return
-            self._make(place, Request(work, notes, number, now, now, _checks(work, chance)))
+            checks = share > 0 and chance.random() < share
+            Request(work, notes, number, now, now, checks, model_of(number)).make()
 
-    def _open(self, place: int) -> None:
-        work, notes = self._work, self._notes[place]
-        chance = random.Random(f"{work.seed} {place}")
+    def _open(self, notes: Notes, chance: random.Random) -> None:
+        work, share, model_of = self._work, self._work.check_share, self._work.model_of
+        free_at = work.begin
         for number in self._numbers:
-            free_at = work.now()
             moment = work.wait_for(number)
             if moment is None:
                 return
-            self._make(place, Request(work, notes, number, moment, free_at, _checks(work, chance)))
-
-    def _make(self, place: int, request: Request) -> None:
-        request.model = self._work.model_of(request.number)
-        self._under_way[place] = request
-        request.make()
-        self._under_way[place] = None
-
-
-def _checks(work: Work, chance: random.Random) -> bool:
-    return work.check_share > 0 and chance.random() < work.check_share
+            checks = share > 0 and chance.random() < share
+            request = Request(work, notes, number, moment, free_at, checks, model_of(number))
+            request.make()
+            free_at = request.ended

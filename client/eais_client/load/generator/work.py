@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-import asyncio
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from eais.errors import EaisError
-from eais_client.load.checking import Prepared, difference
-from eais_client.load.generator.counts import Done, Failed, Notes
-from eais_client.load.target import Caller, RequestFailed
+from eais_client.load.checking import Prepared
+from eais_client.load.target import Caller
+
+if TYPE_CHECKING:
+    from eais_client.load.generator.request import Request
 
 Clock = Callable[[], float]
-GRACE_S = 2.0
+GRACE_S: Final = 2.0
 """How long after a phase's end what is due but wasn't sent may still be."""
-_TEXT_CHARS = 300
+OVERDUE_S: Final = 0.25
+"""How long after its time a request is given up: a target that keeps the time says so before."""
+
+
+def nothing() -> None:
+    """Nobody need know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +49,10 @@ class Work:
         begin, end: of the phase, its warm part included; monotonic seconds.
         live: whether the load may be planned anew while it is on.
         stopped: set by `stop`.
+        under_way: requests that were sent, by number, and nothing was heard of yet.
+        hung: numbers of those that were given up, though their call hasn't returned.
         now: the clock.
+        on_change: called, from any thread, when it is planned anew or stopped.
     """
 
     models: Sequence[Called]
@@ -57,7 +66,11 @@ class Work:
     seed: int
     live: bool = False
     stopped: threading.Event = field(default_factory=threading.Event)
+    under_way: dict[int, Request] = field(default_factory=dict)
+    hung: set[int] = field(default_factory=set)
     now: Clock = time.monotonic
+    on_change: Callable[[], None] = nothing
+    _stopped_at: float = math.inf
     _changed: threading.Event = field(default_factory=threading.Event)
 
     def model_of(self, number: int) -> int:
@@ -96,12 +109,33 @@ class Work:
 
     def stop(self) -> None:
         """End the phase before its time."""
+        self._stopped_at = min(self._stopped_at, self.now())
         self.stopped.set()
         self._wake()
+
+    def given_up(self) -> list[Request]:
+        """Requests whose time is over, which are then under way no more."""
+        late = self.now() - self.timeout_s - OVERDUE_S
+        overdue = [each for each in list(self.under_way.values()) if 0 < each.sent < late]
+        found: list[Request] = []
+        for each in overdue:
+            self.hung.add(each.number)
+            # Whoever takes it out of there is the one who says what became of it.
+            if self.under_way.pop(each.number, None) is None:
+                self.hung.discard(each.number)
+            else:
+                found.append(each)
+        return found
 
     def _wake(self) -> None:
         changed, self._changed = self._changed, threading.Event()
         changed.set()
+        self.on_change()
+
+    @property
+    def ended(self) -> float:
+        """Until when requests are due: the end, or when it was stopped."""
+        return min(self.end, self._stopped_at)
 
     @property
     def last_sending(self) -> float:
@@ -111,83 +145,3 @@ class Work:
     def over(self) -> bool:
         """Whether nothing is to be sent any more."""
         return self.stopped.is_set() or self.now() >= self.last_sending
-
-
-@dataclass(slots=True)
-class Request:
-    """A request that is made now."""
-
-    work: Work
-    notes: Notes
-    number: int
-    due: float
-    free_at: float
-    checks: bool
-    model: int = 0
-    sent: float = 0.0
-
-    def make(self) -> None:
-        """Call, wait, and note what became of it."""
-        work = self.work
-        called = work.models[self.model]
-        feeds = called.prepared.feeds[self.number % len(called.prepared.feeds)]
-        self.sent = work.now()
-        try:
-            answer = called.caller.call(feeds, work.timeout_s)
-        except Exception as error:  # noqa: BLE001 - whatever a target raises is a failed request
-            self.failed(error)
-        else:
-            self.answered(answer)
-
-    async def make_async(self) -> None:
-        """As `make`, in the running event loop."""
-        work = self.work
-        called = work.models[self.model]
-        feeds = called.prepared.feeds[self.number % len(called.prepared.feeds)]
-        self.sent = work.now()
-        try:
-            answer = await called.caller.call_async(feeds, work.timeout_s)
-        except Exception as error:  # noqa: BLE001 - whatever a target raises is a failed request
-            self.failed(error)
-        else:
-            self.answered(answer)
-
-    def answered(self, answer: Sequence[object]) -> None:
-        """Note an answer: when it came, where its time went, and whether it is right."""
-        ended, notes, model = self.work.now(), self.notes, self.model
-        if ended - self.sent > self.work.timeout_s:
-            text = f"answered after {ended - self.sent:.3f} s, not within the time for it"
-            self._note_failed(ended, "DEADLINE_EXCEEDED", text)
-            return
-        called = self.work.models[model]
-        split = called.caller.last_split()
-        if split is not None:
-            notes.splits.append((model, self.due, split))
-        right = called.prepared.answers
-        if self.checks and right is not None:
-            notes.checked.append((model, self.due))
-            want = right[self.number % len(right)]
-            if said := difference(answer, want, called.prepared.tolerance):
-                self._note_failed(ended, "", said)
-                return
-        notes.done.append(Done(model, self.due, self.sent, ended, self.free_at))
-
-    def failed(self, error: Exception) -> None:
-        """Note a failure."""
-        reason, text = reason_of(error)
-        self._note_failed(self.work.now(), reason, text)
-
-    def _note_failed(self, ended: float, reason: str, text: str) -> None:
-        made = Failed(self.model, self.due, self.sent, ended, self.free_at, reason, text)
-        self.notes.failed.append(made)
-
-
-def reason_of(error: Exception) -> tuple[str, str]:
-    """What a failure is counted under, and what it said."""
-    if isinstance(error, EaisError):
-        return error.reason, error.message[:_TEXT_CHARS]
-    if isinstance(error, RequestFailed):
-        return error.reason, str(error)[:_TEXT_CHARS]
-    if isinstance(error, TimeoutError | asyncio.TimeoutError | FutureTimeoutError):
-        return "DEADLINE_EXCEEDED", str(error)[:_TEXT_CHARS] or "no answer in time"
-    return type(error).__name__, str(error)[:_TEXT_CHARS]

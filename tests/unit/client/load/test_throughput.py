@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from eais_client.load.generator.counts import Counted, Done, Notes, Reckoner, of_data, to_data
+from eais_client.load.generator.counts import Counted, Notes, of_data, to_data
+from eais_client.load.generator.reckoning import Reckoner
 
 
 def counted(*times: tuple[float, float]) -> Counted:
     """Of requests with one model, due and ended at these times; measured is from 10 to 12."""
-    notes = Notes(done=[Done(0, due, due, ended, due) for due, ended in times])
+    notes = Notes()
+    for due, ended in times:
+        notes.done.extend((0, due, due, ended, due))
     return Reckoner(["m"], 10.0, lambda: 12.0).counted([notes])
 
 
