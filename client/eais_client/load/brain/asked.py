@@ -14,6 +14,7 @@ from eais_client.load.brain.plan import Closed, Open, Phase, Spacing, Stretch
 _UNITS: Final = {"us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _TIME: Final = re.compile(r"(\d+(?:\.\d+)?|\.\d+)(us|µs|ms|s|m|h)")
 _SWEEP_MOST: Final = 100
+_LAST_MOMENT_S: Final = 0.001
 
 
 def seconds_of(option: str, text: str) -> float:
@@ -175,7 +176,9 @@ def _open(asked: LoadAsked, seconds: float, warm_s: float) -> Phase:
 
 def _of_trace(load: Open, seconds: float | None) -> Phase:
     whole = load.moments[-1] if load.moments else sum(each.seconds for each in load.stretches)
-    return Phase("trace", load, whole if seconds is None else min(seconds, whole))
+    # The last moment's request is of the phase, too.
+    whole = whole if seconds is None else min(seconds, whole)
+    return Phase("trace", load, whole + _LAST_MOMENT_S if load.moments else whole)
 
 
 def _rate(text: str, part: str) -> float:

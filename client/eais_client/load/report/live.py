@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import Protocol, TextIO
+from typing import TextIO
 
 from rich.console import Console
 from rich.live import Live
@@ -17,18 +17,7 @@ from eais_client.cli.printer import has_colour
 from eais_client.load.generator.processes import LiveCounts
 from eais_client.load.report.amounts import harmless
 from eais_client.load.report.live_frame import frame, glance
-
-
-class Watcher(Protocol):
-    """Who is told how far a test is."""
-
-    def stage(self, text: str) -> None:
-        """What is done now."""
-        ...
-
-    def counts(self, live: LiveCounts) -> None:
-        """What a phase has come to, about once a second."""
-        ...
+from eais_client.load.running import Watcher
 
 
 class Drawn:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import cast
-
 from eais_client.load.target import Target, TargetKind, TargetSpec
 
 
@@ -23,8 +20,9 @@ def open_target(spec: TargetSpec) -> Target:
 
             return OnnxruntimeTarget(spec)
         case TargetKind.PYTHON:
-            module, _, name = spec.place.partition(":")
-            return cast(Target, getattr(importlib.import_module(module), name)(spec))
+            from eais_client.load.targets.plugin import load_target
+
+            return load_target(spec)
         case TargetKind.SERVER:
             from eais_client.load.targets.open_protocol import OpenProtocolTarget
 

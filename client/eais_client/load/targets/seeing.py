@@ -5,45 +5,62 @@ Asked once a second by the process that makes no load: looking through /proc tak
 
 from __future__ import annotations
 
+import ipaddress
 import os
+import socket
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
+from eais.errors import UsageError
 from eais_client.load.target import ServerSide, TargetKind, TargetSpec
 
 PROC: Final = Path("/proc")
+_LISTENS: Final = "0A"
+"""A socket's state in /proc/net/tcp (proc_pid_net(5)), TCP_LISTEN."""
 
 
-def server_side(spec: TargetSpec) -> ServerSide:
-    """What can be seen of `spec`'s processes from here; they may change."""
+def server_side(spec: TargetSpec, proc: Path = PROC) -> ServerSide:
+    """What can be seen of `spec`'s processes from here; they may change.
+
+    Raises `UsageError` ARGUMENT if the setting `pids` isn't numbers.
+    """
     if told := spec.settings.get("pids"):
-        return ServerSide(tuple(int(pid) for pid in told.split(",") if pid.isdecimal()))
+        return ServerSide(_told(told))
     match spec.kind:
         case TargetKind.INSTANCE:
-            found = titled(f"eais-worker {spec.place}")
-            return ServerSide(
-                found, "" if found else "its workers aren't processes of this user here"
-            )
+            found = titled(f"eais-worker {spec.place}", proc)
+            return ServerSide(found, "" if found else "no worker of it is this user's here")
         case TargetKind.ONNXRUNTIME:
             return ServerSide(why_not="it runs in the processes that make the load")
-        case _:
+        case TargetKind.SERVER:
+            return _listening(spec.place, proc)
+        case TargetKind.PYTHON:
             return ServerSide(why_not="say which by --set pids=PID,...")
 
 
 def titled(title: str, proc: Path = PROC) -> tuple[int, ...]:
     """This user's processes whose command line begins with `title`."""
-    wanted, found = title.encode(), list[int]()
+    wanted = title.encode()
+    return tuple(int(path.name) for path in _own(proc) if _says(path, wanted))
+
+
+def _told(text: str) -> tuple[int, ...]:
+    parts = text.split(",")
+    if not all(part.isdecimal() for part in parts):
+        raise UsageError("ARGUMENT", f"pids={text}: not numbers of processes such as 17,18")
+    return tuple(map(int, parts))
+
+
+def _own(proc: Path) -> Iterator[Path]:
+    """This user's processes."""
     for entry in os.scandir(proc):
-        if entry.name.isdigit() and _is_ours(entry) and _says(Path(entry.path), wanted):
-            found.append(int(entry.name))
-    return tuple(found)
-
-
-def _is_ours(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.stat().st_uid == os.getuid()
-    except OSError:  # it has ended
-        return False
+        try:
+            if entry.name.isdigit() and entry.stat().st_uid == os.getuid():
+                yield Path(entry.path)
+        except OSError:  # it has ended
+            continue
 
 
 def _says(process: Path, title: bytes) -> bool:
@@ -52,3 +69,41 @@ def _says(process: Path, title: bytes) -> bool:
     except OSError:
         return False
     return line.startswith(title) and line[len(title) :][:1] in (b"", b" ")
+
+
+def _listening(place: str, proc: Path) -> ServerSide:
+    """Who listens on a port of this machine."""
+    found = urlsplit(place)
+    if not _is_here(found.hostname or ""):
+        return ServerSide(why_not=f"{found.hostname} is another machine")
+    inodes = _inodes(found.port or 0, proc)
+    pids = tuple(int(path.name) for path in _own(proc) if _holds(path, inodes))
+    return ServerSide(pids, "" if pids else "who listens on its port isn't this user's")
+
+
+def _is_here(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(socket.gethostbyname(host)).is_loopback
+    except (OSError, ValueError):
+        return False
+
+
+def _inodes(port: int, proc: Path) -> set[str]:
+    """Of the sockets that listen on a port."""
+    found = set[str]()
+    for name in ("tcp", "tcp6"):
+        try:
+            lines = (proc / "net" / name).read_text().splitlines()[1:]
+        except OSError:
+            continue
+        for fields in map(str.split, lines):
+            if fields[3] == _LISTENS and int(fields[1].rpartition(":")[2], 16) == port:
+                found.add(f"socket:[{fields[9]}]")
+    return found
+
+
+def _holds(process: Path, sockets: set[str]) -> bool:
+    try:
+        return any(str(each.readlink()) in sockets for each in (process / "fd").iterdir())
+    except OSError:  # it has ended, or closed one meanwhile
+        return False
