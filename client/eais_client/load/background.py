@@ -46,6 +46,7 @@ class Background:
         self._now: tuple[Stretch, ...] = ()
         self._before: tuple[Stretch, ...] = ()
         self._begin = 0.0
+        self._shown = Phase(name, self._load, 0.0)
 
     @property
     def on(self) -> bool:
@@ -59,10 +60,11 @@ class Background:
             why = "; ".join(record.faults) or "its time is over"
             raise RemoteError("PROCESS_FAILED", f"the load ended by itself: {why}")
 
-    def change(self, stretches: Sequence[Stretch]) -> float:
+    def change(self, stretches: Sequence[Stretch], expected_s: float) -> float:
         """Ask this rate over time from a moment on; that moment, monotonic seconds.
 
-        It ends when the last of them is over, unless it is changed before.
+        It ends when the last of them is over, unless it is changed before; `expected_s`: when it
+        will be, for who watches.
 
         Raises:
             EaisError: PROCESS_FAILED, the processes that make load have ended.
@@ -76,6 +78,7 @@ class Background:
             moment = self._generators.replan(load, seconds)
             self._before += cut(self._now, moment - self._since)
         self._since, self._now = moment, plan
+        self._shown = Phase(self._name, load, moment - self._begin + expected_s)
         return moment
 
     def end(self) -> PhaseRecord:
@@ -124,10 +127,14 @@ class Background:
 
     def _run(self, phase: Phase) -> None:
         try:
-            self._ended = self._generators.run(0, phase, self._counts, live=self)
+            self._ended = self._generators.run(0, phase, self._told, live=self)
         except Exception as error:  # noqa: BLE001 - raised where the load is ended
             self._ended = error
             self._began.set()
+
+    def _told(self, live: LiveCounts) -> None:
+        # What it may last at most says little to people.
+        self._counts(replace(live, phase=self._shown))
 
     def _joined(self) -> PhaseRecord:
         """Raises what the load was hindered by."""

@@ -179,7 +179,9 @@ class ScenarioRun:
 
     def _change(self, place: int, step: steps.Load | steps.Ramp) -> str:
         left_s = self._scenario.longest_s(place) + SPARE_S
-        moment = self._ready().change(schedule(self._scenario.steps, place, left_s))
+        moment = self._ready().change(
+            schedule(self._scenario.steps, place, left_s), self._scenario.load_s(place)
+        )
         if step.seconds:
             self._world.pause(max(0.0, moment + step.seconds - self._world.now()))
         return ""

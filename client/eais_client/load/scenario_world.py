@@ -53,8 +53,11 @@ class Traffic(Protocol):
         """So many calls, one after the other; raises what one of them raises."""
         ...
 
-    def change(self, stretches: Sequence[Stretch]) -> float:
-        """Ask this from a moment on, which it says; begins the load if none is on."""
+    def change(self, stretches: Sequence[Stretch], expected_s: float) -> float:
+        """Ask this from a moment on, which it says; begins the load if none is on.
+
+        `expected_s`: after which the load will be over, for who watches it.
+        """
         ...
 
     def end(self) -> PhaseRecord:

@@ -13,9 +13,12 @@ from enum import StrEnum
 from typing import Final, TypeAlias
 
 from eais.instance_policy import DEFAULT_POLICY, InstancePolicy
+from eais_client.load.brain.conditions import Condition
 from eais_client.load.brain.plan import Driving, Spacing, Stretch
 
 WARM_CALLS: Final = 10
+CLEAN: Final = tuple(map(Condition.parse, ("errors > 0", "unanswered > 0", "wrong > 0")))
+"""Under which a scenario has failed that says nothing else."""
 PATIENCE_S: Final = 60.0
 """How long a step that takes what it takes may take, unless it says `within`."""
 
@@ -227,6 +230,7 @@ class Scenario:
         slo_s: an answer that takes longer is late; None: none is.
         spacing, burst: of the load's requests, as `plan.Open` has them.
         driving: how the load is made.
+        conditions: under which it has failed.
     """
 
     name: str
@@ -237,24 +241,34 @@ class Scenario:
     spacing: Spacing = Spacing.POISSON
     burst: float = 1.0
     driving: Driving = field(default_factory=Driving)
+    conditions: tuple[Condition, ...] = CLEAN
 
     @property
     def calls(self) -> bool:
         """Whether a model is needed for any of its steps."""
         return any(isinstance(step, Push | Warm | Load | Ramp | Kill) for step in self.steps)
 
+    def load_s(self, begin: int) -> float:
+        """How long the load that is on at that step may stay on, as far as the steps say."""
+        made = 0.0
+        for step in self.steps[begin:]:
+            if isinstance(step, LoadOff | Detach):
+                break
+            made += _longest_s(step, otherwise=0.0)
+        return made
+
     def longest_s(self, begin: int) -> float:
         """How long the steps from that place on may last, seconds."""
         return sum(_longest_s(step) for step in self.steps[begin:])
 
 
-def _longest_s(step: Step) -> float:
+def _longest_s(step: Step, otherwise: float = PATIENCE_S) -> float:
     match step:
         case Load() | Ramp() | Hold() | Wait():
             return step.seconds
         case Kill() | Drain():
             return step.within_s
-    return PATIENCE_S
+    return otherwise
 
 
 def schedule(steps: Sequence[Step], begin: int, left_s: float) -> tuple[Stretch, ...]:

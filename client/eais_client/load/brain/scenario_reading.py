@@ -12,8 +12,10 @@ from typing import Any, Final, NoReturn, TypeVar
 
 from eais.errors import ConfigError, UsageError
 from eais_client.load.brain import scenario_words as words
+from eais_client.load.brain.conditions import Condition
 from eais_client.load.brain.plan import Driver, Driving, Spacing
 from eais_client.load.brain.scenario import (
+    CLEAN,
     PATIENCE_S,
     WARM_CALLS,
     Attach,
@@ -51,10 +53,19 @@ _TOP: Final = words.Settings(
         "driver": words.one_of([each.value for each in Driver]),
         "processes": words.count,
         "max-in-flight": words.count,
+        "fail-if": lambda value: _conditions(value),
         "steps": lambda value: value,
     },
     needed=("steps",),
 )
+
+
+def _conditions(value: object) -> tuple[Condition, ...]:
+    """One, or a list of them."""
+    given = value if isinstance(value, list) else [value]
+    return tuple(Condition.parse(words.text(each)) for each in given)
+
+
 _EXAMPLE: Final = "steps: [{attach: cpu.1}, push, {warm: 10}, {load: 20}, {hold: 10s}, detach]"
 
 
@@ -91,6 +102,7 @@ def read(data: object, file: str, name: str, lines: Lines) -> Scenario:
         spacing=spacing,
         burst=top.get("burst", 1.0),
         driving=_driving(top),
+        conditions=top.get("fail-if", CLEAN),
     )
 
 

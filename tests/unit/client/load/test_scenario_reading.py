@@ -43,6 +43,7 @@ timeout: 5s
 driver: tasks
 processes: 2
 max-in-flight: 64
+fail-if: [p99 > 80ms, wrong > 0]
 steps:
   - attach: {type: cpu.1, slo-p99: 20ms, wait: 1m}
   - push
@@ -105,6 +106,7 @@ def test_all_that_a_file_may_say(tmp_path: Path) -> None:
         Detach(),
     ]
     assert (made.name, made.model, made.slo_s) == ("all that there is", "m.onnx", 0.05)
+    assert [each.text for each in made.conditions] == ["p99 > 80ms", "wrong > 0"]
     assert (made.spacing, made.burst) == (Spacing.GAMMA, 4.0)
     driving = made.driving
     assert (driving.driver, driving.processes, driving.max_in_flight) == (Driver.TASKS, 2, 64)
@@ -116,6 +118,7 @@ def test_a_file_that_says_little(tmp_path: Path) -> None:
     assert (made.name, made.slo_s, made.spacing) == ("s", None, Spacing.POISSON)
     # Each answer is checked: a scenario is there to find wrong ones.
     assert made.driving.check_share == 1.0
+    assert [each.figure for each in made.conditions] == ["errors", "unanswered", "wrong"]
     assert made.places[1].endswith("s.yaml:3: step 2 (load)")
 
 
@@ -154,6 +157,7 @@ def test_a_file_that_says_little(tmp_path: Path) -> None:
         ("slo: 1\nsteps: []\n", "s.yaml:1: 'slo' isn't known: "),
         ("seed: 1\nburst: 2\nsteps:\n- attach: cpu\n", "s.yaml:2: burst is of arrivals: gamma"),
         ("check: 120%\nsteps:\n- attach: cpu\n", "s.yaml:1: check: '120%' is not a part"),
+        ("fail-if: p99 = 5\nsteps:\n- attach: cpu\n", "s.yaml:1: fail-if: 'p99 = 5' is no cond"),
         ("- attach\n", "s.yaml: a scenario is settings and steps"),
         ("", "s.yaml: a scenario is settings and steps"),
         ("steps: [\n", "s.yaml:2:1: "),

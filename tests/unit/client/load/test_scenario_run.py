@@ -24,6 +24,7 @@ class FakeTraffic:
     on: bool = False
     broken: EaisError | None = None
     asked: list[Sequence[Stretch]] = field(default_factory=list)
+    expected: list[float] = field(default_factory=list)
     closed: bool = False
     answers: bool = True
     due: list[float] = field(default_factory=list)
@@ -36,8 +37,9 @@ class FakeTraffic:
     def warm(self, calls: int) -> None:
         self.world.passes(0.5 * calls)
 
-    def change(self, stretches: Sequence[Stretch]) -> float:
+    def change(self, stretches: Sequence[Stretch], expected_s: float) -> float:
         self.asked.append(stretches)
+        self.expected.append(expected_s)
         self.on = True
         return self.world.now()
 
@@ -200,6 +202,7 @@ def test_a_ramp_begins_beside_the_load_and_lasts_as_long_as_it_says() -> None:
     world = FakeWorld()
     outcome = outcome_of(world, ATTACH, steps.Load(5.0), steps.Ramp(5.0, 9.0, 4.0), steps.LoadOff())
     (traffic,) = world.made
+    assert traffic.expected == [4.0, 4.0]
     (flat,), (ramp, after) = traffic.asked
     assert (flat.from_per_s, flat.to_per_s) == (5.0, 5.0)
     assert (ramp.seconds, ramp.from_per_s, ramp.to_per_s) == (4.0, 5.0, 9.0)
