@@ -16,6 +16,7 @@ from eais_client import bringing
 from eais_client.context import ContextStore
 from eais_client.demo.resnet import light_resnet50
 from eais_client.instances import Instance
+from eais_client.load.brain.plan import Open
 from eais_client.load.brain.scenario import Victim
 from eais_client.load.inputs import InputSpec
 from eais_client.load.scenario_file import read_scenario
@@ -227,3 +228,38 @@ def test_a_listener_that_is_killed_comes_back_with_its_workers(
     assert "a call made then was answered " in first.said
     assert "rightly answered again " in second.said
     assert (outcome.total.lost, outcome.total.wrong) == (0, 0), outcome.total
+
+
+def test_load_goes_off_and_on_by_tasks_of_two_processes(stack: Stack, tmp_path: Path) -> None:
+    file = scenario(
+        tmp_path,
+        "attach: cpu.1",
+        "push",
+        "push",
+        "warm: 2",
+        "load: {rate: 8, for: 1s}",
+        "ramp: {to: 0, for: 1s}",
+        "wait: 500ms",
+        "load: off",
+        "wait: 500ms",
+        "ramp: {from: 0, to: 12, for: 1s}",
+        "load: off",
+    )
+    file.write_text("driver: tasks\nprocesses: 2\narrivals: constant\n" + file.read_text())
+    outcome, _ = done(stack, file)
+    assert outcome.error is None
+    assert outcome.clean, outcome.total
+    counts = [step.requests.requests for step in outcome.steps]
+    # 8 in the first second, then half of that, then half of 12.
+    assert counts[4] + counts[5] == pytest.approx(12, abs=1)
+    assert counts[6:9] == [0, 0, 0]
+    assert counts[9] + counts[10] == pytest.approx(6, abs=1)
+    assert "nothing was sent" in outcome.steps[2].said
+    assert len(outcome.records) == 2
+    asked = [record.phase.load for record in outcome.records]
+    assert [
+        [each.to_per_s for each in load.stretches] for load in asked if isinstance(load, Open)
+    ] == [
+        [8.0, 0.0, 0.0],
+        [12.0, 12.0],
+    ]

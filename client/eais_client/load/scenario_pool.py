@@ -8,11 +8,12 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
 from eais.errors import DeadlineExceeded, EaisError, UsageError
+from eais.instance import InstanceState
 from eais_client.instances import Instance
 from eais_client.load import victims
 from eais_client.load.brain import scenario as steps
 from eais_client.load.brain.scenario import Scenario, Victim
-from eais_client.load.scenario_world import Death, Stopped, Traffic
+from eais_client.load.scenario_world import Attached, Death, Stopped, Traffic
 from eais_client.load.targets.seeing import titled
 from eais_client.pool_client import OperatorClient, PoolClient
 from eais_client.pool_status import HostUse
@@ -32,6 +33,7 @@ class PoolWorld:
         bring: sends the model.
         traffic: makes ready to call an instance, by the model.
         stage: is told what is done now.
+        clock: monotonic seconds; `wait`: for an event, so long at most.
     """
 
     def __init__(
@@ -41,12 +43,16 @@ class PoolWorld:
         bring: Bring,
         traffic: Callable[[Instance], Traffic],
         stage: Callable[[str], None],
+        clock: Callable[[], float] = time.monotonic,
+        wait: Callable[[threading.Event, float], bool] = threading.Event.wait,
     ) -> None:
         self._pool = pool
         self._operator = operator
         self._bring = bring
         self._make_traffic = traffic
         self._stage = stage
+        self._clock = clock
+        self._wait = wait
         self._ended = threading.Event()
         self._cordoned: list[str] = []
 
@@ -56,11 +62,11 @@ class PoolWorld:
 
     def now(self) -> float:
         """See `World`."""
-        return time.monotonic()
+        return self._clock()
 
     def pause(self, seconds: float) -> None:
         """See `World`."""
-        if self._ended.wait(seconds):
+        if self._wait(self._ended, seconds):
             raise Stopped
 
     def check(self, scenario: Scenario) -> None:
@@ -73,8 +79,9 @@ class PoolWorld:
                 if fault:
                     raise UsageError("WRONG_STATE", f"{place}: {fault}")
 
-    def attach(self, step: steps.Attach) -> tuple[str, str]:
+    def attach(self, step: steps.Attach) -> Attached:
         """See `World`. While it waits in line the scenario may be ended."""
+        before = bool(step.instance) and self._in_use(step.instance)
         found = self._pool.attach(
             instance=step.instance,
             type=step.type,
@@ -83,7 +90,11 @@ class PoolWorld:
             waits=self._waits,
         )
         where = ", ".join(sorted({f"{each.device} of {found.host}" for each in found.workers}))
-        return found.id, f"{found.id} on {where}" if where else found.id
+        said = f"{found.id} on {where}" if where else found.id
+        return Attached(found.id, said, before)
+
+    def _in_use(self, instance: str) -> bool:
+        return self._pool.describe(instance).state is InstanceState.IN_USE
 
     def _waits(self, instance: Instance) -> None:
         self._stage(f"attach: {instance.line}")
@@ -98,11 +109,11 @@ class PoolWorld:
             self._stage(f"push: {done / _MB:.0f} of {total / _MB:.0f} MB")
             self.pause(0.0)
 
-        began = time.monotonic()
+        began = self._clock()
         self._bring(self._pool.describe(instance), told)
         if not sent[1]:
             return "its host has the model: nothing was sent"
-        return f"{sent[0] / _MB:.3g} MB, {sent[0] / _MB / (time.monotonic() - began):.3g} MB/s"
+        return f"{sent[0] / _MB:.3g} MB, {sent[0] / _MB / (self._clock() - began):.3g} MB/s"
 
     def traffic(self, instance: str) -> Traffic:
         """See `World`."""
@@ -119,7 +130,7 @@ class PoolWorld:
         """See `World`."""
         until = death.sent + within_s
         while not (new := set(titled(death.title)) - death.before):
-            if time.monotonic() > until:
+            if self._clock() > until:
                 text = f"nobody took the place of {death.said} within {within_s:g} s"
                 raise DeadlineExceeded("DEADLINE_EXCEEDED", text)
             self.pause(LOOK_EVERY_S)
@@ -128,25 +139,27 @@ class PoolWorld:
     def drain(self, instance: str, host: str, within_s: float) -> str:
         """See `World`."""
         was = self._pool.describe(instance).host
-        host, until = host or was, time.monotonic() + within_s
+        host = host or was
         with self._operator() as operator:
             if fault := _drain_fault(steps.Drain(host), operator.status().hosts):
                 raise UsageError("WRONG_STATE", fault)
             self._cordoned.append(host)
-            use = begun = operator.drain(host)
-            while use.instances:
-                stuck = f"; {'; '.join(use.stuck)}" if use.stuck else ""
-                if time.monotonic() > until:
-                    text = f"{host} still has {use.instances} of {begun.instances} instances"
-                    raise DeadlineExceeded(
-                        "DEADLINE_EXCEEDED", f"{text} after {within_s:g} s{stuck}"
-                    )
-                self._stage(f"drain {host}: {use.instances} to go{stuck}")
-                self.pause(LOOK_EVERY_S)
-                use = _host(operator.status().hosts, host)
+            begun = operator.drain(host)
+            self._until_empty(operator, begun, within_s)
         now = self._pool.describe(instance).host
         moved = f", {instance} moved to {now}" if now != was else ""
         return f"{begun.instances} left {host}{moved}"
+
+    def _until_empty(self, operator: OperatorClient, begun: HostUse, within_s: float) -> None:
+        use, until = begun, self._clock() + within_s
+        while use.instances:
+            stuck = f"; stuck: {'; '.join(use.stuck)}" if use.stuck else ""
+            if self._clock() > until:
+                left = f"{use.host} still has {use.instances} of {begun.instances} instances"
+                raise DeadlineExceeded("DEADLINE_EXCEEDED", f"{left} after {within_s:g} s{stuck}")
+            self._stage(f"drain {use.host}: {use.instances} to go{stuck}")
+            self.pause(LOOK_EVERY_S)
+            use = _host(operator.status().hosts, use.host)
 
     def uncordon(self, host: str) -> str:
         """See `World`."""

@@ -1,6 +1,6 @@
 """A life-cycle scenario, done: each step timed, with what became of the requests meanwhile.
 
-Whatever happens, what was attached is detached in the end, and hosts that were drained take grants
+Whatever happens, what it attached is detached in the end, and hosts that it drained take grants
 again.
 """
 
@@ -155,9 +155,9 @@ class ScenarioRun:
         return self._detach()
 
     def _attach(self, step: steps.Attach) -> str:
-        self.outcome.instance, said = self._world.attach(step)
-        self._attached = True
-        return said
+        made = self._world.attach(step)
+        self.outcome.instance, self._attached = made.instance, not made.before
+        return made.said
 
     def _detach(self) -> str:
         self._end_load()

@@ -20,6 +20,21 @@ class Stopped(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Attached:
+    """An instance that is attached.
+
+    Attributes:
+        instance: its id.
+        said: where it is.
+        before: it was so before: the scenario's end leaves it so.
+    """
+
+    instance: str
+    said: str
+    before: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Death:
     """Who was killed, and how it was followed.
 
@@ -96,8 +111,8 @@ class World(Protocol):
         """Raise what would hinder a step, as far as it can be known before the first."""
         ...
 
-    def attach(self, step: steps.Attach) -> tuple[str, str]:
-        """The instance's id, and what to say of it."""
+    def attach(self, step: steps.Attach) -> Attached:
+        """Attach an instance."""
         ...
 
     def push(self, instance: str) -> str:

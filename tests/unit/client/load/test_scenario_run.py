@@ -13,7 +13,7 @@ from eais_client.load.brain.plan import Open, Phase, Stretch
 from eais_client.load.brain.scenario import Scenario, Step
 from eais_client.load.record import PhaseRecord, Seen
 from eais_client.load.scenario_run import Outcome, ScenarioRun
-from eais_client.load.scenario_world import Death, Stopped
+from eais_client.load.scenario_world import Attached, Death, Stopped
 
 
 @dataclass
@@ -100,8 +100,8 @@ class FakeWorld:
         if "check" in self.failures:
             raise self.failures["check"]
 
-    def attach(self, step: steps.Attach) -> tuple[str, str]:
-        return "ei-1", self._does("attach", step.type)
+    def attach(self, step: steps.Attach) -> Attached:
+        return Attached("ei-1", self._does("attach", step.type), before=bool(step.instance))
 
     def push(self, instance: str) -> str:
         return self._does("push", instance)
@@ -220,6 +220,13 @@ def test_what_was_attached_is_detached_when_a_step_fails() -> None:
     assert world.said[-2:] == ["detach ei-1", "restore"]
     assert len(outcome.records) == 1
     assert not outcome.clean
+
+
+def test_what_was_attached_before_stays_so() -> None:
+    world = FakeWorld()
+    outcome = outcome_of(world, steps.Attach(instance="ei-1"), steps.Push())
+    assert outcome.clean
+    assert world.said == ["attach ", "push ei-1", "restore"]
 
 
 def test_what_can_not_be_attached_is_not_detached() -> None:
