@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final, Self
@@ -77,10 +78,15 @@ class Line:
         except EaisError as error:
             return error
 
+    def dismiss(self) -> None:
+        """Have it end."""
+        assert self.process.stdin is not None
+        with suppress(OSError):  # it is gone, and took no notice of the last order
+            self.process.stdin.close()
+
     def close(self) -> None:
         """End it."""
-        assert self.process.stdin is not None
-        self.process.stdin.close()
+        self.dismiss()
         try:
             self.process.wait(CLOSES_WITHIN_S)
         except subprocess.TimeoutExpired:
@@ -133,6 +139,8 @@ class Generators:
 
     def close(self) -> None:
         """End the processes."""
+        for line in self._lines:
+            line.dismiss()
         for line in self._lines:
             line.close()
         self._lines = []
