@@ -1,0 +1,246 @@
+"""Plots of latency: by percentile, against throughput, and where the time goes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+import plotly.graph_objects as go
+
+from eais_client.load.brain.run_figures import RunFigures
+from eais_client.load.brain.spread import of_text, spread
+from eais_client.load.report.amounts import amount
+from eais_client.load.report.plot import BAD, Plot, colour_of, figure, label, log_axis
+from eais_client.load.result import LoadTestResult
+
+_PER_DECADE: Final = 24
+_MOST_SHOWN: Final = 8
+"""Lines; more are in the legend, to be switched on."""
+_PARTS: Final = {
+    "wait": ("waiting to be sent", "#a3adb8"),
+    "encode": ("encode", "#56b4e9"),
+    "wire": ("wire", "#2585cf"),
+    "queue": ("queue", "#e08a00"),
+    "batch": ("rest of the batch", "#cc79a7"),
+    "compute": ("compute", "#009e73"),
+    "decode": ("decode", "#8a7400"),
+}
+_DASHES: Final = ("solid", "dash", "dot", "dashdot")
+
+
+def run_names(runs: Sequence[RunFigures]) -> list[str]:
+    """What tells each run from the others, shortly."""
+    targets, phases = {run.target for run in runs}, {run.phase for run in runs}
+    rounds = {run.round for run in runs}
+    return [
+        ", ".join(
+            [
+                *([run.target] if len(targets) > 1 or len(phases) == 1 else []),
+                *([run.phase] if len(phases) > 1 else []),
+                *([f"round {run.round}"] if len(rounds) > 1 else []),
+            ]
+        )
+        for run in runs
+    ]
+
+
+def percentile_plot(result: LoadTestResult) -> Plot | None:
+    """Latency at each percentile, the far ones as wide as the near ones."""
+    traces: list[Any] = []
+    colours = colour_of(run.target for run in result.runs)
+    named = zip(run_names(result.runs), result.runs, strict=True)
+    several = len(colours) > 1
+    most = 1.0
+    for number, (name, run) in enumerate(named):
+        x, y = percentiles(run)
+        if not x:
+            continue
+        most = max(most, x[-1])
+        colour = colours[run.target] if several else None
+        dash = _DASHES[number // len(colours) % len(_DASHES)] if several else "solid"
+        traces.append(
+            go.Scatter(
+                x=x,
+                y=y,
+                name=label(name),
+                mode="lines",
+                line={"color": colour, "dash": dash, "width": 2},
+                visible=True if number < _MOST_SHOWN else "legendonly",
+                customdata=[f"{100 * (1 - 1 / each):.6g} %" for each in x],
+                hovertemplate="%{customdata}: %{y:.3~g} ms",
+            )
+        )
+    if not traces:
+        return None
+    traces += _slo(result.runs, 1, most)
+    made = figure(
+        traces,
+        _percentile_axis(most),
+        {"title": "ms", "rangemode": "tozero"},
+        hovermode="closest",
+    )
+    note = (
+        "All requests that were due, failed ones behind all others: a line that ends early ends "
+        "where they begin. Latency counts from when a request was due."
+    )
+    return Plot("percentiles", "Latency by percentile", note, made)
+
+
+def percentiles(run: RunFigures) -> tuple[list[float], list[float]]:
+    """1 / (1 - q) and the latency at q, ms, of all requests that were due."""
+    try:
+        histogram = of_text(run.histogram)
+    except ValueError:
+        return [], []
+    if histogram is None:
+        return [], []
+    values = spread([histogram])
+    due = max(run.all.requests, values.total)
+    steps = max(2, int(np.log10(due) * _PER_DECADE) + 1)
+    share = np.unique(np.append(np.logspace(0, np.log10(due), steps), [2, 10, 100, 1000]))
+    share = share[share <= due]
+    ranks = np.maximum(1, np.ceil(np.round(due * (1 - 1 / share), 6))).astype(int)
+    known = ranks <= values.total
+    places = np.searchsorted(np.cumsum(values.counts), ranks[known])
+    return share[known].tolist(), (values.highs[places] / 1e3).tolist()
+
+
+def _percentile_axis(most: float) -> dict[str, Any]:
+    ticks = {1: "0", 2: "50 %", 10: "90 %", 100: "99 %", 1000: "99.9 %"}
+    ticks |= {10_000: "99.99 %", 100_000: "99.999 %", 1_000_000: "99.9999 %"}
+    return {
+        "type": "log",
+        "title": "percentile of requests",
+        "tickvals": list(ticks),
+        "ticktext": list(ticks.values()),
+        "range": [0, float(np.log10(max(most, 2)))],
+    }
+
+
+def _slo(runs: Sequence[RunFigures], low: float, high: float) -> list[Any]:
+    """A line for each SLO."""
+    slos = sorted({run.all.slo_ms for run in runs if run.all.slo_ms is not None})
+    return [
+        go.Scatter(
+            x=[low, high],
+            y=[slo_ms, slo_ms],
+            name=f"SLO {amount(slo_ms)} ms",
+            mode="lines",
+            line={"color": BAD, "width": 1.2, "dash": "dash"},
+            hoverinfo="skip",
+        )
+        for slo_ms in slos
+    ]
+
+
+def saturation_plot(result: LoadTestResult) -> Plot | None:
+    """Latency against throughput, a point for each load; None unless there are several."""
+    colours = colour_of(run.target for run in result.runs)
+    traces: list[Any] = []
+    for target, colour in colours.items():
+        runs = [run for run in result.runs if run.target == target and run.all.answered]
+        if len({run.phase for run in runs}) < 2:
+            continue
+        for quantile, dash in (("p50_ms", "dot"), ("p99_ms", "solid")):
+            quick = quantile.removesuffix("_ms")
+            traces.append(
+                go.Scatter(
+                    x=[run.all.done_per_s for run in runs],
+                    y=[getattr(run.all, quantile) for run in runs],
+                    customdata=[label(run.phase) for run in runs],
+                    name=label(f"{target} {quick}" if len(colours) > 1 else quick),
+                    mode="lines+markers",
+                    line={"color": colour, "dash": dash},
+                    hovertemplate="%{customdata}: %{y:.3~g} ms at %{x:.4~g}/s",
+                )
+            )
+    if not traces:
+        return None
+    traces += _slo(result.runs, 0, max(run.all.done_per_s for run in result.runs))
+    made = figure(
+        traces,
+        {"title": "answers a second", "rangemode": "tozero"},
+        log_axis("ms", [y for trace in traces for y in trace.y]),
+        hovermode="closest",
+    )
+    note = (
+        "A point for each load. Where more is asked but no more is done, and latency rises, the "
+        "target is saturated. Points whose percentile failed are left out."
+    )
+    return Plot("saturation", "Latency against throughput", note, made)
+
+
+def split_plot(result: LoadTestResult) -> Plot | None:
+    """Of what the mean latency is made."""
+    named = zip(run_names(result.runs), result.runs, strict=True)
+    runs = [(label(name), run) for name, run in named if run.split]
+    if not runs:
+        return None
+    traces = [
+        go.Bar(
+            y=[name for name, _ in runs],
+            x=[run.split.get(part, {}).get("mean_ms") for _, run in runs],
+            name=words,
+            marker={"color": colour},
+            orientation="h",
+            hovertemplate="%{x:.3~g} ms",
+        )
+        for part, (words, colour) in _PARTS.items()
+        if any(run.split.get(part, {}).get("mean_ms") for _, run in runs)
+    ]
+    made = figure(
+        traces,
+        {"title": "ms, mean of answered requests"},
+        {"type": "category", "autorange": "reversed"},
+        barmode="stack",
+        hovermode="y unified",
+        bargap=0.5 if len(runs) < 4 else 0.2,
+    )
+    note = "“Rest of the batch” is the part of a run that was for others' requests."
+    if any(run.split_from == "server" for _, run in runs):
+        note += " Queue and compute as the server counts them, for all its clients."
+    return Plot("split", "Where the time goes", note, made)
+
+
+def schedule_plot(result: LoadTestResult) -> Plot | None:
+    """By how much requests were sent late, beside the latency they had."""
+    names = [label(name) for name in run_names(result.runs)]
+    lags = {
+        "sent late, p50": "lag_p50_ms",
+        "sent late, p99": "lag_p99_ms",
+        "sent late, most": "lag_max_ms",
+        "waited for a free caller, p99": "blocked_p99_ms",
+    }
+    if not any(run.schedule.get(key) for run in result.runs for key in lags.values()):
+        return None
+    traces: list[Any] = [
+        go.Bar(
+            x=names,
+            y=[run.schedule.get(key) for run in result.runs],
+            name=words,
+            hovertemplate="%{y:.3~g} ms",
+        )
+        for words, key in lags.items()
+    ]
+    traces.append(
+        go.Scatter(
+            x=names,
+            y=[run.all.p99_ms for run in result.runs],
+            name="latency, p99",
+            mode="markers",
+            marker={"symbol": "line-ew-open", "size": 22, "line": {"width": 2}},
+            hovertemplate="%{y:.3~g} ms",
+        )
+    )
+    made = figure(
+        traces,
+        {"type": "category"},
+        log_axis("ms", [y for trace in traces for y in trace.y]),
+        barmode="group",
+    )
+    note = (
+        "“Sent late” is the generator's own delay: it has to be far below the latency. Who "
+        "“waited for a free caller” did so because earlier requests weren't answered yet."
+    )
+    return Plot("schedule", "Was the load made as it was asked for?", note, made)
