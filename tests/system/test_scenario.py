@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.faults.processes import descendants
 from eais.errors import UsageError
 from eais_client import bringing
 from eais_client.context import ContextStore
@@ -263,3 +265,24 @@ def test_load_goes_off_and_on_by_tasks_of_two_processes(stack: Stack, tmp_path: 
         [8.0, 0.0, 0.0],
         [12.0, 12.0],
     ]
+
+
+def test_load_whose_process_dies_ends_it_and_is_said(stack: Stack, tmp_path: Path) -> None:
+    file = scenario(tmp_path, "attach: cpu.1", "load: 10", "hold: 10m")
+
+    def kill_generator() -> None:
+        eventually(lambda: "hold 600 s" in told.stages or None, "the load is on")
+        for each in descendants(os.getpid()):
+            if "eais_client.load.generator" in each.title:
+                each.send(signal.SIGKILL).close()
+
+    with run_of(stack, file) as (run, _, told):
+        killer = threading.Thread(target=kill_generator)
+        killer.start()
+        outcome = run.run()
+        killer.join()
+    assert outcome.error is not None
+    assert outcome.error.reason == "PROCESS_FAILED"
+    assert f"{file}:5: step 3 (hold): the load ended by itself: " in outcome.error.message
+    assert "was ended by signal 9" in outcome.error.message
+    assert instances_of(stack) == ()

@@ -25,6 +25,7 @@ from eais_client.load.scenario_world import Death, Stopped, Traffic, Watcher, Wo
 SPARE_S = 600.0
 """How much longer than its steps may take the load is planned for."""
 HEARS_WITHIN_S = 0.1
+LOOK_EVERY_S = 1.0
 
 
 @dataclass(slots=True)
@@ -129,7 +130,7 @@ class ScenarioRun:
             case steps.LoadOff():
                 return self._end_load()
             case steps.Hold(seconds) | steps.Wait(seconds):
-                self._world.pause(seconds)
+                self._pause_until(self._world.now() + seconds)
                 return ""
             case steps.Kill():
                 return self._kill(step)
@@ -182,9 +183,14 @@ class ScenarioRun:
         moment = self._ready().change(
             schedule(self._scenario.steps, place, left_s), self._scenario.load_s(place)
         )
-        if step.seconds:
-            self._world.pause(max(0.0, moment + step.seconds - self._world.now()))
+        self._pause_until(moment + step.seconds)
         return ""
+
+    def _pause_until(self, moment: float) -> None:
+        """That load died is found soon, however long the step is."""
+        while (left_s := moment - self._world.now()) > 0:
+            self._world.pause(min(left_s, LOOK_EVERY_S))
+            self._check_load()
 
     def _end_load(self) -> str:
         if self._traffic is None or not self._traffic.on:
