@@ -7,7 +7,7 @@ UV_COMPILE := env -u UV_EXTRA_INDEX_URL -u UV_FIND_LINKS $(BIN)/uv pip compile -
 	--no-config --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow test-gpu test-guest check proto docs bench bench-dataplane bench-drain bench-elastic bench-faults bench-overload bench-renewals soak lock clean
+.PHONY: help install demo test test-slow test-gpu test-guest check proto docs bench bench-dataplane bench-drain bench-elastic bench-faults bench-loadtest bench-overload bench-renewals soak lock clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' Makefile | column -t -s '|' 2>/dev/null \
@@ -68,6 +68,9 @@ bench-elastic: install ## triple, halve and stop the load of an instance whose r
 
 bench-faults: install ## kill and freeze a pool's processes under load for three minutes
 	@$(BIN)/python -m benchmarks.faults --json $(ARGS)
+
+bench-loadtest: install ## whether a load test's percentiles are right, and how much load a core makes
+	@$(BIN)/python -m benchmarks.loadtest --json $(ARGS)
 
 bench-overload: install ## offer one worker ten times the load that it can carry
 	@$(BIN)/python -m benchmarks.overload --json $(ARGS)
