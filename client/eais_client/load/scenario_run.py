@@ -33,7 +33,7 @@ class Outcome:
     """What came of a scenario.
 
     Attributes:
-        steps: those that were done, and the one that failed.
+        steps: those that were done, and the one that failed, or was under way at the end.
         total: of all requests.
         records: of each time that load was on.
         instance: its id.
@@ -107,6 +107,11 @@ class ScenarioRun:
         try:
             said = self._do(place, step)
             self._check_load()
+        except (Stopped, KeyboardInterrupt):
+            self._done.append(
+                _Done(step, began, self._world.now() - began, "ended before its time")
+            )
+            raise
         except EaisError as error:
             seconds = self._world.now() - began
             failed = f"{error.reason}: {error.message}"

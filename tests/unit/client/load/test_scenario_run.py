@@ -260,7 +260,9 @@ def test_who_ends_it_has_what_there_is(how: type[BaseException]) -> None:
     outcome = outcome_of(world, ATTACH, steps.Load(1.0), steps.Hold(60.0), steps.Detach())
     assert outcome.interrupted
     assert outcome.error is None
-    assert outcome.total.requests == 2
+    assert [step.title for step in outcome.steps] == ["attach cpu.1", "load 1/s", "hold 60 s"]
+    assert outcome.steps[2].said == "ended before its time"
+    assert (outcome.total.requests, outcome.steps[2].requests.requests) == (2, 2)
     assert world.said[-2:] == ["detach ei-1", "restore"]
     assert not outcome.clean
 
