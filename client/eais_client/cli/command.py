@@ -75,6 +75,11 @@ class Call:
         """The context in force; `UsageError` NOT_ATTACHED or NOT_FOUND without one."""
         return self.store().current(self.outside.environ, self.context_name or None)
 
+    def environ(self) -> dict[str, str]:
+        """For processes that are to speak to the same pool."""
+        named = {"EAIS_CONTEXT": self.context_name} if self.context_name else {}
+        return {**self.outside.environ, **named}
+
     @contextmanager
     def pool(self) -> Iterator[PoolClient]:
         """The context's pool, as its front-end."""

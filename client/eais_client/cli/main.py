@@ -19,6 +19,7 @@ from eais_client.cli import (
     instance_commands,
     join_command,
     listener_commands,
+    load_command,
     logs_command,
     pool_commands,
     profile_command,
@@ -48,6 +49,7 @@ def make_app() -> typer.Typer:
     instance_commands.add_to(root)
     run_command.add_to(root)
     profile_command.add_to(root)
+    load_command.add_to(root)
     usage_command.add_to(root)
     ratio_command.add_to(root)
     whatif_command.add_to(root)

@@ -138,7 +138,7 @@ class Child:
             for number in range(calls):
                 feeds = called.prepared.feeds[number % len(called.prepared.feeds)]
                 called.caller.call(feeds, self._driving.timeout_s)
-        self.tell("done")
+        self.tell("done", about=dict(self._targets[target].target.about()))
 
     def _plan(self, order: Mapping[str, Any]) -> None:
         phase = orders.phase_of(order["phase"])

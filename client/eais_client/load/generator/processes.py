@@ -154,8 +154,11 @@ class Generators:
         self._all("prepare", folders={name: str(at) for name, at in folders.items()})
 
     def warm(self, target: int, calls: int) -> None:
-        """Call each model of a target so often, one call after the other."""
-        self._all("warm", target=target, calls=calls)
+        """Call each model of a target so often, one call after the other.
+
+        What the target says of itself is asked again: some is known only then.
+        """
+        self.abouts[target] = self._all("warm", target=target, calls=calls)["about"]
 
     def stop(self) -> None:
         """End the phase that is on; may be called from anywhere, a signal's handler too."""
