@@ -12,9 +12,10 @@ then makes trials on both sides of it until `crossing` knows it well enough, or 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from math import inf, sqrt
+from typing import Any
 
 from eais_client.load.brain.crossing import Blocks, Crossing, crossing
 from eais_client.load.brain.trials import Goal, Trial, TrialResult, Verdict, verdict
@@ -24,14 +25,14 @@ _CLIMB_REQUESTS = 300
 _TRIAL_S = (2.0, 30.0)
 _LATE_BETWEEN = 10
 _LATE_NEAR = 40
-_TRIALS = 4
-_TRIAL_SLOS = 50
+_TRIALS = 16
+_TRIAL_SLOS = 100
 _WIDE = 1.15
-_STEP = 0.08
+_ABOVE, _BELOW, _FURTHEST = 1.5, -1.0, 0.15
 _KEPT_TRIES = 2
 _SURE_TRIES = 3
-_WARM_SLOS = 10
-_WARM_S = (0.5, 5.0)
+_WARM_SLOS = 20
+_WARM_S = (0.5, 10.0)
 
 
 class Bound(StrEnum):
@@ -74,6 +75,21 @@ class Capacity:
     requests: int
     seconds: float
     said: str
+
+    def data(self, goal: Goal) -> dict[str, Any]:
+        """As a result document has it."""
+        plain = {name: value for name, value in asdict(self).items() if name != "trials"}
+        trials = [
+            {
+                "rate_per_s": each.rate_per_s,
+                "due": each.due,
+                "late": each.late,
+                "seconds": each.seconds,
+                "kept": each.kept,
+            }
+            for each in self.trials
+        ]
+        return {**plain, "slo_ms": 1000 * goal.slo_s, "share": goal.share, "trials": trials}
 
 
 class Search:
@@ -147,9 +163,12 @@ class Search:
         return last and tries < _SURE_TRIES and self._verdict(rate) is not Verdict.CARRIED
 
     def _near(self, known: Crossing) -> float:
-        """A rate beside the crossing: above and below in turn, further off where it is blurred."""
-        step = min(_STEP, 1 / known.slope)
-        rate = known.per_s * (1 + step if len(self._told) % 2 else 1 - step)
+        """A rate above the crossing, then one below: where the odds are e^1.5 and e^-1 of there.
+
+        Further above, as there more is late, which tells more.
+        """
+        off = _ABOVE if len(self._told) % 2 else _BELOW
+        rate = known.per_s * (1 + max(-_FURTHEST, min(_FURTHEST, off / known.slope)))
         return min(max(rate, self.goal.low_per_s), self.goal.high_per_s)
 
     def _seconds(self, rate: float) -> float:

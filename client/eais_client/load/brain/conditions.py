@@ -52,7 +52,7 @@ _OPS: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
     "<": operator.lt,
 }
 _PERCENTILES: Final = ("p50", "p90", "p95", "p99", "p99.9", "p99.99")
-_PARTS: Final = ("encode", "wire", "queue", "batch", "compute", "decode")
+_PARTS: Final = ("wait", "encode", "wire", "queue", "batch", "compute", "decode")
 
 
 def _figures() -> dict[str, tuple[str, Kind]]:
@@ -154,7 +154,7 @@ class Condition:
         """
         path, kind = FIGURES[self.figure]
         value, why = self._value(figures)
-        if value is None and kind is Kind.TIME and _had_failures(figures):
+        if value is None and kind is Kind.TIME and "." not in path and _had_failures(figures):
             beyond = _OPS[self.compare](inf, self.bound)
             said = "failed: too few requests had a right answer"
             return f"{self.figure} = {said}, which is {self.compare} {self.said}" if beyond else ""
@@ -183,8 +183,9 @@ class Condition:
 def missed(conditions: Iterable[Condition], runs: Iterable[Mapping[str, Any]]) -> list[str]:
     """Which runs of a result document meet which conditions, in words; each is named if several."""
     several = list(runs)
+    rounds = len({run.get("round", 1) for run in several}) > 1
     return [
-        f"{_name(run)}: {said}" if len(several) > 1 else said
+        f"{_name(run, rounds)}: {said}" if len(several) > 1 else said
         for condition in conditions
         for run in several
         if (said := condition.missed(run))
@@ -201,10 +202,10 @@ def shown(value: float | bool, kind: Kind) -> str:
     return f"{value:.0f}{unit}" if abs(value) >= 1000 else f"{value:.3g}{unit}"
 
 
-def _name(run: Mapping[str, Any]) -> str:
+def _name(run: Mapping[str, Any], rounds: bool) -> str:
     words = [str(run.get("target", "")), str(run.get("phase", ""))]
-    if run.get("round"):
-        words.append(f"round {run['round']}")
+    if rounds:
+        words.append(f"round {run.get('round')}")
     return ", ".join(word for word in words if word)
 
 

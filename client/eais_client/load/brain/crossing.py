@@ -31,6 +31,7 @@ then the queue only grew."""
 _MOST_LATE = 0.5
 _LEAST = 10
 _ROUNDS = 4
+_NEWTON = 1e-4
 _BATCHES = 12
 _DRAWS = 400
 _SLOPE = 10.0
@@ -153,6 +154,8 @@ def _fit(x: Floats, due: Floats, late: Floats, clusters: float) -> tuple[Floats,
         move_slope = (bend * pull_slope - cross * pull_at) / whole
         at = at + np.clip(move_at, -1, 1)
         slope = np.maximum(_LEAST_SLOPE, slope + np.clip(move_slope, -10, 10))
+        if max(np.abs(move_at).max(), np.abs(move_slope).max() / _SLOPE) < _NEWTON:
+            break
     return at, slope
 
 

@@ -9,6 +9,8 @@ from statistics import NormalDist
 
 from eais.errors import make_error
 from eais_client.load.brain.crossing import Blocks
+from eais_client.load.brain.plan import Open, Phase, Spacing, Stretch
+from eais_client.load.record import PhaseRecord, count_within
 
 _SURE = NormalDist().inv_cdf(0.975)
 
@@ -33,9 +35,9 @@ class Goal:
     low_per_s: float = 1.0
     high_per_s: float = inf
     first_per_s: float = 0.0
-    precision: float = 0.04
+    precision: float = 0.05
     confidence: float = 0.95
-    budget_s: float = 300.0
+    budget_s: float = 600.0
 
     def __post_init__(self) -> None:
         """Raise a `UsageError` that names what can't be."""
@@ -85,6 +87,27 @@ class TrialResult:
     def late(self) -> int:
         """Of those."""
         return sum(late for _, late in self.blocks)
+
+
+def phase_of(trial: Trial, spacing: Spacing = Spacing.POISSON) -> Phase:
+    """The phase that makes a trial."""
+    stretch = Stretch(trial.warm_s + trial.seconds, trial.rate_per_s, trial.rate_per_s)
+    load = Open(spacing, (stretch,))
+    return Phase(f"{trial.rate_per_s:.4g}/s", load, trial.seconds, trial.warm_s)
+
+
+def result_of(trial: Trial, record: PhaseRecord, slo_s: float, *, kept: bool) -> TrialResult:
+    """What a phase that `phase_of` made says of its trial.
+
+    Late is what wasn't rightly answered within `slo_s`; `kept` is whether the generator kept its
+    schedule.
+    """
+    blocks = tuple(
+        (each.due, max(0, each.due - count_within(each.latency, slo_s)))
+        for second, each in sorted(record.intervals.items())
+        if second >= 0
+    )
+    return TrialResult(trial.rate_per_s, trial.warm_s + record.seconds, blocks, kept)
 
 
 class Verdict(StrEnum):

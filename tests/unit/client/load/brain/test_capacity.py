@@ -5,7 +5,9 @@ import pytest
 from eais.errors import UsageError
 from eais_client.load.brain import md1
 from eais_client.load.brain.capacity import Bound, Capacity, Search
-from eais_client.load.brain.trials import Goal, Trial, TrialResult
+from eais_client.load.brain.plan import Open, Phase, Spacing, Stretch
+from eais_client.load.brain.trials import Goal, Trial, TrialResult, phase_of, result_of
+from eais_client.load.record import Interval, PhaseRecord
 from tests.unit.client.load.brain.queues import Machine, constant
 
 
@@ -24,6 +26,38 @@ def test_a_known_queues_capacity_is_found() -> None:
     assert found.high is not None
     assert found.low < found.per_s < found.high
     assert found.said.startswith(f"{found.per_s:.4g}/s with 99 % answered within 10 ms")
+
+
+def test_the_document_has_its_trials() -> None:
+    goal = Goal(slo_s=0.01, low_per_s=50, high_per_s=200)
+    data = searched(goal, Machine(constant(0.001), 0.01, 1)).data(goal)
+    assert {"per_s": 200, "bound": "highest", "slo_ms": 10, "share": 0.99}.items() <= data.items()
+    assert data["trials"][0].keys() == {"rate_per_s", "due", "late", "seconds", "kept"}
+
+
+def test_a_phase_makes_a_trial_and_its_record_says_what_was_late() -> None:
+    trial = Trial(rate_per_s=100.0, seconds=5.0, warm_s=1.0)
+    phase = phase_of(trial)
+    assert phase == Phase("100/s", Open(Spacing.POISSON, (Stretch(6.0, 100.0, 100.0),)), 5.0, 1.0)
+    record = PhaseRecord("ei-7f3a", phase, 0.0, seconds=2.0)
+    for second, latencies in {-1: [90_000], 0: [1_000, 2_000, 90_000], 1: [3_000]}.items():
+        interval = record.intervals.setdefault(second, Interval(due=len(latencies) + second))
+        for latency in latencies:
+            interval.latency.record_value(latency)
+    result = result_of(trial, record, 0.01, kept=True)
+    assert result == TrialResult(100.0, 3.0, ((3, 1), (2, 1)), True)
+    assert (result.due, result.late) == (5, 2)
+
+
+@pytest.mark.slow
+def test_within_5_percent_19_times_of_20_and_in_its_interval_as_often() -> None:
+    true = md1.capacity(0.001, 0.01, 0.99)
+    goal = Goal(slo_s=0.01, first_per_s=500.0)
+    found = [searched(goal, Machine(constant(0.001), 0.01, seed)) for seed in range(200)]
+    near = sum(abs(each.per_s / true - 1) <= 0.05 for each in found)
+    held = sum(each.low <= true <= (each.high or 0.0) for each in found)
+    assert near / len(found) >= 0.95
+    assert held / len(found) >= 0.92
 
 
 def test_a_rate_that_nobody_asked_for_isnt_tried() -> None:

@@ -10,7 +10,7 @@ from eais_client.load.brain.conditions import FIGURES, Condition, missed
 RUN: dict[str, Any] = {
     "target": "ei-7f3a",
     "phase": "20/s",
-    "round": 0,
+    "round": 1,
     "requests": 200,
     "answered": 199,
     "errors": 1,
@@ -69,6 +69,7 @@ def test_what_isnt_known_fails_and_says_why() -> None:
     assert Condition.parse("wrong_rate > 0").missed({**RUN, "checked": 0}) == (
         "wrong_rate isn't known (checked is 0): 'wrong_rate > 0'"
     )
+    assert Condition.parse("wire_p99 > 3ms").missed(RUN).startswith("wire_p99 isn't known (no")
     assert Condition.parse("p50 > 1s").missed(RUN | {"errors": 0}).startswith("p50 isn't known (no")
 
 
@@ -115,6 +116,7 @@ def test_several_runs_are_named() -> None:
     conditions = [Condition.parse("p99 > 50ms")]
     assert missed(conditions, [RUN]) == ["p99 = 61.2 ms, which is > 50 ms"]
     assert missed(conditions, [RUN, other]) == [
-        "ei-7f3a, 20/s: p99 = 61.2 ms, which is > 50 ms",
+        "ei-7f3a, 20/s, round 1: p99 = 61.2 ms, which is > 50 ms",
         "onnxruntime, 20/s, round 2: p99 = 61.2 ms, which is > 50 ms",
     ]
+    assert missed(conditions, [RUN, {**other, "round": 1}])[1].startswith("onnxruntime, 20/s: p99")
