@@ -165,7 +165,7 @@ class LoadTest:
                 for target in order(len(plan.targets), number):
                     if outcome.interrupted:
                         return
-                    record = made.run(target, phase, self._watcher.counts)
+                    record = made.run(target, phase, self._counts)
                     outcome.runs.append(Run(number, record))
 
     def _search(self, made: Generators) -> None:
@@ -176,14 +176,20 @@ class LoadTest:
         search = Search(goal)
         while not outcome.interrupted and (trial := search.next()) is not None:
             self._watcher.stage(f"trying {trial.rate_per_s:.4g}/s")
-            record = made.run(0, self._phase_of(trial), self._watcher.counts)
+            record = made.run(0, self._phase_of(trial), self._counts)
             if not outcome.interrupted:
                 search.told(_result_of(trial, record, goal.slo_s))
         outcome.capacity = search.found()
         if outcome.capacity.low > 0 and not outcome.interrupted:
             last = Trial(outcome.capacity.low, self._plan.confirm_s, WARM_S)
-            record = made.run(0, self._phase_of(last), self._watcher.counts)
+            record = made.run(0, self._phase_of(last), self._counts)
             outcome.runs.append(Run(0, record))
+
+    def _counts(self, live: LiveCounts) -> None:
+        self._watcher.counts(live)
+        if self.outcome.interrupted and self._generators is not None:
+            # It may have been ended while no phase was on, just before this one.
+            self._generators.stop()
 
     def _phase_of(self, trial: Trial) -> Phase:
         whole = Stretch(trial.warm_s + trial.seconds, trial.rate_per_s, trial.rate_per_s)

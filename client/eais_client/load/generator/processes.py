@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final, Self
 
-from eais.errors import EaisError, RemoteError
+from eais.errors import EaisError
 from eais_client.load.brain.plan import Driving, ModelLoad, Open, Phase
 from eais_client.load.generator import orders
 from eais_client.load.generator.course import Course, Live, LiveCounts, Told
+from eais_client.load.generator.line import Line, ProcessEnded
 from eais_client.load.record import PhaseRecord
 from eais_client.load.target import TargetSpec
 from eais_client.signature import Signature
@@ -25,79 +22,6 @@ __all__ = ["Generators", "Live", "LiveCounts", "ProcessEnded"]
 
 HEAD_START_S: Final = 0.1
 """Between the order for a phase and its begin, so that all processes begin together."""
-CLOSES_WITHIN_S: Final = 15.0
-_MODULE: Final = "eais_client.load.generator"
-
-
-class ProcessEnded(RemoteError):
-    """A process that makes load is no more."""
-
-
-class Line:
-    """One process, and what it says."""
-
-    def __init__(self, number: int, environ: Mapping[str, str] | None) -> None:
-        self.number = number
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", _MODULE],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=None if environ is None else dict(environ),
-        )
-        self._writing = threading.Lock()
-
-    def say(self, order: str, **data: Any) -> None:
-        """Give an order."""
-        assert self.process.stdin is not None
-        with self._writing:
-            try:
-                self.process.stdin.write(json.dumps({"do": order, **data}) + "\n")
-                self.process.stdin.flush()
-            except OSError:  # it is gone, which its end of output says, too
-                return
-
-    def heard(self) -> dict[str, Any]:
-        """Its next line; raises PROCESS_FAILED if it has ended, or what hindered it."""
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        if not line:
-            code = self.process.wait()
-            raise ProcessEnded(
-                "PROCESS_FAILED", f"process {self.number} of those that make load {_ended(code)}"
-            )
-        told: dict[str, Any] = json.loads(line)
-        if told["tell"] == "error":
-            raise orders.error_of(told)
-        return told
-
-    def answer(self) -> dict[str, Any] | EaisError:
-        """The same, but what it would raise: so that no process's answer is left unheard."""
-        try:
-            return self.heard()
-        except EaisError as error:
-            return error
-
-    def dismiss(self) -> None:
-        """Have it end."""
-        assert self.process.stdin is not None
-        with suppress(OSError):  # it is gone, and took no notice of the last order
-            self.process.stdin.close()
-
-    def close(self) -> None:
-        """End it."""
-        self.dismiss()
-        try:
-            self.process.wait(CLOSES_WITHIN_S)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        assert self.process.stdout is not None
-        self.process.stdout.close()
-
-
-def _ended(code: int) -> str:
-    return f"was ended by signal {-code}" if code < 0 else f"ended with {code}"
 
 
 class Generators:

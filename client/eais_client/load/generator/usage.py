@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -54,20 +54,23 @@ def _children(pid: int, proc: Path) -> list[int]:
     return made
 
 
-@dataclass(slots=True)
 class Meter:
     """How much CPU some processes used between two looks; those that come or go, too."""
 
-    _before: dict[int, float] = field(default_factory=dict)
+    def __init__(self, proc: Path = PROC) -> None:
+        self._proc = proc
+        self._before: dict[int, float] | None = None
 
-    def cpu_and_memory(self, pids: Sequence[int]) -> tuple[float, int]:
-        """CPU seconds since the last look, and resident bytes now."""
-        now = {pid: one for pid in with_children(pids) if (one := used(pid)) is not None}
+    def cpu_and_memory(self, pids: Iterable[int]) -> tuple[float, int]:
+        """CPU seconds since the last look, 0 of the first; and resident bytes now."""
+        found = {pid: used(pid, self._proc) for pid in with_children(pids, self._proc)}
+        now = {pid: one for pid, one in found.items() if one is not None}
+        before, self._before = self._before, {pid: one.cpu_s for pid, one in now.items()}
         # One that came since the last look began at nothing; one that went took with it what
         # it used since.
-        spent = sum(
-            one.cpu_s - self._before.get(pid, 0.0 if self._before else one.cpu_s)
-            for pid, one in now.items()
+        spent = (
+            0.0
+            if before is None
+            else sum(one.cpu_s - before.get(pid, 0.0) for pid, one in now.items())
         )
-        self._before = {pid: one.cpu_s for pid, one in now.items()}
         return spent, sum(one.rss for one in now.values())
