@@ -82,7 +82,7 @@ class RunFigures:
             if not isinstance(data.get(name), kind):
                 raise ValueError(f"{name} is {repr(data.get(name))[:60]}")
         for each in data["series"]:
-            if not isinstance(each, Mapping) or not number(each.get("second")):
+            if not isinstance(each, Mapping) or not _of_second(each):
                 raise ValueError(f"series holds {repr(each)[:60]}")
         for name, each in data["split"].items():
             if not isinstance(each, Mapping):
@@ -112,6 +112,12 @@ _KINDS: Final[Mapping[str, type | tuple[type, ...]]] = {
 }
 _PLAIN: Final = tuple(name for name in _KINDS if name != "models")
 _LAST: Final = ("series", "histogram", "faults", "interrupted")
+
+
+def _of_second(data: Mapping[str, Any]) -> bool:
+    """Whether an entry of `series` has what figures are made of."""
+    counts = ("second", "asked", "done", "failed", "wrong", "unanswered", "answered")
+    return all(number(data.get(name)) for name in counts) and isinstance(data.get("histogram"), str)
 
 
 def figures(

@@ -195,14 +195,14 @@ def steps_table(result: LoadTestResult) -> Markup | None:
     """What was done in a scenario; None if the test was none."""
     rows = [
         [
-            str(number),
+            str(place) if "began_s" in each else "",
             str(each.get("step", "")),
             *(amount(each.get(name)) for name in ("began_s", "seconds")),
             *(_count(each.get(name)) for name in ("requests", "lost", "wrong", "late")),
             *(amount(each.get(name)) for name in ("p99_ms", "max_ms")),
             str(each.get("said", "")),
         ]
-        for number, each in enumerate(result.steps, 1)
+        for place, each in enumerate(result.steps, 1)
     ]
     headings = ["", "step", "at s", "took s", "requests", "lost", "wrong", "late", "p99 ms"]
     return _table([*headings, "max ms", "what came of it"], rows, (1, 10))

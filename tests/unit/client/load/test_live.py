@@ -77,7 +77,7 @@ def test_sparks_are_of_the_highest() -> None:
 
 
 def lines_of(stream: io.StringIO, environ: Mapping[str, str]) -> str:
-    first, second = record(Made()), record(Made(per_s=400))
+    first, second = record(Made()), record(Made(), "other")
     with live_view(stream, environ) as watcher:
         watcher.stage("opening")
         for live in (at(1.0, first), at(2.0, first), at(1.0, second)):
@@ -87,7 +87,7 @@ def lines_of(stream: io.StringIO, environ: Mapping[str, str]) -> str:
 
 def test_elsewhere_each_phase_is_a_line() -> None:
     told = lines_of(io.StringIO(), {}).splitlines()
-    assert [line.split(",")[0] for line in told] == ["ei-7f3a: 200/s", "ei-7f3a: 400/s"]
+    assert [line.split(",")[0] for line in told] == ["ei-7f3a: 200/s", "other: 200/s"]
     assert lines_of(Terminal(), {"TERM": "dumb"}).splitlines() == told
 
 
@@ -95,6 +95,29 @@ def test_on_a_terminal_it_is_drawn_and_goes_away() -> None:
     told = lines_of(Terminal(), {"TERM": "xterm"})
     assert "opening …" in told
     assert told.endswith("\x1b[2K")
+
+
+def test_a_stage_within_a_phase_stands_beside_its_counts_and_notes_stay_above() -> None:
+    stream = Terminal()
+    with live_view(stream, {"TERM": "xterm", "NO_COLOR": "1"}) as watcher:
+        watcher.stage("opening")
+        watcher.counts(at(1.0, record(Made())))
+        stream.truncate(0)
+        watcher.stage("kill worker\x1b[2J")
+        watcher.note("4/7 kill worker, 0.84 s")
+    told = stream.getvalue()
+    assert "kill worker" in told
+    assert "answered" in told
+    assert "opening" not in told
+    assert "4/7 kill worker, 0.84 s" in told
+    assert "\x1b[2J" not in told
+
+
+def test_elsewhere_notes_are_lines() -> None:
+    stream = io.StringIO()
+    with live_view(stream, {}) as watcher:
+        watcher.note("4/7 kill worker, 0.84 s")
+    assert stream.getvalue() == "4/7 kill worker, 0.84 s\n"
 
 
 def test_a_terminal_that_went_away_ends_no_test() -> None:

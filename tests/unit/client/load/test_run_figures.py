@@ -125,6 +125,7 @@ def test_a_run_is_read_back_from_json() -> None:
         ("target", 3, "target is 3"),
         ("series", {}, "series is {}"),
         ("series", [3], "series holds 3"),
+        ("series", [{"second": 0}], "series holds {'second': 0}"),
         ("split", {"wire": 1}, "split.wire is 1"),
         ("requests", None, "requests is None"),
     ],
