@@ -12,6 +12,7 @@ from eais_client.load.report.amounts import amount
 from eais_client.load.report.plot import BAD, COLOURS, Plot, colour_of, figure, label, log_axis
 from eais_client.load.result import LoadTestResult
 
+_FAR_APART: Final = 3
 _LEAST_SHARE: Final = 1e-5
 _SHOWN: Final = ("p50_ms", "p99_ms", "mean_ms", "p90_ms", "p99_9_ms", "done_per_s")
 
@@ -30,8 +31,8 @@ def ratio_plot(result: LoadTestResult) -> Plot | None:
     against = ", ".join(dict.fromkeys(str(each.get("against")) for each in told))
     made = figure(
         traces,
-        {"title": f"÷ {label(against)}", "type": "log"},
-        {"type": "category", "autorange": "reversed"},
+        _ratio_axis(f"÷ {label(against)}", [float(each["ratio"]) for each in told]),
+        {"type": "category", "autorange": "reversed", "dtick": 1},
         hovermode="closest",
     )
     made.add_vline(x=1, line={"color": "#8793a0", "width": 1})
@@ -40,6 +41,13 @@ def ratio_plot(result: LoadTestResult) -> Plot | None:
         "1 is faster for latencies (…_ms), and slower for done_per_s."
     )
     return Plot("ratios", f"Against {against}", note, made)
+
+
+def _ratio_axis(title: str, ratios: Sequence[float]) -> dict[str, Any]:
+    """Near 1 plotly's own ticks are finer."""
+    if max(ratios) < _FAR_APART * min(ratios):
+        return {"title": title, "type": "log"}
+    return log_axis(title, ratios)
 
 
 def _dots(told: Sequence[Mapping[str, Any]], several: bool, colour: str) -> Any:

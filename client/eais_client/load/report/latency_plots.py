@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -17,6 +18,8 @@ from eais_client.load.result import LoadTestResult
 _PER_DECADE: Final = 24
 _MOST_SHOWN: Final = 8
 """Lines; more are in the legend, to be switched on."""
+_FAR_APART: Final = 20
+"""Times: lines that end so far apart can't be read on one linear axis."""
 _PARTS: Final = {
     "wait": ("waiting to be sent", "#a3adb8"),
     "encode": ("encode", "#56b4e9"),
@@ -45,19 +48,27 @@ def run_names(runs: Sequence[RunFigures]) -> list[str]:
     ]
 
 
+def groups(runs: Sequence[RunFigures]) -> dict[str, list[RunFigures]]:
+    """Rounds of the same load on the same target, together, by what tells these from others."""
+    found: dict[tuple[str, str], list[RunFigures]] = {}
+    for run in runs:
+        found.setdefault((run.target, run.phase), []).append(run)
+    names = run_names([replace(rounds[0], round=1) for rounds in found.values()])
+    return dict(zip(names, found.values(), strict=True))
+
+
 def percentile_plot(result: LoadTestResult) -> Plot | None:
     """Latency at each percentile, the far ones as wide as the near ones."""
     traces: list[Any] = []
     colours = colour_of(run.target for run in result.runs)
-    named = zip(run_names(result.runs), result.runs, strict=True)
     several = len(colours) > 1
     most = 1.0
-    for number, (name, run) in enumerate(named):
-        x, y = percentiles(run)
+    for number, (name, rounds) in enumerate(groups(result.runs).items()):
+        x, y = percentiles(rounds)
         if not x:
             continue
         most = max(most, x[-1])
-        colour = colours[run.target] if several else None
+        colour = colours[rounds[0].target] if several else None
         dash = _DASHES[number // len(colours) % len(_DASHES)] if several else "solid"
         traces.append(
             go.Scatter(
@@ -74,12 +85,10 @@ def percentile_plot(result: LoadTestResult) -> Plot | None:
     if not traces:
         return None
     traces += _slo(result.runs, 1, most)
-    made = figure(
-        traces,
-        _percentile_axis(most),
-        {"title": "ms", "rangemode": "tozero"},
-        hovermode="closest",
-    )
+    ends = [trace.y[-1] for trace in traces]
+    wide = max(ends) > _FAR_APART * min(ends)
+    y_axis = log_axis("ms", ends) if wide else {"title": "ms", "rangemode": "tozero"}
+    made = figure(traces, _percentile_axis(most), y_axis, hovermode="closest")
     note = (
         "All requests that were due, failed ones behind all others: a line that ends early ends "
         "where they begin. Latency counts from when a request was due."
@@ -87,16 +96,16 @@ def percentile_plot(result: LoadTestResult) -> Plot | None:
     return Plot("percentiles", "Latency by percentile", note, made)
 
 
-def percentiles(run: RunFigures) -> tuple[list[float], list[float]]:
-    """1 / (1 - q) and the latency at q, ms, of all requests that were due."""
+def percentiles(rounds: Sequence[RunFigures]) -> tuple[list[float], list[float]]:
+    """1 / (1 - q) and the latency at q, ms, of all requests that were due in these runs."""
     try:
-        histogram = of_text(run.histogram)
+        histograms = [of_text(run.histogram) for run in rounds]
     except ValueError:
         return [], []
-    if histogram is None:
+    values = spread(each for each in histograms if each is not None)
+    if not values.total:
         return [], []
-    values = spread([histogram])
-    due = max(run.all.requests, values.total)
+    due = max(sum(run.all.requests for run in rounds), values.total)
     steps = max(2, int(np.log10(due) * _PER_DECADE) + 1)
     share = np.unique(np.append(np.logspace(0, np.log10(due), steps), [2, 10, 100, 1000]))
     share = share[share <= due]
@@ -140,15 +149,16 @@ def saturation_plot(result: LoadTestResult) -> Plot | None:
     traces: list[Any] = []
     for target, colour in colours.items():
         runs = [run for run in result.runs if run.target == target and run.all.answered]
-        if len({run.phase for run in runs}) < 2:
+        loads = groups(runs)
+        if len(loads) < 2:
             continue
         for quantile, dash in (("p50_ms", "dot"), ("p99_ms", "solid")):
             quick = quantile.removesuffix("_ms")
             traces.append(
                 go.Scatter(
-                    x=[run.all.done_per_s for run in runs],
-                    y=[getattr(run.all, quantile) for run in runs],
-                    customdata=[label(run.phase) for run in runs],
+                    x=[_median(rounds, "done_per_s") for rounds in loads.values()],
+                    y=[_median(rounds, quantile) for rounds in loads.values()],
+                    customdata=[label(rounds[0].phase) for rounds in loads.values()],
                     name=label(f"{target} {quick}" if len(colours) > 1 else quick),
                     mode="lines+markers",
                     line={"color": colour, "dash": dash},
@@ -165,29 +175,36 @@ def saturation_plot(result: LoadTestResult) -> Plot | None:
         hovermode="closest",
     )
     note = (
-        "A point for each load. Where more is asked but no more is done, and latency rises, the "
-        "target is saturated. Points whose percentile failed are left out."
+        "A point for each load, the median of its rounds. Where more is asked but no more is "
+        "done, and latency rises, the target is saturated. Points whose percentile failed are "
+        "left out."
     )
     return Plot("saturation", "Latency against throughput", note, made)
 
 
+def _median(rounds: Sequence[RunFigures], figure: str) -> float | None:
+    """None if a round has no such figure, since too much of it failed."""
+    found = [getattr(run.all, figure) for run in rounds]
+    return None if None in found else float(np.median(found))
+
+
 def split_plot(result: LoadTestResult) -> Plot | None:
     """Of what the mean latency is made."""
-    named = zip(run_names(result.runs), result.runs, strict=True)
-    runs = [(label(name), run) for name, run in named if run.split]
-    if not runs:
+    runs = [run for run in result.runs if run.split]
+    named = {label(name): rounds for name, rounds in groups(runs).items()}
+    if not named:
         return None
     traces = [
         go.Bar(
-            y=[name for name, _ in runs],
-            x=[run.split.get(part, {}).get("mean_ms") for _, run in runs],
+            y=list(named),
+            x=[_mean_part(rounds, part) for rounds in named.values()],
             name=words,
             marker={"color": colour},
             orientation="h",
             hovertemplate="%{x:.3~g} ms",
         )
         for part, (words, colour) in _PARTS.items()
-        if any(run.split.get(part, {}).get("mean_ms") for _, run in runs)
+        if any(_mean_part(rounds, part) for rounds in named.values())
     ]
     made = figure(
         traces,
@@ -195,12 +212,21 @@ def split_plot(result: LoadTestResult) -> Plot | None:
         {"type": "category", "autorange": "reversed"},
         barmode="stack",
         hovermode="y unified",
-        bargap=0.5 if len(runs) < 4 else 0.2,
+        bargap=0.5 if len(named) < 4 else 0.2,
     )
     note = "“Rest of the batch” is the part of a run that was for others' requests."
-    if any(run.split_from == "server" for _, run in runs):
+    if any(run.split_from == "server" for run in runs):
         note += " Queue and compute as the server counts them, for all its clients."
     return Plot("split", "Where the time goes", note, made)
+
+
+def _mean_part(rounds: Sequence[RunFigures], part: str) -> float | None:
+    """Milliseconds, over all answers."""
+    told = [(run.split.get(part, {}).get("mean_ms"), run.all.answered) for run in rounds]
+    known = [(mean, answered) for mean, answered in told if mean is not None and answered]
+    if not known:
+        return None
+    return round(sum(mean * n for mean, n in known) / sum(n for _, n in known), 4)
 
 
 def schedule_plot(result: LoadTestResult) -> Plot | None:

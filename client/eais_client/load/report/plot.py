@@ -47,7 +47,7 @@ class Plot:
         """Pixels: the more bars and entries of the legend there are, the higher."""
         traces: tuple[Any, ...] = tuple(self.figure.select_traces())
         entries = sum(trace.name is not None for trace in traces)
-        bars = max((len(each.y or ()) for each in traces if _is_flat(each)), default=0)
+        bars = len({name for each in traces if _is_flat(each) for name in each.y})
         legend = -(-entries // (6 if self.whole else 3))
         return max(_LEAST_HEIGHT, _BAR * bars + 130) + _ENTRY * legend
 
@@ -58,7 +58,8 @@ class Plot:
 
 
 def _is_flat(trace: Any) -> bool:
-    return bool(trace.type == "bar" and trace.orientation == "h")
+    """Whether it has a line of its own for each name at the left."""
+    return bool(trace.y) and isinstance(trace.y[0], str)
 
 
 def label(text: str) -> str:

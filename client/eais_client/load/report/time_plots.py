@@ -6,13 +6,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
+import numpy as np
 import plotly.graph_objects as go
 
 from eais_client.load.brain.figures import number
 from eais_client.load.brain.run_figures import RunFigures
-from eais_client.load.report.plot import BAD, COLOURS, Plot, colour_of, figure, label
+from eais_client.load.report.plot import BAD, COLOURS, Plot, colour_of, figure, label, log_axis
 from eais_client.load.result import LoadTestResult
 
+_FAR_APART: Final = 20
+"""Times the median: then latencies are drawn on a logarithmic axis."""
 _NEAR: Final = 0.025
 """Of the time shown: steps that begin so near to each other have one mark."""
 
@@ -40,7 +43,9 @@ def _latency(result: LoadTestResult, whole: bool) -> Plot:
             ("p99", {"color": colour}),
         )
     ]
-    made = _over_time(result, traces, "ms")
+    known = [y for trace in traces for y in trace.y if y]
+    wide = bool(known) and max(known) > _FAR_APART * float(np.median(known))
+    made = _over_time(result, traces, log_axis("ms", known) if wide else _linear("ms"))
     for slo_ms in sorted({run.all.slo_ms for run in result.runs if run.all.slo_ms is not None}):
         made.add_hline(y=slo_ms, line={"color": BAD, "width": 1, "dash": "dash"})
     note = "Of what was due in each second; a gap is a second in which the percentile failed."
@@ -60,7 +65,7 @@ def _throughput(result: LoadTestResult, whole: bool) -> Plot:
             if any(each.get(name) for run in _runs(result, target) for each in run.series):
                 lost = {"color": BAD, "dash": {"failed": "solid", "wrong": "dash"}.get(name, "dot")}
                 traces.append(_line(result, target, f"{of}{name}", _value(name), lost))
-    made = _over_time(result, traces, "requests a second")
+    made = _over_time(result, traces, _linear("requests a second"))
     note = "Asked, failed and wrong: of what was due in each second. Done: right answers in it."
     return Plot("throughput-time", "Throughput over time", note, made, whole)
 
@@ -74,7 +79,7 @@ def _usage(result: LoadTestResult, figure_: str, title: str, unit: str) -> Plot:
             value = _value(f"{side}_{figure_}")
             if any(value(each) is not None for run in _runs(result, target) for each in run.series):
                 traces.append(_line(result, target, f"{of}{side}", value, style))
-    made = _over_time(result, traces, unit)
+    made = _over_time(result, traces, _linear(unit))
     unseen = {str(run.server["why_not"]) for run in result.runs if run.server.get("why_not")}
     note = "Of the processes that make the load, and of the target's on this machine."
     if unseen:
@@ -137,12 +142,12 @@ def _begin(result: LoadTestResult) -> float:
     return min((run.began_unix_s for run in result.runs), default=0.0)
 
 
-def _over_time(result: LoadTestResult, traces: Sequence[Any], unit: str) -> go.Figure:
-    made = figure(
-        traces,
-        {"title": "seconds", "hoverformat": ".1f"},
-        {"title": unit, "rangemode": "tozero"},
-    )
+def _linear(title: str) -> dict[str, Any]:
+    return {"title": title, "rangemode": "tozero"}
+
+
+def _over_time(result: LoadTestResult, traces: Sequence[Any], y: dict[str, Any]) -> go.Figure:
+    made = figure(traces, {"title": "seconds", "hoverformat": ".1f"}, y)
     _mark_steps(made, result)
     return made
 

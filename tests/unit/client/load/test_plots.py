@@ -11,6 +11,7 @@ import pytest
 from eais_client.load.brain.run_figures import RunFigures, figures
 from eais_client.load.report.comparing_plots import capacity_plot, ratio_plot
 from eais_client.load.report.latency_plots import (
+    groups,
     percentile_plot,
     percentiles,
     run_names,
@@ -39,7 +40,7 @@ def traces(plot: Plot | None) -> dict[str, Any]:
 
 def test_percentiles_are_those_of_the_figures() -> None:
     found = run()
-    x, y = percentiles(found)
+    x, y = percentiles([found])
     at = dict(zip(x, y, strict=True))
     assert at[2.0] == found.all.p50_ms
     assert at[10.0] == found.all.p90_ms
@@ -51,18 +52,18 @@ def test_percentiles_are_those_of_the_figures() -> None:
 
 
 def test_a_line_ends_where_failed_requests_begin() -> None:
-    x, _ = percentiles(run(Made(bad=Bad(failed=0.05))))
+    x, _ = percentiles([run(Made(bad=Bad(failed=0.05)))])
     assert 15 < max(x) < 25
 
 
 def test_a_run_without_any_answer_has_no_line() -> None:
     nothing = run(Made(bad=Bad(failed=1.0)))
-    assert percentiles(nothing) == ([], [])
+    assert percentiles([nothing]) == ([], [])
     assert percentile_plot(result(nothing)) is None
 
 
 def test_a_histogram_that_is_none_has_no_line() -> None:
-    assert percentiles(replace(run(), histogram="junk")) == ([], [])
+    assert percentiles([replace(run(), histogram="junk")]) == ([], [])
 
 
 def test_the_slo_is_drawn() -> None:
@@ -77,6 +78,27 @@ def test_runs_are_named_by_what_tells_them_apart() -> None:
     assert run_names([one, other]) == ["200/s", "400/s"]
     assert run_names([one, run(target="b")]) == ["ei-7f3a", "b"]
     assert run_names([one, run(round_number=2)]) == ["ei-7f3a, round 1", "ei-7f3a, round 2"]
+
+
+def test_rounds_of_a_load_are_one_line_bar_and_point() -> None:
+    rounds = [run(), run(Made(per_s=400)), run(Made(seed=2), round_number=2)]
+    assert [len(each) for each in groups(rounds).values()] == [2, 1]
+    x, _ = percentiles([rounds[0], rounds[2]])
+    assert 2000 < max(x) <= 4000
+    assert list(traces(percentile_plot(result(*rounds))))[:2] == ["200/s", "400/s"]
+    assert traces(split_plot(result(*rounds)))["compute"]["y"] == ["200/s", "400/s"]
+    assert len(traces(saturation_plot(result(*rounds)))["p99"]["x"]) == 2
+
+
+def test_latencies_far_apart_have_a_logarithmic_axis() -> None:
+    near, far = run(), run(Made(per_s=400, median_s=2.0))
+    for found, kind in (((near, near), None), ((near, far), "log")):
+        plot = percentile_plot(result(*found))
+        assert plot is not None
+        assert plot.data()["layout"]["yaxis"].get("type") == kind
+    late = [run(Made(median_s=m, seconds=s)) for m, s in ((0.01, 20), (2.0, 5))]
+    (plot, *_) = time_plots(result(*late))
+    assert plot.data()["layout"]["yaxis"]["type"] == "log"
 
 
 def test_saturation_needs_several_loads() -> None:
