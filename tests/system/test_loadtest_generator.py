@@ -206,6 +206,13 @@ def test_a_process_that_dies_is_told_of_and_its_load_is_unanswered(tmp_path: Pat
     assert totals(after).answered >= 25
 
 
+def test_a_phase_takes_its_time_though_nothing_more_is_due(tmp_path: Path) -> None:
+    phase = Phase("trace", Open(moments=(0.1, 0.2)), 0.8)
+    record = made(tmp_path, known(mean_ms=1), Driving(), phase)
+    assert record.seconds == pytest.approx(0.8)
+    assert totals(record).answered == 2
+
+
 def test_what_is_used_is_measured_from_the_first_second_on(tmp_path: Path) -> None:
     with generators(tmp_path, known(mean_ms=1), Driving()) as all_of:
         record = all_of.run(0, Phase("1", Closed(1), 1.5))

@@ -156,19 +156,19 @@ class Child:
         course = Course(self, driver, Reckoner(names, measured_from, lambda: work.ended), work)
         times = self._times(target) if plan.index == 0 else {}
         driver.start()
-        while work.now() < work.last_sending and driver.running and not work.stopped.is_set():
-            # In the middle of a second of the phase, so that parts fall into its seconds.
-            work.stopped.wait(course.every_s)
+        # All of its time, though nothing more may be due: rates are by that.
+        while not work.stopped.is_set() and (left := work.end - work.now()) > 0:
+            work.stopped.wait(min(course.every_s, left))
             course.tell_part()
         self._wait_for_last(driver, work, course)
         driver.close()
         course.tell_part()
         course.tell_unanswered()
-        left = self._left(work, measured_from)
+        rest = self._left(work, measured_from)
         ended = self._times(target) if plan.index == 0 else {}
         self.tell(
             "ended",
-            left=to_data(left),
+            left=to_data(rest),
             seconds=max(0.0, min(work.ended, work.now()) - measured_from),
             times={
                 name: [asdict(times[name]), asdict(ended[name])] for name in times if name in ended
@@ -209,8 +209,7 @@ class Child:
 
     def _wait_for_last(self, driver: ThreadDriver | TaskDriver, work: Work, course: Course) -> None:
         """Until all is answered, or has had its time; told each second."""
-        patience = STOPPED_PATIENCE_S if work.stopped.is_set() else work.timeout_s + 2 * OVERDUE_S
-        until = work.now() + patience
+        until = work.last_sending + work.timeout_s + 2 * OVERDUE_S
         while driver.running and work.now() < until:
             if work.stopped.is_set():
                 until = min(until, work.now() + STOPPED_PATIENCE_S)
