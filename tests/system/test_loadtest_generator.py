@@ -222,6 +222,14 @@ def test_what_is_used_is_measured_from_the_first_second_on(tmp_path: Path) -> No
     assert record.server_unseen
 
 
+def test_ctrl_c_is_not_for_the_processes_that_make_load(tmp_path: Path) -> None:
+    with generators(tmp_path, known(mean_ms=1), Driving()) as all_of:
+        (pid,) = all_of.pids()
+        assert os.getpgid(pid) == pid
+        os.kill(pid, signal.SIGINT)
+        assert totals(all_of.run(0, evenly(100, 0.2))).answered > 10
+
+
 def test_a_target_that_cant_be_opened_says_why(tmp_path: Path) -> None:
     with (
         pytest.raises(UsageError, match="no setting 'speed'"),

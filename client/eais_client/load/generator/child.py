@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final, TextIO
@@ -107,7 +108,9 @@ class Child:
     def close(self) -> None:
         """Let go of the targets."""
         for each in self._targets:
-            each.target.close()
+            # It ends with this process, whatever hinders it.
+            with suppress(Exception):
+                each.target.close()
 
     def _open(self, order: Mapping[str, Any]) -> None:
         self._models = [orders.model_of(each) for each in order["models"]]

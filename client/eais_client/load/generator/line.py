@@ -37,6 +37,8 @@ class Line:
             stdout=subprocess.PIPE,
             text=True,
             env=None if environ is None else dict(environ),
+            # Ctrl-C is for who asked for the load, and may want to have what there is.
+            process_group=0,
         )
         self._orders: SimpleQueue[str | None] = SimpleQueue()
         self._writer = threading.Thread(target=self._write, daemon=True, name="orders")
