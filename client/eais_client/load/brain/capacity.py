@@ -22,16 +22,16 @@ from eais_client.load.brain.trials import Goal, Trial, TrialResult, Verdict, ver
 
 _CLIMB_S = (2.0, 5.0)
 _CLIMB_REQUESTS = 300
-_TRIAL_S = (2.0, 30.0)
+_TRIAL_S = (2.0, 60.0)
 _LATE_BETWEEN = 10
 _LATE_NEAR = 40
 _TRIALS = 16
-_TRIAL_SLOS = 100
+_TRIAL_SLOS = 200
 _WIDE = 1.15
 _ABOVE, _BELOW, _FURTHEST = 1.5, -1.0, 0.15
 _KEPT_TRIES = 2
 _SURE_TRIES = 3
-_WARM_SLOS = 20
+_WARM_SLOS = 50
 _WARM_S = (0.5, 10.0)
 
 
@@ -157,7 +157,7 @@ class Search:
         """Whether the last trial is to be repeated, since much hangs on it and it isn't sure."""
         rate = self._told[-1].rate_per_s
         tries = sum(each.rate_per_s == rate for each in self._told)
-        if not self._told[-1].kept:
+        if not self._counts(self._told[-1]):
             return tries < _KEPT_TRIES
         last = rate >= self.goal.high_per_s or (rate <= self.goal.low_per_s and self._over(rate))
         return last and tries < _SURE_TRIES and self._verdict(rate) is not Verdict.CARRIED
@@ -195,19 +195,26 @@ class Search:
     @property
     def _walls(self) -> list[float]:
         """Rates that the generator couldn't make."""
-        kept = {each.rate_per_s for each in self._told if each.kept}
-        return [each.rate_per_s for each in self._told if each.rate_per_s not in kept]
+        made = {each.rate_per_s for each in self._told if self._counts(each)}
+        return [each.rate_per_s for each in self._told if each.rate_per_s not in made]
+
+    def _counts(self, result: TrialResult) -> bool:
+        """Whether a trial says whether its rate is carried.
+
+        Latency counts what the generator was late by: what is good nevertheless is good.
+        """
+        return result.kept or (result.due > 0 and result.late <= self._late_share * result.due)
 
     @property
     def _too_much(self) -> float | None:
-        rates = {each.rate_per_s for each in self._told if each.kept}
+        rates = {each.rate_per_s for each in self._told if self._counts(each)}
         return min([*filter(self._over, rates), *self._walls], default=None)
 
     @property
     def _carried(self) -> float:
         """The highest rate that may be carried, below what is too much; 0 if none."""
         least = self._too_much or inf
-        rates = {each.rate_per_s for each in self._told if each.kept}
+        rates = {each.rate_per_s for each in self._told if self._counts(each)}
         return max((rate for rate in rates if rate < least), default=0.0)
 
     def _over(self, rate: float) -> bool:
@@ -221,8 +228,8 @@ class Search:
         return verdict(self._blocks(rate), self._late_share)
 
     def _blocks(self, rate: float) -> Blocks:
-        kept = (each for each in self._told if each.kept and each.rate_per_s == rate)
-        return tuple(block for each in kept for block in each.blocks)
+        at = (each for each in self._told if each.rate_per_s == rate and self._counts(each))
+        return tuple(block for each in at for block in each.blocks)
 
     def _capacity(self, bound: Bound, per_s: float, low: float, high: float | None) -> Capacity:
         off = max(per_s - low, (high or inf) - per_s)

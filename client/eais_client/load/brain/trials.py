@@ -70,7 +70,8 @@ class TrialResult:
         seconds: it took, the warm part included.
         blocks: due and late of each second of it, in order; late is what was answered after the
             SLO, wrongly, or not at all.
-        kept: whether the generator kept its schedule.
+        kept: whether the generator kept its schedule. If not, a trial that is carried all the same
+            counts, and one that isn't doesn't.
     """
 
     rate_per_s: float

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from eais.errors import UsageError
@@ -80,7 +82,8 @@ def test_where_the_generator_is_the_limit_it_says_so() -> None:
     def at_most_500(trial: Trial) -> TrialResult:
         due = int(trial.rate_per_s)
         seconds = trial.warm_s + trial.seconds
-        blocks = ((due, 0),) * int(trial.seconds)
+        late = due // 10 if trial.rate_per_s > 500 else 0
+        blocks = ((due, late),) * int(trial.seconds)
         return TrialResult(trial.rate_per_s, seconds, blocks, kept=trial.rate_per_s <= 500)
 
     search = Search(Goal(slo_s=0.01))
@@ -90,6 +93,17 @@ def test_where_the_generator_is_the_limit_it_says_so() -> None:
     assert found.bound is Bound.GENERATOR
     assert 500 / 1.15 <= found.per_s <= 500
     assert found.said.endswith("beyond that the generator, and not the target, is the limit")
+
+
+def test_what_is_good_though_it_was_sent_late_is_carried() -> None:
+    def always_late(trial: Trial) -> TrialResult:
+        machine = Machine(constant(0.001), 0.01, 1)
+        return replace(machine(trial), kept=False)
+
+    search = Search(Goal(slo_s=0.01, low_per_s=50, high_per_s=200))
+    while trial := search.next():
+        search.told(always_late(trial))
+    assert (search.found().bound, search.found().per_s) == (Bound.HIGHEST, 200)
 
 
 def test_when_time_is_up_there_is_what_is_known() -> None:
