@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from eais_client.load.brain.conditions import Condition
     from eais_client.load.brain.scenario import Scenario
     from eais_client.load.inputs import InputSpec
+    from eais_client.load.report.live import View
     from eais_client.load.result import LoadTestResult
-    from eais_client.load.running import Watcher
     from eais_client.load.scenario_pool import PoolWorld
     from eais_client.load.scenario_run import Outcome
     from eais_client.load.scenario_traffic import InstanceTraffic
@@ -75,8 +75,8 @@ def scenario(
     spec = input_spec(shape, range, inputs, variants, read.driving.seed)
     when = datetime.now(UTC)
     environ = call.environ()
-    with call.pool() as pool, live_view(call.outside.stderr, environ) as watcher:
-        course = _Course(call, read, path, spec, tolerance_of(tolerance), watcher)
+    with call.pool() as pool, live_view(call.outside.stderr, environ) as view:
+        course = _Course(call, read, path, spec, tolerance_of(tolerance), view)
         world = course.world(pool)
         with ended_once(world.end, lambda: True):
             outcome = ScenarioRun(read, world, course).run()
@@ -99,14 +99,14 @@ class _Course:
         model: Path,
         inputs: InputSpec,
         tolerance: str,
-        watcher: Watcher,
+        view: View,
     ) -> None:
         self._call = call
         self._scenario = scenario
         self._model = model
         self._inputs = inputs
         self._tolerance = tolerance
-        self._watcher = watcher
+        self._view = view
 
     def world(self, pool: PoolClient) -> PoolWorld:
         """The pool, and the model's way there."""
@@ -122,12 +122,12 @@ class _Course:
 
     def stage(self, text: str) -> None:
         """What is done now."""
-        self._watcher.stage(text)
+        self._view.stage(text)
 
     def step(self, number: int, of: int, title: str, seconds: float, said: str) -> None:
         """A step is done."""
         told = f": {said}" if said else ""
-        self._call.printer.note(f"{number}/{of} {title}, {seconds:.3g} s{told}")
+        self._view.note(f"{number}/{of} {title}, {seconds:.3g} s{told}")
 
     def _traffic(self, instance: Instance) -> InstanceTraffic:
         from eais_client.load.scenario_traffic import InstanceTraffic
@@ -140,7 +140,7 @@ class _Course:
             self._tolerance,
             self._call.environ(),
             self.stage,
-            self._watcher.counts,
+            self._view.counts,
         )
 
 
@@ -164,7 +164,7 @@ def _result(
     slo_ms = None if scenario.slo_s is None else scenario.slo_s * 1e3
     return LoadTestResult(
         eais=__version__,
-        when=when.isoformat(timespec="seconds"),
+        when=when.isoformat(timespec="milliseconds"),
         command=typed(),
         runs=runs,
         machine=machine_data(),

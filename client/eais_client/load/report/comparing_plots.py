@@ -9,7 +9,16 @@ import plotly.graph_objects as go
 
 from eais_client.load.brain.figures import number
 from eais_client.load.report.amounts import amount
-from eais_client.load.report.plot import BAD, COLOURS, Plot, colour_of, figure, label, log_axis
+from eais_client.load.report.plot import (
+    BAD,
+    COLOURS,
+    MANY_BARS,
+    Plot,
+    colour_of,
+    figure,
+    label,
+    log_axis,
+)
 from eais_client.load.result import LoadTestResult
 
 _FAR_APART: Final = 3
@@ -40,7 +49,8 @@ def ratio_plot(result: LoadTestResult) -> Plot | None:
         "The median over the rounds, and its 95 % interval where there are rounds enough. Left of "
         "1 is faster for latencies (…_ms), and slower for done_per_s."
     )
-    return Plot("ratios", f"Against {against}", note, made)
+    lines = {(each.get("figure"), each.get("phase")) for each in told}
+    return Plot("ratios", f"Against {against}", note, made, whole=len(lines) > MANY_BARS)
 
 
 def _ratio_axis(title: str, ratios: Sequence[float]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 from eais_client.load.brain.run_figures import RunFigures
 from eais_client.load.brain.spread import of_text, spread
 from eais_client.load.report.amounts import amount
-from eais_client.load.report.plot import BAD, Plot, colour_of, figure, label, log_axis
+from eais_client.load.report.plot import BAD, MANY_BARS, Plot, colour_of, figure, label, log_axis
 from eais_client.load.result import LoadTestResult
 
 _PER_DECADE: Final = 24
@@ -217,7 +217,7 @@ def split_plot(result: LoadTestResult) -> Plot | None:
     note = "“Rest of the batch” is the part of a run that was for others' requests."
     if any(run.split_from == "server" for run in runs):
         note += " Queue and compute as the server counts them, for all its clients."
-    return Plot("split", "Where the time goes", note, made)
+    return Plot("split", "Where the time goes", note, made, whole=len(named) > MANY_BARS)
 
 
 def _mean_part(rounds: Sequence[RunFigures], part: str) -> float | None:

@@ -25,6 +25,8 @@ COLOURS: Final = (
 )
 """Told apart by most kinds of sight (after Okabe and Ito), on light and dark ground."""
 BAD: Final = "#d33c32"
+MANY_BARS: Final = 8
+"""Lines with names at their left; with more a plot takes the whole width."""
 _LEAST_HEIGHT: Final = 300
 _BAR: Final = 26
 _ENTRY: Final = 18
