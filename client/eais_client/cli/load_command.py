@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from eais_client.cli import load_options as o
-from eais_client.cli import load_scenario
+from eais_client.cli import load_compare, load_scenario
 from eais_client.cli.command import Call, Group
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ def add_to(group: Group) -> None:
         ],
     )(loadtest)
     load_scenario.add_to(load)
+    load_compare.add_to(load)
     group.add(load)
 
 

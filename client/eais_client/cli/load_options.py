@@ -134,7 +134,12 @@ VariantsOption = Annotated[
     int, typer.Option("--variants", metavar="N", help="Inputs that are made up.", min=1)
 ]
 CheckOption = Annotated[
-    str, _option("--check", "SHARE", "Of the answers that are checked; 5% without it, 0 for none.")
+    str,
+    _option(
+        "--check",
+        "SHARE",
+        "Of the answers that are checked, beside the first 16; 5% without it, 0 for none.",
+    ),
 ]
 ReferenceOption = Annotated[
     str,

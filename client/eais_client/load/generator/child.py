@@ -200,6 +200,7 @@ class Child:
             timeout_s=driving.timeout_s,
             check_share=driving.check_share,
             seed=driving.seed * 1000 + plan.index,
+            measured_from=begin + phase.warm_s,
             live=order["live"],
         )
 

@@ -143,7 +143,7 @@ class TaskDriver:
 
     def _request(self, number: int, due: float, free_at: float) -> Request:
         work = self._work
-        checks = work.check_share > 0 and self._chance.random() < work.check_share
+        checks = work.checks(due, self._chance)
         return Request(work, self._notes, number, due, free_at, checks, work.model_of(number))
 
 

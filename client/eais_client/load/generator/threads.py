@@ -70,23 +70,23 @@ class ThreadDriver:
         """After the phase."""
 
     def _closed(self, notes: Notes, chance: random.Random) -> None:
-        work, share, model_of = self._work, self._work.check_share, self._work.model_of
+        work, model_of = self._work, self._work.model_of
         work.sleep_until(work.begin)
         for number in self._numbers:
             now = work.now()
             if now >= work.end or work.stopped.is_set():
                 return
-            checks = share > 0 and chance.random() < share
+            checks = work.checks(now, chance)
             Request(work, notes, number, now, now, checks, model_of(number)).make()
 
     def _open(self, notes: Notes, chance: random.Random) -> None:
-        work, share, model_of = self._work, self._work.check_share, self._work.model_of
+        work, model_of = self._work, self._work.model_of
         free_at = work.begin
         for number in self._numbers:
             moment = work.wait_for(number)
             if moment is None:
                 return
-            checks = share > 0 and chance.random() < share
+            checks = work.checks(moment, chance)
             request = Request(work, notes, number, moment, free_at, checks, model_of(number))
             request.make()
             free_at = request.ended

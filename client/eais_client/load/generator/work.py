@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -23,6 +24,9 @@ GRACE_S: Final = 2.0
 """How long after a phase's end what is due but wasn't sent may still be."""
 OVERDUE_S: Final = 0.25
 """How long after its time a request is given up: a target that keeps the time says so before."""
+
+CHECKED_FIRST: Final = 16
+"""Answers of a phase that are compared in any case: a share of few requests would be none."""
 
 
 def nothing() -> None:
@@ -47,6 +51,7 @@ class Work:
         due: when each request of an open loop is due, monotonic seconds; None in a closed loop.
         callers: of a closed loop; of an open one the most requests under way at once.
         begin, end: of the phase, its warm part included; monotonic seconds.
+        measured_from: when its warm part is over.
         live: whether the load may be planned anew while it is on.
         stopped: set by `stop`.
         under_way: requests that were sent, by number, and nothing was heard of yet.
@@ -64,6 +69,7 @@ class Work:
     timeout_s: float
     check_share: float
     seed: int
+    measured_from: float = -math.inf
     live: bool = False
     stopped: threading.Event = field(default_factory=threading.Event)
     under_way: dict[int, Request] = field(default_factory=dict)
@@ -71,11 +77,21 @@ class Work:
     now: Clock = time.monotonic
     on_change: Callable[[], None] = nothing
     _stopped_at: float = math.inf
+    _checked_first: int = 0
     _changed: threading.Event = field(default_factory=threading.Event)
 
     def model_of(self, number: int) -> int:
         """The model of a request."""
         return int(self.models_of[number % len(self.models_of)])
+
+    def checks(self, due: float, chance: random.Random) -> bool:
+        """Whether the answer to a request is compared: a share are, and the first in any case."""
+        if not self.check_share:
+            return False
+        if self._checked_first < CHECKED_FIRST and due >= self.measured_from:
+            self._checked_first += 1
+            return True
+        return chance.random() < self.check_share
 
     def sleep_until(self, moment: float) -> None:
         """Until then, or until it is stopped."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import random
 import threading
 
 import numpy as np
 
-from eais_client.load.generator.work import GRACE_S, Work
+from eais_client.load.generator.work import CHECKED_FIRST, GRACE_S, Work
 
 
 class Clock:
@@ -90,3 +91,15 @@ def test_who_sleeps_is_woken_by_the_end() -> None:
     made.stop()
     sleeper.join(5)
     assert told == [None]
+
+
+def test_the_first_measured_answers_are_checked_and_then_a_share_of_all() -> None:
+    made = work(Clock())
+    made.check_share, made.measured_from = 0.1, 5.0
+    chance = random.Random(3)
+    assert not any(made.checks(1.0, random.Random(1)) for _ in range(3))
+    assert all(made.checks(5.0, chance) for _ in range(CHECKED_FIRST))
+    later = sum(made.checks(6.0, chance) for _ in range(1000))
+    assert 60 < later < 140
+    made.check_share = 0.0
+    assert not made.checks(6.0, chance)
