@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from eais_client.cli import load_options as o
 from eais_client.cli import load_compare, load_scenario
+from eais_client.cli import load_options as o
 from eais_client.cli.command import Call, Group
 
 if TYPE_CHECKING:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from eais import __version__
-from eais_client.load.brain.capacity import Capacity
 from eais_client.load.brain.conditions import Condition, missed
 from eais_client.load.brain.pairing import ratios
 from eais_client.load.brain.plan import ModelLoad
@@ -38,6 +37,8 @@ def result_of(
     """
     runs = [run_figures(each.record, plan.slo_s, each.round) for each in outcome.runs]
     data = [each.data() for each in runs]
+    found, goal = outcome.capacity, plan.goal
+    capacity = None if found is None or goal is None else found.data(goal)
     abouts = {each.instance.id: _about(each) for each in made}
     return LoadTestResult(
         eais=__version__,
@@ -49,7 +50,7 @@ def result_of(
         models=[model_data(each, outcome.signatures.get(each.name)) for each in plan.models],
         targets=[_target(each, outcome, abouts.get(each.name, {})) for each in plan.targets],
         ratios=ratios(data) if len(plan.targets) > 1 else (),
-        capacity=None if outcome.capacity is None else _capacity(outcome.capacity, plan),
+        capacity=capacity,
         missed=missed(conditions, data),
         interrupted=outcome.interrupted,
     )
@@ -109,30 +110,3 @@ def _about(made: Attached) -> dict[str, str]:
     if made.detach_s is not None:
         about["detach_ms"] = f"{made.detach_s * 1e3:.1f}"
     return about
-
-
-def _capacity(found: Capacity, plan: Plan) -> dict[str, Any]:
-    assert plan.goal is not None
-    return {
-        "per_s": found.per_s,
-        "low": found.low,
-        "high": found.high,
-        "confidence": found.confidence,
-        "bound": found.bound.value,
-        "precise": found.precise,
-        "said": found.said,
-        "slo_ms": plan.goal.slo_s * 1e3,
-        "share": plan.goal.share,
-        "requests": found.requests,
-        "seconds": found.seconds,
-        "trials": [
-            {
-                "rate_per_s": each.rate_per_s,
-                "due": each.due,
-                "late": each.late,
-                "seconds": each.seconds,
-                "kept": each.kept,
-            }
-            for each in found.trials
-        ],
-    }

@@ -13,14 +13,13 @@ from typing import Final, Protocol
 
 from eais_client.load.brain.capacity import Capacity, Search
 from eais_client.load.brain.pairing import order
-from eais_client.load.brain.plan import Driving, ModelLoad, Open, Phase, Spacing, Stretch
+from eais_client.load.brain.plan import Driving, ModelLoad, Phase, Spacing
 from eais_client.load.brain.schedule import schedule_verdict
-from eais_client.load.brain.spread import spread
-from eais_client.load.brain.trials import Goal, Trial, TrialResult
+from eais_client.load.brain.trials import Goal, Trial, phase_of, result_of
 from eais_client.load.checking import Prepared, write_prepared
 from eais_client.load.generator.processes import Generators, LiveCounts
 from eais_client.load.inputs import InputSpec, check_names, inputs_of
-from eais_client.load.record import Interval, PhaseRecord
+from eais_client.load.record import PhaseRecord
 from eais_client.load.reference import add_answers
 from eais_client.load.target import TargetSpec
 from eais_client.signature import Signature
@@ -170,19 +169,20 @@ class LoadTest:
 
     def _search(self, made: Generators) -> None:
         """Find the first target's capacity, and measure at the lower end of what was found."""
-        goal, outcome = self._plan.goal, self.outcome
+        plan, goal, outcome = self._plan, self._plan.goal, self.outcome
         if goal is None:
             return
         search = Search(goal)
         while not outcome.interrupted and (trial := search.next()) is not None:
             self._watcher.stage(f"trying {trial.rate_per_s:.4g}/s")
-            record = made.run(0, self._phase_of(trial), self._counts)
+            record = made.run(0, phase_of(trial, plan.spacing, plan.burst), self._counts)
             if not outcome.interrupted:
-                search.told(_result_of(trial, record, goal.slo_s))
+                kept = schedule_verdict(record).kept
+                search.told(result_of(trial, record, goal.slo_s, kept=kept))
         outcome.capacity = search.found()
         if outcome.capacity.low > 0 and not outcome.interrupted:
-            last = Trial(outcome.capacity.low, self._plan.confirm_s, WARM_S)
-            record = made.run(0, self._phase_of(last), self._counts)
+            last = Trial(outcome.capacity.low, plan.confirm_s, WARM_S)
+            record = made.run(0, phase_of(last, plan.spacing, plan.burst), self._counts)
             outcome.runs.append(Run(0, record))
 
     def _counts(self, live: LiveCounts) -> None:
@@ -190,19 +190,3 @@ class LoadTest:
         if self.outcome.interrupted and self._generators is not None:
             # It may have been ended while no phase was on, just before this one.
             self._generators.stop()
-
-    def _phase_of(self, trial: Trial) -> Phase:
-        whole = Stretch(trial.warm_s + trial.seconds, trial.rate_per_s, trial.rate_per_s)
-        load = Open(self._plan.spacing, (whole,), self._plan.burst)
-        return Phase(f"{trial.rate_per_s:.4g}/s", load, trial.seconds, trial.warm_s)
-
-
-def _result_of(trial: Trial, record: PhaseRecord, slo_s: float) -> TrialResult:
-    blocks = [(each.due, late(each, slo_s)) for each in record.intervals.values()]
-    kept = schedule_verdict(record).kept
-    return TrialResult(trial.rate_per_s, trial.warm_s + trial.seconds, tuple(blocks), kept)
-
-
-def late(interval: Interval, slo_s: float) -> int:
-    """Requests that had no right answer within the SLO."""
-    return interval.due - spread([interval.latency]).within(slo_s * 1e6)

@@ -90,10 +90,10 @@ class TrialResult:
         return sum(late for _, late in self.blocks)
 
 
-def phase_of(trial: Trial, spacing: Spacing = Spacing.POISSON) -> Phase:
+def phase_of(trial: Trial, spacing: Spacing = Spacing.POISSON, burst: float = 1.0) -> Phase:
     """The phase that makes a trial."""
     stretch = Stretch(trial.warm_s + trial.seconds, trial.rate_per_s, trial.rate_per_s)
-    load = Open(spacing, (stretch,))
+    load = Open(spacing, (stretch,), burst)
     return Phase(f"{trial.rate_per_s:.4g}/s", load, trial.seconds, trial.warm_s)
 
 
