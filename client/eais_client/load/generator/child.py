@@ -250,10 +250,11 @@ class OnePhase:
         """Another load, from a moment on."""
         self.plans += 1
         work, load = self.work, orders.open_of(order["load"])
-        begin = max(order["begin"], work.now() + PLANNED_AHEAD_S)
         all_of = due_within(load, order["seconds"], seed + self.plans)
+        # A plan of millions takes a moment to make: what would have been due then isn't late.
+        begin = max(order["begin"], work.now() + PLANNED_AHEAD_S)
         due = share(all_of, self.plan.index, self.plan.of) + begin
-        work.replan(begin, due, order["begin"] + order["seconds"])
+        work.replan(begin, due, begin + order["seconds"])
 
 
 class Course:
