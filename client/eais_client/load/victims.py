@@ -48,13 +48,13 @@ def kill(pid: int, title: str, victim: Victim) -> Death:
 
     Raises WRONG_STATE if it is another process meanwhile, PROCESS_FAILED if it doesn't end.
     """
-    before = frozenset(titled(title))
     try:
         pidfd = os.pidfd_open(pid)
     except ProcessLookupError:
         raise _gone(victim, pid) from None
     with closing(os.fdopen(pidfd, "rb")):
-        # The title is asked for while the process is held: its number can't have passed on.
+        # Titles are read while the process is held: its number can't have passed on since.
+        before = frozenset(titled(title))
         if pid not in before:
             raise _gone(victim, pid)
         sent = time.monotonic()
