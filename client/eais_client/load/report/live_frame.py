@@ -35,7 +35,8 @@ class Glance:
     Attributes:
         target, asked: which, in words.
         second, seconds: how far of how long; negative while it warms up.
-        answered, failed, wrong: so far; `reason` is the most frequent one of those that failed.
+        answered, failed, wrong: so far; `done_so_far` are the right answers that came while it is
+            measured. `reason` is the most frequent one of those that failed.
         p50_ms, p99_ms: so far; of those that ended, with failed ones behind the others.
         last_p50_ms, last_p99_ms, last_done, last_failed: of the last second that is fully known;
             None if there is none.
@@ -51,6 +52,7 @@ class Glance:
     answered: int = 0
     failed: int = 0
     wrong: int = 0
+    done_so_far: int = 0
     reason: str = ""
     p50_ms: float | None = None
     p99_ms: float | None = None
@@ -80,6 +82,7 @@ def glance(live: LiveCounts) -> Glance:
         answered=sum(tally.answered for tally in tallies),
         failed=sum(sum(tally.errors.values()) for tally in tallies),
         wrong=sum(tally.wrong for tally in tallies),
+        done_so_far=sum(tally.done for tally in tallies),
         reason=max(errors, key=errors.__getitem__, default=""),
         p50_ms=ms(latency.quantile(PERCENTILES["p50_ms"], ended)),
         p99_ms=ms(latency.quantile(p99, ended)),
@@ -138,7 +141,8 @@ def _figures(shown: Glance) -> Table:
     for heading in ("last second", "so far"):
         made.add_column(heading, justify="right", min_width=11)
     made.add_column("")
-    rate = shown.answered / shown.second if shown.second > 1 else None
+    over = min(shown.second, shown.seconds)
+    rate = shown.done_so_far / over if over > 1 else None
     last = "" if shown.last_done is None else per_s(shown.last_done)
     so_far = "" if rate is None else f"{shown.answered}, {per_s(rate)}"
     made.add_row("answered", last, so_far, sparks(shown.done))

@@ -132,6 +132,7 @@ def _split(run: RunFigures) -> list[tuple[str, str]]:
     told = [
         f"{_PARTS.get(part, part)} {amount(each.get('mean_ms'))}"
         for part, each in run.split.items()
+        if each.get("mean_ms")
     ]
     batch = run.all.batch_size
     rest = f"; {amount(batch)} in a batch" if batch is not None else ""

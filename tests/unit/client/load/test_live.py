@@ -66,7 +66,12 @@ def test_before_the_first_second_nothing_is_claimed() -> None:
 
 
 def test_after_the_last_second_answers_are_waited_for() -> None:
-    assert "10 of 10 s, waiting for the last answers" in drawn(at(11.0, record(Made())))
+    late = record(Made())
+    (tally,) = late.models.values()
+    tally.done = 1500
+    told = drawn(at(14.0, late))
+    assert "10 of 10 s, waiting for the last answers" in told
+    assert "2000, 150/s" in told
 
 
 def test_sparks_are_of_the_highest() -> None:

@@ -41,6 +41,11 @@ def test_one_run_is_told_in_full() -> None:
     assert SAID in told
 
 
+def test_parts_that_take_no_time_are_not_listed() -> None:
+    told = replace(run(), split={"encode": {"mean_ms": 0.0}, "compute": {"mean_ms": 7.0}})
+    assert "Mean split:    compute 7 ms" in text(told)
+
+
 def test_what_went_wrong_is_said_with_its_reason_and_text() -> None:
     told = text(run(Made(bad=Bad(failed=0.05, wrong=0.02, unanswered=0.02))))
     assert "failed with UNAVAILABLE: nobody answers at 127.0.0.1:8001" in told
