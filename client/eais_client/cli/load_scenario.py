@@ -70,7 +70,8 @@ def scenario(
 
     read = read_scenario(file)
     path = model_of(read, file, model) if read.calls else Path()
-    conditions = [Condition.parse(text) for text in fail_if or ()]
+    # The file's own, or that nothing may be lost or wrong, unless the command line says otherwise.
+    conditions = [Condition.parse(text) for text in fail_if or ()] or list(read.conditions)
     check_report(report)
     spec = input_spec(shape, range, inputs, variants, read.driving.seed)
     when = datetime.now(UTC)
