@@ -7,7 +7,7 @@ UV_COMPILE := env -u UV_EXTRA_INDEX_URL -u UV_FIND_LINKS $(BIN)/uv pip compile -
 	--no-config --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow test-gpu test-guest check proto docs bench bench-dataplane bench-drain bench-elastic bench-faults bench-loadtest bench-overload bench-renewals soak lock clean
+.PHONY: help install demo test test-slow test-gpu test-guest check proto docs bench bench-dataplane bench-drain bench-elastic bench-faults bench-loadtest bench-overload bench-peers bench-renewals soak lock clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' Makefile | column -t -s '|' 2>/dev/null \
@@ -74,6 +74,9 @@ bench-loadtest: install ## whether a load test's percentiles are right, and how 
 
 bench-overload: install ## offer one worker ten times the load that it can carry
 	@$(BIN)/python -m benchmarks.overload --json $(ARGS)
+
+bench-peers: install ## ours beside Triton, KServe and mosec, where PEERS_DIR holds them
+	@$(BIN)/python -m benchmarks.peers --json $(ARGS)
 
 bench-renewals: install ## renew all certificates of a pool every 5 s under load for ten minutes
 	@$(BIN)/python -m benchmarks.renewals --json $(ARGS)

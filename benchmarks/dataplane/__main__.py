@@ -32,7 +32,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.dataplane import rounds, triton
+from benchmarks.dataplane import rounds
 from benchmarks.dataplane.arena import Process, contestant, cpu_s, floor
 from benchmarks.dataplane.attaching import attach_p99_ms, attached
 from benchmarks.dataplane.contestant import Spec
@@ -40,6 +40,7 @@ from benchmarks.dataplane.models import write_models
 from benchmarks.ending import ending
 from benchmarks.faults.__main__ import quantile
 from benchmarks.faults.processes import titled
+from benchmarks.peers import installed, triton
 from eais.identity import Identity
 from tests.system.stack import Stack, embedded_pool
 
@@ -48,6 +49,7 @@ LARGE_CALLS = 6
 PICTURES = 3
 RESNET_ROUNDS = 15
 HOL_S = 20.0
+_TRITON = ("triton", "tritonclient")
 
 #: Figure -> (limit, whether it is to be at least that; else at most).
 LIMITS = {
@@ -115,12 +117,13 @@ class Stand:
     def peers(self) -> Iterator[list[Process]]:
         """Triton's client, its server on the worker's core; none where there is no Triton."""
         peers = os.environ.get("PEERS_DIR", "")
-        if triton.why_not(peers):
+        if installed.why_not(peers, *_TRITON):
             yield []
             return
-        python = triton.client_python(Path(peers))
-        with triton.serving(Path(peers), self.folder, self.worker_core) as port:
-            spec = Spec("triton", str(self.folder), self.core, port=port)
+        python = installed.python(Path(peers), "client")
+        models = ("tiny", "identity")
+        with triton.server(Path(peers), self.folder, self.worker_core, models) as server:
+            spec = Spec("triton", str(self.folder), self.core, port=server.port)
             with contestant(spec, python=python) as client:
                 yield [client]
 
@@ -276,7 +279,7 @@ def measure(root: Path, number: int, seconds: float, only: str) -> dict[str, Any
         "benchmark": "dataplane",
         "machine": f"{os.cpu_count()} cores, {platform.machine()}, Linux {platform.release()}",
         "load_before": round(os.getloadavg()[0], 2),
-        "triton": triton.why_not(os.environ.get("PEERS_DIR")) or "measured",
+        "triton": installed.why_not(os.environ.get("PEERS_DIR"), *_TRITON) or "measured",
     }
     with stand(root, number) as at:
         parts: dict[str, Callable[[], dict[str, Any]]] = {

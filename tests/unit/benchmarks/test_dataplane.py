@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 import onnxruntime
 
-from benchmarks.dataplane import rounds, triton
+from benchmarks.dataplane import rounds
 from benchmarks.dataplane.__main__ import LIMITS, missed
 from benchmarks.dataplane.models import feed, write_one_node_models
 
@@ -26,15 +26,6 @@ def test_what_is_missed_is_said_with_its_limit() -> None:
         "async64_per_s: 49999, not >= 50000",
     ]
     assert missed({}) == []
-
-
-def test_why_there_is_no_peer_is_said(tmp_path: Path) -> None:
-    assert triton.why_not(None) == triton.why_not("") == "PEERS_DIR is not set"
-    (tmp_path / "tb").mkdir()
-    assert triton.why_not(str(tmp_path)) == "PEERS_DIR has no triton, client"
-    for name in ("triton", "client"):
-        (tmp_path / name).mkdir()
-    assert triton.why_not(str(tmp_path)) == ""
 
 
 def test_the_models_compute_what_the_flood_expects(tmp_path: Path) -> None:

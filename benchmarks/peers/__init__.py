@@ -1,0 +1,1 @@
+"""Other inference servers beside ours: the same models, calls and machine."""
