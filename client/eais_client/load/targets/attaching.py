@@ -30,17 +30,26 @@ def attached(
     Signals that come while it is made or taken away wait for that. What hinders detaching is
     said by `note`: what hindered the test says more.
     """
-    with held_back():
-        began = clock()
-        made = Attached(pool.attach(type=type), 0.0)
-        made.attach_s = clock() - began
+    made: Attached | None = None
     try:
+        # A signal that was held back is felt where this ends, when there is one to take away.
+        with held_back():
+            began = clock()
+            made = Attached(pool.attach(type=type), 0.0)
+            made.attach_s = clock() - began
         yield made
     finally:
-        with undisturbed():
-            began = clock()
-            try:
-                pool.detach(made.instance.id)
-                made.detach_s = clock() - began
-            except EaisError as error:
-                note(f"{made.instance.id} is still attached: {error.reason}: {error.message}")
+        if made is not None:
+            _detach(pool, made, clock, note)
+
+
+def _detach(
+    pool: PoolClient, made: Attached, clock: Callable[[], float], note: Callable[[str], None]
+) -> None:
+    with undisturbed():
+        began = clock()
+        try:
+            pool.detach(made.instance.id)
+            made.detach_s = clock() - began
+        except EaisError as error:
+            note(f"{made.instance.id} is still attached: {error.reason}: {error.message}")

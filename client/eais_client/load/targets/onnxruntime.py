@@ -8,13 +8,14 @@ import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, Final
 
 from eais.errors import ConfigError, EaisError, UsageError, make_error
 from eais_client.load.brain.plan import ModelLoad
 from eais_client.load.target import Feeds, ServerTimes, Split, TargetSpec
 from eais_client.signature import NodeArg, Signature
 
+_CPU: Final = "CPUExecutionProvider"
 _RAN: ContextVar[float | None] = ContextVar("eais_load_onnxruntime_ran", default=None)
 
 
@@ -73,18 +74,22 @@ class OnnxruntimeTarget:
         options = self._runtime.SessionOptions()
         options.log_severity_level = 3  # warnings of a model's unused parts are no news here
         options.intra_op_num_threads = _count(self._settings.get("threads", "0"))
-        provider = self._settings.get("provider", "CPUExecutionProvider")
+        provider = self._provider()
         try:
             session = self._runtime.InferenceSession(model.path, options, providers=[provider])
         except Exception as error:  # noqa: BLE001 - as above
             missing = type(error).__name__ == "NoSuchFile"
             raise _ours(error, "NOT_FOUND" if missing else "MODEL_INVALID") from None
+        if provider not in session.get_providers():
+            # It falls back on the CPU by itself, and only warns.
+            raise UsageError("ARGUMENT", f"provider={provider}: onnxruntime can't use it here")
         return OnnxruntimeCaller(session, self._pool)
 
     def about(self) -> Mapping[str, str]:
         """Its version, and the threads of a run."""
         threads = self._settings.get("threads", "as many as cores")
-        return {"version": str(self._runtime.__version__), "threads": threads}
+        version = str(self._runtime.__version__)
+        return {"version": version, "threads": threads, "provider": self._provider()}
 
     def server_times(self, model: ModelLoad) -> ServerTimes | None:
         """None: all is the caller's own."""
@@ -93,6 +98,13 @@ class OnnxruntimeTarget:
     def close(self) -> None:
         """End its threads."""
         self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _provider(self) -> str:
+        provider = self._settings.get("provider", _CPU)
+        if provider not in (there := self._runtime.get_available_providers()):
+            text = f"provider={provider}: onnxruntime has no such execution provider here"
+            raise UsageError("ARGUMENT", text, hint=f"there are {', '.join(there)}")
+        return provider
 
 
 def _runtime() -> Any:

@@ -39,6 +39,8 @@ _REPLIES: Final[Mapping[str, Any]] = {
 _ASK_S: Final = 10.0
 """For what isn't a model's run."""
 _TEXT_CHARS: Final = 200
+_REFUSALS: Final = (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED)
+"""What says nothing of whether there is such a model."""
 
 
 class OpenProtocolTarget:
@@ -56,7 +58,11 @@ class OpenProtocolTarget:
             raise UsageError("ARGUMENT", f"channels={count}: not a number of connections")
         self._channels = [self._channel() for _ in range(int(count))]
         self._async_channels: list[grpc.aio.Channel] = []
-        self._server = self._asked_who_it_is()
+        try:
+            self._server = self._asked_who_it_is()
+        except EaisError:
+            self.close()
+            raise
 
     def open(self, model: ModelLoad, timeout_s: float) -> OpenProtocolCaller:
         """Look the model up.
@@ -133,10 +139,10 @@ class OpenProtocolTarget:
         if code is grpc.StatusCode.UNIMPLEMENTED and not model:
             text = f"{name} doesn't speak the open inference protocol: {said}"
             return UsageError("ARGUMENT", text, hint="its gRPC port, not that of HTTP or metrics?")
-        if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED) and not model:
+        if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
             hint = "is it up, on this port? grpcs:// speaks TLS, grpc:// doesn't"
             return make_error("HOST_UNREACHABLE", f"{name} doesn't answer: {said}", hint=hint)
-        if model and method == "ModelMetadata":
+        if method == "ModelMetadata" and code not in _REFUSALS:
             there = ", ".join(self._models())
             hint = f"there are {there}" if there else "--model is its name at the server"
             text = f"{name}: no model {model!r}: {said}"
@@ -190,6 +196,8 @@ class OpenProtocolCaller:
             answer = await self._async(self._request(feeds), timeout=timeout_s)
         except grpc.RpcError as error:
             raise _failed(error) from None
+        if answer is None:  # grpc.aio's word for bytes that are no such message
+            raise RequestFailed("MALFORMED_ANSWER", "the answer is no ModelInferResponse")
         return outputs_of(answer, self._outputs)
 
     def last_split(self) -> Split | None:
@@ -227,9 +235,10 @@ def _credentials(spec: TargetSpec) -> grpc.ChannelCredentials | None:
             text = f"{given[0]} is of no use with grpc://"
             raise UsageError("ARGUMENT", text, hint="grpcs:// speaks TLS")
         return None
-    return grpc.ssl_channel_credentials(
-        _pem(spec, "tls_ca"), _pem(spec, "tls_key"), _pem(spec, "tls_cert")
-    )
+    ca, key, cert = (_pem(spec, name) for name in ("tls_ca", "tls_key", "tls_cert"))
+    if (key is None) != (cert is None):
+        raise UsageError("ARGUMENT", "tls_cert and tls_key are of use together only")
+    return grpc.ssl_channel_credentials(ca, key, cert)
 
 
 def _pem(spec: TargetSpec, key: str) -> bytes | None:

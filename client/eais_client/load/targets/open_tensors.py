@@ -55,8 +55,9 @@ def to_bytes(array: Any, datatype: str) -> bytes:
     """A tensor's values for a request, row by row."""
     if datatype == BYTES:
         return b"".join(map(_with_length, np.asarray(array, object).ravel()))
-    dtype = DATATYPES[datatype].dtype
-    return bytes(np.ascontiguousarray(array, dtype).data.cast("B"))
+    if datatype == BF16 and array.dtype.kind == "f":
+        return _upper_halves(np.asarray(array, np.float32)).tobytes()
+    return np.asarray(array, DATATYPES[datatype].dtype).tobytes()
 
 
 def outputs_of(answer: pb.ModelInferResponse, names: Sequence[str]) -> list[NDArray[Any]]:
@@ -87,8 +88,10 @@ def _output(output: pb.ModelInferResponse.InferOutputTensor, raw: bytes | None) 
             flat = np.array(list(values), object if output.datatype == BYTES else known.dtype)
         if output.datatype == BYTES:
             flat = np.array([_text(each) for each in flat], object)
+        if any(size < 0 for size in output.shape):
+            raise ValueError("an answer's axes have sizes")
         return flat.reshape(tuple(output.shape))
-    except (ValueError, struct.error) as error:
+    except (ValueError, OverflowError, struct.error) as error:
         text = f"output {output.name!r} of shape {list(output.shape)}: {error}"
         raise RequestFailed("MALFORMED_ANSWER", text) from None
 
@@ -101,6 +104,13 @@ def _from_bytes(raw: bytes, datatype: str) -> NDArray[Any]:
         return flat
     # The upper half of a float32 with the same value.
     return (flat.astype(np.uint32) << 16).view(np.float32)
+
+
+def _upper_halves(array: NDArray[np.float32]) -> NDArray[np.uint16]:
+    """Each float32 as bfloat16, rounded to the nearest, ties to even; NaN stays one."""
+    bits = np.ascontiguousarray(array).view(np.uint32)
+    rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16
+    return np.where(np.isnan(array), 0x7FC0, rounded).astype("<u2")
 
 
 def _with_length(value: Any) -> bytes:

@@ -79,7 +79,7 @@ class BoundCaller:
     def __init__(self, target: CallTarget, model: str) -> None:
         self._target = target
         self._model = model
-        self.signature = target.signature(model)
+        self.signature = _signature(target, model)
 
     def call(self, feeds: Feeds, timeout_s: float) -> Sequence[Any]:
         """See `CallTarget.call`."""
@@ -92,6 +92,20 @@ class BoundCaller:
     def last_split(self) -> Split | None:
         """Nothing is known."""
         return None
+
+
+def _signature(target: CallTarget, model: str) -> Signature:
+    what = f"--python {target.spec.place}: signature({model!r})"
+    try:
+        found: object = target.signature(model)
+    except EaisError:
+        raise
+    except Exception as error:
+        raise UsageError("ARGUMENT", f"{what}: {type(error).__name__}: {error}") from error
+    if not isinstance(found, Signature):
+        text = f"{what} gives a {type(found).__name__}"
+        raise UsageError("ARGUMENT", text, hint="an eais_client.signature.Signature")
+    return found
 
 
 def load_target(spec: TargetSpec) -> Target:
@@ -110,7 +124,7 @@ def load_target(spec: TargetSpec) -> Target:
         made = maker(spec)
     except EaisError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         text = f"--python {spec.place}: {type(error).__name__}: {error}"
         raise UsageError("ARGUMENT", text) from error
     if missing := [each for each in _METHODS if not callable(getattr(made, each, None))]:

@@ -5,7 +5,6 @@ Asked once a second by the process that makes no load: looking through /proc tak
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import socket
 from collections.abc import Iterator
@@ -82,10 +81,21 @@ def _listening(place: str, proc: Path) -> ServerSide:
 
 
 def _is_here(host: str) -> bool:
+    """Whether one of its addresses is this machine's: only those can be bound."""
     try:
-        return ipaddress.ip_address(socket.gethostbyname(host)).is_loopback
-    except (OSError, ValueError):
+        found = socket.getaddrinfo(host, 0, type=socket.SOCK_DGRAM)
+    except OSError:
         return False
+    return any(_is_own(family, address) for family, _, _, _, address in found)
+
+
+def _is_own(family: int, address: object) -> bool:
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.bind(address)  # type: ignore[arg-type]  # getaddrinfo's own, of this family
+    except OSError:
+        return False
+    return True
 
 
 def _inodes(port: int, proc: Path) -> set[str]:
@@ -104,6 +114,13 @@ def _inodes(port: int, proc: Path) -> set[str]:
 
 def _holds(process: Path, sockets: set[str]) -> bool:
     try:
-        return any(str(each.readlink()) in sockets for each in (process / "fd").iterdir())
-    except OSError:  # it has ended, or closed one meanwhile
+        return any(_link(each) in sockets for each in (process / "fd").iterdir())
+    except OSError:  # it has ended, or isn't to be looked at
         return False
+
+
+def _link(descriptor: Path) -> str:
+    try:
+        return str(descriptor.readlink())
+    except OSError:  # it was closed meanwhile
+        return ""

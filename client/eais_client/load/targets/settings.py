@@ -50,5 +50,6 @@ def _nobody(text: str, name: str, key: str, targets: Sequence[TargetSpec]) -> Us
         hint = f"there are {', '.join(names)}"
         return UsageError("ARGUMENT", f"--set {text}: no target is called {name}", hint=hint)
     keys = sorted({each for one in targets for each in (*(KEYS[one.kind] or ()), *SHARED)})
-    text = f"--set {text}: {name or 'no target'} has no setting {key!r}"
+    said = f"{name} has no" if name else "no target has a"
+    text = f"--set {text}: {said} setting {key!r}"
     return UsageError("ARGUMENT", text, hint=f"there are {', '.join(keys)}")
