@@ -1,7 +1,7 @@
 """How far an instance's answers may be from the CPU provider's in float32, and who may give them.
 
 A precision is what a runtime computes in. What a tolerance doesn't admit is never run for the
-instance; what it admits is compared with the reference first (`eais_server.parity`).
+instance; what it admits is compared with the reference first (`eais.parity`).
 """
 
 from __future__ import annotations

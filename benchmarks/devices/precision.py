@@ -31,12 +31,12 @@ import onnxruntime
 import eais
 from benchmarks.context import context_of
 from benchmarks.dataplane.models import feed
+from eais.parity.verdict import difference
 from eais.rpc import verbs
 from eais.rpc.v1 import pool_pb2
 from eais.tolerance import Precision, Tolerance
 from eais_client.demo.resnet import write_resnet50
 from eais_server.devices.openvino import OpenVinoDriver
-from eais_server.parity.verdict import difference
 from tests.system.stack import Stack, embedded_pool, eventually, op
 
 ROUNDS: Final = 8

@@ -15,6 +15,7 @@ import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from eais.parity.verdict import difference
 from eais.tolerance import Tolerance
 from eais_server.devices.driver import (
     PLAIN_RUN,
@@ -22,7 +23,6 @@ from eais_server.devices.driver import (
     ModelSource,
     SessionSettings,
 )
-from eais_server.parity.verdict import difference
 from tests.gpu.conftest import Maker
 
 pytestmark = pytest.mark.gpu

@@ -1,22 +1,27 @@
 """Inputs and right answers as files, and whether an answer is one of them.
 
 What a generator's process calls with is made once, and handed over in a folder: `feeds-0.npz`,
-`feeds-1.npz`, ... and `answers-0.npz`, ..., an array each by its name, without pickle.
+`feeds-1.npz`, ... and `answers-0.npz`, ..., without pickle: arrays by number, and `tree`, JSON
+that says what they are parts of.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
+from eais.parity import verdict
+from eais.tolerance import Tolerance
+from eais.value import RawTensor
 from eais_client.load.target import Feeds
 
-BOUNDS: Final = {"exact": (0.0, 0.0), "fp32": (1e-3, 1e-5)}
-"""Tolerance -> (relative, absolute) difference that is allowed."""
+_TREE: Final = "tree"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +31,8 @@ class Prepared:
     Attributes:
         feeds: a request's inputs, of each variant.
         answers: the right outputs of each, in the model's order; None if nobody knows.
-        tolerance: how far an answer may differ, a name of `BOUNDS`.
+        tolerance: how far an answer may differ, a name of `eais.tolerance.Tolerance`; what each
+            allows is in `eais.parity.bounds`.
     """
 
     feeds: tuple[Feeds, ...]
@@ -39,66 +45,91 @@ def write_prepared(folder: Path, prepared: Prepared) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "tolerance").write_text(prepared.tolerance)
     for number, feeds in enumerate(prepared.feeds):
-        _write(folder / f"feeds-{number}.npz", list(feeds.items()))
+        _write(folder / f"feeds-{number}.npz", dict(feeds))
     for number, answer in enumerate(prepared.answers or ()):
-        _write(folder / f"answers-{number}.npz", [(str(n), y) for n, y in enumerate(answer)])
+        _write(folder / f"answers-{number}.npz", list(answer))
 
 
 def read_prepared(folder: Path) -> Prepared:
     """What was written there."""
-    count = len(list(folder.glob("feeds-*.npz")))
-    feeds = tuple(_read(folder / f"feeds-{number}.npz") for number in range(count))
-    answers = tuple(
-        tuple(_read(folder / f"answers-{number}.npz").values())
-        for number in range(len(list(folder.glob("answers-*.npz"))))
-    )
-    return Prepared(feeds, answers or None, (folder / "tolerance").read_text())
+    feeds, answers = _all(folder, "feeds"), _all(folder, "answers")
+    right = tuple(map(tuple, answers)) or None
+    return Prepared(tuple(feeds), right, (folder / "tolerance").read_text())
 
 
 def difference(got: Sequence[Any], want: Sequence[Any], tolerance: str) -> str:
-    """What is wrong with an answer; "" if it is right."""
-    if len(got) != len(want):
-        return f"{len(got)} outputs, not {len(want)}"
-    for number, (mine, right) in enumerate(zip(got, want, strict=True)):
-        if said := _array_difference(np.asarray(mine), np.asarray(right), tolerance):
-            return f"output {number}: {said}"
-    return ""
+    """What is wrong with an answer; "" if it is right.
 
-
-def _array_difference(got: Any, want: Any, tolerance: str) -> str:
-    if got.shape != want.shape or got.dtype != want.dtype:
-        return f"{got.dtype}{list(got.shape)}, not {want.dtype}{list(want.shape)}"
-    if np.array_equal(got, want):
+    Cheap where both are equal, as it is asked while load is on.
+    """
+    if tolerance != Tolerance.EXACT and _all_equal(got, want):
         return ""
-    relative, absolute = BOUNDS[tolerance]
-    if got.dtype.kind in "fc":
-        near = np.isclose(got, want, rtol=relative, atol=absolute, equal_nan=True)
-    else:
-        near = got == want
-    if near.all():
-        return ""
-    at = tuple(int(axis) for axis in np.argwhere(~near)[0])
-    return f"{got[at]} at {list(at)}, not {want[at]} (within {tolerance})"
+    names = [str(number) for number in range(len(want))]
+    return verdict.difference(want, got, names, Tolerance(tolerance))
 
 
-def _write(file: Path, arrays: Sequence[tuple[str, Any]]) -> None:
-    # By number: an input's name may hold what a file's can't.
-    names = np.array([name for name, _ in arrays])
-    plain = {f"a{n}": _plain(array) for n, (_, array) in enumerate(arrays)}
+def _all_equal(got: Sequence[Any], want: Sequence[Any]) -> bool:
+    """Whether they are arrays that are equal; if not they may still be within a tolerance."""
+    return len(got) == len(want) and all(
+        isinstance(one, np.ndarray)
+        and isinstance(other, np.ndarray)
+        and one.dtype == other.dtype
+        and np.array_equal(one, other)
+        for one, other in zip(got, want, strict=True)
+    )
+
+
+def _all(folder: Path, kind: str) -> list[Any]:
+    count = len(list(folder.glob(f"{kind}-*.npz")))
+    return [_read(folder / f"{kind}-{number}.npz") for number in range(count)]
+
+
+def _write(file: Path, value: Any) -> None:
+    arrays: list[NDArray[Any]] = []
+    tree = json.dumps(_tree(value, arrays))
+    named: dict[str, Any] = {f"a{number}": array for number, array in enumerate(arrays)}
     with file.open("wb") as out:
-        np.savez(out, allow_pickle=False, names=names, **plain)
+        np.savez(out, allow_pickle=False, tree=np.frombuffer(tree.encode(), np.uint8), **named)
 
 
-def _plain(value: Any) -> Any:
-    """Strings are objects to onnxruntime, which a file could hold by pickle alone."""
-    array = np.asarray(value)
-    return array.astype(str) if array.dtype.kind == "O" else array
-
-
-def _read(file: Path) -> dict[str, Any]:
+def _read(file: Path) -> Any:
     with np.load(file, allow_pickle=False) as found:
-        return {str(name): _own(found[f"a{number}"]) for number, name in enumerate(found["names"])}
+        return _value(json.loads(found[_TREE].tobytes()), found)
 
 
-def _own(array: Any) -> Any:
-    return array.astype(object) if array.dtype.kind == "U" else array
+def _tree(value: Any, arrays: list[NDArray[Any]]) -> Any:
+    """`value` as JSON, but for what it adds to `arrays`; strings are no numpy type that lasts."""
+    if value is None:
+        return None
+    if isinstance(value, Mapping):
+        parts = [_tree(part, arrays) for part in value.values()]
+        return {"keys": list(value), "values": parts}
+    if isinstance(value, list | tuple):
+        return {"list": [_tree(part, arrays) for part in value]}
+    if isinstance(value, str | int | float):
+        return {"value": value}
+    if isinstance(value, RawTensor):
+        return {"raw": value.element_type, "bits": _tree(value.bits, arrays)}
+    array = np.asarray(value)
+    if array.dtype.kind in "OU":
+        return {"strings": [str(each) for each in array.ravel()], "shape": array.shape}
+    arrays.append(array)
+    return {"array": len(arrays) - 1}
+
+
+def _value(tree: Any, arrays: Mapping[str, NDArray[Any]]) -> Any:
+    match tree:
+        case None:
+            return None
+        case {"keys": keys, "values": parts}:
+            return dict(zip(keys, (_value(part, arrays) for part in parts), strict=True))
+        case {"list": parts}:
+            return [_value(part, arrays) for part in parts]
+        case {"value": value}:
+            return value
+        case {"raw": kind, "bits": bits}:
+            return RawTensor(_value(bits, arrays), kind)
+        case {"strings": words, "shape": shape}:
+            return np.array([*words, None], object)[:-1].reshape(shape)
+        case _:
+            return arrays[f"a{tree['array']}"]

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from eais_client.load.brain.capacity import Capacity, Search
 from eais_client.load.brain.pairing import order
@@ -20,7 +20,7 @@ from eais_client.load.checking import Prepared, write_prepared
 from eais_client.load.generator.processes import Generators, LiveCounts
 from eais_client.load.inputs import InputSpec, check_names, inputs_of
 from eais_client.load.record import PhaseRecord
-from eais_client.load.reference import add_answers
+from eais_client.load.reference import add_answers, given_answers
 from eais_client.load.target import TargetSpec
 from eais_client.signature import Signature
 
@@ -39,6 +39,7 @@ class Plan:
         rounds: how often each load is put on each target.
         inputs: what the models are called with.
         checked: whether answers are compared with onnxruntime's on this machine.
+        reference: a folder of right answers to the inputs' files, instead of onnxruntime's.
         tolerance: how far they may differ.
         slo_s: within which requests should be answered, seconds; None: unsaid.
         goal: of the search for the first target's capacity; None: it isn't sought.
@@ -53,6 +54,7 @@ class Plan:
     rounds: int = 1
     inputs: InputSpec = field(default_factory=InputSpec)
     checked: bool = True
+    reference: Path | None = None
     tolerance: str = "fp32"
     slo_s: float | None = None
     goal: Goal | None = None
@@ -147,8 +149,9 @@ class LoadTest:
         for number, model in enumerate(plan.models):
             folders[model.name] = folder / str(number)
             feeds = inputs_of(model.name, outcome.signatures[model.name], plan.inputs)
-            write_prepared(folders[model.name], Prepared(tuple(feeds), None, plan.tolerance))
-            if plan.checked and model.path:
+            right = self._given(model.name) if plan.checked else None
+            write_prepared(folders[model.name], Prepared(tuple(feeds), right, plan.tolerance))
+            if plan.checked and right is None and model.path:
                 self._watcher.stage(f"running {model.name} in onnxruntime for right answers")
                 add_answers(model.path, folders[model.name])
         made.prepare(folders)
@@ -156,6 +159,13 @@ class LoadTest:
             self._watcher.stage(f"warming up {target.name}")
             made.warm(number, WARM_CALLS)
         outcome.abouts = dict(zip((t.name for t in plan.targets), made.abouts, strict=True))
+
+    def _given(self, model: str) -> tuple[tuple[Any, ...], ...] | None:
+        """The right answers that files hold, if any do."""
+        folder, inputs = self._plan.reference, self._plan.inputs.files
+        if folder is None:
+            return None
+        return given_answers(folder, inputs, model, self.outcome.signatures[model])
 
     def _phases(self, made: Generators) -> None:
         plan, outcome = self._plan, self.outcome

@@ -22,6 +22,7 @@ from statistics import median
 from typing import Any, Final
 
 from eais.errors import DeviceLost, EaisError, make_error
+from eais.parity.verdict import difference, says_something
 from eais.tolerance import Tolerance
 from eais_server.devices.driver import (
     PLAIN_RUN,
@@ -34,7 +35,6 @@ from eais_server.devices.driver import (
     SessionSettings,
 )
 from eais_server.parity.inputs import SIZES, can_be_made_up, made_up
-from eais_server.parity.verdict import difference, says_something
 
 log = logging.getLogger(__name__)
 

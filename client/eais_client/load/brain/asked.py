@@ -9,12 +9,22 @@ from dataclasses import dataclass
 from typing import Final
 
 from eais.errors import UsageError
+from eais_client.load.brain.arrivals import MOST_BURST
 from eais_client.load.brain.plan import Closed, Open, Phase, Spacing, Stretch
 
 _UNITS: Final = {"us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_MAY_BE_0: Final = ("--warmup", "--trace-from")
 _TIME: Final = re.compile(r"(\d+(?:\.\d+)?|\.\d+)(us|µs|ms|s|m|h)")
 _SWEEP_MOST: Final = 100
+_CALLERS_MOST: Final = 100_000
+_LONGEST_S: Final = 30 * 86_400.0
+_RATE_MOST: Final = 10_000_000.0
+_REQUESTS_MOST: Final = 1_000_000_000.0
+"""Due in one phase: their moments are held in memory, 8 bytes each."""
 _LAST_MOMENT_S: Final = 0.001
+_WEIGHT_MOST: Final = 1_000_000
+_DIGITS: Final = 12
+"""More make a number no larger than is refused anyway."""
 
 
 def seconds_of(option: str, text: str) -> float:
@@ -23,8 +33,10 @@ def seconds_of(option: str, text: str) -> float:
     if found is None:
         raise UsageError("ARGUMENT", f"{option} {text}: not a time such as 50ms, 10s or 2m")
     seconds = float(found[1]) * _UNITS[found[2]]
-    if seconds <= 0 and option != "--warmup":
+    if seconds <= 0 and option not in _MAY_BE_0:
         raise UsageError("ARGUMENT", f"{option} {text}: must be more than nothing")
+    if seconds > _LONGEST_S:
+        raise UsageError("ARGUMENT", f"{option} {text}: at most 30 days, which are 720h")
     return seconds
 
 
@@ -49,6 +61,10 @@ def rate_stretches(text: str, seconds: float, warm_s: float) -> tuple[Stretch, .
     steps = [_rate(text, low), _rate(text, high)] if ramp else _rates(text)
     if not any(steps):
         raise UsageError("ARGUMENT", f"--rate {text}: nothing would be asked")
+    if sum(steps) / len(steps) * seconds + steps[0] * warm_s > _REQUESTS_MOST:
+        raise UsageError(
+            "ARGUMENT", f"--rate {text}: more than {_REQUESTS_MOST:g} requests in {seconds:g} s"
+        )
     warm = (Stretch(warm_s, steps[0], steps[0]),) if warm_s else ()
     if ramp:
         return (*warm, Stretch(seconds, steps[0], steps[1]))
@@ -63,14 +79,20 @@ def callers_of(text: str) -> tuple[int, ...]:
     parts = text.split(":") if ":" in text else text.split(",")
     if not all(part.strip().isdecimal() for part in parts):
         raise fault
-    numbers = [int(part) for part in parts]
+    numbers: Sequence[int] = [int(part[:_DIGITS]) for part in parts]
     if ":" in text:
         if len(numbers) not in (2, 3) or numbers[0] > numbers[1] or numbers[2:] == [0]:
             raise fault
         step = numbers[2] if len(numbers) == 3 else 1
-        numbers = list(range(numbers[0], numbers[1] + 1, step))
-    if not numbers or min(numbers) < 1 or len(numbers) > _SWEEP_MOST:
+        numbers = range(numbers[0], numbers[1] + 1, step)
+    if len(numbers) > _SWEEP_MOST:
+        raise UsageError(
+            "ARGUMENT", f"--concurrency {text}: {len(numbers)} phases; at most {_SWEEP_MOST}"
+        )
+    if min(numbers) < 1:
         raise fault
+    if max(numbers) > _CALLERS_MOST:
+        raise UsageError("ARGUMENT", f"--concurrency {text}: at most {_CALLERS_MOST} callers")
     return tuple(numbers)
 
 
@@ -79,8 +101,9 @@ def weights_of(text: str, models: int) -> tuple[int, ...]:
     if not text:
         return (1,) * models
     parts = text.split(":")
-    if not all(part.isdecimal() and int(part) for part in parts):
-        raise UsageError("ARGUMENT", f"--mix {text}: not whole numbers such as 3:1")
+    if not all(part.isdecimal() and 0 < int(part[:_DIGITS]) <= _WEIGHT_MOST for part in parts):
+        text = f"--mix {text}: not whole numbers from 1 to {_WEIGHT_MOST} such as 3:1"
+        raise UsageError("ARGUMENT", text)
     if len(parts) != models:
         raise UsageError("ARGUMENT", f"--mix {text}: {len(parts)} weights for {models} models")
     return tuple(map(int, parts))
@@ -89,8 +112,8 @@ def weights_of(text: str, models: int) -> tuple[int, ...]:
 def shape_of(text: str) -> tuple[str, tuple[int, ...]]:
     """Input and shape of "x=1,3,224,224"; perf_analyzer's "x:1,3,224,224" too."""
     name, _, sizes = text.rpartition("=" if "=" in text else ":")
-    parts = sizes.split(",")
-    if not name or not all(part.strip().isdecimal() for part in parts):
+    parts = [part.strip() for part in sizes.split(",")]
+    if not name or not all(part.isdecimal() and len(part) <= _DIGITS for part in parts):
         raise UsageError("ARGUMENT", f"--shape {text}: not as x=1,3,224,224")
     return name, tuple(map(int, parts))
 
@@ -154,6 +177,13 @@ def _check_one(asked: LoadAsked) -> None:
         )
     if asked.burst is not None and asked.arrivals != Spacing.GAMMA:
         raise UsageError("ARGUMENT", "--burst says how gamma's gaps vary: --arrivals gamma")
+    burst_of(asked.burst)
+    if asked.trace is not None and asked.trace.moments and asked.arrivals:
+        text = f"--arrivals {asked.arrivals}: the trace says when each request is due"
+        raise UsageError("ARGUMENT", text, hint="--arrivals is of traces of counts")
+    if asked.trace is not None and asked.warmup not in ("", "0"):
+        text = f"--warmup {asked.warmup}: a trace is measured from its begin on"
+        raise UsageError("ARGUMENT", text, hint="--trace-from says where in the file that is")
 
 
 def spacing_of(text: str) -> Spacing:
@@ -165,11 +195,19 @@ def spacing_of(text: str) -> Spacing:
         raise UsageError("ARGUMENT", f"--arrivals {text}: there are {kinds}") from None
 
 
+def burst_of(value: float | None) -> float:
+    """The burst that `--burst` says; 1, as Poisson's is, of None."""
+    if value is None:
+        return 1.0
+    if not 0 < value <= MOST_BURST:
+        text = f"--burst {value:g}: must be more than 0, and at most {MOST_BURST:g}"
+        raise UsageError("ARGUMENT", text, hint="1 is --arrivals poisson, 0 --arrivals constant")
+    return value
+
+
 def _open(asked: LoadAsked, seconds: float, warm_s: float) -> Phase:
     spacing = spacing_of(asked.arrivals)
-    burst = 1.0 if asked.burst is None else asked.burst
-    if not 0 < burst < math.inf:
-        raise UsageError("ARGUMENT", f"--burst {burst:g}: must be more than 0")
+    burst = burst_of(asked.burst)
     stretches = rate_stretches(asked.rate, seconds, warm_s)
     return Phase(f"{asked.rate}/s {spacing}", Open(spacing, stretches, burst), seconds, warm_s)
 
@@ -188,6 +226,8 @@ def _rate(text: str, part: str) -> float:
         value = math.nan
     if not 0 <= value < math.inf:
         raise UsageError("ARGUMENT", f"--rate {text}: not as 20, 10..100 or 10,20,40")
+    if value > _RATE_MOST:
+        raise UsageError("ARGUMENT", f"--rate {text}: at most {_RATE_MOST:g}/s")
     return value
 
 

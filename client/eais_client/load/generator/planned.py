@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from eais_client.load.brain.arrivals import mix, moments, share
+from eais_client.load.brain.arrivals import due_to, mix, share
 from eais_client.load.brain.plan import Closed, Driving, ModelLoad, Open, Phase
 from eais_client.load.generator.counts import Counted
 
@@ -45,15 +45,13 @@ def planned(
     models_of = share(mix([model.weight for model in models], _MIXED, driving.seed), index, of)
     if isinstance(load, Closed):
         return Planned(index, of, None, models_of, callers)
-    due = share(due_within(load, phase.warm_s + phase.seconds, driving.seed), index, of)
+    due = due_to(load, phase.warm_s + phase.seconds, driving.seed, index, of)
     return Planned(index, of, due, models_of, max(callers, 1))
 
 
 def due_within(load: Open, seconds: float, seed: int) -> NDArray[np.float64]:
     """All requests of an open loop, of all processes; seconds from its begin."""
-    blocks = list(moments(load, seed)) if load.stretches or load.moments else []
-    all_of = np.concatenate(blocks) if blocks else np.zeros(0)
-    return all_of[all_of < seconds]
+    return due_to(load, seconds, seed, 0, 1)
 
 
 def count_due(

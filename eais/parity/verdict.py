@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from eais.parity.bounds import BOUNDS, SMALLEST, Bounds
 from eais.tolerance import Tolerance
 from eais.value import RawTensor
-from eais_server.parity.bounds import BOUNDS, SMALLEST, Bounds
 
 Array = NDArray[Any]
 _SHOWN = 64

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from eais.parity.bounds import BOUNDS
+from eais.parity.verdict import difference, says_something
 from eais.tolerance import Tolerance
 from eais.value import RawTensor
-from eais_server.parity.bounds import BOUNDS
-from eais_server.parity.verdict import difference, says_something
 
 FLOATS = ["float16", "float32", "float64", "complex64", "complex128"]
 WHOLE = ["bool", *(f"{u}int{bits}" for u in ("", "u") for bits in (8, 16, 32, 64))]
