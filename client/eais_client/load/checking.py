@@ -128,7 +128,7 @@ def _value(tree: Any, arrays: Mapping[str, NDArray[Any]]) -> Any:
         case {"value": value}:
             return value
         case {"raw": kind, "bits": bits}:
-            return RawTensor(_value(bits, arrays), kind)
+            return RawTensor(kind, _value(bits, arrays))
         case {"strings": words, "shape": shape}:
             return np.array([*words, None], object)[:-1].reshape(shape)
         case _:

@@ -66,7 +66,7 @@ def test_no_strings_and_no_elements_come_back(tmp_path: Path) -> None:
 
 
 def test_sequences_maps_and_nothing_come_back(tmp_path: Path) -> None:
-    answer = ([{1: 0.25, 2: math.nan}, {"a": np.ones(2)}], None, [])
+    answer: tuple[Any, ...] = ([{1: 0.25, 2: math.nan}, {"a": np.ones(2)}], None, [])
     back = there_and_back(tmp_path, *answer)
     assert difference(back, answer, "exact") == ""
     assert "[0]" in difference(([{1: 0.5, 2: math.nan}, {"a": np.ones(2)}], None, []), back, "fp32")
