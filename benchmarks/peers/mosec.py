@@ -57,7 +57,7 @@ class MosecCaller:
         self._host, _, port = address.rpartition(":")
         self._port = int(port)
         self._path = f"/{model}"
-        self._shape = (-1, *SHAPES[model]["y"][1:])
+        self._shape = (1, *SHAPES[model]["y"][1:])
         self._own = threading.local()
         self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
         self.signature = Signature((_arg("x", model),), (_arg("y", model),))

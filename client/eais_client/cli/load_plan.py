@@ -97,7 +97,8 @@ def read_options(options: LoadOptions) -> Asked:
     models = _models(options)
     slo_s = seconds_of("--slo-p99", options.slo_p99) if options.slo_p99 else None
     goal = _goal(options, slo_s)
-    checked, notes = _checked(options, models)
+    reference = _reference(options)
+    checked, notes = _checked(options, models, reference)
     share = share_of("--check", options.check or _CHECKED) if checked else 0.0
     targets = _targets(options)
     several = len(targets) + len(options.attach or ()) > 1
@@ -113,12 +114,13 @@ def read_options(options: LoadOptions) -> Asked:
             options.shape, options.range, options.inputs, options.variants, options.seed
         ),
         checked=checked,
+        reference=reference,
         tolerance=tolerance_of(options.tolerance),
         slo_s=slo_s,
         goal=goal,
         confirm_s=seconds_of("--duration", options.duration or "10s"),
         spacing=spacing_of(options.arrivals),
-        burst=1.0 if options.burst is None else options.burst,
+        burst=asked.burst_of(options.burst),
     )
     conditions = tuple(map(Condition.parse, options.fail_if or ()))
     check_report(options.report)
@@ -200,7 +202,7 @@ def _trace(options: LoadOptions) -> Open | None:
         seconds=seconds,
         scale=options.trace_scale,
         spacing=spacing_of(options.arrivals),
-        burst=1.0 if options.burst is None else options.burst,
+        burst=asked.burst_of(options.burst),
         seed=options.seed,
     )
     return read_trace(spec)[0]
@@ -230,10 +232,30 @@ def input_spec(
     return InputSpec(*said, files, variants, seed)
 
 
-def _checked(options: LoadOptions, models: Sequence[ModelLoad]) -> tuple[bool, list[str]]:
+def _reference(options: LoadOptions) -> Path | None:
+    """The folder of right answers; None if they are onnxruntime's."""
+    if options.reference in ("", "onnxruntime"):
+        return None
+    folder = Path(options.reference)
+    if not folder.is_dir():
+        text = f"--reference {options.reference}: neither onnxruntime nor a folder"
+        raise UsageError("NOT_FOUND", text)
+    if options.inputs is None:
+        text = (
+            f"--reference {options.reference}: right answers to which inputs? --inputs names them"
+        )
+        raise UsageError("ARGUMENT", text)
+    return folder
+
+
+def _checked(
+    options: LoadOptions, models: Sequence[ModelLoad], reference: Path | None
+) -> tuple[bool, list[str]]:
     """Whether answers are checked; what is to be said of it."""
     if options.check and not share_of("--check", options.check):
         return False, []
+    if reference is not None:
+        return True, []
     if not any(model.path for model in models):
         return False, ["answers aren't checked: there is no model file to run for right ones"]
     if importlib.util.find_spec("onnxruntime") is not None:
