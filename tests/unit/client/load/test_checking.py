@@ -18,7 +18,9 @@ ONES = np.ones((2, 50), np.float32)
 
 def there_and_back(folder: Path, *answer: Any) -> tuple[Any, ...]:
     write_prepared(folder, Prepared(({},), (answer,)))
-    (right,) = read_prepared(folder).answers or ()
+    answers = read_prepared(folder).answers
+    assert answers is not None
+    (right,) = answers
     return right
 
 
