@@ -30,7 +30,8 @@ from eais_client.load.brain.schedule import schedule_verdict
 from eais_client.load.checking import Prepared, write_prepared
 from eais_client.load.generator.processes import Generators, LiveCounts
 from eais_client.load.record import PhaseRecord, Tally
-from eais_client.load.target import TargetKind, TargetSpec
+from eais_client.load.target import ServerTimes, TargetKind, TargetSpec
+from eais_client.load.testing.null import Null
 
 DRIVERS = pytest.mark.parametrize("driver", list(Driver))
 MODELS = (ModelLoad("a", "", 3), ModelLoad("b", "", 1))
@@ -42,6 +43,13 @@ def known(**settings: object) -> TargetSpec:
     return TargetSpec(
         TargetKind.PYTHON, "known", place, {name: str(value) for name, value in settings.items()}
     )
+
+
+class Silent(Null):
+    """Its own account can be asked for once."""
+
+    def server_times(self, model: ModelLoad) -> ServerTimes:
+        raise OSError("it is gone")
 
 
 def evenly(per_s: float, seconds: float, warm_s: float = 0.0) -> Phase:
@@ -188,6 +196,16 @@ def test_what_there_is_when_it_is_stopped_is_told(tmp_path: Path, driver: Driver
     assert not again.interrupted
 
 
+def test_a_target_that_no_longer_knows_its_times_costs_no_figures(tmp_path: Path) -> None:
+    target = TargetSpec(TargetKind.PYTHON, "silent", f"{__name__}:Silent")
+    with generators(tmp_path, target, Driving()) as made:
+        record = made.run(0, evenly(50, 0.5))
+    assert sum(tally.answered for tally in record.models.values()) == 25
+    assert record.faults == []
+    said = record.server_unseen.rpartition("; ")[2]
+    assert said == "the target's own times aren't known: BUG: OSError: it is gone"
+
+
 def test_a_process_that_dies_is_told_of_and_its_load_is_unanswered(tmp_path: Path) -> None:
     with generators(tmp_path, known(mean_ms=1), Driving(processes=2)) as all_of:
         killer = threading.Timer(0.6, os.kill, (all_of.pids()[1], signal.SIGKILL))
@@ -241,7 +259,8 @@ def test_a_target_that_cant_be_opened_says_why(tmp_path: Path) -> None:
 PARENT = """
 from eais_client.load.brain.plan import *
 from eais_client.load.generator.processes import Generators
-from eais_client.load.target import TargetKind, TargetSpec
+from eais_client.load.target import ServerTimes, TargetKind, TargetSpec
+from eais_client.load.testing.null import Null
 spec = TargetSpec(TargetKind.PYTHON, "n", "eais_client.load.testing.null:Null")
 made = Generators([spec], [ModelLoad("a", "")], Driving()).__enter__()
 print(*made.pids(), flush=True)

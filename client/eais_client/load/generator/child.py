@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final, TextIO
 
+from eais.errors import UsageError
 from eais_client.load.brain.arrivals import share
 from eais_client.load.brain.plan import Driver, Driving, ModelLoad, Phase
 from eais_client.load.checking import Prepared, read_prepared
@@ -123,7 +124,7 @@ class Child:
                 {name: orders.signature_data(one.signature) for name, one in each.callers.items()}
                 for each in self._targets
             ],
-            abouts=[dict(each.target.about()) for each in self._targets],
+            abouts=[_about(each.target) for each in self._targets],
         )
 
     def _opened(self, spec: TargetSpec) -> Opened:
@@ -141,7 +142,7 @@ class Child:
             for number in range(calls):
                 feeds = called.prepared.feeds[number % len(called.prepared.feeds)]
                 called.caller.call(feeds, self._driving.timeout_s)
-        self.tell("done", about=dict(self._targets[target].target.about()))
+        self.tell("done", about=_about(self._targets[target].target))
 
     def _plan(self, order: Mapping[str, Any]) -> None:
         phase = orders.phase_of(order["phase"])
@@ -157,7 +158,8 @@ class Child:
         measured_from = work.begin + phase.warm_s
         names = [model.name for model in self._models]
         course = Course(self, driver, Reckoner(names, measured_from, lambda: work.ended), work)
-        times = self._times(target) if plan.index == 0 else {}
+        faults: list[str] = []
+        times = self._times(target, faults) if plan.index == 0 else {}
         driver.start()
         # All of its time, though nothing more may be due: rates are by that.
         while not work.stopped.is_set() and (left := work.end - work.now()) > 0:
@@ -168,9 +170,10 @@ class Child:
         course.tell_part()
         course.tell_unanswered()
         rest = self._left(work, measured_from)
-        ended = self._times(target) if plan.index == 0 else {}
+        ended = self._times(target, faults) if plan.index == 0 and not faults else {}
         self.tell(
             "ended",
+            silent="".join(faults[:1]),
             left=to_data(rest),
             seconds=max(0.0, min(work.ended, work.now()) - measured_from),
             times={
@@ -232,9 +235,24 @@ class Child:
                 made.interval(int(request.due - measured_from)).sent += 1
         return made
 
-    def _times(self, target: Opened) -> dict[str, Any]:
-        found = {model.name: target.target.server_times(model) for model in self._models}
+    def _times(self, target: Opened, faults: list[str]) -> dict[str, Any]:
+        """The target's own account; what hinders it is no reason to say nothing of the phase."""
+        try:
+            found = {model.name: target.target.server_times(model) for model in self._models}
+        except Exception as error:  # noqa: BLE001 - a target's, told
+            told = orders.error_data(error)
+            faults.append(f"the target's own times aren't known: {told['reason']}: {told['text']}")
+            return {}
         return {name: times for name, times in found.items() if times is not None}
+
+
+def _about(target: Target) -> dict[str, str]:
+    """What it says of itself, as text."""
+    try:
+        return {str(name): str(said) for name, said in target.about().items()}
+    except Exception as error:
+        text = f"{type(target).__name__}.about(): {type(error).__name__}: {error}"
+        raise UsageError("ARGUMENT", text) from error
 
 
 @dataclass(slots=True)

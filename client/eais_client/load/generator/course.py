@@ -79,6 +79,8 @@ class Course:
             if ended:
                 self._seconds.append(said["seconds"])
                 self._times |= said["times"]
+                both = (self._record.server_unseen, said["silent"])
+                self._record.server_unseen = "; ".join(filter(None, both))
         return ended
 
     def lost(self, fault: str, index: int, of: int) -> None:

@@ -16,6 +16,7 @@ from eais_client.load.target import Feeds, ServerTimes, Split, TargetSpec
 from eais_client.signature import NodeArg, Signature
 
 _CPU: Final = "CPUExecutionProvider"
+_DIGITS: Final = 4
 _RAN: ContextVar[float | None] = ContextVar("eais_load_onnxruntime_ran", default=None)
 
 
@@ -122,7 +123,7 @@ def _runtime() -> Any:
 
 
 def _count(text: str) -> int:
-    if not text.isdecimal():
+    if not text.isdecimal() or len(text) > _DIGITS:
         raise UsageError("ARGUMENT", f"threads={text}: not a number of threads, such as 1")
     return int(text)
 

@@ -39,6 +39,7 @@ _REPLIES: Final[Mapping[str, Any]] = {
 _ASK_S: Final = 10.0
 """For what isn't a model's run."""
 _TEXT_CHARS: Final = 200
+MOST_CHANNELS: Final = 64
 _REFUSALS: Final = (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED)
 """What says nothing of whether there is such a model."""
 
@@ -54,8 +55,9 @@ class OpenProtocolTarget:
         self._spec = spec
         self._address, self._credentials = _address(spec), _credentials(spec)
         count = spec.settings.get("channels", "1")
-        if not count.isdecimal() or not int(count):
-            raise UsageError("ARGUMENT", f"channels={count}: not a number of connections")
+        if not count.isdecimal() or not 0 < int(count) <= MOST_CHANNELS:
+            text = f"channels={count}: not a number of connections, 1 to {MOST_CHANNELS}"
+            raise UsageError("ARGUMENT", text)
         self._channels = [self._channel() for _ in range(int(count))]
         self._async_channels: list[grpc.aio.Channel] = []
         try:
@@ -114,13 +116,16 @@ class OpenProtocolTarget:
         return grpc.secure_channel(self._address, self._credentials, _OPTIONS)
 
     def _async_call(self) -> Callable[..., Any]:
-        """`ModelInfer` for the event loop that runs."""
+        """`ModelInfer` for the event loop that runs, on as many connections."""
+        channels = [self._async_channel() for _ in self._channels]
+        self._async_channels += channels
+        calls = itertools.cycle([self.method(each, "ModelInfer") for each in channels])
+        return lambda request, timeout: next(calls)(request, timeout=timeout)
+
+    def _async_channel(self) -> grpc.aio.Channel:
         if self._credentials is None:
-            channel = grpc.aio.insecure_channel(self._address, _OPTIONS)
-        else:
-            channel = grpc.aio.secure_channel(self._address, self._credentials, _OPTIONS)
-        self._async_channels.append(channel)
-        return self.method(channel, "ModelInfer")
+            return grpc.aio.insecure_channel(self._address, _OPTIONS)
+        return grpc.aio.secure_channel(self._address, self._credentials, _OPTIONS)
 
     def _asked_who_it_is(self) -> pb.ServerMetadataResponse:
         found = self._asked("ServerMetadata", pb.ServerMetadataRequest(), "")
@@ -218,15 +223,16 @@ def _failed(error: Any) -> RequestFailed:
 
 
 def _address(spec: TargetSpec) -> str:
-    found = urlsplit(spec.place)
     try:
+        found = urlsplit(spec.place)
         right = found.scheme in ("grpc", "grpcs") and bool(found.hostname) and bool(found.port)
-    except ValueError:  # no number, or too high
+        right = right and not found.path.strip("/")
+    except ValueError:  # a port that is no number, or too high; brackets that don't close
         right = False
-    if not right or found.path.strip("/"):
+    if not right:
         text = f"--server {spec.place}: not as grpc://HOST:PORT, or grpcs:// for TLS"
         raise UsageError("ARGUMENT", text)
-    return found.netloc
+    return spec.place.rpartition("://")[2].rstrip("/")
 
 
 def _credentials(spec: TargetSpec) -> grpc.ChannelCredentials | None:
@@ -246,9 +252,12 @@ def _pem(spec: TargetSpec, key: str) -> bytes | None:
     if file is None:
         return None
     try:
-        return Path(file).read_bytes()
+        content = Path(file).read_bytes()
     except OSError as error:
         raise UsageError("ARGUMENT", f"{key}={file}: {error.strerror}") from None
+    if b"-----BEGIN " not in content:
+        raise UsageError("ARGUMENT", f"{key}={file}: nothing in PEM is in it")
+    return content
 
 
 def _added(times: ServerTimes, one: pb.ModelStatistics) -> ServerTimes:

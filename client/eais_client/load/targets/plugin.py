@@ -26,7 +26,7 @@ from typing import Any, Final, cast
 
 from eais.errors import EaisError, UsageError
 from eais_client.load.brain.plan import ModelLoad
-from eais_client.load.target import Feeds, ServerTimes, Split, Target, TargetSpec
+from eais_client.load.target import Feeds, RequestFailed, ServerTimes, Split, Target, TargetSpec
 from eais_client.signature import Signature
 
 _METHODS: Final = ("open", "about", "server_times", "close")
@@ -82,8 +82,11 @@ class BoundCaller:
         self.signature = _signature(target, model)
 
     def call(self, feeds: Feeds, timeout_s: float) -> Sequence[Any]:
-        """See `CallTarget.call`."""
-        return self._target.call(self._model, feeds, timeout_s)
+        """See `CallTarget.call`. What would end the program is a failed request."""
+        try:
+            return self._target.call(self._model, feeds, timeout_s)
+        except SystemExit as error:
+            raise RequestFailed("SystemExit", str(error)) from None
 
     async def call_async(self, feeds: Feeds, timeout_s: float) -> Sequence[Any]:
         """See `CallTarget.call_async`."""

@@ -26,7 +26,7 @@ def server_side(spec: TargetSpec, proc: Path = PROC) -> ServerSide:
     Raises `UsageError` ARGUMENT if the setting `pids` isn't numbers.
     """
     if told := spec.settings.get("pids"):
-        return ServerSide(_told(told))
+        return _told(told, proc)
     match spec.kind:
         case TargetKind.INSTANCE:
             found = titled(f"eais-worker {spec.place}", proc)
@@ -45,11 +45,12 @@ def titled(title: str, proc: Path = PROC) -> tuple[int, ...]:
     return tuple(int(path.name) for path in _own(proc) if _says(path, wanted))
 
 
-def _told(text: str) -> tuple[int, ...]:
+def _told(text: str, proc: Path) -> ServerSide:
     parts = text.split(",")
     if not all(part.isdecimal() for part in parts):
         raise UsageError("ARGUMENT", f"pids={text}: not numbers of processes such as 17,18")
-    return tuple(map(int, parts))
+    there = tuple(int(part) for part in parts if (proc / part).exists())
+    return ServerSide(there, "" if there else f"no process {text} runs")
 
 
 def _own(proc: Path) -> Iterator[Path]:
@@ -77,7 +78,9 @@ def _listening(place: str, proc: Path) -> ServerSide:
         return ServerSide(why_not=f"{found.hostname} is another machine")
     inodes = _inodes(found.port or 0, proc)
     pids = tuple(int(path.name) for path in _own(proc) if _holds(path, inodes))
-    return ServerSide(pids, "" if pids else "who listens on its port isn't this user's")
+    return ServerSide(
+        pids, "" if pids else "nobody listens on its port, or it isn't this user's process"
+    )
 
 
 def _is_here(host: str) -> bool:

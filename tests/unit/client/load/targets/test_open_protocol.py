@@ -249,7 +249,15 @@ def test_tls_on_one_side_alone_is_no_way_to_talk(
 
 @pytest.mark.parametrize(
     "place",
-    ["127.0.0.1:8001", "http://h:1", "grpc://h", "grpc://h:no", "grpc://h:99999", "grpc://h:1/v2"],
+    [
+        "127.0.0.1:8001",
+        "http://h:1",
+        "grpc://h",
+        "grpc://h:no",
+        "grpc://h:99999",
+        "grpc://h:1/v2",
+        "grpc://[::1",
+    ],
 )
 def test_a_place_that_is_none_is_said_to_be_so(place: str) -> None:
     with pytest.raises(UsageError, match="not as grpc://HOST:PORT"):
@@ -263,7 +271,10 @@ def test_a_place_that_is_none_is_said_to_be_so(place: str) -> None:
         ("grpc", {"channels": "-1"}, "channels=-1"),
         ("grpc", {"tls_ca": "x"}, "tls_ca is of no use with grpc://"),
         ("grpcs", {"tls_ca": "/nowhere/ca.pem"}, "tls_ca=/nowhere/ca.pem: No such file"),
-        ("grpcs", {"tls_cert": "/dev/null"}, "tls_cert and tls_key are of use together only"),
+        ("grpc", {"channels": "65"}, "channels=65: not a number of connections, 1 to 64"),
+        ("grpcs", {"tls_ca": "/dev/null"}, "tls_ca=/dev/null: nothing in PEM is in it"),
+        # This file has what PEM begins with: -----BEGIN here.
+        ("grpcs", {"tls_cert": __file__}, "tls_cert and tls_key are of use together only"),
     ],
 )
 def test_settings_that_are_none_are_said_to_be_so(

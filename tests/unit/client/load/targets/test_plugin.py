@@ -13,7 +13,7 @@ import pytest
 
 from eais.errors import ConfigError, UsageError
 from eais_client.load.brain.plan import ModelLoad
-from eais_client.load.target import Feeds, TargetKind, TargetSpec
+from eais_client.load.target import Feeds, RequestFailed, TargetKind, TargetSpec
 from eais_client.load.targets.opening import open_target
 from eais_client.load.targets.plugin import CallTarget
 from eais_client.load.testing.null import SIGNATURE
@@ -62,6 +62,13 @@ def making_nothing(spec: TargetSpec) -> None:
     return None
 
 
+class Quitting(Doubling):
+    """Its calls would end the program."""
+
+    def call(self, model: str, feeds: Feeds, timeout_s: float) -> Sequence[Any]:
+        raise SystemExit("enough")
+
+
 no_function = 3
 
 
@@ -79,6 +86,13 @@ def test_a_class_of_ones_own_is_called_from_threads_and_tasks() -> None:
     assert (caller.last_split(), target.server_times(MODEL)) == (None, None)
     assert target.about() == {}
     target.close()
+
+
+def test_a_call_that_would_end_the_program_is_a_failed_request() -> None:
+    caller = open_target(spec(f"{HERE}:Quitting")).open(MODEL, 1.0)
+    with pytest.raises(RequestFailed, match="enough") as failed:
+        caller.call({"x": np.ones(1, np.float32)}, 1.0)
+    assert failed.value.reason == "SystemExit"
 
 
 def test_it_is_found_in_the_working_directory(

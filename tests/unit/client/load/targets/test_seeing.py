@@ -64,7 +64,10 @@ def test_a_servers_process_is_the_one_that_listens_on_its_port(tmp_path: Path) -
     assert server_side(server("grpc://127.0.0.1:8001"), tmp_path).pids == (7,)
     assert server_side(server("grpc://localhost:8001"), tmp_path).pids == (7,)
     nobody = server_side(server("grpc://127.0.0.1:9"), tmp_path)
-    assert (nobody.pids, nobody.why_not) == ((), "who listens on its port isn't this user's")
+    assert (nobody.pids, nobody.why_not) == (
+        (),
+        "nobody listens on its port, or it isn't this user's process",
+    )
 
 
 def test_descriptors_that_are_closed_meanwhile_hide_no_other(tmp_path: Path) -> None:
@@ -96,9 +99,15 @@ def test_this_process_is_seen_as_who_listens(family: int) -> None:
     assert os.getpid() in side.pids
 
 
-def test_what_is_said_holds_whatever_is_seen() -> None:
+def test_what_is_said_holds_as_far_as_it_is_there(tmp_path: Path) -> None:
     spec = TargetSpec(TargetKind.PYTHON, "mine", "m:M", {"pids": "17,18"})
-    assert server_side(spec).pids == (17, 18)
+    for pid in ("17", "18"):
+        (tmp_path / pid).mkdir()
+    assert server_side(spec, tmp_path).pids == (17, 18)
+    (tmp_path / "18").rmdir()
+    assert server_side(spec, tmp_path).pids == (17,)
+    (tmp_path / "17").rmdir()
+    assert server_side(spec, tmp_path).why_not == "no process 17,18 runs"
 
 
 @pytest.mark.parametrize("text", ["a", "17,", "-1", "1.5"])
