@@ -60,6 +60,7 @@ class Course:
     def __init__(self, record: PhaseRecord, models: Sequence[ModelLoad], begin: float) -> None:
         self._record = record
         self._models = models
+        self._silent = ""
         self._measured_from = begin + record.phase.warm_s
         self._lock = threading.Lock()
         self._counted = Counted({model.name: Counted().model(model.name) for model in models})
@@ -79,8 +80,7 @@ class Course:
             if ended:
                 self._seconds.append(said["seconds"])
                 self._times |= said["times"]
-                both = (self._record.server_unseen, said["silent"])
-                self._record.server_unseen = "; ".join(filter(None, both))
+                self._silent = self._silent or said["silent"]
         return ended
 
     def lost(self, fault: str, index: int, of: int) -> None:
@@ -157,6 +157,7 @@ class Course:
             heard = interval.answered + interval.wrong + interval.failed
             interval.unanswered = max(0, interval.due - heard)
         record.server_parts = _server_parts(self._times)
+        record.server_unseen = "; ".join(filter(None, (record.server_unseen, self._silent)))
         return record
 
 
