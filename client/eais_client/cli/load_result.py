@@ -27,19 +27,19 @@ def result_of(
     plan: Plan,
     outcome: Outcome,
     conditions: Sequence[Condition],
-    made: Sequence[Attached],
+    known: Sequence[Attached],
     when: datetime,
     command: str,
 ) -> LoadTestResult:
     """The document of what came of `plan`.
 
-    `made`: the instances that were attached for it, which are gone now.
+    `known`: the instances among its targets; those that were made for it are gone now.
     """
     runs = [run_figures(each.record, plan.slo_s, each.round) for each in outcome.runs]
     data = [each.data() for each in runs]
     found, goal = outcome.capacity, plan.goal
     capacity = None if found is None or goal is None else found.data(goal)
-    abouts = {each.instance.id: _about(each) for each in made}
+    abouts = {each.instance.id: _about(each) for each in known}
     return LoadTestResult(
         eais=__version__,
         when=when.isoformat(timespec="seconds"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -36,10 +37,11 @@ def run_load_test(call: Call, options: LoadOptions) -> int:
     when = datetime.now(UTC)
     with ExitStack() as stack:
         made = _instances(call, stack, asked)
+        known = [*made, *_described(call, options.instance or ())]
         plan = with_targets(asked.plan, [_target(each) for each in made])
         plan = replace(plan, targets=with_settings(plan.targets, options.setting or ()))
         outcome = _run(call, plan)
-    result = _result(call, plan, outcome, asked, made, when)
+    result = _result(plan, outcome, asked, known, when)
     return tell_result(call, result, options.report)
 
 
@@ -74,12 +76,22 @@ def _target(made: Attached) -> TargetSpec:
     return TargetSpec(TargetKind.INSTANCE, made.instance.id, made.instance.id)
 
 
+def _described(call: Call, names: Sequence[str]) -> list[Attached]:
+    """The instances that were named; NOT_FOUND for one that isn't there, before any load is."""
+    from eais_client.load.targets.attaching import Attached
+
+    if not names:
+        return []
+    with call.pool() as pool:
+        return [Attached(pool.describe(name), None) for name in names]
+
+
 def _result(
-    call: Call, plan: Plan, outcome: Outcome, asked: Asked, made: list[Attached], when: datetime
+    plan: Plan, outcome: Outcome, asked: Asked, known: list[Attached], when: datetime
 ) -> LoadTestResult:
     from eais_client.cli.load_result import result_of
 
-    return result_of(plan, outcome, asked.conditions, made, when, typed())
+    return result_of(plan, outcome, asked.conditions, known, when, typed())
 
 
 def typed() -> str:

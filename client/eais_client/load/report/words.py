@@ -104,6 +104,8 @@ def _throughput(all_of: Figures) -> str:
 
 
 def _latency(all_of: Figures) -> str:
+    if not all_of.requests:
+        return ""
     named = {name: getattr(all_of, name) for name in PERCENTILES}
     told = [f"{_name(name)} {milliseconds(each)}" for name, each in named.items()]
     return "   ".join(told)
@@ -115,6 +117,8 @@ def _name(figure: str) -> str:
 
 
 def _answers(all_of: Figures) -> str:
+    if not all_of.answered:
+        return ""
     named = {"mean": all_of.mean_ms, "min": all_of.min_ms, "max": all_of.max_ms}
     return "   ".join(f"{name} {milliseconds(each, '-')}" for name, each in named.items())
 
