@@ -161,3 +161,10 @@ def test_faults_of_the_generator_are_told() -> None:
 )
 def test_what_was_asked_for_is_said(load: dict[str, Any], words: str) -> None:
     assert load_words(load).startswith(words)
+
+
+def test_nothing_due_has_no_percentiles() -> None:
+    said = text(RunFigures("ei-7f3a", "8 callers", load={"kind": "closed", "callers": 8}))
+    assert "0 due" in said
+    assert "p50" not in said
+    assert "Of answers" not in said
