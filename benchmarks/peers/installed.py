@@ -22,7 +22,9 @@ _PACKAGES: Final = {
     "triton": ("nvidia-pytriton", "onnxruntime"),
     "kserve": ("kserve", "onnxruntime"),
     "mosec": ("mosec", "onnxruntime"),
+    "client": ("tritonclient",),
 }
+"""Environment -> what is called of it."""
 
 
 def why_not(peers: str | None, *names: str) -> str:
@@ -31,7 +33,15 @@ def why_not(peers: str | None, *names: str) -> str:
         return "PEERS_DIR is not set"
     folders = [folder for name in names for folder in NEEDED[name]]
     missing = [folder for folder in folders if not (Path(peers) / folder).is_dir()]
-    return f"PEERS_DIR has no {', '.join(missing)}" if missing else ""
+    if missing:
+        return f"PEERS_DIR has no {', '.join(missing)}"
+    lacking = [
+        f"{package} in {folder}"
+        for folder in folders
+        for package, version in _found(Path(peers), folder).items()
+        if not version
+    ]
+    return f"PEERS_DIR has no {', '.join(lacking)}" if lacking else ""
 
 
 def python(peers: Path, environment: str) -> str:
@@ -47,10 +57,13 @@ def packages(peers: Path, environment: str) -> Path:
 
 def versions(peers: Path, name: str) -> str:
     """Of a peer's packages, such as "kserve 0.21.0, onnxruntime 1.32.0"."""
-    at = [str(packages(peers, name))]
-    found = [
-        f"{each} {one.version}"
-        for each in _PACKAGES[name]
-        for one in Distribution.discover(name=each, path=at)
-    ]
-    return ", ".join(found)
+    return ", ".join(f"{each} {version}" for each, version in _found(peers, name).items())
+
+
+def _found(peers: Path, environment: str) -> dict[str, str]:
+    """Package -> its version; "" if it isn't there."""
+    at = [str(each) for each in (peers / environment / "lib").glob("python3*/site-packages")]
+    return {
+        package: next((one.version for one in Distribution.discover(name=package, path=at)), "")
+        for package in _PACKAGES.get(environment, ())
+    }

@@ -26,7 +26,22 @@ def test_why_there_is_no_peer_is_said(tmp_path: Path) -> None:
     )
     for name in ("triton", "client"):
         (tmp_path / name).mkdir()
+    assert installed.why_not(str(tmp_path), "triton", "tritonclient") == (
+        "PEERS_DIR has no nvidia-pytriton in triton, onnxruntime in triton, tritonclient in client"
+    )
+    _install(tmp_path / "client", "tritonclient", "2.73.0")
+    assert installed.why_not(str(tmp_path), "tritonclient") == ""
+    for package in ("nvidia-pytriton", "onnxruntime"):
+        _install(tmp_path / "triton", package, "1.2.3")
     assert installed.why_not(str(tmp_path), "triton", "tritonclient") == ""
+    assert installed.versions(tmp_path, "triton") == "nvidia-pytriton 1.2.3, onnxruntime 1.2.3"
+
+
+def _install(environment: Path, package: str, version: str) -> None:
+    name = package.replace("-", "_")
+    at = environment / f"lib/python3.11/site-packages/{name}-{version}.dist-info"
+    at.mkdir(parents=True)
+    (at / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n")
 
 
 def test_all_serve_the_same_models(tmp_path: Path) -> None:
