@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.system.stack import eventually
+
 
 def cuts(data: bytes, step: int = 1) -> Iterator[bytes]:
     """`data` cut at each `step`th byte, from nothing to all but the last."""
@@ -68,5 +70,9 @@ def read_only(place: Path) -> Iterator[None]:
 
 
 def remount(place: Path, how: str) -> None:
-    """Have a mounted disk be `ro` or `rw`; nobody may have a file open for writing then."""
-    subprocess.run(["mount", "-o", f"remount,{how}", str(place)], check=True)
+    """Have a mounted disk be `ro` or `rw`; nobody may have a file open for writing then.
+
+    Workers of a listener that was killed end a moment after it.
+    """
+    command = ["mount", "-o", f"remount,{how}", str(place)]
+    eventually(lambda: subprocess.run(command).returncode == 0 or None, f"it is {how}")
