@@ -232,6 +232,8 @@ class Search:
         return tuple(block for each in at for block in each.blocks)
 
     def _capacity(self, bound: Bound, per_s: float, low: float, high: float | None) -> Capacity:
+        # Plain numbers, as JSON takes them: a fit's are numpy's.
+        per_s, low, high = float(per_s), float(low), None if high is None else float(high)
         off = max(per_s - low, (high or inf) - per_s)
         found = Capacity(
             per_s=per_s,

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, TextIO
 
@@ -22,7 +22,13 @@ from eais_client.load.checking import Prepared, read_prepared
 from eais_client.load.generator import orders
 from eais_client.load.generator.alarm import sleep_exactly
 from eais_client.load.generator.counts import Counted, Notes, to_data
-from eais_client.load.generator.planned import Planned, count_due, due_within, planned
+from eais_client.load.generator.planned import (
+    Planned,
+    count_due,
+    drawn_seed,
+    due_within,
+    planned,
+)
 from eais_client.load.generator.reckoning import Reckoner
 from eais_client.load.generator.tasks import LoopThread, TaskDriver
 from eais_client.load.generator.threads import ThreadDriver
@@ -146,7 +152,8 @@ class Child:
 
     def _plan(self, order: Mapping[str, Any]) -> None:
         phase = orders.phase_of(order["phase"])
-        made = planned(phase, self._models, self._driving, order["index"], order["of"])
+        driving = replace(self._driving, seed=drawn_seed(self._driving.seed, order["drawn"]))
+        made = planned(phase, self._models, driving, order["index"], order["of"])
         self._next = phase, made
         self.tell("done")
 

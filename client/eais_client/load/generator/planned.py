@@ -13,6 +13,7 @@ from eais_client.load.brain.arrivals import due_to, mix, share
 from eais_client.load.brain.plan import Closed, Driving, ModelLoad, Open, Phase
 from eais_client.load.generator.counts import Counted
 
+_APART: Final = 1_000_003
 _MIXED: Final = 65_536
 """Requests whose models are drawn; then the same ones again."""
 
@@ -47,6 +48,11 @@ def planned(
         return Planned(index, of, None, models_of, callers)
     due = due_to(load, phase.warm_s + phase.seconds, driving.seed, index, of)
     return Planned(index, of, due, models_of, max(callers, 1))
+
+
+def drawn_seed(seed: int, drawn: int) -> int:
+    """The seed of a load, of which so many were drawn before; that of the first is `seed`."""
+    return seed + _APART * drawn
 
 
 def due_within(load: Open, seconds: float, seed: int) -> NDArray[np.float64]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -43,6 +44,7 @@ class Generators:
         self._driving = driving
         self._environ = environ
         self._lines: list[Line] = []
+        self._drawn = Counter[int]()
         self._phases = 0
         self._stopped = False
         self.signatures: list[dict[str, Signature]] = []
@@ -115,7 +117,8 @@ class Generators:
         """
         self._phases += 1
         self._stopped = False
-        self._plan(phase)
+        self._plan(phase, self._drawn[target])
+        self._drawn[target] += 1
         begin = time.monotonic() + HEAD_START_S
         began = time.time() + HEAD_START_S + phase.warm_s
         record = PhaseRecord(self._targets[target].name, phase, began, driving=self._driving)
@@ -143,11 +146,15 @@ class Generators:
         except Exception as error:  # noqa: BLE001 - said with the phase: others go on
             course.lost(str(error), line.number, len(self._lines))
 
-    def _plan(self, phase: Phase) -> None:
-        """Have all know what they are to do, which may take a while, before it begins."""
+    def _plan(self, phase: Phase, drawn: int) -> None:
+        """Have all know what they are to do, which may take a while, before it begins.
+
+        `drawn`: how many loads were drawn for that target before. Each is drawn anew, so that
+        chance evens out over them; the first of each target is the same, as is the second.
+        """
         data, of = orders.phase_data(phase), len(self._lines)
         for index, line in enumerate(self._lines):
-            line.say("plan", phase=data, index=index, of=of)
+            line.say("plan", phase=data, index=index, of=of, drawn=drawn)
         heard = [line.answer() for line in self._lines]
         for each in heard:
             # Of a process that has ended the phase says so.

@@ -1,8 +1,9 @@
-"""Throughput is of what came while it was measured, whenever that was due."""
+"""Throughput is of what came while it was measured; and each load is drawn anew."""
 
 from __future__ import annotations
 
 from eais_client.load.generator.counts import Counted, Notes, of_data, to_data
+from eais_client.load.generator.planned import drawn_seed
 from eais_client.load.generator.reckoning import Reckoner
 
 
@@ -38,3 +39,8 @@ def test_it_travels_and_adds_up() -> None:
     sent.add(counted((10.2, 11.3)))
     assert sent.model("m").done == 2
     assert [sent.interval(n).done for n in (0, 1)] == [1, 1]
+
+
+def test_each_load_is_drawn_anew_and_the_first_as_the_seed_says() -> None:
+    assert drawn_seed(7, 0) == 7
+    assert len({drawn_seed(seed, drawn) for seed in range(50) for drawn in range(50)}) == 2500
