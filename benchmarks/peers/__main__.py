@@ -24,6 +24,7 @@ from __future__ import annotations
 import argparse
 import datetime
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -93,6 +94,8 @@ def main() -> int:
     names = ", ".join(case.name for case in CASES)
     parser.add_argument("--only", action="append", default=[], help=f"{names}, client")
     given = parser.parse_args()
+    # So that whoever ends it early doesn't leave servers behind.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     with tempfile.TemporaryDirectory(prefix="eais-peers-") as folder:
         found = measure(Path(folder), given.only, given.rounds, given.seconds)
     return ending(found, missed(found.get("cases", {})), as_json=given.json)
