@@ -7,7 +7,7 @@ UV_COMPILE := env -u UV_EXTRA_INDEX_URL -u UV_FIND_LINKS $(BIN)/uv pip compile -
 	--no-config --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow test-gpu test-guest check proto docs bench bench-dataplane bench-drain bench-elastic bench-faults bench-loadtest bench-overload bench-peers bench-renewals soak lock clean
+.PHONY: help install demo test test-slow test-gpu test-net test-guest check proto docs bench bench-dataplane bench-drain bench-elastic bench-faults bench-loadtest bench-overload bench-peers bench-renewals soak lock clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' Makefile | column -t -s '|' 2>/dev/null \
@@ -32,13 +32,16 @@ demo: install ## attach an embedded pool, run real models remotely, check every 
 	@$(BIN)/eais demo $(ARGS)
 
 test: install ## the tests, about twenty minutes on two cores
-	$(BIN)/python -m pytest -m "not slow and not gpu" $(ARGS)
+	$(BIN)/python -m pytest -m "not slow and not gpu and not net" $(ARGS)
 
 test-slow: install ## the tests that take long or need the package index
 	$(BIN)/python -m pytest -m slow $(ARGS)
 
 test-gpu: install ## conformance, shares, parity and residue on an NVIDIA GPU; skipped without one
 	$(BIN)/python -m pytest -m gpu tests/gpu $(ARGS)
+
+test-net: install ## vNICs by the kernel, between namespaces, as root; skipped with the reason elsewhere
+	$(BIN)/python -m pytest -m "net and not slow" tests/net $(ARGS)
 
 test-guest: install ## a front-end at the lowest and the newest of its ranges; `test-slow` has them
 	$(BIN)/python -m pytest -m guest tests/meta/test_guest.py $(ARGS)
