@@ -22,8 +22,9 @@ class CallAccount:
 
     Attributes:
         encode_s: making a request of the inputs.
-        wire_s: between that and the answer, but for the next two: waiting for a worker, sending,
-            the network, receiving; of a call that was sent again, all earlier attempts too.
+        line_s: waiting here until a worker had room for it, or there was one at all; of a call
+            that was sent again, all earlier attempts too.
+        wire_s: between that and the answer, but for the next two: sending, the network, receiving.
         queue_s: waiting at the worker for its turn.
         compute_s: running the model.
         decode_s: making arrays of the answer.
@@ -34,6 +35,7 @@ class CallAccount:
     """
 
     encode_s: float = 0.0
+    line_s: float = 0.0
     wire_s: float = 0.0
     queue_s: float = 0.0
     compute_s: float = 0.0
@@ -47,13 +49,15 @@ class CallAccount:
     @property
     def total_s(self) -> float:
         """From `run`'s begin to its end."""
-        return self.encode_s + self.wire_s + self.queue_s + self.compute_s + self.decode_s
+        before = self.encode_s + self.line_s + self.wire_s
+        return before + self.queue_s + self.compute_s + self.decode_s
 
 
 class Measured(NamedTuple):
     """What is measured of a call that the pool answered; as `CallAccount`, the cheaper to make."""
 
     encode_s: float
+    line_s: float
     wait_s: float
     decode_s: float
     queue_ns: int
@@ -73,15 +77,21 @@ def measured(
     attempts: int,
     began: float,
     encoded: float,
+    sent: float,
     answered: float,
     decoded: float,
 ) -> Measured:
-    """The measure of a call that got `part`, of the times at which it was so far, in seconds."""
+    """The measure of a call that got `part`, of the times at which it was so far, in seconds.
+
+    `sent`: 0 if that was at once when it was encoded.
+    """
+    line = sent - encoded if sent > encoded else 0.0
     return _new(
         Measured,
         (
             encoded - began,
-            answered - encoded,
+            line,
+            answered - encoded - line,
             decoded - answered,
             part.queue_ns,
             part.compute_ns,
@@ -101,6 +111,7 @@ class CallTotals:
     """
 
     encode_s: float = 0.0
+    line_s: float = 0.0
     wire_s: float = 0.0
     queue_s: float = 0.0
     compute_s: float = 0.0
@@ -138,6 +149,7 @@ def _account(call: Measured) -> CallAccount:
     queue_s, compute_s = call.queue_ns / 1e9, call.compute_ns / 1e9
     return CallAccount(
         encode_s=call.encode_s,
+        line_s=call.line_s,
         wire_s=max(0.0, call.wait_s - queue_s - compute_s),
         queue_s=queue_s,
         compute_s=compute_s,
@@ -155,7 +167,7 @@ class Sums:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._recent: list[Measured] = []
-        self._sums = Measured(0.0, 0.0, 0.0, 0, 0, 0, 0, 0, 0)
+        self._sums = Measured(0.0, 0.0, 0.0, 0.0, 0, 0, 0, 0, 0, 0)
         self._calls = 0
 
     def add(self, call: Measured) -> None:

@@ -333,7 +333,8 @@ class Attachment:
         pending = self._pending.get(action.call)
         if stream is None or pending is None:
             return  # broken or abandoned meanwhile: an event of its own says so
-        _send(pending, stream, action.call, action.epoch, action.worker, self._clock())
+        pending.sent_at = now = self._clock()
+        _send(pending, stream, action.call, action.epoch, action.worker, now)
 
     def _finish(self, call: int, error: EaisError | None) -> None:
         with self._lock:

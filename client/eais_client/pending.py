@@ -28,6 +28,7 @@ class PendingCall:
         body: what is sent, at each attempt the same but for its number, epoch and time left.
         span: its span, if somebody traces.
         attempts: how often it was sent.
+        sent_at: when it was sent last, by the attachment's clock, in seconds; 0: at once.
         worker: the number of the one that had it last; 0: none.
         patience_s: how long it waits while no worker can be reached, if less than all calls do.
         done, stream, rouse: see `Waiter`, which this is.
@@ -47,6 +48,7 @@ class PendingCall:
         "error",
         "patience_s",
         "rouse",
+        "sent_at",
         "span",
         "stream",
         "worker",
@@ -58,6 +60,7 @@ class PendingCall:
         self.patience_s = patience_s
         self.answer: Incoming | None = None
         self.attempts = 0
+        self.sent_at = 0.0
         self.worker = 0
         self.error: EaisError | None = None
         self.span: CallSpan | None = None

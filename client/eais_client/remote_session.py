@@ -263,7 +263,8 @@ class RemoteSession:
             raise make_error("BUG", f"the worker's answer can't be read: {error.message}") from None
         part = pending.answer.part
         decoded = self._clock()
-        self._tally.pool(measured(part, pending.attempts, began, encoded, answered, decoded))
+        sent = pending.sent_at
+        self._tally.pool(measured(part, pending.attempts, began, encoded, sent, answered, decoded))
         return values
 
     def _terminate(self, number: int) -> None:

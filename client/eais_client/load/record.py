@@ -19,7 +19,7 @@ HIGHEST_US: Final = 3_600_000_000
 DIGITS: Final = 3
 INTERVAL_DIGITS: Final = 2
 """Of the histogram of a second: there are thousands of them, each of 26 KB at this precision."""
-PARTS: Final = ("encode", "wire", "queue", "batch", "compute", "decode")
+PARTS: Final = ("encode", "line", "wire", "queue", "batch", "compute", "decode")
 """Of a request's time, in the order in which they are passed; see `Split`."""
 
 

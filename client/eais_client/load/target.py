@@ -63,6 +63,7 @@ class Split(NamedTuple):
 
     Attributes:
         encode_s: making a message of the inputs.
+        line_s: waiting at the client until the server had room for it.
         wire_s: between that and the answer, but for the next three.
         queue_s: waiting at the server for its turn.
         batch_s: the part of its batch's run that was of others' requests:
@@ -73,6 +74,7 @@ class Split(NamedTuple):
     """
 
     encode_s: float = 0.0
+    line_s: float = 0.0
     wire_s: float = 0.0
     queue_s: float = 0.0
     batch_s: float = 0.0

@@ -168,7 +168,7 @@ def test_what_threads_add_at_the_same_time_is_all_counted() -> None:
 
     def add() -> None:
         for _ in range(1000):
-            sums.add(measured(part, 1, 0.0, 1.0, 3.0, 6.0))
+            sums.add(measured(part, 1, 0.0, 1.0, 0.0, 3.0, 6.0))
             if sums.calls() % 7 == 0:
                 sums.totals()
 
@@ -183,6 +183,15 @@ def test_what_threads_add_at_the_same_time_is_all_counted() -> None:
     assert (totals.batch_size, totals.input_bytes, totals.output_bytes) == (8000, 12000, 16000)
     assert totals.attempts == 4000
     assert totals.wire_s == pytest.approx(8000.0 - 4000 * 30e-9)
+
+
+def test_what_waited_for_a_worker_with_room_is_told_apart_from_the_wire() -> None:
+    part = AnswerPart(1, None, (), 500_000_000, 1_000_000_000, 1, 3, 4, 5)
+    sums = Sums()
+    sums.add(measured(part, 2, 0.0, 1.0, 5.0, 7.0, 7.5))
+    totals = sums.totals()
+    assert (totals.encode_s, totals.line_s, totals.wire_s) == (1.0, 4.0, 0.5)
+    assert (totals.queue_s, totals.compute_s, totals.decode_s) == (0.5, 1.0, 0.5)
 
 
 def test_what_ran_in_this_process_says_so(stand: Stand) -> None:

@@ -52,7 +52,7 @@ _OPS: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
     "<": operator.lt,
 }
 _PERCENTILES: Final = ("p50", "p90", "p95", "p99", "p99.9", "p99.99")
-_PARTS: Final = ("wait", "encode", "wire", "queue", "batch", "compute", "decode")
+_PARTS: Final = ("wait", "encode", "line", "wire", "queue", "batch", "compute", "decode")
 
 
 def _figures() -> dict[str, tuple[str, Kind]]:

@@ -8,7 +8,7 @@ doesn't tell, or, of a percentile, where a request without a right answer is at 
 |---|---|
 | Concurrency, or Request Rate | callers of a closed loop; requests a second asked of an open one |
 | Inferences/Second | `done_per_s` |
-| Client Send | `encode`, making a message of the inputs |
+| Client Send | `encode` + `line`: making a message of the inputs, waiting for a worker with room |
 | Network+Server Send/Recv | `wire` |
 | Server Queue | `queue` |
 | Server Compute Input | 0: copying inputs is part of `wire` or `compute` |
@@ -30,7 +30,7 @@ from eais_client.load.result import LoadTestResult
 _LATENCIES: Final = ("p50_ms", "p90_ms", "p95_ms", "p99_ms")
 _MORE: Final = ("p99_9_ms", "p99_99_ms")
 _SPLIT: Final[Mapping[str, tuple[str, ...]]] = {
-    "Client Send": ("encode",),
+    "Client Send": ("encode", "line"),
     "Network+Server Send/Recv": ("wire",),
     "Server Queue": ("queue",),
     "Server Compute Input": (),

@@ -23,6 +23,7 @@ _FAR_APART: Final = 20
 _PARTS: Final = {
     "wait": ("waiting to be sent", "#a3adb8"),
     "encode": ("encode", "#56b4e9"),
+    "line": ("waiting for a worker with room", "#d55e00"),
     "wire": ("wire", "#2585cf"),
     "queue": ("queue", "#e08a00"),
     "batch": ("rest of the batch", "#cc79a7"),

@@ -24,7 +24,7 @@ from eais_client.load.result import LoadTestResult
 Paint = Callable[[str, str], str]
 """(text, "red" | "yellow" | "green" | "bold") -> the text in that colour."""
 
-_PARTS: Final = {WAIT: "waiting to be sent"}
+_PARTS: Final = {WAIT: "waiting to be sent", "line": "waiting for room"}
 
 
 def unpainted(text: str, colour: str) -> str:

@@ -40,6 +40,7 @@ class InstanceCaller:
         of_others = account.compute_s * (1 - 1 / max(1, account.batch_size))
         return Split(
             account.encode_s,
+            account.line_s,
             account.wire_s,
             account.queue_s,
             of_others,

@@ -14,7 +14,15 @@ from eais_client.load.brain.plan import Closed, Open, Phase, Spacing, Stretch
 from eais_client.load.record import Interval, PhaseRecord, Tally, Usage
 
 Floats = NDArray[np.float64]
-SHARES = {"encode": 0.02, "wire": 0.1, "queue": 0.2, "batch": 0.1, "compute": 0.55, "decode": 0.03}
+SHARES = {
+    "encode": 0.02,
+    "line": 0.04,
+    "wire": 0.1,
+    "queue": 0.2,
+    "batch": 0.1,
+    "compute": 0.51,
+    "decode": 0.03,
+}
 
 
 def count(histogram: HdrHistogram, seconds: Floats) -> None:

@@ -119,6 +119,7 @@ def test_the_split_is_stacked_in_the_order_in_which_a_request_passes() -> None:
     assert list(found) == [
         "waiting to be sent",
         "encode",
+        "waiting for a worker with room",
         "wire",
         "queue",
         "rest of the batch",

@@ -10,7 +10,7 @@ import pytest
 from eais_client.load.brain.plan import Closed, Open, Phase
 from eais_client.load.brain.run_figures import RunFigures, figures, load_data
 from eais_client.load.brain.spread import of_text, spread
-from eais_client.load.record import PhaseRecord, Usage
+from eais_client.load.record import PARTS, PhaseRecord, Usage
 from tests.unit.client.load.records import Bad, Made, record, tally
 
 
@@ -42,7 +42,7 @@ def test_several_models_have_figures_of_their_own() -> None:
 def test_the_split_of_requests_adds_up_to_their_latency() -> None:
     found = figures(record(Made()))
     assert found.split_from == "requests"
-    assert list(found.split) == ["wait", "encode", "wire", "queue", "batch", "compute", "decode"]
+    assert list(found.split) == ["wait", *PARTS]
     whole = sum(each["mean_ms"] or 0 for each in found.split.values())
     assert found.all.mean_ms == pytest.approx(whole, rel=0.05)
     assert found.all.batch_size == 2
