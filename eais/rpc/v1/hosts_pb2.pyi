@@ -1,5 +1,6 @@
 from eais.rpc.v1 import common_pb2 as _common_pb2
 from eais.rpc.v1 import listener_pb2 as _listener_pb2
+from eais.rpc.v1 import net_pb2 as _net_pb2
 from eais.rpc.v1 import pool_pb2 as _pool_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
@@ -254,7 +255,7 @@ class CheckDevice(_message.Message):
     def __init__(self, device: _Optional[str] = ...) -> None: ...
 
 class Join(_message.Message):
-    __slots__ = ("host", "boot_id", "devices", "leases", "user_plane", "isolation", "isolation_reason", "vnic_driver", "vnic_address", "management_plane", "process", "ended")
+    __slots__ = ("host", "boot_id", "devices", "leases", "user_plane", "isolation", "isolation_reason", "vnic_driver", "vnic_address", "management_plane", "process", "ended", "net_offer")
     HOST_FIELD_NUMBER: _ClassVar[int]
     BOOT_ID_FIELD_NUMBER: _ClassVar[int]
     DEVICES_FIELD_NUMBER: _ClassVar[int]
@@ -267,6 +268,7 @@ class Join(_message.Message):
     MANAGEMENT_PLANE_FIELD_NUMBER: _ClassVar[int]
     PROCESS_FIELD_NUMBER: _ClassVar[int]
     ENDED_FIELD_NUMBER: _ClassVar[int]
+    NET_OFFER_FIELD_NUMBER: _ClassVar[int]
     host: str
     boot_id: str
     devices: _containers.RepeatedCompositeFieldContainer[Device]
@@ -279,7 +281,8 @@ class Join(_message.Message):
     management_plane: _common_pb2.Endpoint
     process: str
     ended: _containers.RepeatedCompositeFieldContainer[Usage]
-    def __init__(self, host: _Optional[str] = ..., boot_id: _Optional[str] = ..., devices: _Optional[_Iterable[_Union[Device, _Mapping]]] = ..., leases: _Optional[_Iterable[_Union[Granted, _Mapping]]] = ..., user_plane: _Optional[_Union[_common_pb2.Endpoint, _Mapping]] = ..., isolation: _Optional[int] = ..., isolation_reason: _Optional[str] = ..., vnic_driver: _Optional[str] = ..., vnic_address: _Optional[str] = ..., management_plane: _Optional[_Union[_common_pb2.Endpoint, _Mapping]] = ..., process: _Optional[str] = ..., ended: _Optional[_Iterable[_Union[Usage, _Mapping]]] = ...) -> None: ...
+    net_offer: _net_pb2.NetOffer
+    def __init__(self, host: _Optional[str] = ..., boot_id: _Optional[str] = ..., devices: _Optional[_Iterable[_Union[Device, _Mapping]]] = ..., leases: _Optional[_Iterable[_Union[Granted, _Mapping]]] = ..., user_plane: _Optional[_Union[_common_pb2.Endpoint, _Mapping]] = ..., isolation: _Optional[int] = ..., isolation_reason: _Optional[str] = ..., vnic_driver: _Optional[str] = ..., vnic_address: _Optional[str] = ..., management_plane: _Optional[_Union[_common_pb2.Endpoint, _Mapping]] = ..., process: _Optional[str] = ..., ended: _Optional[_Iterable[_Union[Usage, _Mapping]]] = ..., net_offer: _Optional[_Union[_net_pb2.NetOffer, _Mapping]] = ...) -> None: ...
 
 class Moving(_message.Message):
     __slots__ = ()
@@ -298,7 +301,7 @@ class ShareGrant(_message.Message):
     def __init__(self, n: _Optional[int] = ..., device: _Optional[str] = ..., milli: _Optional[int] = ..., unit: _Optional[int] = ...) -> None: ...
 
 class Grant(_message.Message):
-    __slots__ = ("instance", "tenant", "epoch", "shares", "address", "vnic_driver", "run_timeout_s", "tolerance", "specs", "sources", "policy")
+    __slots__ = ("instance", "tenant", "epoch", "shares", "address", "vnic_driver", "run_timeout_s", "tolerance", "specs", "sources", "policy", "net_plan")
     INSTANCE_FIELD_NUMBER: _ClassVar[int]
     TENANT_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
@@ -310,6 +313,7 @@ class Grant(_message.Message):
     SPECS_FIELD_NUMBER: _ClassVar[int]
     SOURCES_FIELD_NUMBER: _ClassVar[int]
     POLICY_FIELD_NUMBER: _ClassVar[int]
+    NET_PLAN_FIELD_NUMBER: _ClassVar[int]
     instance: str
     tenant: str
     epoch: int
@@ -321,7 +325,8 @@ class Grant(_message.Message):
     specs: _containers.RepeatedCompositeFieldContainer[_listener_pb2.SessionSpec]
     sources: _containers.RepeatedCompositeFieldContainer[ModelSource]
     policy: _pool_pb2.InstancePolicy
-    def __init__(self, instance: _Optional[str] = ..., tenant: _Optional[str] = ..., epoch: _Optional[int] = ..., shares: _Optional[_Iterable[_Union[ShareGrant, _Mapping]]] = ..., address: _Optional[str] = ..., vnic_driver: _Optional[str] = ..., run_timeout_s: _Optional[int] = ..., tolerance: _Optional[str] = ..., specs: _Optional[_Iterable[_Union[_listener_pb2.SessionSpec, _Mapping]]] = ..., sources: _Optional[_Iterable[_Union[ModelSource, _Mapping]]] = ..., policy: _Optional[_Union[_pool_pb2.InstancePolicy, _Mapping]] = ...) -> None: ...
+    net_plan: _net_pb2.SignedNetPlan
+    def __init__(self, instance: _Optional[str] = ..., tenant: _Optional[str] = ..., epoch: _Optional[int] = ..., shares: _Optional[_Iterable[_Union[ShareGrant, _Mapping]]] = ..., address: _Optional[str] = ..., vnic_driver: _Optional[str] = ..., run_timeout_s: _Optional[int] = ..., tolerance: _Optional[str] = ..., specs: _Optional[_Iterable[_Union[_listener_pb2.SessionSpec, _Mapping]]] = ..., sources: _Optional[_Iterable[_Union[ModelSource, _Mapping]]] = ..., policy: _Optional[_Union[_pool_pb2.InstancePolicy, _Mapping]] = ..., net_plan: _Optional[_Union[_net_pb2.SignedNetPlan, _Mapping]] = ...) -> None: ...
 
 class Revoke(_message.Message):
     __slots__ = ("instance", "epoch", "drain_grace_ms", "shares")
@@ -358,20 +363,22 @@ class ShareFailed(_message.Message):
     def __init__(self, instance: _Optional[str] = ..., epoch: _Optional[int] = ..., n: _Optional[int] = ..., error: _Optional[_Union[_common_pb2.Error, _Mapping]] = ...) -> None: ...
 
 class Granted(_message.Message):
-    __slots__ = ("instance", "epoch", "tenant", "workers", "address", "specs_missing")
+    __slots__ = ("instance", "epoch", "tenant", "workers", "address", "specs_missing", "user_plane")
     INSTANCE_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     TENANT_FIELD_NUMBER: _ClassVar[int]
     WORKERS_FIELD_NUMBER: _ClassVar[int]
     ADDRESS_FIELD_NUMBER: _ClassVar[int]
     SPECS_MISSING_FIELD_NUMBER: _ClassVar[int]
+    USER_PLANE_FIELD_NUMBER: _ClassVar[int]
     instance: str
     epoch: int
     tenant: str
     workers: _containers.RepeatedCompositeFieldContainer[_pool_pb2.WorkerEndpoint]
     address: str
     specs_missing: int
-    def __init__(self, instance: _Optional[str] = ..., epoch: _Optional[int] = ..., tenant: _Optional[str] = ..., workers: _Optional[_Iterable[_Union[_pool_pb2.WorkerEndpoint, _Mapping]]] = ..., address: _Optional[str] = ..., specs_missing: _Optional[int] = ...) -> None: ...
+    user_plane: _common_pb2.Endpoint
+    def __init__(self, instance: _Optional[str] = ..., epoch: _Optional[int] = ..., tenant: _Optional[str] = ..., workers: _Optional[_Iterable[_Union[_pool_pb2.WorkerEndpoint, _Mapping]]] = ..., address: _Optional[str] = ..., specs_missing: _Optional[int] = ..., user_plane: _Optional[_Union[_common_pb2.Endpoint, _Mapping]] = ...) -> None: ...
 
 class GrantFailed(_message.Message):
     __slots__ = ("instance", "epoch", "error")

@@ -47,6 +47,7 @@ from eais_server.listener.health import Health
 from eais_server.listener.health_file import HealthFile
 from eais_server.listener.host import Host
 from eais_server.listener.hosted import HostedShares
+from eais_server.listener.lease_vnics import LeaseVnics
 from eais_server.listener.leases import ListenerFiles
 from eais_server.listener.line import renew_as
 from eais_server.listener.link import Link
@@ -59,7 +60,7 @@ from eais_server.listener.openings import Openings
 from eais_server.listener.own_identity import OwnIdentity
 from eais_server.listener.peers import GrpcPeers
 from eais_server.listener.place import Place
-from eais_server.listener.planes import Planes
+from eais_server.listener.planes import InstancePlanes, Planes
 from eais_server.listener.quarantine_file import QuarantineFile
 from eais_server.listener.renewal import Renewal
 from eais_server.listener.self_report import STATUS_FILE, SelfReport, status
@@ -111,7 +112,14 @@ class Listener:
             host, world.spawner, lambda: GrpcPeers(identity), world.level, self._hosted
         )
         make_way = self.measurements.make_way
-        self.grants = Grants(host, self.link.sign, self.arrivals, make_way)
+        self.readiness = Readiness([self._why_not_ready])
+        self._calls = Tally()
+        users = UserPlane(host, self.openings)
+        self._own_planes = InstancePlanes(
+            host.pool, identity, users.bindings, self.readiness.is_ready, self._calls
+        )
+        self.vnics = LeaseVnics(host, self._own_planes)
+        self.grants = Grants(host, self.link.sign, self.arrivals, make_way, self.vnics)
         quarantine = QuarantineFile(
             world.directory / "quarantine.json",
             host.config.limits.quarantine_s,
@@ -139,14 +147,12 @@ class Listener:
         self.renewal = Renewal(host, self.grants, self.workers, self.link, own, world.now)
         host.tell, host.report = self.workers.tell, self.link.report
         host.deaths_seen = self.workers.deaths_seen
-        self.readiness = Readiness([self._why_not_ready])
-        self._calls = Tally()
         self.planes = Planes.bind(
             world.directory / "place.json",
             Place(world.address, world.config.user_port, world.config.management_port),
             host.pool,
             self._leaf.current,
-            UserPlane(host, self.openings).bindings(),
+            users.bindings(),
             [*AdminPlane(host).bindings(), *ModelsPlane(host, identity, world.now).bindings()],
             self.readiness.is_ready,
             self._calls,
@@ -186,7 +192,7 @@ class Listener:
         """
         self._shared.start()
         self.openings.restore()
-        self.grants.restore()
+        await self.grants.restore()
         self.workers.tell(on.Tick())
         parts = [
             asyncio.create_task(self.workers.run(), name="workers"),
@@ -195,6 +201,7 @@ class Listener:
                 name="link",
             ),
             asyncio.create_task(self.upkeep.run(), name="upkeep"),
+            asyncio.create_task(self.vnics.run(), name="vnics"),
             asyncio.create_task(self.health.run(), name="health"),
             asyncio.create_task(self.loads.run(), name="loads"),
             asyncio.create_task(self.renewal.run(), name="renewal"),
@@ -215,6 +222,7 @@ class Listener:
             await self.pages.stop()
             await self.arrivals.close()
             await self.measurements.close()
+            await self._own_planes.close_all(0)
             self._hosted.close()
             self._shared.close()
             await asyncio.to_thread(self.host.close)
@@ -225,7 +233,11 @@ class Listener:
             return  # a bug: there may be nobody left to drain
         grace_s = min(self._world.config.drain_grace_s, LONGEST_DRAIN_S)
         self.workers.tell(on.ShutdownAsked(grace_s))
-        ending = asyncio.gather(self.planes.stop(grace_s), self._deeds.all_gone.wait())
+        ending = asyncio.gather(
+            self.planes.stop(grace_s),
+            self._own_planes.close_all(grace_s),
+            self._deeds.all_gone.wait(),
+        )
         try:
             await asyncio.wait_for(ending, ENDS_WITHIN_S)
         except TimeoutError:
@@ -304,7 +316,7 @@ def _host(world: Surroundings, bundle: tls.Bundle) -> Host:
             clock=world.clock,
         ),
         inventory=world.inventory,
-        vnics=_vnics(world.address, meter),
+        vnics={**_vnics(world.address, meter), **world.vnics},
         admission=Admission(world.level),
         book=SessionBook(config.session_idle_s),
         meter=meter,

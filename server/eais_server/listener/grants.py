@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from eais import tls
@@ -22,12 +21,12 @@ from eais_server.listener import messages
 from eais_server.listener.arrivals import Arrivals
 from eais_server.listener.host import Host
 from eais_server.listener.lease import Lease
+from eais_server.listener.lease_vnics import LeaseVnics
 from eais_server.listener.reshaping import MakeWay, Reshaping
 from eais_server.listener.sessions import session_id
 from eais_server.listener.usage import Counters, UsageRecord
 from eais_server.supervision import actions as do
 from eais_server.supervision import events as on
-from eais_server.vnic import VnicDriver, VnicPlan
 
 log = logging.getLogger(__name__)
 
@@ -47,8 +46,16 @@ class _Preparation:
 class Grants:
     """The leases of one listener, and the keys and leaves of their workers."""
 
-    def __init__(self, host: Host, sign: Signer, arrivals: Arrivals, make_way: MakeWay) -> None:
+    def __init__(
+        self,
+        host: Host,
+        sign: Signer,
+        arrivals: Arrivals,
+        make_way: MakeWay,
+        vnics: LeaseVnics,
+    ) -> None:
         self._host = host
+        self._vnics = vnics
         self._make_way = make_way
         self._sign = sign
         self._arrivals = arrivals
@@ -151,8 +158,7 @@ class Grants:
         self._preparing[lease.instance] = preparation
         try:
             await self._end_older(lease)
-            leaves = await self._prepare(preparation)
-            self._take(lease, leaves)
+            self._take(*await self._prepare(preparation))
         finally:
             del self._preparing[lease.instance]
             preparation.done.set()
@@ -175,14 +181,13 @@ class Grants:
         if gone := self._gone.get(lease.instance):
             await gone.wait()
 
-    async def _prepare(self, preparation: _Preparation) -> dict[int, tls.Bundle]:
+    async def _prepare(self, preparation: _Preparation) -> tuple[Lease, dict[int, tls.Bundle]]:
         """Devices, address, keys and leaves; all of them durable, or none there."""
         lease, host = preparation.lease, self._host
         await self._make_way([share.device for share in lease.shares])
         try:
             host.inventory.reserve(lease)
-            plan = VnicPlan(lease.instance, lease.tenant, lease.address)
-            await host.durable(self._vnic(lease).create, plan)
+            lease = await self._vnics.make(lease)
             numbers = [share.n for share in lease.shares]
             bundles = await asyncio.gather(*(self.new_leaf(lease, n) for n in numbers))
             leaves = dict(zip(numbers, bundles, strict=True))
@@ -194,14 +199,13 @@ class Grants:
         except BaseException:
             await asyncio.shield(self._undo(lease))
             raise
-        return leaves
+        return lease, leaves
 
     async def _undo(self, lease: Lease) -> None:
         """Nothing is left of the lease. A disk that fails here is no reason to keep it."""
         host = self._host
         await host.durable(self._remove, lease.instance)
-        with suppress(EaisError):
-            await host.durable(self._vnic(lease).destroy, lease.instance)
+        await self._vnics.take_away(lease)
         host.inventory.free(lease.instance)
 
     def _remove(self, instance: str) -> None:
@@ -229,15 +233,13 @@ class Grants:
         )
         log.info("lease of %s, epoch %s: held", lease.instance, lease.epoch)
 
-    def restore(self) -> None:
+    async def restore(self) -> None:
         """Take the leases up again that the last listener of this host had."""
         for found, leaves in list(self._host.files.leases()):
             lease = found
             try:
                 self._check(lease)
-                lease = self.reshaping.take_up(found, leaves)
-                plan = VnicPlan(lease.instance, lease.tenant, lease.address)
-                self._vnic(lease).create(plan)
+                lease = await self._vnics.make_again(self.reshaping.take_up(found, leaves))
             except EaisError as error:
                 log.error("the lease of %s can't be held any more: %s", lease.instance, error)
                 self._host.inventory.free(lease.instance)
@@ -290,6 +292,7 @@ class Grants:
         lease = self._host.admission.leases[action.instance]
         share = replace(lease.share(action.n), port=action.port)
         await self._change(lease, lease.with_share(share))
+        await self._vnics.connect(lease.with_share(share))
 
     async def _change(self, old: Lease, new: Lease) -> None:
         if new != old:
@@ -372,12 +375,6 @@ class Grants:
         reply = await self._sign(request)
         source = f"the leaf of worker {n}"
         return tls.make_bundle(tls.key_to_pem(key), reply.leaf_pem, reply.ca_pem, source)
-
-    def _vnic(self, lease: Lease) -> VnicDriver:
-        driver = self._host.vnics.get(lease.vnic_driver)
-        if driver is None:
-            raise make_error("ARGUMENT", f"no vNIC driver {lease.vnic_driver[:32]!r} here")
-        return driver
 
     # what is said to the pool
 

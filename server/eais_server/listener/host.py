@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Final, ParamSpec, TypeVar
 
+from eais.identity import Identity
 from eais.rpc.v1 import hosts_pb2, listener_pb2, pool_pb2
 from eais_server.listener import messages
 from eais_server.listener.admission import Admission
@@ -102,7 +103,8 @@ class Host:
 
     def granted(self, lease: Lease) -> hosts_pb2.Granted:
         """A lease that is held here, with its workers."""
-        return messages.granted(lease, self.endpoints(lease))
+        name = Identity.listener(self.pool, self.name).dns_name
+        return messages.granted(lease, self.endpoints(lease), name)
 
     def publish(self, instance: str) -> None:
         """Tell the pool of the instance's workers as they are now, if its lease is here."""

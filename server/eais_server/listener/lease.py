@@ -38,6 +38,8 @@ class Lease:
 
     `granted` is whether the grant was answered: all of its workers had served once.
     `moving`: it isn't answered before the sessions that came with it are here.
+    `net_plan`: the pool's `SignedNetPlan` of this end, serialised, in base64; "" if it needs none.
+    `user_port`: of the listener's user plane at `address`; 0 if it has none there.
     """
 
     instance: str
@@ -51,6 +53,8 @@ class Lease:
     granted: bool = False
     moving: bool = False
     policy: InstancePolicy = DEFAULT_POLICY
+    net_plan: str = ""
+    user_port: int = 0
 
     def share(self, n: int) -> Share:
         """The share of worker `n`; KeyError if there is none."""

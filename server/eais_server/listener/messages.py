@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterable
 
 from eais.errors import REASONS, EaisError, make_error
@@ -78,14 +79,20 @@ def runtimes(found: Iterable[tuple[str, Runtime]]) -> list[supervision_pb2.Runti
     ]
 
 
-def granted(lease: Lease, workers: list[pool_pb2.WorkerEndpoint]) -> hosts_pb2.Granted:
-    """A lease that is held here."""
+def granted(
+    lease: Lease, workers: list[pool_pb2.WorkerEndpoint], listener: str | None
+) -> hosts_pb2.Granted:
+    """A lease that is held here; `listener`: the listener's name, as its leaf says it."""
+    user_plane = common_pb2.Endpoint(
+        address=lease.address, port=lease.user_port, server_name=listener
+    )
     return hosts_pb2.Granted(
         instance=lease.instance,
         epoch=lease.epoch,
         tenant=lease.tenant,
         workers=workers,
         address=lease.address,
+        user_plane=user_plane if lease.user_port else None,
     )
 
 
@@ -140,6 +147,7 @@ def lease_of(grant: hosts_pb2.Grant) -> Lease:
         tolerance=grant.tolerance,
         moving=bool(grant.specs),
         policy=InstancePolicy.checked(grant.policy.ring, grant.policy.slo_p99_us),
+        net_plan=base64.b64encode(grant.net_plan.SerializeToString()).decode(),
     )
 
 

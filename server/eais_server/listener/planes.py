@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -50,7 +51,7 @@ class Planes:
             ConfigError: PORT, a port that is wanted can't be bound, or none at that address.
         """
         address, kept = wanted.address, load_place(file, wanted.address)
-        bind = partial(_bind, pool, address, identity, calls)
+        bind = partial(bind_plane, pool, address, identity, calls)
         user, management = with_health(user, ready), with_health(management, ready)
         user_server, user_port = bind(user, "user_port", wanted.user_port, kept.user_port)
         server, port = bind(
@@ -72,7 +73,53 @@ class Planes:
         await self.management.stop(0)
 
 
-def _bind(
+class InstancePlanes:
+    """User planes of single instances, each on a server of its own: see `OwnPlanes`.
+
+    Args:
+        bindings: what each answers.
+    """
+
+    def __init__(
+        self,
+        pool: str,
+        identity: Callable[[], tls.Bundle],
+        bindings: Callable[[], Iterable[Binding]],
+        ready: Ready,
+        calls: Tally,
+    ) -> None:
+        self._pool = pool
+        self._identity = identity
+        self._bindings = bindings
+        self._ready = ready
+        self._calls = calls
+        self._servers: dict[str, tuple[grpc.aio.Server, int]] = {}
+
+    async def open(self, instance: str, address: str, kept: int) -> int:
+        """See `OwnPlanes`."""
+        if instance in self._servers:
+            return self._servers[instance][1]
+        user = with_health(self._bindings(), self._ready)
+        server, port = bind_plane(
+            self._pool, address, self._identity, self._calls, user, "user_port", 0, kept
+        )
+        await server.start()
+        self._servers[instance] = server, port
+        return port
+
+    async def close(self, instance: str) -> None:
+        """See `OwnPlanes`; calls under way end."""
+        server, _ = self._servers.pop(instance, (None, 0))
+        if server is not None:
+            await server.stop(0)
+
+    async def close_all(self, grace_s: float) -> None:
+        """Take no new calls anywhere; those in flight have `grace_s`."""
+        servers, self._servers = self._servers, {}
+        await asyncio.gather(*(server.stop(grace_s) for server, _ in servers.values()))
+
+
+def bind_plane(
     pool: str,
     address: str,
     identity: Callable[[], tls.Bundle],

@@ -10,7 +10,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -29,6 +29,7 @@ from eais_server.listener.leases import COUNTS_FOLDER
 from eais_server.listener.manager_place import ManagerPlace, own_address
 from eais_server.listener.place import load_place
 from eais_server.process import ExecSpawner, Spawner, clean_up
+from eais_server.vnic import VnicDriver
 from eais_server.vnic.loopback import in_range
 
 log = logging.getLogger(__name__)
@@ -50,6 +51,7 @@ class Surroundings:
         clock: seconds, monotonic.
         now: the time of day, aware.
         disk: changes the disk, where leases, specs, counters and quarantined models are kept.
+        vnics: drivers that this host has beside those that need nothing.
     """
 
     directory: Path
@@ -64,6 +66,7 @@ class Surroundings:
     clock: Callable[[], float] = time.monotonic
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     disk: files.DiskOps = files.DISK
+    vnics: Mapping[str, VnicDriver] = field(default_factory=dict)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

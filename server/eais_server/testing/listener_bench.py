@@ -31,6 +31,7 @@ from eais_server.listener.daemon import Listener
 from eais_server.listener.inventory import Inventory
 from eais_server.listener.surroundings import Surroundings
 from eais_server.testing.listener import FakeManager, Obedience
+from eais_server.vnic import VnicDriver
 
 POOL = "pool-0a0b0c0d"
 
@@ -76,6 +77,7 @@ class ListenerBench:
     leaf_life: timedelta = timedelta(minutes=61)
     # Of what is there beside four cores.
     drivers: dict[str, DeviceDriver] = field(default_factory=dict)
+    vnics: dict[str, VnicDriver] = field(default_factory=dict)
     spawner: Obedience = field(init=False)
     manager: FakeManager = field(init=False)
     listener: Listener = field(init=False)
@@ -144,6 +146,7 @@ class ListenerBench:
             clock=self.clock,
             now=lambda: self.today,
             disk=self.disk,
+            vnics=self.vnics,
         )
 
     def set(self, **settings: Any) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Final
 
 from eais.errors import UsageError, make_error
@@ -40,8 +40,8 @@ def _check_create(driver: VnicDriver, first: VnicPlan, second: VnicPlan) -> None
     assert driver.isolation, "it must say what keeps others off"
     assert driver.create(first) == state, "the same plan again must change nothing"
     assert driver.create(second).address == second.address
-    driver.connect(first.instance, second.address)
-    driver.connect(first.instance, second.address)
+    driver.connect(first.instance, {4001, 4002})
+    driver.connect(first.instance, {4002})
     driver.destroy(first.instance)
     still = _refusal(lambda: driver.counters(second.instance))
     assert not still, "what is destroyed must take nothing of another's along"
@@ -68,7 +68,7 @@ def _check_shared(driver: VnicDriver, first: VnicPlan, second: VnicPlan) -> None
 
 
 def _check_unknown(driver: VnicDriver, instance: str) -> None:
-    assert _refusal(lambda: driver.connect(instance, "127.0.0.1")) == "NOT_FOUND"
+    assert _refusal(lambda: driver.connect(instance, {4001})) == "NOT_FOUND"
     assert _refusal(lambda: driver.limit(instance, None)) == "NOT_FOUND"
     assert _refusal(lambda: driver.counters(instance)) == "NOT_FOUND"
     driver.destroy(instance)
@@ -117,7 +117,7 @@ class FakeVnic:
 
     Attributes:
         vnics: what is there, by instance.
-        peers: who was connected, by instance.
+        ports: those that the front-end may reach, by instance.
         caps: in bytes a second, by instance.
         traffic: what `counters` gives, by instance.
     """
@@ -125,9 +125,10 @@ class FakeVnic:
     name = "fake"
     isolation = "none: a test"
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_private: bool = False) -> None:
+        self.is_private = is_private
         self.vnics: dict[str, VnicState] = {}
-        self.peers: dict[str, set[str]] = defaultdict(set)
+        self.ports: dict[str, set[int]] = {}
         self.caps: dict[str, int] = {}
         self.traffic: dict[str, VnicCounters] = {}
         self._faults: dict[str, list[Exception]] = defaultdict(list)
@@ -145,10 +146,10 @@ class FakeVnic:
             raise make_error("WRONG_STATE", "another address, or another instance's")
         return self.vnics.setdefault(plan.instance, state)
 
-    def connect(self, instance: str, peer: str) -> None:
+    def connect(self, instance: str, ports: Collection[int]) -> None:
         """As `VnicDriver`."""
         self._require("connect", instance)
-        self.peers[instance].add(peer)
+        self.ports[instance] = set(ports)
 
     def limit(self, instance: str, bytes_per_s: int | None) -> None:
         """As `VnicDriver`."""
@@ -167,7 +168,7 @@ class FakeVnic:
     def destroy(self, instance: str) -> None:
         """As `VnicDriver`."""
         self._trip("destroy")
-        for held in (self.vnics, self.peers, self.caps, self.traffic):
+        for held in (self.vnics, self.ports, self.caps, self.traffic):
             held.pop(instance, None)
 
     def _require(self, op: str, instance: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,11 +15,13 @@ class VnicPlan:
         instance: "ei-...".
         tenant: whose it is.
         address: from the pool's address plan, or the host's own.
+        signed: a `SignedNetPlan`, serialised; empty where the driver needs none.
     """
 
     instance: str
     tenant: str
     address: str
+    signed: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,14 @@ class VnicDriver(Protocol):
         """What keeps others off an address: "mTLS only", ..."""
         ...
 
+    @property
+    def is_private(self) -> bool:
+        """Whether an address is the one way between the instance and its front-end.
+
+        Then the listener answers the front-end there, too.
+        """
+        ...
+
     def create(self, plan: VnicPlan) -> VnicState:
         """Make the vNIC; the same plan again gives the same state and changes nothing.
 
@@ -72,8 +83,8 @@ class VnicDriver(Protocol):
         """
         ...
 
-    def connect(self, instance: str, peer: str) -> None:
-        """Let the front-end at address `peer` reach the vNIC. Idempotent.
+    def connect(self, instance: str, ports: Collection[int]) -> None:
+        """Let the bound front-end reach these TCP ports of the vNIC, and no others. Idempotent.
 
         Raises:
             UsageError: NOT_FOUND, no vNIC of that instance.

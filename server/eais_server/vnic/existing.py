@@ -31,6 +31,7 @@ class ExistingAddresses:
 
     name: ClassVar[str]
     isolation = "mTLS only"
+    is_private = False
 
     def __init__(self, counters_of: CountersOf, *, bind: Callable[[str], None] = try_bind) -> None:
         self._counters_of = counters_of
@@ -50,7 +51,7 @@ class ExistingAddresses:
     def _check_address(self, address: str, taken: Collection[str]) -> None:
         """Raise EaisError if a new instance can't have `address`; `taken`: those of others."""
 
-    def connect(self, instance: str, peer: str) -> None:
+    def connect(self, instance: str, ports: Collection[int]) -> None:
         """As `VnicDriver`; whoever can reach the address does, and mTLS decides."""
         self._require(instance)
 

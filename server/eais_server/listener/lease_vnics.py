@@ -1,0 +1,126 @@
+"""The vNICs of leases: made before the lease is written down, gone with it.
+
+Where a vNIC is the one way between an instance and its front-end, the listener answers that
+front-end there, beside the workers, and says which ports of the address are meant to be reached.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import logging
+from contextlib import suppress
+from dataclasses import replace
+from typing import Final, Protocol
+
+from eais.errors import EaisError, make_error
+from eais_server.listener.host import Host
+from eais_server.listener.lease import Lease
+from eais_server.vnic import VnicDriver, VnicPlan
+
+log = logging.getLogger(__name__)
+
+_AGAIN_S: Final = 0.1
+_AGENT_COMES_WITHIN_S: Final = 15.0
+"""After the listener: both may have been started at the same time."""
+
+
+class OwnPlanes(Protocol):
+    """User planes of single instances, each at its own address."""
+
+    async def open(self, instance: str, address: str, kept: int) -> int:
+        """Answer there, on the port that was `kept` if it can be had; the port.
+
+        Raises:
+            ConfigError: PORT, none can be bound there.
+        """
+        ...
+
+    async def close(self, instance: str) -> None:
+        """Answer there no more; nothing if it has none."""
+        ...
+
+
+class LeaseVnics:
+    """What leases have of vNICs on this host."""
+
+    def __init__(self, host: Host, planes: OwnPlanes) -> None:
+        self._host = host
+        self._planes = planes
+        # Instances of which an agent that didn't answer is to be told the ports.
+        self._untold: set[str] = set()
+        self._wake = asyncio.Event()
+
+    async def make(self, lease: Lease) -> Lease:
+        """Have the lease's vNIC; the lease, as it is with it.
+
+        Raises:
+            EaisError: as `VnicDriver.create`; PORT; ARGUMENT, no such driver here.
+        """
+        driver = self._driver(lease)
+        signed = base64.b64decode(lease.net_plan)
+        plan = VnicPlan(lease.instance, lease.tenant, lease.address, signed)
+        await self._host.durable(driver.create, plan)
+        if not driver.is_private:
+            return lease
+        port = await self._planes.open(lease.instance, lease.address, lease.user_port)
+        made = replace(lease, user_port=port)
+        await self.connect(made)
+        return made
+
+    async def make_again(self, lease: Lease) -> Lease:
+        """As `make`, for a lease that the last listener had; an agent that is away is awaited."""
+        until_s = self._host.clock() + _AGENT_COMES_WITHIN_S
+        while True:
+            try:
+                return await self.make(lease)
+            except EaisError as error:
+                if error.reason != "NET_AGENT" or self._host.clock() >= until_s:
+                    raise
+                log.warning("the vNIC of %s waits: %s", lease.instance, error)
+                await asyncio.sleep(_AGAIN_S)
+
+    async def connect(self, lease: Lease) -> None:
+        """Let the front-end reach the lease's ports. Who can't be told now is told later."""
+        driver = self._driver(lease)
+        if not driver.is_private:
+            return
+        ports = {lease.user_port, *(share.port for share in lease.shares)} - {0}
+        try:
+            await self._host.durable(driver.connect, lease.instance, ports)
+            self._untold.discard(lease.instance)
+        except EaisError as error:
+            if lease.instance not in self._untold:
+                log.error("the ports of %s aren't open yet: %s", lease.instance, error)
+            self._untold.add(lease.instance)
+            self._wake.set()
+
+    async def take_away(self, lease: Lease) -> None:
+        """Nothing is left of the lease's vNIC, or it is said in the log."""
+        self._untold.discard(lease.instance)
+        with suppress(EaisError):
+            driver = self._driver(lease)
+            if driver.is_private:
+                await self._planes.close(lease.instance)
+            try:
+                await self._host.durable(driver.destroy, lease.instance)
+            except EaisError as error:
+                log.error("the vNIC of %s isn't taken away: %s", lease.instance, error)
+
+    async def run(self) -> None:
+        """Tell again what couldn't be told."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            for instance in sorted(self._untold):
+                lease = self._host.admission.leases.get(instance)
+                if lease is not None:
+                    await self.connect(lease)
+            if self._untold:
+                await asyncio.sleep(_AGAIN_S)
+
+    def _driver(self, lease: Lease) -> VnicDriver:
+        driver = self._host.vnics.get(lease.vnic_driver)
+        if driver is None:
+            raise make_error("ARGUMENT", f"no vNIC driver {lease.vnic_driver[:32]!r} here")
+        return driver
