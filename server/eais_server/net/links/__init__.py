@@ -1,0 +1,1 @@
+"""The drivers of kernel links, and what they have alike."""
