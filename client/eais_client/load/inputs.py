@@ -204,10 +204,10 @@ def read_arrays(file: Path, model: str, args: Sequence[NodeArg]) -> dict[str, An
 
 def _loaded(file: Path) -> dict[str, NDArray[Any]]:
     try:
-        found = np.load(file, allow_pickle=False)
-        if not isinstance(found, np.lib.npyio.NpzFile):
-            raise ValueError("it is a single array, without a name")
-        with found:
+        with file.open("rb") as opened:
+            found = np.load(opened, allow_pickle=False)
+            if not isinstance(found, np.lib.npyio.NpzFile):
+                raise ValueError("it is a single array, without a name")
             return {name: found[name] for name in found.files}
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         hint = "numpy.savez(FILE, NAME=array, ...) writes one; strings as dtype str, not object"

@@ -6,6 +6,7 @@ import csv
 import gzip
 import math
 import random
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -129,7 +130,7 @@ def _rows(file: Path) -> Iterator[tuple[int, list[str]]]:
                     yield number, row
     except FileNotFoundError:
         raise UsageError("NOT_FOUND", f"--trace {file}: there is no such file") from None
-    except (OSError, UnicodeDecodeError, csv.Error, EOFError) as error:
+    except (OSError, UnicodeDecodeError, csv.Error, EOFError, zlib.error) as error:
         raise UsageError("ARGUMENT", f"--trace {file}: {error}") from None
 
 
