@@ -82,8 +82,19 @@ def _table(call: Call, judged: list[Judged]) -> list[str]:
         call.printer.paint(line, _COLOURS[each.verdict]) if each.verdict in _COLOURS else line
         for line, each in zip(shown, judged, strict=True)
     ]
-    said = dict.fromkeys(f"{each.figure}: {each.said}" for each in judged if each.said)
-    return [head, *painted, *said]
+    return [head, *painted, *_reasons(judged)]
+
+
+def _reasons(judged: list[Judged]) -> list[str]:
+    """What is said of figures, each thing once."""
+    said: dict[str, list[str]] = {}
+    for each in judged:
+        said.setdefault(each.said, []).append(each.figure)
+    said.pop("", None)
+    return [
+        f"{'all figures' if len(names) == len(judged) else ', '.join(names)}: {text}"
+        for text, names in said.items()
+    ]
 
 
 def _row(each: Judged) -> list[str]:
@@ -97,6 +108,9 @@ def _row(each: Judged) -> list[str]:
 
 def _summary(found: Comparison) -> str:
     counts = {name: sum(each.verdict == name for each in found.judged) for name in _COLOURS}
-    if not any(counts.values()):
-        return "Nothing differs beyond noise."
-    return ", ".join(f"{count} {name}" for name, count in counts.items() if count) + "."
+    unknown = sum(each.verdict == "unknown" for each in found.judged)
+    if unknown == len(found.judged):
+        return "Nothing can be said of any figure."
+    found_out = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+    of_others = f"; of {unknown} nothing can be said" if unknown else ""
+    return f"{found_out or 'Nothing differs beyond noise'}{of_others}."

@@ -15,18 +15,18 @@ from eais_client.load.result import LoadTestResult
 SECONDS = 40
 
 
-def result(folder: Path, name: str, factor: float, callers: int = 2) -> str:
+def result(folder: Path, name: str, factor: float, callers: int = 2, seconds: int = SECONDS) -> str:
     """A file: requests that took about 10 ms times `factor`."""
     rng = np.random.default_rng(len(name))
-    record = PhaseRecord("ei-1", Phase("2 callers", Closed(callers), SECONDS), 0.0, SECONDS)
+    record = PhaseRecord("ei-1", Phase("2 callers", Closed(callers), seconds), 0.0, seconds)
     tally = record.models["m"] = Tally()
-    for second in range(SECONDS):
+    for second in range(seconds):
         interval = record.intervals[second] = Interval()
         for took in rng.gamma(20, factor * 500, 100):
             tally.latency.record_value(int(took))
             interval.latency.record_value(int(took))
         interval.due = interval.sent = interval.answered = interval.done = 100
-    tally.due = tally.sent = tally.answered = tally.done = 100 * SECONDS
+    tally.due = tally.sent = tally.answered = tally.done = 100 * seconds
     made = LoadTestResult("0.1.0", "2026-01-01", "eais loadtest", [figures(record)])
     file = folder / name
     file.write_text(json.dumps(made.data()))
@@ -49,6 +49,16 @@ def test_two_runs_of_the_same_differ_in_nothing(eais: FakeOutside, tmp_path: Pat
     assert said.code == 0
     verdicts = {each["verdict"] for each in json.loads(said.out)["judged"]}
     assert verdicts <= {"same", "unknown"}
+
+
+def test_tests_that_are_too_short_are_not_said_to_be_alike(
+    eais: FakeOutside, tmp_path: Path
+) -> None:
+    a, b = (result(tmp_path, name, factor, seconds=4) for name, factor in (("a", 1.0), ("b", 3.0)))
+    lines = eais.run("loadtest", "compare", a, b).out.splitlines()
+    assert lines[-1] == "Nothing can be said of any figure."
+    [said] = [line for line in lines if "too short" in line]
+    assert said.startswith("all figures: 4 s are too short to know how much it varies: it takes 5")
 
 
 def test_what_was_asked_otherwise_is_refused(eais: FakeOutside, tmp_path: Path) -> None:

@@ -190,7 +190,8 @@ class _Side:
     def too_few(self, name: str) -> str:
         """Why nothing can be said of a figure; "" if something can."""
         if self.seconds < _SECONDS:
-            return f"{self.seconds} s are too short to know how much it varies"
+            text = f"{self.seconds} s are too short to know how much it varies"
+            return f"{text}: it takes {_SECONDS} at least, and more to see little"
         beyond = self.asked * (1 - PERCENTILES.get(name, 0.0))
         if name in PERCENTILES and beyond < _TAIL:
             return f"it rests on {beyond:.0f} of {self.asked:.0f} requests, and takes {_TAIL}"
