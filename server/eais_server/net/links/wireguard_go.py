@@ -69,8 +69,8 @@ class GoTunnels:
         return _no_tun() or _no_sockets(self._sockets)
 
     def has(self, interface: str) -> bool:
-        """Whether a process answers for such a tunnel."""
-        return self._processes.answers(interface)
+        """Whether there is a process for such a tunnel, though it may answer nothing."""
+        return self._processes.there(interface)
 
     def make(self, interface: str) -> None:
         """Have the process and the interface, down if it is new.
@@ -79,7 +79,7 @@ class GoTunnels:
             OSError: EEXIST: another link has the name; ENOENT: there is no wireguard-go;
                 StartFault: what it said.
         """
-        kept = self.has(interface) and _KIND in self._kinds(interface)
+        kept = self._processes.answers(interface) and _KIND in self._kinds(interface)
         if not kept:
             self._start(interface)
         if self._kinds(interface)[0] is None:

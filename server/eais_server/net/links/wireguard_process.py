@@ -55,6 +55,10 @@ class WireguardProcesses:
         """The control socket of the tunnel `interface`."""
         return UapiSocket(self._sockets / f"{interface}.sock")
 
+    def there(self, interface: str) -> bool:
+        """Whether there is a process with a control socket."""
+        return bool(list(self._by_socket(interface)))
+
     def answers(self, interface: str) -> bool:
         """Whether there is a process, and it says how its tunnel is."""
         self._reap()

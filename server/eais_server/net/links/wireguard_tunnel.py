@@ -11,8 +11,10 @@ from typing import Final, NamedTuple
 
 from eais.net.plan import NetPlan
 
-#: Seconds between the packets that keep a NAT's mapping: the shortest life that one may have is
-#: 120 s, but many have 30 (RFC 4787, section 4.3; wg(8) says 25 for that reason).
+#: Seconds between an idle tunnel's packets. They keep a NAT's mapping (RFC 4787, section 4.3,
+#: asks for 120 s, many give 30; wg(8) says 25 for that reason), and the first of them goes when
+#: the interface is set up: an end that is made anew starts a new session with it, which the other
+#: end would only ask for after 15 s without an answer (WireGuard's white paper, section 6.2).
 KEEPALIVE_S: Final = 25
 
 
@@ -77,11 +79,12 @@ class Change:
 def tunnel_of(plan: NetPlan, public_key: bytes) -> Tunnel:
     """What `plan` asks for, at the end whose own key is `public_key`.
 
-    Who calls from a port that the kernel chose can't be called: it keeps the way open for both.
+    Who knows where the peer is keeps the way open; who doesn't is called.
     """
     endpoint = Endpoint(plan.peer_underlay, plan.peer_port) if plan.peer_underlay else None
-    calls = endpoint is not None and plan.port == 0
-    peer = Peer(plan.peer_public_key, (f"{plan.peer}/32",), endpoint, KEEPALIVE_S if calls else 0)
+    peer = Peer(
+        plan.peer_public_key, (f"{plan.peer}/32",), endpoint, KEEPALIVE_S if endpoint else 0
+    )
     return Tunnel(public_key, plan.port, (peer,))
 
 

@@ -36,11 +36,10 @@ def test_the_peer_may_use_its_own_address_alone() -> None:
     [
         (CALLED, 0),
         (CALLS, KEEPALIVE_S),
-        # Each can call the other, so neither has to keep a way open.
-        (replace(CALLS, port=51820), 0),
+        (replace(CALLS, port=51820), KEEPALIVE_S),
     ],
 )
-def test_who_cannot_be_called_keeps_the_way_open(plan: NetPlan, seconds: int) -> None:
+def test_who_knows_the_peers_place_keeps_the_way_open(plan: NetPlan, seconds: int) -> None:
     [peer] = tunnel_of(plan, OWN).peers
     assert peer.keepalive_s == seconds
 

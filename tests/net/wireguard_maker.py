@@ -1,0 +1,30 @@
+"""An agent that makes and removes one tunnel until it is killed: NAMESPACE UNDERLAY INTERFACE."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from eais.net.plan import WIREGUARD, NetPlan, Side, VnicKey
+from eais_server.net.links.wireguard import WireguardDriver
+from eais_server.net.links.wireguard_keys import WireguardKey
+
+PLAN = NetPlan(
+    VnicKey("pool", "ei-1", "rack1", Side.FRONTEND), "a1", "t", 1, WIREGUARD,
+    "198.18.0.2", "198.18.0.3", peer_agent="a2", peer_underlay="192.0.2.2", peer_port=51821,
+    peer_public_key=b"p" * 32,
+)  # fmt: skip
+
+
+def main(namespace: str, underlay: str, interface: str) -> None:
+    driver = WireguardDriver(
+        WireguardKey.of(b"k" * 32), namespace=Path(namespace), underlay=Path(underlay)
+    )
+    print("begins", flush=True)
+    while True:
+        driver.make(interface, PLAN)
+        driver.remove(interface)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
