@@ -154,9 +154,7 @@ def test_what_is_there_already_stays_as_it_is(joined: Pair) -> None:
 
 def again(host: Host) -> WireguardDriver:
     """The driver of an agent that was started again."""
-    return WireguardDriver(
-        host.key, namespace=host.place, underlay=Path("/run/netns") / host.name
-    )  # fmt: skip
+    return WireguardDriver(host.key, namespace=host.place, underlay=Path("/run/netns") / host.name)
 
 
 def test_an_agent_that_was_started_again_takes_it_away(joined: Pair) -> None:
@@ -294,6 +292,46 @@ def test_an_agent_that_is_killed_at_any_time_leaves_nothing_that_its_next_life_d
             select.select([], [], [], random.uniform(0, 0.15))
             agent.kill()
         again(front).remove(front.interface)
+        assert left_of(front) == []
+
+
+def test_a_socket_of_another_program_is_left_to_it(pair: Pair) -> None:
+    front, back = pair
+    path = SOCKET_DIR / f"{front.interface}.sock"
+    SOCKET_DIR.mkdir(exist_ok=True)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as theirs:
+        theirs.bind(str(path))
+        theirs.listen()
+        try:
+            with pytest.raises(ConfigError, match="another program's"):
+                front.driver.remove(front.interface)
+            assert path.exists()
+        finally:
+            path.unlink()
+    assert left_of(back) == []
+
+
+#: In a mount namespace of its own: the directory of the sockets is the agent's, as its unit has it.
+#: CAP_DAC_READ_SEARCH is for a Python that lies below root's home.
+AS_NOBODY = """
+mkdir -p /run/wireguard && mount -t tmpfs -o mode=0755,uid=65534 none /run/wireguard &&
+exec setpriv --reuid=65534 --regid=65534 --clear-groups --no-new-privs \
+    --inh-caps=-all,+net_admin,+dac_read_search --ambient-caps=-all,+net_admin,+dac_read_search \
+    --bounding-set=-all,+net_admin,+dac_read_search "$@"
+"""
+
+
+def test_an_agent_that_is_not_root_needs_no_more_than_cap_net_admin() -> None:
+    with two_hosts(apart=False) as (front, _):
+        if missing := front.driver.probe().missing:
+            pytest.skip(missing)
+        own = "/proc/self/ns/net"
+        words = [sys.executable, "-m", "tests.net.wireguard_maker", own, own, front.interface, "3"]
+        ran = subprocess.run(
+            ["ip", "netns", "exec", front.name, "sh", "-c", AS_NOBODY, "sh", *words],
+            check=False, capture_output=True, text=True,
+        )  # fmt: skip
+        assert (ran.stdout, ran.stderr, ran.returncode) == ("begins\n", "", 0)
         assert left_of(front) == []
 
 

@@ -1,8 +1,9 @@
-"""An agent that makes and removes one tunnel until it is killed: NAMESPACE UNDERLAY INTERFACE."""
+"""An agent that makes and removes one tunnel: NAMESPACE UNDERLAY INTERFACE [TIMES]."""
 
 from __future__ import annotations
 
 import sys
+from itertools import repeat
 from pathlib import Path
 
 from eais.net.plan import WIREGUARD, NetPlan, Side, VnicKey
@@ -16,12 +17,12 @@ PLAN = NetPlan(
 )  # fmt: skip
 
 
-def main(namespace: str, underlay: str, interface: str) -> None:
+def main(namespace: str, underlay: str, interface: str, times: str = "inf") -> None:
     driver = WireguardDriver(
         WireguardKey.of(b"k" * 32), namespace=Path(namespace), underlay=Path(underlay)
     )
     print("begins", flush=True)
-    while True:
+    for _ in repeat(None) if times == "inf" else repeat(None, int(times)):
         driver.make(interface, PLAN)
         driver.remove(interface)
 

@@ -56,8 +56,11 @@ class WireguardProcesses:
         return UapiSocket(self._sockets / f"{interface}.sock")
 
     def there(self, interface: str) -> bool:
-        """Whether there is a process with a control socket."""
-        return bool(list(self._by_socket(interface)))
+        """Whether some process has its control socket."""
+        try:
+            return self.socket_of(interface).pid() is not None
+        except OSError:
+            return False
 
     def answers(self, interface: str) -> bool:
         """Whether there is a process, and it says how its tunnel is."""
@@ -87,10 +90,12 @@ class WireguardProcesses:
         """End all that carry `interface`, and take their socket away; none is nothing.
 
         Raises:
-            OSError: one can't be ended.
+            OSError: one can't be ended; EEXIST: the socket is one's that we didn't start.
         """
         for pid in {*self._by_socket(interface), *self._by_command_line(interface)}:
             self._end(pid, interface)
+        if self.there(interface):
+            raise OSError(errno.EEXIST, "its control socket is another program's")
         (self._sockets / f"{interface}.sock").unlink(missing_ok=True)
         self._reap()
 
@@ -167,12 +172,15 @@ def _is_ours(pid: int, interface: str) -> bool:
     """Whether it was started as ours are, by our user; one that has ended has no command line."""
     process = Path("/proc") / str(pid)
     try:
-        if process.stat().st_uid != os.geteuid():
-            return False
         words = (process / "cmdline").read_bytes().split(b"\0")
+        if words[1:] != [b"-f", interface.encode(), b""]:
+            return False
+        status = (process / "status").read_text(encoding="utf-8")
     except OSError:
         return False
-    return words[1:] == [b"-f", interface.encode(), b""]
+    # Not the owner of /proc/PID: that is root's for what may not be traced.
+    [users] = [line for line in status.splitlines() if line.startswith("Uid:")]
+    return int(users.split()[2]) == os.geteuid()
 
 
 def _end_gently(fd: int) -> None:
