@@ -1,8 +1,9 @@
 """WireGuard by wireguard-go: a process a tunnel, and a TUN interface that is there as long as it.
 
 The process is in the underlay's network namespace, where its sockets are, and makes the interface
-there; it is then given to the other. wireguard-go looks once a second whether an interface that
-was taken to another namespace has been set up (routineHackListener, tun/tun_linux.go).
+there; it is then given to the other. wireguard-go opens its sockets when it sees that the interface
+is up: in another namespace it looks once a second (routineHackListener, tun/tun_linux.go), unless
+the kernel has it believe so from the start, as newer ones do.
 """
 
 from __future__ import annotations
