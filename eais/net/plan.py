@@ -22,6 +22,7 @@ PUBLIC_KEY_BYTES: Final = 32
 #: What IPv4 asks of every link (RFC 791), and the largest that an interface has.
 MTU_RANGE: Final = (576, 65_535)
 
+_MAX_OWNER: Final = 512
 _NAME = re.compile(r"[a-z0-9][a-z0-9.\-]{0,62}", re.ASCII)
 
 
@@ -111,6 +112,38 @@ class NetPlan:
             if not 0 <= port <= 65_535:
                 raise bad_plan(what, f"{port} is no UDP port")
         _CHECKS[self.driver](self)
+
+
+@dataclass(frozen=True, slots=True)
+class NetInventory:
+    """All vNIC ends that one owner has on the host of an agent; the rest of its are to be gone.
+
+    Attributes:
+        owner: of the ends: a back-end's name in the pool, or a front-end's identity (a URI).
+        generation: grows with each inventory of an owner.
+    """
+
+    pool: str
+    agent: str
+    side: Side
+    owner: str
+    generation: int
+    plans: tuple[NetPlan, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Raises: IdentityError NET_PLAN, naming what can't be so."""
+        _check_name("pool", self.pool)
+        _check_name("agent", self.agent)
+        if not 0 < len(self.owner) <= _MAX_OWNER:
+            raise bad_plan("owner", f"must have 1 to {_MAX_OWNER} characters")
+        if self.generation < 1:
+            raise bad_plan("generation", "must be 1 or more")
+        for plan in self.plans:
+            told = (plan.key.pool, plan.agent, plan.key.side)
+            if plan.gone or told != (self.pool, self.agent, self.side):
+                raise bad_plan("plans", "must all be the pool's, the agent's and of the side")
+        if len({plan.key for plan in self.plans}) < len(self.plans):
+            raise bad_plan("plans", "must be one of each vNIC end")
 
 
 def _check_veth(plan: NetPlan) -> None:
