@@ -57,6 +57,8 @@ class ListenerConfig:
         transport: what workers serve the data stream by: "h2" or "grpcio", both of which speak
             gRPC, without rings. "auto" is h2, and a ring for clients of the same host where the
             instance's policy lets them; so is "ring", which is for clients to insist on.
+        net_agent: the socket of this host's network agent, an absolute path; "": the usual one
+            (`/run/eais/net.sock`), if it is there.
     """
 
     bind: str = ""
@@ -90,6 +92,7 @@ class ListenerConfig:
     queue_limit_ms: int = 100
     quarantine_h: float = 24.0
     transport: str = "auto"
+    net_agent: str = ""
 
     def __post_init__(self) -> None:
         _check_address(self.bind)
@@ -107,6 +110,8 @@ class ListenerConfig:
         for name, most in _AT_MOST.items():
             if getattr(self, name) > most:
                 raise ValueError(f"{name} = {getattr(self, name)}: must be {most} or less")
+        if self.net_agent and not Path(self.net_agent).is_absolute():
+            raise ValueError(f"net_agent = {self.net_agent[:80]!r}: must be an absolute path")
         if self.isolation not in (0, 1, 2):
             raise ValueError(f"isolation = {self.isolation}: must be 0, 1 or 2")
         if self.transport not in _SERVED_BY:

@@ -76,11 +76,12 @@ from eais_server.listener.surroundings import (
 from eais_server.listener.upkeep import Upkeep
 from eais_server.listener.usage import UsageMeter
 from eais_server.listener.user_plane import UserPlane
+from eais_server.listener.vnic_drivers import net_offer, vnic_drivers
 from eais_server.listener.workers import Workers
 from eais_server.store import ModelStore
 from eais_server.supervision import State
 from eais_server.supervision import events as on
-from eais_server.vnic import HostDriver, LoopbackDriver, VnicCounters, VnicDriver
+from eais_server.vnic import HostDriver, LoopbackDriver
 from eais_server.vnic.loopback import in_range
 
 log = logging.getLogger(__name__)
@@ -280,6 +281,7 @@ class Listener:
             isolation_reason=_why_not_more(probe, self._world.level),
             vnic_driver=LoopbackDriver.name if in_range(place.address) else HostDriver.name,
             vnic_address="" if in_range(place.address) else place.address,
+            net_offer=net_offer(self._world.agent),
             process=self._process,
             ended=[messages.usage(name, record, last=True) for name, record in host.files.finals()],
             management_plane=common_pb2.Endpoint(
@@ -316,7 +318,7 @@ def _host(world: Surroundings, bundle: tls.Bundle) -> Host:
             clock=world.clock,
         ),
         inventory=world.inventory,
-        vnics={**_vnics(world.address, meter), **world.vnics},
+        vnics=vnic_drivers(world, bundle.identity, meter),
         admission=Admission(world.level),
         book=SessionBook(config.session_idle_s),
         meter=meter,
@@ -324,24 +326,8 @@ def _host(world: Surroundings, bundle: tls.Bundle) -> Host:
     )
 
 
-def _vnics(address: str, meter: UsageMeter) -> dict[str, VnicDriver]:
-    """The drivers of this host, of which new leases get one: older ones may have the other."""
-    loopback = LoopbackDriver(lambda name: _bytes(meter, name))
-    host = HostDriver(address, lambda name: _bytes(meter, name))
-    return {loopback.name: loopback, host.name: host}
-
-
 def _why_not_more(probe: IsolationProbe, level: int) -> str:
     return probe.reason or ("the operator's setting" if level < probe.level else "")
-
-
-def _bytes(meter: UsageMeter, instance: str) -> VnicCounters:
-    record = meter.total(instance)
-    return (
-        VnicCounters(record.counters.bytes_in, record.counters.bytes_out)
-        if record
-        else (VnicCounters())
-    )
 
 
 async def _cancel(tasks: list[asyncio.Task[Any]]) -> None:

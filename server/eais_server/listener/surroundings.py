@@ -17,6 +17,7 @@ from typing import Final
 
 from eais import config, files
 from eais.errors import EaisError, make_error
+from eais.net.asking import DEFAULT_SOCKET, NetAgent
 from eais.toml_file import TomlFile
 from eais_server.devices.driver import DeviceInfo
 from eais_server.devices.exclusive import Hold, HostLocks
@@ -51,7 +52,8 @@ class Surroundings:
         clock: seconds, monotonic.
         now: the time of day, aware.
         disk: changes the disk, where leases, specs, counters and quarantined models are kept.
-        vnics: drivers that this host has beside those that need nothing.
+        agent: the network agent of this host, which makes the kernel's vNICs.
+        vnics: other drivers, by name.
     """
 
     directory: Path
@@ -66,6 +68,7 @@ class Surroundings:
     clock: Callable[[], float] = time.monotonic
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     disk: files.DiskOps = files.DISK
+    agent: NetAgent | None = None
     vnics: Mapping[str, VnicDriver] = field(default_factory=dict)
 
 
@@ -156,7 +159,15 @@ def surroundings(
         isolation=probe,
         level=level,
         boot_id=_BOOT_ID.read_text().strip(),
+        agent=_agent(settings.net_agent),
     )
+
+
+def _agent(path: str) -> NetAgent | None:
+    """The one that is set, there or not; else the usual one, if it is there."""
+    if path:
+        return NetAgent(Path(path))
+    return NetAgent() if DEFAULT_SOCKET.exists() else None
 
 
 def secret_root(directory: Path, pool_file: Path) -> Path:

@@ -19,6 +19,7 @@ from eais.credentials import client_credentials
 from eais.errors import EaisError
 from eais.files import DISK, DiskOps
 from eais.identity import Identity
+from eais.net.asking import NetAgent
 from eais.notify import Notifier
 from eais.rpc.client import acall
 from eais.rpc.v1 import hosts_pb2, listener_pb2
@@ -77,6 +78,7 @@ class ListenerBench:
     leaf_life: timedelta = timedelta(minutes=61)
     # Of what is there beside four cores.
     drivers: dict[str, DeviceDriver] = field(default_factory=dict)
+    agent: NetAgent | None = None
     vnics: dict[str, VnicDriver] = field(default_factory=dict)
     spawner: Obedience = field(init=False)
     manager: FakeManager = field(init=False)
@@ -146,6 +148,7 @@ class ListenerBench:
             clock=self.clock,
             now=lambda: self.today,
             disk=self.disk,
+            agent=self.agent,
             vnics=self.vnics,
         )
 

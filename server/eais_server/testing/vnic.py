@@ -10,12 +10,15 @@ from eais.errors import UsageError, make_error
 from eais_server.vnic.driver import VnicCounters, VnicDriver, VnicPlan, VnicState
 
 Maker = Callable[[], VnicDriver]
+Planned = Callable[[str, str, str], VnicPlan]
 
 # Of the addresses kept for documentation (RFC 5737): no host has it.
 _NOBODYS: Final = "192.0.2.77"
 
 
-def check_vnic(maker: Maker, first: VnicPlan, second: VnicPlan) -> None:
+def check_vnic(
+    maker: Maker, first: VnicPlan, second: VnicPlan, planned: Planned = VnicPlan
+) -> None:
     """Hold a driver to `VnicDriver`; AssertionError says where it falls short.
 
     Args:
@@ -23,14 +26,15 @@ def check_vnic(maker: Maker, first: VnicPlan, second: VnicPlan) -> None:
         first: a plan that this host can carry out.
         second: another instance's, with another address; with the same, if the driver gives
             all instances one.
+        planned: makes a plan for an instance, a tenant and an address.
     """
     check_addresses = _check_shared if first.address == second.address else _check_own
-    check_addresses(maker(), first, second)
+    check_addresses(maker(), first, second, planned)
     _check_create(maker(), first, second)
     _check_unknown(maker(), first.instance)
     _check_limit(maker(), first)
     _check_counters(maker(), first)
-    _check_destroy(maker, first)
+    _check_destroy(maker, first, planned)
 
 
 def _check_create(driver: VnicDriver, first: VnicPlan, second: VnicPlan) -> None:
@@ -48,21 +52,21 @@ def _check_create(driver: VnicDriver, first: VnicPlan, second: VnicPlan) -> None
     driver.destroy(second.instance)
 
 
-def _check_own(driver: VnicDriver, first: VnicPlan, second: VnicPlan) -> None:
+def _check_own(driver: VnicDriver, first: VnicPlan, second: VnicPlan, planned: Planned) -> None:
     driver.create(first)
-    moved = VnicPlan(first.instance, first.tenant, second.address)
+    moved = planned(first.instance, first.tenant, second.address)
     assert _refusal(lambda: driver.create(moved)) == "WRONG_STATE"
-    taken = VnicPlan(second.instance, second.tenant, first.address)
+    taken = planned(second.instance, second.tenant, first.address)
     assert _refusal(lambda: driver.create(taken)) == "WRONG_STATE"
     assert driver.create(second).address == second.address, "what was refused must leave nothing"
 
 
-def _check_shared(driver: VnicDriver, first: VnicPlan, second: VnicPlan) -> None:
+def _check_shared(driver: VnicDriver, first: VnicPlan, second: VnicPlan, planned: Planned) -> None:
     """Nobody gets an address that isn't the one, and whoever was refused has none."""
     driver.create(first)
-    moved = VnicPlan(first.instance, first.tenant, _NOBODYS)
+    moved = planned(first.instance, first.tenant, _NOBODYS)
     assert _refusal(lambda: driver.create(moved)) == "WRONG_STATE"
-    elsewhere = VnicPlan(second.instance, second.tenant, _NOBODYS)
+    elsewhere = planned(second.instance, second.tenant, _NOBODYS)
     assert _refusal(lambda: driver.create(elsewhere)) not in ("", "WRONG_STATE")
     assert _refusal(lambda: driver.counters(second.instance)) == "NOT_FOUND"
 
@@ -93,13 +97,13 @@ def _check_counters(driver: VnicDriver, plan: VnicPlan) -> None:
     driver.destroy(plan.instance)
 
 
-def _check_destroy(maker: Maker, plan: VnicPlan) -> None:
+def _check_destroy(maker: Maker, plan: VnicPlan, planned: Planned) -> None:
     maker().create(plan)
     driver = maker()  # the one before was killed
     driver.destroy(plan.instance)
     driver.destroy(plan.instance)
     assert _refusal(lambda: driver.counters(plan.instance)) == "NOT_FOUND"
-    other = VnicPlan(f"{plan.instance}x", plan.tenant, plan.address)
+    other = planned(f"{plan.instance}x", plan.tenant, plan.address)
     assert driver.create(other).address == plan.address, "a destroyed vNIC's address is free"
     driver.destroy(other.instance)
 

@@ -4,6 +4,15 @@ from __future__ import annotations
 
 from eais_server.vnic.driver import VnicCounters, VnicDriver, VnicPlan, VnicState
 from eais_server.vnic.host import HostDriver
+from eais_server.vnic.kernel import KernelDriver
 from eais_server.vnic.loopback import LoopbackDriver
 
-__all__ = ["HostDriver", "LoopbackDriver", "VnicCounters", "VnicDriver", "VnicPlan", "VnicState"]
+__all__ = [
+    "HostDriver",
+    "KernelDriver",
+    "LoopbackDriver",
+    "VnicCounters",
+    "VnicDriver",
+    "VnicPlan",
+    "VnicState",
+]

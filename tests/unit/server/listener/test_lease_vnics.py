@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -13,9 +14,12 @@ from eais import channel
 from eais.credentials import client_credentials
 from eais.errors import Unavailable, make_error
 from eais.identity import Identity
+from eais.net.asking import NetAgent
+from eais.net.plan import KERNEL_DRIVERS
 from eais.rpc.client import acall
 from eais.rpc.v1 import hosts_pb2, listener_pb2, net_pb2
 from eais.rpc.verbs import LISTENER_LOCATE
+from eais.testing import FakeNetAgent
 from eais_server.testing import FakeVnic
 from eais_server.testing.listener_bench import ADDRESS, EI, POOL, ListenerBench
 
@@ -132,5 +136,29 @@ def test_a_vnic_that_cannot_be_made_fails_the_grant(
             failed = await bench.manager.heard("grant_failed")
             assert failed.error.reason == "NETDEV"
             assert not listener.host.admission.leases
+
+    run(test())
+
+
+def test_what_the_hosts_agent_can_do_is_offered(
+    bench: ListenerBench, run: Run, tmp_path: Path
+) -> None:
+    async def test() -> None:
+        with FakeNetAgent(tmp_path / "net.sock") as agent:
+            bench.agent = agent.ask()
+            async with bench.pool(), bench.running() as listener:
+                assert bench.manager.joins[-1].net_offer == agent.said
+                assert {*KERNEL_DRIVERS, "loopback", "host"} == set(listener.host.vnics)
+
+    run(test())
+
+
+def test_an_agent_that_does_not_answer_keeps_nobody_from_joining(
+    bench: ListenerBench, run: Run, tmp_path: Path
+) -> None:
+    async def test() -> None:
+        bench.agent = NetAgent(tmp_path / "none.sock")
+        async with bench.pool(), bench.running():
+            assert not bench.manager.joins[-1].HasField("net_offer")
 
     run(test())

@@ -1,0 +1,77 @@
+"""The drivers of the kernel's own vNICs: the host's network agent makes them, by signed plans."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Final
+
+from google.protobuf.message import DecodeError
+
+from eais.errors import make_error
+from eais.net.asking import NetAgent
+from eais.net.plan import VETH, VXLAN, WIREGUARD, Side, VnicKey
+from eais.rpc.v1 import net_pb2
+from eais_server.vnic.driver import VnicCounters, VnicPlan, VnicState
+
+_ISOLATION: Final = {
+    VETH: "only the bound front-end's packets pass, and mTLS",
+    VXLAN: "only the bound front-end's packets pass, and mTLS; its tunnel isn't encrypted",
+    WIREGUARD: "only the bound front-end's packets pass, through an encrypted tunnel, and mTLS",
+}
+
+
+class KernelDriver:
+    """One of "veth", "vxlan" and "wireguard", as a listener has it.
+
+    Args:
+        name: which.
+        pool: the listener's.
+        host: its name there.
+        agent: of this host.
+    """
+
+    is_private = True
+
+    def __init__(self, name: str, pool: str, host: str, agent: NetAgent) -> None:
+        self.name = name
+        self.isolation = _ISOLATION[name]
+        self._pool = pool
+        self._host = host
+        self._agent = agent
+
+    def create(self, plan: VnicPlan) -> VnicState:
+        """As `VnicDriver`; NET_PLAN, NETDEV and NET_AGENT, too."""
+        try:
+            signed = net_pb2.SignedNetPlan.FromString(plan.signed)
+        except DecodeError:
+            raise make_error("NET_PLAN", f"the plan of {plan.instance} can't be read") from None
+        if not signed.plan:
+            text = f"{plan.instance} has no plan, without which there is no {self.name}"
+            raise make_error("NET_PLAN", text)
+        made = self._agent.create(signed)
+        if made.address != plan.address:
+            text = f"{plan.instance} is granted {plan.address}, and its plan has {made.address}"
+            raise make_error("NET_PLAN", text)
+        return VnicState(self.name, plan.instance, made.address, self.isolation)
+
+    def connect(self, instance: str, ports: Collection[int]) -> None:
+        """As `VnicDriver`."""
+        self._agent.connect(self._key(instance), ports)
+
+    def limit(self, instance: str, bytes_per_s: int | None) -> None:
+        """As `VnicDriver`; both ways."""
+        if bytes_per_s is not None and bytes_per_s < 1:
+            raise make_error("ARGUMENT", "a bandwidth cap must be 1 byte a second or more")
+        self._agent.limit(self._key(instance), bytes_per_s)
+
+    def counters(self, instance: str) -> VnicCounters:
+        """As `VnicDriver`."""
+        found = self._agent.counters(self._key(instance))
+        return VnicCounters(found.bytes_in, found.bytes_out)
+
+    def destroy(self, instance: str) -> None:
+        """As `VnicDriver`."""
+        self._agent.destroy(self._key(instance))
+
+    def _key(self, instance: str) -> VnicKey:
+        return VnicKey(self._pool, instance, self._host, Side.BACKEND)
