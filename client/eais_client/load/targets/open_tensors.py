@@ -85,7 +85,7 @@ def _output(output: pb.ModelInferResponse.InferOutputTensor, raw: bytes | None) 
             flat = _from_bytes(raw, output.datatype)
         else:
             values = getattr(output.contents, known.contents) if known.contents else ()
-            flat = np.array(list(values), object if output.datatype == BYTES else known.dtype)
+            flat = _from_values(list(values), output.datatype)
         if output.datatype == BYTES:
             flat = np.array([_text(each) for each in flat], object)
         if any(size < 0 for size in output.shape):
@@ -94,6 +94,19 @@ def _output(output: pb.ModelInferResponse.InferOutputTensor, raw: bytes | None) 
     except (ValueError, OverflowError, struct.error) as error:
         text = f"output {output.name!r} of shape {list(output.shape)}: {error}"
         raise RequestFailed("MALFORMED_ANSWER", text) from None
+
+
+def _from_values(values: list[Any], datatype: str) -> NDArray[Any]:
+    if datatype == BYTES:
+        return np.array(values, object)
+    dtype = np.dtype(DATATYPES[datatype].dtype)
+    if dtype.kind in "iu":
+        # numpy 1 would take the lower bits of what doesn't fit.
+        least, most = np.iinfo(dtype).min, np.iinfo(dtype).max
+        for value in values:
+            if not least <= value <= most:
+                raise ValueError(f"{value} is no {datatype}")
+    return np.array(values, dtype)
 
 
 def _from_bytes(raw: bytes, datatype: str) -> NDArray[Any]:
