@@ -1,0 +1,179 @@
+"""What all of an agent's interfaces have alike: marks, addresses, routes, MTU, caps, counters.
+
+Each step may be repeated, and an end that was half made, by an agent that was killed or changed by
+somebody else, is made whole by making it again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from eais.errors import make_error
+from eais.net.plan import VETH, NetPlan, Side, VnicKey
+from eais_server.net.link import LinkDriver
+from eais_server.net.links import netlink
+from eais_server.net.links.entering import OWN, in_namespace
+from eais_server.net.links.kernel_says import kernel_says
+from eais_server.net.links.naming import GROUP, PREFIX, interface_name, mark, mark_of
+
+#: Without a plan's: what Ethernet has (RFC 894), less what a tunnel takes of it.
+USUAL_MTU: Final = 1500
+#: pyroute2 says a token bucket's rate in 32 bits.
+MAX_CAP: Final = (1 << 32) - 1
+#: What may leave at once: a fiftieth of a second's, and never less than a few full packets with
+#: their segments put together (65 536 bytes at most), without which nothing of those would pass.
+_BURST_S: Final = 1 / 50
+_LEAST_BURST: Final = 128 << 10
+#: How long a packet waits at most behind others; beyond that it is dropped, and TCP sees it.
+_QUEUE_S: Final = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class FoundEnd:
+    """An interface of this agent's that is there; `is_whole`: its mark is on it."""
+
+    interface: str
+    is_whole: bool
+
+
+@dataclass(frozen=True, slots=True)
+class EndCounters:
+    """Since the interface was made, as the instance sees them."""
+
+    bytes_in: int = 0
+    bytes_out: int = 0
+    packets_in: int = 0
+    packets_out: int = 0
+
+
+class Ends:
+    """The ends of vNICs that an agent has in one network namespace.
+
+    Args:
+        agent: which.
+        namespace: a file of it.
+        underlay_mtu: of the interface by which tunnels leave this host, towards an address; 0 if
+            that isn't known.
+    """
+
+    def __init__(
+        self,
+        agent: str,
+        *,
+        namespace: Path = OWN,
+        underlay_mtu: Callable[[str], int] = lambda address: 0,
+    ) -> None:
+        self._agent = agent
+        self._namespace = namespace
+        self._underlay_mtu = underlay_mtu
+
+    def interface(self, key: VnicKey) -> str:
+        """What the interface of an end is called."""
+        return interface_name(self._agent, key)
+
+    def make(self, plan: NetPlan, driver: LinkDriver) -> str:
+        """Have the end that a plan says, whole and up; the name of its interface.
+
+        Raises:
+            ConfigError: NETDEV, which says what the kernel refused; that the interface's name is
+                somebody else's; which MTU there can be.
+        """
+        name, mtu = self.interface(plan.key), self._mtu(plan, driver)
+        self._check_name(name)
+        driver.make(name, plan)
+        with kernel_says(f"the interface {name} of {plan.key.instance} can't be set up"):
+            in_namespace(self._namespace, lambda: self._set_up(name, plan, mtu))
+        return name
+
+    def remove(self, key: VnicKey, driver: LinkDriver) -> None:
+        """Take an end away; one that isn't there is nothing. Raises as `make`."""
+        name = self.interface(key)
+        self._check_name(name)
+        driver.remove(name)
+
+    def found(self) -> list[FoundEnd]:
+        """All interfaces here that are this agent's, or may be: a half made one has no mark yet."""
+        with kernel_says("interfaces can't be listed"):
+            links = in_namespace(self._namespace, netlink.all_links)
+        own = mark_of(self._agent)
+        return [
+            FoundEnd(link.name, link.alias.startswith(own))
+            for link in links
+            if link.alias.startswith(own) or _is_half_made(link)
+        ]
+
+    def counters(self, key: VnicKey) -> EndCounters:
+        """Of an end's interface; all 0 if it isn't there."""
+        name = self.interface(key)
+        with kernel_says(f"the counters of {name} can't be read"):
+            link = in_namespace(self._namespace, lambda: netlink.read_link(name))
+        if link is None:
+            return EndCounters()
+        came = (link.bytes_in, link.packets_in)
+        left = (link.bytes_out, link.packets_out)
+        # What comes to the back-end's end goes in to the instance; from the front-end's it leaves.
+        into, out_of = (came, left) if key.side is Side.BACKEND else (left, came)
+        return EndCounters(into[0], out_of[0], into[1], out_of[1])
+
+    def _mtu(self, plan: NetPlan, driver: LinkDriver) -> int:
+        known = 0 if plan.driver == VETH else self._underlay_mtu(plan.peer_underlay)
+        most = (known or USUAL_MTU) - driver.overhead
+        if known and plan.mtu > most:
+            text = f"MTU {plan.mtu}: the underlay's {known} leaves {most} for a {driver.name} vNIC"
+            raise make_error("NETDEV", text, hint=f"an MTU of {most} or less, or 0 for that")
+        return plan.mtu or most
+
+    def _check_name(self, name: str) -> None:
+        with kernel_says(f"the interface {name} can't be looked at"):
+            link = in_namespace(self._namespace, lambda: netlink.read_link(name))
+        if link is None or _is_half_made(link) or link.alias.startswith(mark_of(self._agent)):
+            return
+        text = f"the interface {name} is there, and none of this agent's"
+        raise make_error("NETDEV", text, hint="rename it, or take it away")
+
+    def _set_up(self, name: str, plan: NetPlan, mtu: int) -> None:
+        link = _there(name)
+        if link.alias != (text := mark(self._agent, plan.key)):
+            netlink.set_alias(link.index, text)
+        if link.mtu != mtu:
+            netlink.set_link(link.index, mtu=mtu)
+        wanted = (plan.address, plan.peer, 32)
+        found = netlink.addresses(link.index)
+        for own, other, prefix in found - {wanted}:
+            netlink.delete_address(link.index, own, other, prefix)
+        if wanted not in found:
+            netlink.add_address(link.index, plan.address, plan.peer)
+        if not link.up:
+            netlink.set_link(link.index, state="up")
+        if not netlink.has_route(link.index, plan.peer):
+            netlink.add_route(link.index, plan.address, plan.peer)
+        _cap(link.index, plan.cap_bytes_per_s if plan.key.side is Side.BACKEND else 0)
+
+
+def _there(name: str) -> netlink.Link:
+    link = netlink.read_link(name)
+    if link is None:
+        raise OSError(19, "it was taken away meanwhile")  # ENODEV
+    return link
+
+
+def _is_half_made(link: netlink.Link) -> bool:
+    """Made by an agent that didn't come to mark it; a TUN says by its name alone whose it is."""
+    ours = link.group == GROUP or link.kind in ("tun", "wireguard")
+    return not link.alias and link.name.startswith(PREFIX) and ours
+
+
+def _cap(index: int, bytes_per_s: int) -> None:
+    """What leaves by the interface; what comes is capped where it is filtered."""
+    if bytes_per_s > MAX_CAP:
+        raise make_error("NETDEV", f"a cap of {bytes_per_s} B/s: {MAX_CAP} is the most", hint="0")
+    if netlink.rate_of(index) == bytes_per_s:
+        return
+    if not bytes_per_s:
+        netlink.unshape(index)
+        return
+    burst = max(_LEAST_BURST, int(bytes_per_s * _BURST_S))
+    netlink.shape(index, bytes_per_s, burst, burst + int(bytes_per_s * _QUEUE_S))

@@ -1,0 +1,80 @@
+"""VXLAN (RFC 7348): two hosts, joined by a tunnel of the kernel's over UDP. Not encrypted."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+from typing import Final
+
+from eais.net.plan import VXLAN, NetPlan
+from eais_server.net.link import Ability
+from eais_server.net.links import netlink
+from eais_server.net.links.entering import OWN, in_namespace
+from eais_server.net.links.kernel_says import kernel_says
+from eais_server.net.links.naming import GROUP
+from eais_server.net.links.probing import probe_kind
+
+#: IPv4 20, UDP 8, VXLAN 8, Ethernet 14 (RFC 7348, section 5).
+OVERHEAD: Final = 50
+
+_HINTS: Final = {
+    errno.EEXIST: "another VXLAN of this host has the number and the port, or the name",
+    errno.EADDRNOTAVAIL: "the underlay's address isn't this host's any more",
+    errno.EADDRINUSE: "another program has the UDP port: `ss -lunp` names it",
+}
+
+
+class VxlanDriver:
+    """Makes tunnels, each to one other host and no other. As `LinkDriver`.
+
+    Args:
+        local: this host's address in the underlay.
+        namespace: where the interfaces are to be.
+        underlay: where the hosts reach each other.
+    """
+
+    name = VXLAN
+    overhead = OVERHEAD
+
+    def __init__(self, local: str, *, namespace: Path = OWN, underlay: Path = OWN) -> None:
+        self._local = local
+        self._namespace = namespace
+        self._underlay = underlay
+
+    def probe(self) -> Ability:
+        """As `LinkDriver`."""
+        if not self._local:
+            return Ability("the agent knows no address that other hosts reach: --underlay ADDRESS")
+        return in_namespace(self._underlay, lambda: probe_kind(VXLAN, vxlan_id=1, vxlan_port=4789))
+
+    def make(self, interface: str, plan: NetPlan) -> None:
+        """As `LinkDriver`; one of another plan is made anew: a tunnel's ends can't be changed."""
+        with kernel_says(f"the VXLAN interface {interface} can't be made", _HINTS):
+            there = in_namespace(self._namespace, lambda: netlink.read_vxlan(interface))
+            wanted = (plan.number, self._local, plan.peer_underlay, plan.port)
+            if there == wanted:
+                return
+            if there is not None:
+                self.remove(interface)
+            in_namespace(self._underlay, lambda: self._add(interface, plan))
+
+    def _add(self, interface: str, plan: NetPlan) -> None:
+        """Made in the underlay, where its socket stays, for the namespace that it is to be in."""
+        with netlink.namespace_file(self._namespace) as fd:
+            netlink.add_link(
+                interface,
+                VXLAN,
+                group=GROUP,
+                net_ns_fd=fd,
+                vxlan_id=plan.number,
+                vxlan_local=self._local,
+                vxlan_group=plan.peer_underlay,
+                vxlan_port=plan.port,
+                # Who is at the other end is known, and is never learnt from what comes.
+                vxlan_learning=0,
+            )
+
+    def remove(self, interface: str) -> None:
+        """As `LinkDriver`."""
+        with kernel_says(f"the VXLAN interface {interface} can't be taken away"):
+            in_namespace(self._namespace, lambda: netlink.delete_link(interface))
