@@ -12,6 +12,7 @@ from eais.instance_policy import DEFAULT_POLICY, InstancePolicy
 from eais_pool.brain.facts import Fact
 from eais_pool.brain.host_records import Endpoint
 from eais_pool.brain.membership import TenantView, TokenRecord
+from eais_pool.brain.net_records import NetLink
 from eais_pool.brain.records import Answer, Failure, SharePick
 from eais_pool.brain.view_records import InstanceView
 
@@ -64,6 +65,7 @@ class Grant:
     Attributes:
         sessions: what the instance has where it comes from, each as base64 of its wire form.
         sources: hosts that may have the models of those, the likeliest first.
+        link: the vNIC, if it is the kernel's; its back-end's end is planned for the host's agent.
     """
 
     instance: str
@@ -77,6 +79,7 @@ class Grant:
     sessions: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
     policy: InstancePolicy = DEFAULT_POLICY
+    link: NetLink | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -144,7 +144,7 @@ def _begin(draft: Draft, n: int, step: Step, policy: Policy, settings: Settings)
                 return False
             why = f"{error.reason}: {error.message}"
         else:
-            epoch = reserve_move(draft, lease, placed).epoch
+            epoch = reserve_move(draft, lease, placed, settings).epoch
             draft.record(DefragStepped(n, StepState.MOVING, epoch))
             moving = draft.state.moving_lease(step.instance)
             if moving is not None:

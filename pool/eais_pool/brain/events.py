@@ -13,6 +13,7 @@ from eais_pool.brain.host_records import HostRecord
 from eais_pool.brain.ledger_records import UsageRecord
 from eais_pool.brain.loads import LoadsReported
 from eais_pool.brain.membership import Limits
+from eais_pool.brain.net_records import NetOffer
 from eais_pool.brain.ratio_records import DemandSeen
 from eais_pool.brain.records import (
     Failure,
@@ -40,7 +41,8 @@ class OpRequested:
 
     An operator's verbs have no tenant: `frontend` is the operator then, and `host` may be named,
     and a `device` of it. `wait_s`: how long it stays in line while there is no room.
-    `limits`: of the binding.
+    `limits`: of the binding. `vnic`: the driver that is asked for; "": the pool's choice. `net`:
+    what the network agent of the front-end's host offers, which a repetition may say otherwise.
     """
 
     verb: OpVerb
@@ -56,6 +58,8 @@ class OpRequested:
     wait_s: float = 0.0
     limits: BindingLimits = NO_LIMITS
     defrag: DefragAsk | None = None
+    vnic: str = ""
+    net: NetOffer | None = None
 
     @property
     def params(self) -> tuple[str, ...]:
@@ -82,6 +86,7 @@ class OpRequested:
             rest.append(f"neighbours={beside.spread},{beside.near},{beside.strict}")
         if self.policy.tolerance is not None:
             rest.append(f"tolerance={self.policy.tolerance}")
+        rest += [f"vnic={self.vnic}"] if self.vnic else []
         return (self.verb.value, self.frontend, self.instance, self.type, no_start, *rest)
 
 

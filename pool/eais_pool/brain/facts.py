@@ -19,6 +19,7 @@ from eais_pool.brain.ledger_facts import LedgerFact
 from eais_pool.brain.ledger_records import UsageRecord
 from eais_pool.brain.loads import LoadsChanged
 from eais_pool.brain.membership import MembershipFact
+from eais_pool.brain.net_records import NetLink, NetOffer
 from eais_pool.brain.ratio_records import RatioFact
 from eais_pool.brain.records import Answer, OfLease, OpRecord, SharePick, WorkerRecord
 from eais_pool.policy.profiles import Profile
@@ -89,6 +90,8 @@ class InstanceBound:
     instance: str
     frontend: str
     address: str
+    vnic: str = ""
+    net: NetOffer | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +159,7 @@ class LeaseReserved(OfLease):
     vnic_driver: str = "loopback"
     weighed: tuple[str, ...] = ()
     provisional: bool = False
+    link: NetLink | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +172,7 @@ class LeaseReservedAgain(OfLease):
 
     address: str = ""
     vnic_driver: str = ""
+    link: NetLink | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,6 +57,7 @@ def send_grant(draft: Draft, lease: LeaseRecord, settings: Settings) -> None:
         sessions=_sessions_for(draft.state, lease),
         sources=_sources_for(draft.state, lease),
         policy=instance.policy,
+        link=lease.link,
     )
     draft.send(lease.host, command)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from eais_pool.brain.net_records import NetOffer
+
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
@@ -86,6 +88,7 @@ class HostRecord:
             at that address, which is never "" then.
         management_plane: for operators, and listeners that fetch models; None before it said.
         away_at: when it couldn't be reached any more, last; boot clock.
+        net: what its network agent offers; None without one.
     """
 
     host: str
@@ -101,6 +104,7 @@ class HostRecord:
     vnic_address: str = ""
     management_plane: Endpoint | None = None
     away_at: float = 0.0
+    net: NetOffer | None = None
 
     def device(self, device_id: str) -> DeviceRecord | None:
         """The device of that id, if the host has or had it."""

@@ -39,6 +39,7 @@ def reserved(fact: facts.LeaseReserved) -> LeaseRecord:
         weighed=fact.weighed,
         provisional=fact.provisional,
         vnic_driver=fact.vnic_driver,
+        link=fact.link,
         arrival=Arrival(fact.at) if fact.moving else None,
     )
     return with_shares(lease, ShareEvent.RESERVE)
@@ -55,7 +56,8 @@ def reserved_again(lease: LeaseRecord, fact: facts.LeaseReservedAgain) -> LeaseR
     """RESERVED once more; what its host had of a move is asked anew."""
     again = with_shares(lease, ShareEvent.RELEASE, ShareEvent.RESERVE)
     if fact.vnic_driver:
-        again = replace(again, address=fact.address, vnic_driver=fact.vnic_driver)
+        driver, link = fact.vnic_driver, fact.link
+        again = replace(again, address=fact.address, vnic_driver=driver, link=link)
     if again.arrival is None:
         return again
     return replace(again, workers=(), arrival=replace(again.arrival, asked_at=0.0))

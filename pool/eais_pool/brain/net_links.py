@@ -17,6 +17,8 @@ from eais.net.plan import KERNEL_DRIVERS, MAX_NUMBER, VETH, VXLAN, WIREGUARD
 from eais_pool.brain.net_records import NetLink, NetOffer
 
 AUTO: Final = "auto"
+#: Kept for measuring networks (RFC 2544, appendix C), so that few networks have it.
+NETWORK: Final = "198.18.0.0/15"
 BLOCK_PREFIX: Final = 24
 #: IANA's for VXLAN (RFC 7348, section 5).
 VXLAN_PORT: Final = 4789

@@ -14,11 +14,12 @@ from eais_pool.brain.draft import Draft
 from eais_pool.brain.host_records import DeviceRecord, HostRecord
 from eais_pool.brain.layered import touched_in, unlayered
 from eais_pool.brain.neighbours import placed_among
+from eais_pool.brain.net_links import AUTO
 from eais_pool.brain.quotas import check_start, kind_refusal
 from eais_pool.brain.records import InstanceRecord, LeaseRecord, ShareRecord
 from eais_pool.brain.settings import Settings
 from eais_pool.brain.state import PoolState
-from eais_pool.brain.vnics import is_within_reach, vnic_on
+from eais_pool.brain.vnics import can_have, check_vnic, is_within_reach, vnic_on
 from eais_pool.policy import Ask, DeviceView, HostView, Placement, Policy, Refusal
 
 
@@ -34,9 +35,10 @@ def reserve(
     Raises:
         EaisError: QUOTA; what the policy refused with: NO_DEVICE says when to ask again.
     """
+    check_vnic(draft.state, instance)
     hosts = host_views(draft.state, instance.id, settings)
     placed = _chosen(draft.state, instance, hosts, policy, settings, closed)
-    return _reserved(draft, instance, placed)
+    return _reserved(draft, instance, placed, settings)
 
 
 def check_possible(
@@ -83,7 +85,8 @@ def reserve_elsewhere(
     def place(among: Sequence[HostView]) -> Placement:
         return _elsewhere(state, lease, among, policy, settings)
 
-    return reserve_move(draft, lease, placed_among(state, instance, hosts, place, settings))
+    placed = placed_among(state, instance, hosts, place, settings)
+    return reserve_move(draft, lease, placed, settings)
 
 
 def picks_on(
@@ -108,9 +111,12 @@ def picks_on(
     return placed
 
 
-def reserve_move(draft: Draft, lease: LeaseRecord, placed: Placement) -> facts.LeaseReserved:
+def reserve_move(
+    draft: Draft, lease: LeaseRecord, placed: Placement, settings: Settings
+) -> facts.LeaseReserved:
     """Reserve these shares for the instance of an OPEN lease, to take that one's place."""
-    return _reserved(draft, draft.state.instances[lease.instance], placed, moving=True)
+    instance = draft.state.instances[lease.instance]
+    return _reserved(draft, instance, placed, settings, moving=True)
 
 
 def _elsewhere(
@@ -237,9 +243,14 @@ def _staying(lease: LeaseRecord) -> list[ShareRecord]:
 
 
 def _reserved(
-    draft: Draft, instance: InstanceRecord, placed: Placement, *, moving: bool = False
+    draft: Draft,
+    instance: InstanceRecord,
+    placed: Placement,
+    settings: Settings,
+    *,
+    moving: bool = False,
 ) -> facts.LeaseReserved:
-    vnic = vnic_on(draft.state.hosts[placed.host], instance)
+    vnic = vnic_on(draft.state, draft.state.hosts[placed.host], instance, settings)
     fact = facts.LeaseReserved(
         host=placed.host,
         instance=instance.id,
@@ -247,10 +258,11 @@ def _reserved(
         tenant=instance.tenant,
         address=vnic.address,
         shares=placed.shares,
-        why=placed.why,
+        why=f"{placed.why}; {vnic.why}" if vnic.link is not None else placed.why,
         weighed=placed.weighed,
         provisional=placed.provisional,
         vnic_driver=vnic.driver,
+        link=vnic.link,
         moving=moving,
         at=draft.now if moving else 0.0,
     )
@@ -349,7 +361,18 @@ def host_views(state: PoolState, instance: str, settings: Settings) -> list[Host
             views.append(replace(view, open=False) if name in held else view)
         else:
             views.append(found[2])
-    return views
+    record = state.instances.get(instance)
+    return views if record is None else _with_vnic(state, record, views)
+
+
+def _with_vnic(state: PoolState, instance: InstanceRecord, views: list[HostView]) -> list[HostView]:
+    """Hosts that can't give it the vNIC that it was asked for with don't take it."""
+    if instance.vnic in ("", AUTO):
+        return views
+    return [
+        view if can_have(state.hosts[view.host], instance) else replace(view, open=False)
+        for view in views
+    ]
 
 
 def _free_milli(device: DeviceRecord, used_milli: int) -> int:

@@ -70,9 +70,11 @@ def _opened(draft: Draft, lease: LeaseRecord, held: HeldLease, settings: Setting
 
 def _grant_again(draft: Draft, lease: LeaseRecord, settings: Settings) -> None:
     """Under the same epoch, at the address that the host has now."""
-    vnic = vnic_on(draft.state.hosts[lease.host], draft.state.instances[lease.instance])
+    state = draft.state
+    host, instance = state.hosts[lease.host], state.instances[lease.instance]
+    vnic = vnic_on(state, host, instance, settings, lease)
     resizing.nothing_left(draft, lease)
-    draft.record(facts.LeaseReservedAgain(*lease.key, vnic.address, vnic.driver))
+    draft.record(facts.LeaseReservedAgain(*lease.key, vnic.address, vnic.driver, vnic.link))
     again = draft.state.lease(lease.key)
     if again is not None:
         send_grant(draft, again, settings)

@@ -18,6 +18,7 @@ from eais.share import ShareState
 from eais_pool.brain.host_records import Endpoint, HostRecord
 from eais_pool.brain.lease_changes import Arrival, Resize, Stuck
 from eais_pool.brain.ledger_records import NOTHING_USED, ChargedShare, UsageRecord
+from eais_pool.brain.net_records import NetLink, NetOffer
 from eais_pool.brain.view_records import InstanceView
 from eais_pool.brain.waiting_records import Waiting
 
@@ -136,7 +137,7 @@ class LeaseRecord:
         sessions: the session specs that live on it, each as base64 of its wire form.
         why: why it was placed there, in words; `weighed`: what was considered; `provisional`:
             before anything was known of that.
-        vnic_driver: what gives the instance its `address` there.
+        vnic_driver: what gives the instance its `address` there; `link`: if it is the kernel's.
         resize: of an OPEN one that is being resized.
         coming: shares, by number, that are to take the place of the others then.
         leaving: those that were taken back, and aren't gone yet.
@@ -162,6 +163,7 @@ class LeaseRecord:
     arrival: Arrival | None = None
     stuck: Stuck | None = None
     vnic_driver: str = "loopback"
+    link: NetLink | None = None
     resize: Resize | None = None
     coming: tuple[int, ...] = ()
     leaving: tuple[int, ...] = ()
@@ -211,6 +213,8 @@ class InstanceRecord:
         last_epoch: the highest that was given to a lease which was to take that one's place.
         models: what it had sessions of, SHA-256 in hex, the newest last; at most `MODELS_MOST`.
         opened_by: the front-end that it was bound to then.
+        vnic: the driver that it was bound with, as it was asked for; "": the pool's choice.
+        net: what the network agent of its front-end's host offered then; None without one.
         asleep: BOUND, and scaled to zero: a call wakes it. `wanted_at`: when one last came, boot
             clock; 0: none since.
         reason, detail: why it FAILED, or lost its front-end, and the text behind it.
@@ -238,6 +242,8 @@ class InstanceRecord:
     opened_by: str = ""
     asleep: bool = False
     wanted_at: float = 0.0
+    vnic: str = ""
+    net: NetOffer | None = None
 
     @property
     def next_epoch(self) -> int:

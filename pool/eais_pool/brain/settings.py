@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from eais_pool.brain.address_plan import AddressPlan
+from eais_pool.brain.net_links import NETWORK
 from eais_pool.brain.quotas import Quotas
 from eais_pool.policy.prices import Prices
 
@@ -15,6 +16,7 @@ class Settings:
 
     Attributes:
         vnic_driver: what instances are planned to get; hosts say what they do give.
+        vnic_network: of which the kernel's vNICs have their addresses.
         beyond_loopback: front-ends may be on other machines than the manager.
         grant_timeout_s: a grant that its host hasn't confirmed by then is given up.
         drain_grace_ms: what a worker gets to finish its calls when its lease ends.
@@ -36,6 +38,7 @@ class Settings:
 
     addresses: AddressPlan
     vnic_driver: str = "loopback"
+    vnic_network: str = NETWORK
     beyond_loopback: bool = False
     grant_timeout_s: float = 30.0
     drain_grace_ms: int = 5_000

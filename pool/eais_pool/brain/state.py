@@ -270,7 +270,7 @@ def _instance_created(state: PoolState, fact: facts.InstanceCreated) -> None:
 
 def _instance_bound(state: PoolState, fact: facts.InstanceBound) -> None:
     changes = {"frontend": fact.frontend, "address": fact.address, "reason": "", "detail": ""}
-    state.move(fact.instance, InstanceEvent.BIND, **changes)
+    state.move(fact.instance, InstanceEvent.BIND, vnic=fact.vnic, net=fact.net, **changes)
     state.index.hold(fact.address)
 
 
@@ -286,7 +286,7 @@ def _instance_unbound(state: PoolState, fact: facts.InstanceUnbound) -> None:
     state.index.hold(state.instances[fact.instance].address, -1)
     state.bindings.pop(fact.instance, None)
     changes = {"frontend": "", "address": "", "asleep": False, "wanted_at": 0.0}
-    state.move(fact.instance, InstanceEvent.UNBIND, **changes)
+    state.move(fact.instance, InstanceEvent.UNBIND, vnic="", net=None, **changes)
 
 
 def _instance_deleted(state: PoolState, fact: facts.InstanceDeleted) -> None:

@@ -30,6 +30,7 @@ from eais_pool.brain.quotas import (
 )
 from eais_pool.brain.records import Failure, InstanceRecord, OpRecord, OpVerb, Undo
 from eais_pool.brain.settings import Settings
+from eais_pool.brain.vnics import check_asked
 from eais_pool.brain.waiting_records import Waiting
 from eais_pool.policy import Policy
 
@@ -139,7 +140,9 @@ class Verbs:
         if instance.state is not InstanceState.BINDABLE:
             raise _wrong_state(instance, "attach")
         address = self._settings.addresses.first_free(draft.state.index.first_free)
-        draft.record(facts.InstanceBound(instance.id, event.frontend, address))
+        check_asked(event.vnic)
+        bound = facts.InstanceBound(instance.id, event.frontend, address, event.vnic, event.net)
+        draft.record(bound)
 
     def _start(self, draft: Draft, event: OpRequested) -> None:
         known = draft.state.instances.get(event.instance)

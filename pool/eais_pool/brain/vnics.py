@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import ipaddress
-from typing import Final, NamedTuple
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final, NamedTuple
 
+from eais.errors import EaisError, make_error
+from eais.net.plan import KERNEL_DRIVERS
 from eais_pool.brain.host_records import HostRecord
+from eais_pool.brain.net_links import AUTO, TakenLink, choose_driver, plan_link
+from eais_pool.brain.net_records import NetLink
 from eais_pool.brain.records import InstanceRecord, LeaseRecord
+from eais_pool.brain.settings import Settings
 
+if TYPE_CHECKING:
+    from eais_pool.brain.state import PoolState
+
+_EPOCH_BITS: Final = 20
+"""A lease is reserved again far less often than so."""
 LOOPBACK: Final = "loopback"
 HOST: Final = "host"
 #: Those that hosts may have: the pool plans addresses for no other.
@@ -15,15 +26,90 @@ DRIVERS: Final = frozenset({LOOPBACK, HOST})
 
 
 class Vnic(NamedTuple):
-    """A driver, and the address that it gives; "" while that is any back-end's."""
+    """A driver, and the address that it gives; "" while that is any back-end's.
+
+    `link`: if it is the kernel's. `why`: it and no other.
+    """
 
     driver: str
     address: str
+    link: NetLink | None = None
+    why: str = ""
 
 
-def vnic_on(host: HostRecord, instance: InstanceRecord) -> Vnic:
-    """What `instance` gets on `host`: the host's own address, or the one planned for it."""
-    return Vnic(host.vnic_driver, host.vnic_address or instance.address)
+def check_asked(driver: str) -> None:
+    """Raise `UsageError` ARGUMENT for a driver that nobody can have."""
+    known = ("", AUTO, *sorted(DRIVERS), *KERNEL_DRIVERS)
+    if driver not in known:
+        names = ", ".join(known[1:])
+        raise make_error("ARGUMENT", f"no vNIC driver {driver[:32]!a}", hint=f"one of {names}")
+
+
+def can_have(host: HostRecord, instance: InstanceRecord) -> bool:
+    """Whether `instance` can have what it was asked for with on `host`."""
+    try:
+        choose_driver(instance.vnic, host.vnic_driver, instance.net, host.net)
+    except EaisError:
+        return False
+    return True
+
+
+def check_vnic(state: PoolState, instance: InstanceRecord) -> None:
+    """Raise NET_DRIVER if no host can give `instance` the driver that was asked for."""
+    hosts = [host for _, host in sorted(state.hosts.items()) if host.reachable]
+    if hosts and not any(can_have(host, instance) for host in hosts):
+        first = hosts[0]
+        choose_driver(instance.vnic, first.vnic_driver, instance.net, first.net)
+
+
+def vnic_on(
+    state: PoolState,
+    host: HostRecord,
+    instance: InstanceRecord,
+    settings: Settings,
+    before: LeaseRecord | None = None,
+) -> Vnic:
+    """What `instance` gets on `host`: the kernel's, the host's own, or the one planned for it.
+
+    `before`: the lease that is there, whose addresses it keeps; and all of it where the host
+    can't have it now: who holds the lease will say so.
+
+    Raises:
+        EaisError: without `before`: NET_DRIVER, ADDRESSES_EXHAUSTED.
+    """
+    try:
+        choice = choose_driver(instance.vnic, host.vnic_driver, instance.net, host.net)
+    except EaisError:
+        if before is None:
+            raise
+        return Vnic(before.vnic_driver, before.address, before.link)
+    if not choice.driver or instance.net is None or host.net is None:
+        return Vnic(host.vnic_driver, host.vnic_address or instance.address, None, choice.why)
+    if before is not None and before.link is not None and before.link.driver == choice.driver:
+        kept = before.link
+        link = replace(
+            kept, generation=kept.generation + 1, backend=host.net, frontend=instance.net
+        )
+    else:
+        leases = [lease for lease in state.all_leases() if lease.link is not None]
+        link = plan_link(
+            choice.driver,
+            instance.tenant,
+            settings.vnic_network,
+            _generation(instance, before),
+            instance.net,
+            host.net,
+            [TakenLink(lease.tenant, lease.link) for lease in leases if lease.link],
+        )
+    return Vnic(choice.driver, link.address, link, choice.why)
+
+
+def _generation(instance: InstanceRecord, before: LeaseRecord | None) -> int:
+    """Higher than of all links that the instance had: epochs grow, and leave room between them."""
+    if before is None:
+        return instance.next_epoch << _EPOCH_BITS
+    known = before.link.generation if before.link is not None else before.epoch << _EPOCH_BITS
+    return known + 1
 
 
 def vnic_of(instance: InstanceRecord, lease: LeaseRecord | None, planned: str) -> Vnic:

@@ -29,6 +29,7 @@ from eais_pool.brain.events import (
 from eais_pool.brain.facts import FACTS
 from eais_pool.brain.host_records import DeviceRecord, Endpoint, HostRecord
 from eais_pool.brain.invariants import validate
+from eais_pool.brain.net_records import NetOffer
 from eais_pool.brain.reactor import Reactor
 from eais_pool.brain.records import Failure, HeldLease, SharePick, WorkerRecord
 from eais_pool.brain.state import PoolState
@@ -50,6 +51,7 @@ class FakeHost:
         failure: what the next grants, and shares that are to be added, fail with, if anything.
         missing: how many sessions of the next grants won't be there.
         vnic_address: of all its instances; "": as the pool plans.
+        net: what its network agent offers.
         health: what checks of its devices say, and why.
     """
 
@@ -59,11 +61,13 @@ class FakeHost:
         devices: Sequence[DeviceRecord] = (device(),),
         isolation: int = 2,
         vnic_address: str = "",
+        net: NetOffer | None = None,
     ) -> None:
         self.name = name
         self.devices = tuple(devices)
         self.isolation = isolation
         self.vnic_address = vnic_address
+        self.net = net
         self.leases: dict[tuple[str, int], HeldLease] = {}
         self.failure: Failure | None = None
         self.missing = 0
@@ -80,6 +84,7 @@ class FakeHost:
             devices=self.devices,
             vnic_driver="host" if self.vnic_address else "loopback",
             vnic_address=self.vnic_address,
+            net=self.net,
         )
         return HostJoined(record, tuple(self.leases.values()))
 

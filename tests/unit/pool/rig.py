@@ -13,6 +13,7 @@ from eais_pool.brain.address_plan import AddressPlan
 from eais_pool.brain.codec import from_json
 from eais_pool.brain.events import ManagerStarted, OpRequested
 from eais_pool.brain.ledger_facts import LeaseCharged
+from eais_pool.brain.net_records import NetOffer
 from eais_pool.brain.reactor import Reactor
 from eais_pool.brain.records import Failure, InstanceRecord, OpVerb
 from eais_pool.brain.settings import Settings
@@ -60,6 +61,8 @@ class Pool:
         policy: InstancePolicy = DEFAULT_POLICY,
         wait_s: float = 0.0,
         limits: BindingLimits = NO_LIMITS,
+        vnic: str = "",
+        net: NetOffer | None = None,
     ) -> str:
         """Ask for a verb; the op_id."""
         made = op or next(self._op_ids)
@@ -74,6 +77,8 @@ class Pool:
             policy=policy,
             wait_s=wait_s,
             limits=limits,
+            vnic=vnic,
+            net=net,
         )
         self.shell.feed(event)
         return made
