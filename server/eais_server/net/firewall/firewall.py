@@ -1,0 +1,105 @@
+"""The firewall of one network namespace: what an agent's vNICs there let pass."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from eais.errors import EaisError
+from eais_server.net.firewall import nft
+from eais_server.net.firewall.ruleset import (
+    Guarded,
+    Held,
+    Tunnel,
+    counter_of,
+    read_held,
+    replacing,
+    table_of,
+)
+from eais_server.net.link import Ability
+from eais_server.net.links.entering import OWN, in_namespace
+
+_HOW: Final = "nftables"
+
+
+class Drops(NamedTuple):
+    """Packets of one vNIC end that were dropped."""
+
+    incoming: int
+    outgoing: int
+
+
+class Firewall:
+    """One nftables table, `inet eais-<first 8 characters of the agent's id>`. One call at a time.
+
+    The user's own tables are neither read nor touched, and theirs hold beside it: a packet passes
+    if every table lets it. So what this one lets pass a user's own rules may still drop, and then
+    they must let it in: TCP by interfaces that are called `eais*`.
+
+    Each call raises ConfigError NETDEV, with the kernel's words, where it can't be done.
+
+    Args:
+        agent: whose.
+        namespace: a file of the network namespace.
+    """
+
+    def __init__(self, agent: str, *, namespace: Path = OWN) -> None:
+        self._table = table_of(agent)
+        self._namespace = namespace
+
+    def probe(self) -> Ability:
+        """Whether there can be one here; changes nothing."""
+        try:
+            self._run(f"add table inet {self._table}", dry=True)
+        except EaisError as error:
+            return Ability(f"{error.message}: {error.hint}" if error.hint else error.message)
+        return Ability(how=_HOW)
+
+    def apply(self, guarded: Collection[Guarded], tunnels: Collection[Tunnel] = ()) -> None:
+        """Let pass what these vNIC ends need, and nothing else by them; in one step, idempotent.
+
+        An interface that isn't there yet is guarded from its first packet on: apply first, then
+        make it.
+
+        Args:
+            guarded: the ends whose interfaces are in this namespace.
+            tunnels: of the VXLAN ends whose UDP sockets are in this namespace.
+        """
+        self._run(replacing(self._table, self._held(), guarded, tunnels))
+
+    def drops(self, interface: str) -> Drops:
+        """What was dropped since `apply` first had the end; (0, 0) for one that it hasn't.
+
+        Whatever an end isn't for counts as incoming too when it came by another interface.
+        """
+        found = {told["name"]: int(told["packets"]) for told in self._listed("counters", "counter")}
+        return Drops(*(found.get(counter_of(interface, way), 0) for way in ("in", "out")))
+
+    def found(self) -> bool:
+        """Whether the table is there."""
+        tables = self._entries("list tables inet", "table")
+        return any(told["name"] == self._table for told in tables)
+
+    def remove(self) -> None:
+        """Take the table away with all that it has; one that isn't there is nothing."""
+        # To add it first is how nftables says "if it is there".
+        self._run(f"add table inet {self._table}\ndelete table inet {self._table}\n")
+
+    def _held(self) -> Held:
+        if not self.found():
+            return Held()
+        return read_held(json.loads(self._run(f"list table inet {self._table}", terse=True)))
+
+    def _listed(self, plural: str, kind: str) -> list[dict[str, Any]]:
+        if not self.found():
+            return []
+        return self._entries(f"list {plural} table inet {self._table}", kind)
+
+    def _entries(self, command: str, kind: str) -> list[dict[str, Any]]:
+        entries = json.loads(self._run(command))["nftables"]
+        return [entry[kind] for entry in entries if kind in entry]
+
+    def _run(self, commands: str, *, terse: bool = False, dry: bool = False) -> str:
+        return in_namespace(self._namespace, lambda: nft.run(commands, terse=terse, dry=dry))
