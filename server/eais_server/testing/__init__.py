@@ -1,7 +1,8 @@
 """Fakes and conformance functions of the back-end, for tests.
 
-`check_vnic(maker)` holds a vNIC driver to its interface; `FakeVnic`, `FakeSpawner`, `FaultyDisk`
-and `FaultyOps` stand in for the world, with faults by name or by number.
+`check_vnic(maker)` holds a vNIC driver to its interface; `FakeVnic`, `FakeInterfaces`, `FakeWall`,
+`FakeSpawner`, `FaultyDisk` and `FaultyOps` stand in for the world, with faults by name or by
+number.
 """
 
 from __future__ import annotations
@@ -11,15 +12,27 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from eais_server.testing.disk import Died, FaultyDisk, FaultyOps
+    from eais_server.testing.net import FakeInterfaces, FakeWall
     from eais_server.testing.process import FakeSpawner
     from eais_server.testing.vnic import FakeVnic, check_vnic
 
-__all__ = ["Died", "FakeSpawner", "FakeVnic", "FaultyDisk", "FaultyOps", "check_vnic"]
+__all__ = [
+    "Died",
+    "FakeInterfaces",
+    "FakeSpawner",
+    "FakeVnic",
+    "FakeWall",
+    "FaultyDisk",
+    "FaultyOps",
+    "check_vnic",
+]
 
 _HOME = {
     "Died": "disk",
+    "FakeInterfaces": "net",
     "FakeSpawner": "process",
     "FakeVnic": "vnic",
+    "FakeWall": "net",
     "FaultyDisk": "disk",
     "FaultyOps": "disk",
     "check_vnic": "vnic",

@@ -1,0 +1,302 @@
+"""What is to be done when an agent is asked, or starts. (Brain)"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+from eais.errors import EaisError, make_error
+from eais.net.plan import NetInventory, NetPlan, Side, VnicKey, bad_plan
+from eais_server.net.brain.actions import Action, Drop, Guard, Make, Take, Write
+from eais_server.net.brain.records import (
+    Asker,
+    Counted,
+    Held,
+    Kept,
+    Owner,
+    Place,
+    State,
+    Tombstone,
+    Traffic,
+)
+
+ROOT: Final = 0
+MOST_PORTS: Final = 256
+TOMBSTONE_S: Final = 25 * 3600
+"""A plan is good while its signer's leaf is: 24 h at the longest, and clocks may differ."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What holds for an agent as long as it runs.
+
+    Attributes:
+        users: uids that may ask for vNICs; the superuser may, too.
+        interface_of: what the interface of an end is called.
+    """
+
+    users: frozenset[int]
+    interface_of: Callable[[VnicKey], str]
+
+
+def on_create(rules: Rules, state: State, asker: Asker, plan: NetPlan, now_s: int) -> list[Action]:
+    """Make an end, change it, or take it away for ever, as a plan that was checked says.
+
+    Args:
+        now_s: seconds since 1970.
+
+    Raises:
+        IdentityError: PERMISSION_DENIED; NET_PLAN, it is older than what was carried out.
+        UsageError: WRONG_STATE, the end has another address, or another end has this one.
+        ConfigError: NETDEV, the asker's network namespace isn't the agent's to enter.
+    """
+    _check_user(rules, asker)
+    held = state.held.get(plan.key)
+    _check_generation(state, held, plan)
+    if held is not None and asker.uid not in (ROOT, held.uid):
+        raise make_error("PERMISSION_DENIED", f"another user has the vNIC of {plan.key.instance}")
+    if plan.gone:
+        return _gone(state, plan, now_s)
+    _check_address(state, held, plan)
+    return _make(rules, asker, held, plan, "" if held is None else held.owner)
+
+
+def on_connect(state: State, asker: Asker, key: VnicKey, ports: Collection[int]) -> list[Action]:
+    """Let the front-end reach these TCP ports of a back-end's end, and no others.
+
+    Raises:
+        UsageError: NOT_FOUND, there is none, or it is another user's; ARGUMENT, the end is a
+            front-end's, or the ports are none.
+    """
+    held = _backend(state, asker, key)
+    wanted = tuple(sorted(set(ports)))
+    if len(wanted) > MOST_PORTS or any(not 1 <= port <= 65_535 for port in wanted):
+        text = f"TCP ports are 1 to 65535, and {MOST_PORTS} of them at the most"
+        raise make_error("ARGUMENT", text)
+    return [] if wanted == held.ports else [Write(replace(held, ports=wanted)), Guard()]
+
+
+def on_limit(state: State, asker: Asker, key: VnicKey, bytes_per_s: int) -> list[Action]:
+    """Cap a back-end's end, each way; 0: no cap.
+
+    Raises:
+        UsageError: as `on_connect`.
+    """
+    held = _backend(state, asker, key)
+    if bytes_per_s == held.cap_bytes_per_s:
+        return []
+    return [Write(replace(held, cap_bytes_per_s=bytes_per_s)), Guard(), Make(key)]
+
+
+def on_destroy(state: State, asker: Asker, key: VnicKey, now_s: int) -> list[Action]:
+    """Take an end away; its plan may bring it back. One that isn't the asker's isn't there."""
+    held = state.held.get(key)
+    return [] if held is None or not _may(asker, held) else _leave(held, now_s)
+
+
+def on_failed(before: State, state: State, key: VnicKey, now_s: int) -> list[Action]:
+    """An end couldn't be made: what wasn't there before is taken away again."""
+    held = state.held.get(key)
+    return [] if held is None or key in before.held else _leave(held, now_s)
+
+
+def on_keep(
+    rules: Rules, state: State, asker: Asker, inventory: NetInventory, now_s: int
+) -> list[Action]:
+    """Have what an inventory that was checked says, and nothing else of its owner's.
+
+    Of a front-end that are the ends which an inventory of its has named: a plan doesn't say
+    whose it is, and a user may be several front-ends.
+
+    Raises:
+        IdentityError: PERMISSION_DENIED; NET_PLAN, it is older than what was carried out.
+        UsageError, ConfigError: as `on_create`.
+    """
+    _check_user(rules, asker)
+    owner = Owner(inventory.pool, inventory.side, inventory.owner)
+    last = state.kept.get(owner)
+    if last is not None and inventory.generation < last.generation:
+        raise _old("the inventory", inventory.generation, last.generation)
+    named = {plan.key for plan in inventory.plans}
+    actions: list[Action] = []
+    for held in state.held.values():
+        if _is_of(owner, held) and held.key not in named and _may(asker, held):
+            actions += _leave(held, now_s)
+    for plan in inventory.plans:
+        actions += _kept(rules, state, asker, plan, owner)
+    return [*actions, Write(Kept(owner, inventory.generation))]
+
+
+def on_start(state: State, found: Collection[Place], now_s: int) -> list[Action]:
+    """Make what should be there and take away what should not.
+
+    Args:
+        found: interfaces that have this agent's mark.
+    """
+    kept = {held.place for held in state.held.values() if not held.leaving}
+    # First the wall, so that nothing passes an end before its rules are there.
+    actions: list[Action] = [Guard()]
+    actions += [Take(place) for place in sorted(set(found) - kept)]
+    for held in state.held.values():
+        actions += _leave(held, now_s) if held.leaving else [Make(held.key)]
+    return actions + on_time(state, now_s)
+
+
+def on_time(state: State, now_s: int) -> list[Action]:
+    """Forget tombstones that nothing can come back from."""
+    return [Drop(each.key) for each in state.tombstones.values() if each.until_s < now_s]
+
+
+def on_counted(state: State, asker: Asker, key: VnicKey, live: Counted) -> Traffic:
+    """What has passed an end since it was made, of which its interface says `live`.
+
+    Raises:
+        UsageError: NOT_FOUND, there is none, or it is another user's.
+    """
+    return _before(_there(state, asker, key), live) + live.traffic
+
+
+def on_noted(state: State, lives: Mapping[VnicKey, Counted]) -> list[Action]:
+    """Write down what interfaces have counted, so that new ones go on from there."""
+    return [
+        Write(replace(held, passed=_before(held, lives[held.key]), seen=lives[held.key]))
+        for held in state.held.values()
+        if held.key in lives and not held.leaving and lives[held.key] != held.seen
+    ]
+
+
+def seen_by(state: State, asker: Asker) -> list[Held]:
+    """The ends that an asker may know of."""
+    return [each for each in state.held.values() if not each.leaving and _may(asker, each)]
+
+
+def _before(held: Held, live: Counted) -> Traffic:
+    """What the interfaces before this one had counted, as far as it was written down."""
+    if held.seen.index in (0, live.index):
+        return held.passed
+    return held.passed + held.seen.traffic
+
+
+def _make(rules: Rules, asker: Asker, held: Held | None, plan: NetPlan, owner: str) -> list[Action]:
+    if held is None:
+        if not asker.namespace:
+            text = "the asker's network namespace is none that this agent was given"
+            raise make_error("NETDEV", text, hint="eais net agent --netns PATH")
+        place = Place(asker.namespace, rules.interface_of(plan.key))
+        new = Held(plan, asker.uid, place, cap_bytes_per_s=plan.cap_bytes_per_s, owner=owner)
+        return [Write(new), Guard(), Make(plan.key)]
+    new = replace(held, plan=plan, owner=owner, leaving=False, gone=False)
+    if plan.generation > held.plan.generation:
+        new = replace(new, cap_bytes_per_s=plan.cap_bytes_per_s)
+    actions: list[Action] = []
+    if asker.uid == held.uid and asker.namespace not in (0, held.place.namespace):
+        # Whoever had it made has moved, as a container does that is started again.
+        actions.append(Take(held.place))
+        new = replace(new, place=held.place._replace(namespace=asker.namespace))
+    if new != held:
+        actions.append(Write(new))
+    # Made again though nothing has changed: someone may have taken it away.
+    return [*actions, Guard(), Make(plan.key)]
+
+
+def _kept(rules: Rules, state: State, asker: Asker, plan: NetPlan, owner: Owner) -> list[Action]:
+    held = state.held.get(plan.key)
+    tombstone = state.tombstones.get(plan.key)
+    if tombstone is not None and plan.generation < tombstone.least:
+        return []  # it went meanwhile
+    if held is not None:
+        if not _may(asker, held):
+            text = f"another user has the vNIC of {plan.key.instance}"
+            raise make_error("PERMISSION_DENIED", text)
+        if held.leaving and held.gone and plan.generation <= held.plan.generation:
+            return []
+        if plan.generation < held.plan.generation:
+            plan = held.plan  # it was planned anew meanwhile
+    _check_address(state, held, plan)
+    return _make(rules, asker, held, plan, owner.name)
+
+
+def _gone(state: State, plan: NetPlan, now_s: int) -> list[Action]:
+    held = state.held.get(plan.key)
+    if held is not None:
+        return _leave(
+            replace(held, plan=replace(held.plan, generation=plan.generation), gone=True), now_s
+        )
+    tombstone = state.tombstones.get(plan.key)
+    least = max(plan.generation + 1, tombstone.least if tombstone is not None else 0)
+    return [Write(Tombstone(plan.key, least, now_s + TOMBSTONE_S))]
+
+
+def _leave(held: Held, now_s: int) -> list[Action]:
+    least = held.plan.generation + (1 if held.gone else 0)
+    return [
+        Write(replace(held, leaving=True)),
+        Take(held.place),
+        Write(Tombstone(held.key, least, now_s + TOMBSTONE_S)),
+        # Last: an interface without rules would let everything pass.
+        Guard(),
+    ]
+
+
+def _is_of(owner: Owner, held: Held) -> bool:
+    key = held.key
+    if (key.pool, key.side) != (owner.pool, owner.side):
+        return False
+    return owner.name == (key.host if key.side is Side.BACKEND else held.owner)
+
+
+def _check_user(rules: Rules, asker: Asker) -> None:
+    if asker.uid != ROOT and asker.uid not in rules.users:
+        raise make_error(
+            "PERMISSION_DENIED",
+            f"this network agent makes no vNICs for the user {asker.uid}",
+            hint="eais net agent --user NAME",
+        )
+
+
+def _check_generation(state: State, held: Held | None, plan: NetPlan) -> None:
+    tombstone = state.tombstones.get(plan.key)
+    if tombstone is not None and plan.generation < tombstone.least and not plan.gone:
+        raise _old("the plan", plan.generation, tombstone.least - 1)
+    if held is None:
+        return
+    if held.leaving and held.gone and plan.generation <= held.plan.generation and not plan.gone:
+        raise _old("the plan", plan.generation, held.plan.generation)
+    if plan.generation < held.plan.generation:
+        raise _old("the plan", plan.generation, held.plan.generation)
+    if plan.generation == held.plan.generation and not plan.gone and plan != held.plan:
+        raise bad_plan("generation", f"another plan of {plan.generation} was carried out")
+
+
+def _check_address(state: State, held: Held | None, plan: NetPlan) -> None:
+    if held is not None and held.plan.address != plan.address:
+        text = f"the vNIC of {plan.key.instance} has the address {held.plan.address} already"
+        raise make_error("WRONG_STATE", text)
+    for other in state.held.values():
+        if other.key != plan.key and other.plan.address == plan.address:
+            raise make_error("WRONG_STATE", f"{plan.address} is another vNIC's on this host")
+
+
+def _old(what: str, generation: int, carried_out: int) -> EaisError:
+    text = f"{what} is of generation {generation}, and {carried_out} was carried out"
+    return make_error("NET_PLAN", text)
+
+
+def _backend(state: State, asker: Asker, key: VnicKey) -> Held:
+    held = _there(state, asker, key)
+    if key.side is not Side.BACKEND:
+        text = "ports and caps are of a back-end's vNIC end, and this is a front-end's"
+        raise make_error("ARGUMENT", text)
+    return held
+
+
+def _there(state: State, asker: Asker, key: VnicKey) -> Held:
+    held = state.held.get(key)
+    if held is None or held.leaving or not _may(asker, held):
+        raise make_error("NOT_FOUND", f"{key.instance[:64]} has no vNIC here")
+    return held
+
+
+def _may(asker: Asker, held: Held) -> bool:
+    return asker.uid in (ROOT, held.uid)

@@ -1,0 +1,197 @@
+"""Does what the brain says, in its order: what is held is on disk before the kernel is changed."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from eais.errors import EaisError
+from eais.net.plan import NetInventory, NetPlan, VnicKey
+from eais_server.net.books import Books
+from eais_server.net.brain import events
+from eais_server.net.brain.actions import Action, Drop, Guard, Make, Take, Write, after
+from eais_server.net.brain.events import Rules
+from eais_server.net.brain.records import Asker, Counted, Held, Kept, Traffic
+from eais_server.net.surroundings import Interfaces, Wall
+
+log = logging.getLogger(__name__)
+
+Reach = Callable[[str], None]
+"""Told of each step before and after it is done, so that a test may let the agent die there."""
+
+STEPS: Final = ("write", "drop", "guard", "make", "take")
+
+
+def points(step: str) -> tuple[str, str]:
+    """The points of a step, in the order in which they are reached."""
+    return f"{step}.before", f"{step}.after"
+
+
+def nowhere(point: str) -> None:
+    """Reach a point, and nothing happens."""
+
+
+class Keeper:
+    """The vNIC ends of one agent. Not for two threads at once.
+
+    Methods raise what `brain.events` says, NETDEV and NET_DRIVER of the kernel's, and STATE_DIR
+    of the disk's; then what was done so far is held, and to ask again goes on from there.
+
+    Args:
+        users: uids that may ask for vNICs, beside the superuser.
+        clock: seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        books: Books,
+        interfaces: Interfaces,
+        wall: Wall,
+        users: frozenset[int],
+        clock: Callable[[], float],
+        *,
+        reach: Reach = nowhere,
+    ) -> None:
+        self._books = books
+        self._interfaces = interfaces
+        self._wall = wall
+        self._rules = Rules(users, interfaces.name)
+        self._clock = clock
+        self._reach = reach
+        self.state = books.read()
+
+    def start(self) -> None:
+        """Have what should be there, and nothing else. What fails is logged, and left for later.
+
+        Raises:
+            ConfigError: NETDEV, interfaces can't be listed or nothing can be guarded.
+        """
+        actions = events.on_start(self.state, self._interfaces.found(), self._now())
+        first, *rest = actions
+        self._do(first)
+        for error in self._do_all(rest):
+            log.error("left for the next start: %s", error)
+
+    def create(self, asker: Asker, plan: NetPlan) -> Held | None:
+        """Carry out a plan that was checked; the end, or None if it is gone by it."""
+        before = self.state
+        actions = events.on_create(self._rules, before, asker, plan, self._now())
+        try:
+            self._must(actions)
+        except EaisError:
+            undone = events.on_failed(before, self.state, plan.key, self._now())
+            for error in self._do_all(undone):
+                log.error("%s is left for the next start: %s", plan.key.instance, error)
+            raise
+        return self.state.held.get(plan.key)
+
+    def keep(self, asker: Asker, inventory: NetInventory) -> None:
+        """Carry out an inventory that was checked; what fails doesn't keep the rest."""
+        actions = events.on_keep(self._rules, self.state, asker, inventory, self._now())
+        *rest, kept = actions
+        errors = self._do_all(rest)
+        if errors:
+            raise errors[0]
+        if not (isinstance(kept, Write) and kept.record in self.state.kept.values()):
+            self._do(kept)
+
+    def connect(self, asker: Asker, key: VnicKey, ports: Sequence[int]) -> None:
+        """Let the front-end reach these TCP ports."""
+        self._must(events.on_connect(self.state, asker, key, ports))
+
+    def limit(self, asker: Asker, key: VnicKey, bytes_per_s: int) -> None:
+        """Cap an end, each way; 0: no cap."""
+        self._must(events.on_limit(self.state, asker, key, bytes_per_s))
+
+    def destroy(self, asker: Asker, key: VnicKey) -> None:
+        """Take an end away."""
+        self._must(events.on_destroy(self.state, asker, key, self._now()))
+
+    def counters(self, asker: Asker, key: VnicKey) -> Traffic:
+        """What has passed an end since it was made."""
+        held = self.state.held.get(key)
+        live = Counted()
+        if held is not None and not held.leaving:
+            live = self._interfaces.counted([held.place]).get(held.place, held.seen)
+        total = events.on_counted(self.state, asker, key, live)
+        if held is None:
+            return total
+        dropped = Traffic(0, 0, 0, 0, *self._wall.dropped(held))
+        return total + dropped
+
+    def note(self) -> None:
+        """Write down what has passed, and forget what has ended. Errors are logged."""
+        try:
+            places = {held.place: held.key for held in self.state.held.values()}
+            counted = self._interfaces.counted(places) if places else {}
+            lives = {places[place]: live for place, live in counted.items() if place in places}
+            self._must(events.on_noted(self.state, lives))
+            self._must(events.on_time(self.state, self._now()))
+        except EaisError as error:
+            log.error("what has passed isn't written down: %s", error)
+
+    def seen_by(self, asker: Asker) -> list[Held]:
+        """The ends that an asker may know of."""
+        return events.seen_by(self.state, asker)
+
+    def _must(self, actions: Sequence[Action]) -> None:
+        for action in actions:
+            self._do(action)
+
+    def _do_all(self, actions: Sequence[Action]) -> list[EaisError]:
+        """Each, whatever becomes of the others; what went wrong.
+
+        But an interface that couldn't be taken away keeps its record and its rules, and none is
+        made that couldn't be guarded.
+        """
+        errors: list[EaisError] = []
+        stuck: set[VnicKey] = set()
+        guarded = True
+        for action in actions:
+            if _key_written(action) in stuck or (isinstance(action, Make) and not guarded):
+                continue
+            try:
+                self._do(action)
+                guarded = guarded or isinstance(action, Guard)
+            except EaisError as error:
+                errors.append(error)
+                stuck |= self._keys_of(action)
+                guarded = guarded and not isinstance(action, Guard)
+        return errors
+
+    def _keys_of(self, action: Action) -> set[VnicKey]:
+        if isinstance(action, Take):
+            return {h.key for h in self.state.held.values() if h.place == action.place}
+        key = _key_written(action)
+        return {key} if key is not None else set()
+
+    def _do(self, action: Action) -> None:
+        before, done = points(type(action).__name__.lower())
+        self._reach(before)
+        self._carry_out(action)
+        self.state = after(self.state, action)
+        self._reach(done)
+
+    def _carry_out(self, action: Action) -> None:
+        if isinstance(action, Write):
+            self._books.write(action.record)
+        elif isinstance(action, Drop):
+            self._books.drop(action.name)
+        elif isinstance(action, Make):
+            self._interfaces.make(self.state.held[action.key])
+        elif isinstance(action, Take):
+            self._interfaces.take(action.place)
+        else:
+            self._wall.guard(self.state.guarded)
+
+    def _now(self) -> int:
+        return int(self._clock())
+
+
+def _key_written(action: Action) -> VnicKey | None:
+    if isinstance(action, Make):
+        return action.key
+    if isinstance(action, Write) and not isinstance(action.record, Kept):
+        return action.record.key
+    return None
