@@ -77,7 +77,7 @@ class Books:
             files.remove_file(path, self._disk)
 
     def _path(self, name: Name) -> Path:
-        words = (type(name).__name__, *(str(part) for part in name))
+        words = (type(name).__name__, *_words(name))
         digest = sha256("\0".join(words).encode()).hexdigest()
         return self._directory / f"{digest[:_NAME_HEX]}{_SUFFIX}"
 
@@ -92,12 +92,16 @@ def _read(path: Path) -> Record:
         raise ConfigError("STATE_DIR", f"{path} can't be read", hint=hint) from error
 
 
+def _words(name: Name) -> list[str]:
+    return [part.value if isinstance(part, Side) else part for part in name]
+
+
 def _as_json(record: Record) -> dict[str, Any]:
     if isinstance(record, Kept):
-        return {"kept": list(record.owner), "generation": record.generation}
+        return {"kept": _words(record.owner), "generation": record.generation}
     if isinstance(record, Tombstone):
         said = {"least": record.least, "until_s": record.until_s}
-        return {"tombstone": list(record.key), **said}
+        return {"tombstone": _words(record.key), **said}
     plan = plan_message(record.plan).SerializeToString(deterministic=True)
     return {
         "held": record.key.instance,  # for who looks into the file

@@ -31,7 +31,7 @@ MOST_LINES: Final = 256
 MOST_LINES_A_USER: Final = 32
 _CREDENTIALS: Final = struct.Struct("3i")  # struct ucred, linux/socket.h
 _SIOCGSKNS: Final = 0x894C  # linux/sockios.h
-_LISTEN: Final = 128
+_LISTEN: Final = 1024
 
 
 class Door:

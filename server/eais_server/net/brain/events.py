@@ -258,11 +258,11 @@ def _check_user(rules: Rules, asker: Asker) -> None:
 def _check_generation(state: State, held: Held | None, plan: NetPlan) -> None:
     tombstone = state.tombstones.get(plan.key)
     if tombstone is not None and plan.generation < tombstone.least and not plan.gone:
-        raise _old("the plan", plan.generation, tombstone.least - 1)
+        raise _old("the plan", plan.generation, tombstone.least)
     if held is None:
         return
     if held.leaving and held.gone and plan.generation <= held.plan.generation and not plan.gone:
-        raise _old("the plan", plan.generation, held.plan.generation)
+        raise _old("the plan", plan.generation, held.plan.generation + 1)
     if plan.generation < held.plan.generation:
         raise _old("the plan", plan.generation, held.plan.generation)
     if plan.generation == held.plan.generation and not plan.gone and plan != held.plan:
@@ -278,8 +278,8 @@ def _check_address(state: State, held: Held | None, plan: NetPlan) -> None:
             raise make_error("WRONG_STATE", f"{plan.address} is another vNIC's on this host")
 
 
-def _old(what: str, generation: int, carried_out: int) -> EaisError:
-    text = f"{what} is of generation {generation}, and {carried_out} was carried out"
+def _old(what: str, generation: int, least: int) -> EaisError:
+    text = f"{what} is of generation {generation}, and those before {least} are done with"
     return make_error("NET_PLAN", text)
 
 

@@ -1,0 +1,370 @@
+"""What an agent holds, makes and takes away, also when it dies or the kernel refuses."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from eais.errors import EaisError, make_error
+from eais.net.plan import NetInventory, NetPlan, Side, VnicKey
+from eais_server.net.books import Books
+from eais_server.net.brain.events import TOMBSTONE_S
+from eais_server.net.brain.records import Asker, Traffic
+from eais_server.net.keeper import STEPS, Keeper, Reach, nowhere, points
+from eais_server.testing import Died, FakeInterfaces, FakeWall
+from tests.unit.server.net.plans import AGENT, POOL, gone, plan
+
+LISTENER = Asker(1000, 7)
+OTHER = Asker(1001, 7)
+ROOT = Asker(0, 7)
+NOW = 1_800_000_000
+
+
+class World:
+    """A host whose agents come and go: disk, interfaces and firewall stay."""
+
+    def __init__(self, directory: Path) -> None:
+        self.books = Books(directory / "agent")
+        self.interfaces = FakeInterfaces(7, 8)
+        self.wall = FakeWall()
+        self.interfaces.wall = self.wall
+        self.now = NOW
+
+    def keeper(self, reach: Reach = nowhere) -> Keeper:
+        users = frozenset({LISTENER.uid, OTHER.uid})
+        return Keeper(self.books, self.interfaces, self.wall, users, lambda: self.now, reach=reach)
+
+    def restarted(self) -> Keeper:
+        keeper = self.keeper()
+        keeper.start()
+        return keeper
+
+    @property
+    def instances(self) -> set[str]:
+        """Whose interfaces are there; the firewall has rules for each, and no others."""
+        there = {held.key for held in self.interfaces.there.values()}
+        assert {held.key for held in self.wall.ends} == there
+        return {key.instance for key in there}
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+def key(instance: str = "ei-1") -> VnicKey:
+    return plan(instance).key
+
+
+def inventory(generation: int, *plans: NetPlan, side: Side = Side.BACKEND) -> NetInventory:
+    owner = "rack1" if side is Side.BACKEND else f"spiffe://{POOL}/tenant/acme/frontend/f1"
+    return NetInventory(POOL, AGENT, side, owner, generation, plans)
+
+
+def refused(reason: str, *words: str) -> pytest.RaisesExc[EaisError]:
+    def is_it(error: EaisError) -> bool:
+        return error.reason == reason and all(word in f"{error} {error.hint}" for word in words)
+
+    return pytest.RaisesExc(EaisError, check=is_it)
+
+
+def test_an_end_is_made_once_and_taken_away(world: World) -> None:
+    keeper = world.restarted()
+    first = keeper.create(LISTENER, plan())
+    assert first is not None
+    assert keeper.create(LISTENER, plan()) == first
+    assert world.instances == {"ei-1"}
+    keeper.destroy(LISTENER, key())
+    keeper.destroy(LISTENER, key())
+    assert world.instances == set()
+
+
+def test_what_was_destroyed_may_come_back_and_what_is_gone_may_not(world: World) -> None:
+    keeper = world.restarted()
+    keeper.create(LISTENER, plan(generation=3))
+    keeper.destroy(LISTENER, key())
+    with refused("NET_PLAN", "generation 2", "before 3"):
+        keeper.create(LISTENER, plan(generation=2))
+    keeper.create(LISTENER, plan(generation=3))
+    assert keeper.create(LISTENER, gone(3)) is None
+    assert world.instances == set()
+    for again in (world.keeper(), world.restarted()):
+        with refused("NET_PLAN"):
+            again.create(LISTENER, plan(generation=3))
+        assert world.instances == set()
+    world.restarted().create(LISTENER, plan(generation=4))
+    assert world.instances == {"ei-1"}
+
+
+def test_a_plan_that_was_overtaken_or_differs_is_refused(world: World) -> None:
+    keeper = world.restarted()
+    keeper.create(LISTENER, plan(generation=5))
+    with refused("NET_PLAN", "generation 4"):
+        keeper.create(LISTENER, plan(generation=4))
+    with refused("NET_PLAN", "generation 4"):
+        keeper.create(LISTENER, gone(4))
+    with refused("NET_PLAN", "another plan of 5"):
+        keeper.create(LISTENER, replace(plan(generation=5), number=10))
+    with refused("WRONG_STATE", "has the address"):
+        keeper.create(LISTENER, replace(plan(generation=6), address="198.18.9.9"))
+    with refused("WRONG_STATE", "another vNIC's"):
+        keeper.create(LISTENER, replace(plan("ei-2"), address=plan().address))
+    assert world.instances == {"ei-1"}
+    changed = keeper.create(LISTENER, replace(plan(generation=6), cap_bytes_per_s=9))
+    assert changed is not None
+    assert changed.cap_bytes_per_s == 9
+
+
+def test_a_tombstone_that_an_older_word_comes_to_stays_as_it_is(world: World) -> None:
+    keeper = world.restarted()
+    keeper.create(LISTENER, gone(9))
+    keeper.create(LISTENER, gone(2))
+    with refused("NET_PLAN"):
+        keeper.create(LISTENER, plan(generation=9))
+
+
+def test_tombstones_end_when_no_signature_of_before_is_good(world: World) -> None:
+    keeper = world.restarted()
+    keeper.create(LISTENER, gone(9))
+    world.now += TOMBSTONE_S
+    keeper.note()
+    assert keeper.state.tombstones
+    world.now += 1
+    keeper.note()
+    assert not keeper.state.tombstones
+    assert not world.keeper().state.tombstones
+
+
+def test_who_may_do_what(world: World) -> None:
+    keeper = world.restarted()
+    with refused("PERMISSION_DENIED", "the user 4242", "--user"):
+        keeper.create(Asker(4242, 7), plan())
+    with refused("PERMISSION_DENIED"):
+        keeper.keep(Asker(4242, 7), inventory(1))
+    keeper.create(LISTENER, plan())
+    with refused("PERMISSION_DENIED", "another user"):
+        keeper.create(OTHER, plan(generation=2))
+    with refused("PERMISSION_DENIED", "another user"):
+        keeper.keep(OTHER, inventory(1, plan()))
+    for call in (
+        lambda: keeper.connect(OTHER, key(), [80]),
+        lambda: keeper.limit(OTHER, key(), 1),
+        lambda: keeper.counters(OTHER, key()),
+        lambda: keeper.connect(LISTENER, key("ei-9"), [80]),
+    ):
+        with refused("NOT_FOUND"):
+            call()
+    keeper.destroy(OTHER, key())
+    keeper.keep(OTHER, inventory(2))
+    assert world.instances == {"ei-1"}
+    assert keeper.seen_by(OTHER) == []
+    assert [held.uid for held in keeper.seen_by(ROOT)] == [LISTENER.uid]
+    keeper.destroy(ROOT, key())
+    assert world.instances == set()
+
+
+def test_a_namespace_that_the_agent_was_not_given(world: World) -> None:
+    keeper = world.restarted()
+    with refused("NETDEV", "network namespace", "--netns"):
+        keeper.create(Asker(LISTENER.uid, 0), plan())
+    assert world.instances == set()
+
+
+def test_an_asker_that_has_moved_has_its_end_where_it_is(world: World) -> None:
+    keeper = world.restarted()
+    keeper.create(LISTENER, plan())
+    keeper.create(Asker(LISTENER.uid, 8), plan())
+    assert [place.namespace for place in world.interfaces.there] == [8]
+    keeper.create(ROOT, plan())
+    assert [place.namespace for place in world.interfaces.there] == [8]
+
+
+def test_ports_and_caps(world: World) -> None:
+    keeper = world.restarted()
+    keeper.create(LISTENER, plan())
+    keeper.connect(LISTENER, key(), [443, 80, 80])
+    assert [held.ports for held in world.wall.ends] == [(80, 443)]
+    keeper.limit(LISTENER, key(), 5)
+    assert [held.cap_bytes_per_s for held in world.interfaces.there.values()] == [5]
+    for ports in ([0], [65_536], list(range(1, 300))):
+        with refused("ARGUMENT", "1 to 65535"):
+            keeper.connect(LISTENER, key(), ports)
+    again = world.restarted().state.held[key()]
+    assert (again.ports, again.cap_bytes_per_s) == ((80, 443), 5)
+    front = plan("ei-2", side=Side.FRONTEND)
+    keeper.create(LISTENER, front)
+    with refused("ARGUMENT", "front-end's"):
+        keeper.connect(LISTENER, front.key, [80])
+
+
+def test_an_inventory_is_all_of_its_owner_s(world: World) -> None:
+    keeper = world.restarted()
+    keeper.create(LISTENER, plan("ei-1"))
+    keeper.create(LISTENER, plan("ei-2", generation=4))
+    keeper.create(LISTENER, plan("ei-3", host="rack2"))
+    keeper.keep(LISTENER, inventory(5, plan("ei-2", generation=3), plan("ei-4")))
+    assert world.instances == {"ei-2", "ei-3", "ei-4"}
+    assert keeper.state.held[key("ei-2")].plan.generation == 4
+    with refused("NET_PLAN", "the inventory is of generation 4"):
+        keeper.keep(LISTENER, inventory(4))
+    with refused("NET_PLAN", "the inventory is of generation 4"):
+        world.restarted().keep(LISTENER, inventory(4))
+    keeper.create(LISTENER, replace(plan("ei-2", generation=6), gone=True))
+    keeper.keep(LISTENER, inventory(5, plan("ei-2", generation=6), plan("ei-4")))
+    assert world.instances == {"ei-3", "ei-4"}
+
+
+def test_a_front_end_s_inventory_leaves_those_of_the_user_s_others(world: World) -> None:
+    keeper = world.restarted()
+    keeper.create(LISTENER, plan("ei-1", side=Side.FRONTEND))
+    keeper.keep(LISTENER, inventory(1, plan("ei-2", side=Side.FRONTEND), side=Side.FRONTEND))
+    assert world.instances == {"ei-1", "ei-2"}
+    keeper.keep(LISTENER, inventory(2, side=Side.FRONTEND))
+    assert world.instances == {"ei-1"}
+
+
+def test_what_cannot_be_made_leaves_nothing(world: World) -> None:
+    keeper = world.restarted()
+    world.interfaces.fail_next("make", make_error("NETDEV", "no memory"))
+    with refused("NETDEV", "no memory"):
+        keeper.create(LISTENER, plan())
+    assert world.instances == set()
+    assert world.keeper().state.held == {}
+    world.wall.fail_next(make_error("NETDEV", "no nftables"))
+    with refused("NETDEV", "no nftables"):
+        keeper.create(LISTENER, plan())
+    assert world.instances == set()
+    keeper.create(LISTENER, plan())
+    assert world.instances == {"ei-1"}
+
+
+def test_what_fails_of_an_inventory_does_not_keep_the_rest(world: World) -> None:
+    keeper = world.restarted()
+    world.interfaces.fail_next("make", make_error("NETDEV", "no memory"))
+    with refused("NETDEV", "no memory"):
+        keeper.keep(LISTENER, inventory(1, plan("ei-1"), plan("ei-2")))
+    assert {held.key.instance for held in world.interfaces.there.values()} == {"ei-2"}
+    keeper.keep(LISTENER, inventory(1, plan("ei-1"), plan("ei-2")))
+    assert world.instances == {"ei-1", "ei-2"}
+
+
+def test_nothing_is_made_that_cannot_be_guarded(world: World) -> None:
+    keeper = world.restarted()
+    world.wall.fail_next(make_error("NETDEV", "no nftables"))
+    with refused("NETDEV", "no nftables"):
+        keeper.keep(LISTENER, inventory(1, plan("ei-1")))
+    assert world.interfaces.there == {}
+
+
+def test_an_interface_that_stays_keeps_its_rules_until_it_goes(world: World) -> None:
+    keeper = world.restarted()
+    keeper.create(LISTENER, plan())
+    world.interfaces.fail_next("take", make_error("NETDEV", "busy"))
+    with refused("NETDEV", "busy"):
+        keeper.destroy(LISTENER, key())
+    assert world.instances == {"ei-1"}
+    with refused("NOT_FOUND"):
+        keeper.counters(LISTENER, key())
+    world.restarted()
+    assert world.instances == set()
+
+
+def test_counters_go_on_over_a_new_interface(world: World) -> None:
+    keeper = world.restarted()
+    held = keeper.create(LISTENER, plan())
+    assert held is not None
+    world.interfaces.count(held.place, 100)
+    assert keeper.counters(LISTENER, key()).bytes_in == 100
+    keeper.note()
+    world.interfaces.take(held.place)
+    again = world.restarted()
+    world.interfaces.count(held.place, 300)
+    assert again.counters(LISTENER, key()).bytes_in == 400
+    again.note()
+    world.interfaces.count(held.place, 1)
+    assert world.restarted().counters(LISTENER, key()) == Traffic(bytes_in=401)
+
+
+def test_counters_of_an_agent_that_was_killed_are_the_interface_s_own(world: World) -> None:
+    held = world.restarted().create(LISTENER, plan())
+    assert held is not None
+    world.interfaces.count(held.place, 100)
+    assert world.restarted().counters(LISTENER, key()).bytes_in == 100
+
+
+def test_a_start_mends_and_takes_away_what_nobody_holds(world: World) -> None:
+    keeper = world.restarted()
+    for instance in ("ei-1", "ei-2"):
+        keeper.create(LISTENER, plan(instance))
+    strange = Keeper(
+        Books(world.books._directory.parent / "lost"), world.interfaces, FakeWall(),
+        frozenset({LISTENER.uid}), lambda: NOW,
+    )  # fmt: skip
+    world.interfaces.wall = None
+    strange.create(LISTENER, plan("ei-3"))
+    world.interfaces.take(keeper.state.held[key("ei-1")].place)
+    world.restarted()
+    assert world.instances == {"ei-1", "ei-2"}
+
+
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("at", [0, 1])
+@pytest.mark.parametrize("nth", [1, 2])
+def test_killed_at_any_step(world: World, step: str, at: int, nth: int) -> None:
+    """After it, and a restart, each end is there whole, or not at all."""
+    world.restarted().create(LISTENER, plan("ei-9"))
+    left = nth
+    died = 0
+
+    def die(point: str) -> None:
+        nonlocal left
+        left -= point == points(step)[at]
+        if left == 0:
+            left = -1
+            raise Died
+
+    def tried(call: str) -> None:
+        nonlocal left, died
+        left = nth
+        keeper = world.keeper(die)
+        try:
+            if call == "create":
+                keeper.create(LISTENER, plan())
+            elif call == "destroy":
+                keeper.destroy(LISTENER, key())
+            elif call == "move":
+                keeper.create(Asker(LISTENER.uid, 8), plan())
+            else:
+                keeper.create(LISTENER, gone(1))
+        except Died:
+            died += 1
+
+    tried("create")
+    restarted = world.restarted()
+    assert world.instances == {"ei-9"} | {held.instance for held in restarted.state.held}
+    restarted.create(LISTENER, plan())
+    assert world.instances == {"ei-1", "ei-9"}
+    tried("move")
+    world.restarted().create(Asker(LISTENER.uid, 8), plan())
+    assert world.instances == {"ei-1", "ei-9"}
+    assert len(world.interfaces.there) == 2
+    tried("destroy")
+    world.restarted().destroy(LISTENER, key())
+    assert world.instances == {"ei-9"}
+    world.restarted().create(LISTENER, plan())
+    tried("gone")
+    world.restarted().create(LISTENER, gone(1))
+    assert world.instances == {"ei-9"}
+    with refused("NET_PLAN"):
+        world.restarted().create(LISTENER, plan())
+    assert died or step == "drop" or nth == 2
+
+
+def test_a_file_that_is_no_record_is_named(world: World) -> None:
+    world.restarted().create(LISTENER, plan())
+    (path,) = (world.books._directory).glob("*.json")
+    path.write_text("{}")
+    with refused("STATE_DIR", str(path)):
+        world.keeper()
