@@ -67,7 +67,7 @@ class Keeper:
         Raises:
             ConfigError: NETDEV, interfaces can't be listed or nothing can be guarded.
         """
-        actions = events.on_start(self.state, self._interfaces.found(), self._now())
+        actions = events.on_start(self._rules, self.state, self._interfaces.found(), self._now())
         first, *rest = actions
         self._do(first)
         for error in self._do_all(rest):
@@ -113,7 +113,7 @@ class Keeper:
         held = self.state.held.get(key)
         live = Counted()
         if held is not None and not held.leaving:
-            live = self._interfaces.counted([held.place]).get(held.place, held.seen)
+            live = self._interfaces.counted([held]).get(key, held.seen)
         total = events.on_counted(self.state, asker, key, live)
         if held is None:
             return total
@@ -123,9 +123,8 @@ class Keeper:
     def note(self) -> None:
         """Write down what has passed, and forget what has ended. Errors are logged."""
         try:
-            places = {held.place: held.key for held in self.state.held.values()}
-            counted = self._interfaces.counted(places) if places else {}
-            lives = {places[place]: live for place, live in counted.items() if place in places}
+            held = self.state.held.values()
+            lives = self._interfaces.counted(tuple(held)) if held else {}
             self._must(events.on_noted(self.state, lives))
             self._must(events.on_time(self.state, self._now()))
         except EaisError as error:

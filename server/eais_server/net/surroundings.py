@@ -45,8 +45,8 @@ class Interfaces(Protocol):
         """All interfaces that have the agent's mark."""
         ...
 
-    def counted(self, places: Collection[Place]) -> Mapping[Place, Counted]:
-        """What the interfaces that are there have counted."""
+    def counted(self, ends: Collection[Held]) -> Mapping[VnicKey, Counted]:
+        """What the interfaces of these ends have counted, of those that are there."""
         ...
 
 

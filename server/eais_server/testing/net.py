@@ -72,11 +72,13 @@ class FakeInterfaces:
         self._trip("found")
         return tuple(self.there)
 
-    def counted(self, places: Collection[Place]) -> Mapping[Place, Counted]:
+    def counted(self, ends: Collection[Held]) -> Mapping[VnicKey, Counted]:
         """As `Interfaces`."""
         self._trip("counted")
-        there = [place for place in places if place in self.there]
-        return {place: Counted(self._indexes[place], self.passed[place]) for place in there}
+        there = {held.key: held.place for held in ends if held.place in self.there}
+        return {
+            key: Counted(self._indexes[place], self.passed[place]) for key, place in there.items()
+        }
 
     def count(self, place: Place, bytes_in: int) -> None:
         """So many bytes come in there."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from eais.errors import EaisError, make_error
-from eais.net.plan import NetInventory, NetPlan, Side, VnicKey, bad_plan
+from eais.net.plan import VETH, NetInventory, NetPlan, Side, VnicKey, bad_plan
 from eais_server.net.brain.actions import Action, Drop, Guard, Make, Take, Write
 from eais_server.net.brain.records import (
     Asker,
@@ -128,13 +128,20 @@ def on_keep(
     return [*actions, Write(Kept(owner, inventory.generation))]
 
 
-def on_start(state: State, found: Collection[Place], now_s: int) -> list[Action]:
+def on_start(rules: Rules, state: State, found: Collection[Place], now_s: int) -> list[Action]:
     """Make what should be there and take away what should not.
 
     Args:
         found: interfaces that have this agent's mark.
     """
-    kept = {held.place for held in state.held.values() if not held.leaving}
+    staying = [held for held in state.held.values() if not held.leaving]
+    kept = {held.place for held in staying}
+    # A veth pair is made as a whole, before its other end is asked for.
+    kept |= {
+        Place(held.plan.peer_namespace, rules.interface_of(_other_end(held.key)))
+        for held in staying
+        if held.plan.driver == VETH
+    }
     # First the wall, so that nothing passes an end before its rules are there.
     actions: list[Action] = [Guard()]
     actions += [Take(place) for place in sorted(set(found) - kept)]
@@ -237,6 +244,11 @@ def _leave(held: Held, now_s: int) -> list[Action]:
         # Last: an interface without rules would let everything pass.
         Guard(),
     ]
+
+
+def _other_end(key: VnicKey) -> VnicKey:
+    side = Side.BACKEND if key.side is Side.FRONTEND else Side.FRONTEND
+    return key._replace(side=side)
 
 
 def _is_of(owner: Owner, held: Held) -> bool:

@@ -1,0 +1,212 @@
+"""The kernel's interfaces and firewall, in all network namespaces that an agent may enter."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from eais.errors import ConfigError
+from eais.net.plan import KERNEL_DRIVERS, VXLAN, Side, VnicKey
+from eais.rpc.v1 import net_pb2
+from eais_server.net.brain.records import Counted, Held, Place, Traffic
+from eais_server.net.firewall.firewall import Firewall
+from eais_server.net.firewall.ruleset import Guarded, Tunnel
+from eais_server.net.link import Ability, LinkDriver
+from eais_server.net.links import netlink
+from eais_server.net.links.ends import Ends
+from eais_server.net.links.entering import OWN, in_namespace
+from eais_server.net.links.kernel_says import kernel_says
+from eais_server.net.links.naming import interface_name
+from eais_server.net.links.spaces import Spaces
+from eais_server.net.links.veth import VethDriver
+from eais_server.net.links.vxlan import VxlanDriver
+from eais_server.net.links.wireguard import WireguardDriver
+from eais_server.net.links.wireguard_keys import WireguardKey
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """What an agent has in one network namespace."""
+
+    ends: Ends
+    drivers: Mapping[str, LinkDriver]
+
+
+class KernelInterfaces:
+    """As `Interfaces`.
+
+    Args:
+        agent: whose.
+        spaces: those that it may enter.
+        underlay: this host's IPv4 address there; "" if it isn't known.
+        key: the agent's own, for WireGuard.
+    """
+
+    def __init__(self, agent: str, spaces: Spaces, underlay: str, key: WireguardKey) -> None:
+        self._agent = agent
+        self._spaces = spaces
+        self._underlay = underlay
+        self._key = key
+        self._by_number: dict[int, Space] = {}
+        self._abilities: dict[str, Ability] = {}
+
+    def offer(self) -> net_pb2.NetOffer:
+        """As `Interfaces`; drivers are probed once: to probe makes interfaces."""
+        can = self.abilities()
+        has_wireguard = not can["wireguard"].missing
+        return net_pb2.NetOffer(
+            drivers=[
+                net_pb2.NetDriver(name=name, missing=ability.missing, how=ability.how)
+                for name, ability in can.items()
+            ],
+            underlay=self._underlay,
+            wireguard_public_key=self._key.public if has_wireguard else b"",
+            mtu=self._underlay_mtu(""),
+        )
+
+    def abilities(self) -> dict[str, Ability]:
+        """By driver's name."""
+        if not self._abilities:
+            drivers = self._space(self._spaces.number(OWN)).drivers
+            self._abilities = {name: drivers[name].probe() for name in KERNEL_DRIVERS}
+        return self._abilities
+
+    def name(self, key: VnicKey) -> str:
+        """As `Interfaces`."""
+        return interface_name(self._agent, key)
+
+    def can_enter(self, namespace: int) -> bool:
+        """As `Interfaces`."""
+        return namespace in self._numbers()
+
+    def make(self, held: Held) -> None:
+        """As `Interfaces`."""
+        why = self.abilities()[held.plan.driver].missing
+        if why:
+            raise ConfigError("NET_DRIVER", f"this host can't do {held.plan.driver}: {why}")
+        space = self._space(held.place.namespace)
+        plan = replace(held.plan, cap_bytes_per_s=held.cap_bytes_per_s)
+        space.ends.make(plan, space.drivers[plan.driver])
+
+    def take(self, place: Place) -> None:
+        """As `Interfaces`; one whose namespace the agent hasn't any more is nothing."""
+        if place.namespace not in self._numbers():
+            return
+        space = self._space(place.namespace)
+        path = self._spaces.path(place.namespace)
+        with kernel_says(f"the interface {place.interface} can't be looked at"):
+            link = in_namespace(path, lambda: netlink.read_link(place.interface))
+        if link is not None and place not in self._found_in(place.namespace):
+            return  # the user's, whatever it is called
+        # Each driver: WireGuard's may have a process without its interface.
+        for name in reversed(KERNEL_DRIVERS):
+            space.drivers[name].remove(place.interface)
+
+    def found(self) -> Collection[Place]:
+        """As `Interfaces`; also what was half made."""
+        return [place for number in self._numbers() for place in self._found_in(number)]
+
+    def counted(self, ends: Collection[Held]) -> Mapping[VnicKey, Counted]:
+        """As `Interfaces`."""
+        counted: dict[VnicKey, Counted] = {}
+        for number in self._numbers() & {held.place.namespace for held in ends}:
+            with kernel_says("interfaces can't be listed"):
+                links = in_namespace(self._spaces.path(number), netlink.all_links)
+            by_name = {link.name: link for link in links}
+            for held in ends:
+                link = by_name.get(held.place.interface)
+                if held.place.namespace == number and link is not None:
+                    counted[held.key] = Counted(link.index, _traffic(link, held.key.side))
+        return counted
+
+    def _found_in(self, number: int) -> list[Place]:
+        return [Place(number, end.interface) for end in self._space(number).ends.found()]
+
+    def _numbers(self) -> set[int]:
+        return {self._spaces.number(path) for path in self._spaces.all} - {0}
+
+    def _space(self, number: int) -> Space:
+        if number not in self._by_number:
+            self._by_number[number] = self._opened(self._spaces.path(number))
+        return self._by_number[number]
+
+    def _opened(self, path: Path) -> Space:
+        drivers: tuple[LinkDriver, ...] = (
+            VethDriver(self._agent, self._spaces, namespace=path),
+            VxlanDriver(self._underlay, namespace=path),
+            WireguardDriver(self._key, namespace=path),
+        )
+        ends = Ends(self._agent, namespace=path, underlay_mtu=self._underlay_mtu)
+        return Space(ends, {driver.name: driver for driver in drivers})
+
+    def _underlay_mtu(self, address: str) -> int:
+        """Of the interface that has this host's address there; 0 if that isn't known."""
+        if not self._underlay:
+            return 0
+        with kernel_says(f"the interface of {self._underlay} can't be found"):
+            for link in in_namespace(OWN, netlink.all_links):
+                held = in_namespace(OWN, partial(netlink.addresses, link.index))
+                if any(own == self._underlay for own, _, _ in held):
+                    return link.mtu
+        return 0
+
+
+class KernelWall:
+    """As `Wall`: a table in each namespace.
+
+    Args:
+        agent: whose.
+        spaces: those that it may enter.
+    """
+
+    def __init__(self, agent: str, spaces: Spaces) -> None:
+        self._agent = agent
+        self._spaces = spaces
+
+    def guard(self, ends: Collection[Held]) -> None:
+        """As `Wall`; a namespace without ends has no table."""
+        own = self._spaces.number(OWN)
+        tunnels = [
+            Tunnel(held.plan.peer_underlay, held.plan.number, held.plan.port)
+            for held in ends
+            if held.plan.driver == VXLAN
+        ]
+        for path in self._spaces.all:
+            number = self._spaces.number(path)
+            guarded = [_guarded(held) for held in ends if held.place.namespace == number]
+            firewall = Firewall(self._agent, namespace=path)
+            theirs = tunnels if number == own else []
+            if guarded or theirs:
+                firewall.apply(guarded, theirs)
+            elif firewall.found():
+                firewall.remove()
+
+    def dropped(self, held: Held) -> tuple[int, int]:
+        """As `Wall`."""
+        path = self._spaces.path(held.place.namespace)
+        drops = Firewall(self._agent, namespace=path).drops(held.place.interface)
+        if held.key.side is Side.BACKEND:
+            return drops.incoming, drops.outgoing
+        return drops.outgoing, drops.incoming
+
+
+def _guarded(held: Held) -> Guarded:
+    plan = held.plan
+    return Guarded(
+        plan.key.side,
+        held.place.interface,
+        plan.address,
+        plan.peer,
+        frozenset(held.ports),
+        held.cap_bytes_per_s if plan.key.side is Side.BACKEND else 0,
+    )
+
+
+def _traffic(link: netlink.Link, side: Side) -> Traffic:
+    """As the instance sees it: what comes to the back-end's end goes in, to the other's out."""
+    came = (link.bytes_in, link.packets_in, link.dropped_in)
+    left = (link.bytes_out, link.packets_out, link.dropped_out)
+    into, out_of = (came, left) if side is Side.BACKEND else (left, came)
+    return Traffic(into[0], out_of[0], into[1], out_of[1], into[2], out_of[2])
