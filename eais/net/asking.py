@@ -41,12 +41,8 @@ class NetAgent:
         return self._ask(net_pb2.NetRequest(offer=net_pb2.NetOfferRequest()), "offer").offer
 
     def create(self, signed: net_pb2.SignedNetPlan) -> net_pb2.NetVnic:
-        """Have the vNIC end that the plan says, or have it gone; repeatable."""
+        """Have the vNIC end that the plan says; repeatable."""
         return self._ask(net_pb2.NetRequest(create=signed), "vnic").vnic
-
-    def keep(self, signed: net_pb2.SignedNetInventory) -> None:
-        """Have what the inventory says, and nothing else of its owner's."""
-        self._ask(net_pb2.NetRequest(keep=signed), "done")
 
     def connect(self, key: VnicKey, ports: Collection[int]) -> None:
         """Let the front-end reach these TCP ports of a back-end's end, and no others."""
@@ -63,9 +59,12 @@ class NetAgent:
         said = net_pb2.NetCountersRequest(key=key_message(key))
         return self._ask(net_pb2.NetRequest(counters=said), "counters").counters
 
-    def destroy(self, key: VnicKey) -> None:
-        """Take an end away with all that belongs to it; one that isn't there is nothing."""
-        said = net_pb2.NetDestroy(key=key_message(key))
+    def destroy(self, key: VnicKey, generation: int = 0) -> None:
+        """Take an end away with all that belongs to it; one that isn't there is nothing.
+
+        With a `generation` one of a later plan stays, and no plan up to it brings the end back.
+        """
+        said = net_pb2.NetDestroy(key=key_message(key), generation=generation)
         self._ask(net_pb2.NetRequest(destroy=said), "done")
 
     def status(self) -> net_pb2.NetStatus:

@@ -1,10 +1,10 @@
-"""Plans and inventories as they are written on the wire, and back."""
+"""Plans as they are written on the wire, and back."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from eais.net.plan import NetInventory, NetPlan, Side, VnicKey, bad_plan
+from eais.net.plan import NetPlan, Side, VnicKey, bad_plan
 from eais.rpc.v1 import net_pb2
 
 _SIDES: Final = {
@@ -37,7 +37,7 @@ def plan_message(plan: NetPlan) -> net_pb2.NetPlan:
         peer_port=plan.peer_port,
         peer_public_key=plan.peer_public_key,
         peer_namespace=plan.peer_namespace,
-        gone=plan.gone,
+        owner=plan.owner,
     )
 
 
@@ -64,35 +64,7 @@ def plan_of(message: net_pb2.NetPlan) -> NetPlan:
         peer_port=message.peer_port,
         peer_public_key=message.peer_public_key,
         peer_namespace=message.peer_namespace,
-        gone=message.gone,
-    )
-
-
-def inventory_message(inventory: NetInventory) -> net_pb2.NetInventory:
-    """An inventory, as it is signed and sent."""
-    return net_pb2.NetInventory(
-        pool=inventory.pool,
-        agent=inventory.agent,
-        side=_SIDES[inventory.side],
-        owner=inventory.owner,
-        generation=inventory.generation,
-        plans=[plan_message(plan) for plan in inventory.plans],
-    )
-
-
-def inventory_of(message: net_pb2.NetInventory) -> NetInventory:
-    """The inventory that a message says.
-
-    Raises:
-        IdentityError: NET_PLAN, naming the field that can't be so.
-    """
-    return NetInventory(
-        pool=message.pool,
-        agent=message.agent,
-        side=side_of(message.side),
         owner=message.owner,
-        generation=message.generation,
-        plans=tuple(plan_of(plan) for plan in message.plans),
     )
 
 

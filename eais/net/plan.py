@@ -64,7 +64,7 @@ class NetPlan:
         peer_port: wireguard; 0 if it isn't known.
         peer_public_key: wireguard: X25519, 32 bytes.
         peer_namespace: veth: the other end's network namespace (the inode of its file).
-        gone: the end is to be taken away, and no plan up to this generation brings it back.
+        owner: whose end it is: the identity (a URI) of the front-end, or of the listener.
     """
 
     key: VnicKey
@@ -83,7 +83,7 @@ class NetPlan:
     peer_port: int = 0
     peer_public_key: bytes = b""
     peer_namespace: int = 0
-    gone: bool = False
+    owner: str = ""
 
     def __post_init__(self) -> None:
         """Raises: IdentityError NET_PLAN, naming the field that can't be so."""
@@ -93,10 +93,11 @@ class NetPlan:
         _check_name("agent", self.agent)
         if self.generation < 1:
             raise bad_plan("generation", "must be 1 or more")
-        if not self.gone:
-            self._check_link()
+        self._check_link()
 
     def _check_link(self) -> None:
+        if len(self.owner) > _MAX_OWNER:
+            raise bad_plan("owner", f"has more than {_MAX_OWNER} characters")
         if self.driver not in KERNEL_DRIVERS:
             names = ", ".join(KERNEL_DRIVERS)
             raise bad_plan("driver", f"{self.driver[:32]!a} is none of {names}")
@@ -112,38 +113,6 @@ class NetPlan:
             if not 0 <= port <= 65_535:
                 raise bad_plan(what, f"{port} is no UDP port")
         _CHECKS[self.driver](self)
-
-
-@dataclass(frozen=True, slots=True)
-class NetInventory:
-    """All vNIC ends that one owner has on the host of an agent; the rest of its are to be gone.
-
-    Attributes:
-        owner: of the ends: a back-end's name in the pool, or a front-end's identity (a URI).
-        generation: grows with each inventory of an owner.
-    """
-
-    pool: str
-    agent: str
-    side: Side
-    owner: str
-    generation: int
-    plans: tuple[NetPlan, ...] = ()
-
-    def __post_init__(self) -> None:
-        """Raises: IdentityError NET_PLAN, naming what can't be so."""
-        _check_name("pool", self.pool)
-        _check_name("agent", self.agent)
-        if not 0 < len(self.owner) <= _MAX_OWNER:
-            raise bad_plan("owner", f"must have 1 to {_MAX_OWNER} characters")
-        if self.generation < 1:
-            raise bad_plan("generation", "must be 1 or more")
-        for plan in self.plans:
-            told = (plan.key.pool, plan.agent, plan.key.side)
-            if plan.gone or told != (self.pool, self.agent, self.side):
-                raise bad_plan("plans", "must all be the pool's, the agent's and of the side")
-        if len({plan.key for plan in self.plans}) < len(self.plans):
-            raise bad_plan("plans", "must be one of each vNIC end")
 
 
 def _check_veth(plan: NetPlan) -> None:

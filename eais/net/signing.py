@@ -12,12 +12,11 @@ from eais import manager_signed, tls
 from eais.errors import IdentityError
 from eais.identity import pool_of_ca
 from eais.manager_signed import ManagerSigned
-from eais.net.messages import inventory_message, inventory_of, plan_message, plan_of
-from eais.net.plan import NetInventory, NetPlan
+from eais.net.messages import plan_message, plan_of
+from eais.net.plan import NetPlan
 from eais.rpc.v1 import net_pb2
 
 _PLAN: Final = b"eais net plan 1\n"
-_INVENTORY: Final = b"eais net inventory 1\n"
 
 
 def sign_plan(plan: NetPlan, bundle: tls.Bundle) -> net_pb2.SignedNetPlan:
@@ -26,15 +25,6 @@ def sign_plan(plan: NetPlan, bundle: tls.Bundle) -> net_pb2.SignedNetPlan:
     signed = manager_signed.sign(text, _PLAN, bundle)
     return net_pb2.SignedNetPlan(
         plan=signed.text, signature=signed.signature, leaf_pem=signed.leaf_pem
-    )
-
-
-def sign_inventory(inventory: NetInventory, bundle: tls.Bundle) -> net_pb2.SignedNetInventory:
-    """`inventory`, signed by the manager whose identity `bundle` is."""
-    text = inventory_message(inventory).SerializeToString(deterministic=True)
-    signed = manager_signed.sign(text, _INVENTORY, bundle)
-    return net_pb2.SignedNetInventory(
-        inventory=signed.text, signature=signed.signature, leaf_pem=signed.leaf_pem
     )
 
 
@@ -56,23 +46,6 @@ def read_plan(signed: net_pb2.SignedNetPlan, agent: str, ca_pem: bytes, now: dat
     _check(said, _PLAN, message.pool, ca_pem, now)
     _check_agent(message.agent, agent)
     return plan_of(message)
-
-
-def read_inventory(
-    signed: net_pb2.SignedNetInventory, agent: str, ca_pem: bytes, now: datetime
-) -> NetInventory:
-    """The inventory, if a manager whose pool is trusted has signed it for this agent.
-
-    Arguments and errors as `read_plan` has them.
-    """
-    try:
-        message = net_pb2.NetInventory.FromString(signed.inventory)
-    except DecodeError:
-        raise _refused("it can't be read") from None
-    said = ManagerSigned(signed.inventory, signed.signature, signed.leaf_pem)
-    _check(said, _INVENTORY, message.pool, ca_pem, now)
-    _check_agent(message.agent, agent)
-    return inventory_of(message)
 
 
 def _check(said: ManagerSigned, purpose: bytes, pool: str, ca_pem: bytes, now: datetime) -> None:

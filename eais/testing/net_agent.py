@@ -32,6 +32,7 @@ class FakeNetAgent:
         self.ports: dict[VnicKey, list[int]] = {}
         self.caps: dict[VnicKey, int] = {}
         self.traffic: dict[VnicKey, net_pb2.NetCounters] = {}
+        self._least: dict[VnicKey, int] = defaultdict(int)
         self._faults: dict[str, list[EaisError]] = defaultdict(list)
         self._door = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._thread = threading.Thread(target=self._serve, name="fake-net-agent")
@@ -93,28 +94,31 @@ class FakeNetAgent:
             case "limit":
                 self.caps[self._there(request.limit.key)] = request.limit.cap_bytes_per_s
             case "destroy":
-                self._forget(key_of(request.destroy.key))
+                self._destroy(key_of(request.destroy.key), request.destroy.generation)
+            case "status":
+                return net_pb2.NetReply(status=self._status())
         return net_pb2.NetReply(done=net_pb2.NetDone())
 
     def _create(self, signed: net_pb2.SignedNetPlan) -> net_pb2.NetVnic:
         plan = plan_of(net_pb2.NetPlan.FromString(signed.plan))
         held = self.plans.get(plan.key)
-        if held is not None and plan.generation < held.generation:
+        least = max(self._least[plan.key], held.generation if held is not None else 0)
+        if plan.generation < least:
             raise make_error("NET_PLAN", "an older plan than was carried out")
         taken = {other.address for key, other in self.plans.items() if key != plan.key}
         if plan.address in taken or (held is not None and held.address != plan.address):
             raise make_error("WRONG_STATE", "another address, or another instance's")
         self.plans[plan.key] = plan
-        if plan.gone:
-            self._forget(plan.key)
-        return net_pb2.NetVnic(
-            key=key_message(plan.key),
-            driver=plan.driver,
-            interface="eaisfake",
-            address=plan.address,
-            peer=plan.peer,
-            generation=plan.generation,
-        )
+        return _vnic(plan)
+
+    def _destroy(self, key: VnicKey, generation: int) -> None:
+        held = self.plans.get(key)
+        if held is not None and (not generation or held.generation <= generation):
+            self._forget(key)
+        self._least[key] = max(self._least[key], generation + 1)
+
+    def _status(self) -> net_pb2.NetStatus:
+        return net_pb2.NetStatus(offer=self.said, vnics=map(_vnic, self.plans.values()))
 
     def _there(self, message: net_pb2.NetKey) -> VnicKey:
         key = key_of(message)
@@ -125,3 +129,16 @@ class FakeNetAgent:
     def _forget(self, key: VnicKey) -> None:
         for held in (self.plans, self.ports, self.caps, self.traffic):
             held.pop(key, None)
+
+
+def _vnic(plan: NetPlan) -> net_pb2.NetVnic:
+    return net_pb2.NetVnic(
+        key=key_message(plan.key),
+        driver=plan.driver,
+        interface="eaisfake",
+        address=plan.address,
+        peer=plan.peer,
+        generation=plan.generation,
+        owner=plan.owner,
+        peer_underlay=plan.peer_underlay,
+    )

@@ -427,7 +427,7 @@ class SessionsChanged(_message.Message):
     def __init__(self, instance: _Optional[str] = ..., epoch: _Optional[int] = ..., specs: _Optional[_Iterable[_Union[_listener_pb2.SessionSpec, _Mapping]]] = ...) -> None: ...
 
 class Usage(_message.Message):
-    __slots__ = ("instance", "epoch", "requests", "bytes_in", "bytes_out", "busy_ns", "latency_counts", "models", "last")
+    __slots__ = ("instance", "epoch", "requests", "bytes_in", "bytes_out", "busy_ns", "latency_counts", "models", "last", "vnic")
     INSTANCE_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     REQUESTS_FIELD_NUMBER: _ClassVar[int]
@@ -437,6 +437,7 @@ class Usage(_message.Message):
     LATENCY_COUNTS_FIELD_NUMBER: _ClassVar[int]
     MODELS_FIELD_NUMBER: _ClassVar[int]
     LAST_FIELD_NUMBER: _ClassVar[int]
+    VNIC_FIELD_NUMBER: _ClassVar[int]
     instance: str
     epoch: int
     requests: int
@@ -446,7 +447,8 @@ class Usage(_message.Message):
     latency_counts: _containers.RepeatedScalarFieldContainer[int]
     models: _containers.RepeatedCompositeFieldContainer[ModelUsage]
     last: bool
-    def __init__(self, instance: _Optional[str] = ..., epoch: _Optional[int] = ..., requests: _Optional[int] = ..., bytes_in: _Optional[int] = ..., bytes_out: _Optional[int] = ..., busy_ns: _Optional[int] = ..., latency_counts: _Optional[_Iterable[int]] = ..., models: _Optional[_Iterable[_Union[ModelUsage, _Mapping]]] = ..., last: bool = ...) -> None: ...
+    vnic: _net_pb2.NetCounters
+    def __init__(self, instance: _Optional[str] = ..., epoch: _Optional[int] = ..., requests: _Optional[int] = ..., bytes_in: _Optional[int] = ..., bytes_out: _Optional[int] = ..., busy_ns: _Optional[int] = ..., latency_counts: _Optional[_Iterable[int]] = ..., models: _Optional[_Iterable[_Union[ModelUsage, _Mapping]]] = ..., last: bool = ..., vnic: _Optional[_Union[_net_pb2.NetCounters, _Mapping]] = ...) -> None: ...
 
 class ModelUsage(_message.Message):
     __slots__ = ("model", "requests", "bytes_in", "bytes_out", "busy_ns")

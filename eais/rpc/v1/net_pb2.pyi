@@ -16,14 +16,13 @@ NET_SIDE_FRONTEND: NetSide
 NET_SIDE_BACKEND: NetSide
 
 class NetRequest(_message.Message):
-    __slots__ = ("offer", "create", "connect", "limit", "counters", "destroy", "keep", "status")
+    __slots__ = ("offer", "create", "connect", "limit", "counters", "destroy", "status")
     OFFER_FIELD_NUMBER: _ClassVar[int]
     CREATE_FIELD_NUMBER: _ClassVar[int]
     CONNECT_FIELD_NUMBER: _ClassVar[int]
     LIMIT_FIELD_NUMBER: _ClassVar[int]
     COUNTERS_FIELD_NUMBER: _ClassVar[int]
     DESTROY_FIELD_NUMBER: _ClassVar[int]
-    KEEP_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
     offer: NetOfferRequest
     create: SignedNetPlan
@@ -31,9 +30,8 @@ class NetRequest(_message.Message):
     limit: NetLimit
     counters: NetCountersRequest
     destroy: NetDestroy
-    keep: SignedNetInventory
     status: NetStatusRequest
-    def __init__(self, offer: _Optional[_Union[NetOfferRequest, _Mapping]] = ..., create: _Optional[_Union[SignedNetPlan, _Mapping]] = ..., connect: _Optional[_Union[NetConnect, _Mapping]] = ..., limit: _Optional[_Union[NetLimit, _Mapping]] = ..., counters: _Optional[_Union[NetCountersRequest, _Mapping]] = ..., destroy: _Optional[_Union[NetDestroy, _Mapping]] = ..., keep: _Optional[_Union[SignedNetInventory, _Mapping]] = ..., status: _Optional[_Union[NetStatusRequest, _Mapping]] = ...) -> None: ...
+    def __init__(self, offer: _Optional[_Union[NetOfferRequest, _Mapping]] = ..., create: _Optional[_Union[SignedNetPlan, _Mapping]] = ..., connect: _Optional[_Union[NetConnect, _Mapping]] = ..., limit: _Optional[_Union[NetLimit, _Mapping]] = ..., counters: _Optional[_Union[NetCountersRequest, _Mapping]] = ..., destroy: _Optional[_Union[NetDestroy, _Mapping]] = ..., status: _Optional[_Union[NetStatusRequest, _Mapping]] = ...) -> None: ...
 
 class NetReply(_message.Message):
     __slots__ = ("fault", "offer", "vnic", "counters", "done", "status")
@@ -106,7 +104,7 @@ class SignedNetPlan(_message.Message):
     def __init__(self, plan: _Optional[bytes] = ..., signature: _Optional[bytes] = ..., leaf_pem: _Optional[bytes] = ...) -> None: ...
 
 class NetPlan(_message.Message):
-    __slots__ = ("pool", "agent", "instance", "tenant", "host", "side", "generation", "driver", "address", "peer", "mtu", "cap_bytes_per_s", "peer_agent", "peer_underlay", "number", "port", "peer_port", "peer_public_key", "peer_namespace", "gone")
+    __slots__ = ("pool", "agent", "instance", "tenant", "host", "side", "generation", "driver", "address", "peer", "mtu", "cap_bytes_per_s", "peer_agent", "peer_underlay", "number", "port", "peer_port", "peer_public_key", "peer_namespace", "owner")
     POOL_FIELD_NUMBER: _ClassVar[int]
     AGENT_FIELD_NUMBER: _ClassVar[int]
     INSTANCE_FIELD_NUMBER: _ClassVar[int]
@@ -126,7 +124,7 @@ class NetPlan(_message.Message):
     PEER_PORT_FIELD_NUMBER: _ClassVar[int]
     PEER_PUBLIC_KEY_FIELD_NUMBER: _ClassVar[int]
     PEER_NAMESPACE_FIELD_NUMBER: _ClassVar[int]
-    GONE_FIELD_NUMBER: _ClassVar[int]
+    OWNER_FIELD_NUMBER: _ClassVar[int]
     pool: str
     agent: str
     instance: str
@@ -146,34 +144,8 @@ class NetPlan(_message.Message):
     peer_port: int
     peer_public_key: bytes
     peer_namespace: int
-    gone: bool
-    def __init__(self, pool: _Optional[str] = ..., agent: _Optional[str] = ..., instance: _Optional[str] = ..., tenant: _Optional[str] = ..., host: _Optional[str] = ..., side: _Optional[_Union[NetSide, str]] = ..., generation: _Optional[int] = ..., driver: _Optional[str] = ..., address: _Optional[str] = ..., peer: _Optional[str] = ..., mtu: _Optional[int] = ..., cap_bytes_per_s: _Optional[int] = ..., peer_agent: _Optional[str] = ..., peer_underlay: _Optional[str] = ..., number: _Optional[int] = ..., port: _Optional[int] = ..., peer_port: _Optional[int] = ..., peer_public_key: _Optional[bytes] = ..., peer_namespace: _Optional[int] = ..., gone: bool = ...) -> None: ...
-
-class SignedNetInventory(_message.Message):
-    __slots__ = ("inventory", "signature", "leaf_pem")
-    INVENTORY_FIELD_NUMBER: _ClassVar[int]
-    SIGNATURE_FIELD_NUMBER: _ClassVar[int]
-    LEAF_PEM_FIELD_NUMBER: _ClassVar[int]
-    inventory: bytes
-    signature: bytes
-    leaf_pem: bytes
-    def __init__(self, inventory: _Optional[bytes] = ..., signature: _Optional[bytes] = ..., leaf_pem: _Optional[bytes] = ...) -> None: ...
-
-class NetInventory(_message.Message):
-    __slots__ = ("pool", "agent", "side", "owner", "generation", "plans")
-    POOL_FIELD_NUMBER: _ClassVar[int]
-    AGENT_FIELD_NUMBER: _ClassVar[int]
-    SIDE_FIELD_NUMBER: _ClassVar[int]
-    OWNER_FIELD_NUMBER: _ClassVar[int]
-    GENERATION_FIELD_NUMBER: _ClassVar[int]
-    PLANS_FIELD_NUMBER: _ClassVar[int]
-    pool: str
-    agent: str
-    side: NetSide
     owner: str
-    generation: int
-    plans: _containers.RepeatedCompositeFieldContainer[NetPlan]
-    def __init__(self, pool: _Optional[str] = ..., agent: _Optional[str] = ..., side: _Optional[_Union[NetSide, str]] = ..., owner: _Optional[str] = ..., generation: _Optional[int] = ..., plans: _Optional[_Iterable[_Union[NetPlan, _Mapping]]] = ...) -> None: ...
+    def __init__(self, pool: _Optional[str] = ..., agent: _Optional[str] = ..., instance: _Optional[str] = ..., tenant: _Optional[str] = ..., host: _Optional[str] = ..., side: _Optional[_Union[NetSide, str]] = ..., generation: _Optional[int] = ..., driver: _Optional[str] = ..., address: _Optional[str] = ..., peer: _Optional[str] = ..., mtu: _Optional[int] = ..., cap_bytes_per_s: _Optional[int] = ..., peer_agent: _Optional[str] = ..., peer_underlay: _Optional[str] = ..., number: _Optional[int] = ..., port: _Optional[int] = ..., peer_port: _Optional[int] = ..., peer_public_key: _Optional[bytes] = ..., peer_namespace: _Optional[int] = ..., owner: _Optional[str] = ...) -> None: ...
 
 class NetKey(_message.Message):
     __slots__ = ("pool", "instance", "host", "side")
@@ -226,10 +198,12 @@ class NetCounters(_message.Message):
     def __init__(self, bytes_in: _Optional[int] = ..., bytes_out: _Optional[int] = ..., packets_in: _Optional[int] = ..., packets_out: _Optional[int] = ..., dropped_in: _Optional[int] = ..., dropped_out: _Optional[int] = ...) -> None: ...
 
 class NetDestroy(_message.Message):
-    __slots__ = ("key",)
+    __slots__ = ("key", "generation")
     KEY_FIELD_NUMBER: _ClassVar[int]
+    GENERATION_FIELD_NUMBER: _ClassVar[int]
     key: NetKey
-    def __init__(self, key: _Optional[_Union[NetKey, _Mapping]] = ...) -> None: ...
+    generation: int
+    def __init__(self, key: _Optional[_Union[NetKey, _Mapping]] = ..., generation: _Optional[int] = ...) -> None: ...
 
 class NetStatusRequest(_message.Message):
     __slots__ = ()
@@ -246,7 +220,7 @@ class NetStatus(_message.Message):
     def __init__(self, offer: _Optional[_Union[NetOffer, _Mapping]] = ..., vnics: _Optional[_Iterable[_Union[NetVnic, _Mapping]]] = ..., pools: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class NetVnic(_message.Message):
-    __slots__ = ("key", "driver", "interface", "address", "peer", "mtu", "cap_bytes_per_s", "uid", "generation", "ports")
+    __slots__ = ("key", "driver", "interface", "address", "peer", "mtu", "cap_bytes_per_s", "uid", "generation", "ports", "owner", "peer_underlay")
     KEY_FIELD_NUMBER: _ClassVar[int]
     DRIVER_FIELD_NUMBER: _ClassVar[int]
     INTERFACE_FIELD_NUMBER: _ClassVar[int]
@@ -257,6 +231,8 @@ class NetVnic(_message.Message):
     UID_FIELD_NUMBER: _ClassVar[int]
     GENERATION_FIELD_NUMBER: _ClassVar[int]
     PORTS_FIELD_NUMBER: _ClassVar[int]
+    OWNER_FIELD_NUMBER: _ClassVar[int]
+    PEER_UNDERLAY_FIELD_NUMBER: _ClassVar[int]
     key: NetKey
     driver: str
     interface: str
@@ -267,4 +243,6 @@ class NetVnic(_message.Message):
     uid: int
     generation: int
     ports: _containers.RepeatedScalarFieldContainer[int]
-    def __init__(self, key: _Optional[_Union[NetKey, _Mapping]] = ..., driver: _Optional[str] = ..., interface: _Optional[str] = ..., address: _Optional[str] = ..., peer: _Optional[str] = ..., mtu: _Optional[int] = ..., cap_bytes_per_s: _Optional[int] = ..., uid: _Optional[int] = ..., generation: _Optional[int] = ..., ports: _Optional[_Iterable[int]] = ...) -> None: ...
+    owner: str
+    peer_underlay: str
+    def __init__(self, key: _Optional[_Union[NetKey, _Mapping]] = ..., driver: _Optional[str] = ..., interface: _Optional[str] = ..., address: _Optional[str] = ..., peer: _Optional[str] = ..., mtu: _Optional[int] = ..., cap_bytes_per_s: _Optional[int] = ..., uid: _Optional[int] = ..., generation: _Optional[int] = ..., ports: _Optional[_Iterable[int]] = ..., owner: _Optional[str] = ..., peer_underlay: _Optional[str] = ...) -> None: ...

@@ -1,4 +1,5 @@
 from eais.rpc.v1 import common_pb2 as _common_pb2
+from eais.rpc.v1 import net_pb2 as _net_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
@@ -39,7 +40,7 @@ class CreateRequest(_message.Message):
     def __init__(self, op_id: _Optional[str] = ..., type: _Optional[str] = ..., policy: _Optional[_Union[InstancePolicy, _Mapping]] = ...) -> None: ...
 
 class AttachRequest(_message.Message):
-    __slots__ = ("op_id", "instance", "type", "no_start", "policy", "wait_ms", "limits")
+    __slots__ = ("op_id", "instance", "type", "no_start", "policy", "wait_ms", "limits", "vnic", "net_offer")
     OP_ID_FIELD_NUMBER: _ClassVar[int]
     INSTANCE_FIELD_NUMBER: _ClassVar[int]
     TYPE_FIELD_NUMBER: _ClassVar[int]
@@ -47,6 +48,8 @@ class AttachRequest(_message.Message):
     POLICY_FIELD_NUMBER: _ClassVar[int]
     WAIT_MS_FIELD_NUMBER: _ClassVar[int]
     LIMITS_FIELD_NUMBER: _ClassVar[int]
+    VNIC_FIELD_NUMBER: _ClassVar[int]
+    NET_OFFER_FIELD_NUMBER: _ClassVar[int]
     op_id: str
     instance: str
     type: str
@@ -54,7 +57,9 @@ class AttachRequest(_message.Message):
     policy: InstancePolicy
     wait_ms: int
     limits: BindingLimits
-    def __init__(self, op_id: _Optional[str] = ..., instance: _Optional[str] = ..., type: _Optional[str] = ..., no_start: bool = ..., policy: _Optional[_Union[InstancePolicy, _Mapping]] = ..., wait_ms: _Optional[int] = ..., limits: _Optional[_Union[BindingLimits, _Mapping]] = ...) -> None: ...
+    vnic: str
+    net_offer: _net_pb2.NetOffer
+    def __init__(self, op_id: _Optional[str] = ..., instance: _Optional[str] = ..., type: _Optional[str] = ..., no_start: bool = ..., policy: _Optional[_Union[InstancePolicy, _Mapping]] = ..., wait_ms: _Optional[int] = ..., limits: _Optional[_Union[BindingLimits, _Mapping]] = ..., vnic: _Optional[str] = ..., net_offer: _Optional[_Union[_net_pb2.NetOffer, _Mapping]] = ...) -> None: ...
 
 class BindingLimits(_message.Message):
     __slots__ = ("ttl_ms", "budget", "idle_ms")
@@ -99,7 +104,7 @@ class ResizeRequest(_message.Message):
     def __init__(self, op_id: _Optional[str] = ..., instance: _Optional[str] = ..., type: _Optional[str] = ...) -> None: ...
 
 class InstancePolicy(_message.Message):
-    __slots__ = ("ring", "slo_p99_us", "tolerance", "rate_per_s", "price_cap_per_h", "ratio", "neighbours")
+    __slots__ = ("ring", "slo_p99_us", "tolerance", "rate_per_s", "price_cap_per_h", "ratio", "neighbours", "vnic_cap_bytes_per_s")
     RING_FIELD_NUMBER: _ClassVar[int]
     SLO_P99_US_FIELD_NUMBER: _ClassVar[int]
     TOLERANCE_FIELD_NUMBER: _ClassVar[int]
@@ -107,6 +112,7 @@ class InstancePolicy(_message.Message):
     PRICE_CAP_PER_H_FIELD_NUMBER: _ClassVar[int]
     RATIO_FIELD_NUMBER: _ClassVar[int]
     NEIGHBOURS_FIELD_NUMBER: _ClassVar[int]
+    VNIC_CAP_BYTES_PER_S_FIELD_NUMBER: _ClassVar[int]
     ring: str
     slo_p99_us: int
     tolerance: str
@@ -114,7 +120,8 @@ class InstancePolicy(_message.Message):
     price_cap_per_h: float
     ratio: RatioPolicy
     neighbours: Neighbours
-    def __init__(self, ring: _Optional[str] = ..., slo_p99_us: _Optional[int] = ..., tolerance: _Optional[str] = ..., rate_per_s: _Optional[float] = ..., price_cap_per_h: _Optional[float] = ..., ratio: _Optional[_Union[RatioPolicy, _Mapping]] = ..., neighbours: _Optional[_Union[Neighbours, _Mapping]] = ...) -> None: ...
+    vnic_cap_bytes_per_s: int
+    def __init__(self, ring: _Optional[str] = ..., slo_p99_us: _Optional[int] = ..., tolerance: _Optional[str] = ..., rate_per_s: _Optional[float] = ..., price_cap_per_h: _Optional[float] = ..., ratio: _Optional[_Union[RatioPolicy, _Mapping]] = ..., neighbours: _Optional[_Union[Neighbours, _Mapping]] = ..., vnic_cap_bytes_per_s: _Optional[int] = ...) -> None: ...
 
 class Neighbours(_message.Message):
     __slots__ = ("spread", "near", "strict")
@@ -307,14 +314,24 @@ class WorkerEndpoint(_message.Message):
     def __init__(self, n: _Optional[int] = ..., endpoint: _Optional[_Union[_common_pb2.Endpoint, _Mapping]] = ..., kind: _Optional[str] = ..., device: _Optional[str] = ..., share_milli: _Optional[int] = ..., simulated: bool = ..., isolation: _Optional[int] = ..., enforcement: _Optional[str] = ..., serving: bool = ..., incarnation: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., memory_enforcement: _Optional[str] = ...) -> None: ...
 
 class Vnic(_message.Message):
-    __slots__ = ("driver", "address", "isolation")
+    __slots__ = ("driver", "address", "isolation", "peer", "why", "cap_bytes_per_s", "plan", "counters")
     DRIVER_FIELD_NUMBER: _ClassVar[int]
     ADDRESS_FIELD_NUMBER: _ClassVar[int]
     ISOLATION_FIELD_NUMBER: _ClassVar[int]
+    PEER_FIELD_NUMBER: _ClassVar[int]
+    WHY_FIELD_NUMBER: _ClassVar[int]
+    CAP_BYTES_PER_S_FIELD_NUMBER: _ClassVar[int]
+    PLAN_FIELD_NUMBER: _ClassVar[int]
+    COUNTERS_FIELD_NUMBER: _ClassVar[int]
     driver: str
     address: str
     isolation: str
-    def __init__(self, driver: _Optional[str] = ..., address: _Optional[str] = ..., isolation: _Optional[str] = ...) -> None: ...
+    peer: str
+    why: str
+    cap_bytes_per_s: int
+    plan: _net_pb2.SignedNetPlan
+    counters: _net_pb2.NetCounters
+    def __init__(self, driver: _Optional[str] = ..., address: _Optional[str] = ..., isolation: _Optional[str] = ..., peer: _Optional[str] = ..., why: _Optional[str] = ..., cap_bytes_per_s: _Optional[int] = ..., plan: _Optional[_Union[_net_pb2.SignedNetPlan, _Mapping]] = ..., counters: _Optional[_Union[_net_pb2.NetCounters, _Mapping]] = ...) -> None: ...
 
 class WatchUp(_message.Message):
     __slots__ = ("hello", "load", "want")
@@ -359,14 +376,16 @@ class WatchDown(_message.Message):
     def __init__(self, hello: _Optional[_Union[_common_pb2.HelloReply, _Mapping]] = ..., instance: _Optional[_Union[Instance, _Mapping]] = ..., notice: _Optional[_Union[Notice, _Mapping]] = ..., reopen: _Optional[_Union[Reopen, _Mapping]] = ...) -> None: ...
 
 class Reopen(_message.Message):
-    __slots__ = ("instance", "epoch", "listener")
+    __slots__ = ("instance", "epoch", "listener", "net_plan")
     INSTANCE_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     LISTENER_FIELD_NUMBER: _ClassVar[int]
+    NET_PLAN_FIELD_NUMBER: _ClassVar[int]
     instance: str
     epoch: int
     listener: _common_pb2.Endpoint
-    def __init__(self, instance: _Optional[str] = ..., epoch: _Optional[int] = ..., listener: _Optional[_Union[_common_pb2.Endpoint, _Mapping]] = ...) -> None: ...
+    net_plan: _net_pb2.SignedNetPlan
+    def __init__(self, instance: _Optional[str] = ..., epoch: _Optional[int] = ..., listener: _Optional[_Union[_common_pb2.Endpoint, _Mapping]] = ..., net_plan: _Optional[_Union[_net_pb2.SignedNetPlan, _Mapping]] = ...) -> None: ...
 
 class Notice(_message.Message):
     __slots__ = ("instance", "reason", "message")

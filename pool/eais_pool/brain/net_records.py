@@ -89,9 +89,3 @@ class NetLink:
             peer_public_key=bytes.fromhex(other.key),
             peer_namespace=other.namespace,
         )
-
-    def gone(self, pool: str, instance: str, tenant: str, host: str, side: Side) -> NetPlan:
-        """That end is to be gone, and stays so until there is a later link."""
-        own = self.backend if side is Side.BACKEND else self.frontend
-        key = VnicKey(pool, instance, host, side)
-        return NetPlan(key, own.agent, tenant, self.generation, "", "", "", gone=True)

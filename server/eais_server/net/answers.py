@@ -15,7 +15,7 @@ from eais.errors import EaisError, make_error
 from eais.identity import pool_of_ca
 from eais.net.asking import MAX_PACKET_BYTES
 from eais.net.messages import key_message, key_of
-from eais.net.signing import read_inventory, read_plan
+from eais.net.signing import read_plan
 from eais.rpc.v1 import net_pb2
 from eais_server.net.brain.records import Asker, Held
 from eais_server.net.keeper import Keeper
@@ -75,8 +75,6 @@ class Answers:
             case "counters":
                 total = self._keeper.counters(asker, key_of(request.counters.key))
                 return net_pb2.NetReply(counters=net_pb2.NetCounters(**asdict(total)))
-            case "keep":
-                self._keep(asker, request.keep)
             case "connect":
                 ports: Sequence[int] = list(request.connect.ports)
                 self._keeper.connect(asker, key_of(request.connect.key), ports)
@@ -84,22 +82,15 @@ class Answers:
                 cap = request.limit.cap_bytes_per_s
                 self._keeper.limit(asker, key_of(request.limit.key), cap)
             case "destroy":
-                self._keeper.destroy(asker, key_of(request.destroy.key))
+                gone = request.destroy
+                self._keeper.destroy(asker, key_of(gone.key), gone.generation)
             case _:
                 raise make_error("ARGUMENT", "the packet asks for nothing that this agent does")
         return net_pb2.NetReply(done=net_pb2.NetDone())
 
     def _create(self, asker: Asker, signed: net_pb2.SignedNetPlan) -> net_pb2.NetReply:
         plan = read_plan(signed, self._agent, self._trusted(), self._now())
-        held = self._keeper.create(asker, plan)
-        if held is None:
-            gone = net_pb2.NetVnic(key=key_message(plan.key), generation=plan.generation)
-            return net_pb2.NetReply(vnic=gone)
-        return net_pb2.NetReply(vnic=_vnic(held))
-
-    def _keep(self, asker: Asker, signed: net_pb2.SignedNetInventory) -> None:
-        inventory = read_inventory(signed, self._agent, self._trusted(), self._now())
-        self._keeper.keep(asker, inventory)
+        return net_pb2.NetReply(vnic=_vnic(self._keeper.create(asker, plan)))
 
     def _offer(self, asker: Asker) -> net_pb2.NetOffer:
         offer = self._interfaces.offer()
@@ -151,4 +142,6 @@ def _vnic(held: Held) -> net_pb2.NetVnic:
         uid=held.uid,
         generation=held.plan.generation,
         ports=held.ports,
+        owner=held.plan.owner,
+        peer_underlay=held.plan.peer_underlay,
     )

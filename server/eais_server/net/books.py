@@ -22,15 +22,11 @@ from eais_server.net.brain.actions import Write, after
 from eais_server.net.brain.records import (
     Counted,
     Held,
-    Kept,
-    Name,
-    Owner,
     Place,
     Record,
     State,
     Tombstone,
     Traffic,
-    name_of,
 )
 
 _SUFFIX: Final = ".end.json"
@@ -65,20 +61,19 @@ class Books:
 
     def write(self, record: Record) -> None:
         """Put a record in the place of the one of its name, durably. ConfigError STATE_DIR."""
-        path = self._path(name_of(record))
+        path = self._path(record.key)
         text = json.dumps(_as_json(record), indent=1)
         with _said_of(path):
             files.replace_file(path, text.encode(), disk=self._disk)
 
-    def drop(self, name: Name) -> None:
+    def drop(self, key: VnicKey) -> None:
         """Take a record away, durably; none is nothing. ConfigError STATE_DIR."""
-        path = self._path(name)
+        path = self._path(key)
         with _said_of(path):
             files.remove_file(path, self._disk)
 
-    def _path(self, name: Name) -> Path:
-        words = (type(name).__name__, *_words(name))
-        digest = sha256("\0".join(words).encode()).hexdigest()
+    def _path(self, key: VnicKey) -> Path:
+        digest = sha256("\0".join(_words(key)).encode()).hexdigest()
         return self._directory / f"{digest[:_NAME_HEX]}{_SUFFIX}"
 
 
@@ -92,15 +87,13 @@ def _read(path: Path) -> Record:
         raise ConfigError("STATE_DIR", f"{path} can't be read", hint=hint) from error
 
 
-def _words(name: Name) -> list[str]:
-    return [part.value if isinstance(part, Side) else part for part in name]
+def _words(key: VnicKey) -> list[str]:
+    return [key.pool, key.instance, key.host, key.side.value]
 
 
 def _as_json(record: Record) -> dict[str, Any]:
-    if isinstance(record, Kept):
-        return {"kept": _words(record.owner), "generation": record.generation}
     if isinstance(record, Tombstone):
-        said = {"least": record.least, "until_s": record.until_s}
+        said = {"uid": record.uid, "least": record.least, "until_s": record.until_s}
         return {"tombstone": _words(record.key), **said}
     plan = plan_message(record.plan).SerializeToString(deterministic=True)
     return {
@@ -110,22 +103,18 @@ def _as_json(record: Record) -> dict[str, Any]:
         "place": list(record.place),
         "ports": list(record.ports),
         "cap_bytes_per_s": record.cap_bytes_per_s,
-        "owner": record.owner,
         "leaving": record.leaving,
-        "gone": record.gone,
+        "over": record.over,
         "passed": asdict(record.passed),
         "seen": {"index": record.seen.index, "traffic": asdict(record.seen.traffic)},
     }
 
 
 def _of_json(said: dict[str, Any]) -> Record:
-    if "kept" in said:
-        pool, side, owner = said["kept"]
-        return Kept(Owner(pool, Side(side), owner), int(said["generation"]))
     if "tombstone" in said:
         pool, instance, host, side = said["tombstone"]
         key = VnicKey(pool, instance, host, Side(side))
-        return Tombstone(key, int(said["least"]), int(said["until_s"]))
+        return Tombstone(key, int(said["uid"]), int(said["least"]), int(said["until_s"]))
     plan = net_pb2.NetPlan.FromString(b64decode(said["plan"], validate=True))
     namespace, interface = said["place"]
     return Held(
@@ -134,9 +123,8 @@ def _of_json(said: dict[str, Any]) -> Record:
         Place(int(namespace), str(interface)),
         tuple(int(port) for port in said["ports"]),
         int(said["cap_bytes_per_s"]),
-        str(said["owner"]),
         bool(said["leaving"]),
-        bool(said["gone"]),
+        int(said["over"]),
         Traffic(**said["passed"]),
         Counted(int(said["seen"]["index"]), Traffic(**said["seen"]["traffic"])),
     )

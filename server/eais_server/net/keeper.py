@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from eais.errors import EaisError
-from eais.net.plan import NetInventory, NetPlan, VnicKey
+from eais.net.plan import NetPlan, VnicKey
 from eais_server.net.books import Books
 from eais_server.net.brain import events
 from eais_server.net.brain.actions import Action, Drop, Guard, Make, Take, Write, after
 from eais_server.net.brain.events import Rules
-from eais_server.net.brain.records import Asker, Counted, Held, Kept, Traffic
+from eais_server.net.brain.records import Asker, Counted, Held, Traffic
 from eais_server.net.surroundings import Interfaces, Wall
 
 log = logging.getLogger(__name__)
@@ -73,8 +73,8 @@ class Keeper:
         for error in self._do_all(rest):
             log.error("left for the next start: %s", error)
 
-    def create(self, asker: Asker, plan: NetPlan) -> Held | None:
-        """Carry out a plan that was checked; the end, or None if it is gone by it."""
+    def create(self, asker: Asker, plan: NetPlan) -> Held:
+        """Carry out a plan that was checked; the end."""
         before = self.state
         actions = events.on_create(self._rules, before, asker, plan, self._now())
         try:
@@ -84,17 +84,7 @@ class Keeper:
             for error in self._do_all(undone):
                 log.error("%s is left for the next start: %s", plan.key.instance, error)
             raise
-        return self.state.held.get(plan.key)
-
-    def keep(self, asker: Asker, inventory: NetInventory) -> None:
-        """Carry out an inventory that was checked; what fails doesn't keep the rest."""
-        actions = events.on_keep(self._rules, self.state, asker, inventory, self._now())
-        *rest, kept = actions
-        errors = self._do_all(rest)
-        if errors:
-            raise errors[0]
-        if not (isinstance(kept, Write) and kept.record in self.state.kept.values()):
-            self._do(kept)
+        return self.state.held[plan.key]
 
     def connect(self, asker: Asker, key: VnicKey, ports: Sequence[int]) -> None:
         """Let the front-end reach these TCP ports."""
@@ -104,9 +94,9 @@ class Keeper:
         """Cap an end, each way; 0: no cap."""
         self._must(events.on_limit(self.state, asker, key, bytes_per_s))
 
-    def destroy(self, asker: Asker, key: VnicKey) -> None:
-        """Take an end away."""
-        self._must(events.on_destroy(self.state, asker, key, self._now()))
+    def destroy(self, asker: Asker, key: VnicKey, generation: int = 0) -> None:
+        """Take an end away; with a `generation` only of that plan or an earlier one, for good."""
+        self._must(events.on_destroy(self.state, asker, key, generation, self._now()))
 
     def counters(self, asker: Asker, key: VnicKey) -> Traffic:
         """What has passed an end since it was made."""
@@ -176,7 +166,7 @@ class Keeper:
         if isinstance(action, Write):
             self._books.write(action.record)
         elif isinstance(action, Drop):
-            self._books.drop(action.name)
+            self._books.drop(action.key)
         elif isinstance(action, Make):
             self._interfaces.make(self.state.held[action.key])
         elif isinstance(action, Take):
@@ -191,6 +181,6 @@ class Keeper:
 def _key_written(action: Action) -> VnicKey | None:
     if isinstance(action, Make):
         return action.key
-    if isinstance(action, Write) and not isinstance(action.record, Kept):
+    if isinstance(action, Write):
         return action.record.key
     return None

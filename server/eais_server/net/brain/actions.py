@@ -7,15 +7,14 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from eais.net.plan import VnicKey
-from eais_server.net.brain.records import Held, Kept, Name, Owner, Place, Record, State
+from eais_server.net.brain.records import Held, Place, Record, State
 
-_K = TypeVar("_K")
 _V = TypeVar("_V")
 
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """Write a record down, durably, in the place of the one of the same name."""
+    """Write a record down, durably, in the place of the one of the same key."""
 
     record: Record
 
@@ -24,7 +23,7 @@ class Write:
 class Drop:
     """Take a record away, durably."""
 
-    name: Name
+    key: VnicKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,24 +53,20 @@ def after(state: State, action: Action) -> State:
     if isinstance(action, Write):
         return _with(state, action.record)
     if isinstance(action, Drop):
-        return _without(state, action.name)
+        return _without(state, action.key)
     return state
 
 
 def _with(state: State, record: Record) -> State:
-    if isinstance(record, Kept):
-        return replace(state, kept={**state.kept, record.owner: record})
     bare = _without(state, record.key)
     if isinstance(record, Held):
         return replace(bare, held={**bare.held, record.key: record})
     return replace(bare, tombstones={**bare.tombstones, record.key: record})
 
 
-def _without(state: State, name: Name) -> State:
-    if isinstance(name, Owner):
-        return replace(state, kept=_but(state.kept, name))
-    return replace(state, held=_but(state.held, name), tombstones=_but(state.tombstones, name))
+def _without(state: State, key: VnicKey) -> State:
+    return State(_but(state.held, key), _but(state.tombstones, key))
 
 
-def _but(mapping: Mapping[_K, _V], name: _K) -> dict[_K, _V]:
-    return {key: value for key, value in mapping.items() if key != name}
+def _but(mapping: Mapping[VnicKey, _V], key: VnicKey) -> dict[VnicKey, _V]:
+    return {each: value for each, value in mapping.items() if each != key}

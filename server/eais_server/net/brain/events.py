@@ -7,14 +7,12 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from eais.errors import EaisError, make_error
-from eais.net.plan import VETH, NetInventory, NetPlan, Side, VnicKey, bad_plan
+from eais.net.plan import VETH, NetPlan, Side, VnicKey, bad_plan
 from eais_server.net.brain.actions import Action, Drop, Guard, Make, Take, Write
 from eais_server.net.brain.records import (
     Asker,
     Counted,
     Held,
-    Kept,
-    Owner,
     Place,
     State,
     Tombstone,
@@ -41,7 +39,7 @@ class Rules:
 
 
 def on_create(rules: Rules, state: State, asker: Asker, plan: NetPlan, now_s: int) -> list[Action]:
-    """Make an end, change it, or take it away for ever, as a plan that was checked says.
+    """Make an end, or change it, as a plan that was checked says.
 
     Args:
         now_s: seconds since 1970.
@@ -56,10 +54,8 @@ def on_create(rules: Rules, state: State, asker: Asker, plan: NetPlan, now_s: in
     _check_generation(state, held, plan)
     if held is not None and asker.uid not in (ROOT, held.uid):
         raise make_error("PERMISSION_DENIED", f"another user has the vNIC of {plan.key.instance}")
-    if plan.gone:
-        return _gone(state, plan, now_s)
     _check_address(state, held, plan)
-    return _make(rules, asker, held, plan, "" if held is None else held.owner)
+    return _make(rules, asker, held, plan)
 
 
 def on_connect(state: State, asker: Asker, key: VnicKey, ports: Collection[int]) -> list[Action]:
@@ -89,43 +85,27 @@ def on_limit(state: State, asker: Asker, key: VnicKey, bytes_per_s: int) -> list
     return [Write(replace(held, cap_bytes_per_s=bytes_per_s)), Guard(), Make(key)]
 
 
-def on_destroy(state: State, asker: Asker, key: VnicKey, now_s: int) -> list[Action]:
-    """Take an end away; its plan may bring it back. One that isn't the asker's isn't there."""
+def on_destroy(
+    state: State, asker: Asker, key: VnicKey, generation: int, now_s: int
+) -> list[Action]:
+    """Take an end away. One that isn't the asker's isn't there.
+
+    Args:
+        generation: of a later plan it stays, and no plan up to this one brings it back; 0: its
+            plan may.
+    """
     held = state.held.get(key)
-    return [] if held is None or not _may(asker, held) else _leave(held, now_s)
+    if held is None:
+        return _forbid(state, asker, key, generation, now_s)
+    if not _may(asker, held) or 0 < generation < held.plan.generation:
+        return []
+    return _leave(replace(held, over=max(held.over, generation)), now_s)
 
 
 def on_failed(before: State, state: State, key: VnicKey, now_s: int) -> list[Action]:
     """An end couldn't be made: what wasn't there before is taken away again."""
     held = state.held.get(key)
     return [] if held is None or key in before.held else _leave(held, now_s)
-
-
-def on_keep(
-    rules: Rules, state: State, asker: Asker, inventory: NetInventory, now_s: int
-) -> list[Action]:
-    """Have what an inventory that was checked says, and nothing else of its owner's.
-
-    Of a front-end that are the ends which an inventory of its has named: a plan doesn't say
-    whose it is, and a user may be several front-ends.
-
-    Raises:
-        IdentityError: PERMISSION_DENIED; NET_PLAN, it is older than what was carried out.
-        UsageError, ConfigError: as `on_create`.
-    """
-    _check_user(rules, asker)
-    owner = Owner(inventory.pool, inventory.side, inventory.owner)
-    last = state.kept.get(owner)
-    if last is not None and inventory.generation < last.generation:
-        raise _old("the inventory", inventory.generation, last.generation)
-    named = {plan.key for plan in inventory.plans}
-    actions: list[Action] = []
-    for held in state.held.values():
-        if _is_of(owner, held) and held.key not in named and _may(asker, held):
-            actions += _leave(held, now_s)
-    for plan in inventory.plans:
-        actions += _kept(rules, state, asker, plan, owner)
-    return [*actions, Write(Kept(owner, inventory.generation))]
 
 
 def on_start(rules: Rules, state: State, found: Collection[Place], now_s: int) -> list[Action]:
@@ -185,15 +165,15 @@ def _before(held: Held, live: Counted) -> Traffic:
     return held.passed + held.seen.traffic
 
 
-def _make(rules: Rules, asker: Asker, held: Held | None, plan: NetPlan, owner: str) -> list[Action]:
+def _make(rules: Rules, asker: Asker, held: Held | None, plan: NetPlan) -> list[Action]:
     if held is None:
         if not asker.namespace:
             text = "the asker's network namespace is none that this agent was given"
             raise make_error("NETDEV", text, hint="eais net agent --netns PATH")
         place = Place(asker.namespace, rules.interface_of(plan.key))
-        new = Held(plan, asker.uid, place, cap_bytes_per_s=plan.cap_bytes_per_s, owner=owner)
+        new = Held(plan, asker.uid, place, cap_bytes_per_s=plan.cap_bytes_per_s)
         return [Write(new), Guard(), Make(plan.key)]
-    new = replace(held, plan=plan, owner=owner, leaving=False, gone=False)
+    new = replace(held, plan=plan, leaving=False)
     if plan.generation > held.plan.generation:
         new = replace(new, cap_bytes_per_s=plan.cap_bytes_per_s)
     actions: list[Action] = []
@@ -207,40 +187,20 @@ def _make(rules: Rules, asker: Asker, held: Held | None, plan: NetPlan, owner: s
     return [*actions, Guard(), Make(plan.key)]
 
 
-def _kept(rules: Rules, state: State, asker: Asker, plan: NetPlan, owner: Owner) -> list[Action]:
-    held = state.held.get(plan.key)
-    tombstone = state.tombstones.get(plan.key)
-    if tombstone is not None and plan.generation < tombstone.least:
-        return []  # it went meanwhile
-    if held is not None:
-        if not _may(asker, held):
-            text = f"another user has the vNIC of {plan.key.instance}"
-            raise make_error("PERMISSION_DENIED", text)
-        if held.leaving and held.gone and plan.generation <= held.plan.generation:
-            return []
-        if plan.generation < held.plan.generation:
-            plan = held.plan  # it was planned anew meanwhile
-    _check_address(state, held, plan)
-    return _make(rules, asker, held, plan, owner.name)
-
-
-def _gone(state: State, plan: NetPlan, now_s: int) -> list[Action]:
-    held = state.held.get(plan.key)
-    if held is not None:
-        return _leave(
-            replace(held, plan=replace(held.plan, generation=plan.generation), gone=True), now_s
-        )
-    tombstone = state.tombstones.get(plan.key)
-    least = max(plan.generation + 1, tombstone.least if tombstone is not None else 0)
-    return [Write(Tombstone(plan.key, least, now_s + TOMBSTONE_S))]
+def _forbid(state: State, asker: Asker, key: VnicKey, generation: int, now_s: int) -> list[Action]:
+    """What is away stays so, if it was the asker's own."""
+    known = state.tombstones.get(key)
+    if known is None or not generation or known.least > generation or not _may(asker, known):
+        return []
+    return [Write(replace(known, least=generation + 1, until_s=now_s + TOMBSTONE_S))]
 
 
 def _leave(held: Held, now_s: int) -> list[Action]:
-    least = held.plan.generation + (1 if held.gone else 0)
+    least = max(held.plan.generation, held.over + 1)
     return [
         Write(replace(held, leaving=True)),
         Take(held.place),
-        Write(Tombstone(held.key, least, now_s + TOMBSTONE_S)),
+        Write(Tombstone(held.key, held.uid, least, now_s + TOMBSTONE_S)),
         # Last: an interface without rules would let everything pass.
         Guard(),
     ]
@@ -249,13 +209,6 @@ def _leave(held: Held, now_s: int) -> list[Action]:
 def _other_end(key: VnicKey) -> VnicKey:
     side = Side.BACKEND if key.side is Side.FRONTEND else Side.FRONTEND
     return key._replace(side=side)
-
-
-def _is_of(owner: Owner, held: Held) -> bool:
-    key = held.key
-    if (key.pool, key.side) != (owner.pool, owner.side):
-        return False
-    return owner.name == (key.host if key.side is Side.BACKEND else held.owner)
 
 
 def _check_user(rules: Rules, asker: Asker) -> None:
@@ -269,15 +222,15 @@ def _check_user(rules: Rules, asker: Asker) -> None:
 
 def _check_generation(state: State, held: Held | None, plan: NetPlan) -> None:
     tombstone = state.tombstones.get(plan.key)
-    if tombstone is not None and plan.generation < tombstone.least and not plan.gone:
-        raise _old("the plan", plan.generation, tombstone.least)
+    if tombstone is not None and plan.generation < tombstone.least:
+        raise _old(plan.generation, tombstone.least)
     if held is None:
         return
-    if held.leaving and held.gone and plan.generation <= held.plan.generation and not plan.gone:
-        raise _old("the plan", plan.generation, held.plan.generation + 1)
+    if plan.generation <= held.over:
+        raise _old(plan.generation, held.over + 1)
     if plan.generation < held.plan.generation:
-        raise _old("the plan", plan.generation, held.plan.generation)
-    if plan.generation == held.plan.generation and not plan.gone and plan != held.plan:
+        raise _old(plan.generation, held.plan.generation)
+    if plan.generation == held.plan.generation and plan != held.plan:
         raise bad_plan("generation", f"another plan of {plan.generation} was carried out")
 
 
@@ -290,8 +243,8 @@ def _check_address(state: State, held: Held | None, plan: NetPlan) -> None:
             raise make_error("WRONG_STATE", f"{plan.address} is another vNIC's on this host")
 
 
-def _old(what: str, generation: int, least: int) -> EaisError:
-    text = f"{what} is of generation {generation}, and those before {least} are done with"
+def _old(generation: int, least: int) -> EaisError:
+    text = f"the plan is of generation {generation}, and those before {least} are done with"
     return make_error("NET_PLAN", text)
 
 
@@ -310,5 +263,5 @@ def _there(state: State, asker: Asker, key: VnicKey) -> Held:
     return held
 
 
-def _may(asker: Asker, held: Held) -> bool:
-    return asker.uid in (ROOT, held.uid)
+def _may(asker: Asker, record: Held | Tombstone) -> bool:
+    return asker.uid in (ROOT, record.uid)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from eais.net.plan import NetPlan, Side, VnicKey
+from eais.net.plan import NetPlan, VnicKey
 
 
 class Place(NamedTuple):
@@ -14,14 +14,6 @@ class Place(NamedTuple):
 
     namespace: int
     interface: str
-
-
-class Owner(NamedTuple):
-    """Of whom an inventory is: a back-end by its name, or a front-end by its identity."""
-
-    pool: str
-    side: Side
-    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +72,8 @@ class Held:
         place: of its interface.
         ports: TCP, which the front-end may reach.
         cap_bytes_per_s: each way; 0: none.
-        owner: of the inventory that named it; "" until one has.
         leaving: it is being taken away.
-        gone: after that no plan of its generation brings it back.
+        over: no plan up to this generation is carried out any more.
         passed: what the interfaces before this one had counted.
         seen: what this one had, when that was last written down.
     """
@@ -92,9 +83,8 @@ class Held:
     place: Place
     ports: tuple[int, ...] = ()
     cap_bytes_per_s: int = 0
-    owner: str = ""
     leaving: bool = False
-    gone: bool = False
+    over: int = 0
     passed: Traffic = Traffic()
     seen: Counted = Counted()
 
@@ -109,26 +99,19 @@ class Tombstone:
     """An end that was here, kept for as long as a plan of it could come back.
 
     Attributes:
+        uid: who had it made.
         least: the least generation that is carried out.
         until_s: seconds since 1970; no signature from before is good any more.
     """
 
     key: VnicKey
+    uid: int
     least: int
     until_s: int
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """The last inventory of an owner that was carried out."""
-
-    owner: Owner
-    generation: int
-
-
-Record = Held | Tombstone | Kept
-Name = VnicKey | Owner
-"""Of a record: what it is written by. An end has one: held, or a tombstone."""
+Record = Held | Tombstone
+"""Written by its key: an end is held, or has a tombstone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,14 +120,8 @@ class State:
 
     held: Mapping[VnicKey, Held] = field(default_factory=dict)
     tombstones: Mapping[VnicKey, Tombstone] = field(default_factory=dict)
-    kept: Mapping[Owner, Kept] = field(default_factory=dict)
 
     @property
     def guarded(self) -> tuple[Held, ...]:
         """The ends that the firewall has rules for: those that leave, too, until they are gone."""
         return tuple(self.held.values())
-
-
-def name_of(record: Record) -> Name:
-    """What a record is written by."""
-    return record.owner if isinstance(record, Kept) else record.key

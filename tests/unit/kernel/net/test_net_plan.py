@@ -56,8 +56,3 @@ def test_a_plan_that_cannot_be_is_refused_by_its_field(
     with pytest.raises(IdentityError, match=rf"\b{named}: ") as caught:
         replace(plan, **changes)
     assert caught.value.reason == "NET_PLAN"
-
-
-def test_an_end_that_is_to_be_gone_needs_no_link() -> None:
-    gone = NetPlan(KEY, "a1", "t", 2, "", "", "", gone=True)
-    assert gone.gone

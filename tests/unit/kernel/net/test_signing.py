@@ -13,8 +13,8 @@ from eais import manager_signed
 from eais.errors import IdentityError
 from eais.identity import Identity
 from eais.net.messages import key_message, key_of, plan_message, plan_of
-from eais.net.plan import VXLAN, NetInventory, NetPlan, Side, VnicKey
-from eais.net.signing import read_inventory, read_plan, sign_inventory, sign_plan
+from eais.net.plan import VXLAN, NetPlan, Side, VnicKey
+from eais.net.signing import read_plan, sign_plan
 from eais.rpc.v1 import net_pb2
 from eais_pool.authority import Authority
 
@@ -38,8 +38,8 @@ PLAN = NetPlan(
     peer_port=4790,
     peer_public_key=b"k" * 32,
     peer_namespace=12,
+    owner="spiffe://pool/listener/rack1",
 )
-INVENTORY = NetInventory(POOL, AGENT, Side.BACKEND, "rack1", 3, (PLAN,))
 
 
 @pytest.fixture
@@ -60,14 +60,12 @@ def refusal(signed: net_pb2.SignedNetPlan, ca_pem: bytes, now: datetime = NOW) -
 
 def test_what_the_manager_signs_is_read_as_it_was(authority: Authority) -> None:
     assert read_plan(signed(authority), AGENT, authority.ca_pem, NOW) == PLAN
-    gone = NetPlan(PLAN.key._replace(side=Side.FRONTEND), AGENT, "", 8, "", "", "", gone=True)
-    assert read_plan(signed(authority, gone), AGENT, authority.ca_pem, NOW) == gone
 
 
 def test_every_field_is_carried() -> None:
     assert plan_of(plan_message(PLAN)) == PLAN
-    unset = [field.name for field in net_pb2.NetPlan.DESCRIPTOR.fields if field.name != "gone"]
-    assert {field.name for field, _ in plan_message(PLAN).ListFields()} == set(unset)
+    there = {field.name for field in net_pb2.NetPlan.DESCRIPTOR.fields}
+    assert {field.name for field, _ in plan_message(PLAN).ListFields()} == there
     assert key_of(key_message(PLAN.key)) == PLAN.key
 
 
@@ -121,28 +119,9 @@ def test_a_plan_that_cannot_be_is_refused_though_it_is_signed(authority: Authori
     assert refusal(made, authority.ca_pem).startswith("side: ")
 
 
-def test_an_inventory_is_no_plan_and_is_read_as_it_was(authority: Authority) -> None:
+def test_what_was_signed_for_something_else_is_no_plan(authority: Authority) -> None:
     bundle = authority.bundle(Identity.manager(POOL), NOW)
-    made = sign_inventory(INVENTORY, bundle)
-    assert read_inventory(made, AGENT, authority.ca_pem, NOW) == INVENTORY
-    forged = net_pb2.SignedNetPlan(
-        plan=plan_message(PLAN).SerializeToString(deterministic=True),
-        signature=made.signature,
-        leaf_pem=made.leaf_pem,
-    )
+    text = plan_message(PLAN).SerializeToString(deterministic=True)
+    made = manager_signed.sign(text, b"eais ticket 1\n", bundle)
+    forged = net_pb2.SignedNetPlan(plan=made.text, signature=made.signature, leaf_pem=made.leaf_pem)
     assert "its signature is wrong" in refusal(forged, authority.ca_pem)
-
-
-@pytest.mark.parametrize(
-    ("changes", "named"),
-    [
-        ({"owner": ""}, "owner"),
-        ({"generation": 0}, "generation"),
-        ({"plans": (PLAN, PLAN)}, "plans"),
-        ({"plans": (replace(PLAN, agent="a2"),)}, "plans"),
-        ({"side": Side.FRONTEND}, "plans"),
-    ],
-)
-def test_an_inventory_that_cannot_be_is_refused(changes: dict[str, object], named: str) -> None:
-    with pytest.raises(IdentityError, match=rf"\b{named}: "):
-        replace(INVENTORY, **changes)  # type: ignore[arg-type]

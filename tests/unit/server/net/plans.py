@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from eais.net.plan import VXLAN, NetPlan, Side, VnicKey
 
 POOL = "pool-0a0b0c0d"
@@ -21,8 +19,3 @@ def plan(
         f"198.18.0.{last + own}", f"198.18.0.{last + peer}", cap_bytes_per_s=1 << 20,
         peer_agent="fedcba9876543210", peer_underlay="10.0.0.2", number=9, port=4789,
     )  # fmt: skip
-
-
-def gone(generation: int) -> NetPlan:
-    """The end of `ei-1` is to be gone."""
-    return replace(plan(generation=generation), gone=True)

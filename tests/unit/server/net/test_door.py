@@ -8,6 +8,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,8 +17,8 @@ import pytest
 from eais.errors import EaisError
 from eais.identity import Identity
 from eais.net.asking import MAX_PACKET_BYTES, NetAgent
-from eais.net.plan import NetInventory, NetPlan, Side
-from eais.net.signing import sign_inventory, sign_plan
+from eais.net.plan import NetPlan
+from eais.net.signing import sign_plan
 from eais.rpc.v1 import net_pb2
 from eais_pool.authority import Authority
 from eais_server.net.answers import Answers
@@ -26,7 +27,7 @@ from eais_server.net.brain.records import Asker
 from eais_server.net.door import MOST_LINES_A_USER, Door
 from eais_server.net.keeper import Keeper
 from eais_server.testing import FakeInterfaces, FakeWall
-from tests.unit.server.net.plans import AGENT, POOL, gone, plan
+from tests.unit.server.net.plans import AGENT, POOL, plan
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 OWN = os.stat("/proc/self/ns/net").st_ino  # noqa: PTH116
@@ -139,11 +140,7 @@ def test_an_end_s_life(host: Host) -> None:
     (seen,) = agent.status().vnics
     assert (list(seen.ports), seen.cap_bytes_per_s) == ([80], 7)
     assert agent.status().pools == [POOL]
-    inventory = NetInventory(POOL, AGENT, Side.BACKEND, "rack1", 1, (plan("ei-2"),))
-    bundle = host.authority.bundle(Identity.manager(POOL), NOW)
-    agent.keep(sign_inventory(inventory, bundle))
-    assert [vnic.key.instance for vnic in agent.status().vnics] == ["ei-2"]
-    agent.destroy(plan("ei-2").key)
+    agent.destroy(key)
     assert agent.status().vnics == []
     assert not host.interfaces.there
 
@@ -152,7 +149,7 @@ def test_plans_that_are_not_to_be_carried_out(host: Host, tmp_path: Path) -> Non
     good = host.signed(plan())
     listener = host.authority.bundle(Identity.listener(POOL, "rack1"), NOW)
     stranger = Authority.create(tmp_path / "other", POOL, NOW)
-    elsewhere = NetPlan(plan().key, "another0agent", "acme", 1, "", "", "", gone=True)
+    elsewhere = replace(plan(), agent="another0agent")
     assert "isn't signed by this pool's manager" in refusal(host, sign_plan(plan(), listener))
     by_stranger = sign_plan(plan(), stranger.bundle(Identity.manager(POOL), NOW))
     assert "isn't signed by this pool's manager" in refusal(host, by_stranger)
@@ -169,7 +166,7 @@ def test_plans_that_are_not_to_be_carried_out(host: Host, tmp_path: Path) -> Non
 def test_a_plan_that_comes_again_after_the_end_is_gone(host: Host) -> None:
     good = host.signed(plan())
     host.agent.create(good)
-    host.agent.create(host.signed(gone(1)))
+    host.agent.destroy(plan().key, 1)
     assert "those before 2 are done with" in refusal(host, good)
 
 

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from eais.errors import EaisError, make_error
-from eais.net.plan import NetInventory, NetPlan, Side, VnicKey
+from eais.net.plan import Side, VnicKey
 from eais_server.net.books import Books
 from eais_server.net.brain.events import TOMBSTONE_S
 from eais_server.net.brain.records import Asker, Traffic
 from eais_server.net.keeper import STEPS, Keeper, Reach, nowhere, points
 from eais_server.testing import Died, FakeInterfaces, FakeWall
-from tests.unit.server.net.plans import AGENT, POOL, gone, plan
+from tests.unit.server.net.plans import plan
 
 LISTENER = Asker(1000, 7)
 OTHER = Asker(1001, 7)
@@ -58,11 +58,6 @@ def key(instance: str = "ei-1") -> VnicKey:
     return plan(instance).key
 
 
-def inventory(generation: int, *plans: NetPlan, side: Side = Side.BACKEND) -> NetInventory:
-    owner = "rack1" if side is Side.BACKEND else f"spiffe://{POOL}/tenant/acme/frontend/f1"
-    return NetInventory(POOL, AGENT, side, owner, generation, plans)
-
-
 def refused(reason: str, *words: str) -> pytest.RaisesExc[EaisError]:
     def is_it(error: EaisError) -> bool:
         return error.reason == reason and all(word in f"{error} {error.hint}" for word in words)
@@ -73,7 +68,6 @@ def refused(reason: str, *words: str) -> pytest.RaisesExc[EaisError]:
 def test_an_end_is_made_once_and_taken_away(world: World) -> None:
     keeper = world.restarted()
     first = keeper.create(LISTENER, plan())
-    assert first is not None
     assert keeper.create(LISTENER, plan()) == first
     assert world.instances == {"ei-1"}
     keeper.destroy(LISTENER, key())
@@ -88,7 +82,9 @@ def test_what_was_destroyed_may_come_back_and_what_is_gone_may_not(world: World)
     with refused("NET_PLAN", "generation 2", "before 3"):
         keeper.create(LISTENER, plan(generation=2))
     keeper.create(LISTENER, plan(generation=3))
-    assert keeper.create(LISTENER, gone(3)) is None
+    keeper.destroy(LISTENER, key(), 2)
+    assert world.instances == {"ei-1"}
+    keeper.destroy(LISTENER, key(), 3)
     assert world.instances == set()
     for again in (world.keeper(), world.restarted()):
         with refused("NET_PLAN"):
@@ -103,8 +99,6 @@ def test_a_plan_that_was_overtaken_or_differs_is_refused(world: World) -> None:
     keeper.create(LISTENER, plan(generation=5))
     with refused("NET_PLAN", "generation 4"):
         keeper.create(LISTENER, plan(generation=4))
-    with refused("NET_PLAN", "generation 4"):
-        keeper.create(LISTENER, gone(4))
     with refused("NET_PLAN", "another plan of 5"):
         keeper.create(LISTENER, replace(plan(generation=5), number=10))
     with refused("WRONG_STATE", "has the address"):
@@ -113,21 +107,23 @@ def test_a_plan_that_was_overtaken_or_differs_is_refused(world: World) -> None:
         keeper.create(LISTENER, replace(plan("ei-2"), address=plan().address))
     assert world.instances == {"ei-1"}
     changed = keeper.create(LISTENER, replace(plan(generation=6), cap_bytes_per_s=9))
-    assert changed is not None
     assert changed.cap_bytes_per_s == 9
 
 
 def test_a_tombstone_that_an_older_word_comes_to_stays_as_it_is(world: World) -> None:
     keeper = world.restarted()
-    keeper.create(LISTENER, gone(9))
-    keeper.create(LISTENER, gone(2))
-    with refused("NET_PLAN"):
+    keeper.create(LISTENER, plan(generation=3))
+    keeper.destroy(LISTENER, key(), 9)
+    keeper.destroy(LISTENER, key(), 2)
+    keeper.destroy(OTHER, key(), 20)
+    with refused("NET_PLAN", "before 10"):
         keeper.create(LISTENER, plan(generation=9))
 
 
 def test_tombstones_end_when_no_signature_of_before_is_good(world: World) -> None:
     keeper = world.restarted()
-    keeper.create(LISTENER, gone(9))
+    keeper.create(LISTENER, plan())
+    keeper.destroy(LISTENER, key())
     world.now += TOMBSTONE_S
     keeper.note()
     assert keeper.state.tombstones
@@ -141,13 +137,9 @@ def test_who_may_do_what(world: World) -> None:
     keeper = world.restarted()
     with refused("PERMISSION_DENIED", "the user 4242", "--user"):
         keeper.create(Asker(4242, 7), plan())
-    with refused("PERMISSION_DENIED"):
-        keeper.keep(Asker(4242, 7), inventory(1))
     keeper.create(LISTENER, plan())
     with refused("PERMISSION_DENIED", "another user"):
         keeper.create(OTHER, plan(generation=2))
-    with refused("PERMISSION_DENIED", "another user"):
-        keeper.keep(OTHER, inventory(1, plan()))
     for call in (
         lambda: keeper.connect(OTHER, key(), [80]),
         lambda: keeper.limit(OTHER, key(), 1),
@@ -157,7 +149,6 @@ def test_who_may_do_what(world: World) -> None:
         with refused("NOT_FOUND"):
             call()
     keeper.destroy(OTHER, key())
-    keeper.keep(OTHER, inventory(2))
     assert world.instances == {"ei-1"}
     assert keeper.seen_by(OTHER) == []
     assert [held.uid for held in keeper.seen_by(ROOT)] == [LISTENER.uid]
@@ -199,32 +190,6 @@ def test_ports_and_caps(world: World) -> None:
         keeper.connect(LISTENER, front.key, [80])
 
 
-def test_an_inventory_is_all_of_its_owner_s(world: World) -> None:
-    keeper = world.restarted()
-    keeper.create(LISTENER, plan("ei-1"))
-    keeper.create(LISTENER, plan("ei-2", generation=4))
-    keeper.create(LISTENER, plan("ei-3", host="rack2"))
-    keeper.keep(LISTENER, inventory(5, plan("ei-2", generation=3), plan("ei-4")))
-    assert world.instances == {"ei-2", "ei-3", "ei-4"}
-    assert keeper.state.held[key("ei-2")].plan.generation == 4
-    with refused("NET_PLAN", "the inventory is of generation 4"):
-        keeper.keep(LISTENER, inventory(4))
-    with refused("NET_PLAN", "the inventory is of generation 4"):
-        world.restarted().keep(LISTENER, inventory(4))
-    keeper.create(LISTENER, replace(plan("ei-2", generation=6), gone=True))
-    keeper.keep(LISTENER, inventory(5, plan("ei-2", generation=6), plan("ei-4")))
-    assert world.instances == {"ei-3", "ei-4"}
-
-
-def test_a_front_end_s_inventory_leaves_those_of_the_user_s_others(world: World) -> None:
-    keeper = world.restarted()
-    keeper.create(LISTENER, plan("ei-1", side=Side.FRONTEND))
-    keeper.keep(LISTENER, inventory(1, plan("ei-2", side=Side.FRONTEND), side=Side.FRONTEND))
-    assert world.instances == {"ei-1", "ei-2"}
-    keeper.keep(LISTENER, inventory(2, side=Side.FRONTEND))
-    assert world.instances == {"ei-1"}
-
-
 def test_what_cannot_be_made_leaves_nothing(world: World) -> None:
     keeper = world.restarted()
     world.interfaces.fail_next("make", make_error("NETDEV", "no memory"))
@@ -238,24 +203,6 @@ def test_what_cannot_be_made_leaves_nothing(world: World) -> None:
     assert world.instances == set()
     keeper.create(LISTENER, plan())
     assert world.instances == {"ei-1"}
-
-
-def test_what_fails_of_an_inventory_does_not_keep_the_rest(world: World) -> None:
-    keeper = world.restarted()
-    world.interfaces.fail_next("make", make_error("NETDEV", "no memory"))
-    with refused("NETDEV", "no memory"):
-        keeper.keep(LISTENER, inventory(1, plan("ei-1"), plan("ei-2")))
-    assert {held.key.instance for held in world.interfaces.there.values()} == {"ei-2"}
-    keeper.keep(LISTENER, inventory(1, plan("ei-1"), plan("ei-2")))
-    assert world.instances == {"ei-1", "ei-2"}
-
-
-def test_nothing_is_made_that_cannot_be_guarded(world: World) -> None:
-    keeper = world.restarted()
-    world.wall.fail_next(make_error("NETDEV", "no nftables"))
-    with refused("NETDEV", "no nftables"):
-        keeper.keep(LISTENER, inventory(1, plan("ei-1")))
-    assert world.interfaces.there == {}
 
 
 def test_an_interface_that_stays_keeps_its_rules_until_it_goes(world: World) -> None:
@@ -337,7 +284,7 @@ def test_killed_at_any_step(world: World, step: str, at: int, nth: int) -> None:
             elif call == "move":
                 keeper.create(Asker(LISTENER.uid, 8), plan())
             else:
-                keeper.create(LISTENER, gone(1))
+                keeper.destroy(LISTENER, key(), 1)
         except Died:
             died += 1
 
@@ -355,7 +302,7 @@ def test_killed_at_any_step(world: World, step: str, at: int, nth: int) -> None:
     assert world.instances == {"ei-9"}
     world.restarted().create(LISTENER, plan())
     tried("gone")
-    world.restarted().create(LISTENER, gone(1))
+    world.restarted().destroy(LISTENER, key(), 1)
     assert world.instances == {"ei-9"}
     with refused("NET_PLAN"):
         world.restarted().create(LISTENER, plan())
