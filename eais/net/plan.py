@@ -15,6 +15,12 @@ VXLAN: Final = "vxlan"
 WIREGUARD: Final = "wireguard"
 #: The drivers that need a network agent on both hosts.
 KERNEL_DRIVERS: Final = (VETH, VXLAN, WIREGUARD)
+#: What keeps others off an instance's address, in words.
+ISOLATION: Final = {
+    VETH: "only the bound front-end's packets pass, and mTLS",
+    VXLAN: "only the bound front-end's packets pass, and mTLS; its tunnel isn't encrypted",
+    WIREGUARD: "only the bound front-end's packets pass, through an encrypted tunnel, and mTLS",
+}
 #: VXLAN network identifiers have 24 bits (RFC 7348, section 5).
 MAX_NUMBER: Final = (1 << 24) - 1
 #: X25519 (RFC 7748, section 5).

@@ -36,6 +36,7 @@ from eais_pool.brain.host_records import HEALTHS, DeviceRecord, Endpoint, HostRe
 from eais_pool.brain.ledger_records import ModelUsage, UsageRecord
 from eais_pool.brain.loads import LoadsReported
 from eais_pool.brain.records import Failure, HeldLease, SharePick, WorkerRecord
+from eais_pool.net_offers import offer_of
 
 T = TypeVar("T")
 
@@ -72,6 +73,7 @@ def joined(host: str, join: hosts_pb2.Join) -> HostJoined:
         vnic_driver=driver,
         vnic_address=address,
         management_plane=_endpoint(join.management_plane) if join.management_plane.port else None,
+        net=offer_of(join.net_offer) if join.HasField("net_offer") else None,
     )
     leases = tuple(_held(lease) for lease in join.leases)
     if len({(lease.instance, lease.epoch) for lease in leases}) != len(leases):
@@ -181,6 +183,7 @@ def _held(lease: hosts_pb2.Granted) -> HeldLease:
         shares=tuple(picks),
         workers=tuple(_worker(worker) for worker in lease.workers),
         missing=lease.specs_missing,
+        user_plane=_endpoint(lease.user_plane) if lease.HasField("user_plane") else None,
     )
 
 

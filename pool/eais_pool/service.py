@@ -27,12 +27,14 @@ from eais_pool.brain.state import OpKey
 from eais_pool.brain.view_records import InstanceView
 from eais_pool.brain.views import view_of
 from eais_pool.limits_message import binding_message, limits_of
+from eais_pool.net_offers import offer_of
+from eais_pool.net_plans import NetPlans
 from eais_pool.presence import ANSWER_AFTER_S, Presence
 from eais_pool.pump import Pump
 from eais_pool.ratio_message import ratio_message
 from eais_pool.renewal import Issuer
 from eais_pool.watchers import FrontEnd, Watcher, Watchers
-from eais_pool.wire import instance_message, news_message, policy_of
+from eais_pool.wire import instance_message, policy_of
 
 SOFTWARE = "eais-manager"
 FIRST_MESSAGE_S = 10.0
@@ -44,6 +46,7 @@ class PoolService:
     def __init__(
         self,
         pool: str,
+        plans: NetPlans,
         pump: Pump,
         watchers: Watchers,
         issuer: Issuer,
@@ -53,6 +56,7 @@ class PoolService:
     ) -> None:
         self._clock = clock
         self._pool = pool
+        self._plans = plans
         self._pump = pump
         self._watchers = watchers
         self._issuer = issuer
@@ -104,6 +108,8 @@ class PoolService:
             policy=policy_of(request.policy),
             wait_s=request.wait_ms / 1000,
             limits=limits_of(request.limits),
+            vnic=request.vnic,
+            net=offer_of(request.net_offer) if request.HasField("net_offer") else None,
         )
         return await self._ask_in_line(event)
 
@@ -147,12 +153,13 @@ class PoolService:
         self, request: pool_pb2.DescribeRequest, caller: Caller
     ) -> pool_pb2.InstanceReply:
         """See `Pool.Describe`."""
-        tenant, _ = _frontend(caller)
+        asker = tenant, _ = _frontend(caller)
         instance = self._pump.state.instances.get(check_instance_name(request.instance))
         if instance is None or not (_visible(instance, tenant) or _taken_away(instance, tenant)):
             raise not_found(request.instance)
         view = view_of(self._pump.state, instance, self._vnic_driver)
         message = described(view, self._pool, self._activities)
+        self._plans.tell(message, view, asker)
         if ratio := ratio_message(self._pump.state, instance, self._clock()):
             message.ratio.CopyFrom(ratio)
         if binding := binding_message(self._pump.state, instance.id, self._clock()):
@@ -168,11 +175,13 @@ class PoolService:
         self, request: pool_pb2.ListRequest, caller: Caller
     ) -> pool_pb2.ListReply:
         """See `Pool.List`."""
-        tenant, _ = _frontend(caller)
-        views = self._views(tenant)
-        instances = [described(view, self._pool, self._activities) for view in views]
-        for message in instances:
+        asker = _frontend(caller)
+        instances = []
+        for view in self._views(asker[0]):
+            message = described(view, self._pool, self._activities)
+            self._plans.tell(message, view, asker)
             self._say_place(message)
+            instances.append(message)
         return pool_pb2.ListReply(instances=instances)
 
     async def watch(
@@ -189,7 +198,7 @@ class PoolService:
         reading = asyncio.create_task(self._read(requests, watcher, frontend))
         try:
             async for news in watcher.news():
-                yield news_message(news, self._pool)
+                yield self._plans.news(news, frontend)
         finally:
             self._watchers.remove(frontend, watcher)
             reading.cancel()
@@ -236,7 +245,7 @@ class PoolService:
             raise answer.failure.error()
         if answer.view is None:
             raise AssertionError("an answer is a view or a failure")
-        return self._reply(answer.view)
+        return self._reply(answer.view, event)
 
     async def _ask_in_line(self, event: OpRequested) -> pool_pb2.InstanceReply:
         """Its answer; while it waits in line, how it stands after a second or so."""
@@ -260,17 +269,19 @@ class PoolService:
         if key not in state.line:
             return None
         instance = state.instances[state.ops[key].instance]
-        reply = self._reply(view_of(state, instance, self._vnic_driver))
-        self._say_place(reply.instance)
-        return reply
+        message = instance_message(view_of(state, instance, self._vnic_driver), self._pool)
+        self._say_place(message)
+        return pool_pb2.InstanceReply(instance=message)
 
     def _say_place(self, message: pool_pb2.Instance) -> None:
         place = self._presence.place_of(self._pump.state, self._pump.settings, message.id)
         if place is not None:
             message.line.CopyFrom(pool_pb2.Line(position=place.place, length=place.length))
 
-    def _reply(self, view: InstanceView) -> pool_pb2.InstanceReply:
-        return pool_pb2.InstanceReply(instance=instance_message(view, self._pool))
+    def _reply(self, view: InstanceView, event: OpRequested) -> pool_pb2.InstanceReply:
+        message = instance_message(view, self._pool)
+        self._plans.tell(message, view, (event.tenant, event.frontend))
+        return pool_pb2.InstanceReply(instance=message)
 
     def _views(self, tenant: str) -> list[InstanceView]:
         state = self._pump.state

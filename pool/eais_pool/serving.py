@@ -40,6 +40,7 @@ from eais_pool.failpoints import Reach, nowhere
 from eais_pool.hosts import HostsService, Links
 from eais_pool.journal_file import remove_dead_copies
 from eais_pool.metrics import readings
+from eais_pool.net_plans import NetPlans
 from eais_pool.owner import Keeper, embedded_identities
 from eais_pool.place import Place, load_place, lock, new_pool_name, save_place
 from eais_pool.planes import Bound, bind, port_key, write_ready
@@ -75,10 +76,14 @@ class _Mouth:
     links: Links
     watchers: Watchers
     tickets: Tickets
+    plans: NetPlans
 
     def send(self, host: str, command: Command) -> None:
-        sources = self.tickets.sources(command, host) if isinstance(command, Grant) else ()
-        self.links.send(host, command_message(command, sources))
+        message = command_message(command)
+        if isinstance(command, Grant):
+            sources, plan = self.tickets.sources(command, host), self.plans.backend(command, host)
+            message = command_message(command, sources, plan)
+        self.links.send(host, message)
 
     def publish(self, news: News) -> None:
         self.watchers.publish(news)
@@ -263,7 +268,7 @@ class Manager:
         pump = Pump(
             reactor,
             store,
-            _Mouth(self._links, self._watchers, self._tickets),
+            _Mouth(self._links, self._watchers, self._tickets, self._plans),
             clock=self._world.clock,
             boot_id=self._world.boot_id,
             reach=self._reach,
@@ -278,6 +283,10 @@ class Manager:
             return self.pump.state.hosts
 
         return Tickets(self.place.pool, self._own_leaf.current, self._world.wall, hosts)
+
+    @property
+    def _plans(self) -> NetPlans:
+        return NetPlans(self.place.pool, self._own_leaf.current)
 
     def _new_profiler(self) -> Profiler:
         rules = Rules(after_s=self._config.profile_after_s)
@@ -330,6 +339,7 @@ class Manager:
     def _user_bindings(self) -> list[Binding]:
         service = PoolService(
             self.place.pool,
+            self._plans,
             self.pump,
             self._watchers,
             self._issuer,

@@ -8,8 +8,9 @@ from collections.abc import Iterable
 from eais.identity import Identity
 from eais.instance_policy import InstancePolicy
 from eais.neighbours import ANYWHERE, Neighbours
+from eais.net.plan import ISOLATION
 from eais.ratio import UNSAID, RatioPolicy
-from eais.rpc.v1 import common_pb2, hosts_pb2, listener_pb2, pool_pb2
+from eais.rpc.v1 import common_pb2, hosts_pb2, listener_pb2, net_pb2, pool_pb2
 from eais_pool.brain import vnics
 from eais_pool.brain.actions import CheckDevice, Command, News, Notice, Publish, Reopen, Revoke
 from eais_pool.brain.host_records import DeviceRecord, Endpoint, ModelLoad
@@ -40,8 +41,14 @@ def instance_message(view: InstanceView, pool: str) -> pool_pb2.Instance:
         message.listener.CopyFrom(endpoint_message(view.listener, listener))
     # An address of no instance is in answers of before, with the driver that it would have had.
     if view.address or view.vnic_driver == vnics.HOST:
+        link = view.link
         vnic = pool_pb2.Vnic(
-            driver=view.vnic_driver, address=view.address, isolation=VNIC_ISOLATION
+            driver=view.vnic_driver,
+            address=view.address,
+            isolation=VNIC_ISOLATION if link is None else ISOLATION[link.driver],
+            peer=link.peer if link else "",
+            why=view.vnic_why,
+            cap_bytes_per_s=link.cap_bytes_per_s if link else 0,
         )
         message.vnic.CopyFrom(vnic)
     return message
@@ -74,9 +81,11 @@ def endpoint_message(endpoint: Endpoint, identity: Identity) -> common_pb2.Endpo
 
 
 def command_message(
-    command: Command, sources: Iterable[hosts_pb2.ModelSource] = ()
+    command: Command,
+    sources: Iterable[hosts_pb2.ModelSource] = (),
+    net_plan: net_pb2.SignedNetPlan | None = None,
 ) -> hosts_pb2.HostCommand:
-    """A command as a link carries it; `sources` of a grant's sessions."""
+    """A command as a link carries it; `sources` of a grant's sessions, `net_plan` of its vNIC."""
     if isinstance(command, CheckDevice):
         return hosts_pb2.HostCommand(check_device=hosts_pb2.CheckDevice(device=command.device))
     if isinstance(command, Revoke):
@@ -103,6 +112,7 @@ def command_message(
         specs=specs_of(command.sessions),
         sources=sources,
         policy=policy_message(command.policy),
+        net_plan=net_plan,
     )
     return hosts_pb2.HostCommand(grant=grant)
 
@@ -160,7 +170,7 @@ def news_message(news: News, pool: str) -> pool_pb2.WatchDown:
         case Notice(_, _, instance, reason, message):
             notice = pool_pb2.Notice(instance=instance, reason=reason, message=message)
             return pool_pb2.WatchDown(notice=notice)
-        case Reopen(_, _, instance, epoch, host, listener):
+        case Reopen(_, _, instance, epoch, host, listener, _):
             endpoint = endpoint_message(listener, Identity.listener(pool, host))
             reopen = pool_pb2.Reopen(instance=instance, epoch=epoch, listener=endpoint)
             return pool_pb2.WatchDown(reopen=reopen)

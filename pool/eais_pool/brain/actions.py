@@ -118,7 +118,10 @@ class Publish:
 
 @dataclass(frozen=True, slots=True)
 class Reopen:
-    """Ask a front-end for the sessions of its instance at the host that is to have it."""
+    """Ask a front-end for the sessions of its instance at the host that is to have it.
+
+    `link`: its vNIC there, if it is the kernel's.
+    """
 
     tenant: str
     frontend: str
@@ -126,6 +129,7 @@ class Reopen:
     epoch: int
     host: str
     listener: Endpoint
+    link: NetLink | None = None
 
 
 @dataclass(frozen=True, slots=True)

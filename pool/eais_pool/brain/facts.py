@@ -13,7 +13,7 @@ from typing import Final
 from eais.instance_policy import DEFAULT_POLICY, InstancePolicy
 from eais_pool.brain.binding_facts import BindingFact
 from eais_pool.brain.defrag_records import DefragFact
-from eais_pool.brain.host_records import HostRecord
+from eais_pool.brain.host_records import Endpoint, HostRecord
 from eais_pool.brain.lease_changes import Resize
 from eais_pool.brain.ledger_facts import LedgerFact
 from eais_pool.brain.ledger_records import UsageRecord
@@ -188,6 +188,7 @@ class LeaseArrived(OfLease):
 
     workers: tuple[WorkerRecord, ...]
     at: float
+    user_plane: Endpoint | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +207,7 @@ class LeaseOpened(OfLease):
     tenant: str
     shares: tuple[SharePick, ...]
     workers: tuple[WorkerRecord, ...]
+    user_plane: Endpoint | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +215,7 @@ class LeaseHeld(OfLease):
     """An open lease is held by its host as before, or again."""
 
     workers: tuple[WorkerRecord, ...]
+    user_plane: Endpoint | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,6 @@ from eais_pool.brain.records import (
     OpVerb,
     SharePick,
     Undo,
-    WorkerRecord,
 )
 from eais_pool.brain.settings import Settings
 from eais_pool.brain.state import PoolState
@@ -158,14 +157,15 @@ def roll_back(draft: Draft, instance: InstanceRecord, failure: Failure) -> None:
     draft.answer(op.tenant, op.op_id, Answer(failure=failure))
 
 
-def opened(draft: Draft, lease: LeaseRecord, workers: tuple[WorkerRecord, ...]) -> None:
+def opened(draft: Draft, lease: LeaseRecord, held: HeldLease) -> None:
     """The host holds the lease as it should: the instance is IN_USE."""
     if lease.phase is LeasePhase.OPEN:
-        draft.record(facts.LeaseHeld(*lease.key, workers))
+        draft.record(facts.LeaseHeld(*lease.key, held.workers, held.user_plane))
         return
     instance = draft.state.instances[lease.instance]
     shares = picks_of(lease)
-    draft.record(facts.LeaseOpened(*lease.key, lease.tenant, shares, workers))
+    served = (held.workers, held.user_plane)
+    draft.record(facts.LeaseOpened(*lease.key, lease.tenant, shares, *served))
     draft.succeed(instance)
 
 
@@ -199,7 +199,7 @@ def on_grant_accepted(draft: Draft, event: GrantAccepted, settings: Settings) ->
     if lease is None:
         found(draft, event.host, event.held, settings)
     elif lease.phase is LeasePhase.OPENING or _is_regrant(lease):
-        opened(draft, lease, event.held.workers)
+        opened(draft, lease, event.held)
     elif lease.phase is LeasePhase.OPEN and lease.workers != event.held.workers:
         draft.record(facts.LeaseWorkers(*lease.key, event.held.workers))
 

@@ -61,14 +61,15 @@ def _lease_reserved_again(state: PoolState, fact: facts.LeaseReservedAgain) -> N
 def _lease_opened(state: PoolState, fact: facts.LeaseOpened) -> None:
     lease = _lease_of(state, fact.key)
     event = InstanceEvent.MOVED if lease.arrival else InstanceEvent.GRANTED
-    state.put_lease(replace(lease_moves.granted(lease), workers=fact.workers))
+    held = lease_moves.granted(lease)
+    state.put_lease(replace(held, workers=fact.workers, user_plane=fact.user_plane))
     changes = {"epoch": fact.epoch, "asleep": False, "wanted_at": 0.0}
     state.move(fact.instance, event, **changes)
 
 
 def _lease_held(state: PoolState, fact: facts.LeaseHeld) -> None:
     lease = lease_moves.granted(_lease_of(state, fact.key))
-    state.put_lease(replace(lease, workers=fact.workers))
+    state.put_lease(replace(lease, workers=fact.workers, user_plane=fact.user_plane))
     state.move(fact.instance, InstanceEvent.REGRANT)
 
 

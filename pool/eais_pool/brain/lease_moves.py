@@ -71,7 +71,8 @@ def goes_on(lease: LeaseRecord, fact: facts.LeaseGoesOn) -> LeaseRecord:
 def arrived(lease: LeaseRecord, fact: facts.LeaseArrived) -> LeaseRecord:
     """Its host has granted it, without some sessions."""
     _arrival(lease)
-    return replace(lease, workers=fact.workers, arrival=Arrival(fact.at, fact.at))
+    came = Arrival(fact.at, fact.at)
+    return replace(lease, workers=fact.workers, user_plane=fact.user_plane, arrival=came)
 
 
 def stays(lease: LeaseRecord, fact: facts.MoveFailed) -> LeaseRecord:

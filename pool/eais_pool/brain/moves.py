@@ -11,6 +11,8 @@ it is, serving, with the reason kept at its lease; it is tried again while the h
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from eais.errors import EaisError
 from eais_pool.brain import defragmenting, evacuating, facts
 from eais_pool.brain.actions import Notice, Reopen
@@ -18,7 +20,7 @@ from eais_pool.brain.draft import Draft
 from eais_pool.brain.events import GrantAccepted, GrantGoesOn, SessionsChanged
 from eais_pool.brain.grants import close, move_failed, picks_of, send_grant
 from eais_pool.brain.placing import reserve_elsewhere
-from eais_pool.brain.records import Failure, LeasePhase, LeaseRecord, WorkerRecord
+from eais_pool.brain.records import Failure, LeasePhase, LeaseRecord
 from eais_pool.brain.settings import Settings
 from eais_pool.policy import Policy
 
@@ -72,11 +74,13 @@ class Moves:
     def accepted(self, draft: Draft, lease: LeaseRecord, event: GrantAccepted) -> None:
         """The host of a MOVING lease has granted it, with all sessions or without some."""
         live = draft.state.live_lease(lease.instance)
-        workers = event.held.workers
-        if not event.held.missing or live is None or not live.sessions:
-            self._switch(draft, lease, workers)
+        held = event.held
+        arrived = replace(lease, workers=held.workers, user_plane=held.user_plane)
+        if not held.missing or live is None or not live.sessions:
+            self._switch(draft, arrived)
         elif lease.arrival is not None and not lease.arrival.asked_at:
-            draft.record(facts.LeaseArrived(*lease.key, workers, draft.now))
+            fact = facts.LeaseArrived(*lease.key, held.workers, draft.now, held.user_plane)
+            draft.record(fact)
             instance, host = draft.state.instances[lease.instance], draft.state.hosts[lease.host]
             draft.tell(
                 Reopen(
@@ -85,7 +89,8 @@ class Moves:
                     instance.id,
                     lease.epoch,
                     host.host,
-                    host.user_plane,
+                    held.user_plane or host.user_plane,
+                    lease.link,
                 )
             )
 
@@ -102,7 +107,7 @@ class Moves:
         live = draft.state.live_lease(lease.instance)
         asked = lease.arrival is not None and bool(lease.arrival.asked_at)
         if asked and live is not None and set(live.sessions) <= set(event.sessions):
-            self._switch(draft, lease, lease.workers)
+            self._switch(draft, lease)
 
     def on_tick(self, draft: Draft) -> None:
         """End what was waited for long enough; then begin what can be."""
@@ -116,18 +121,19 @@ class Moves:
     ) -> None:
         settings = self._settings
         if asked_at and not lease.lost and draft.now - asked_at >= settings.reopen_wait_s:
-            self._switch(draft, lease, lease.workers)
+            self._switch(draft, lease)
         elif draft.now - heard_at >= settings.grant_timeout_s:
             close(draft, lease, settings)
             text = f"the back-end {lease.host} did not grant in {settings.grant_timeout_s:g} s"
             failure = Failure("HOST_UNREACHABLE", text)
             move_failed(draft, lease.instance, lease.host, failure)
 
-    def _switch(self, draft: Draft, lease: LeaseRecord, workers: tuple[WorkerRecord, ...]) -> None:
+    def _switch(self, draft: Draft, lease: LeaseRecord) -> None:
         """The instance is there from now on; where it was, it ends."""
         left = draft.state.live_lease(lease.instance)
         instance = draft.state.instances[lease.instance]
-        draft.record(facts.LeaseOpened(*lease.key, lease.tenant, picks_of(lease), workers))
+        served = (lease.workers, lease.user_plane)
+        draft.record(facts.LeaseOpened(*lease.key, lease.tenant, picks_of(lease), *served))
         if left is not None:
             close(draft, left, self._settings)
         text = f"{instance.id} was moved to another back-end"

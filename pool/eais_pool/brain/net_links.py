@@ -8,7 +8,7 @@ another's: whatever two instances a host has, their addresses differ.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -125,18 +125,21 @@ def plan_link(
     backend: NetOffer,
     taken: Collection[TakenLink],
     cap_bytes_per_s: int = 0,
+    turn: int = 0,
 ) -> NetLink:
     """A link with addresses, number and ports that no other has.
 
     Args:
         network: of which the tenant gets blocks.
-        taken: all links that there are, and those that may still be.
+        taken: all links that there are.
+        turn: grows from link to link. Where others are free, none has what one before it had: its
+            front-end's end may still be there.
 
     Raises:
         RemoteError: ADDRESSES_EXHAUSTED, of the tenant's network, numbers or ports.
     """
-    address, peer = _addresses(tenant, network, taken)
-    port, peer_port = _ports(driver, frontend, backend, taken)
+    address, peer = _addresses(tenant, network, taken, turn)
+    port, peer_port = _ports(driver, frontend, backend, taken, turn)
     return NetLink(
         driver=driver,
         generation=generation,
@@ -151,7 +154,9 @@ def plan_link(
     )
 
 
-def _addresses(tenant: str, network: str, taken: Collection[TakenLink]) -> tuple[str, str]:
+def _addresses(
+    tenant: str, network: str, taken: Collection[TakenLink], turn: int
+) -> tuple[str, str]:
     """Two that follow each other, in a block where no other tenant has any."""
     used = {
         int(ipaddress.IPv4Address(text))
@@ -171,7 +176,7 @@ def _addresses(tenant: str, network: str, taken: Collection[TakenLink]) -> tuple
             continue
         # The first and the last of a block are left out, lest they be taken for a network's.
         first = int(block.network_address) + 2
-        for address in range(first, int(block.broadcast_address) - 1, 2):
+        for address in _from(turn, range(first, int(block.broadcast_address) - 1, 2)):
             if address not in used and address + 1 not in used:
                 return str(ipaddress.IPv4Address(address)), str(ipaddress.IPv4Address(address + 1))
     raise _exhausted(f"all addresses of {network} are taken for tenant {tenant}")
@@ -194,7 +199,7 @@ def _number(taken: Iterable[TakenLink]) -> int:
 
 
 def _ports(
-    driver: str, frontend: NetOffer, backend: NetOffer, taken: Iterable[TakenLink]
+    driver: str, frontend: NetOffer, backend: NetOffer, taken: Iterable[TakenLink], turn: int
 ) -> tuple[int, int]:
     if driver == VXLAN:
         return VXLAN_PORT, VXLAN_PORT
@@ -204,15 +209,22 @@ def _ports(
     for each in taken:
         used.setdefault(each.link.backend.agent, set()).add(each.link.port)
         used.setdefault(each.link.frontend.agent, set()).add(each.link.peer_port)
-    return _port(backend.agent, used), _port(frontend.agent, used)
+    return _port(backend.agent, used, turn), _port(frontend.agent, used, turn)
 
 
-def _port(agent: str, used: dict[str, set[int]]) -> int:
+def _port(agent: str, used: dict[str, set[int]], turn: int) -> int:
     there = used.get(agent, set())
-    for port in WIREGUARD_PORTS:
+    for port in _from(turn, WIREGUARD_PORTS):
         if port not in there:
             return port
     raise _exhausted(f"all WireGuard ports of the agent {agent} are taken")
+
+
+def _from(turn: int, choices: range) -> Iterator[int]:
+    """All of them, beginning with the one whose turn it is."""
+    begin = turn % len(choices)
+    yield from choices[begin:]
+    yield from choices[:begin]
 
 
 def _exhausted(text: str) -> EaisError:

@@ -67,8 +67,10 @@ class NetLink:
     frontend: NetOffer
     cap_bytes_per_s: int = 0
 
-    def plan(self, pool: str, instance: str, tenant: str, host: str, side: Side) -> NetPlan:
-        """One end of it, for the agent there."""
+    def plan(
+        self, pool: str, instance: str, tenant: str, host: str, side: Side, owner: str = ""
+    ) -> NetPlan:
+        """One end of it, for the agent there. `owner`: whose, as an identity's URI."""
         back = side is Side.BACKEND
         own, other = (self.backend, self.frontend) if back else (self.frontend, self.backend)
         return NetPlan(
@@ -88,4 +90,5 @@ class NetLink:
             peer_port=(self.peer_port if back else self.port) if other.underlay else 0,
             peer_public_key=bytes.fromhex(other.key),
             peer_namespace=other.namespace,
+            owner=owner,
         )

@@ -62,7 +62,7 @@ def _settle(draft: Draft, lease: LeaseRecord, held: HeldLease | None, settings: 
 
 def _opened(draft: Draft, lease: LeaseRecord, held: HeldLease, settings: Settings) -> None:
     was_open = lease.phase is LeasePhase.OPEN
-    opened(draft, lease, held.workers)
+    opened(draft, lease, held)
     now = draft.state.lease(lease.key)
     if was_open and now is not None:
         resizing.held_again(draft, now, held.workers, settings)

@@ -138,6 +138,7 @@ class LeaseRecord:
         why: why it was placed there, in words; `weighed`: what was considered; `provisional`:
             before anything was known of that.
         vnic_driver: what gives the instance its `address` there; `link`: if it is the kernel's.
+        user_plane: where its front-end reaches the listener; None: where all do.
         resize: of an OPEN one that is being resized.
         coming: shares, by number, that are to take the place of the others then.
         leaving: those that were taken back, and aren't gone yet.
@@ -175,6 +176,7 @@ class LeaseRecord:
     lost_at: float = 0.0
     booked: UsageRecord = NOTHING_USED
     booked_at: float = 0.0
+    user_plane: Endpoint | None = None
 
     @property
     def key(self) -> LeaseKey:
@@ -308,7 +310,8 @@ class OpRecord:
 class HeldLease:
     """A lease as a host reports it: what is on its disk, whatever its workers do.
 
-    `missing` is how many of the sessions that were to come with it are not there.
+    `missing` is how many of the sessions that were to come with it are not there. `user_plane`:
+    where its front-end reaches the listener; None: where all do.
     """
 
     instance: str
@@ -318,3 +321,4 @@ class HeldLease:
     shares: tuple[SharePick, ...] = field(default=())
     workers: tuple[WorkerRecord, ...] = field(default=())
     missing: int = 0
+    user_plane: Endpoint | None = None

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from eais.instance import InstanceState
 from eais.instance_policy import DEFAULT_POLICY, InstancePolicy
 from eais_pool.brain.host_records import Endpoint
+from eais_pool.brain.net_records import NetLink
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,8 @@ class WorkerView:
 class InstanceView:
     """An instance as its owner sees it; `host` names the listener behind `listener`.
 
-    `vnic_driver` is "" while it isn't bound; `address` while that will be any back-end's.
+    `vnic_driver` is "" while it isn't bound; `address` while that will be any back-end's. `link`:
+    the vNIC, if it is the kernel's. `vnic_why`: that driver and no other.
     """
 
     id: str
@@ -50,3 +52,5 @@ class InstanceView:
     tolerance: str
     ephemeral: bool
     policy: InstancePolicy = DEFAULT_POLICY
+    link: NetLink | None = None
+    vnic_why: str = ""

@@ -20,7 +20,8 @@ def view_of(state: PoolState, instance: InstanceRecord, planned: str) -> Instanc
     lease = state.live_lease(instance.id)
     if lease is not None and lease.phase is not LeasePhase.OPEN:
         lease = None
-    vnic = vnic_of(instance, lease, planned)
+    host = state.hosts[lease.host] if lease else None
+    vnic = vnic_of(instance, lease, host, planned)
     reason, detail = _stranded(state, lease) or (instance.reason, instance.detail)
     return InstanceView(
         id=instance.id,
@@ -33,13 +34,15 @@ def view_of(state: PoolState, instance: InstanceRecord, planned: str) -> Instanc
         frontend=instance.frontend if instance.state in _SHOWS_FRONTEND else "",
         epoch=instance.epoch,
         host=lease.host if lease else "",
-        listener=state.hosts[lease.host].user_plane if lease else None,
+        listener=(lease.user_plane or host.user_plane) if lease and host else None,
         workers=_workers(state, lease) if lease else (),
         vnic_driver=vnic.driver,
         address=vnic.address,
         tolerance=instance.tolerance,
         ephemeral=instance.ephemeral,
         policy=instance.policy,
+        link=vnic.link,
+        vnic_why=vnic.why,
     )
 
 

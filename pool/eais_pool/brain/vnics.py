@@ -100,6 +100,7 @@ def vnic_on(
             instance.net,
             host.net,
             [TakenLink(lease.tenant, lease.link) for lease in leases if lease.link],
+            turn=instance.serial + instance.next_epoch,
         )
     return Vnic(choice.driver, link.address, link, choice.why)
 
@@ -112,13 +113,27 @@ def _generation(instance: InstanceRecord, before: LeaseRecord | None) -> int:
     return known + 1
 
 
-def vnic_of(instance: InstanceRecord, lease: LeaseRecord | None, planned: str) -> Vnic:
-    """What `instance` has with `lease`, else what it will have by the driver `planned`."""
-    if lease is not None:
-        return Vnic(lease.vnic_driver, lease.address)
+def vnic_of(
+    instance: InstanceRecord, lease: LeaseRecord | None, host: HostRecord | None, planned: str
+) -> Vnic:
+    """What `instance` has with `lease` on `host`, else what it will have: by `planned`."""
+    if lease is not None and host is not None:
+        return Vnic(lease.vnic_driver, lease.address, lease.link, _why(instance, lease, host))
     if not instance.address:
         return Vnic("", "")
     return Vnic(planned, "" if planned == HOST else instance.address)
+
+
+def _why(instance: InstanceRecord, lease: LeaseRecord, host: HostRecord) -> str:
+    """Why it is that driver; "" if what it was chosen by is otherwise now."""
+    net = (instance.net, host.net)
+    if lease.link is not None:
+        net = (lease.link.frontend, lease.link.backend)
+    try:
+        choice = choose_driver(instance.vnic, host.vnic_driver, *net)
+    except EaisError:
+        return ""
+    return choice.why if (choice.driver or host.vnic_driver) == lease.vnic_driver else ""
 
 
 def is_within_reach(host: HostRecord, *, beyond_loopback: bool) -> bool:

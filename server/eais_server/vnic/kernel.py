@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Final
 
 from google.protobuf.message import DecodeError
 
 from eais.errors import make_error
 from eais.net.asking import NetAgent
-from eais.net.plan import VETH, VXLAN, WIREGUARD, Side, VnicKey
+from eais.net.plan import ISOLATION, Side, VnicKey
 from eais.rpc.v1 import net_pb2
 from eais_server.vnic.driver import VnicCounters, VnicPlan, VnicState
-
-_ISOLATION: Final = {
-    VETH: "only the bound front-end's packets pass, and mTLS",
-    VXLAN: "only the bound front-end's packets pass, and mTLS; its tunnel isn't encrypted",
-    WIREGUARD: "only the bound front-end's packets pass, through an encrypted tunnel, and mTLS",
-}
 
 
 class KernelDriver:
@@ -34,7 +27,7 @@ class KernelDriver:
 
     def __init__(self, name: str, pool: str, host: str, agent: NetAgent) -> None:
         self.name = name
-        self.isolation = _ISOLATION[name]
+        self.isolation = ISOLATION[name]
         self._pool = pool
         self._host = host
         self._agent = agent
