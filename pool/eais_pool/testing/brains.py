@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TypeVar
 
+from eais.net.plan import KERNEL_DRIVERS
 from eais_pool.brain.actions import (
     Action,
     CheckDevice,
@@ -103,7 +104,10 @@ class FakeHost:
         if self.failure is not None:
             return GrantFailed(self.name, *key, self.failure)
         workers = tuple(self._worker(command.address, share) for share in command.shares)
-        held = HeldLease(*key, command.tenant, command.address, command.shares, workers)
+        own = command.vnic_driver in KERNEL_DRIVERS
+        plane = Endpoint(command.address, 4001) if own else None
+        picks = (command.shares, workers)
+        held = HeldLease(*key, command.tenant, command.address, *picks, user_plane=plane)
         self.leases[key] = held
         return GrantAccepted(self.name, replace(held, missing=self.missing))
 

@@ -19,7 +19,7 @@ from eais.identity import Identity
 from eais.rpc import verbs
 from eais.rpc.client import acall, astream
 from eais.rpc.hello import hello
-from eais.rpc.v1 import common_pb2, hosts_pb2, pool_pb2
+from eais.rpc.v1 import common_pb2, hosts_pb2, net_pb2, pool_pb2
 from eais_pool.authority import Authority
 from eais_pool.brain.actions import Grant, Revoke
 from eais_pool.brain.events import (
@@ -30,6 +30,8 @@ from eais_pool.brain.events import (
     ShareFailed,
     SharesGone,
 )
+from eais_pool.brain.host_records import Endpoint
+from eais_pool.brain.net_records import NetOffer
 from eais_pool.brain.records import HeldLease, SharePick
 from eais_pool.config import ManagerConfig
 from eais_pool.serving import READY_FILE, Manager
@@ -49,6 +51,9 @@ def dial(ready_file: Path, plane: str, bundle: tls.Bundle) -> aio.Channel:
 class WireHost:
     """A `FakeHost` behind a real link: it dials, joins, obeys, and dials again.
 
+    Attributes:
+        net_plans: of the grants that had one.
+
     Args:
         host: what it has and holds; its name is that of the identity.
         ready_file: where the manager says how it is reached.
@@ -58,6 +63,7 @@ class WireHost:
     def __init__(self, host: FakeHost, ready_file: Path, identity_file: Path) -> None:
         self.host = host
         self.joined = asyncio.Event()
+        self.net_plans: list[net_pb2.SignedNetPlan] = []
         self._ready_file = ready_file
         self._identity_file = identity_file
         self._reports: asyncio.Queue[hosts_pb2.HostReport] = asyncio.Queue()
@@ -94,6 +100,8 @@ class WireHost:
         kind = command.WhichOneof("kind")
         if kind == "grant":
             await self._sign(channel, command.grant)
+            if command.grant.HasField("net_plan"):
+                self.net_plans.append(command.grant.net_plan)
             reports.put_nowait(report_message(self.host.obey(_grant(command.grant))))
         elif kind == "revoke":
             revoke = Revoke(command.revoke.instance, command.revoke.epoch, 0)
@@ -125,6 +133,7 @@ class WireHost:
             isolation=self.host.isolation,
             vnic_driver="host" if self.host.vnic_address else "loopback",
             vnic_address=self.host.vnic_address,
+            net_offer=offer_message(self.host.net) if self.host.net else None,
         )
 
 
@@ -174,6 +183,25 @@ def granted_message(lease: HeldLease) -> hosts_pb2.Granted:
         tenant=lease.tenant,
         workers=workers,
         address=lease.address,
+        user_plane=_endpoint(lease.user_plane) if lease.user_plane else None,
+    )
+
+
+def _endpoint(endpoint: Endpoint) -> common_pb2.Endpoint:
+    return common_pb2.Endpoint(address=endpoint.address, port=endpoint.port)
+
+
+def offer_message(offer: NetOffer) -> net_pb2.NetOffer:
+    """What a network agent says that offers so much."""
+    return net_pb2.NetOffer(
+        agent=offer.agent,
+        drivers=[
+            net_pb2.NetDriver(name=each.driver, missing=each.missing) for each in offer.abilities
+        ],
+        underlay=offer.underlay,
+        wireguard_public_key=bytes.fromhex(offer.key),
+        namespace=offer.namespace,
+        mtu=offer.mtu,
     )
 
 
