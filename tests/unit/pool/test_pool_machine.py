@@ -151,6 +151,8 @@ class PoolMachine(RuleBasedStateMachine):
         # Hypothesis chooses the rules. Its own choices of data prefer the simple ones, which
         # seldom lead far.
         self.chance = Random(seed)
+        # No host is lost at the very moment at which the pool first starts: ledger time 0.
+        self.shell.now += 1.0
         for host in self.hosts:
             self.link(host)
 
