@@ -16,7 +16,7 @@ from eais_client.dialer import Dialer, Peer, check_process
 from eais_client.h2_carrier import H2Carrier
 from eais_client.instances import Address, Instance, Worker, workers_of
 from eais_client.led_stream import LedStream
-from eais_client.pool_client import RENEW_TIMEOUT_S, pool_peer
+from eais_client.manager_client import RENEW_TIMEOUT_S, pool_peer
 from eais_client.ring_carrier import RingCarrier
 from eais_client.watch import GrpcWatch
 from eais_client.wire import DataStream, StreamEvents, Timeout, WatchEvents

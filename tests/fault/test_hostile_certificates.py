@@ -28,7 +28,8 @@ from eais_client.cli.main import main
 from eais_client.cli.outside import Outside
 from eais_client.context import Context, ContextStore
 from eais_client.dialer import Dialer
-from eais_client.pool_client import PoolClient, pool_peer
+from eais_client.manager_client import pool_peer
+from eais_client.pool_client import PoolClient
 from eais_client.testing.conformance import own_models
 from eais_pool.authority import Authority
 from tests.fault.heard import Heard

@@ -26,7 +26,8 @@ from eais_client.load.scenario_pool import PoolWorld
 from eais_client.load.scenario_run import Outcome, ScenarioRun
 from eais_client.load.scenario_traffic import InstanceTraffic
 from eais_client.load.victims import kill, victim_of
-from eais_client.pool_client import OperatorClient, PoolClient
+from eais_client.operator_client import OperatorClient
+from eais_client.pool_client import PoolClient
 from tests.system.stack import Host, Stack, embedded_pool, eventually, further_host
 
 EXAMPLES = Path(__file__).parents[2] / "examples/scenarios"

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from eais.rpc.v1 import listener_pb2
     from eais_client.context import Context, ContextStore
     from eais_client.instances import Instance
-    from eais_client.pool_client import OperatorClient, PoolClient
+    from eais_client.operator_client import OperatorClient
+    from eais_client.pool_client import PoolClient
     from eais_client.pool_status import CaRoll, PoolStatus
     from eais_client.session_states import SessionState
 

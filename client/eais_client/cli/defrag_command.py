@@ -72,7 +72,7 @@ def defrag(
     with the reason. Ctrl-C ends the waiting, not the moves: --stop ends those.
     """
     from eais.errors import UsageError
-    from eais_client.pool_client import new_op_id
+    from eais_client.manager_client import new_op_id
 
     if dry_run + show + stop > 1:
         raise UsageError("ARGUMENT", "one of --dry-run, --show and --stop, not several")

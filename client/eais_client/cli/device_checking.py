@@ -5,7 +5,7 @@ from __future__ import annotations
 from eais.deadline import Deadline
 from eais.errors import DeadlineExceeded, UsageError, make_error
 from eais_client.cli.command import Call
-from eais_client.pool_client import OperatorClient
+from eais_client.operator_client import OperatorClient
 from eais_client.pool_status import DeviceUse
 
 LOOK_EVERY_S = 0.2

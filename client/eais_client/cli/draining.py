@@ -6,7 +6,7 @@ from eais.deadline import NEVER, Deadline
 from eais.errors import DeadlineExceeded, UsageError
 from eais_client.cli.command import Call
 from eais_client.cli.progress import Progress
-from eais_client.pool_client import OperatorClient
+from eais_client.operator_client import OperatorClient
 from eais_client.pool_status import HostUse
 
 LOOK_EVERY_S = 0.5

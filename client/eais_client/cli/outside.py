@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from eais_client.context import Context, ContextStore
     from eais_client.instances import Instance
     from eais_client.joining import Join
-    from eais_client.pool_client import OperatorClient, PoolClient
+    from eais_client.operator_client import OperatorClient
+    from eais_client.pool_client import PoolClient
     from eais_client.pool_status import CaRoll, PoolStatus
     from eais_client.run.program import Probed
     from eais_client.session_states import SessionState
@@ -41,7 +42,7 @@ def connect(store: ContextStore, context: Context) -> PoolClient:
 
 def ask_status(store: ContextStore, context: Context) -> PoolStatus:
     """The context's pool as its operator sees it."""
-    from eais_client.pool_client import OperatorClient
+    from eais_client.operator_client import OperatorClient
 
     with OperatorClient.of_context(store, context, patience_s=STATUS_PATIENCE_S) as client:
         return client.status()
@@ -71,7 +72,7 @@ def bring_model(
 
 def roll_ca(store: ContextStore, context: Context) -> CaRoll:
     """Begin to replace the CA of the context's pool, as its operator."""
-    from eais_client.pool_client import OperatorClient
+    from eais_client.operator_client import OperatorClient
 
     with OperatorClient.of_context(store, context) as client:
         return client.roll_ca()
@@ -79,7 +80,7 @@ def roll_ca(store: ContextStore, context: Context) -> CaRoll:
 
 def connect_operator(store: ContextStore, context: Context) -> OperatorClient:
     """The management plane of the context's pool, as its operator."""
-    from eais_client.pool_client import OperatorClient
+    from eais_client.operator_client import OperatorClient
 
     return OperatorClient.of_context(store, context)
 

@@ -62,7 +62,7 @@ def profile(
     With --tolerance, also runtimes that compute in bf16 or int8 are measured.
     """
     from eais_client.cli.profile_view import profile_data, profile_lines
-    from eais_client.pool_client import new_op_id
+    from eais_client.manager_client import new_op_id
 
     found, op_id = _DIGEST.fullmatch(model), new_op_id()
     digest = found[1] if found else ""

@@ -25,7 +25,8 @@ from eais_client.cli.testing_reports import FakeReports
 from eais_client.context import Context, ContextStore
 from eais_client.instances import Instance
 from eais_client.joining import Join
-from eais_client.pool_client import OperatorClient, PoolClient
+from eais_client.operator_client import OperatorClient
+from eais_client.pool_client import PoolClient
 from eais_client.pool_status import CaRoll, CaState, DeviceUse, HostUse, PoolStatus, ShareUse
 from eais_client.run.program import Probed
 from eais_client.session_states import SessionState

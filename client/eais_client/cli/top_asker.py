@@ -8,7 +8,8 @@ from eais.deadline import deadline
 from eais.errors import EaisError, IdentityError
 from eais_client.cli.command import Call
 from eais_client.cli.top_model import TopView, top_view
-from eais_client.pool_client import OperatorClient, PoolClient
+from eais_client.operator_client import OperatorClient
+from eais_client.pool_client import PoolClient
 
 ASK_WITHIN_S = 3.0
 # A client made anew shows an identity that was renewed meanwhile, and renews one that is due.

@@ -12,7 +12,8 @@ from eais_client.doctor.handshake import shown_by
 from eais_client.doctor.machine import last_error
 from eais_client.doctor.scene import Scene
 from eais_client.instances import Address, Instance, Worker
-from eais_client.pool_client import OperatorClient, PoolClient
+from eais_client.operator_client import OperatorClient
+from eais_client.pool_client import PoolClient
 from eais_client.pool_status import HostUse
 from eais_client.tenants import Tenant
 

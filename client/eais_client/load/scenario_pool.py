@@ -15,7 +15,8 @@ from eais_client.load.brain import scenario as steps
 from eais_client.load.brain.scenario import Scenario, Victim
 from eais_client.load.scenario_world import Attached, Death, Stopped, Traffic
 from eais_client.load.targets.seeing import titled
-from eais_client.pool_client import OperatorClient, PoolClient
+from eais_client.operator_client import OperatorClient
+from eais_client.pool_client import PoolClient
 from eais_client.pool_status import HostUse
 
 LOOK_EVERY_S = 0.1

@@ -11,7 +11,8 @@ from eais.errors import EaisError, make_error
 from eais.instance import InstanceState
 from eais.rpc import verbs
 from eais.rpc.v1 import hosts_pb2, pool_pb2
-from eais_client.pool_client import OperatorClient, PoolClient
+from eais_client.operator_client import OperatorClient
+from eais_client.pool_client import PoolClient
 from eais_client.testing import FakeClock, fake_instance
 from eais_client.testing.messages import instance_message
 

@@ -15,7 +15,8 @@ from eais_client.load.brain import scenario as steps
 from eais_client.load.brain.scenario import Scenario
 from eais_client.load.scenario_pool import PoolWorld
 from eais_client.load.scenario_world import Stopped, Traffic
-from eais_client.pool_client import OperatorClient, PoolClient
+from eais_client.operator_client import OperatorClient
+from eais_client.pool_client import PoolClient
 from eais_client.testing.fake_manager import FakeManager
 
 
