@@ -24,6 +24,7 @@ from eais_client.brain.transport import Transport
 from eais_client.instances import Address, Instance
 from eais_client.opening import Model, Opened
 from eais_client.pending import PendingCall
+from eais_client.vnic_end import VnicEnd
 from eais_client.whereabouts import Whereabouts
 from eais_client.wire import DataStream, Incoming, Load, Turnover, Wire
 
@@ -63,6 +64,8 @@ class Attachment:
         self._state = State(instance.id, tools.rng, limits)
         self._pending: dict[int, PendingCall] = {}
         self._streams: dict[int, DataStream] = {}
+        # The address that each leads to.
+        self._places: dict[int, str] = {}
         self._held: dict[str, _Held] = {}
         self._numbers = 0
         self._answered = 0
@@ -147,8 +150,9 @@ class Attachment:
     def on_instance(self, instance: Instance) -> None:
         """The pool says how the instance stands."""
         self._where.learn(instance, found=False)
+        self._leave_unused()
 
-    def bring(self, epoch: int, listener: Address) -> None:
+    def bring(self, epoch: int, listener: Address, end: VnicEnd | None) -> None:
         """The instance is about to move to `listener`, which lacks models: open what is held there.
 
         Endpoints and epoch stay as they are until the pool says otherwise.
@@ -157,7 +161,8 @@ class Attachment:
             models = [held.model for held in self._held.values()]
         # Without a thread for it they are opened when the instance has moved.
         with suppress(RuntimeError):
-            self._tools.spawn("eais-bring", lambda: self._where.bring(epoch, listener, models))
+            bring = partial(self._where.bring, epoch, listener, end, models)
+            self._tools.spawn("eais-bring", bring)
 
     def renewed(self) -> None:
         """The identity was renewed: streams are made anew with it, and no call is lost."""
@@ -251,6 +256,7 @@ class Attachment:
         """See `StreamEvents`."""
         with self._lock:
             self._streams.pop(stream, None)
+        self._left(stream)
         self._post(events.StreamBroken(stream, error))
 
     def _answered_again(self, call: int, pending: PendingCall) -> None:
@@ -345,6 +351,7 @@ class Attachment:
 
     def _connect(self, action: events.Connect) -> None:
         number, ring = action.stream, self._where.instance.policy.ring
+        self._where.reach()
         stream = self._wire.stream(number, action.worker.address, self, self._transport, ring)
         started = False
         try:
@@ -352,6 +359,7 @@ class Attachment:
                 with self._lock:
                     # What is held from now on is told to each stream that is listed here.
                     self._streams[number] = stream
+                    self._places[number] = action.worker.address.address
                     holds = list(self._held)
                     wanted = self._state.expects(number) and not self._closed
                 for session in holds:
@@ -369,10 +377,26 @@ class Attachment:
             stream = self._streams.pop(number, None)
         if stream is None:
             return
-        try:
-            self._tools.spawn("eais-disconnect", stream.close)
-        except RuntimeError:
+
+        def end() -> None:
             stream.close()
+            self._left(number)
+
+        try:
+            self._tools.spawn("eais-disconnect", end)
+        except RuntimeError:
+            end()
+
+    def _left(self, number: int) -> None:
+        """A stream is over: where nothing goes to any more, nothing needs to lead."""
+        with self._lock:
+            self._places.pop(number, None)
+        self._leave_unused()
+
+    def _leave_unused(self) -> None:
+        with self._lock:
+            in_use = set(self._places.values())
+        self._where.leave(in_use)
 
     def _reopen(self, session: str) -> None:
         with self._lock:

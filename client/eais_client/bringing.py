@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 
 from eais.deadline import current
@@ -15,6 +16,7 @@ from eais_client.instances import Instance
 from eais_client.model_source import read_model
 from eais_client.opening import Model, Patience, Progress, on_upload, open_session
 from eais_client.own_identity import frontend_identity
+from eais_client.vnic_ends import VnicEnds
 
 PATIENCE_S = 30.0
 """Without anything being done, until an upload is given up."""
@@ -31,10 +33,11 @@ def bring_model(
         EaisError: what reading, sending and loading the model raise.
     """
     deadline = current()
-    tools = real_tools(ClientConfig.of_environ({}, store.file))
+    config = ClientConfig.of_environ(os.environ, store.file)
+    tools = real_tools(config)
     source = read_model(path, lambda: deadline.check(tools.clock()))
     spec = listener_pb2.SessionSpec(files=source.messages(), from_path=True)
-    wire = GrpcWire(frontend_identity(store, context).dialer, context)
+    wire = GrpcWire(frontend_identity(store, context).dialer, context, VnicEnds.of_config(config))
     patience = Patience(deadline, PATIENCE_S, tools.clock, tools.sleep, tools.rng)
     try:
         with on_upload(progress):

@@ -30,6 +30,7 @@ class ClientConfig:
         fallback: "local": what can't be asked of the pool runs in this process; "": it doesn't.
         fallback_after_s: how long the pool may be away before that.
         transport: auto, ring, h2 or grpcio: how tensors travel, unless a session says.
+        net_agent: the socket of this host's network agent, an absolute path; "": the usual one.
     """
 
     unavailable_timeout_s: float = 30.0
@@ -38,6 +39,7 @@ class ClientConfig:
     fallback: str = ""
     fallback_after_s: float = 5.0
     transport: str = "auto"
+    net_agent: str = ""
 
     def __post_init__(self) -> None:
         for name in _POSITIVE:
@@ -45,6 +47,8 @@ class ClientConfig:
                 raise ValueError(f"{name} must be above 0, not {getattr(self, name)}")
         if fault := fallback_fault(self.fallback) or transport_fault(self.transport):
             raise ValueError(fault)
+        if self.net_agent and not Path(self.net_agent).is_absolute():
+            raise ValueError(f"net_agent must be an absolute path, not {self.net_agent[:80]!r}")
 
     @classmethod
     def of_environ(cls, environ: Mapping[str, str], file: Path) -> ClientConfig:

@@ -39,6 +39,8 @@ from eais_client.grpc_wire import GrpcWire
 from eais_client.instances import Address, Instance
 from eais_client.own_identity import frontend_identity
 from eais_client.renewal import Keeper
+from eais_client.vnic_end import VnicEnd
+from eais_client.vnic_ends import VnicEnds
 from eais_client.wire import Load, Timeout, Turnover, Watch, Wire
 
 log = logging.getLogger(__name__)
@@ -162,12 +164,12 @@ class FrontEnd:
         for attachment in attachments:
             attachment.on_instance(instance)
 
-    def reopen(self, instance: str, epoch: int, listener: Address) -> None:
+    def reopen(self, instance: str, epoch: int, listener: Address, end: VnicEnd | None) -> None:
         """See `WatchEvents`."""
         with self._lock:
             attachments = self._of(instance)
         for attachment in attachments:
-            attachment.bring(epoch, listener)
+            attachment.bring(epoch, listener, end)
 
     def notice(self, instance: str, reason: str, message: str) -> None:
         """See `WatchEvents`."""
@@ -277,7 +279,7 @@ def frontend_of(environ: Mapping[str, str]) -> FrontEnd:
         if key not in _frontends:
             config = ClientConfig.of_environ(environ, store.file)
             own, tools = frontend_identity(store, context), real_tools(config)
-            wire = GrpcWire(own.dialer, context)
+            wire = GrpcWire(own.dialer, context, VnicEnds.of_config(config))
             keeper = Keeper(own.renewal(wire.renew), tools.alarm, tools.clock)
             _frontends[key] = FrontEnd(wire, config, tools, keeper)
         return _frontends[key]

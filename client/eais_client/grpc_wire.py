@@ -18,6 +18,8 @@ from eais_client.instances import Address, Instance, Worker, workers_of
 from eais_client.led_stream import LedStream
 from eais_client.manager_client import RENEW_TIMEOUT_S, pool_peer
 from eais_client.ring_carrier import RingCarrier
+from eais_client.vnic_end import Vnic, VnicEnd
+from eais_client.vnic_ends import VnicEnds
 from eais_client.watch import GrpcWatch
 from eais_client.wire import DataStream, StreamEvents, Timeout, WatchEvents
 
@@ -25,8 +27,9 @@ from eais_client.wire import DataStream, StreamEvents, Timeout, WatchEvents
 class GrpcWire:
     """A `Wire`; channels are made when they are first needed."""
 
-    def __init__(self, dialer: Dialer, context: Context) -> None:
+    def __init__(self, dialer: Dialer, context: Context, ends: VnicEnds) -> None:
         self._dialer = dialer
+        self._ends = ends
         self._pool = pool_peer(dialer, context)
         self._lock = threading.Lock()
         self._listeners: dict[Address, Peer] = {}
@@ -59,6 +62,14 @@ class GrpcWire:
     def watch(self, events: WatchEvents) -> GrpcWatch:
         """See `Wire`."""
         return GrpcWatch(self._pool, events, JITTER)
+
+    def reach(self, vnic: Vnic, *, again: bool = False) -> None:
+        """See `Wire`."""
+        self._ends.reach(vnic, again=again)
+
+    def leave(self, end: VnicEnd) -> None:
+        """See `Wire`."""
+        self._ends.leave(end)
 
     def open(
         self, listener: Address, request: listener_pb2.OpenRequest, timeout_s: Timeout

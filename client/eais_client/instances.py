@@ -17,6 +17,7 @@ from eais.ports import PORT_LIMIT
 from eais.ratio import RatioPolicy
 from eais.rpc.v1 import common_pb2, pool_pb2
 from eais_client.instance_ratio import InstanceRatio
+from eais_client.vnic_end import Vnic
 
 _PORT_DIGITS = 5
 
@@ -97,15 +98,6 @@ class Worker:
     def made_of(self) -> str:
         """Whether there is a device: "real" or "simulated"."""
         return "simulated" if self.simulated else "real"
-
-
-@dataclass(frozen=True, slots=True)
-class Vnic:
-    """The virtual NIC of an instance."""
-
-    driver: str = ""
-    address: str = ""
-    isolation: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +224,7 @@ class Instance:
             epoch=message.epoch,
             listener=Address.of_message(message.listener) if has_listener else None,
             workers=workers_of(message.workers),
-            vnic=Vnic(message.vnic.driver, message.vnic.address, message.vnic.isolation),
+            vnic=Vnic.of_message(message.vnic),
             tolerance=message.tolerance,
             ephemeral=message.ephemeral,
             reason=message.reason,

@@ -148,6 +148,7 @@ def open_session(
 def _try_open(wire: Wire, model: Model, instance: Instance, patience: Patience) -> Opened | None:
     """One Open; None if files were missing, which were sent."""
     listener = listener_of(instance)
+    wire.reach(instance.vnic)
     request = listener_pb2.OpenRequest(instance=instance.id, epoch=instance.epoch, spec=model.spec)
     reply = wire.open(listener, request, patience.timeout_s())
     if reply.missing:

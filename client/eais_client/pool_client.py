@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from typing import TypeVar
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from google.protobuf.message import Message
 
 from eais.binding_limits import NO_LIMITS, BindingLimits
 from eais.errors import EaisError
+from eais.identity import Identity
 from eais.instance_policy import DEFAULT_POLICY, InstancePolicy
 from eais.neighbours import ANYWHERE
 from eais.ratio import UNSAID
@@ -20,10 +24,12 @@ from eais.rpc.v1 import (
     profiles_pb2,
 )
 from eais.rpc.verbs import Verb
+from eais_client.config import ClientConfig
 from eais_client.context import Context, ContextStore
 from eais_client.instances import Instance
 from eais_client.manager_client import (
     PATIENCE_S,
+    Caller,
     ManagerClient,
     freshen,
     instances_of,
@@ -33,7 +39,11 @@ from eais_client.manager_client import (
 from eais_client.model_profile import ProfileReport
 from eais_client.own_identity import frontend_identity
 from eais_client.usage import By, UsageLine, usage_lines, usage_request
+from eais_client.vnic_end import EndHere
+from eais_client.vnic_ends import Found, VnicEnds, stale
 from eais_client.whatif import ReplayLine, replay_lines, replay_request
+
+log = logging.getLogger(__name__)
 
 Req = TypeVar("Req", bound=Message)
 
@@ -45,8 +55,19 @@ def unsaid(instance: Instance) -> None:
     """What waits is told to nobody."""
 
 
+@dataclass(frozen=True, slots=True)
+class OwnVnics:
+    """The vNIC ends of the front-end `identity` on this host."""
+
+    ends: VnicEnds
+    identity: Identity
+
+
 class PoolClient(ManagerClient):
     """The verbs of a front-end; `with deadline(...)` bounds each call. Thread-safe.
+
+    Where the kernel makes an instance's vNIC, this front-end's end of it comes with `attach` and
+    `start`, and goes with what ends the binding. Without `vnics` there are none.
 
     Every failure is an `EaisError`: POOL_UNREACHABLE, NOT_FOUND (also for what is another
     tenant's), WRONG_STATE, NO_DEVICE, TYPE_UNKNOWN, QUOTA, CERT_..., ...
@@ -60,7 +81,13 @@ class PoolClient(ManagerClient):
         own = frontend_identity(store, context)
         peer = pool_peer(own.dialer, context)
         freshen(own, peer)
-        return cls(peer, patience_s=patience_s)
+        ends = VnicEnds.of_config(ClientConfig.of_environ(os.environ, store.file))
+        vnics = OwnVnics(ends, own.dialer.identity().identity)
+        return cls(peer, vnics, patience_s=patience_s)
+
+    def __init__(self, peer: Caller, vnics: OwnVnics | None = None, **more: Any) -> None:
+        super().__init__(peer, **more)
+        self._vnics = vnics
 
     def create(self, type: str, policy: InstancePolicy = DEFAULT_POLICY) -> Instance:
         """A new instance of `type` ("cpu.2", "gpu.1-8", "auto"): BINDABLE, holding nothing."""
@@ -77,14 +104,18 @@ class PoolClient(ManagerClient):
         wait_s: float = 0.0,
         waits: Waits = unsaid,
         limits: BindingLimits = NO_LIMITS,
+        vnic: str = "",
     ) -> Instance:
         """Bind to this front-end and start. With `type` a new one, which `policy` is of, with
         neither the first bindable one of the tenant; `start=False` stops at BOUND.
 
         While there is no room it waits in line, `wait_s` at most: NO_DEVICE then. `waits` is told
         how it stands, again and again. Whatever else ends this call takes it out of the line.
-        `limits`: of the binding, from when it is granted.
+        `limits`: of the binding, from when it is granted. `vnic`: the driver, "" or "auto" for
+        the pool's choice; NET_DRIVER if it can't be had, and NET_AGENT if this host has no
+        network agent that it takes. What was attached and can't be reached is detached again.
         """
+        vnics = self._vnics
         request = pool_pb2.AttachRequest(
             op_id=new_op_id(),
             instance=instance,
@@ -93,19 +124,27 @@ class PoolClient(ManagerClient):
             policy=_said(policy),
             wait_ms=round(wait_s * 1000),
             limits=_limits(limits),
+            vnic=vnic,
+            net_offer=vnics.ends.offer(vnic) if vnics else None,
         )
-        return self._in_line(verbs.POOL_ATTACH, request, waits)
+        made = self._in_line(verbs.POOL_ATTACH, request, waits)
+        try:
+            return self._reached(made)
+        except EaisError:
+            with suppress(EaisError):
+                self.detach(made.id)
+            raise
 
     def start(self, instance: str, *, wait_s: float = 0.0, waits: Waits = unsaid) -> Instance:
         """BOUND to IN_USE: a lease under a new epoch; it waits as `attach`."""
         request = pool_pb2.InstanceRequest(
             op_id=new_op_id(), instance=instance, wait_ms=round(wait_s * 1000)
         )
-        return self._in_line(verbs.POOL_START, request, waits)
+        return self._reached(self._in_line(verbs.POOL_START, request, waits))
 
     def stop(self, instance: str) -> Instance:
         """IN_USE to BOUND: drains, and gives the shares back."""
-        return self._instance(verbs.POOL_STOP, _named(instance))
+        return self._ended(verbs.POOL_STOP, instance)
 
     def resize(self, instance: str, type: str) -> Instance:
         """Another type for an IN_USE instance, under live calls; what fails leaves it as it was."""
@@ -114,11 +153,29 @@ class PoolClient(ManagerClient):
 
     def detach(self, instance: str) -> Instance:
         """Undo all that attach did."""
-        return self._instance(verbs.POOL_DETACH, _named(instance))
+        return self._ended(verbs.POOL_DETACH, instance)
 
     def delete(self, instance: str) -> Instance:
         """End a BINDABLE or FAILED instance."""
-        return self._instance(verbs.POOL_DELETE, _named(instance))
+        return self._ended(verbs.POOL_DELETE, instance)
+
+    def vnic_here(self, instance: Instance) -> EndHere | None:
+        """This host's end of an instance's vNIC; None if there is none, or no agent."""
+        return self._vnics.ends.here(instance.vnic) if self._vnics else None
+
+    def tidy(self) -> None:
+        """Take the vNIC ends of this front-end away that no instance of its has any more.
+
+        What can't be done now is logged, and done the next time.
+        """
+        vnics = self._vnics
+        try:
+            found = self._found()
+            if vnics is not None and found:
+                own = vnics.identity
+                vnics.ends.release(stale(found, self.list(), own.pool, own.name))
+        except EaisError as error:
+            log.warning("vNICs of before may be left on this host: %s", error)
 
     def describe(self, instance: str) -> Instance:
         """The instance as it is now; NOT_FOUND if there is none of the caller's tenant."""
@@ -162,6 +219,27 @@ class PoolClient(ManagerClient):
             op_id=op_id, spec=spec, digest=bytes.fromhex(digest), tolerance=tolerance
         )
         return ProfileReport.of_message(self.call(verbs.PROFILES_MEASURE, request))
+
+    def _reached(self, instance: Instance) -> Instance:
+        if self._vnics is not None:
+            self._vnics.ends.reach(instance.vnic)
+        return instance
+
+    def _ended(self, verb: Verb[Any, pool_pb2.InstanceReply], instance: str) -> Instance:
+        """Ask for what ends a lease, and take away what had led to it."""
+        found: tuple[Found, ...] = ()
+        try:
+            found = self._found()
+        except EaisError as error:
+            log.warning("the vNIC of %s may be left on this host: %s", instance, error)
+        ended = self._instance(verb, _named(instance))
+        if self._vnics is not None:
+            self._vnics.ends.release(each for each in found if each.key.instance == instance)
+        return ended
+
+    def _found(self) -> tuple[Found, ...]:
+        vnics = self._vnics
+        return vnics.ends.found(vnics.identity.uri) if vnics is not None else ()
 
     def _in_line(
         self, verb: Verb[Req, pool_pb2.InstanceReply], request: Req, waits: Waits

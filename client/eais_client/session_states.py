@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Final
 
 from eais.errors import make_error
 from eais.rpc import verbs
 from eais.rpc.v1 import listener_pb2
+from eais_client.config import ClientConfig
 from eais_client.context import Context, ContextStore
 from eais_client.dialer import Peer
 from eais_client.instances import Instance
 from eais_client.own_identity import frontend_identity
+from eais_client.vnic_ends import VnicEnds
 
 PATIENCE_S: Final = 3.0
 """For one answer, beside which there is more to say."""
@@ -72,6 +75,7 @@ def ask_sessions(
     """
     if instance.listener is None:
         raise make_error("NO_WORKER", f"{instance.id} has no listener now")
+    VnicEnds.of_config(ClientConfig.of_environ(os.environ, store.file)).reach(instance.vnic)
     dialer = frontend_identity(store, context).dialer
     peer = Peer(dialer, instance.listener, verbs.LISTENER_GREET, "HOST_UNREACHABLE")
     request = listener_pb2.LocateRequest(instance=instance.id, epoch=instance.epoch, sessions=True)

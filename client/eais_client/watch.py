@@ -24,6 +24,7 @@ from eais.rpc.v1 import pool_pb2
 from eais_client.cpu_load import CpuLoad
 from eais_client.dialer import SOFTWARE, Peer
 from eais_client.instances import Address, Instance
+from eais_client.vnic_end import VnicEnd
 from eais_client.wire import Load, WatchEvents
 
 REPORT_S = 1.0
@@ -138,7 +139,9 @@ class GrpcWatch:
                 self._events.instance(Instance.of_message(message.instance))
             case "reopen":
                 at = message.reopen
-                self._events.reopen(at.instance, at.epoch, Address.of_message(at.listener))
+                end = VnicEnd.of_message(at.net_plan)
+                listener = Address.of_message(at.listener)
+                self._events.reopen(at.instance, at.epoch, listener, end)
             case "notice":
                 said = message.notice
                 self._events.notice(said.instance, said.reason, said.message)

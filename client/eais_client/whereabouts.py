@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from math import inf
 
 from eais.deadline import Deadline
@@ -15,8 +16,10 @@ from eais_client.background import Tools
 from eais_client.brain import call_events as events
 from eais_client.brain.call_errors import device_lost
 from eais_client.brain.choose import lost, stranded
+from eais_client.brain.ways import Ways
 from eais_client.instances import Address, Instance
 from eais_client.opening import Model, Opened, Patience, listener_of, open_session
+from eais_client.vnic_end import VnicEnd
 from eais_client.wire import Wire
 
 
@@ -47,6 +50,7 @@ class Whereabouts:
         self._want = want
         self._tell = tell
         self._lock = threading.Lock()
+        self._ways = Ways(instance.vnic.end)
 
     @property
     def instance(self) -> Instance:
@@ -58,9 +62,12 @@ class Whereabouts:
         """Take what the pool says; `found`: it was asked, else the Watch told."""
         with self._lock:
             newest = instance.epoch >= self._instance.epoch
-            self._instance = instance if newest else self._instance
+            if newest:
+                self._instance = instance
+                self._ways = self._ways.now(instance.vnic.end)
         error = lost(instance, self._frontend) if newest else None
         if error is not None:
+            self.leave(frozenset(), for_good=True)
             self._tell(events.Ended(error, found))
             return
         where = instance.epoch, instance.workers
@@ -75,6 +82,7 @@ class Whereabouts:
         instance, timeout_s = self.instance, self._tools.control_timeout_s
         self._want(instance.id)
         try:
+            self._wire.reach(instance.vnic, again=True)
             workers = self._wire.locate(
                 listener_of(instance), instance.id, instance.epoch, timeout_s
             )
@@ -93,9 +101,33 @@ class Whereabouts:
         else:
             self._tell(events.SessionOpened(session, opened.epoch, opened.not_on))
 
-    def bring(self, epoch: int, listener: Address, models: list[Model]) -> None:
+    def reach(self) -> None:
+        """Have the way to where the instance is now; raises as `Wire.reach`."""
+        self._wire.reach(self.instance.vnic)
+
+    def leave(self, in_use: Collection[str], *, for_good: bool = False) -> None:
+        """Take the ways away that lead to no address `in_use`, and to where it isn't any more.
+
+        `for_good`: the one to where it is, too.
+        """
+        with self._lock:
+            over, self._ways = self._ways.without(in_use, for_good=for_good)
+        for end in over:
+            # Without a thread for it, it stays until `eais` is used here next.
+            with suppress(RuntimeError):
+                self._tools.spawn("eais-leave", partial(self._wire.leave, end))
+
+    def bring(
+        self, epoch: int, listener: Address, end: VnicEnd | None, models: list[Model]
+    ) -> None:
         """Open what is held at a listener to which the instance is about to move."""
-        there = replace(self.instance, epoch=epoch, listener=listener)
+        now = self.instance
+        vnic = now.vnic
+        if end is not None:
+            vnic = replace(vnic, address=end.peer, end=end)
+            with self._lock:
+                self._ways = self._ways.about_to(end)
+        there = replace(now, epoch=epoch, listener=listener, vnic=vnic)
         for model in models:
             patience = self._patience(self._soon())
             with suppress(EaisError):  # opened again when the instance has moved, it says why

@@ -18,6 +18,7 @@ from eais.transport.writing import EncodedRun
 from eais.value import Deferred, Value
 from eais_client.brain.transport import Transport
 from eais_client.instances import Address, Instance, Worker
+from eais_client.vnic_end import Vnic, VnicEnd
 
 if TYPE_CHECKING:
     import asyncio
@@ -184,8 +185,11 @@ class WatchEvents(Protocol):
         """The instance as it is now."""
         ...
 
-    def reopen(self, instance: str, epoch: int, listener: Address) -> None:
-        """The instance is about to move there, where models of its are missing."""
+    def reopen(self, instance: str, epoch: int, listener: Address, end: VnicEnd | None) -> None:
+        """The instance is about to move there, where models of its are missing.
+
+        `end`: of its vNIC there, if that is the kernel's.
+        """
         ...
 
     def notice(self, instance: str, reason: str, message: str) -> None:
@@ -247,6 +251,17 @@ class Wire(Protocol):
 
     def watch(self, events: WatchEvents) -> Watch:
         """Keep `events` told of this front-end's instances, from now on."""
+        ...
+
+    def reach(self, vnic: Vnic, *, again: bool = False) -> None:
+        """Have what it takes on this host to reach an instance by its vNIC; repeatable.
+
+        `again`: also if it was there, since something may be wrong with it.
+        """
+        ...
+
+    def leave(self, end: VnicEnd) -> None:
+        """Take it away again; never raises."""
         ...
 
     def open(

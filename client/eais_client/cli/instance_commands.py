@@ -31,6 +31,7 @@ from eais_client.cli.ratio_options import (
     RatioOption,
     ratio_of,
 )
+from eais_client.cli.vnic_options import VnicOption, driver_of
 
 if TYPE_CHECKING:
     from eais_client.instances import Instance
@@ -91,6 +92,7 @@ def add_to(group: Group) -> None:
             "eais attach --ratio 4:0.25",
             "eais attach --type gpu.1 --spread web",
             "eais attach --type cpu.1 --near ei-7f3a --strict",
+            "eais attach --type gpu.1 --vnic wireguard",
         ],
     )(attach)
     verb("start", examples=["eais start ei-7f3a", "eais start ei-7f3a --wait 10m"])(start)
@@ -156,6 +158,7 @@ def attach(
     ttl: TtlOption = "",
     budget: BudgetOption = 0.0,
     idle_detach: IdleOption = "",
+    vnic: VnicOption = "",
 ) -> None:
     """Bind an instance to this front-end and start it.
 
@@ -172,12 +175,16 @@ def attach(
     --ttl, --budget and --idle-detach end the attachment as `eais detach` would,
     whichever comes first, and count from when it is granted; said for what is
     attached already, they take the place of those that it had.
+
+    --vnic says how it is reached. veth (on one host), vxlan and wireguard (between
+    hosts) need `eais net agent` on both hosts; auto takes what there is.
     """
     if instance:
         _expect_no_type(instance)
     limits = limits_of(ttl, budget, idle_detach)
     wanted = ratio_of(ratio, min, max, kinds, late_target)
     type = type or ("auto" if wanted.text and not instance else "")
+    driver = driver_of(vnic)
     what, wait_s = instance or type or "the first bindable instance", _seconds(wait)
     beside = neighbours_of(spread, near, strict)
     policy = policy_of(ring, slo_p99, tolerance, rate, price_cap, wanted, beside)
@@ -192,7 +199,9 @@ def attach(
             wait_s=wait_s,
             waits=waits,
             limits=limits,
+            vnic=driver,
         ),
+        tidy=True,
     )
 
 
@@ -256,12 +265,16 @@ def delete(call: Call, instance: InstanceArgument) -> None:
 def describe(call: Call, instance: InstanceArgument) -> None:
     """Say all about an instance: workers, shares, sessions."""
     from eais_client.cli.instance_view import description, explained_data
+    from eais_client.cli.vnic_view import here_data, vnic_data
 
     with call.pool() as pool:
         found = pool.describe(instance)
+        here = pool.vnic_here(found)
     data, lines = _sessions(call, found)
-    printer = call.printer
-    printer.answer({**explained_data(found), **data}, [*description(found, printer), *lines])
+    shown, printer = explained_data(found), call.printer
+    vnic = {**vnic_data(found.vnic), **here_data(here)}
+    answer = {**shown, "vnic": vnic, **data}
+    printer.answer(answer, [*description(found, printer, here), *lines])
 
 
 def _sessions(call: Call, instance: Instance) -> tuple[dict[str, object], list[str]]:
@@ -329,6 +342,7 @@ def list_(
             found = operator.instances()
     else:
         with call.pool() as pool:
+            pool.tidy()
             found = pool.list()
     lines = ["No instances."]
     if found:
@@ -341,8 +355,10 @@ def _do(call: Call, text: str, verb: Callable[[PoolClient], Instance]) -> None:
     _do_in_line(call, text, lambda pool, _: verb(pool))
 
 
-def _do_in_line(call: Call, text: str, verb: Callable[[PoolClient, Waits], Instance]) -> None:
-    """The same, of what may wait in line for a while."""
+def _do_in_line(
+    call: Call, text: str, verb: Callable[[PoolClient, Waits], Instance], *, tidy: bool = False
+) -> None:
+    """The same, of what may wait in line for a while; `tidy`: this host's vNICs, before it."""
     from eais_client.cli.instance_view import explained_data, line, why_lines
     from eais_client.cli.line_view import LineShown
     from eais_client.cli.states import shown_states
@@ -352,6 +368,8 @@ def _do_in_line(call: Call, text: str, verb: Callable[[PoolClient, Waits], Insta
         call.progress(text) as progress,
         shown_states(pool, progress, text),
     ):
+        if tidy:
+            pool.tidy()
         instance = _explained(pool, verb(pool, LineShown(call.printer, progress)))
     lines = [line(instance, call.printer), *why_lines(instance)]
     call.printer.answer(explained_data(instance), lines)

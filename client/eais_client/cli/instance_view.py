@@ -13,7 +13,9 @@ from eais_client.brain.choose import TAKEN_AWAY, stranded
 from eais_client.cli.limit_options import bound_data, bound_rows
 from eais_client.cli.printer import Printer
 from eais_client.cli.table import Column, pairs, table
+from eais_client.cli.vnic_view import vnic_data, vnic_rows
 from eais_client.instances import Instance, Worker
+from eais_client.vnic_end import EndHere
 
 _GIB = 1 << 30
 _RINGS = {
@@ -45,11 +47,7 @@ def instance_data(instance: Instance) -> dict[str, object]:
         "detail": instance.detail or None,
         "host": instance.host or None,
         "listener": str(instance.listener) if instance.listener else None,
-        "vnic": {
-            "driver": instance.vnic.driver or None,
-            "address": instance.vnic.address or None,
-            "isolation": instance.vnic.isolation or None,
-        },
+        "vnic": vnic_data(instance.vnic),
         "workers": [_worker_data(worker) for worker in instance.workers],
     }
 
@@ -155,8 +153,8 @@ def _row(instance: Instance, wide: bool) -> list[str]:
     return row
 
 
-def description(instance: Instance, printer: Printer) -> list[str]:
-    """The lines of `eais describe`."""
+def description(instance: Instance, printer: Printer, here: EndHere | None = None) -> list[str]:
+    """The lines of `eais describe`; `here`: this host's end of its vNIC."""
     rows = [
         ("Instance", instance.id),
         ("Type", instance.type),
@@ -168,7 +166,7 @@ def description(instance: Instance, printer: Printer) -> list[str]:
         ("Tolerance", instance.tolerance),
         ("SLO", _slo(instance)),
         ("Ring", _RINGS[instance.policy.ring]),
-        ("vNIC", _vnic(instance)),
+        *vnic_rows(instance.vnic, here),
         ("Host", instance.host),
         ("Listener", str(instance.listener or "")),
     ]
@@ -209,13 +207,6 @@ def _memory(worker: Worker) -> str:
     if not worker.memory_bytes:
         return "no limit"
     return f"{memory_text(worker.memory_bytes)} at most, {worker.memory_enforcement}"
-
-
-def _vnic(instance: Instance) -> str:
-    vnic = instance.vnic
-    if not vnic.address:
-        return ""
-    return f"{vnic.address} ({vnic.driver}; others are kept off by {vnic.isolation})"
 
 
 def _slo(instance: Instance) -> str:

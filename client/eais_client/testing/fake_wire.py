@@ -18,6 +18,7 @@ from typing import Any, Protocol
 from eais.errors import EaisError, make_error
 from eais.instance import InstanceState
 from eais.instance_policy import RingPolicy
+from eais.net.plan import VnicKey
 from eais.rpc.v1 import listener_pb2, worker_pb2
 from eais.testing.values import decode_value, encode_value
 from eais.transport.messages import answer_part
@@ -28,6 +29,7 @@ from eais_client.config import ClientConfig
 from eais_client.frontend import FrontEnd
 from eais_client.instances import Address, Instance, Worker
 from eais_client.testing.fake_tools import FakeTools
+from eais_client.vnic_end import Vnic, VnicEnd
 from eais_client.wire import (
     Incoming,
     Load,
@@ -190,6 +192,10 @@ class FakeWatch:
         """The pool says how the instance stands."""
         self._events.instance(instance)
 
+    def reopen(self, instance: str, epoch: int, listener: Address, end: VnicEnd | None) -> None:
+        """The pool asks for the sessions of an instance that is about to move."""
+        self._events.reopen(instance, epoch, listener, end)
+
 
 class FakeWire:
     """A `Wire` in memory.
@@ -202,6 +208,7 @@ class FakeWire:
         said: what was asked of pool and listener, in order.
         holding: whether workers keep their answers back.
         account: what they say that each call costs.
+        ends: of vNICs, that are there, and the generation of each.
         replaced: see `Wire`; none, for there are no channels.
     """
 
@@ -214,6 +221,7 @@ class FakeWire:
         self.streams: list[FakeStream] = []
         self.said: list[str] = []
         self.holding = False
+        self.ends: dict[VnicKey, int] = {}
         self.account = worker_pb2.Account(batch_size=1)
         self.watches: list[FakeWatch] = []
         self._host = host
@@ -266,6 +274,16 @@ class FakeWire:
         """See `Wire`."""
         self.watches.append(FakeWatch(events))
         return self.watches[-1]
+
+    def reach(self, vnic: Vnic, *, again: bool = False) -> None:
+        """See `Wire`."""
+        self._say("reach", quiet=True)
+        if vnic.end is not None:
+            self.ends[vnic.end.key] = vnic.end.generation
+
+    def leave(self, end: VnicEnd) -> None:
+        """See `Wire`."""
+        self.ends.pop(end.key, None)
 
     def open(
         self, listener: Address, request: listener_pb2.OpenRequest, timeout_s: Timeout

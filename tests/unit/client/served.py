@@ -32,6 +32,7 @@ from eais.transport.ring.handover import listening_socket
 from eais_client.dialer import Dialer
 from eais_client.h2_carrier import H2Carrier
 from eais_client.instances import Address
+from eais_client.vnic_end import VnicEnd
 from eais_client.wire import Incoming
 from eais_pool.authority import Authority
 from eais_server.worker.ring_door import RingDoor
@@ -59,7 +60,7 @@ class Meanwhile(H2Carrier):
 class Unmoved:
     """What `WatchEvents` are told of a pool in which nothing moves and nobody says anything."""
 
-    def reopen(self, instance: str, epoch: int, listener: Address) -> None:
+    def reopen(self, instance: str, epoch: int, listener: Address, end: VnicEnd | None) -> None:
         raise AssertionError(f"{instance} is to move")
 
     def notice(self, instance: str, reason: str, message: str) -> None:

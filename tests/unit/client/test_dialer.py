@@ -18,6 +18,7 @@ import pytest
 from eais import tls
 from eais.errors import EaisError, IdentityError
 from eais.identity import Identity
+from eais.net.asking import NetAgent
 from eais.rpc import server, verbs
 from eais.rpc.v1 import common_pb2, pool_pb2
 from eais_client.context import Context
@@ -28,6 +29,7 @@ from eais_client.instances import Address, Instance
 from eais_client.testing import fake_instance
 from eais_client.testing.fake_tools import FakeClock
 from eais_client.testing.messages import instance_message
+from eais_client.vnic_ends import VnicEnds
 from eais_client.watch import GrpcWatch
 from eais_client.wire import Load
 from eais_pool.authority import Authority
@@ -134,7 +136,7 @@ def test_a_silent_pool_is_away_and_no_deadline_of_a_caller(served: Rig) -> None:
 
     greet = server.greet(verbs.POOL_GREET, "eais-manager")
     address = served.serve(Identity.manager(POOL), greet, server.unary(verbs.POOL_LIST, silent))
-    wire = GrpcWire(served.dialer(), Context("c", POOL, str(address)))
+    wire = GrpcWire(served.dialer(), Context("c", POOL, str(address)), VnicEnds(NetAgent()))
     with pytest.raises(EaisError) as caught:
         wire.list(0.1)
     assert (caught.value.reason, caught.value.retryable) == ("POOL_UNREACHABLE", True)

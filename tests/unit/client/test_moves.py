@@ -100,7 +100,7 @@ def test_what_is_missing_elsewhere_is_brought_there_before_the_endpoints_change(
     session = eais.InferenceSession(MUL, frontend=frontend)
     wire.store.clear()
     wire.said.clear()
-    frontend.reopen("ei-1", 2, ELSEWHERE)
+    frontend.reopen("ei-1", 2, ELSEWHERE, None)
     assert wire.said == ["open", "push from 0", "open"]
     session.run(None, FEED)
     assert [run.epoch for run in wire.streams[0].sent] == [1]
@@ -114,8 +114,8 @@ def test_one_that_does_not_bring_what_is_missing_brings_it_when_it_has_moved(
     session = eais.InferenceSession(MUL, frontend=frontend)
     wire.store.clear()
     wire.fail_next("open", make_error("ARGUMENT", "no"))
-    frontend.reopen("ei-1", 2, ELSEWHERE)
-    frontend.reopen("ei-9", 2, ELSEWHERE)
+    frontend.reopen("ei-1", 2, ELSEWHERE, None)
+    frontend.reopen("ei-9", 2, ELSEWHERE, None)
     moved(wire)
     np.testing.assert_array_equal(session.run(None, FEED)[0].shape, (3, 2))
 

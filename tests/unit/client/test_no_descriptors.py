@@ -11,10 +11,12 @@ import pytest
 
 from eais.identity import Identity
 from eais.instance_policy import RingPolicy
+from eais.net.asking import NetAgent
 from eais_client.brain.transport import Transport
 from eais_client.context import Context
 from eais_client.grpc_wire import GrpcWire
 from eais_client.instances import Address
+from eais_client.vnic_ends import VnicEnds
 from tests.descriptors import no_descriptors
 from tests.unit.client.served import POOL, Heard, rig
 
@@ -25,7 +27,7 @@ def test_a_connection_that_could_not_be_made_leaves_nothing_open(
 ) -> None:
     with rig(tmp_path) as served:
         address = Address("127.0.0.1", 1, str(Identity.worker(POOL, "ei-1", 1).dns_name))
-        wire = GrpcWire(served.dialer(), Context("c", POOL, "127.0.0.1:1"))
+        wire = GrpcWire(served.dialer(), Context("c", POOL, "127.0.0.1:1"), VnicEnds(NetAgent()))
 
         def stream() -> None:
             wire.stream(1, address, Heard(), transport, RingPolicy.AUTO).close()

@@ -1,0 +1,75 @@
+"""An instance's vNIC as words."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Final
+
+from eais_client.vnic_end import EndHere, Vnic, VnicTraffic
+
+_UNITS: Final = ((1e9, "Gbit/s"), (1e6, "Mbit/s"), (1e3, "kbit/s"))
+
+
+def vnic_data(vnic: Vnic) -> dict[str, object]:
+    """For `-o json` and `-o yaml`; absent things are None."""
+    traffic = vnic.traffic
+    return {
+        "driver": vnic.driver or None,
+        "address": vnic.address or None,
+        "peer": vnic.peer or None,
+        "isolation": vnic.isolation or None,
+        "why": vnic.why or None,
+        "cap_bytes_per_s": vnic.cap_bytes_per_s or None,
+        "counters": asdict(traffic) if traffic is not None else None,
+    }
+
+
+def here_data(here: EndHere | None) -> dict[str, object]:
+    """What this host's agent says of its end."""
+    return {
+        "interface": here.interface if here else None,
+        "mtu": here.mtu or None if here else None,
+    }
+
+
+def vnic_rows(vnic: Vnic, here: EndHere | None = None) -> list[tuple[str, str]]:
+    """Rows of `eais describe`; one, if nothing is granted."""
+    if not vnic.address:
+        return [("vNIC", "")]
+    rows = [("vNIC", f"{vnic.address} ({vnic.driver}; others are kept off by {vnic.isolation})")]
+    if vnic.peer:
+        rows.append(("Own end", _own_end(vnic, here)))
+    if vnic.why:
+        rows.append(("Chosen", vnic.why))
+    if vnic.is_kernels:
+        rows.append(("Cap", rate_text(vnic.cap_bytes_per_s) or "none"))
+    if vnic.traffic is not None:
+        rows.append(("Carried", _traffic(vnic.traffic)))
+    return rows
+
+
+def rate_text(bytes_per_s: int) -> str:
+    """As links are measured: "100 Mbit/s each way"; "" for none."""
+    bits = bytes_per_s * 8
+    for size, unit in _UNITS:
+        if bits >= size:
+            return f"{bits / size:g} {unit} each way"
+    return f"{bits} bit/s each way" if bits else ""
+
+
+def _own_end(vnic: Vnic, here: EndHere | None) -> str:
+    if vnic.end is None:
+        return f"{vnic.peer}, another front-end's"
+    if here is None:
+        return f"{vnic.peer}, which this host hasn't: start its network agent, and attach again"
+    mtu = f", MTU {here.mtu}" if here.mtu else ""
+    return f"{vnic.peer}, by {here.interface}{mtu}"
+
+
+def _traffic(traffic: VnicTraffic) -> str:
+    said = (
+        f"{traffic.bytes_in} bytes in {traffic.packets_in} packets to it, "
+        f"{traffic.bytes_out} in {traffic.packets_out} from it"
+    )
+    dropped = traffic.dropped_in + traffic.dropped_out
+    return f"{said}; {dropped} dropped" if dropped else said
