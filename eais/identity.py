@@ -242,6 +242,17 @@ def identity_of_leaf(leaf: x509.Certificate) -> Identity:
     return identity
 
 
+def is_ca(certificate: x509.Certificate) -> bool:
+    """Whether it is a CA's, as its basic constraints say."""
+    from cryptography import x509
+
+    try:
+        found = certificate.extensions.get_extension_for_class(x509.BasicConstraints)
+    except x509.ExtensionNotFound:
+        return False
+    return bool(found.value.ca)
+
+
 def pool_of_ca(certificate: x509.Certificate) -> str:
     """The pool whose CA it is the certificate of; it says `spiffe://<pool>`.
 

@@ -113,6 +113,7 @@ class HostUse:
         stuck: while it is drained, those that can't move now, each with the reason.
         vnic_driver: of its instances; "" if it has never said.
         user_plane, management_plane: of its listener; None if it has never said.
+        net_drivers: of the kernel, by name, and why there is none; empty without a network agent.
     """
 
     host: str
@@ -126,6 +127,7 @@ class HostUse:
     vnic_driver: str = ""
     user_plane: Address | None = None
     management_plane: Address | None = None
+    net_drivers: tuple[tuple[str, str], ...] = ()
 
     @classmethod
     def of_message(cls, message: hosts_pb2.HostUse) -> HostUse:
@@ -145,6 +147,7 @@ class HostUse:
             management_plane=(
                 Address.of_message(message.management_plane) if has_management else None
             ),
+            net_drivers=tuple((each.name, each.missing) for each in message.net_drivers),
         )
 
 

@@ -8,7 +8,7 @@ from eais.identity import Identity, Role
 from eais.instance import InstanceState, check_instance_name
 from eais.rpc import verbs
 from eais.rpc.server import Binding, Caller, greet, unary
-from eais.rpc.v1 import hosts_pb2, pool_pb2
+from eais.rpc.v1 import hosts_pb2, net_pb2, pool_pb2
 from eais_pool.brain.events import OpRequested
 from eais_pool.brain.host_records import DeviceRecord, HostRecord
 from eais_pool.brain.records import OpVerb
@@ -152,4 +152,8 @@ def _host_use(pool: str, state: PoolState, host: HostRecord) -> hosts_pb2.HostUs
         vnic_driver=host.vnic_driver,
         user_plane=endpoint_message(host.user_plane, listener),
         management_plane=endpoint_message(management, listener) if management else None,
+        net_drivers=[
+            net_pb2.NetDriver(name=each.driver, missing=each.missing)
+            for each in (host.net.abilities if host.net else ())
+        ],
     )

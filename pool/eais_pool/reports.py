@@ -25,6 +25,7 @@ from eais_pool.brain.events import (
     GrantFailed,
     GrantGoesOn,
     HostJoined,
+    NetOffered,
     Released,
     SessionsChanged,
     ShareFailed,
@@ -113,8 +114,8 @@ def reported(host: str, report: hosts_pb2.HostReport) -> Event:
             return _sessions(host, report.sessions)
         case "usage":
             return _usage(host, report.usage)
-        case "device_health" | "device_loads":
-            return _of_device(host, report)
+        case "device_health" | "device_loads" | "net_offer":
+            return _of_host(host, report)
     raise UsageError("MALFORMED_MESSAGE", "expected news of a lease")
 
 
@@ -152,7 +153,12 @@ def _shares(host: str, report: hosts_pb2.HostReport) -> Event:
     return SharesGone(host, _instance(left.instance), _epoch(left.epoch), tuple(left.shares))
 
 
-def _of_device(host: str, report: hosts_pb2.HostReport) -> DeviceReported | LoadsReported:
+def _of_host(
+    host: str, report: hosts_pb2.HostReport
+) -> DeviceReported | LoadsReported | NetOffered:
+    if report.HasField("net_offer"):
+        said = report.net_offer
+        return NetOffered(host, offer_of(said) if said.agent else None)
     if report.HasField("device_loads"):
         told = report.device_loads
         return LoadsReported(host, _name("device", told.device), _loads(told.loads))

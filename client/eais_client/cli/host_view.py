@@ -24,6 +24,7 @@ def host_data(host: HostUse) -> dict[str, object]:
         "isolation": f"L{host.isolation}",
         "isolation_reason": host.isolation_reason or None,
         "vnic_driver": host.vnic_driver or None,
+        "net_drivers": {name: missing or None for name, missing in host.net_drivers} or None,
         "user_plane": str(host.user_plane) if host.user_plane else None,
         "management_plane": str(host.management_plane) if host.management_plane else None,
     }
@@ -46,9 +47,15 @@ def _row(host: HostUse, wide: bool) -> list[str]:
     reachable = "yes" if host.reachable else "no"
     row = [host.host, reachable, grants_text(host), str(host.instances), _isolation(host)]
     if wide:
-        row += [host.vnic_driver, str(host.user_plane or ""), str(host.management_plane or "")]
+        row += [_drivers(host), str(host.user_plane or ""), str(host.management_plane or "")]
         row += ["; ".join(host.stuck)]
     return row
+
+
+def _drivers(host: HostUse) -> str:
+    """Its own, and those of the kernel that its network agent can."""
+    kernels = (name for name, missing in host.net_drivers if not missing)
+    return ", ".join([host.vnic_driver, *kernels])
 
 
 def _isolation(host: HostUse) -> str:

@@ -63,7 +63,7 @@ class ModelSource(_message.Message):
     def __init__(self, listener: _Optional[_Union[_common_pb2.Endpoint, _Mapping]] = ..., ticket: _Optional[_Union[SignedTicket, _Mapping]] = ...) -> None: ...
 
 class HostReport(_message.Message):
-    __slots__ = ("hello", "join", "granted", "grant_failed", "released", "workers", "sessions", "usage", "moving", "grant_goes_on", "share_failed", "shares_gone", "measured", "batch_failed", "device_health", "device_loads")
+    __slots__ = ("hello", "join", "granted", "grant_failed", "released", "workers", "sessions", "usage", "moving", "grant_goes_on", "share_failed", "shares_gone", "net_offer", "measured", "batch_failed", "device_health", "device_loads")
     HELLO_FIELD_NUMBER: _ClassVar[int]
     JOIN_FIELD_NUMBER: _ClassVar[int]
     GRANTED_FIELD_NUMBER: _ClassVar[int]
@@ -76,6 +76,7 @@ class HostReport(_message.Message):
     GRANT_GOES_ON_FIELD_NUMBER: _ClassVar[int]
     SHARE_FAILED_FIELD_NUMBER: _ClassVar[int]
     SHARES_GONE_FIELD_NUMBER: _ClassVar[int]
+    NET_OFFER_FIELD_NUMBER: _ClassVar[int]
     MEASURED_FIELD_NUMBER: _ClassVar[int]
     BATCH_FAILED_FIELD_NUMBER: _ClassVar[int]
     DEVICE_HEALTH_FIELD_NUMBER: _ClassVar[int]
@@ -92,11 +93,12 @@ class HostReport(_message.Message):
     grant_goes_on: GrantGoesOn
     share_failed: ShareFailed
     shares_gone: SharesGone
+    net_offer: _net_pb2.NetOffer
     measured: Measured
     batch_failed: BatchFailed
     device_health: DeviceHealth
     device_loads: DeviceLoads
-    def __init__(self, hello: _Optional[_Union[_common_pb2.Hello, _Mapping]] = ..., join: _Optional[_Union[Join, _Mapping]] = ..., granted: _Optional[_Union[Granted, _Mapping]] = ..., grant_failed: _Optional[_Union[GrantFailed, _Mapping]] = ..., released: _Optional[_Union[Released, _Mapping]] = ..., workers: _Optional[_Union[WorkersChanged, _Mapping]] = ..., sessions: _Optional[_Union[SessionsChanged, _Mapping]] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., moving: _Optional[_Union[Moving, _Mapping]] = ..., grant_goes_on: _Optional[_Union[GrantGoesOn, _Mapping]] = ..., share_failed: _Optional[_Union[ShareFailed, _Mapping]] = ..., shares_gone: _Optional[_Union[SharesGone, _Mapping]] = ..., measured: _Optional[_Union[Measured, _Mapping]] = ..., batch_failed: _Optional[_Union[BatchFailed, _Mapping]] = ..., device_health: _Optional[_Union[DeviceHealth, _Mapping]] = ..., device_loads: _Optional[_Union[DeviceLoads, _Mapping]] = ...) -> None: ...
+    def __init__(self, hello: _Optional[_Union[_common_pb2.Hello, _Mapping]] = ..., join: _Optional[_Union[Join, _Mapping]] = ..., granted: _Optional[_Union[Granted, _Mapping]] = ..., grant_failed: _Optional[_Union[GrantFailed, _Mapping]] = ..., released: _Optional[_Union[Released, _Mapping]] = ..., workers: _Optional[_Union[WorkersChanged, _Mapping]] = ..., sessions: _Optional[_Union[SessionsChanged, _Mapping]] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., moving: _Optional[_Union[Moving, _Mapping]] = ..., grant_goes_on: _Optional[_Union[GrantGoesOn, _Mapping]] = ..., share_failed: _Optional[_Union[ShareFailed, _Mapping]] = ..., shares_gone: _Optional[_Union[SharesGone, _Mapping]] = ..., net_offer: _Optional[_Union[_net_pb2.NetOffer, _Mapping]] = ..., measured: _Optional[_Union[Measured, _Mapping]] = ..., batch_failed: _Optional[_Union[BatchFailed, _Mapping]] = ..., device_health: _Optional[_Union[DeviceHealth, _Mapping]] = ..., device_loads: _Optional[_Union[DeviceLoads, _Mapping]] = ...) -> None: ...
 
 class HostCommand(_message.Message):
     __slots__ = ("hello", "grant", "revoke", "run_batch", "give_up", "check_device", "usage_kept")
@@ -725,7 +727,7 @@ class CaState(_message.Message):
     def __init__(self, phase: _Optional[str] = ..., phase_left_s: _Optional[int] = ..., roll_left_s: _Optional[int] = ..., ca_left_s: _Optional[int] = ..., ca_ends_unix_s: _Optional[int] = ..., ca_sha256: _Optional[bytes] = ...) -> None: ...
 
 class HostUse(_message.Message):
-    __slots__ = ("host", "reachable", "isolation", "isolation_reason", "cordoned", "draining", "instances", "stuck", "vnic_driver", "user_plane", "management_plane")
+    __slots__ = ("host", "reachable", "isolation", "isolation_reason", "cordoned", "draining", "instances", "stuck", "vnic_driver", "user_plane", "management_plane", "net_drivers")
     HOST_FIELD_NUMBER: _ClassVar[int]
     REACHABLE_FIELD_NUMBER: _ClassVar[int]
     ISOLATION_FIELD_NUMBER: _ClassVar[int]
@@ -737,6 +739,7 @@ class HostUse(_message.Message):
     VNIC_DRIVER_FIELD_NUMBER: _ClassVar[int]
     USER_PLANE_FIELD_NUMBER: _ClassVar[int]
     MANAGEMENT_PLANE_FIELD_NUMBER: _ClassVar[int]
+    NET_DRIVERS_FIELD_NUMBER: _ClassVar[int]
     host: str
     reachable: bool
     isolation: int
@@ -748,7 +751,8 @@ class HostUse(_message.Message):
     vnic_driver: str
     user_plane: _common_pb2.Endpoint
     management_plane: _common_pb2.Endpoint
-    def __init__(self, host: _Optional[str] = ..., reachable: bool = ..., isolation: _Optional[int] = ..., isolation_reason: _Optional[str] = ..., cordoned: bool = ..., draining: bool = ..., instances: _Optional[int] = ..., stuck: _Optional[_Iterable[str]] = ..., vnic_driver: _Optional[str] = ..., user_plane: _Optional[_Union[_common_pb2.Endpoint, _Mapping]] = ..., management_plane: _Optional[_Union[_common_pb2.Endpoint, _Mapping]] = ...) -> None: ...
+    net_drivers: _containers.RepeatedCompositeFieldContainer[_net_pb2.NetDriver]
+    def __init__(self, host: _Optional[str] = ..., reachable: bool = ..., isolation: _Optional[int] = ..., isolation_reason: _Optional[str] = ..., cordoned: bool = ..., draining: bool = ..., instances: _Optional[int] = ..., stuck: _Optional[_Iterable[str]] = ..., vnic_driver: _Optional[str] = ..., user_plane: _Optional[_Union[_common_pb2.Endpoint, _Mapping]] = ..., management_plane: _Optional[_Union[_common_pb2.Endpoint, _Mapping]] = ..., net_drivers: _Optional[_Iterable[_Union[_net_pb2.NetDriver, _Mapping]]] = ...) -> None: ...
 
 class ListenerStatusRequest(_message.Message):
     __slots__ = ()

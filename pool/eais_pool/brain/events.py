@@ -236,6 +236,14 @@ class DeviceReported:
 
 
 @dataclass(frozen=True, slots=True)
+class NetOffered:
+    """A host's network agent offers something else; None: there is none any more."""
+
+    host: str
+    net: NetOffer | None
+
+
+@dataclass(frozen=True, slots=True)
 class ModelMeasured:
     """Hosts have measured what a model takes on devices."""
 
@@ -298,6 +306,7 @@ Event = (
     | UsageReported
     | DeviceReported
     | LoadsReported
+    | NetOffered
     | ModelMeasured
     | RatioChosen
     | InstanceNeeded

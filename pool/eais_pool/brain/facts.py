@@ -45,6 +45,14 @@ class HostRegistered:
 
 
 @dataclass(frozen=True, slots=True)
+class HostOffered:
+    """What the network agent of a host offers; None: it has none."""
+
+    host: str
+    net: NetOffer | None
+
+
+@dataclass(frozen=True, slots=True)
 class HostWentAway:
     """A listener's link is down; the shares of its leases are LOST. `at`: boot clock."""
 
@@ -351,6 +359,7 @@ Fact = (
     PoolStarted
     | HostRegistered
     | HostWentAway
+    | HostOffered
     | HostCordoned
     | DeviceHealthChanged
     | LoadsChanged

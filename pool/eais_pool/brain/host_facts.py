@@ -37,6 +37,10 @@ def _host_went_away(state: PoolState, fact: facts.HostWentAway) -> None:
         state.put_lease(lease_moves.lost(lease, state.ledger_time(fact.at)))
 
 
+def _host_offered(state: PoolState, fact: facts.HostOffered) -> None:
+    state.put_host(replace(state.hosts[fact.host], net=fact.net))
+
+
 def _host_cordoned(state: PoolState, fact: facts.HostCordoned) -> None:
     host = state.hosts[fact.host]
     state.put_host(replace(host, cordoned=fact.cordoned, draining=fact.draining))
@@ -68,6 +72,7 @@ def _unstick(state: PoolState, name: str) -> None:
 HOST_FACTS: Final[Mapping[type[Fact], Callable[[PoolState, Any], None]]] = {
     facts.HostRegistered: _host_registered,
     facts.HostWentAway: _host_went_away,
+    facts.HostOffered: _host_offered,
     facts.HostCordoned: _host_cordoned,
     facts.DeviceHealthChanged: _device_health_changed,
     LoadsChanged: _loads_changed,

@@ -39,6 +39,7 @@ from eais_pool.brain.events import (
     JoinRequested,
     ManagerStarted,
     ModelMeasured,
+    NetOffered,
     OpRequested,
     RatioChosen,
     Released,
@@ -115,8 +116,8 @@ class Reactor:
             self._on_world(draft, event)
         elif draft.state.hosts[event.host].reachable:
             # What an older link said last is settled by the next one's Join.
-            if isinstance(event, DeviceReported | LoadsReported):
-                self._on_device(draft, event)
+            if isinstance(event, DeviceReported | LoadsReported | NetOffered):
+                self._on_host(draft, event)
             else:
                 self._on_report(draft, event)
         if isinstance(event, _MAKES_ROOM):
@@ -125,10 +126,13 @@ class Reactor:
         ledger.settle(draft, state, self.settings.prices)
         return draft.actions()
 
-    def _on_device(self, draft: Draft, event: DeviceReported | LoadsReported) -> None:
+    def _on_host(self, draft: Draft, event: DeviceReported | LoadsReported | NetOffered) -> None:
         if isinstance(event, DeviceReported):
             evacuating.reported(draft, event)
             self._moves.advance(draft)
+        elif isinstance(event, NetOffered):
+            if event.net != draft.state.hosts[event.host].net:
+                draft.record(facts.HostOffered(event.host, event.net))
         elif fact := loads.changed(draft.state.hosts[event.host], event):
             draft.record(fact)
 

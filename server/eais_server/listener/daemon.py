@@ -56,6 +56,7 @@ from eais_server.listener.manager_place import ManagerPlace
 from eais_server.listener.measuring import Measurements
 from eais_server.listener.metrics import readings, worker_targets
 from eais_server.listener.models_plane import ModelsPlane
+from eais_server.listener.net_offers import NetOffers
 from eais_server.listener.openings import Openings
 from eais_server.listener.own_identity import OwnIdentity
 from eais_server.listener.peers import GrpcPeers
@@ -76,7 +77,7 @@ from eais_server.listener.surroundings import (
 from eais_server.listener.upkeep import Upkeep
 from eais_server.listener.usage import UsageMeter
 from eais_server.listener.user_plane import UserPlane
-from eais_server.listener.vnic_drivers import net_offer, vnic_drivers
+from eais_server.listener.vnic_drivers import vnic_drivers
 from eais_server.listener.workers import Workers
 from eais_server.store import ModelStore
 from eais_server.supervision import State
@@ -133,6 +134,7 @@ class Listener:
         kept = HealthFile(world.directory / "devices.json", world.disk)
         self.health = Health(host, kept, self._hosted)
         self.loads = Loads(host, self._hosted)
+        self.offers = NetOffers(host, world.agent)
         self._deeds = ListenerDeeds(host, self.grants, self.openings, quarantine, self.health)
         self.workers = Workers(
             host.state,
@@ -194,6 +196,7 @@ class Listener:
         self._shared.start()
         self.openings.restore()
         await self.grants.restore()
+        await self.offers.look()
         self.workers.tell(on.Tick())
         parts = [
             asyncio.create_task(self.workers.run(), name="workers"),
@@ -205,6 +208,7 @@ class Listener:
             asyncio.create_task(self.vnics.run(), name="vnics"),
             asyncio.create_task(self.health.run(), name="health"),
             asyncio.create_task(self.loads.run(), name="loads"),
+            asyncio.create_task(self.offers.run(), name="net-offers"),
             asyncio.create_task(self.renewal.run(), name="renewal"),
             asyncio.create_task(self._self_report().run(), name="self-report"),
         ]
@@ -281,7 +285,7 @@ class Listener:
             isolation_reason=_why_not_more(probe, self._world.level),
             vnic_driver=LoopbackDriver.name if in_range(place.address) else HostDriver.name,
             vnic_address="" if in_range(place.address) else place.address,
-            net_offer=net_offer(self._world.agent),
+            net_offer=self.offers.known,
             process=self._process,
             ended=[messages.usage(name, record, last=True) for name, record in host.files.finals()],
             management_plane=common_pb2.Endpoint(

@@ -159,15 +159,8 @@ def surroundings(
         isolation=probe,
         level=level,
         boot_id=_BOOT_ID.read_text().strip(),
-        agent=_agent(settings.net_agent),
+        agent=NetAgent(Path(settings.net_agent) if settings.net_agent else DEFAULT_SOCKET),
     )
-
-
-def _agent(path: str) -> NetAgent | None:
-    """The one that is set, there or not; else the usual one, if it is there."""
-    if path:
-        return NetAgent(Path(path))
-    return NetAgent() if DEFAULT_SOCKET.exists() else None
 
 
 def secret_root(directory: Path, pool_file: Path) -> Path:

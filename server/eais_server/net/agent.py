@@ -20,9 +20,11 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
+from cryptography.hazmat.primitives.serialization import Encoding
+
 from eais import files, tls
 from eais.errors import ConfigError, EaisError
-from eais.identity import pool_of_ca
+from eais.identity import is_ca, pool_of_ca
 from eais.net.asking import DEFAULT_SOCKET
 from eais.notify import Notifier
 from eais_server.net.answers import Answers
@@ -138,7 +140,11 @@ class _State:
 
 
 class _Trusted:
-    """Reads the trusted CAs anew each time: they are rolled."""
+    """Reads the trusted CAs anew each time: they are rolled.
+
+    They may be in the file of an identity, which has its pool's, and the next ones once those are
+    rolled.
+    """
 
     def __init__(self, paths: Sequence[Path]) -> None:
         self._paths = paths
@@ -150,9 +156,13 @@ class _Trusted:
                 pem = path.read_bytes()
             except OSError as error:
                 raise ConfigError("CONFIG", f"--trust {path}: {error.strerror}") from None
-            for each in tls.load_certificates(pem, str(path)):
+            authorities = [each for each in tls.load_certificates(pem, str(path)) if is_ca(each)]
+            if not authorities:
+                text = f"--trust {path}: there is no CA's certificate in it"
+                raise ConfigError("CONFIG", text, hint="an identity's file has its pool's")
+            for each in authorities:
                 pool_of_ca(each)
-            found += pem + b"\n"
+                found += each.public_bytes(Encoding.PEM)
         return found
 
 
