@@ -69,6 +69,10 @@ class GrpcWire:
 
     def leave(self, end: VnicEnd) -> None:
         """See `Wire`."""
+        with self._lock:
+            # Dropped, a channel ends with its last call.
+            for address in [each for each in self._listeners if each.address == end.peer]:
+                del self._listeners[address]
         self._ends.leave(end)
 
     def open(

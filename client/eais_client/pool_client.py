@@ -24,6 +24,7 @@ from eais.rpc.v1 import (
     profiles_pb2,
 )
 from eais.rpc.verbs import Verb
+from eais_client.brain.ways import Found
 from eais_client.config import ClientConfig
 from eais_client.context import Context, ContextStore
 from eais_client.instances import Instance
@@ -40,7 +41,7 @@ from eais_client.model_profile import ProfileReport
 from eais_client.own_identity import frontend_identity
 from eais_client.usage import By, UsageLine, usage_lines, usage_request
 from eais_client.vnic_end import EndHere
-from eais_client.vnic_ends import Found, VnicEnds, stale
+from eais_client.vnic_ends import VnicEnds
 from eais_client.whatif import ReplayLine, replay_lines, replay_request
 
 log = logging.getLogger(__name__)
@@ -113,9 +114,12 @@ class PoolClient(ManagerClient):
         how it stands, again and again. Whatever else ends this call takes it out of the line.
         `limits`: of the binding, from when it is granted. `vnic`: the driver, "" or "auto" for
         the pool's choice; NET_DRIVER if it can't be had, and NET_AGENT if this host has no
-        network agent that it takes. What was attached and can't be reached is detached again.
+        network agent that it takes. What this attached and can't be reached is detached again.
         """
         vnics = self._vnics
+        offer = vnics.ends.offer(vnic) if vnics else None
+        # Without an offer nothing new is given a way that could fail.
+        attached = offer is None or (bool(instance) and self._is_attached(instance))
         request = pool_pb2.AttachRequest(
             op_id=new_op_id(),
             instance=instance,
@@ -125,14 +129,15 @@ class PoolClient(ManagerClient):
             wait_ms=round(wait_s * 1000),
             limits=_limits(limits),
             vnic=vnic,
-            net_offer=vnics.ends.offer(vnic) if vnics else None,
+            net_offer=offer,
         )
         made = self._in_line(verbs.POOL_ATTACH, request, waits)
         try:
             return self._reached(made)
         except EaisError:
-            with suppress(EaisError):
-                self.detach(made.id)
+            if not attached:
+                with suppress(EaisError):
+                    self.detach(made.id)
             raise
 
     def start(self, instance: str, *, wait_s: float = 0.0, waits: Waits = unsaid) -> Instance:
@@ -173,7 +178,8 @@ class PoolClient(ManagerClient):
             found = self._found()
             if vnics is not None and found:
                 own = vnics.identity
-                vnics.ends.release(stale(found, self.list(), own.pool, own.name))
+                gone = vnics.ends.stale(found, self.list(), own.pool, own.name)
+                vnics.ends.release(gone)
         except EaisError as error:
             log.warning("vNICs of before may be left on this host: %s", error)
 
@@ -220,9 +226,15 @@ class PoolClient(ManagerClient):
         )
         return ProfileReport.of_message(self.call(verbs.PROFILES_MEASURE, request))
 
+    def _is_attached(self, instance: str) -> bool:
+        """Whether this front-end has the instance already."""
+        return self._vnics is not None and (
+            self.describe(instance).frontend == self._vnics.identity.name
+        )
+
     def _reached(self, instance: Instance) -> Instance:
         if self._vnics is not None:
-            self._vnics.ends.reach(instance.vnic)
+            self._vnics.ends.make(instance.vnic)
         return instance
 
     def _ended(self, verb: Verb[Any, pool_pb2.InstanceReply], instance: str) -> Instance:

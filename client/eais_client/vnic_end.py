@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
 from google.protobuf.message import DecodeError
 
+from eais.errors import EaisError
 from eais.net.messages import plan_of
-from eais.net.plan import KERNEL_DRIVERS, VnicKey, bad_plan
+from eais.net.plan import KERNEL_DRIVERS, VnicKey
 from eais.rpc.v1 import net_pb2, pool_pb2
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,17 +33,17 @@ class VnicEnd:
 
     @classmethod
     def of_message(cls, message: net_pb2.SignedNetPlan) -> VnicEnd | None:
-        """The end that a plan is of; None if there is no plan in it.
+        """The end that a plan is of; None if there is no plan in it, or one that can't be.
 
-        Raises:
-            IdentityError: NET_PLAN, the plan can't be.
+        Who only lists instances isn't hindered by a plan that another would carry out.
         """
         if not message.plan:
             return None
         try:
             plan = plan_of(net_pb2.NetPlan.FromString(message.plan))
-        except DecodeError:
-            raise bad_plan("plan", "can't be read") from None
+        except (DecodeError, EaisError) as error:
+            log.warning("a vNIC's plan can't be read: %s", error)
+            return None
         signed = message.SerializeToString()
         return cls(plan.key, plan.generation, plan.agent, plan.peer, signed)
 
@@ -103,7 +107,7 @@ class Vnic:
 
     @classmethod
     def of_message(cls, message: pool_pb2.Vnic) -> Vnic:
-        """The vNIC that the wire describes; IdentityError NET_PLAN, its plan can't be."""
+        """The vNIC that the wire describes."""
         planned, counted = map(message.HasField, ("plan", "counters"))
         return cls(
             driver=message.driver,

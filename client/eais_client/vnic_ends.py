@@ -9,32 +9,51 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass, replace
+import time
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import replace
 from pathlib import Path
 
-from eais.errors import EaisError, make_error
+from eais.errors import ConfigError, EaisError, make_error
 from eais.net.asking import DEFAULT_SOCKET, NetAgent
 from eais.net.messages import key_of
 from eais.net.plan import KERNEL_DRIVERS, Side, VnicKey
 from eais.rpc.v1 import net_pb2
+from eais_client.brain.ways import Found, stale
 from eais_client.config import ClientConfig
 from eais_client.instances import Instance
+from eais_client.local_sockets import peers
 from eais_client.vnic_end import EndHere, Vnic, VnicEnd
 
 log = logging.getLogger(__name__)
 
 OFFERED_IN_S = 2.0
 """An attach isn't kept waiting for an agent that keeps silent."""
+LEAVE_WITHIN_S = 60.0
+"""Longer than a worker that is drained has for its calls."""
+LOOK_EVERY_S = 1.0
 # What may be otherwise in a moment: an agent that is being started, a plan that was replaced.
 _PASSING = frozenset({"NET_AGENT", "NET_PLAN"})
 
 
 class VnicEnds:
-    """What a process has its host's agent make. Safe from any thread; all of it blocks."""
+    """What a process has its host's agent make. Safe from any thread; all of it blocks.
 
-    def __init__(self, agent: NetAgent) -> None:
+    Args:
+        peers: addresses to which this host has connections.
+    """
+
+    def __init__(
+        self,
+        agent: NetAgent,
+        peers: Callable[[], Collection[str]] = peers,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
         self.agent = agent
+        self._peers = peers
+        self._clock = clock
+        self._sleep = sleep
         self._lock = threading.Lock()
         self._made: dict[VnicKey, int] = {}
 
@@ -43,21 +62,22 @@ class VnicEnds:
         """By the agent that the settings name, else the usual one."""
         return cls(NetAgent(Path(config.net_agent) if config.net_agent else DEFAULT_SOCKET))
 
-    def reach(self, vnic: Vnic, *, again: bool = False) -> None:
+    def make(self, vnic: Vnic, *, again: bool = False) -> None:
         """Have this front-end's end, if the vNIC needs one.
 
         Args:
             again: also if this process had it made before: something may be wrong with it.
 
         Raises:
-            Unavailable: HOST_UNREACHABLE, there is none now, and why.
-            ConfigError, IdentityError, UsageError: what the agent says is wrong for good.
+            ConfigError: NET_AGENT, no agent answers, or another than is meant; NETDEV.
+            IdentityError: NET_PLAN, there is no plan, or the agent refuses it.
+            UsageError: WRONG_STATE, something else has its address.
         """
         if not vnic.is_kernels:
             return
         end = vnic.end
         if end is None:
-            raise _unreachable(vnic, "the pool has told no plan of it", "")
+            raise make_error("NET_PLAN", f"the pool has told no plan of the {vnic.driver}")
         with self._lock:
             made = self._made.get(end.key, 0)
         if made >= end.generation and not again:
@@ -65,17 +85,53 @@ class VnicEnds:
         try:
             self.agent.create(end.message())
         except EaisError as error:
-            if error.reason in _PASSING:
-                raise _unreachable(vnic, f"{error.reason}: {error.message}", error.hint) from None
+            if error.reason == "NET_PLAN":
+                self._check_agent(end)
             raise
         with self._lock:
             self._made[end.key] = max(end.generation, self._made.get(end.key, 0))
 
+    def reach(self, vnic: Vnic, *, again: bool = False) -> None:
+        """As `make`, for calls, which wait for what passes as for a host that is away.
+
+        Raises:
+            Unavailable: HOST_UNREACHABLE, there is none now, and why.
+            ConfigError, IdentityError, UsageError: what is wrong for good.
+        """
+        try:
+            self.make(vnic, again=again)
+        except _OtherAgentError:
+            raise
+        except EaisError as error:
+            if error.reason not in _PASSING:
+                raise
+            why = f"{error.reason}: {error.message}"
+            text = f"the {vnic.driver} to {vnic.address} isn't there: {why}"
+            raise make_error("HOST_UNREACHABLE", text, hint=error.hint) from None
+
+    def _check_agent(self, end: VnicEnd) -> None:
+        """Raise if the plan is for another agent than this host has."""
+        here = self._soon().offer().agent
+        if here != end.agent:
+            name = end.key.instance
+            raise _OtherAgentError(
+                "NET_AGENT",
+                f"the vNIC of {name} is planned for the network agent {end.agent}, and this "
+                f"host's is {here}",
+                hint=f"eais detach {name}, then attach it again",
+            )
+
     def leave(self, end: VnicEnd) -> None:
-        """Have an end taken away that nobody here needs any more; if it can't be, it is logged."""
+        """Have an end taken away, once nothing on this host speaks by it; failing is logged.
+
+        Other programs of the front-end may have calls there that are still being answered.
+        """
         with self._lock:
             self._made.pop(end.key, None)
-        self.release([Found(end.key, end.generation)])
+        until = self._clock() + LEAVE_WITHIN_S
+        while end.peer in self._peers() and self._clock() < until:
+            self._sleep(LOOK_EVERY_S)
+        self.release([Found(end.key, end.generation, end.peer)])
 
     def offer(self, vnic: str) -> net_pb2.NetOffer | None:
         """What the pool is to know of this host for the driver `vnic`; None: nothing.
@@ -87,7 +143,7 @@ class VnicEnds:
         if not asked and (vnic not in ("", "auto") or not self.agent.path.exists()):
             return None
         try:
-            return replace(self.agent, timeout_s=OFFERED_IN_S).offer()
+            return self._soon().offer()
         except EaisError as error:
             if asked:
                 raise
@@ -102,10 +158,9 @@ class VnicEnds:
         """
         if not self.agent.path.exists():
             return ()
-        status = replace(self.agent, timeout_s=OFFERED_IN_S).status()
         return tuple(
-            Found(key_of(each.key), each.generation)
-            for each in status.vnics
+            Found(key_of(each.key), each.generation, each.peer)
+            for each in self._soon().status().vnics
             if each.owner == owner and key_of(each.key).side is Side.FRONTEND
         )
 
@@ -115,7 +170,7 @@ class VnicEnds:
         if end is None:
             return None
         try:
-            status = replace(self.agent, timeout_s=OFFERED_IN_S).status()
+            status = self._soon().status()
         except EaisError:
             return None
         found = (each for each in status.vnics if key_of(each.key) == end.key)
@@ -130,34 +185,15 @@ class VnicEnds:
                 name = end.key.instance
                 log.warning("the vNIC of %s is left on this host: %s", name, error)
 
+    def stale(
+        self, found: Collection[Found], instances: Iterable[Instance], pool: str, frontend: str
+    ) -> tuple[Found, ...]:
+        """As `eais_client.brain.ways.stale`, by the connections that there are now."""
+        return stale(found, instances, pool, frontend, self._peers())
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """An end that is here, as the agent says."""
-
-    key: VnicKey
-    generation: int
-
-
-def stale(
-    found: Collection[Found], instances: Iterable[Instance], pool: str, frontend: str
-) -> tuple[Found, ...]:
-    """Of the front-end's ends those that none of its instances has any more.
-
-    Args:
-        found: as they were before the pool was asked for `instances`; a later plan of the same
-            end has a higher generation, and isn't hurt.
-        instances: all of the tenant's.
-        frontend: by its name.
-    """
-    own = {each.id: each.host for each in instances if each.frontend == frontend}
-    return tuple(
-        each
-        for each in found
-        if each.key.pool == pool and own.get(each.key.instance) != each.key.host
-    )
+    def _soon(self) -> NetAgent:
+        return replace(self.agent, timeout_s=OFFERED_IN_S)
 
 
-def _unreachable(vnic: Vnic, why: str, hint: str) -> EaisError:
-    text = f"the {vnic.driver} to {vnic.address} isn't there: {why}"
-    return make_error("HOST_UNREACHABLE", text, hint=hint)
+class _OtherAgentError(ConfigError):
+    """The plan is for an agent that this host doesn't have any more."""

@@ -64,7 +64,7 @@ class Whereabouts:
             newest = instance.epoch >= self._instance.epoch
             if newest:
                 self._instance = instance
-                self._ways = self._ways.now(instance.vnic.end)
+                self._ways = self._ways.learned(instance)
         error = lost(instance, self._frontend) if newest else None
         if error is not None:
             self.leave(frozenset(), for_good=True)

@@ -8,32 +8,28 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar, cast
 
-from google.protobuf.message import Message
-
-from eais.errors import EaisError, UsageError, make_error
-from eais.identity import Role
+from eais.errors import EaisError, make_error
+from eais.identity import Identity, Role
 from eais.joining import Joined
-from eais.rpc.v1 import listener_pb2, pool_pb2
-from eais.rpc.verbs import Verb
+from eais.net.asking import NetAgent
+from eais.rpc.v1 import listener_pb2
 from eais_client.brain.choose import choose
 from eais_client.cli.main import main
 from eais_client.cli.outside import Outside
 from eais_client.cli.processes import Process
-from eais_client.cli.testing_reports import FakeReports
+from eais_client.cli.testing_pool import FakePool
 from eais_client.context import Context, ContextStore
 from eais_client.instances import Instance
 from eais_client.joining import Join
 from eais_client.operator_client import OperatorClient
-from eais_client.pool_client import PoolClient
+from eais_client.pool_client import OwnVnics, PoolClient
 from eais_client.pool_status import CaRoll, CaState, DeviceUse, HostUse, PoolStatus, ShareUse
 from eais_client.run.program import Probed
 from eais_client.session_states import SessionState
 from eais_client.testing.fake_manager import FakeManager
-
-Req = TypeVar("Req", bound=Message)
-Rep = TypeVar("Rep", bound=Message)
+from eais_client.testing.vnics import OWNER
+from eais_client.vnic_ends import VnicEnds
 
 CONTEXT = Context("local", "local-5f3a9c1e", "127.64.16.1:40117", "127.64.16.1:40118")
 DEVICE = DeviceUse(
@@ -58,123 +54,6 @@ WITH_EAIS = Probed(hooked=True, fault="")
 NO_PATIENCE_S = 1e-9  # no failure is tried again
 CA = CaState("STEADY", 0, 0, datetime(2036, 1, 31, 12, tzinfo=UTC), "ab" * 32)
 STATUS = PoolStatus("local-5f3a9c1e", "eais-manager/0.1.0", 1, (DEVICE,), (HOST,), CA)
-
-
-class FakePool(FakeReports):
-    """A pool of one tenant behind `PoolClient`: keeps instances, refuses wrong states."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.instances: dict[str, pool_pb2.Instance] = {}
-        self._failures: list[EaisError] = []
-
-    def fail_next(self, error: EaisError) -> None:
-        """Answer the next call with `error`."""
-        self._failures.append(error)
-
-    def call(self, verb: Verb[Req, Rep], request: Req, timeout_s: float | None) -> Rep:
-        """Answer as the manager would."""
-        if self._failures:
-            raise self._failures.pop(0)
-        return cast("Rep", getattr(self, f"_{verb.method.lower()}")(request))
-
-    def close(self) -> None:
-        """Nothing to close."""
-
-    def _create(self, request: pool_pb2.CreateRequest) -> pool_pb2.InstanceReply:
-        return self._reply(self._new(request, ephemeral=False))
-
-    def _attach(self, request: pool_pb2.AttachRequest) -> pool_pb2.InstanceReply:
-        if request.type:
-            instance = self._new(request, ephemeral=True)
-        elif request.instance:
-            instance = self._get(request.instance)
-        else:
-            instance = self._first_bindable()
-        instance.state, instance.frontend = pool_pb2.BOUND, "owner"
-        instance.vnic.driver, instance.vnic.address = "loopback", "127.64.16.18"
-        instance.vnic.isolation = "mTLS only"
-        return self._reply(instance) if request.no_start else self._grant(instance)
-
-    def _start(self, request: pool_pb2.InstanceRequest) -> pool_pb2.InstanceReply:
-        return self._grant(self._in(request.instance, pool_pb2.BOUND))
-
-    def _stop(self, request: pool_pb2.InstanceRequest) -> pool_pb2.InstanceReply:
-        instance = self._in(request.instance, pool_pb2.IN_USE)
-        instance.state, instance.host = pool_pb2.BOUND, ""
-        instance.ClearField("workers")
-        return self._reply(instance)
-
-    def _detach(self, request: pool_pb2.InstanceRequest) -> pool_pb2.InstanceReply:
-        instance = self._get(request.instance)
-        for name in ("workers", "vnic", "frontend", "host"):
-            instance.ClearField(name)
-        instance.state = pool_pb2.DELETED if instance.ephemeral else pool_pb2.BINDABLE
-        if instance.ephemeral:
-            del self.instances[instance.id]
-        return self._reply(instance)
-
-    def _delete(self, request: pool_pb2.InstanceRequest) -> pool_pb2.InstanceReply:
-        instance = self._in(request.instance, pool_pb2.BINDABLE)
-        instance.state = pool_pb2.DELETED
-        del self.instances[instance.id]
-        return self._reply(instance)
-
-    def _describe(self, request: pool_pb2.DescribeRequest) -> pool_pb2.InstanceReply:
-        return self._reply(self._get(request.instance))
-
-    def _list(self, request: pool_pb2.ListRequest) -> pool_pb2.ListReply:
-        return pool_pb2.ListReply(instances=self.instances.values())
-
-    def _new(
-        self, request: pool_pb2.CreateRequest | pool_pb2.AttachRequest, *, ephemeral: bool
-    ) -> pool_pb2.Instance:
-        made = pool_pb2.Instance(
-            id=f"ei-{len(self.instances) + 1:04x}",
-            tenant="default",
-            type=request.type,
-            state=pool_pb2.BINDABLE,
-            tolerance=request.policy.tolerance or "exact",
-            ephemeral=ephemeral,
-            policy=request.policy,
-        )
-        self.instances[made.id] = made
-        return made
-
-    def _grant(self, instance: pool_pb2.Instance) -> pool_pb2.InstanceReply:
-        instance.state, instance.host = pool_pb2.IN_USE, "local"
-        instance.epoch += 1
-        instance.listener.address, instance.listener.port = "127.64.16.2", 40118
-        worker = instance.workers.add(
-            n=1, kind="cpu", device="cpu0", share_milli=1000, isolation=2, serving=True
-        )
-        worker.enforcement, worker.incarnation = "cooperative", 1
-        worker.memory_bytes, worker.memory_enforcement = 4 << 30, "forced"
-        worker.endpoint.address, worker.endpoint.port = "127.64.16.18", 40117
-        worker.endpoint.server_name = f"1.{instance.id}.local-5f3a9c1e.internal"
-        return self._reply(instance)
-
-    def _first_bindable(self) -> pool_pb2.Instance:
-        for instance in self.instances.values():
-            if instance.state == pool_pb2.BINDABLE:
-                return instance
-        raise UsageError("NOT_FOUND", "no bindable instance")
-
-    def _get(self, instance_id: str) -> pool_pb2.Instance:
-        if instance_id not in self.instances:
-            raise UsageError("NOT_FOUND", f"there is no instance {instance_id}")
-        return self.instances[instance_id]
-
-    def _in(self, instance_id: str, state: pool_pb2.InstanceState) -> pool_pb2.Instance:
-        instance = self._get(instance_id)
-        if instance.state != state:
-            now = pool_pb2.InstanceState.Name(instance.state)
-            raise UsageError("WRONG_STATE", f"{instance_id} is {now}")
-        return instance
-
-    @staticmethod
-    def _reply(instance: pool_pb2.Instance) -> pool_pb2.InstanceReply:
-        return pool_pb2.InstanceReply(instance=instance)
 
 
 class FakeProcess:
@@ -287,7 +166,7 @@ class FakeOutside:
     `typed` is what standard input holds, from a terminal if `at_terminal`; `pythons` what an
     interpreter says of itself, if it hasn't all that `eais run` wants; `became`: path, arguments
     and environment of each program that `eais run` started; `brought`: by which instance each
-    model was sent.
+    model was sent; `ends` what a network agent makes here: none without one at HOME/net.sock.
     """
 
     def __init__(self, home: Path) -> None:
@@ -307,6 +186,8 @@ class FakeOutside:
         self.pythons: dict[str, Probed] = {}
         self.became: list[tuple[str, list[str], Mapping[str, str]]] = []
         self.store = ContextStore.of_environ(self.environ)
+        # Nobody answers there, unless a test puts an agent there.
+        self.ends = VnicEnds(NetAgent(home / "net.sock", timeout_s=5))
 
     def know_the_pool(self) -> None:
         """Write the context."""
@@ -326,7 +207,7 @@ class FakeOutside:
             ask_secret=self._ask_secret,
             stdout=out or io.StringIO(),
             stderr=err or io.StringIO(),
-            connect=lambda store, context: PoolClient(self.pool, patience_s=NO_PATIENCE_S),
+            connect=lambda store, context: self.client(),
             connect_operator=self._operator,
             ask_status=self._ask_status,
             ask_sessions=self._ask_sessions,
@@ -342,8 +223,13 @@ class FakeOutside:
             sleep=self.clock.sleep,
         )
 
+    def client(self) -> PoolClient:
+        """A client of the pool, as its front-end."""
+        vnics = OwnVnics(self.ends, Identity.parse(OWNER))
+        return PoolClient(self.pool, vnics, patience_s=NO_PATIENCE_S)
+
     def _check_attached(self, store: ContextStore, context: Context, name: str) -> None:
-        listed = PoolClient(self.pool, patience_s=NO_PATIENCE_S).list()
+        listed = self.client().list()
         choose([one for one in listed if name in ("", one.id)], "owner")
 
     def _ask_sessions(

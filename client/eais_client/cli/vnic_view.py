@@ -7,6 +7,7 @@ from typing import Final
 
 from eais_client.vnic_end import EndHere, Vnic, VnicTraffic
 
+_SIZES: Final = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
 _UNITS: Final = ((1e9, "Gbit/s"), (1e6, "Mbit/s"), (1e3, "kbit/s"))
 
 
@@ -36,7 +37,8 @@ def vnic_rows(vnic: Vnic, here: EndHere | None = None) -> list[tuple[str, str]]:
     """Rows of `eais describe`; one, if nothing is granted."""
     if not vnic.address:
         return [("vNIC", "")]
-    rows = [("vNIC", f"{vnic.address} ({vnic.driver}; others are kept off by {vnic.isolation})")]
+    kept = "" if vnic.is_kernels else "others are kept off by "
+    rows = [("vNIC", f"{vnic.address} ({vnic.driver}; {kept}{vnic.isolation})")]
     if vnic.peer:
         rows.append(("Own end", _own_end(vnic, here)))
     if vnic.why:
@@ -57,19 +59,27 @@ def rate_text(bytes_per_s: int) -> str:
     return f"{bits} bit/s each way" if bits else ""
 
 
+def size_text(size: int) -> str:
+    """Bytes as they are counted beside links: "1.25 MB"."""
+    for unit, name in _SIZES:
+        if size >= unit:
+            return f"{size / unit:.3g} {name}"
+    return f"{size} B"
+
+
 def _own_end(vnic: Vnic, here: EndHere | None) -> str:
     if vnic.end is None:
         return f"{vnic.peer}, another front-end's"
     if here is None:
-        return f"{vnic.peer}, which this host hasn't: start its network agent, and attach again"
+        return f"{vnic.peer}, which isn't on this host now: does its network agent run?"
     mtu = f", MTU {here.mtu}" if here.mtu else ""
     return f"{vnic.peer}, by {here.interface}{mtu}"
 
 
 def _traffic(traffic: VnicTraffic) -> str:
     said = (
-        f"{traffic.bytes_in} bytes in {traffic.packets_in} packets to it, "
-        f"{traffic.bytes_out} in {traffic.packets_out} from it"
+        f"{size_text(traffic.bytes_in)} in {traffic.packets_in} packets to it, "
+        f"{size_text(traffic.bytes_out)} in {traffic.packets_out} from it"
     )
     dropped = traffic.dropped_in + traffic.dropped_out
     return f"{said}; {dropped} dropped" if dropped else said

@@ -13,7 +13,8 @@ from eais.rpc import verbs
 from eais.rpc.v1 import pool_pb2
 from eais_client.cli.line_view import LineShown
 from eais_client.cli.printer import Format, Printer
-from eais_client.cli.testing import FakeOutside, FakePool
+from eais_client.cli.testing import FakeOutside
+from eais_client.cli.testing_pool import FakePool
 from eais_client.instances import InLine, Instance
 from eais_client.testing import fake_instance
 

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 import pytest
 
 from eais.errors import DeadlineExceeded, Unavailable, UsageError
-from eais_client.cli.testing import FakeClock, FakePool
+from eais_client.cli.testing import FakeClock
+from eais_client.cli.testing_pool import FakePool
 from eais_client.instances import Instance
 from eais_client.load.brain import scenario as steps
 from eais_client.load.brain.scenario import Scenario
