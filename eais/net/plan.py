@@ -15,6 +15,8 @@ VXLAN: Final = "vxlan"
 WIREGUARD: Final = "wireguard"
 #: The drivers that need a network agent on both hosts.
 KERNEL_DRIVERS: Final = (VETH, VXLAN, WIREGUARD)
+#: What may be asked for at attach.
+DRIVERS: Final = ("auto", "loopback", "host", *KERNEL_DRIVERS)
 #: What keeps others off an instance's address, in words.
 ISOLATION: Final = {
     VETH: "only the bound front-end's packets pass, and mTLS",

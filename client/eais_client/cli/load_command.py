@@ -42,6 +42,7 @@ def loadtest(
     mix: o.MixOption = "",
     instance: o.InstanceOption = None,
     attach: o.AttachOption = None,
+    vnic: o.AttachVnicOption = "",
     onnxruntime: o.LocalOption = False,
     server: o.ServerOption = None,
     python: o.PythonOption = None,

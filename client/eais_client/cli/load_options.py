@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from eais_client.cli.instance_commands import instance_ids
+from eais_client.cli.vnic_options import vnic_drivers
 
 
 def _option(names: str | tuple[str, ...], metavar: str, help: str, **more: Any) -> Any:
@@ -28,6 +29,15 @@ InstanceOption = Annotated[
 AttachOption = Annotated[
     list[str] | None,
     _option("--attach", "TYPE", "An instance of this type, made for the test, then detached."),
+]
+AttachVnicOption = Annotated[
+    str,
+    _option(
+        "--vnic",
+        "DRIVER",
+        "Of --attach: the driver of its virtual NIC, as `eais attach` takes it.",
+        autocompletion=vnic_drivers,
+    ),
 ]
 LocalOption = Annotated[
     bool, typer.Option("--onnxruntime", help="onnxruntime on this machine.", show_default=False)

@@ -10,6 +10,7 @@ from typing import Final
 
 from eais.errors import ConfigError, UsageError
 from eais_client.cli.load_ending import check_report
+from eais_client.cli.vnic_options import driver_of
 from eais_client.load.brain import asked
 from eais_client.load.brain.asked import LoadAsked, phases_of, seconds_of, share_of, spacing_of
 from eais_client.load.brain.conditions import Condition
@@ -33,6 +34,7 @@ class LoadOptions:
     mix: str = ""
     instance: Sequence[str] | None = None
     attach: Sequence[str] | None = None
+    vnic: str = ""
     onnxruntime: bool = False
     server: Sequence[str] | None = None
     python: Sequence[str] | None = None
@@ -79,6 +81,7 @@ class Asked:
     Attributes:
         plan: its targets are those that need nothing to be made.
         attach: types of instances to be made for the test; targets, too.
+        vnic: the driver of their vNICs; "" for the pool's choice.
         conditions: under which it has failed.
         notes: what isn't done, for people.
     """
@@ -87,6 +90,7 @@ class Asked:
     attach: tuple[str, ...]
     conditions: tuple[Condition, ...]
     notes: tuple[str, ...] = field(default=())
+    vnic: str = ""
 
 
 def read_options(options: LoadOptions) -> Asked:
@@ -124,7 +128,15 @@ def read_options(options: LoadOptions) -> Asked:
     )
     conditions = tuple(map(Condition.parse, options.fail_if or ()))
     check_report(options.report)
-    return Asked(plan, tuple(options.attach or ()), conditions, tuple(notes))
+    attach = tuple(options.attach or ())
+    return Asked(plan, attach, conditions, tuple(notes), _vnic(options))
+
+
+def _vnic(options: LoadOptions) -> str:
+    if options.vnic and not options.attach:
+        hint = "--attach TYPE makes one"
+        raise UsageError("ARGUMENT", "--vnic is of an instance made for the test", hint=hint)
+    return driver_of(options.vnic)
 
 
 def with_targets(plan: Plan, made: Sequence[TargetSpec]) -> Plan:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 from eais.tls import LeafFile
@@ -65,7 +66,8 @@ def _instances(call: Call, stack: ExitStack, asked: Asked) -> list[Attached]:
     pool = stack.enter_context(call.pool())
     clock, note = call.outside.clock, call.printer.note
     if asked.attach:
-        return [stack.enter_context(attached(pool, type, clock, note)) for type in asked.attach]
+        make = partial(attached, pool, vnic=asked.vnic, clock=clock, note=note)
+        return [stack.enter_context(make(type)) for type in asked.attach]
     file = call.store().frontend_file(call.context().name)
     return [Attached(choose(pool.list(), LeafFile(file).current().identity.name), None)]
 

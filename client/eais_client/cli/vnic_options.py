@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-DRIVERS = ("auto", "loopback", "host", "veth", "vxlan", "wireguard")
+from eais.net.plan import DRIVERS
 
 
 def vnic_drivers(incomplete: str) -> list[str]:

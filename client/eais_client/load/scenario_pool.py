@@ -89,6 +89,7 @@ class PoolWorld:
             policy=step.policy,
             wait_s=step.wait_s,
             waits=self._waits,
+            vnic=step.vnic,
         )
         where = ", ".join(sorted({f"{each.device} of {found.host}" for each in found.workers}))
         said = f"{found.id} on {where}" if where else found.id

@@ -105,6 +105,8 @@ def test_a_trace_is_the_load(model: str, tmp_path: Path) -> None:
             "--find-capacity is of one target",
         ),
         ({"find_capacity": True, "slo_p99": "1s", "rate": "2"}, "makes loads of its own"),
+        ({"vnic": "veth"}, "--vnic is of an instance made for the test (--attach TYPE makes one)"),
+        ({"vnic": "vlan", "attach": ["cpu.1"]}, "--vnic 'vlan' is no driver"),
         ({"shape": ["x"]}, "--shape x: not as x=1,3,224,224"),
         ({"range": ["x=9..1"]}, "--range x=9..1: not as x=0..255"),
         ({"fail_if": ["p99 over 5"]}, "p99 over 5"),

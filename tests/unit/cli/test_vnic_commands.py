@@ -7,11 +7,11 @@ from collections.abc import Iterator
 import pytest
 
 from eais.errors import make_error
-from eais.net.plan import KERNEL_DRIVERS
+from eais.net.plan import DRIVERS, KERNEL_DRIVERS
 from eais.rpc.v1 import net_pb2, pool_pb2
 from eais.testing import FakeNetAgent
 from eais_client.cli.testing import FakeOutside
-from eais_client.cli.vnic_options import DRIVERS, vnic_drivers
+from eais_client.cli.vnic_options import vnic_drivers
 from eais_client.testing.vnics import fake_vnic, planned_vnic
 from eais_client.vnic_end import Vnic
 

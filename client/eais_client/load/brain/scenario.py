@@ -34,13 +34,14 @@ class Victim(StrEnum):
 class Attach:
     """Make an instance of `type`, or take the one called `instance`, and start it here.
 
-    `wait_s`: how long it may wait in line for room.
+    `wait_s`: how long it may wait in line for room. `vnic`: its driver, "" for the pool's choice.
     """
 
     type: str = ""
     instance: str = ""
     policy: InstancePolicy = DEFAULT_POLICY
     wait_s: float = 0.0
+    vnic: str = ""
 
     @property
     def title(self) -> str:

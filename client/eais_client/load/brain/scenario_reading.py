@@ -216,7 +216,9 @@ def _attach(value: object, given: bool) -> Step:
             more = ", ".join(name for name in said if name != "instance")
             raise UsageError("ARGUMENT", f"{more}: of an instance that is made, not of one by name")
         return Attach(instance=said["instance"], wait_s=wait_s)
-    return Attach(type=said.get("type", "auto"), policy=words.policy(said), wait_s=wait_s)
+    vnic = said.pop("vnic", "")
+    policy = words.policy(said)
+    return Attach(type=said.get("type", "auto"), policy=policy, wait_s=wait_s, vnic=vnic)
 
 
 def _warm(value: object, given: bool) -> Step:

@@ -16,6 +16,7 @@ from eais.device_type import AUTO, DeviceType
 from eais.errors import UsageError
 from eais.instance_policy import InstancePolicy, slo_us
 from eais.neighbours import Neighbours
+from eais.net.plan import DRIVERS
 from eais.ratio import RatioPolicy, late_part
 
 T = TypeVar("T")
@@ -171,6 +172,7 @@ ATTACH: Final = Settings(
         "spread": text,
         "near": text,
         "strict": flag,
+        "vnic": one_of(DRIVERS),
         "wait": seconds,
     }
 )

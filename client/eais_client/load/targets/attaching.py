@@ -23,9 +23,16 @@ class Attached:
 
 @contextmanager
 def attached(
-    pool: PoolClient, type: str, clock: Callable[[], float], note: Callable[[str], None]
+    pool: PoolClient,
+    type: str,
+    *,
+    vnic: str,
+    clock: Callable[[], float],
+    note: Callable[[str], None],
 ) -> Iterator[Attached]:
     """An instance of `type` for the length of a block, however the block ends.
+
+    `vnic`: as `PoolClient.attach` takes it.
 
     Signals that come while it is made or taken away wait for that. What hinders detaching is
     said by `note`: what hindered the test says more.
@@ -35,7 +42,7 @@ def attached(
         # A signal that was held back is felt where this ends, when there is one to take away.
         with held_back():
             began = clock()
-            made = Attached(pool.attach(type=type), 0.0)
+            made = Attached(pool.attach(type=type, vnic=vnic), 0.0)
             made.attach_s = clock() - began
         yield made
     finally:

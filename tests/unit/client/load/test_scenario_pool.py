@@ -16,6 +16,7 @@ from eais_client.load.brain import scenario as steps
 from eais_client.load.brain.scenario import Scenario
 from eais_client.load.scenario_pool import PoolWorld
 from eais_client.load.scenario_world import Stopped, Traffic
+from eais_client.load.targets.attaching import attached
 from eais_client.operator_client import OperatorClient
 from eais_client.pool_client import PoolClient
 from eais_client.testing.fake_manager import FakeManager
@@ -72,6 +73,12 @@ def test_what_is_made_is_told_with_its_place(pool: Pool) -> None:
     made = pool.world.attach(steps.Attach("cpu.1"))
     assert (made.instance, made.said, made.before) == ("ei-0001", "ei-0001 on cpu0 of local", False)
     assert pool.world.detach("ei-0001") == "DELETED"
+
+
+def test_it_is_made_with_the_driver_that_the_step_names(pool: Pool) -> None:
+    pool.world.attach(steps.Attach("cpu.1", vnic="host"))
+    with attached(pool.client, "cpu.1", vnic="loopback", clock=pool.clock, note=pool.stages.append):
+        assert [asked.vnic for asked in pool.fake.attaches] == ["host", "loopback"]
 
 
 def test_an_instance_that_is_attached_is_left_so(pool: Pool) -> None:

@@ -45,7 +45,7 @@ processes: 2
 max-in-flight: 64
 fail-if: [p99 > 80ms, wrong > 0]
 steps:
-  - attach: {type: cpu.1, slo-p99: 20ms, wait: 1m}
+  - attach: {type: cpu.1, slo-p99: 20ms, wait: 1m, vnic: host}
   - push
   - warm: 20
   - load: 20
@@ -85,6 +85,7 @@ def test_all_that_a_file_may_say(tmp_path: Path) -> None:
     attach, *steps = made.steps
     assert isinstance(attach, Attach)
     assert (attach.type, attach.policy.slo_p99_us, attach.wait_s) == ("cpu.1", 20_000, 60.0)
+    assert attach.vnic == "host"
     assert steps == [
         Push(),
         Warm(20),
@@ -140,6 +141,10 @@ def test_a_file_that_says_little(tmp_path: Path) -> None:
         ("steps:\n- attach: {type: cpu, ratio: 1:x}\n", "s.yaml:2: step 1 (attach): a ratio is"),
         ("steps:\n- attach: {type: cpu, strict: 1}\n", "s.yaml:2: step 1 (attach): strict: '1' i"),
         ("steps:\n- attach: {type: cpu, type: cpu}\n", "s.yaml:2: type again"),
+        (
+            "steps:\n- attach: {type: cpu.1, vnic: vxlen}\n",
+            "s.yaml:2: step 1 (attach): vnic: 'vxlen' isn't known: did you mean vxlan?",
+        ),
         ("steps:\n- attach: {wait: 5s}\n", "s.yaml:2: step 1 (attach): either a type or an inst"),
         ("steps:\n- attach: {instance: ei-1, min: 2}\n", "s.yaml:2: step 1 (attach): min: of an "),
         ("steps:\n- attach: cpu.1\n- load: -5\n", "s.yaml:3: step 2 (load): rate: '-5' is not req"),
