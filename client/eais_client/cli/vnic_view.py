@@ -71,7 +71,7 @@ def _own_end(vnic: Vnic, here: EndHere | None) -> str:
     if vnic.end is None:
         return f"{vnic.peer}, another front-end's"
     if here is None:
-        return f"{vnic.peer}, which isn't on this host now: does its network agent run?"
+        return f"{vnic.peer}, which this host's network agent doesn't tell of: does it run?"
     mtu = f", MTU {here.mtu}" if here.mtu else ""
     return f"{vnic.peer}, by {here.interface}{mtu}"
 

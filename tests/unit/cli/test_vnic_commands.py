@@ -185,7 +185,7 @@ def test_describe_says_whose_the_other_end_is(eais: FakeOutside, agent: FakeNetA
     eais.run("attach", "--type", "cpu.1")
     agent.plans.clear()
     text = eais.run("describe", "ei-0001").out
-    assert "198.18.0.3, which isn't on this host now: does its network agent run?" in text
+    assert "198.18.0.3, which this host's network agent doesn't tell of: does it run?" in text
     eais.pool.instances["ei-0001"].vnic.ClearField("plan")
     assert "198.18.0.3, another front-end's" in eais.run("describe", "ei-0001").out
 
