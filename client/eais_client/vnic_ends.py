@@ -124,14 +124,30 @@ class VnicEnds:
     def leave(self, end: VnicEnd) -> None:
         """Have an end taken away, once nothing on this host speaks by it; failing is logged.
 
-        Other programs of the front-end may have calls there that are still being answered.
+        Other programs of the front-end may have calls there that are still being answered; and
+        an agent that is away for a moment is asked again.
         """
         with self._lock:
             self._made.pop(end.key, None)
         until = self._clock() + LEAVE_WITHIN_S
-        while end.peer in self._peers() and self._clock() < until:
+        gone = Found(end.key, end.generation, end.peer)
+        while not self._let_go(gone):
+            if self._clock() >= until:
+                self.release([gone])
+                return
             self._sleep(LOOK_EVERY_S)
-        self.release([Found(end.key, end.generation, end.peer)])
+
+    def _let_go(self, end: Found) -> bool:
+        """Whether an end is gone, or can't be taken away for a reason that was logged."""
+        if end.peer in self._peers():
+            return False
+        try:
+            self.agent.destroy(end.key, end.generation)
+        except EaisError as error:
+            if error.reason == "NET_AGENT":
+                return False
+            _log_left(end, error)
+        return True
 
     def offer(self, vnic: str) -> net_pb2.NetOffer | None:
         """What the pool is to know of this host for the driver `vnic`; None: nothing.
@@ -182,8 +198,7 @@ class VnicEnds:
             try:
                 self.agent.destroy(end.key, end.generation)
             except EaisError as error:
-                name = end.key.instance
-                log.warning("the vNIC of %s is left on this host: %s", name, error)
+                _log_left(end, error)
 
     def stale(
         self, found: Collection[Found], instances: Iterable[Instance], pool: str, frontend: str
@@ -193,6 +208,10 @@ class VnicEnds:
 
     def _soon(self) -> NetAgent:
         return replace(self.agent, timeout_s=OFFERED_IN_S)
+
+
+def _log_left(end: Found, error: EaisError) -> None:
+    log.warning("the vNIC of %s is left on this host: %s", end.key.instance, error)
 
 
 class _OtherAgentError(ConfigError):

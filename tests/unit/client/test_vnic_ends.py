@@ -159,9 +159,32 @@ def test_leaving_hurts_no_later_plan_and_no_earlier_one_comes_back(stand: Stand)
     assert stand.generations == [3]
 
 
-def test_what_can_not_be_left_is_logged(alone: VnicEnds, caplog: pytest.LogCaptureFixture) -> None:
-    alone.leave(end_of(fake_vnic()))
+def test_an_agent_that_is_away_is_asked_again(
+    stand: Stand, caplog: pytest.LogCaptureFixture
+) -> None:
+    stand.ends.make(fake_vnic())
+    for _ in range(3):
+        stand.agent.fail_next("destroy", make_error("NET_AGENT", "it ended before it answered"))
+    stand.ends.leave(end_of(fake_vnic()))
+    assert (sum(stand.clock.slept), stand.generations, caplog.text) == (3, [], "")
+
+
+def test_what_can_not_be_left_is_logged(stand: Stand, caplog: pytest.LogCaptureFixture) -> None:
+    stand.ends.make(fake_vnic())
+    stand.agent.fail_next("destroy", make_error("NETDEV", "busy"))
+    stand.ends.leave(end_of(fake_vnic()))
+    assert "the vNIC of ei-1 is left on this host: NETDEV: busy" in caplog.text
+    assert stand.clock.slept == []
+
+
+def test_an_agent_that_stays_away_is_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = FakeClock()
+    ends = VnicEnds(NetAgent(tmp_path / "net.sock"), tuple, clock, clock.sleep)
+    ends.leave(end_of(fake_vnic()))
     assert "the vNIC of ei-1 is left on this host: NET_AGENT: " in caplog.text
+    assert sum(clock.slept) == LEAVE_WITHIN_S
 
 
 @pytest.mark.parametrize("vnic", ["", "auto", "veth", "vxlan", "wireguard"])
