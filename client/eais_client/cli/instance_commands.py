@@ -254,7 +254,7 @@ def resize(
 
 def detach(call: Call, instance: InstanceArgument) -> None:
     """Undo attach: stop, unbind, delete what attach had created."""
-    _do(call, f"detaching {instance}", lambda pool: pool.detach(instance))
+    _do_in_line(call, f"detaching {instance}", lambda pool, _: pool.detach(instance), tidy=True)
 
 
 def delete(call: Call, instance: InstanceArgument) -> None:
