@@ -15,6 +15,7 @@ from math import inf
 from eais.deadline import Deadline
 from eais.errors import EaisError, UsageError
 from eais.instance import InstanceState
+from eais.instance_policy import RingPolicy
 from eais_client.background import Tools, failed_here, no_thread
 from eais_client.brain import call_events as events
 from eais_client.brain.call_state import Limits, State
@@ -350,7 +351,7 @@ class Attachment:
             pending.finish(error)
 
     def _connect(self, action: events.Connect) -> None:
-        number, ring = action.stream, self._where.instance.policy.ring
+        number, ring = action.stream, ring_of(self._where.instance)
         self._where.reach()
         stream = self._wire.stream(number, action.worker.address, self, self._transport, ring)
         started = False
@@ -405,6 +406,15 @@ class Attachment:
             self._post(events.SessionDropped(session))
         else:
             self._where.reopen(session, held.model)
+
+
+def ring_of(instance: Instance) -> RingPolicy:
+    """Who may share memory with its workers: who reaches it by a vNIC of the kernel, by that alone.
+
+    What passes there is capped and counted; an instance that was made with `on` says otherwise.
+    """
+    ring = instance.policy.ring
+    return RingPolicy.OFF if ring is RingPolicy.AUTO and instance.vnic.is_kernels else ring
 
 
 def _send(

@@ -1,6 +1,7 @@
 """What a user's program does on a front-end's machine, told by lines; it answers with JSON.
 
 `resnet N`, `large MIB`: calls whose answers are compared with onnxruntime's own, bit for bit.
+`timed MIB`: seconds of one call of so much; `small COUNT`: of each of so many of 16 bytes.
 `begin TIMEOUT_S`: a thread that calls without a pause from now on, each call with that deadline;
 `end`: how that went.
 """
@@ -30,6 +31,7 @@ def main() -> int:
     """Until there are no more lines."""
     print(json.dumps({"ready": True}), flush=True)
     calls: Calls | None = None
+    timed = Timed()
     for line in sys.stdin:
         word, _, number = line.strip().partition(" ")
         answer: dict[str, Any] = {}
@@ -37,6 +39,8 @@ def main() -> int:
             answer = resnet(int(number))
         elif word == "large":
             answer = large(int(number))
+        elif word in ("timed", "small"):
+            answer = timed.call(word, int(number))
         elif word == "begin":
             calls = Calls(float(number))
         elif word == "end" and calls is not None:
@@ -69,6 +73,27 @@ def large(mib: int) -> dict[str, Any]:
     (answer,) = session.run(None, {"x": values})
     took_s = time.monotonic() - began
     return {"calls": 1, "wrong": int(not np.array_equal(answer, values + values)), "s": took_s}
+
+
+class Timed:
+    """Calls of which only the time is of interest, in one session."""
+
+    def __init__(self) -> None:
+        self._session: eais.InferenceSession | None = None
+        self._values = np.zeros(4, np.float32)
+
+    def call(self, word: str, number: int) -> dict[str, Any]:
+        """See `timed` and `small`."""
+        session = self._session = self._session or eais.InferenceSession(doubling())
+        size, count = (number * MIB // 4, 1) if word == "timed" else (4, number)
+        if self._values.size != size:
+            self._values = np.zeros(size, np.float32)
+        times = []
+        for _ in range(count):
+            began = time.perf_counter()
+            session.run(None, {"x": self._values})
+            times.append(time.perf_counter() - began)
+        return {"s": times, "used": session.stats().transport}
 
 
 def doubling() -> bytes:

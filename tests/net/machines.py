@@ -65,13 +65,13 @@ class Machine(Terminal):
         start = super().start
         return in_namespace(self.namespace, lambda: start(*argv))
 
-    def program(self, *argv: str) -> subprocess.Popen[str]:
-        """Start a Python program there; it reads and writes lines."""
+    def program(self, *argv: str, **environ: str) -> subprocess.Popen[str]:
+        """Start a Python program there; it reads and writes lines. `environ`: beside the user's."""
         return in_namespace(
             self.namespace,
             lambda: subprocess.Popen(
                 [sys.executable, *argv],
-                env={**self.environ, "PYTHONPATH": str(Path.cwd())},
+                env={**self.environ, "PYTHONPATH": str(Path.cwd()), **environ},
                 cwd=self.home,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -167,8 +167,17 @@ class Site:
 
 
 @contextlib.contextmanager
-def wired(*names: str) -> Iterator[None]:
-    """Namespaces of these names, joined by a bridge."""
+def wired(*names: str, direct: bool = False) -> Iterator[None]:
+    """Namespaces of these names, joined by a bridge; or `direct`, two by one veth pair."""
+    if direct:
+        one, other = names
+        with hosts(*names):
+            ip("link", "add", "uplink", "netns", place(one).name, "type", "veth",
+               "peer", "name", "uplink", "netns", place(other).name)  # fmt: skip
+            for name in names:
+                _up(name)
+            yield
+        return
     with hosts(*names, WIRE):
         middle = place(WIRE).name
         ip("-n", middle, "link", "add", "bridge", "type", "bridge")
@@ -177,16 +186,23 @@ def wired(*names: str) -> Iterator[None]:
             ip("link", "add", "uplink", "netns", place(name).name, "type", "veth",
                "peer", "name", f"to{name}", "netns", middle)  # fmt: skip
             ip("-n", middle, "link", "set", f"to{name}", "master", "bridge", "up")
-            ip("-n", place(name).name, "address", "add", f"{ADDRESSES[name]}/24", "dev", "uplink")
-            ip("-n", place(name).name, "link", "set", "uplink", "up")
+            _up(name)
         yield
 
 
+def _up(name: str) -> None:
+    ip("-n", place(name).name, "address", "add", f"{ADDRESSES[name]}/24", "dev", "uplink")
+    ip("-n", place(name).name, "link", "set", "uplink", "up")
+
+
 @contextlib.contextmanager
-def site(root: Path, driver: str, *more: str) -> Iterator[Site]:
-    """A pool whose front-end is reached by `driver`, with further machines of these names."""
+def site(root: Path, driver: str, *more: str, direct: bool = False) -> Iterator[Site]:
+    """A pool whose front-end is reached by `driver`, with further machines of these names.
+
+    `direct`: without a bridge between the two.
+    """
     names = ("b", "f", *more)
-    with wired(*names), contextlib.ExitStack() as stack:
+    with wired(*names, direct=direct), contextlib.ExitStack() as stack:
         machines: dict[str, Machine] = {}
         for name in names:
             home = root / name

@@ -2,53 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
 import signal
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from benchmarks.faults.processes import titled
 from tests.net.machines import Site, left, site
+from tests.net.program import job
 from tests.system.stack import eventually
 
 DRIVERS = [
     pytest.param(driver, marks=pytest.mark.net(driver)) for driver in ("veth", "vxlan", "wireguard")
 ]
 MACHINES = ("b", "f")
-
-
-class Job:
-    """The program of `tests.net.job`, on the front-end's machine."""
-
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self._process = process
-
-    def tell(self, line: str) -> dict[str, Any]:
-        """Have it do something; its answer."""
-        stdin, stdout = self._process.stdin, self._process.stdout
-        assert stdin is not None
-        assert stdout is not None
-        if line:
-            stdin.write(f"{line}\n")
-            stdin.flush()
-        answer = stdout.readline()
-        assert answer, f"the program ended: {self._process.wait()}"
-        return dict(json.loads(answer))
-
-
-@contextlib.contextmanager
-def job(site: Site) -> Iterator[Job]:
-    """It runs until the block ends."""
-    with site.front.program("-m", "tests.net.job") as process:
-        made = Job(process)
-        made.tell("")
-        yield made
 
 
 def attached(site: Site, driver: str, *more: str) -> str:

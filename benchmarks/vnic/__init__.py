@@ -1,0 +1,1 @@
+"""The virtual NIC: what it costs, and how calls fare when the network doesn't."""

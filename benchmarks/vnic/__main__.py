@@ -1,0 +1,163 @@
+"""What calls cost by each driver of the kernel, beside the same calls without one.
+
+Two machines made of network namespaces, joined by a veth pair as a wire, with a pool, network
+agents, and one cpu.1 instance a driver; all calls are this project's own, over HTTP/2 with mutual
+TLS, from one program an instance. By VXLAN and WireGuard packets go over that same wire, by veth
+over a pair of its own; each is compared with a plain route over the wire (the driver "host") in the
+same round. `--json` prints one object on one line:
+
+veth_over_plain, vxlan_over_plain, wireguard_over_plain (throughput of 64 MiB calls, there and back,
+÷ the plain one's: the median over the rounds), *_rtt_over_plain (p50 of 16-byte calls ÷ the plain
+one's), plain_mb_per_s and plain_rtt_us behind them, attach_added_ms_p50 and _p99 (`attach` with a
+vNIC by VXLAN, less the median of one without; the whole of it, as a program asks for it), and
+`wireguard`: by the kernel's module or by wireguard-go. The exit status is 1 if a limit isn't met.
+It needs root, to make the namespaces.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from statistics import median
+from typing import Any, Final
+
+from benchmarks.ending import ending
+from benchmarks.faults.__main__ import quantile
+from eais.net.asking import NetAgent
+from tests.net.machines import Site, site
+from tests.net.program import Job, job
+
+PLAIN: Final = "host"
+MIB: Final = 64
+SMALL: Final = 300
+BYTES: Final = 2 * MIB << 20
+LIMITS: Final = {"veth_over_plain": 0.9, "vxlan_over_plain": 0.9}
+ATTACH_LIMIT_MS: Final = 50.0
+
+
+class Side:
+    """An instance, and the program that calls it."""
+
+    def __init__(self, made: Site, stack: ExitStack, driver: str) -> None:
+        self.driver = driver
+        said = made.front.data("attach", "--type", "cpu.1", "--vnic", driver)
+        if said["vnic"]["driver"] != driver:
+            raise SystemExit(f"no {driver}: {said['vnic']}")
+        more = {"EAIS_INSTANCE": str(said["id"]), "EAIS_TRANSPORT": "h2"}
+        self._job: Job = stack.enter_context(job(made, **more))
+
+    def large_s(self) -> float:
+        """One large call."""
+        return float(self._job.tell(f"timed {MIB}")["s"][0])
+
+    def small_s(self) -> float:
+        """The median of small ones."""
+        return float(median(self._job.tell(f"small {SMALL}")["s"]))
+
+
+def compared(made: Site, drivers: tuple[str, ...], rounds: int) -> dict[str, list[list[float]]]:
+    """For each driver, the plain one first: seconds of large calls and of small ones, by round."""
+    found: dict[str, list[list[float]]] = {}
+    with ExitStack() as stack:
+        sides = [Side(made, stack, driver) for driver in (PLAIN, *drivers)]
+        for side in sides:
+            found[side.driver] = [[], []]
+            side.large_s()
+            side.small_s()
+        for number in range(rounds):
+            for side in sides[:: 1 if number % 2 else -1]:
+                found[side.driver][0].append(side.large_s())
+                found[side.driver][1].append(side.small_s())
+    return found
+
+
+def ratios(found: dict[str, list[list[float]]]) -> dict[str, float]:
+    """Each driver's figures, by name."""
+    figures = {}
+    plain = found[PLAIN]
+    for driver, (large, small) in found.items():
+        if driver != PLAIN:
+            faster = [a / b for a, b in zip(plain[0], large, strict=True)]
+            slower = [a / b for a, b in zip(small, plain[1], strict=True)]
+            figures[f"{driver}_over_plain"] = round(median(faster), 3)
+            figures[f"{driver}_rtt_over_plain"] = round(median(slower), 3)
+    return figures
+
+
+def attaching(made: Site, count: int) -> dict[str, float]:
+    """What a vNIC adds to an attach, in milliseconds."""
+    times: dict[str, list[float]] = {PLAIN: [], "vxlan": []}
+    with made.front.program("-m", "tests.net.attaching") as process:
+        program = Job(process)
+        program.tell("")
+        for number in range(count + 1):
+            for driver, taken in times.items():
+                took = float(program.tell(driver)["s"])
+                if number:
+                    taken.append(took * 1000)
+    without = median(times[PLAIN])
+    added = [each - without for each in times["vxlan"]]
+    return {
+        "attach_added_ms_p50": round(median(added), 1),
+        "attach_added_ms_p99": round(quantile(added, 0.99), 1),
+        "attach_plain_ms_p50": round(without, 1),
+        "attach_plain_ms_p99": round(quantile(times[PLAIN], 0.99), 1),
+    }
+
+
+def measure(folder: Path, rounds: int, attaches: int) -> dict[str, Any]:
+    """All figures."""
+    figures: dict[str, Any] = {}
+    for name in ("apart", "together"):
+        (folder / name).mkdir()
+    with site(folder / "apart", "vxlan", direct=True) as made:
+        print("measuring: vxlan, wireguard", file=sys.stderr)
+        found = compared(made, ("vxlan", "wireguard"), rounds)
+        figures |= ratios(found)
+        large, small = found[PLAIN]
+        figures["plain_mb_per_s"] = round(BYTES / median(large) / 1e6)
+        figures["plain_rtt_us"] = round(median(small) * 1e6)
+        offer = NetAgent(made.agents["b"].socket).offer()
+        figures["wireguard"] = next(d.how for d in offer.drivers if d.name == "wireguard")
+        for instance in made.front.data("list")["instances"]:
+            made.front.run("detach", str(instance["id"]))
+        print("measuring: attach", file=sys.stderr)
+        figures |= attaching(made, attaches)
+    with site(folder / "together", "veth", direct=True) as made:
+        print("measuring: veth", file=sys.stderr)
+        figures |= ratios(compared(made, ("veth",), rounds))
+    return figures
+
+
+def missed(figures: dict[str, Any]) -> list[str]:
+    """Which figures don't meet their limit."""
+    said = [
+        f"{name}: {figures[name]}, not >= {limit}"
+        for name, limit in LIMITS.items()
+        if figures[name] < limit
+    ]
+    if (added := figures["attach_added_ms_p99"]) > ATTACH_LIMIT_MS:
+        said.append(f"attach_added_ms_p99: {added}, not <= {ATTACH_LIMIT_MS:g}")
+    return said
+
+
+def main() -> int:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--json", action="store_true", help="one object on one line")
+    parser.add_argument("--rounds", type=int, default=11, help="of each comparison (11)")
+    parser.add_argument("--attaches", type=int, default=100, help="of each kind (100)")
+    given = parser.parse_args()
+    if os.geteuid():
+        parser.error("it makes network namespaces, which only root may")
+    with tempfile.TemporaryDirectory(prefix="eais-vnic-") as folder:
+        figures = measure(Path(folder), given.rounds, given.attaches)
+    return ending(figures, missed(figures), as_json=given.json)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
