@@ -164,6 +164,8 @@ class KernelWall:
     def __init__(self, agent: str, spaces: Spaces) -> None:
         self._agent = agent
         self._spaces = spaces
+        # Namespaces whose rules this process has made: those before may be an older version's.
+        self._applied: set[int] = set()
 
     def guard(self, ends: Collection[Held]) -> None:
         """As `Wall`; a namespace without ends has no table."""
@@ -179,9 +181,11 @@ class KernelWall:
             firewall = Firewall(self._agent, namespace=path)
             theirs = tunnels if number == own else []
             if guarded or theirs:
-                firewall.apply(guarded, theirs)
+                firewall.apply(guarded, theirs, anew=number not in self._applied)
+                self._applied.add(number)
             elif firewall.found():
                 firewall.remove()
+                self._applied.discard(number)
 
     def dropped(self, held: Held) -> tuple[int, int]:
         """As `Wall`."""

@@ -13,7 +13,9 @@ from eais_server.net.firewall.ruleset import (
     Guarded,
     Held,
     Tunnel,
+    changing,
     counter_of,
+    is_whole,
     read_held,
     replacing,
     table_of,
@@ -57,7 +59,13 @@ class Firewall:
             return Ability(f"{error.message}: {error.hint}" if error.hint else error.message)
         return Ability(how=_HOW)
 
-    def apply(self, guarded: Collection[Guarded], tunnels: Collection[Tunnel] = ()) -> None:
+    def apply(
+        self,
+        guarded: Collection[Guarded],
+        tunnels: Collection[Tunnel] = (),
+        *,
+        anew: bool = True,
+    ) -> None:
         """Let pass what these vNIC ends need, and nothing else by them; in one step, idempotent.
 
         An interface that isn't there yet is guarded from its first packet on: apply first, then
@@ -66,8 +74,14 @@ class Firewall:
         Args:
             guarded: the ends whose interfaces are in this namespace.
             tunnels: of the VXLAN ends whose UDP sockets are in this namespace.
+            anew: also the rules themselves, which somebody may have changed; else only what
+                they look up, if all of them are there, which takes a fraction of the time.
         """
-        self._run(replacing(self._table, self._held(), guarded, tunnels))
+        held = self._held()
+        if anew or not is_whole(held):
+            self._run(replacing(self._table, held, guarded, tunnels))
+        else:
+            self._run(changing(self._table, held, guarded, tunnels))
 
     def drops(self, interface: str) -> Drops:
         """What was dropped since `apply` first had the end; (0, 0) for one that it hasn't.

@@ -19,7 +19,7 @@ packet (`@th,96,32`) in a set before nftables 1.1.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import Any, Final
@@ -138,18 +138,15 @@ def replacing(
 
     Counters, and limiters of unchanged caps, are left as they are; all else is made anew.
     """
-    ends = sorted(guarded, key=lambda end: end.interface)
-    if len({end.interface for end in ends}) < len(ends):
-        raise make_error("NET_PLAN", "two vNIC ends of one namespace have one interface")
+    ends = _ordered(guarded)
     kept = dict(_kept(ends))
     lines = [f"add table inet {table}"]
     lines += _taken_away(table, held, kept)
-    lines += [
-        f"add {kind} inet {table} {name}{kept[kind, name]}"
-        for kind, name in kept
-        if (kind, name) not in held.objects
-    ]
-    lines += _sets(table, ends, tunnels)
+    lines += _added(table, held, kept)
+    for kind, name, kind_of, elements in _sets(ends, tunnels):
+        listed = ", ".join(elements)
+        inside = f" elements = {{ {listed} }} ;" if listed else ""
+        lines.append(f"add {kind} inet {table} {name} {{ {kind_of} ;{inside} }}")
     lines += (f"add chain inet {table} {name}{hook}" for name, hook, _ in _CHAINS)
     lines += (
         f"add rule inet {table} {name} {rule}"
@@ -157,6 +154,49 @@ def replacing(
         for rule in rules
     )  # fmt: skip
     return "\n".join(lines) + "\n"
+
+
+def changing(
+    table: str, held: Held, guarded: Collection[Guarded], tunnels: Collection[Tunnel]
+) -> str:
+    """As `replacing`, of a table whose rules are these already: only what its sets hold changes.
+
+    A chain that goes makes the kernel wait until no packet is in it, which is most of what a
+    change would cost.
+    """
+    ends = _ordered(guarded)
+    kept = dict(_kept(ends))
+    told = list(_sets(ends, tunnels))
+    lines = [f"flush {kind} inet {table} {name}" for kind, name, _, _ in told]
+    gone = held.objects - set(kept)
+    lines += _deleted(table, (one for one in gone if one[0] not in _KINDS_ANEW))
+    lines += _added(table, held, kept)
+    lines += [
+        f"add element inet {table} {name} {{ {listed} }}"
+        for _, name, _, elements in told
+        if (listed := ", ".join(elements))
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def is_whole(held: Held) -> bool:
+    """Whether a table has all chains, maps and sets; what is in them isn't looked at."""
+    there = {one for one in held.objects if one[0] in _KINDS_ANEW}
+    chains = {("chain", name) for name, _, _ in _CHAINS}
+    return there == chains | {(kind, name) for kind, name, _, _ in _sets([], ())}
+
+
+def _ordered(guarded: Collection[Guarded]) -> list[Guarded]:
+    ends = sorted(guarded, key=lambda end: end.interface)
+    if len({end.interface for end in ends}) < len(ends):
+        raise make_error("NET_PLAN", "two vNIC ends of one namespace have one interface")
+    return ends
+
+
+def _added(table: str, held: Held, kept: Mapping[tuple[str, str], str]) -> Iterator[str]:
+    for (kind, name), what in kept.items():
+        if (kind, name) not in held.objects:
+            yield f"add {kind} inet {table} {name}{what}"
 
 
 def _kept(ends: Iterable[Guarded]) -> Iterator[tuple[tuple[str, str], str]]:
@@ -187,7 +227,11 @@ def _limit_of(end: Guarded) -> str:
     return f"cap-{end.interface}-{end.cap_bytes_per_s}"
 
 
-def _sets(table: str, ends: list[Guarded], tunnels: Collection[Tunnel]) -> Iterator[str]:
+_Set = tuple[str, str, str, Iterable[str]]
+"""What kind it is, its name, the type of its elements, and those."""
+
+
+def _sets(ends: list[Guarded], tunnels: Collection[Tunnel]) -> tuple[_Set, ...]:
     backends = [end for end in ends if end.side is Side.BACKEND]
     frontends = [end for end in ends if end.side is Side.FRONTEND]
     ports = [(end.interface, port) for end in backends for port in sorted(end.ports)]
@@ -198,7 +242,7 @@ def _sets(table: str, ends: list[Guarded], tunnels: Collection[Tunnel]) -> Itera
     sources = [f"{one.peer_underlay} . {one.port} . {_on_wire(one)}" for one in wires]
     counted = {way: [f'"{e.interface}" : "{counter_of(e.interface, way)}"' for e in ends]
                for way in _COUNTERS}  # fmt: skip
-    told: tuple[tuple[str, str, str, Iterable[str]], ...] = (
+    return (
         ("set", "backends", "type ifname", (f'"{end.interface}"' for end in backends)),
         ("set", "frontends", "type ifname", (f'"{end.interface}"' for end in frontends)),
         ("set", "pairs", "type ifname . ipv4_addr . ipv4_addr",
@@ -216,10 +260,6 @@ def _sets(table: str, ends: list[Guarded], tunnels: Collection[Tunnel]) -> Itera
         ("set", "numbers", f"typeof udp dport . {_NUMBER}", numbers),
         ("set", "tunnels", f"typeof ip saddr . udp dport . {_NUMBER}", sources),
     )  # fmt: skip
-    for kind, name, kind_of, elements in told:
-        listed = ", ".join(elements)
-        inside = f" elements = {{ {listed} }} ;" if listed else ""
-        yield f"add {kind} inet {table} {name} {{ {kind_of} ;{inside} }}"
 
 
 #: A VXLAN header's second word, after UDP's 8 bytes (RFC 7348, section 5): the identifier's 24 bits
