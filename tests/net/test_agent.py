@@ -21,6 +21,7 @@ from eais.net.plan import VETH, NetPlan, Side, VnicKey
 from eais.net.signing import sign_plan
 from eais.rpc.v1 import net_pb2
 from eais_pool.authority import Authority
+from eais_server.net.firewall import nft
 from eais_server.net.firewall.firewall import Firewall
 from eais_server.net.keeper import STEPS, points
 from eais_server.net.links import netlink
@@ -122,6 +123,20 @@ def test_it_ends_and_its_vnics_stay(host: Host) -> None:
     assert len(host.there()) == 2
     host.agent.destroy(KEY)
     assert host.there() == []
+
+
+@pytest.mark.slow
+def test_what_a_flushed_ruleset_lays_bare_is_guarded_again(host: Host) -> None:
+    host.create()
+    agent = host.agent.offer().agent
+    for namespace in (BACK, FRONT):
+        wall = Firewall(agent, namespace=namespace)
+        in_namespace(namespace, lambda: nft.run("flush ruleset"))
+        eventually(lambda wall=wall: wall.found() or None, "the wall")
+    host.agent.connect(KEY, [80])
+    in_namespace(BACK, lambda: nft.run("flush ruleset"))
+    host.agent.connect(KEY, [81])
+    assert "81" in in_namespace(BACK, lambda: nft.run("list ruleset"))
 
 
 @pytest.mark.slow

@@ -32,6 +32,7 @@ from eais_server.net.books import Books
 from eais_server.net.door import Door
 from eais_server.net.keeper import Keeper, Reach, nowhere
 from eais_server.net.kernel import KernelInterfaces, KernelWall
+from eais_server.net.links import netlink
 from eais_server.net.links.spaces import Spaces
 from eais_server.net.links.wireguard_keys import own_key
 
@@ -40,6 +41,8 @@ log = logging.getLogger(__name__)
 DEFAULT_STATE_DIR: Final = Path("/var/lib/eais/net")
 _NOTE_EVERY_S: Final = 10.0
 """How much of an interface's counters is lost at most, if it vanishes."""
+_MEND_EVERY_S: Final = 1.0
+"""How long vNICs are bare at most after `nft flush ruleset`."""
 _TURN_S: Final = 1.0
 _AGENT_BYTES: Final = 8
 
@@ -77,23 +80,28 @@ def run(given: argparse.Namespace) -> None:
         time.time,
         reach=_die_at(given.test_failpoint) if given.test_failpoint else nowhere,
     )
-    keeper.start()
-    answers = Answers(files_of.agent, keeper, interfaces, trusted, time.time)
-    _serve(Door(given.socket, answers.reply, interfaces.can_enter), keeper)
+    with netlink.kept_open():
+        keeper.start()
+        answers = Answers(files_of.agent, keeper, interfaces, trusted, time.time)
+        _serve(Door(given.socket, answers.reply, interfaces.can_enter), keeper)
 
 
 def _serve(door: Door, keeper: Keeper) -> None:
     ended = _Ended()
     notifier = Notifier.from_environ(os.environ, os.getpid())
     notifier.ready()
-    noted = time.monotonic()
+    noted = mended = time.monotonic()
     try:
         while not ended:
             door.turn(_TURN_S)
             notifier.alive()
-            if time.monotonic() - noted > _NOTE_EVERY_S:
+            now = time.monotonic()
+            if now - mended > _MEND_EVERY_S:
+                keeper.mend()
+                mended = now
+            if now - noted > _NOTE_EVERY_S:
                 keeper.note()
-                noted = time.monotonic()
+                noted = now
     finally:
         notifier.stopping()
         door.close()

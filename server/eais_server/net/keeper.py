@@ -110,6 +110,14 @@ class Keeper:
         dropped = Traffic(0, 0, 0, 0, *self._wall.dropped(held))
         return total + dropped
 
+    def mend(self) -> None:
+        """Guard again what somebody has laid bare. Errors are logged."""
+        try:
+            if guarded := self.state.guarded:
+                self._wall.mend(guarded)
+        except EaisError as error:
+            log.error("vNICs aren't guarded: %s", error)
+
     def note(self) -> None:
         """Write down what has passed, and forget what has ended. Errors are logged."""
         try:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 from eais.errors import ConfigError
 from eais.net.plan import KERNEL_DRIVERS, VXLAN, Side, VnicKey
@@ -24,6 +27,11 @@ from eais_server.net.links.veth import VethDriver
 from eais_server.net.links.vxlan import VxlanDriver
 from eais_server.net.links.wireguard import WireguardDriver
 from eais_server.net.links.wireguard_keys import WireguardKey
+
+log = logging.getLogger(__name__)
+
+_KNOWN_S: Final = 5.0
+"""How old what is known of the underlay may be: it hardly ever changes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +59,7 @@ class KernelInterfaces:
         self._key = key
         self._by_number: dict[int, Space] = {}
         self._abilities: dict[str, Ability] = {}
+        self._mtu, self._mtu_at = 0, 0.0
 
     def offer(self) -> net_pb2.NetOffer:
         """As `Interfaces`; drivers are probed once: to probe makes interfaces."""
@@ -145,6 +154,12 @@ class KernelInterfaces:
         """Of the interface that has this host's address there; 0 if that isn't known."""
         if not self._underlay:
             return 0
+        now = time.monotonic()
+        if not self._mtu or now - self._mtu_at > _KNOWN_S:
+            self._mtu, self._mtu_at = self._looked_at_mtu(), now
+        return self._mtu
+
+    def _looked_at_mtu(self) -> int:
         with kernel_says(f"the interface of {self._underlay} can't be found"):
             for link in in_namespace(OWN, netlink.all_links):
                 held = in_namespace(OWN, partial(netlink.addresses, link.index))
@@ -164,8 +179,8 @@ class KernelWall:
     def __init__(self, agent: str, spaces: Spaces) -> None:
         self._agent = agent
         self._spaces = spaces
-        # Namespaces whose rules this process has made: those before may be an older version's.
-        self._applied: set[int] = set()
+        # By namespace: each knows what it told the kernel.
+        self._firewalls: dict[int, Firewall] = {}
 
     def guard(self, ends: Collection[Held]) -> None:
         """As `Wall`; a namespace without ends has no table."""
@@ -178,22 +193,34 @@ class KernelWall:
         for path in self._spaces.all:
             number = self._spaces.number(path)
             guarded = [_guarded(held) for held in ends if held.place.namespace == number]
-            firewall = Firewall(self._agent, namespace=path)
+            firewall = self._firewall(number, path)
             theirs = tunnels if number == own else []
             if guarded or theirs:
-                firewall.apply(guarded, theirs, anew=number not in self._applied)
-                self._applied.add(number)
+                firewall.apply(guarded, theirs)
             elif firewall.found():
                 firewall.remove()
-                self._applied.discard(number)
+
+    def mend(self, ends: Collection[Held]) -> None:
+        """As `Wall`: `nft flush ruleset`, which firewalls' own start is, takes all tables away."""
+        for number in {held.place.namespace for held in ends}:
+            firewall = self._firewall(number, self._spaces.path(number))
+            if not firewall.found():
+                log.error("somebody took away what guards vNICs here: it is put back")
+                firewall.forget()
+                self.guard(ends)
 
     def dropped(self, held: Held) -> tuple[int, int]:
         """As `Wall`."""
-        path = self._spaces.path(held.place.namespace)
-        drops = Firewall(self._agent, namespace=path).drops(held.place.interface)
+        number = held.place.namespace
+        drops = self._firewall(number, self._spaces.path(number)).drops(held.place.interface)
         if held.key.side is Side.BACKEND:
             return drops.incoming, drops.outgoing
         return drops.outgoing, drops.incoming
+
+    def _firewall(self, number: int, path: Path) -> Firewall:
+        if number not in self._firewalls:
+            self._firewalls[number] = Firewall(self._agent, namespace=path)
+        return self._firewalls[number]
 
 
 def _guarded(held: Held) -> Guarded:

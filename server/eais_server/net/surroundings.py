@@ -61,6 +61,10 @@ class Wall(Protocol):
         """
         ...
 
+    def mend(self, ends: Collection[Held]) -> None:
+        """Guard these again where somebody took the table away. Raises as `guard`."""
+        ...
+
     def dropped(self, held: Held) -> tuple[int, int]:
         """Packets in and out that the table has dropped at an end."""
         ...

@@ -95,10 +95,12 @@ class FakeWall:
 
     Attributes:
         ends: as they were last told.
+        is_gone: whether somebody took all of it away, which `mend` notices.
     """
 
     def __init__(self) -> None:
         self.ends: tuple[Held, ...] = ()
+        self.is_gone = False
         self._faults: list[EaisError] = []
 
     def fail_next(self, error: EaisError) -> None:
@@ -110,6 +112,12 @@ class FakeWall:
         if self._faults:
             raise self._faults.pop(0)
         self.ends = tuple(ends)
+
+    def mend(self, ends: Collection[Held]) -> None:
+        """As `Wall`."""
+        if self.is_gone:
+            self.is_gone = False
+            self.guard(ends)
 
     def dropped(self, held: Held) -> tuple[int, int]:
         """As `Wall`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -12,16 +13,19 @@ from eais_server.net.firewall import nft
 from eais_server.net.firewall.ruleset import (
     Guarded,
     Held,
+    Told,
     Tunnel,
     changing,
     counter_of,
-    is_whole,
     read_held,
     replacing,
     table_of,
+    telling,
 )
 from eais_server.net.link import Ability
 from eais_server.net.links.entering import OWN, in_namespace
+
+log = logging.getLogger(__name__)
 
 _HOW: Final = "nftables"
 
@@ -50,6 +54,7 @@ class Firewall:
     def __init__(self, agent: str, *, namespace: Path = OWN) -> None:
         self._table = table_of(agent)
         self._namespace = namespace
+        self._told: Told | None = None
 
     def probe(self) -> Ability:
         """Whether there can be one here; changes nothing."""
@@ -63,25 +68,36 @@ class Firewall:
         self,
         guarded: Collection[Guarded],
         tunnels: Collection[Tunnel] = (),
-        *,
-        anew: bool = True,
     ) -> None:
         """Let pass what these vNIC ends need, and nothing else by them; in one step, idempotent.
 
+        The first time all is made anew, and then what has changed, which takes a fraction of it.
         An interface that isn't there yet is guarded from its first packet on: apply first, then
         make it.
 
         Args:
             guarded: the ends whose interfaces are in this namespace.
             tunnels: of the VXLAN ends whose UDP sockets are in this namespace.
-            anew: also the rules themselves, which somebody may have changed; else only what
-                they look up, if all of them are there, which takes a fraction of the time.
         """
-        held = self._held()
-        if anew or not is_whole(held):
-            self._run(replacing(self._table, held, guarded, tunnels))
-        else:
-            self._run(changing(self._table, held, guarded, tunnels))
+        now = telling(guarded, tunnels)
+        told, self._told = self._told, None
+        if told is None or not self._changed(told, now):
+            self._run(replacing(self._table, self._held(), guarded, tunnels))
+        self._told = now
+
+    def forget(self) -> None:
+        """Make all anew the next time."""
+        self._told = None
+
+    def _changed(self, told: Told, now: Told) -> bool:
+        """Whether it could be changed from the one to the other; not if somebody else had."""
+        try:
+            if commands := changing(self._table, told, now):
+                self._run(commands)
+        except EaisError as error:
+            log.warning("the table %s isn't as it was left: %s", self._table, error)
+            return False
+        return True
 
     def drops(self, interface: str) -> Drops:
         """What was dropped since `apply` first had the end; (0, 0) for one that it hasn't.
@@ -98,6 +114,7 @@ class Firewall:
 
     def remove(self) -> None:
         """Take the table away with all that it has; one that isn't there is nothing."""
+        self._told = None
         # To add it first is how nftables says "if it is there".
         self._run(f"add table inet {self._table}\ndelete table inet {self._table}\n")
 

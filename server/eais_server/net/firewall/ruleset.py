@@ -100,6 +100,19 @@ class Tunnel:
 
 
 @dataclass(frozen=True, slots=True)
+class Told:
+    """What a table was last told.
+
+    Attributes:
+        objects: counters and limiters, by kind and name, with how they are made.
+        elements: of each set and map, by kind and name.
+    """
+
+    objects: Mapping[tuple[str, str], str]
+    elements: Mapping[tuple[str, str], tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True)
 class Held:
     """What a table has already: kind ("chain", "counter", "limit", "map", "set") and name."""
 
@@ -156,34 +169,31 @@ def replacing(
     return "\n".join(lines) + "\n"
 
 
-def changing(
-    table: str, held: Held, guarded: Collection[Guarded], tunnels: Collection[Tunnel]
-) -> str:
-    """As `replacing`, of a table whose rules are these already: only what its sets hold changes.
-
-    A chain that goes makes the kernel wait until no packet is in it, which is most of what a
-    change would cost.
-    """
+def telling(guarded: Collection[Guarded], tunnels: Collection[Tunnel]) -> Told:
+    """What a table is told that has what the ends need."""
     ends = _ordered(guarded)
-    kept = dict(_kept(ends))
-    told = list(_sets(ends, tunnels))
-    lines = [f"flush {kind} inet {table} {name}" for kind, name, _, _ in told]
-    gone = held.objects - set(kept)
-    lines += _deleted(table, (one for one in gone if one[0] not in _KINDS_ANEW))
-    lines += _added(table, held, kept)
-    lines += [
-        f"add element inet {table} {name} {{ {listed} }}"
-        for _, name, _, elements in told
-        if (listed := ", ".join(elements))
-    ]
-    return "\n".join(lines) + "\n"
+    elements = {(kind, name): tuple(each) for kind, name, _, each in _sets(ends, tunnels)}
+    return Told(dict(_kept(ends)), elements)
 
 
-def is_whole(held: Held) -> bool:
-    """Whether a table has all chains, maps and sets; what is in them isn't looked at."""
-    there = {one for one in held.objects if one[0] in _KINDS_ANEW}
-    chains = {("chain", name) for name, _, _ in _CHAINS}
-    return there == chains | {(kind, name) for kind, name, _, _ in _sets([], ())}
+def changing(table: str, before: Told, after: Told) -> str:
+    """One transaction from what a table was told to what it is to be told; "": nothing changes.
+
+    Its rules stay. A chain that goes, and a set that is emptied, make the kernel wait until no
+    packet looks there, which is most of what a change would cost.
+    """
+    lines = list(_elements("delete", table, before, after))
+    lines += _deleted(table, before.objects.keys() - after.objects.keys())
+    lines += _added(table, Held(frozenset(before.objects)), after.objects)
+    lines += _elements("add", table, after, before)
+    return "\n".join(lines) + "\n" if lines else ""
+
+
+def _elements(verb: str, table: str, of: Told, without: Told) -> Iterator[str]:
+    for key, known in of.elements.items():
+        others = set(without.elements[key])
+        if listed := ", ".join(one for one in known if one not in others):
+            yield f"{verb} element inet {table} {key[1]} {{ {listed} }}"
 
 
 def _ordered(guarded: Collection[Guarded]) -> list[Guarded]:

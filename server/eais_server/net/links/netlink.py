@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from socket import AF_INET
@@ -192,13 +193,34 @@ def rate_of(index: int) -> int:
     return 0
 
 
+class _Kept(threading.local):
+    socket: Any = None
+
+
+_kept: Final = _Kept()
+
+
+@contextmanager
+def kept_open() -> Iterator[None]:
+    """Within, one socket serves all calls of this thread, which must stay in its namespace."""
+    from pyroute2 import IPRoute
+
+    with IPRoute() as netlink:
+        _kept.socket = netlink
+        try:
+            yield
+        finally:
+            _kept.socket = None
+
+
 @contextmanager
 def opened() -> Iterator[Any]:
     """A netlink socket of this namespace; pyroute2's errors are made OSErrors."""
     from pyroute2 import IPRoute
     from pyroute2.netlink.exceptions import NetlinkError
 
-    with IPRoute() as netlink:
+    with ExitStack() as stack:
+        netlink = _kept.socket or stack.enter_context(IPRoute())
         try:
             yield netlink
         except NetlinkError as error:

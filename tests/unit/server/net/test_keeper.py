@@ -205,6 +205,17 @@ def test_what_cannot_be_made_leaves_nothing(world: World) -> None:
     assert world.instances == {"ei-1"}
 
 
+def test_what_was_laid_bare_is_guarded_again(world: World) -> None:
+    keeper = world.restarted()
+    keeper.create(LISTENER, plan())
+    world.wall.is_gone, world.wall.ends = True, ()
+    keeper.mend()
+    assert world.instances == {"ei-1"}
+    world.wall.is_gone = True
+    world.wall.fail_next(make_error("NETDEV", "no nftables"))
+    keeper.mend()
+
+
 def test_an_interface_that_stays_keeps_its_rules_until_it_goes(world: World) -> None:
     keeper = world.restarted()
     keeper.create(LISTENER, plan())
