@@ -72,6 +72,8 @@ class VxlanDriver:
                 vxlan_port=plan.port,
                 # Who is at the other end is known, and is never learnt from what comes.
                 vxlan_learning=0,
+                # TCP within has its own; "SHOULD be transmitted as zero" (RFC 7348, section 5).
+                vxlan_udp_csum=0,
             )
 
     def remove(self, interface: str) -> None:
