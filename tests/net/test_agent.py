@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -125,14 +126,18 @@ def test_it_ends_and_its_vnics_stay(host: Host) -> None:
     assert host.there() == []
 
 
+def _there(wall: Firewall) -> bool | None:
+    return wall.found() or None
+
+
 @pytest.mark.slow
 def test_what_a_flushed_ruleset_lays_bare_is_guarded_again(host: Host) -> None:
     host.create()
     agent = host.agent.offer().agent
     for namespace in (BACK, FRONT):
         wall = Firewall(agent, namespace=namespace)
-        in_namespace(namespace, lambda: nft.run("flush ruleset"))
-        eventually(lambda wall=wall: wall.found() or None, "the wall")
+        in_namespace(namespace, partial(nft.run, "flush ruleset"))
+        eventually(partial(_there, wall), "the wall")
     host.agent.connect(KEY, [80])
     in_namespace(BACK, lambda: nft.run("flush ruleset"))
     host.agent.connect(KEY, [81])
