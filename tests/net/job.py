@@ -61,7 +61,7 @@ def resnet(count: int) -> dict[str, Any]:
     for picture in pictures(count):
         feed = {INPUT: picture}
         (there,), (here,) = session.run(None, feed), own.run(None, feed)
-        wrong += not np.allclose(there, here, rtol=1e-5, atol=1e-6)
+        wrong += not np.allclose(there, np.asarray(here), rtol=1e-5, atol=1e-6)
     return {"calls": count, "wrong": wrong}
 
 
