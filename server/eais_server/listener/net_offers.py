@@ -37,22 +37,21 @@ class NetOffers:
 
     async def run(self) -> None:
         """Until cancelled."""
-        while self._agent is not None:
+        while True:
             await asyncio.sleep(LOOK_S)
             await self.look()
 
     async def look(self) -> None:
         """Ask it once; an answer that isn't the last one is reported."""
-        offer = await asyncio.to_thread(self._asked)
+        if self._agent is None:
+            return
+        offer = await asyncio.to_thread(self._asked, self._agent)
         if offer != self.known:
             self.known = offer
             said = offer if offer is not None else net_pb2.NetOffer()
             self._host.report(hosts_pb2.HostReport(net_offer=said))
 
-    def _asked(self) -> net_pb2.NetOffer | None:
-        agent = self._agent
-        if agent is None:
-            return None
+    def _asked(self, agent: NetAgent) -> net_pb2.NetOffer | None:
         try:
             offer = agent.offer()
         except EaisError as error:
