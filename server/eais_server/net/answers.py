@@ -96,6 +96,10 @@ class Answers:
         offer = self._interfaces.offer()
         offer.agent = self._agent
         offer.namespace = asker.namespace
+        # Or the pool would choose what is refused to this asker.
+        if why := self._keeper.hindrance(asker):
+            for driver in offer.drivers:
+                driver.missing = driver.missing or why
         return offer
 
     def _status(self, asker: Asker) -> net_pb2.NetStatus:

@@ -128,6 +128,10 @@ class Keeper:
         except EaisError as error:
             log.error("what has passed isn't written down: %s", error)
 
+    def hindrance(self, asker: Asker) -> str:
+        """Why nothing is made for an asker, whatever the plan; "" if it is."""
+        return events.hindrance(self._rules, asker)
+
     def seen_by(self, asker: Asker) -> list[Held]:
         """The ends that an asker may know of."""
         return events.seen_by(self.state, asker)

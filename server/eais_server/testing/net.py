@@ -41,7 +41,8 @@ class FakeInterfaces:
     def offer(self) -> net_pb2.NetOffer:
         """As `Interfaces`."""
         self._trip("offer")
-        return net_pb2.NetOffer(underlay="192.0.2.1", mtu=1500)
+        driver = net_pb2.NetDriver(name="vxlan")
+        return net_pb2.NetOffer(drivers=[driver], underlay="192.0.2.1", mtu=1500)
 
     def name(self, key: VnicKey) -> str:
         """As `Interfaces`."""

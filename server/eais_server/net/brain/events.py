@@ -58,6 +58,13 @@ def on_create(rules: Rules, state: State, asker: Asker, plan: NetPlan, now_s: in
     return _make(rules, asker, held, plan)
 
 
+def hindrance(rules: Rules, asker: Asker) -> str:
+    """Why this agent makes nothing for an asker, whatever the plan; "" if it does."""
+    if not _is_user(rules, asker):
+        return f"its network agent makes no vNICs for the user {asker.uid}"
+    return "" if asker.namespace else "its network agent isn't given the asker's network namespace"
+
+
 def on_connect(state: State, asker: Asker, key: VnicKey, ports: Collection[int]) -> list[Action]:
     """Let the front-end reach these TCP ports of a back-end's end, and no others.
 
@@ -212,12 +219,16 @@ def _other_end(key: VnicKey) -> VnicKey:
 
 
 def _check_user(rules: Rules, asker: Asker) -> None:
-    if asker.uid != ROOT and asker.uid not in rules.users:
+    if not _is_user(rules, asker):
         raise make_error(
             "PERMISSION_DENIED",
             f"this network agent makes no vNICs for the user {asker.uid}",
             hint="eais net agent --user NAME",
         )
+
+
+def _is_user(rules: Rules, asker: Asker) -> bool:
+    return asker.uid == ROOT or asker.uid in rules.users
 
 
 def _check_generation(state: State, held: Held | None, plan: NetPlan) -> None:

@@ -228,3 +228,19 @@ def test_a_path_that_cannot_be_listened_at(tmp_path: Path) -> None:
     with pytest.raises(EaisError, match="NET_AGENT"):
         Door(host.path, host.reply, host.interfaces.can_enter)
     assert host.path.read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("asker", "missing"),
+    [
+        (Asker(os.getuid(), OWN), ""),
+        (Asker(0, OWN), ""),
+        (Asker(65_534, OWN), "its network agent makes no vNICs for the user 65534"),
+        (Asker(os.getuid(), 0), "its network agent isn't given the asker's network namespace"),
+    ],
+    ids=["its user", "root", "another user", "in a namespace that it wasn't given"],
+)
+def test_who_is_refused_is_offered_nothing(host: Host, asker: Asker, missing: str) -> None:
+    question = net_pb2.NetRequest(offer=net_pb2.NetOfferRequest()).SerializeToString()
+    offer = net_pb2.NetReply.FromString(host.answers.reply(asker, question)).offer
+    assert {each.missing for each in offer.drivers} == {missing}
