@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import time
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -22,6 +24,7 @@ MAX_PACKET_BYTES: Final = 64 << 10
 TIMEOUT_S: Final = 20.0
 """For one answer: interfaces are made in milliseconds; on a loaded host in seconds."""
 
+_AGAIN_S: Final = 0.02
 _AWAY: Final = {errno.ENOENT, errno.ECONNREFUSED, errno.ECONNRESET, errno.EPIPE}
 
 
@@ -87,15 +90,25 @@ class NetAgent:
 
     def _exchange(self, packet: bytes) -> bytes:
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as line:
-            line.settimeout(self.timeout_s)
             try:
-                line.connect(os.fspath(self.path))
+                self._connect(line)
                 line.send(packet)
                 return line.recv(MAX_PACKET_BYTES)
             except TimeoutError:
                 raise self._silent(f"no answer within {self.timeout_s:g} s") from None
             except OSError as error:
                 raise self._away(error) from None
+
+    def _connect(self, line: socket.socket) -> None:
+        """Be let in, within the timeout; a queue that is full is no refusal."""
+        until = time.monotonic() + self.timeout_s
+        while (left := until - time.monotonic()) > 0:
+            line.settimeout(left)
+            with suppress(BlockingIOError):  # EAGAIN, at once, whatever the timeout is
+                line.connect(os.fspath(self.path))
+                return
+            time.sleep(min(_AGAIN_S, left))
+        raise TimeoutError
 
     def _read(self, packet: bytes) -> net_pb2.NetReply:
         if not packet:

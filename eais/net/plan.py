@@ -27,6 +27,9 @@ ISOLATION: Final = {
 MAX_NUMBER: Final = (1 << 24) - 1
 #: X25519 (RFC 7748, section 5).
 PUBLIC_KEY_BYTES: Final = 32
+#: The kernel's token bucket has 32 bits for a rate (struct tc_ratespec, linux/pkt_sched.h); the
+#: firewall's limiter has room for more.
+MAX_CAP_BYTES_PER_S: Final = (1 << 32) - 1
 #: What IPv4 asks of every link (RFC 791), and the largest that an interface has.
 MTU_RANGE: Final = (576, 65_535)
 
@@ -115,8 +118,9 @@ class NetPlan:
             raise bad_plan("peer", "is the end's own address")
         if self.mtu and not MTU_RANGE[0] <= self.mtu <= MTU_RANGE[1]:
             raise bad_plan("mtu", f"{self.mtu} is not {MTU_RANGE[0]} to {MTU_RANGE[1]}")
-        if self.cap_bytes_per_s < 0:
-            raise bad_plan("cap_bytes_per_s", "must be 0 or more")
+        if not 0 <= self.cap_bytes_per_s <= MAX_CAP_BYTES_PER_S:
+            text = f"{self.cap_bytes_per_s} is not 0 to {MAX_CAP_BYTES_PER_S}"
+            raise bad_plan("cap_bytes_per_s", text)
         for what, port in (("port", self.port), ("peer_port", self.peer_port)):
             if not 0 <= port <= 65_535:
                 raise bad_plan(what, f"{port} is no UDP port")

@@ -90,7 +90,8 @@ class Answers:
 
     def _create(self, asker: Asker, signed: net_pb2.SignedNetPlan) -> net_pb2.NetReply:
         plan = read_plan(signed, self._agent, self._trusted(), self._now())
-        return net_pb2.NetReply(vnic=_vnic(self._keeper.create(asker, plan)))
+        held = self._keeper.create(asker, plan)
+        return net_pb2.NetReply(vnic=self._vnics([held])[0])
 
     def _offer(self, asker: Asker) -> net_pb2.NetOffer:
         offer = self._interfaces.offer()
@@ -106,9 +107,13 @@ class Answers:
         trusted = tls.load_certificates(self._trusted(), "the trusted CAs")
         return net_pb2.NetStatus(
             offer=self._offer(asker),
-            vnics=[_vnic(held) for held in self._keeper.seen_by(asker)],
+            vnics=self._vnics(self._keeper.seen_by(asker)),
             pools=sorted({pool_of_ca(each) for each in trusted}),
         )
+
+    def _vnics(self, ends: Sequence[Held]) -> list[net_pb2.NetVnic]:
+        mtus = self._interfaces.mtus(ends)
+        return [_vnic(held, mtus.get(held.key, 0)) for held in ends]
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock(), UTC)
@@ -134,14 +139,14 @@ def _fault(error: EaisError) -> net_pb2.NetReply:
     return net_pb2.NetReply(fault=fault)
 
 
-def _vnic(held: Held) -> net_pb2.NetVnic:
+def _vnic(held: Held, mtu: int) -> net_pb2.NetVnic:
     return net_pb2.NetVnic(
         key=key_message(held.key),
         driver=held.plan.driver,
         interface=held.place.interface,
         address=held.plan.address,
         peer=held.plan.peer,
-        mtu=held.plan.mtu,
+        mtu=mtu,
         cap_bytes_per_s=held.cap_bytes_per_s,
         uid=held.uid,
         generation=held.plan.generation,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -119,7 +119,16 @@ class KernelInterfaces:
 
     def counted(self, ends: Collection[Held]) -> Mapping[VnicKey, Counted]:
         """As `Interfaces`."""
-        counted: dict[VnicKey, Counted] = {}
+        return {
+            held.key: Counted(link.index, _traffic(link, held.key.side))
+            for held, link in self._links_of(ends)
+        }
+
+    def mtus(self, ends: Collection[Held]) -> Mapping[VnicKey, int]:
+        """As `Interfaces`."""
+        return {held.key: link.mtu for held, link in self._links_of(ends)}
+
+    def _links_of(self, ends: Collection[Held]) -> Iterator[tuple[Held, netlink.Link]]:
         for number in self._numbers() & {held.place.namespace for held in ends}:
             with kernel_says("interfaces can't be listed"):
                 links = in_namespace(self._spaces.path(number), netlink.all_links)
@@ -127,8 +136,7 @@ class KernelInterfaces:
             for held in ends:
                 link = by_name.get(held.place.interface)
                 if held.place.namespace == number and link is not None:
-                    counted[held.key] = Counted(link.index, _traffic(link, held.key.side))
-        return counted
+                    yield held, link
 
     def _found_in(self, number: int) -> list[Place]:
         return [Place(number, end.interface) for end in self._space(number).ends.found()]

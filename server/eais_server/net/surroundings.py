@@ -49,6 +49,10 @@ class Interfaces(Protocol):
         """What the interfaces of these ends have counted, of those that are there."""
         ...
 
+    def mtus(self, ends: Collection[Held]) -> Mapping[VnicKey, int]:
+        """What the interfaces of these ends take in one packet, of those that are there; bytes."""
+        ...
+
 
 class Wall(Protocol):
     """The agent's own firewall table, in all its network namespaces."""

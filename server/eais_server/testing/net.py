@@ -23,12 +23,14 @@ class FakeInterfaces:
         there: what each interface was made of.
         namespaces: that can be entered.
         passed: what each has counted, to be set.
+        made: the ends that were made, in that order.
     """
 
     def __init__(self, *namespaces: int) -> None:
         self.namespaces = {*namespaces}
         self.there: dict[Place, Held] = {}
         self.passed: dict[Place, Traffic] = {}
+        self.made: list[VnicKey] = []
         self.wall: FakeWall | None = None
         self._indexes: dict[Place, int] = {}
         self._last = 0
@@ -57,11 +59,14 @@ class FakeInterfaces:
         self._trip("make")
         if self.wall is not None:
             assert held.key in {each.key for each in self.wall.ends}, "made before it is guarded"
+        before = self.there.get(held.place, held)
+        assert before.plan.address == held.plan.address, "one of another address is there"
         if held.place not in self.there:
             self._last += 1
             self._indexes[held.place] = self._last
             self.passed[held.place] = Traffic()
         self.there[held.place] = held
+        self.made.append(held.key)
 
     def take(self, place: Place) -> None:
         """As `Interfaces`."""
@@ -80,6 +85,12 @@ class FakeInterfaces:
         return {
             key: Counted(self._indexes[place], self.passed[place]) for key, place in there.items()
         }
+
+    def mtus(self, ends: Collection[Held]) -> Mapping[VnicKey, int]:
+        """As `Interfaces`; 1450 where the plan leaves it to the underlay."""
+        self._trip("mtus")
+        there = [held for held in ends if held.place in self.there]
+        return {held.key: held.plan.mtu or 1450 for held in there}
 
     def count(self, place: Place, bytes_in: int) -> None:
         """So many bytes come in there."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from eais.errors import EaisError, make_error
-from eais.net.plan import VETH, NetPlan, Side, VnicKey, bad_plan
+from eais.net.plan import MAX_CAP_BYTES_PER_S, VETH, NetPlan, Side, VnicKey, bad_plan
 from eais_server.net.brain.actions import Action, Drop, Guard, Make, Take, Write
 from eais_server.net.brain.records import (
     Asker,
@@ -46,7 +46,7 @@ def on_create(rules: Rules, state: State, asker: Asker, plan: NetPlan, now_s: in
 
     Raises:
         IdentityError: PERMISSION_DENIED; NET_PLAN, it is older than what was carried out.
-        UsageError: WRONG_STATE, the end has another address, or another end has this one.
+        UsageError: WRONG_STATE, another end has the plan's address.
         ConfigError: NETDEV, the asker's network namespace isn't the agent's to enter.
     """
     _check_user(rules, asker)
@@ -54,8 +54,8 @@ def on_create(rules: Rules, state: State, asker: Asker, plan: NetPlan, now_s: in
     _check_generation(state, held, plan)
     if held is not None and asker.uid not in (ROOT, held.uid):
         raise make_error("PERMISSION_DENIED", f"another user has the vNIC of {plan.key.instance}")
-    _check_address(state, held, plan)
-    return _make(rules, asker, held, plan)
+    _check_address(state, plan)
+    return [*_make(rules, asker, held, plan), *_other_half(state, plan)]
 
 
 def hindrance(rules: Rules, asker: Asker) -> str:
@@ -84,9 +84,12 @@ def on_limit(state: State, asker: Asker, key: VnicKey, bytes_per_s: int) -> list
     """Cap a back-end's end, each way; 0: no cap.
 
     Raises:
-        UsageError: as `on_connect`.
+        UsageError: as `on_connect`; ARGUMENT, no cap is as large as that.
     """
     held = _backend(state, asker, key)
+    if bytes_per_s > MAX_CAP_BYTES_PER_S:
+        text = f"a cap of {bytes_per_s} bytes a second: {MAX_CAP_BYTES_PER_S} is the most"
+        raise make_error("ARGUMENT", text, hint="without a cap the vNIC is as fast as it can be")
     if bytes_per_s == held.cap_bytes_per_s:
         return []
     return [Write(replace(held, cap_bytes_per_s=bytes_per_s)), Guard(), Make(key)]
@@ -183,15 +186,37 @@ def _make(rules: Rules, asker: Asker, held: Held | None, plan: NetPlan) -> list[
     new = replace(held, plan=plan, leaving=False)
     if plan.generation > held.plan.generation:
         new = replace(new, cap_bytes_per_s=plan.cap_bytes_per_s)
-    actions: list[Action] = []
     if asker.uid == held.uid and asker.namespace not in (0, held.place.namespace):
         # Whoever had it made has moved, as a container does that is started again.
-        actions.append(Take(held.place))
         new = replace(new, place=held.place._replace(namespace=asker.namespace))
+    actions: list[Action] = []
+    if new.place != held.place or _is_another_link(held.plan, plan):
+        # While the record is still of what there was: an agent that dies here makes that again.
+        actions.append(Take(held.place))
     if new != held:
         actions.append(Write(new))
     # Made again though nothing has changed: someone may have taken it away.
     return [*actions, Guard(), Make(plan.key)]
+
+
+def _is_another_link(before: NetPlan, plan: NetPlan) -> bool:
+    """Whether an interface of the one plan can't become one of the other by changing it.
+
+    A WireGuard's peer, a VXLAN's number and ports, caps and an MTU are changed where they are.
+    """
+    return any(
+        getattr(before, field) != getattr(plan, field)
+        for field in ("driver", "address", "peer", "peer_agent", "peer_namespace")
+    )
+
+
+def _other_half(state: State, plan: NetPlan) -> list[Action]:
+    """Of a veth pair, which is made and taken away as a whole: the end that is held, too."""
+    other = state.held.get(_other_end(plan.key))
+    if plan.driver != VETH or other is None or other.leaving:
+        return []
+    same = (other.plan.driver, other.plan.address, other.plan.peer)
+    return [Make(other.key)] if same == (VETH, plan.peer, plan.address) else []
 
 
 def _forbid(state: State, asker: Asker, key: VnicKey, generation: int, now_s: int) -> list[Action]:
@@ -245,10 +270,7 @@ def _check_generation(state: State, held: Held | None, plan: NetPlan) -> None:
         raise bad_plan("generation", f"another plan of {plan.generation} was carried out")
 
 
-def _check_address(state: State, held: Held | None, plan: NetPlan) -> None:
-    if held is not None and held.plan.address != plan.address:
-        text = f"the vNIC of {plan.key.instance} has the address {held.plan.address} already"
-        raise make_error("WRONG_STATE", text)
+def _check_address(state: State, plan: NetPlan) -> None:
     for other in state.held.values():
         if other.key != plan.key and other.plan.address == plan.address:
             raise make_error("WRONG_STATE", f"{plan.address} is another vNIC's on this host")

@@ -25,7 +25,7 @@ from ipaddress import IPv4Address
 from typing import Any, Final
 
 from eais.errors import make_error
-from eais.net.plan import MAX_NUMBER, Side
+from eais.net.plan import MAX_CAP_BYTES_PER_S, MAX_NUMBER, Side
 
 #: Priorities of hooks (linux/netfilter_ipv4.h): before NF_IP_PRI_CONNTRACK_DEFRAG (-400), so that
 #: fragments are seen as they came whatever else is loaded; after NF_IP_PRI_NAT_SRC (100).
@@ -39,8 +39,6 @@ _AGENT_CHARACTERS: Final = 8
 #: rate (net/netfilter/nft_limit.c: the bucket holds rate + burst): the largest packet that
 #: segmentation offload hands over at once, so that no cap is too small for one to pass.
 _BURST_BYTES: Final = 65_536
-#: The limiter counts in u64 nanoseconds (nft_limit.c): 10^9 times the bucket must fit.
-MAX_CAP_BYTES_PER_S: Final = 10_000_000_000
 
 _COUNTERS: Final = ("in", "out")
 _KINDS_ANEW: Final = ("chain", "map", "set")

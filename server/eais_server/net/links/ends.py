@@ -21,8 +21,6 @@ from eais_server.net.links.naming import GROUP, PREFIX, interface_name, mark, ma
 
 #: Without a plan's: what Ethernet has (RFC 894), less what a tunnel takes of it.
 USUAL_MTU: Final = 1500
-#: pyroute2 says a token bucket's rate in 32 bits.
-MAX_CAP: Final = (1 << 32) - 1
 #: What may leave at once: a fiftieth of a second's, and never less than a few full packets with
 #: their segments put together (65 536 bytes at most), without which nothing of those would pass.
 _BURST_S: Final = 1 / 50
@@ -168,8 +166,6 @@ def _is_half_made(link: netlink.Link) -> bool:
 
 def _cap(index: int, bytes_per_s: int) -> None:
     """What leaves by the interface; what comes is capped where it is filtered."""
-    if bytes_per_s > MAX_CAP:
-        raise make_error("NETDEV", f"a cap of {bytes_per_s} B/s: {MAX_CAP} is the most", hint="0")
     if netlink.rate_of(index) == bytes_per_s:
         return
     if not bytes_per_s:

@@ -106,3 +106,30 @@ def test_one_that_keeps_silent_is_not_waited_for_long(tmp_path: Path) -> None:
 def test_a_question_that_is_too_large_is_not_sent(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="bytes, and 65536 are the most"):
         NetAgent(tmp_path / "a").create(net_pb2.SignedNetPlan(plan=b"x" * MAX_PACKET_BYTES))
+
+
+def test_a_queue_that_is_full_is_waited_at(tmp_path: Path) -> None:
+    """A connection that can't be queued is refused at once (EAGAIN), whatever the timeout is."""
+    with (
+        socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as door,
+        socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as first,
+    ):
+        door.bind(str(tmp_path / "a"))
+        door.listen(0)
+        first.connect(str(tmp_path / "a"))
+        with pytest.raises(ConfigError, match=r"no answer within 0\.05 s"):
+            NetAgent(tmp_path / "a", timeout_s=0.05).offer()
+
+        def serve() -> None:
+            door.accept()[0].close()
+            line, _ = door.accept()
+            with line:
+                line.recv(MAX_PACKET_BYTES)
+                line.send(net_pb2.NetReply(offer=net_pb2.NetOffer(agent="a1")).SerializeToString())
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            assert NetAgent(tmp_path / "a", timeout_s=5).offer().agent == "a1"
+        finally:
+            thread.join()

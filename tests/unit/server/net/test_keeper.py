@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from eais.errors import EaisError, make_error
-from eais.net.plan import Side, VnicKey
+from eais.net.plan import MAX_CAP_BYTES_PER_S, VETH, WIREGUARD, NetPlan, Side, VnicKey
 from eais_server.net.books import Books
 from eais_server.net.brain.events import TOMBSTONE_S
 from eais_server.net.brain.records import Asker, Traffic
 from eais_server.net.keeper import STEPS, Keeper, Reach, nowhere, points
 from eais_server.testing import Died, FakeInterfaces, FakeWall
-from tests.unit.server.net.plans import plan
+from tests.unit.server.net.plans import AGENT, plan
 
 LISTENER = Asker(1000, 7)
 OTHER = Asker(1001, 7)
@@ -101,13 +102,101 @@ def test_a_plan_that_was_overtaken_or_differs_is_refused(world: World) -> None:
         keeper.create(LISTENER, plan(generation=4))
     with refused("NET_PLAN", "another plan of 5"):
         keeper.create(LISTENER, replace(plan(generation=5), number=10))
-    with refused("WRONG_STATE", "has the address"):
-        keeper.create(LISTENER, replace(plan(generation=6), address="198.18.9.9"))
     with refused("WRONG_STATE", "another vNIC's"):
         keeper.create(LISTENER, replace(plan("ei-2"), address=plan().address))
     assert world.instances == {"ei-1"}
     changed = keeper.create(LISTENER, replace(plan(generation=6), cap_bytes_per_s=9))
     assert changed.cap_bytes_per_s == 9
+
+
+def pair(side: Side, generation: int = 1, last: int = 0) -> NetPlan:
+    """A veth pair's end, of addresses that end in `last` and more."""
+    own, peer, space = (2, 3, 8) if side is Side.BACKEND else (3, 2, 7)
+    return replace(
+        plan(generation=generation, side=side), driver=VETH, peer_agent=AGENT,
+        peer_namespace=space, address=f"198.18.1.{last + own}", peer=f"198.18.1.{last + peer}",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"address": "198.18.9.9"},
+        {"peer": "198.18.9.9"},
+        {"peer_agent": "0" * 16},
+        {"driver": WIREGUARD, "peer_public_key": bytes(32), "peer_underlay": ""},
+    ],
+)
+def test_a_later_plan_of_another_link_takes_the_place_of_the_old_one(
+    world: World, changed: dict[str, Any]
+) -> None:
+    keeper = world.restarted()
+    first = keeper.create(LISTENER, plan())
+    world.interfaces.count(first.place, 100)
+    keeper.note()
+    later = replace(plan(generation=2), peer_port=0, **changed)
+    assert keeper.create(LISTENER, later).plan == later
+    assert [held.plan for held in world.interfaces.there.values()] == [later]
+    assert world.interfaces.there[first.place].uid == LISTENER.uid
+    assert keeper.counters(LISTENER, key()).bytes_in == 100, "it goes on from the old one's"
+    assert world.restarted().state.held[key()].plan == later
+
+
+def test_a_later_plan_of_the_same_link_changes_it_where_it_is(world: World) -> None:
+    keeper = world.restarted()
+    keeper.create(LISTENER, plan())
+    world.interfaces.fail_next("take", make_error("NETDEV", "it was taken away"))
+    keeper.create(LISTENER, replace(plan(generation=2), number=11, peer_underlay="10.0.0.3"))
+    assert [held.plan.number for held in world.interfaces.there.values()] == [11]
+
+
+def test_what_can_not_be_taken_away_for_a_later_plan_stays_as_it_was(world: World) -> None:
+    keeper = world.restarted()
+    keeper.create(LISTENER, plan())
+    world.interfaces.fail_next("take", make_error("NETDEV", "busy"))
+    later = replace(plan(generation=2), address="198.18.9.9")
+    with refused("NETDEV", "busy"):
+        keeper.create(LISTENER, later)
+    assert world.restarted().state.held[key()].plan == plan()
+    keeper.create(LISTENER, later)
+    assert [held.plan for held in world.interfaces.there.values()] == [later]
+
+
+def test_an_instance_that_moves_away_and_back(world: World) -> None:
+    """The front-end's end towards one host goes and comes, each time with other addresses."""
+    keeper = world.restarted()
+    for generation in (1, 3, 5):
+        here = replace(plan(generation=generation), address=f"198.18.2.{generation}")
+        away = replace(here, key=here.key._replace(host="rack2"), generation=generation + 1)
+        keeper.create(LISTENER, here)
+        with refused("WRONG_STATE", "another vNIC's"):
+            keeper.create(LISTENER, away)
+        keeper.destroy(LISTENER, here.key, generation)
+        keeper.create(LISTENER, away)
+        keeper.destroy(LISTENER, away.key, generation + 1)
+    assert world.instances == set()
+
+
+def test_a_veth_pair_that_is_made_anew_has_both_its_ends(world: World) -> None:
+    ends = {side: pair(side) for side in Side}
+    keeper = world.restarted()
+    for asker, side in ((Asker(1000, 7), Side.BACKEND), (Asker(1001, 8), Side.FRONTEND)):
+        keeper.create(asker, ends[side])
+    made = len(world.interfaces.made)
+    keeper.create(Asker(1000, 7), pair(Side.BACKEND, 2, last=8))
+    assert world.interfaces.made[made:] == [ends[Side.BACKEND].key], "the other has no such plan"
+    keeper.create(Asker(1001, 8), pair(Side.FRONTEND, 2, last=8))
+    assert world.interfaces.made[made + 1 :] == [ends[Side.FRONTEND].key, ends[Side.BACKEND].key]
+
+
+def test_a_cap_that_is_larger_than_there_can_be(world: World) -> None:
+    keeper = world.restarted()
+    keeper.create(LISTENER, plan())
+    keeper.limit(LISTENER, key(), MAX_CAP_BYTES_PER_S)
+    with refused("ARGUMENT", f"{MAX_CAP_BYTES_PER_S} is the most"):
+        keeper.limit(LISTENER, key(), MAX_CAP_BYTES_PER_S + 1)
+    with refused("NET_PLAN", "cap_bytes_per_s"):
+        replace(plan(), cap_bytes_per_s=MAX_CAP_BYTES_PER_S + 1)
 
 
 def test_a_tombstone_that_an_older_word_comes_to_stays_as_it_is(world: World) -> None:
@@ -294,8 +383,10 @@ def test_killed_at_any_step(world: World, step: str, at: int, nth: int) -> None:
                 keeper.destroy(LISTENER, key())
             elif call == "move":
                 keeper.create(Asker(LISTENER.uid, 8), plan())
+            elif call == "replace":
+                keeper.create(LISTENER, later)
             else:
-                keeper.destroy(LISTENER, key(), 1)
+                keeper.destroy(LISTENER, key(), 2)
         except Died:
             died += 1
 
@@ -308,15 +399,22 @@ def test_killed_at_any_step(world: World, step: str, at: int, nth: int) -> None:
     world.restarted().create(Asker(LISTENER.uid, 8), plan())
     assert world.instances == {"ei-1", "ei-9"}
     assert len(world.interfaces.there) == 2
+    later = replace(plan(generation=2), address="198.18.9.9")
+    tried("replace")
+    restarted = world.restarted()
+    assert world.instances == {"ei-1", "ei-9"}
+    assert world.interfaces.there[restarted.state.held[key()].place].plan in (plan(), later)
+    restarted.create(LISTENER, later)
+    assert len(world.interfaces.there) == 2
     tried("destroy")
     world.restarted().destroy(LISTENER, key())
     assert world.instances == {"ei-9"}
-    world.restarted().create(LISTENER, plan())
+    world.restarted().create(LISTENER, later)
     tried("gone")
-    world.restarted().destroy(LISTENER, key(), 1)
+    world.restarted().destroy(LISTENER, key(), 2)
     assert world.instances == {"ei-9"}
     with refused("NET_PLAN"):
-        world.restarted().create(LISTENER, plan())
+        world.restarted().create(LISTENER, later)
     assert died or step == "drop" or nth == 2
 
 

@@ -7,9 +7,8 @@ from dataclasses import replace
 import pytest
 
 from eais.errors import IdentityError
-from eais.net.plan import Side
+from eais.net.plan import MAX_CAP_BYTES_PER_S, Side
 from eais_server.net.firewall.ruleset import (
-    MAX_CAP_BYTES_PER_S,
     Guarded,
     Held,
     Tunnel,
