@@ -22,6 +22,7 @@ import pytest
 import eais
 from eais import files, tls
 from eais.identity import Identity
+from eais.net.asking import DEFAULT_SOCKET, TIMEOUT_S
 from eais_pool.authority import Authority
 from tests.system.stack import eventually
 
@@ -43,7 +44,7 @@ def service(name: str) -> configparser.SectionProxy:
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd isn't installed")
 def test_systemd_has_nothing_to_say_against_them(tmp_path: Path) -> None:
-    units = [tmp_path / f"{name}.service" for name in NAMES]
+    units = [tmp_path / f"{name}.service" for name in (*NAMES, "eais-net")]
     for unit in units:
         # Its only objection would be that nothing is installed at that place here.
         text = (UNITS / unit.name).read_text().replace(PYTHON, "/bin/true")
@@ -62,6 +63,19 @@ def test_what_each_unit_must_say(name: str) -> None:
     assert float(found["TimeoutStopSec"]) > 3
     assert found["KillMode"] == "mixed"
     assert found["User"] == "eais"
+
+
+def test_what_the_network_agents_unit_must_say() -> None:
+    found = service("eais-net")
+    assert (found["Type"], found["Restart"], found["User"]) == ("notify", "always", "eais")
+    assert float(found["WatchdogSec"]) > 2 * TIMEOUT_S, "one answer may take as long as that"
+    # What it has made outlives it: interfaces, and the processes and sockets that some of them are.
+    assert found["KillMode"] == "process"
+    assert found["RuntimeDirectory"].split() == ["eais", "wireguard"]
+    assert (found["RuntimeDirectoryPreserve"], found["RuntimeDirectoryMode"]) == ("yes", "0755")
+    assert found["AmbientCapabilities"] == found["CapabilityBoundingSet"] == "CAP_NET_ADMIN"
+    assert found["DeviceAllow"] == "/dev/net/tun rw"
+    assert Path("/run", found["RuntimeDirectory"].split()[0], "net.sock") == DEFAULT_SOCKET
 
 
 @dataclass

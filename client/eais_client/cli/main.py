@@ -21,6 +21,7 @@ from eais_client.cli import (
     listener_commands,
     load_command,
     logs_command,
+    net_commands,
     pool_commands,
     profile_command,
     ratio_command,
@@ -57,6 +58,7 @@ def make_app() -> typer.Typer:
     pool_commands.add_to(root)
     listener_commands.add_to(root)
     host_commands.add_to(root)
+    net_commands.add_to(root)
     defrag_command.add_to(root)
     tenant_commands.add_to(root)
     token_commands.add_to(root)

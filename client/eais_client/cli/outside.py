@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
     from eais.identity import Role
@@ -132,6 +132,13 @@ def become(path: str, argv: Sequence[str], environ: Mapping[str, str]) -> None:
     program.become(path, argv, environ)
 
 
+def check_net() -> Mapping[str, Any]:
+    """What this machine can do for a network agent, as `eais_server.net.checking` finds it."""
+    from eais_client.cli.net_checking import check_net
+
+    return check_net()
+
+
 def or_nowhere(stream: TextIO | None) -> TextIO:
     """`stream`, or one that keeps nothing: Python has none for a descriptor that was closed."""
     return stream if stream is not None else Path(os.devnull).open("w")
@@ -163,5 +170,6 @@ class Outside:
     check_attached: Callable[[ContextStore, Context, str], None] = check_attached
     ask_python: Callable[[str, Mapping[str, str]], Probed] = ask_python
     become: Callable[[str, Sequence[str], Mapping[str, str]], None] = become
+    check_net: Callable[[], Mapping[str, Any]] = check_net
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep

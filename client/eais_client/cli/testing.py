@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from eais.errors import EaisError, make_error
 from eais.identity import Identity, Role
@@ -185,6 +186,7 @@ class FakeOutside:
         self.replaced_by: list[str] = []
         self.pythons: dict[str, Probed] = {}
         self.became: list[tuple[str, list[str], Mapping[str, str]]] = []
+        self.net_found: dict[str, Any] = {"drivers": [], "needs": [], "notes": []}
         self.store = ContextStore.of_environ(self.environ)
         # Nobody answers there, unless a test puts an agent there.
         self.ends = VnicEnds(NetAgent(home / "net.sock", timeout_s=5))
@@ -219,6 +221,7 @@ class FakeOutside:
             check_attached=self._check_attached,
             ask_python=lambda interpreter, environ: self.pythons.get(interpreter, WITH_EAIS),
             become=self._become,
+            check_net=lambda: self.net_found,
             clock=self.clock,
             sleep=self.clock.sleep,
         )

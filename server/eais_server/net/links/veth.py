@@ -6,12 +6,20 @@ from pathlib import Path
 
 from eais.net.plan import VETH, NetPlan
 from eais_server.net.link import Ability
-from eais_server.net.links import netlink
+from eais_server.net.links import capabilities, netlink
 from eais_server.net.links.entering import OWN, in_namespace
 from eais_server.net.links.kernel_says import kernel_says
 from eais_server.net.links.naming import GROUP, interface_name, other_end
 from eais_server.net.links.probing import probe_kind
 from eais_server.net.links.spaces import Spaces
+
+
+def probe_veth() -> Ability:
+    """Whether pairs can be made, and the other namespace be entered to set its end up."""
+    ability = probe_kind(VETH)
+    if ability.missing or capabilities.has(capabilities.SYS_ADMIN):
+        return ability
+    return Ability("entering the other end's network namespace needs CAP_SYS_ADMIN")
 
 
 class VethDriver:
@@ -30,7 +38,7 @@ class VethDriver:
 
     def probe(self) -> Ability:
         """As `LinkDriver`."""
-        return in_namespace(self._namespace, lambda: probe_kind(VETH))
+        return in_namespace(self._namespace, probe_veth)
 
     def make(self, interface: str, plan: NetPlan) -> None:
         """As `LinkDriver`."""

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from eais_server.net.links import capabilities
 from eais_server.net.links import wireguard_netlink as netlink
 from eais_server.net.links.entering import OWN, in_namespace
 from eais_server.net.links.wireguard_keys import WireguardKey
@@ -27,7 +28,6 @@ _KIND: Final = "tun"
 _TUN: Final = Path("/dev/net/tun")
 #: Where Debian, and who builds it, have it.
 _PLACES: Final = "/usr/local/bin:/usr/bin:/usr/sbin"
-_CAP_NET_ADMIN: Final = 12  # linux/capability.h
 
 
 def find_program() -> Path | None:
@@ -119,17 +119,9 @@ def _no_tun() -> str:
         os.close(os.open(_TUN, os.O_RDWR | os.O_CLOEXEC))
     except OSError as error:
         return f"wireguard-go needs {_TUN}: {error.strerror}"
-    if not _may_make_interfaces():
+    if not capabilities.has(capabilities.NET_ADMIN):
         return "wireguard-go needs CAP_NET_ADMIN"
     return ""
-
-
-def _may_make_interfaces() -> bool:
-    for line in Path("/proc/thread-self/status").read_text(encoding="ascii").splitlines():
-        name, _, value = line.partition(":")
-        if name == "CapEff":
-            return bool(int(value, 16) >> _CAP_NET_ADMIN & 1)
-    return False
 
 
 def _no_sockets(sockets: Path) -> str:
