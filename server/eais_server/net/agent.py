@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import fcntl
+import ipaddress
 import logging
 import os
 import pwd
@@ -27,6 +28,7 @@ from eais.errors import ConfigError, EaisError
 from eais.identity import is_ca, pool_of_ca
 from eais.net.asking import DEFAULT_SOCKET
 from eais.notify import Notifier
+from eais.report import error_line, exit_code
 from eais_server.net.answers import Answers
 from eais_server.net.books import Books
 from eais_server.net.door import Door
@@ -45,6 +47,7 @@ _MEND_EVERY_S: Final = 1.0
 """How long vNICs are bare at most after `nft flush ruleset`."""
 _TURN_S: Final = 1.0
 _AGENT_BYTES: Final = 8
+_NO_UID: Final = (1 << 32) - 1  # (uid_t) -1, which is nobody's
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -54,9 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         run(given)
     except EaisError as error:
-        hint = f" ({error.hint})" if error.hint else ""
-        sys.stderr.write(f"error: {error.reason}: {error.message}{hint}\n")
-        return 5
+        sys.stderr.write(f"{error_line(error)}\n")
+        return exit_code(error)
     return 0
 
 
@@ -67,6 +69,10 @@ def run(given: argparse.Namespace) -> None:
         ConfigError: what was given can't be; another agent has the state directory.
         IdentityError: a trusted CA's file isn't one of a pool's.
     """
+    _check_underlay(given.underlay)
+    for path in given.netns:
+        if not path.exists():
+            log.warning("--netns %s isn't there yet: nobody in it is served until it is", path)
     trusted = _Trusted(given.trust)
     trusted()
     files_of = _State(given.state_dir)
@@ -174,9 +180,24 @@ class _Trusted:
         return found
 
 
+def _check_underlay(text: str) -> None:
+    """Raise ADDRESS for what other machines can't reach this one at; "" is none."""
+    try:
+        address = ipaddress.IPv4Address(text) if text else None
+    except ValueError:
+        address = ipaddress.IPv4Address(0)
+    if address is None:
+        return
+    if address.is_unspecified or address.is_loopback or address.is_multicast:
+        text = f"--underlay {text[:64]!r} is no IPv4 address at which others reach this machine"
+        raise ConfigError("ADDRESS", text, hint="`ip address` lists this machine's")
+
+
 def _uid_of(name: str) -> int:
     try:
-        return int(name) if name.isdecimal() else pwd.getpwnam(name).pw_uid
+        if name.isdecimal() and int(name) < _NO_UID:
+            return int(name)
+        return pwd.getpwnam(name).pw_uid
     except KeyError:
         raise ConfigError("CONFIG", f"--user {name}: this host has no such user") from None
 
