@@ -94,7 +94,8 @@ def ratios(found: dict[str, list[list[float]]]) -> dict[str, float]:
 def attaching(made: Site, count: int) -> dict[str, float]:
     """What a vNIC adds to an attach, in milliseconds."""
     times: dict[str, list[float]] = {PLAIN: [], "vxlan": []}
-    with made.front.program("-m", "tests.net.attaching") as process:
+    pause = {"EAIS_TEST_PAUSE_S": "0.5"}
+    with made.front.program("-m", "tests.net.attaching", **pause) as process:
         program = Job(process)
         program.tell("")
         for number in range(count + 1):

@@ -22,7 +22,7 @@ def main() -> int:
             took_s = time.perf_counter() - began
             pool.detach(made.id)
             # Until a worker waits to be adopted again: how fast one starts isn't asked here.
-            time.sleep(0.5)
+            time.sleep(float(os.environ.get("EAIS_TEST_PAUSE_S", "0")))
             print(json.dumps({"s": took_s, "driver": made.vnic.driver}), flush=True)
     return 0
 

@@ -3,7 +3,7 @@
 `resnet N`, `large MIB`: calls whose answers are compared with onnxruntime's own, bit for bit.
 `timed MIB`: seconds of one call of so much; `small COUNT`: of each of so many of 16 bytes.
 `begin TIMEOUT_S`: a thread that calls without a pause from now on, each call with that deadline;
-`end`: how that went.
+`answered`: once the next one is; `end`: how that went.
 """
 
 from __future__ import annotations
@@ -43,6 +43,8 @@ def main() -> int:
             answer = timed.call(word, int(number))
         elif word == "begin":
             calls = Calls(float(number))
+        elif word == "answered" and calls is not None:
+            answer = calls.answered()
         elif word == "end" and calls is not None:
             answer = calls.end()
         print(json.dumps(answer), flush=True)
@@ -116,11 +118,17 @@ class Calls:
         self._timeout_s = timeout_s
         self._session = eais.InferenceSession(doubling())
         self._stop = threading.Event()
+        self._again = threading.Event()
         self._said: Counter[str] = Counter()
         self._late_by_s = 0.0
         self._longest_s = 0.0
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
+
+    def answered(self) -> dict[str, Any]:
+        """Wait for the next call that is answered, half a minute at most."""
+        self._again.clear()
+        return {"answered": self._again.wait(30)}
 
     def end(self) -> dict[str, Any]:
         """How it went."""
@@ -143,6 +151,7 @@ class Calls:
                 with eais.deadline(self._timeout_s):
                     (answer,) = self._session.run(None, {"x": values})
                 self._said["wrong"] += not np.array_equal(answer, values + values)
+                self._again.set()
             except EaisError as error:
                 late = error.reason == "DEADLINE_EXCEEDED"
                 self._said["late" if late else "lost"] += 1

@@ -20,6 +20,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+import pytest
+
 from eais.errors import EaisError
 from eais.net.asking import NetAgent
 from eais_pool.authority import Authority
@@ -224,9 +226,17 @@ def site(root: Path, driver: str, *more: str, direct: bool = False) -> Iterator[
             made.agents[name] = agent = Agent(machines[name], trusted, given)
             agent.start()
             stack.callback(agent.stop)
+            _skip_without(driver, agent)
         join(made, "f")
         eventually(lambda: _offered(made) or None, "back-ends whose agents are known")
         yield made
+
+
+def _skip_without(driver: str, agent: Agent) -> None:
+    offer = NetAgent(agent.socket).offer()
+    missing = next((each.missing for each in offer.drivers if each.name == driver), "")
+    if missing:
+        pytest.skip(missing)
 
 
 def _offered(site: Site) -> bool:
