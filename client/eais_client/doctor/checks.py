@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from eais_client.doctor import machine, network, pool_side, runtimes
+from eais_client.doctor import machine, network, path, pool_side, runtimes
 from eais_client.doctor.findings import Check, Finding, examine
 from eais_client.doctor.scene import Scene
 
@@ -28,8 +28,10 @@ CHECKS: Final[Sequence[Check[Scene]]] = (
     Check("operator", pool_side.operator, ("address", "clock", "context", "pool")),
     Check("hosts", pool_side.hosts, ("operator",)),
     Check("instance", pool_side.instance, ("version",)),
-    Check("listener", pool_side.listener, ("instance",)),
+    Check("vnic", path.vnic, ("instance",)),
+    Check("listener", pool_side.listener, ("instance", "vnic")),
     Check("worker", pool_side.worker, ("instance", "listener")),
+    Check("path", path.path, ("instance", "vnic", "listener", "worker")),
     Check("isolation", pool_side.isolation, ("instance",)),
     Check("runtimes", runtimes.runtimes, ("version", "operator")),
     Check("quota", pool_side.quota, ("version", "operator")),

@@ -14,10 +14,12 @@ from eais.tls import Bundle
 from eais_client.config import ClientConfig
 from eais_client.context import Context, ContextStore
 from eais_client.dialer import utc_now
+from eais_client.doctor.path_judging import Measured
 from eais_client.instances import Instance
 from eais_client.own_identity import OwnIdentity
 from eais_client.pool_status import PoolStatus
 from eais_client.tenants import Tenant
+from eais_client.vnic_end import EndHere
 
 
 @dataclass(slots=True)
@@ -30,6 +32,7 @@ class Scene:
         installed: whether a Python module of that name can be imported.
         wall: this machine's clock.
         cpuinfo: what the kernel says of this machine's CPU.
+        measure: what calls to the instance take; None: they are made.
 
     The others are filled by the checks, each by the one that finds it out.
     """
@@ -41,6 +44,7 @@ class Scene:
     installed: Callable[[str], bool]
     wall: Callable[[], datetime] = utc_now
     cpuinfo: Path = CPUINFO
+    measure: Callable[[Scene], Measured] | None = None
     config: ClientConfig = field(default_factory=ClientConfig)
     found_context: Context | None = None
     found_own: OwnIdentity | None = None
@@ -50,6 +54,7 @@ class Scene:
     status: PoolStatus | None = None
     tenants: tuple[Tenant, ...] = ()
     instance: Instance | None = None
+    end: EndHere | None = None
 
     @property
     def context(self) -> Context:

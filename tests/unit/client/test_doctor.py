@@ -29,6 +29,7 @@ from eais_client.context import Context, ContextStore, enrolment_file
 from eais_client.doctor.checks import CHECKS, look
 from eais_client.doctor.findings import Check, Finding, Verdict, examine, exit_code_of, ok, problem
 from eais_client.doctor.judgement import refusal, span
+from eais_client.doctor.path_judging import Measured
 from eais_client.doctor.scene import Scene
 from eais_client.instances import Address
 from eais_pool.authority import ENROLMENT_LIFE, Authority
@@ -133,6 +134,7 @@ class Ward:
             old.installed,
             old.wall,
             old.cpuinfo,
+            old.measure,
         )
         self.findings = look(self.scene)
         return {finding.check: finding for finding in self.findings}
@@ -197,7 +199,14 @@ def ward(tmp_path: Path) -> Iterator[Ward]:
         store = ContextStore(tmp_path / "config")
         context = Context("team", POOL, str(user))
         store.set(context)
-        scene = Scene(store, {}, "", runs=lambda path: False, installed=lambda module: True)
+        scene = Scene(
+            store,
+            {},
+            "",
+            runs=lambda path: False,
+            installed=lambda module: True,
+            measure=lambda scene: Measured((0.001,), 1e9, 1e9),
+        )
         found = Ward(made, manager, scene, context)
         tls.save_bundle(found.file, found.bundle())
         found.enrol()
@@ -209,7 +218,7 @@ def test_all_is_well(ward: Ward) -> None:
     assert {finding.verdict for finding in ward.findings} == {Verdict.OK}
     assert exit_code_of(ward.findings) == 0
     assert set(found) == {check.name for check in CHECKS} - {
-        *("fall-back", "pool", "operator", "hosts", "quota")
+        *("fall-back", "pool", "operator", "hosts", "quota", "vnic")
     }
     assert found["version"].text == "wire version 1, eais-manager/9.9"
     assert "of the pool's" in found["clock"].text
