@@ -241,8 +241,6 @@ def test_a_cap_is_set_changed_and_taken_away(pair: Pair) -> None:
     capped = replace(pair.front.plan, cap_bytes_per_s=1000)
     pair.front.ends.make(capped, pair.front.driver)
     assert rate(pair.front, pair.front.link().index) == 0
-    with pytest.raises(ConfigError, match="is the most"):
-        pair.back.ends.make(replace(pair.back.plan, cap_bytes_per_s=1 << 33), pair.back.driver)
 
 
 def test_counters_are_the_interfaces_own_as_the_instance_sees_them(pair: Pair) -> None:

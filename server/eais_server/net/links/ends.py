@@ -80,10 +80,11 @@ class Ends:
                 somebody else's; which MTU there can be.
         """
         name, mtu = self.interface(plan.key), self._mtu(plan, driver)
-        self._check_name(name)
+        there = self._check_name(name)
         driver.make(name, plan)
         with kernel_says(f"the interface {name} of {plan.key.instance} can't be set up"):
-            in_namespace(self._namespace, lambda: self._set_up(name, plan, mtu))
+            set_up = self._mend if there else self._set_up
+            in_namespace(self._namespace, lambda: set_up(name, plan, mtu))
         return name
 
     def remove(self, key: VnicKey, driver: LinkDriver) -> None:
@@ -124,15 +125,29 @@ class Ends:
             raise make_error("NETDEV", text, hint=f"an MTU of {most} or less, or 0 for that")
         return plan.mtu or most
 
-    def _check_name(self, name: str) -> None:
+    def _check_name(self, name: str) -> bool:
+        """Whether there is an interface of ours that has the name."""
         with kernel_says(f"the interface {name} can't be looked at"):
             link = in_namespace(self._namespace, lambda: netlink.read_link(name))
         if link is None or _is_half_made(link) or link.alias.startswith(mark_of(self._agent)):
-            return
+            return link is not None
         text = f"the interface {name} is there, and none of this agent's"
         raise make_error("NETDEV", text, hint="rename it, or take it away")
 
     def _set_up(self, name: str, plan: NetPlan, mtu: int) -> None:
+        """One that was just made, in few steps: an attach waits for it."""
+        link = _there(name)
+        text = mark(self._agent, plan.key)
+        if link.alias or netlink.addresses(link.index):
+            self._mend(name, plan, mtu)
+            return
+        netlink.set_link(link.index, mtu=mtu, IFLA_IFALIAS=text, state="up")
+        netlink.add_address(link.index, plan.address, plan.peer)
+        if plan.cap_bytes_per_s and plan.key.side is Side.BACKEND:
+            _cap(link.index, plan.cap_bytes_per_s)
+
+    def _mend(self, name: str, plan: NetPlan, mtu: int) -> None:
+        """One that was there: what isn't as the plan has it."""
         link = _there(name)
         if link.alias != (text := mark(self._agent, plan.key)):
             netlink.set_alias(link.index, text)
