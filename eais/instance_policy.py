@@ -9,6 +9,7 @@ from typing import Final
 
 from eais.errors import UsageError
 from eais.neighbours import ANYWHERE, Neighbours
+from eais.net.rate import checked_cap
 from eais.ratio import UNSAID, RatioPolicy
 from eais.tolerance import Tolerance
 
@@ -43,6 +44,7 @@ class InstancePolicy:
         price_cap_per_h: what `auto` may cost an hour at most, as prices are counted; 0: anything.
         ratio: of CPU to accelerator.
         neighbours: beside whom it is to be.
+        vnic_cap_bytes_per_s: of its vNIC, each way; 0: none.
     """
 
     ring: RingPolicy = RingPolicy.AUTO
@@ -52,6 +54,7 @@ class InstancePolicy:
     price_cap_per_h: float = 0.0
     ratio: RatioPolicy = UNSAID
     neighbours: Neighbours = ANYWHERE
+    vnic_cap_bytes_per_s: int = 0
 
     @property
     def is_default(self) -> bool:
@@ -68,6 +71,7 @@ class InstancePolicy:
         price_cap_per_h: float = 0.0,
         ratio: RatioPolicy = UNSAID,
         neighbours: Neighbours = ANYWHERE,
+        vnic_cap_bytes_per_s: int = 0,
     ) -> InstancePolicy:
         """What was said, "" and 0 for nothing; `UsageError` ARGUMENT for what can't be."""
         for name, value in (("rate", rate_per_s), ("price_cap", price_cap_per_h)):
@@ -81,7 +85,8 @@ class InstancePolicy:
         except ValueError:
             text = f"ring is auto, on or off, not {ring[:32]!a}"
             raise UsageError("ARGUMENT", text) from None
-        said = (rate_per_s, price_cap_per_h, ratio, neighbours)
+        cap = checked_cap(vnic_cap_bytes_per_s) if vnic_cap_bytes_per_s else 0
+        said = (rate_per_s, price_cap_per_h, ratio, neighbours, cap)
         return cls(shared, slo_p99_us, wanted, *said)
 
 

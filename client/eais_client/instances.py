@@ -238,6 +238,7 @@ class Instance:
                 price_cap_per_h=message.policy.price_cap_per_h,
                 ratio=_ratio_of(message.policy.ratio),
                 neighbours=_neighbours_of(message.policy.neighbours),
+                vnic_cap_bytes_per_s=message.policy.vnic_cap_bytes_per_s,
             ),
             why=message.placement.why,
             weighed=tuple(message.placement.weighed),

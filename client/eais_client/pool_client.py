@@ -303,6 +303,7 @@ def _said(policy: InstancePolicy) -> pool_pb2.InstancePolicy | None:
         price_cap_per_h=policy.price_cap_per_h,
         ratio=None if said == UNSAID else ratio,
         neighbours=None if beside == ANYWHERE else neighbours,
+        vnic_cap_bytes_per_s=policy.vnic_cap_bytes_per_s,
     )
 
 

@@ -134,6 +134,7 @@ def policy_message(policy: InstancePolicy) -> pool_pb2.InstancePolicy:
         price_cap_per_h=policy.price_cap_per_h,
         ratio=None if said == UNSAID else ratio,
         neighbours=_neighbours_message(policy.neighbours),
+        vnic_cap_bytes_per_s=policy.vnic_cap_bytes_per_s,
     )
 
 
@@ -148,6 +149,7 @@ def policy_of(message: pool_pb2.InstancePolicy) -> InstancePolicy:
         message.price_cap_per_h,
         RatioPolicy.checked(said.ratio, said.least, said.most, said.kinds, said.late_target),
         Neighbours.checked(beside.spread, beside.near, beside.strict),
+        message.vnic_cap_bytes_per_s,
     )
 
 

@@ -31,7 +31,7 @@ from eais_client.cli.ratio_options import (
     RatioOption,
     ratio_of,
 )
-from eais_client.cli.vnic_options import VnicOption, driver_of
+from eais_client.cli.vnic_options import VnicCapOption, VnicOption, driver_of
 
 if TYPE_CHECKING:
     from eais_client.instances import Instance
@@ -93,6 +93,7 @@ def add_to(group: Group) -> None:
             "eais attach --type gpu.1 --spread web",
             "eais attach --type cpu.1 --near ei-7f3a --strict",
             "eais attach --type gpu.1 --vnic wireguard",
+            "eais attach --type gpu.1 --vnic-cap 100Mbit",
         ],
     )(attach)
     verb("start", examples=["eais start ei-7f3a", "eais start ei-7f3a --wait 10m"])(start)
@@ -121,11 +122,12 @@ def create(
     spread: SpreadOption = "",
     near: NearOption = "",
     strict: StrictOption = False,
+    vnic_cap: VnicCapOption = "",
 ) -> None:
     """Create an instance: BINDABLE, holding nothing yet."""
     wanted = ratio_of(ratio, min, max, kinds, late_target)
     beside = neighbours_of(spread, near, strict)
-    policy = policy_of(ring, slo_p99, tolerance, rate, price_cap, wanted, beside)
+    policy = policy_of(ring, slo_p99, tolerance, rate, price_cap, wanted, beside, vnic_cap)
     _do(call, f"creating {type}", lambda pool: pool.create(type, policy))
 
 
@@ -159,14 +161,15 @@ def attach(
     budget: BudgetOption = 0.0,
     idle_detach: IdleOption = "",
     vnic: VnicOption = "",
+    vnic_cap: VnicCapOption = "",
 ) -> None:
     """Bind an instance to this front-end and start it.
 
     With --type a new instance is created first; with neither an instance nor a
     type the first bindable one is taken. `eais detach` undoes all that this did.
     --ring, --slo-p99, --tolerance, --rate, --price-cap, --ratio, --min, --max,
-    --kinds, --late-target, --spread, --near and --strict are of the instance that
-    is created; --ratio makes one of type auto. `eais explain` says why an instance
+    --kinds, --late-target, --spread, --near, --strict and --vnic-cap are of the
+    instance that is created; --ratio makes one of type auto. `eais explain` says why an instance
     is where it is, and `eais ratio` what it had when.
 
     With --wait what has no room now waits in line, and how it stands is said
@@ -177,7 +180,8 @@ def attach(
     attached already, they take the place of those that it had.
 
     --vnic says how it is reached. veth (on one host), vxlan and wireguard (between
-    hosts) need `eais net agent` on both hosts; auto takes what there is.
+    hosts) need `eais net agent` on both hosts; auto takes what there is. Only these
+    keep a cap: with --vnic-cap, auto takes no other.
     """
     if instance:
         _expect_no_type(instance)
@@ -187,7 +191,7 @@ def attach(
     driver = driver_of(vnic)
     what, wait_s = instance or type or "the first bindable instance", _seconds(wait)
     beside = neighbours_of(spread, near, strict)
-    policy = policy_of(ring, slo_p99, tolerance, rate, price_cap, wanted, beside)
+    policy = policy_of(ring, slo_p99, tolerance, rate, price_cap, wanted, beside, vnic_cap)
     _do_in_line(
         call,
         f"attaching {what}",

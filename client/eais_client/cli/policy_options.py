@@ -69,9 +69,12 @@ def policy_of(
     price_cap: float,
     ratio: RatioPolicy,
     neighbours: Neighbours,
+    vnic_cap: str,
 ) -> InstancePolicy:
-    """What was said; raises as `InstancePolicy.checked`, and `slo_us`."""
+    """What was said; raises as `InstancePolicy.checked`, `slo_us` and `cap_of`."""
     from eais.instance_policy import InstancePolicy, slo_us
+    from eais.net.rate import cap_of
 
     slo = slo_us(slo_p99) if slo_p99 else 0
-    return InstancePolicy.checked(ring, slo, tolerance, rate, price_cap, ratio, neighbours)
+    cap = cap_of(vnic_cap) if vnic_cap else 0
+    return InstancePolicy.checked(ring, slo, tolerance, rate, price_cap, ratio, neighbours, cap)

@@ -25,6 +25,17 @@ VnicOption = Annotated[
     ),
 ]
 
+VnicCapOption = Annotated[
+    str,
+    typer.Option(
+        "--vnic-cap",
+        metavar="RATE",
+        help="What its virtual NIC carries at most, each way: 100Mbit, 1Gbit, 12MB. bit is a bit "
+        "and B a byte, a second; k, M, G and T are powers of 1000.",
+        show_default=False,
+    ),
+]
+
 
 def driver_of(text: str) -> str:
     """What was said; `UsageError` ARGUMENT for what is no driver."""

@@ -87,6 +87,8 @@ class OpRequested:
         if self.policy.tolerance is not None:
             rest.append(f"tolerance={self.policy.tolerance}")
         rest += [f"vnic={self.vnic}"] if self.vnic else []
+        cap = self.policy.vnic_cap_bytes_per_s
+        rest += [f"vnic_cap={cap}"] if cap else []
         return (self.verb.value, self.frontend, self.instance, self.type, no_start, *rest)
 
 

@@ -24,6 +24,7 @@ BLOCK_PREFIX: Final = 24
 VXLAN_PORT: Final = 4789
 #: From here on, a port a tunnel; WireGuard's own programs begin there.
 WIREGUARD_PORTS: Final = range(51_820, 65_536)
+_CAPPED: Final = "a cap needs veth, vxlan or wireguard: a network agent on both hosts"
 
 
 class Choice(NamedTuple):
@@ -42,7 +43,12 @@ class TakenLink:
 
 
 def choose_driver(
-    asked: str, own: str, frontend: NetOffer | None, backend: NetOffer | None
+    asked: str,
+    own: str,
+    frontend: NetOffer | None,
+    backend: NetOffer | None,
+    *,
+    capped: bool = False,
 ) -> Choice:
     """The driver between a front-end and a back-end.
 
@@ -50,13 +56,19 @@ def choose_driver(
         asked: "" or "auto", the back-end's `own` ("loopback", "host"), or the kernel's.
         own: what the back-end gives without an agent.
         frontend, backend: what their agents offer; None without one.
+        capped: its bandwidth, which the kernel's alone can keep.
 
     Raises:
         ConfigError: NET_DRIVER, which says what is missing on which host.
     """
     if asked in ("", AUTO):
-        return _best(own, frontend, backend)
+        best = _best(own, frontend, backend)
+        if capped and not best.driver:
+            raise make_error("NET_DRIVER", f"no cap of a vNIC here: {best.why}", hint=_CAPPED)
+        return best
     if asked == own:
+        if capped:
+            raise make_error("NET_DRIVER", f"{own} keeps no cap", hint=_CAPPED)
         return Choice("", f"{own} was asked for")
     if asked not in KERNEL_DRIVERS:
         raise make_error("NET_DRIVER", f"{asked[:32]!a}: the back-end's own driver is {own}")

@@ -367,7 +367,7 @@ def host_views(state: PoolState, instance: str, settings: Settings) -> list[Host
 
 def _with_vnic(state: PoolState, instance: InstanceRecord, views: list[HostView]) -> list[HostView]:
     """Hosts that can't give it the vNIC that it was asked for with don't take it."""
-    if instance.vnic in ("", AUTO):
+    if instance.vnic in ("", AUTO) and not instance.policy.vnic_cap_bytes_per_s:
         return views
     return [
         view if can_have(state.hosts[view.host], instance) else replace(view, open=False)

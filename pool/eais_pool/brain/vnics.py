@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from eais.errors import EaisError, make_error
 from eais.net.plan import KERNEL_DRIVERS
 from eais_pool.brain.host_records import HostRecord
-from eais_pool.brain.net_links import AUTO, TakenLink, choose_driver, plan_link
+from eais_pool.brain.net_links import AUTO, Choice, TakenLink, choose_driver, plan_link
 from eais_pool.brain.net_records import NetLink
 from eais_pool.brain.records import InstanceRecord, LeaseRecord
 from eais_pool.brain.settings import Settings
@@ -48,18 +48,18 @@ def check_asked(driver: str) -> None:
 def can_have(host: HostRecord, instance: InstanceRecord) -> bool:
     """Whether `instance` can have what it was asked for with on `host`."""
     try:
-        choose_driver(instance.vnic, host.vnic_driver, instance.net, host.net)
+        _choice(instance, host)
     except EaisError:
         return False
     return True
 
 
 def check_vnic(state: PoolState, instance: InstanceRecord) -> None:
-    """Raise NET_DRIVER if no host can give `instance` the driver that was asked for."""
+    """Raise NET_DRIVER if no host can give `instance` the driver, or the cap, asked for."""
     hosts = [host for _, host in sorted(state.hosts.items()) if host.reachable]
     if hosts and not any(can_have(host, instance) for host in hosts):
         first = hosts[0]
-        choose_driver(instance.vnic, first.vnic_driver, instance.net, first.net)
+        _choice(instance, first)
 
 
 def vnic_on(
@@ -78,7 +78,7 @@ def vnic_on(
         EaisError: without `before`: NET_DRIVER, ADDRESSES_EXHAUSTED.
     """
     try:
-        choice = choose_driver(instance.vnic, host.vnic_driver, instance.net, host.net)
+        choice = _choice(instance, host)
     except EaisError:
         if before is None:
             raise
@@ -100,9 +100,15 @@ def vnic_on(
             instance.net,
             host.net,
             [TakenLink(lease.tenant, lease.link) for lease in leases if lease.link],
+            cap_bytes_per_s=instance.policy.vnic_cap_bytes_per_s,
             turn=instance.serial + instance.next_epoch,
         )
     return Vnic(choice.driver, link.address, link, choice.why)
+
+
+def _choice(instance: InstanceRecord, host: HostRecord) -> Choice:
+    capped = bool(instance.policy.vnic_cap_bytes_per_s)
+    return choose_driver(instance.vnic, host.vnic_driver, instance.net, host.net, capped=capped)
 
 
 def _generation(instance: InstanceRecord, before: LeaseRecord | None) -> int:

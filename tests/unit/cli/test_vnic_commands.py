@@ -62,6 +62,18 @@ def test_a_word_that_is_no_driver_is_refused_with_those_there_are(eais: FakeOuts
     assert said.code == 2
 
 
+@pytest.mark.parametrize("verb", [("create", "cpu.1"), ("attach", "--type", "cpu.1")])
+def test_a_cap_belongs_to_the_instance(eais: FakeOutside, verb: tuple[str, ...]) -> None:
+    assert eais.run(*verb, "--vnic-cap", "100Mbit").err == ""
+    assert eais.pool.instances["ei-0001"].policy.vnic_cap_bytes_per_s == 12_500_000
+
+
+def test_a_cap_that_is_no_rate_is_refused(eais: FakeOutside) -> None:
+    said = eais.run("attach", "--type", "cpu.1", "--vnic-cap", "100Mb")
+    assert said.err.startswith("error: ARGUMENT: a rate is such as 100Mbit or 12MB, not '100Mb' (")
+    assert (said.code, eais.pool.attaches) == (2, [])
+
+
 def test_drivers_are_completed() -> None:
     assert vnic_drivers("v") == ["veth", "vxlan"]
     assert vnic_drivers("") == list(DRIVERS)

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from eais.instance_policy import InstancePolicy
 from eais.net.plan import KERNEL_DRIVERS, VETH, VXLAN, WIREGUARD
 from eais_pool.brain.actions import Grant, Send
 from eais_pool.brain.events import HostLost
@@ -117,6 +118,47 @@ def test_why_it_has_it_is_said() -> None:
     lease = pool.shell.state.live_lease(attached(pool))
     assert lease is not None
     assert lease.why.endswith("vxlan: both ends are between two hosts, and their agents can")
+    pool.end()
+
+
+CAPPED = InstancePolicy(vnic_cap_bytes_per_s=12_500_000)
+
+
+def test_a_cap_is_planned_and_stays_when_it_is_granted_again() -> None:
+    back = host()
+    pool = Pool(back)
+    pool.ask("attach", type="cpu.1", net=FRONT, policy=CAPPED)
+    pool.deliver()
+    link = link_of(pool, pool.view().id)
+    assert (link.driver, link.cap_bytes_per_s) == (VXLAN, 12_500_000)
+    pool.shell.feed(HostLost("h1"))
+    back.leases.clear()
+    pool.shell.feed(back.join())
+    again = grants(pool)[-1].link
+    assert again is not None
+    assert again.cap_bytes_per_s == 12_500_000
+    assert again.generation > link.generation
+
+
+@pytest.mark.parametrize("vnic", ["", "auto", "loopback"])
+def test_a_cap_that_nobody_would_keep_is_refused(vnic: str) -> None:
+    pool = Pool(host(net=None))
+    pool.ask("attach", type="cpu.1", vnic=vnic, net=FRONT, policy=CAPPED)
+    failure = pool.failure()
+    assert failure.reason == "NET_DRIVER"
+    assert "loopback" in failure.message
+    assert "veth, vxlan or wireguard" in failure.hint
+    assert not pool.shell.state.instances
+
+
+def test_a_capped_one_goes_where_its_cap_is_kept() -> None:
+    pool = Pool(host("h1", None), host("h2", BACK, cores=1))
+    pool.ask("attach", type="cpu.1", net=FRONT, policy=CAPPED)
+    pool.deliver()
+    lease = pool.shell.state.live_lease(pool.view().id)
+    assert lease is not None
+    assert lease.host == "h2"
+    pool.published()
     pool.end()
 
 
