@@ -49,6 +49,7 @@ from eais_server.listener.host import Host
 from eais_server.listener.hosted import HostedShares
 from eais_server.listener.lease_vnics import LeaseVnics
 from eais_server.listener.leases import ListenerFiles
+from eais_server.listener.leftover_vnics import LeftoverVnics
 from eais_server.listener.line import renew_as
 from eais_server.listener.link import Link
 from eais_server.listener.loads import Loads
@@ -120,7 +121,8 @@ class Listener:
         self._own_planes = InstancePlanes(
             host.pool, identity, users.bindings, self.readiness.is_ready, self._calls
         )
-        self.vnics = LeaseVnics(host, self._own_planes)
+        leftovers = LeftoverVnics(world.agent, host.pool, host.name)
+        self.vnics = LeaseVnics(host, self._own_planes, leftovers)
         self.grants = Grants(host, self.link.sign, self.arrivals, make_way, self.vnics)
         quarantine = QuarantineFile(
             world.directory / "quarantine.json",
@@ -196,6 +198,7 @@ class Listener:
         self._shared.start()
         self.openings.restore()
         await self.grants.restore()
+        await self.vnics.tidy()
         await self.offers.look()
         self.workers.tell(on.Tick())
         parts = [

@@ -16,11 +16,13 @@ from typing import Final, Protocol
 from eais.errors import EaisError, make_error
 from eais_server.listener.host import Host
 from eais_server.listener.lease import Lease
+from eais_server.listener.leftover_vnics import LeftoverVnics
 from eais_server.vnic import VnicDriver, VnicPlan
 
 log = logging.getLogger(__name__)
 
 _AGAIN_S: Final = 0.1
+_TIDY_AGAIN_S: Final = 1.0
 _AGENT_COMES_WITHIN_S: Final = 15.0
 """After the listener: both may have been started at the same time."""
 
@@ -44,9 +46,14 @@ class OwnPlanes(Protocol):
 class LeaseVnics:
     """What leases have of vNICs on this host."""
 
-    def __init__(self, host: Host, planes: OwnPlanes) -> None:
+    def __init__(self, host: Host, planes: OwnPlanes, leftovers: LeftoverVnics) -> None:
         self._host = host
         self._planes = planes
+        self._leftovers = leftovers
+        # Instances that have one here, or are about to.
+        self._needed: set[str] = set()
+        # Set while there may be ends that nobody needs.
+        self._left = asyncio.Event()
         # Instances of which an agent that didn't answer is to be told the ports.
         self._untold: set[str] = set()
         self._wake = asyncio.Event()
@@ -57,6 +64,14 @@ class LeaseVnics:
         Raises:
             EaisError: as `VnicDriver.create`; PORT; ARGUMENT, no such driver here.
         """
+        self._needed.add(lease.instance)
+        try:
+            return await self._make(lease)
+        except BaseException:
+            self._needed.discard(lease.instance)
+            raise
+
+    async def _make(self, lease: Lease) -> Lease:
         driver = self._driver(lease)
         signed = base64.b64decode(lease.net_plan)
         plan = VnicPlan(lease.instance, lease.tenant, lease.address, signed)
@@ -98,6 +113,7 @@ class LeaseVnics:
     async def take_away(self, lease: Lease) -> None:
         """Nothing is left of the lease's vNIC, or it is said in the log."""
         self._untold.discard(lease.instance)
+        self._needed.discard(lease.instance)
         with suppress(EaisError):
             driver = self._driver(lease)
             if driver.is_private:
@@ -105,10 +121,28 @@ class LeaseVnics:
             try:
                 await self._host.durable(driver.destroy, lease.instance)
             except EaisError as error:
-                log.error("the vNIC of %s isn't taken away: %s", lease.instance, error)
+                log.error("the vNIC of %s isn't taken away yet: %s", lease.instance, error)
+                self._left.set()
+
+    async def tidy(self) -> None:
+        """Take away what no lease has; later, if the agent doesn't answer now."""
+        if not await self._leftovers.take_away(self._needed):
+            self._left.set()
 
     async def run(self) -> None:
-        """Tell again what couldn't be told."""
+        """Tell again what couldn't be told, and take away what couldn't be."""
+        async with asyncio.TaskGroup() as both:
+            both.create_task(self._tell_again())
+            both.create_task(self._tidy_again())
+
+    async def _tidy_again(self) -> None:
+        while True:
+            await self._left.wait()
+            await asyncio.sleep(_TIDY_AGAIN_S)
+            self._left.clear()
+            await self.tidy()
+
+    async def _tell_again(self) -> None:
         while True:
             await self._wake.wait()
             self._wake.clear()
