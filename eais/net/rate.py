@@ -6,11 +6,10 @@ import re
 from typing import Final
 
 from eais.errors import UsageError
+from eais.net.plan import MAX_CAP_BYTES_PER_S
 
 LEAST_CAP: Final = 1_000
 """Bytes a second. Of less, a connection isn't even made in the time that it has."""
-MOST_CAP: Final = (1 << 32) - 1
-"""Bytes a second, 34 Gbit: what the kernel's token bucket takes (struct tc_ratespec, 32 bits)."""
 _RATE: Final = re.compile(r"(\d{1,12}(?:\.\d{1,6})?)\s*([kMGT]?)(bit|B)(?:/s)?")
 _FACTORS: Final = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
@@ -22,7 +21,7 @@ def cap_of(text: str) -> int:
     before it: powers of 1000. "/s" may follow.
 
     Raises:
-        UsageError: ARGUMENT, it is no such rate, or none from `LEAST_CAP` to `MOST_CAP`.
+        UsageError: ARGUMENT, it is no such rate, or none from `LEAST_CAP` to `MAX_CAP_BYTES_PER_S`.
     """
     found = _RATE.fullmatch(text.strip())
     if found is None:
@@ -36,7 +35,7 @@ def cap_of(text: str) -> int:
 
 def checked_cap(bytes_per_s: int) -> int:
     """`bytes_per_s`, if it can be kept; `UsageError` ARGUMENT if not."""
-    if not LEAST_CAP <= bytes_per_s <= MOST_CAP:
-        text = f"a cap is {LEAST_CAP} to {MOST_CAP} bytes a second, not {bytes_per_s}"
+    if not LEAST_CAP <= bytes_per_s <= MAX_CAP_BYTES_PER_S:
+        text = f"a cap is {LEAST_CAP} to {MAX_CAP_BYTES_PER_S} bytes a second, not {bytes_per_s}"
         raise UsageError("ARGUMENT", text)
     return bytes_per_s

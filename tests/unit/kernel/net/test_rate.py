@@ -6,7 +6,8 @@ import pytest
 
 from eais.errors import UsageError
 from eais.instance_policy import DEFAULT_POLICY, InstancePolicy
-from eais.net.rate import LEAST_CAP, MOST_CAP, cap_of
+from eais.net.plan import MAX_CAP_BYTES_PER_S
+from eais.net.rate import LEAST_CAP, cap_of
 
 
 @pytest.mark.parametrize(
@@ -19,7 +20,7 @@ from eais.net.rate import LEAST_CAP, MOST_CAP, cap_of
         ("8000bit", 1000),
         ("8001bit/s", 1000),
         ("1kB", LEAST_CAP),
-        ("4294967295B", MOST_CAP),
+        ("4294967295B", MAX_CAP_BYTES_PER_S),
         ("0.03Tbit", 3_750_000_000),
     ],
 )
@@ -38,13 +39,13 @@ def test_what_is_no_rate(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["0bit", "7999bit", "999B", "4294967296B", "999999999999TB"])
 def test_what_nobody_can_keep(text: str) -> None:
-    with pytest.raises(UsageError, match=f"{LEAST_CAP} to {MOST_CAP} bytes a second"):
+    with pytest.raises(UsageError, match=f"{LEAST_CAP} to {MAX_CAP_BYTES_PER_S} bytes a second"):
         cap_of(text)
 
 
 def test_a_policy_may_have_one() -> None:
     assert InstancePolicy.checked("", 0, vnic_cap_bytes_per_s=0) == DEFAULT_POLICY
     assert not InstancePolicy.checked("", 0, vnic_cap_bytes_per_s=LEAST_CAP).is_default
-    for wrong in (1, MOST_CAP + 1):
+    for wrong in (1, MAX_CAP_BYTES_PER_S + 1):
         with pytest.raises(UsageError, match="a cap is"):
             InstancePolicy.checked("", 0, vnic_cap_bytes_per_s=wrong)
