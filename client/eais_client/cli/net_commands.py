@@ -24,7 +24,7 @@ SocketOption = Annotated[
 
 def add_to(group: Group) -> None:
     """Register `eais net ...`."""
-    net = Group("net", "The network agent of this machine, which makes the kernel's vNICs.")
+    net = Group("net", "What makes vNICs on this machine: its network agent.")
     net.command(
         "agent",
         context=False,

@@ -116,7 +116,9 @@ def test_help_of_every_command_has_examples_and_fits_80_columns(
     assert max(map(len, text.splitlines())) <= 80
 
 
-@pytest.mark.parametrize("group", ["", "pool", "listener", "context", "host", "tenant", "token"])
+@pytest.mark.parametrize(
+    "group", ["", "pool", "listener", "context", "host", "tenant", "token", "net"]
+)
 def test_a_group_alone_prints_its_help(
     eais: FakeOutside, group: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
