@@ -110,7 +110,7 @@ def agent(
 
 
 def status(call: Call, socket: SocketOption = None) -> None:
-    """Show what this machine's network agent can do, and the vNICs it has made.
+    """Show what this machine's network agent can do, and its vNICs.
 
     The superuser sees those of all users, everybody else their own.
     """
@@ -126,7 +126,7 @@ def status(call: Call, socket: SocketOption = None) -> None:
 
 
 def check(call: Call) -> int:
-    """Look at what a network agent needs on this machine, and say what is missing.
+    """Look at what a network agent needs here, and say what is missing.
 
     No agent need run. What the kernel can make is known by making it for a
     moment, for which this needs what the agent needs. Exit code 1 if no driver
