@@ -28,7 +28,6 @@ from typing import Any, Final
 
 from benchmarks.ending import ending
 from benchmarks.faults.__main__ import quantile
-from eais.net.asking import NetAgent
 from tests.net.machines import Site, site
 from tests.net.program import Job, job
 
@@ -123,7 +122,7 @@ def measure(folder: Path, rounds: int, attaches: int) -> dict[str, Any]:
         large, small = found[PLAIN]
         figures["plain_mb_per_s"] = round(BYTES / median(large) / 1e6)
         figures["plain_rtt_us"] = round(median(small) * 1e6)
-        offer = NetAgent(made.agents["b"].socket).offer()
+        offer = made.agents["b"].offer()
         figures["wireguard"] = next(d.how for d in offer.drivers if d.name == "wireguard")
         for instance in made.front.data("list")["instances"]:
             made.front.run("detach", str(instance["id"]))

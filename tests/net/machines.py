@@ -24,6 +24,7 @@ import pytest
 
 from eais.errors import EaisError
 from eais.net.asking import NetAgent
+from eais.rpc.v1 import net_pb2
 from eais_pool.authority import Authority
 from eais_server.net.links.entering import in_namespace
 from tests.net.reach import hosts, ip, place
@@ -130,9 +131,13 @@ class Agent:
         assert self.process is not None
         assert self.process.poll() is None, self.log
         try:
-            return NetAgent(self.socket, timeout_s=5).offer().agent != ""
+            return self.offer().agent != ""
         except EaisError:
             return None
+
+    def offer(self) -> net_pb2.NetOffer:
+        """What it offers to who is on its machine."""
+        return in_namespace(self.machine.namespace, NetAgent(self.socket, timeout_s=5).offer)
 
     @property
     def log(self) -> str:
@@ -233,7 +238,7 @@ def site(root: Path, driver: str, *more: str, direct: bool = False) -> Iterator[
 
 
 def _skip_without(driver: str, agent: Agent) -> None:
-    offer = NetAgent(agent.socket).offer()
+    offer = agent.offer()
     missing = next((each.missing for each in offer.drivers if each.name == driver), "")
     if missing:
         pytest.skip(missing)

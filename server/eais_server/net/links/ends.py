@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Final
 
@@ -25,6 +26,8 @@ USUAL_MTU: Final = 1500
 #: their segments put together (65 536 bytes at most), without which nothing of those would pass.
 _BURST_S: Final = 1 / 50
 _LEAST_BURST: Final = 128 << 10
+#: Bit 1 of the first: not a maker's (IEEE 802-2014, 8.4).
+_MAC_HEAD: Final = (0x02, 0xEA)
 #: How long a packet waits at most behind others; beyond that it is dropped, and TCP sees it.
 _QUEUE_S: Final = 0.05
 
@@ -141,8 +144,10 @@ class Ends:
         if link.alias or netlink.addresses(link.index):
             self._mend(name, plan, mtu)
             return
-        netlink.set_link(link.index, mtu=mtu, IFLA_IFALIAS=text, state="up")
+        mac = {"address": mac_of(plan.address)} if link.mac else {}
+        netlink.set_link(link.index, mtu=mtu, IFLA_IFALIAS=text, state="up", **mac)
         netlink.add_address(link.index, plan.address, plan.peer)
+        _know_peer(link, plan)
         if plan.cap_bytes_per_s and plan.key.side is Side.BACKEND:
             _cap(link.index, plan.cap_bytes_per_s)
 
@@ -161,9 +166,23 @@ class Ends:
             netlink.add_address(link.index, plan.address, plan.peer)
         if not link.up:
             netlink.set_link(link.index, state="up")
+        if link.mac and link.mac != (mac := mac_of(plan.address)):
+            netlink.set_link(link.index, address=mac)
+        _know_peer(link, plan)
         if not netlink.has_route(link.index, plan.peer):
             netlink.add_route(link.index, plan.address, plan.peer)
         _cap(link.index, plan.cap_bytes_per_s if plan.key.side is Side.BACKEND else 0)
+
+
+def mac_of(address: str) -> str:
+    """The MAC address of the end that has an IPv4 address: of local administration, unicast."""
+    return ":".join(f"{each:02x}" for each in (*_MAC_HEAD, *IPv4Address(address).packed))
+
+
+def _know_peer(link: netlink.Link, plan: NetPlan) -> None:
+    """Without ARP, which a host that has `arp_ignore` set doesn't answer for such addresses."""
+    if link.mac:
+        netlink.set_neighbour(link.index, plan.peer, mac_of(plan.peer))
 
 
 def _there(name: str) -> netlink.Link:

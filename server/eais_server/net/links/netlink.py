@@ -17,6 +17,7 @@ from socket import AF_INET
 from typing import Any, Final
 
 _ROOT: Final = 0xFFFF_FFFF  # TC_H_ROOT, linux/pkt_sched.h
+_PERMANENT: Final = 0x80  # NUD_PERMANENT, linux/neighbour.h
 _UP: Final = 1  # IFF_UP, linux/if.h
 _QDISC_HANDLE: Final = 0x10000
 """1:, of the one qdisc that an interface of ours has."""
@@ -30,6 +31,7 @@ class Link:
         kind: "veth", "vxlan", "tun", ...; "" for one without.
         alias: its mark.
         group: its number (IFLA_GROUP).
+        mac: "" for one that has none.
         bytes_in, ...: as the interface counts them: in is what it received.
     """
 
@@ -40,6 +42,7 @@ class Link:
     mtu: int
     up: bool
     group: int = 0
+    mac: str = ""
     bytes_in: int = 0
     bytes_out: int = 0
     packets_in: int = 0
@@ -138,6 +141,12 @@ def delete_address(index: int, own: str, other: str, prefix: int) -> None:
     """Take an address off an interface."""
     with opened() as netlink:
         netlink.addr("del", index=index, family=AF_INET, local=own, address=other, prefixlen=prefix)
+
+
+def set_neighbour(index: int, other: str, mac: str) -> None:
+    """Have the other end known by its MAC address, so that nobody is asked for it."""
+    with opened() as netlink:
+        netlink.neigh("replace", dst=other, lladdr=mac, ifindex=index, state=_PERMANENT)
 
 
 def has_route(index: int, other: str) -> bool:
@@ -248,6 +257,7 @@ def _link(message: Any) -> Link:
         mtu=int(message.get_attr("IFLA_MTU") or 0),
         up=bool(message["flags"] & _UP),
         group=int(message.get_attr("IFLA_GROUP") or 0),
+        mac=str(message.get_attr("IFLA_ADDRESS") or ""),
         bytes_in=int(counted.get("rx_bytes", 0)),
         bytes_out=int(counted.get("tx_bytes", 0)),
         packets_in=int(counted.get("rx_packets", 0)),
