@@ -103,6 +103,8 @@ class FakeNetAgent:
         plan = plan_of(net_pb2.NetPlan.FromString(signed.plan))
         held = self.plans.get(plan.key)
         least = max(self._least[plan.key], held.generation if held is not None else 0)
+        if held is not None and plan.generation == held.generation and plan != held:
+            raise make_error("NET_PLAN", "another plan of this generation was carried out")
         if plan.generation < least:
             raise make_error("NET_PLAN", "an older plan than was carried out")
         taken = {other.address for key, other in self.plans.items() if key != plan.key}

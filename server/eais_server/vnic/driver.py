@@ -79,6 +79,7 @@ class VnicDriver(Protocol):
         Raises:
             UsageError: WRONG_STATE, the instance has another address, or the address is
                 another instance's and this driver gives each one of its own.
+            IdentityError: NET_PLAN, it has another address by the plan that came before.
             ConfigError: LOOPBACK_RANGE, ADDRESS or the like: this host can't have the address.
         """
         ...
