@@ -269,15 +269,14 @@ def delete(call: Call, instance: InstanceArgument) -> None:
 def describe(call: Call, instance: InstanceArgument) -> None:
     """Say all about an instance: workers, shares, sessions."""
     from eais_client.cli.instance_view import description, explained_data
-    from eais_client.cli.vnic_view import here_data, vnic_data
+    from eais_client.cli.vnic_view import vnic_data
 
     with call.pool() as pool:
         found = pool.describe(instance)
         here = pool.vnic_here(found)
     data, lines = _sessions(call, found)
     shown, printer = explained_data(found), call.printer
-    vnic = {**vnic_data(found.vnic), **here_data(here)}
-    answer = {**shown, "vnic": vnic, **data}
+    answer = {**shown, "vnic": vnic_data(found.vnic, here), **data}
     printer.answer(answer, [*description(found, printer, here), *lines])
 
 

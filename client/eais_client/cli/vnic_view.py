@@ -11,8 +11,8 @@ _SIZES: Final = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
 _UNITS: Final = ((1e9, "Gbit/s"), (1e6, "Mbit/s"), (1e3, "kbit/s"))
 
 
-def vnic_data(vnic: Vnic) -> dict[str, object]:
-    """For `-o json` and `-o yaml`; absent things are None."""
+def vnic_data(vnic: Vnic, here: EndHere | None = None) -> dict[str, object]:
+    """For `-o json` and `-o yaml`; absent things are None. `here`: as this host's agent says."""
     traffic = vnic.traffic
     return {
         "driver": vnic.driver or None,
@@ -22,12 +22,6 @@ def vnic_data(vnic: Vnic) -> dict[str, object]:
         "why": vnic.why or None,
         "cap_bytes_per_s": vnic.cap_bytes_per_s or None,
         "counters": asdict(traffic) if traffic is not None else None,
-    }
-
-
-def here_data(here: EndHere | None) -> dict[str, object]:
-    """What this host's agent says of its end."""
-    return {
         "interface": here.interface if here else None,
         "mtu": here.mtu or None if here else None,
     }
