@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections import Counter
 from collections.abc import Generator
+from contextlib import suppress
 from typing import Final
 
 import pytest
@@ -21,12 +23,32 @@ def _driver(item: pytest.Item) -> str:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip them where nobody may make an interface."""
-    if os.geteuid() == 0:
-        return
-    for item in items:
-        if item.get_closest_marker("net"):
-            item.add_marker(pytest.mark.skip(reason="needs root, to make network namespaces"))
+    """Skip them where nobody may make a network namespace."""
+    marked = [item for item in items if item.get_closest_marker("net")]
+    why = _why_not() if marked else ""
+    for item in marked if why else ():
+        item.add_marker(pytest.mark.skip(reason=why))
+
+
+def _why_not() -> str:
+    """Why there can be no network namespaces here; "" if there can: a container may be root."""
+    if os.geteuid():
+        return "needs root, to make network namespaces"
+    if not os.access("/proc/sys/net/ipv4/ip_forward", os.W_OK):
+        return "needs /proc/sys, which can only be read here"
+    name = f"eaistest{os.getpid()}probe"
+    probe = ("ip", "-n", name, "link", "add", "eaistest0", "type", "veth", "peer", "eaistest1")
+    try:
+        for words in (("ip", "netns", "add", name), probe):
+            subprocess.run(words, check=True, capture_output=True, text=True)
+    except FileNotFoundError:
+        return "needs iproute2, to make network namespaces"
+    except subprocess.CalledProcessError as error:
+        return f"no network namespaces and interfaces here: {error.stderr.strip()}"
+    finally:
+        with suppress(FileNotFoundError):
+            subprocess.run(("ip", "netns", "delete", name), capture_output=True)
+    return ""
 
 
 @pytest.hookimpl(wrapper=True)
