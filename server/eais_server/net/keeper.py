@@ -67,6 +67,7 @@ class Keeper:
         Raises:
             ConfigError: NETDEV, interfaces can't be listed or nothing can be guarded.
         """
+        self._count(tuple(self.state.held.values()))
         actions = events.on_start(self._rules, self.state, self._interfaces.found(), self._now())
         first, *rest = actions
         self._do(first)
@@ -75,6 +76,7 @@ class Keeper:
 
     def create(self, asker: Asker, plan: NetPlan) -> Held:
         """Carry out a plan that was checked; the end."""
+        self._count(events.replaced_by(self.state, asker, plan))
         before = self.state
         actions = events.on_create(self._rules, before, asker, plan, self._now())
         try:
@@ -120,13 +122,11 @@ class Keeper:
 
     def note(self) -> None:
         """Write down what has passed, and forget what has ended. Errors are logged."""
+        self._count(tuple(self.state.held.values()))
         try:
-            held = self.state.held.values()
-            lives = self._interfaces.counted(tuple(held)) if held else {}
-            self._must(events.on_noted(self.state, lives))
             self._must(events.on_time(self.state, self._now()))
         except EaisError as error:
-            log.error("what has passed isn't written down: %s", error)
+            log.error("what has ended isn't forgotten: %s", error)
 
     def hindrance(self, asker: Asker) -> str:
         """Why nothing is made for an asker, whatever the plan; "" if it is."""
@@ -135,6 +135,14 @@ class Keeper:
     def seen_by(self, asker: Asker) -> list[Held]:
         """The ends that an asker may know of."""
         return events.seen_by(self.state, asker)
+
+    def _count(self, ends: Sequence[Held]) -> None:
+        """Write down what these ends' interfaces have counted. Errors are logged."""
+        try:
+            lives = self._interfaces.counted(ends) if ends else {}
+            self._must(events.on_noted(self.state, lives))
+        except EaisError as error:
+            log.error("what has passed isn't written down: %s", error)
 
     def _must(self, actions: Sequence[Action]) -> None:
         for action in actions:

@@ -73,6 +73,11 @@ class FakeInterfaces:
         self._trip("take")
         self.there.pop(place, None)
 
+    def reboot(self) -> None:
+        """All interfaces are gone, and new ones have their numbers."""
+        self.there.clear()
+        self._last = 0
+
     def found(self) -> Collection[Place]:
         """As `Interfaces`."""
         self._trip("found")

@@ -58,6 +58,15 @@ def on_create(rules: Rules, state: State, asker: Asker, plan: NetPlan, now_s: in
     return [*_make(rules, asker, held, plan), *_other_half(state, plan)]
 
 
+def replaced_by(state: State, asker: Asker, plan: NetPlan) -> tuple[Held, ...]:
+    """The ends whose interfaces a plan may put others in the place of: a veth pair's are both."""
+    held = state.held.get(plan.key)
+    if held is None or (held.plan == plan and asker.namespace in (0, held.place.namespace)):
+        return ()
+    ends = (held, state.held.get(_other_end(plan.key)))
+    return tuple(each for each in ends if each is not None and not each.leaving)
+
+
 def hindrance(rules: Rules, asker: Asker) -> str:
     """Why this agent makes nothing for an asker, whatever the plan; "" if it does."""
     if not _is_user(rules, asker):
@@ -135,7 +144,11 @@ def on_start(rules: Rules, state: State, found: Collection[Place], now_s: int) -
     # First the wall, so that nothing passes an end before its rules are there.
     actions: list[Action] = [Guard()]
     actions += [Take(place) for place in sorted(set(found) - kept)]
+    there = set(found)
     for held in state.held.values():
+        if not held.leaving and held.place not in there and held.seen.index:
+            # After a reboot a new one may have the old one's number.
+            actions.append(Write(_ended(held)))
         actions += _leave(held, now_s) if held.leaving else [Make(held.key)]
     return actions + on_time(state, now_s)
 
@@ -175,6 +188,11 @@ def _before(held: Held, live: Counted) -> Traffic:
     return held.passed + held.seen.traffic
 
 
+def _ended(held: Held) -> Held:
+    """Its interface is gone: what that had counted has passed."""
+    return replace(held, passed=held.passed + held.seen.traffic, seen=Counted())
+
+
 def _make(rules: Rules, asker: Asker, held: Held | None, plan: NetPlan) -> list[Action]:
     if held is None:
         if not asker.namespace:
@@ -193,6 +211,7 @@ def _make(rules: Rules, asker: Asker, held: Held | None, plan: NetPlan) -> list[
     if new.place != held.place or _is_another_link(held.plan, plan):
         # While the record is still of what there was: an agent that dies here makes that again.
         actions.append(Take(held.place))
+        new = _ended(new)
     if new != held:
         actions.append(Write(new))
     # Made again though nothing has changed: someone may have taken it away.

@@ -133,7 +133,6 @@ def test_a_later_plan_of_another_link_takes_the_place_of_the_old_one(
     keeper = world.restarted()
     first = keeper.create(LISTENER, plan())
     world.interfaces.count(first.place, 100)
-    keeper.note()
     later = replace(plan(generation=2), peer_port=0, **changed)
     assert keeper.create(LISTENER, later).plan == later
     assert [held.plan for held in world.interfaces.there.values()] == [later]
@@ -332,6 +331,37 @@ def test_counters_go_on_over_a_new_interface(world: World) -> None:
     again.note()
     world.interfaces.count(held.place, 1)
     assert world.restarted().counters(LISTENER, key()) == Traffic(bytes_in=401)
+
+
+def test_counters_go_on_over_a_reboot(world: World) -> None:
+    keeper = world.restarted()
+    held = keeper.create(LISTENER, plan())
+    world.interfaces.count(held.place, 100)
+    keeper.note()
+    world.interfaces.reboot()
+    again = world.restarted()
+    world.interfaces.count(held.place, 300)
+    assert again.counters(LISTENER, key()).bytes_in == 400, "though it has the old one's number"
+
+
+def test_both_ends_of_a_pair_that_is_made_anew_lose_nothing(world: World) -> None:
+    keeper = world.restarted()
+    askers = {Side.BACKEND: Asker(1000, 7), Side.FRONTEND: Asker(1001, 8)}
+    for side, asker in askers.items():
+        world.interfaces.count(keeper.create(asker, pair(side)).place, 100)
+    keeper.create(askers[Side.BACKEND], pair(Side.BACKEND, 2, last=8))
+    world.interfaces.take(keeper.state.held[pair(Side.FRONTEND).key].place)  # with its other end
+    keeper.create(askers[Side.FRONTEND], pair(Side.FRONTEND, 2, last=8))
+    passed = [keeper.counters(asker, pair(side).key) for side, asker in askers.items()]
+    assert [each.bytes_in for each in passed] == [100, 100]
+
+
+def test_what_can_not_be_counted_is_replaced_all_the_same(world: World) -> None:
+    keeper = world.restarted()
+    keeper.create(LISTENER, plan())
+    world.interfaces.fail_next("counted", make_error("NETDEV", "no memory"))
+    keeper.create(Asker(LISTENER.uid, 8), plan())
+    assert [place.namespace for place in world.interfaces.there] == [8]
 
 
 def test_counters_of_an_agent_that_was_killed_are_the_interface_s_own(world: World) -> None:
