@@ -181,7 +181,10 @@ class PoolClient(ManagerClient):
                 gone = vnics.ends.stale(found, self.list(), own.pool, own.name)
                 vnics.ends.release(gone)
         except EaisError as error:
-            log.warning("vNICs of before may be left on this host: %s", error)
+            # Without an agent nobody can, and whoever asks for a list wants no vNIC.
+            away = error.reason == "NET_AGENT"
+            said = logging.INFO if away else logging.WARNING
+            log.log(said, "vNICs of before may be left on this host: %s", error)
 
     def describe(self, instance: str) -> Instance:
         """The instance as it is now; NOT_FOUND if there is none of the caller's tenant."""
@@ -239,15 +242,26 @@ class PoolClient(ManagerClient):
 
     def _ended(self, verb: Verb[Any, pool_pb2.InstanceReply], instance: str) -> Instance:
         """Ask for what ends a lease, and take away what had led to it."""
-        found: tuple[Found, ...] = ()
-        try:
-            found = self._found()
-        except EaisError as error:
-            log.warning("the vNIC of %s may be left on this host: %s", instance, error)
+        found = self._found_of(instance)
         ended = self._instance(verb, _named(instance))
         if self._vnics is not None:
-            self._vnics.ends.release(each for each in found if each.key.instance == instance)
+            self._vnics.ends.release(found)
         return ended
+
+    def _found_of(self, instance: str) -> list[Found]:
+        """This host's ends that lead to an instance; if there may be some, failing is logged."""
+        try:
+            return [each for each in self._found() if each.key.instance == instance]
+        except EaisError as error:
+            if error.reason != "NET_AGENT" or self._has_kernels(instance):
+                log.warning("the vNIC of %s may be left on this host: %s", instance, error)
+        return []
+
+    def _has_kernels(self, instance: str) -> bool:
+        try:
+            return self.describe(instance).vnic.is_kernels
+        except EaisError:
+            return False
 
     def _found(self) -> tuple[Found, ...]:
         vnics = self._vnics

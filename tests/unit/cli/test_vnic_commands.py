@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 
 import pytest
@@ -157,6 +158,27 @@ def test_tidying_fails_no_command(
         "vNICs of before may be left on this host: NETDEV: not now",
         "the vNIC of ei-dead is left on this host: NETDEV: busy",
     ]
+
+
+def test_an_agent_that_is_away_is_said_where_it_matters(
+    eais: FakeOutside, agent: FakeNetAgent, caplog: pytest.LogCaptureFixture
+) -> None:
+    away = make_error("NET_AGENT", "no network agent answers at net.sock")
+    for kernels in (False, True):
+        eais.run("attach", "--type", "cpu.1")
+        instance = max(eais.pool.instances)
+        if not kernels:
+            eais.pool.instances[instance].vnic.CopyFrom(pool_pb2.Vnic(driver="loopback"))
+        for command in (("list",), ("describe", instance)):
+            agent.fail_next("status", away)
+            assert eais.run(*command).code == 0
+        caplog.clear()
+        for _ in range(2):
+            agent.fail_next("status", away)
+        assert eais.run("detach", instance).code == 0
+        said = [each.getMessage() for each in caplog.records if each.levelno >= logging.WARNING]
+        expected = f"the vNIC of {instance} may be left on this host: {away}"
+        assert said == ([expected] if kernels else [])
 
 
 def test_describe_says_all_of_the_vnic(eais: FakeOutside, agent: FakeNetAgent) -> None:
