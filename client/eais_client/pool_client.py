@@ -248,7 +248,7 @@ class PoolClient(ManagerClient):
             self._vnics.ends.release(found)
         return ended
 
-    def _found_of(self, instance: str) -> list[Found]:
+    def _found_of(self, instance: str) -> Sequence[Found]:
         """This host's ends that lead to an instance; if there may be some, failing is logged."""
         try:
             return [each for each in self._found() if each.key.instance == instance]

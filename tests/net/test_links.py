@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from time import sleep
 from typing import Any
 
 import pytest
@@ -280,6 +281,24 @@ def test_a_tunnel_of_another_plan_is_made_anew(spaces: tuple[Path, Path]) -> Non
     name = pair.back.ends.interface(KEY)
     assert pair.back.run(lambda: netlink.read_vxlan(name)) == (9, "192.0.2.1", "192.0.2.2", 4789)
     assert len(carried(moved, 1000)) == 1000
+
+
+def _spoken(pair: Pair) -> int:
+    return sum(link.packets_out + link.packets_in for link in (pair.back.link(), pair.front.link()))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("forwarding", ["0", "1"])
+def test_nothing_is_said_by_an_interface_itself(pair: Pair, forwarding: str) -> None:
+    """No router is asked for and no group joined: that would count as the instance's."""
+    router = Path("/proc/sys/net/ipv6/conf/all/forwarding")
+    for side in (pair.back, pair.front):
+        side.run(lambda: router.write_text(forwarding))
+    pair.make()
+    sleep(2)  # a first router solicitation goes within one (RFC 4861, section 6.3.7)
+    assert _spoken(pair) == 0
+    carried(pair, 1000)
+    assert _spoken(pair) > 0
 
 
 def test_a_number_that_is_taken_is_said(spaces: tuple[Path, Path]) -> None:

@@ -38,7 +38,11 @@ HERE: Final = Path("/run/netns/eaistestun")
 AGENT_UID, LISTED_UID, OTHER_UID = 64_101, 64_102, 64_103
 NET_ADMIN: Final = "+net_admin"
 # wireguard-go has its sockets in one place alone, the host's: what is tested has a /run of its own.
-OWN_RUN: Final = "mount --bind {run} /run && exec "
+# And its unit's ProtectKernelTunables.
+OWN_RUN: Final = (
+    "mount --bind {run} /run && mount --bind /proc/sys /proc/sys"
+    " && mount -o remount,bind,ro /proc/sys && exec "
+)
 ASK: Final = """
 import sys
 from pathlib import Path
@@ -130,6 +134,11 @@ def kinds() -> set[str]:
     return {link.kind for link in links if link.name.startswith("eais")}
 
 
+def ipv6_of(interface: str) -> str:
+    words = ["ip", "-o", "-6", "address", "show", "dev", interface]
+    return subprocess.run(words, check=True, capture_output=True, text=True).stdout
+
+
 def ordinary(command: Sequence[str]) -> bool:
     """Whether an ordinary user may run what is installed here."""
     return subprocess.run([*as_user(OTHER_UID), *command], capture_output=True).returncode == 0
@@ -176,6 +185,7 @@ def test_one_capability_is_enough(host: Host, driver: str) -> None:
     made = in_namespace(HERE, lambda: host.agent.create(host.plan(driver, "ei-1", 2)))
     assert made.mtu in (1450, 1440)
     assert len(kinds()) == 1
+    assert in_namespace(HERE, lambda: ipv6_of(made.interface)) == ""
     # The next agent goes on with what is there, though it is nobody's child.
     host.end()
     host.serve()

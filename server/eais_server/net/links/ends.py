@@ -144,6 +144,7 @@ class Ends:
         if link.alias or netlink.addresses(link.index):
             self._mend(name, plan, mtu)
             return
+        netlink.without_ipv6(link.index, name)
         mac = {"address": mac_of(plan.address)} if link.mac else {}
         netlink.set_link(link.index, mtu=mtu, IFLA_IFALIAS=text, state="up", **mac)
         netlink.add_address(link.index, plan.address, plan.peer)
@@ -165,6 +166,7 @@ class Ends:
         if wanted not in found:
             netlink.add_address(link.index, plan.address, plan.peer)
         if not link.up:
+            netlink.without_ipv6(link.index, name)
             netlink.set_link(link.index, state="up")
         if link.mac and link.mac != (mac := mac_of(plan.address)):
             netlink.set_link(link.index, address=mac)

@@ -10,7 +10,7 @@ import errno
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from socket import AF_INET
@@ -18,6 +18,8 @@ from typing import Any, Final
 
 _ROOT: Final = 0xFFFF_FFFF  # TC_H_ROOT, linux/pkt_sched.h
 _PERMANENT: Final = 0x80  # NUD_PERMANENT, linux/neighbour.h
+_IPV6: Final = Path("/proc/sys/net/ipv6/conf")  # of the calling thread's namespace
+_GENERATES_NONE: Final = 1  # IN6_ADDR_GEN_MODE_NONE, linux/if_link.h
 _UP: Final = 1  # IFF_UP, linux/if.h
 _QDISC_HANDLE: Final = 0x10000
 """1:, of the one qdisc that an interface of ours has."""
@@ -102,6 +104,22 @@ def set_link(index: int, **attributes: Any) -> None:
     """Change an interface: mtu, state, net_ns_fd, IFLA_IFALIAS ..."""
     with opened() as netlink:
         netlink.link("set", index=index, **attributes)
+
+
+def without_ipv6(index: int, name: str) -> None:
+    """Have no IPv6 on an interface that isn't up yet: it would speak by itself.
+
+    Where /proc/sys can only be read, as the unit's agent has it, it has no IPv6 address at least:
+    no router is asked for. A host that forwards IPv6 joins routers' groups there all the same,
+    which the firewall drops. A kernel without IPv6, or an MTU below IPv6's 1280 (RFC 8200,
+    section 5), has none anyway.
+    """
+    with suppress(OSError):
+        (_IPV6 / name / "disable_ipv6").write_text("1")
+        return
+    none = {"attrs": [("AF_INET6", {"attrs": [("IFLA_INET6_ADDR_GEN_MODE", _GENERATES_NONE)]})]}
+    with _but(errno.EAFNOSUPPORT), opened() as netlink:
+        netlink.link("set", index=index, IFLA_AF_SPEC=none)
 
 
 def set_alias(index: int, text: str) -> None:
