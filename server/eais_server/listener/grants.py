@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import TypeVar
 
 from eais import tls
 from eais.errors import AttachmentLost, EaisError, make_error
@@ -22,6 +24,7 @@ from eais_server.listener.arrivals import Arrivals
 from eais_server.listener.host import Host
 from eais_server.listener.lease import Lease
 from eais_server.listener.lease_vnics import LeaseVnics
+from eais_server.listener.leaves import NewLeaf, Signer, leaf_message, new_leaf, new_leaves
 from eais_server.listener.reshaping import MakeWay, Reshaping
 from eais_server.listener.sessions import session_id
 from eais_server.listener.usage import Counters, UsageRecord
@@ -30,8 +33,8 @@ from eais_server.supervision import events as on
 
 log = logging.getLogger(__name__)
 
-Signer = Callable[[hosts_pb2.SignWorkerRequest], Awaitable[hosts_pb2.SignWorkerReply]]
-"""Asks the pool for a worker's leaf; raises EaisError."""
+A = TypeVar("A")
+B = TypeVar("B")
 
 
 @dataclass(slots=True)
@@ -68,6 +71,7 @@ class Grants:
         # Set once nothing is left of the instance's older lease, on the disk neither.
         self._gone: dict[str, asyncio.Event] = {}
         self.leaves: dict[tuple[str, int], tls.Bundle] = {}
+        self.new_leaf: NewLeaf = partial(new_leaf, sign)
         self.reshaping = Reshaping(host, self.new_leaf, self.leaves, make_way)
 
     # what the pool asks for
@@ -187,10 +191,7 @@ class Grants:
         await self._make_way([share.device for share in lease.shares])
         try:
             host.inventory.reserve(lease)
-            lease = await self._vnics.make(lease)
-            numbers = [share.n for share in lease.shares]
-            bundles = await asyncio.gather(*(self.new_leaf(lease, n) for n in numbers))
-            leaves = dict(zip(numbers, bundles, strict=True))
+            leaves, lease = await _both(new_leaves(self._sign, lease), self._vnics.make(lease))
             for n, bundle in leaves.items():
                 await host.durable(host.files.save_leaf, lease.instance, n, bundle)
             await host.durable(host.files.save_lease, lease)
@@ -360,22 +361,6 @@ class Grants:
             # Harmless: the pool would only hear them once more.
             log.error("the last counters of a lease can't be removed: %s", error)
 
-    # keys and leaves
-
-    async def new_leaf(self, lease: Lease, n: int) -> tls.Bundle:
-        """A new key for worker `n`, with the leaf that the pool gives for it.
-
-        Raises:
-            EaisError: the pool can't be reached, or refuses.
-        """
-        key = tls.new_key()
-        request = hosts_pb2.SignWorkerRequest(
-            instance=lease.instance, epoch=lease.epoch, n=n, csr_pem=tls.make_csr(key)
-        )
-        reply = await self._sign(request)
-        source = f"the leaf of worker {n}"
-        return tls.make_bundle(tls.key_to_pem(key), reply.leaf_pem, reply.ca_pem, source)
-
     # what is said to the pool
 
     def _say_granted(self, lease: Lease, missing: int) -> None:
@@ -398,11 +383,14 @@ class Grants:
         self._host.report(hosts_pb2.HostReport(grant_failed=failed))
 
 
-def leaf_message(bundle: tls.Bundle) -> supervision_pb2.Leaf:
-    """A worker's key and leaf, as it is given them."""
-    return supervision_pb2.Leaf(
-        key_pem=bundle.key_pem, leaf_pem=bundle.leaf_pem, ca_pem=bundle.ca_pem
-    )
+async def _both(first: Awaitable[A], second: Awaitable[B]) -> tuple[A, B]:
+    """Both; where one fails the other is waited for, so that all it did can be undone."""
+    one, other = await asyncio.gather(first, second, return_exceptions=True)
+    if isinstance(one, BaseException):
+        raise one
+    if isinstance(other, BaseException):
+        raise other
+    return one, other
 
 
 def _superseded() -> AttachmentLost:

@@ -80,7 +80,9 @@ class LeaseVnics:
             return lease
         port = await self._planes.open(lease.instance, lease.address, lease.user_port)
         made = replace(lease, user_port=port)
-        await self.connect(made)
+        # A new lease's ports are told with its worker's first one, which is there in a moment.
+        if any(share.port for share in made.shares):
+            await self.connect(made)
         return made
 
     async def make_again(self, lease: Lease) -> Lease:

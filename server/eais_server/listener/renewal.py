@@ -9,9 +9,10 @@ from datetime import datetime
 from typing import Final
 
 from eais.errors import DeadlineExceeded, EaisError, Unavailable
-from eais_server.listener.grants import Grants, leaf_message
+from eais_server.listener.grants import Grants
 from eais_server.listener.host import Host
 from eais_server.listener.lease import Lease
+from eais_server.listener.leaves import leaf_message
 from eais_server.listener.link import Link
 from eais_server.listener.own_identity import OwnIdentity
 from eais_server.listener.workers import Workers

@@ -21,13 +21,11 @@ from eais_server.devices.driver import Reservation
 from eais_server.listener import messages
 from eais_server.listener.host import Host
 from eais_server.listener.lease import Lease, Share
+from eais_server.listener.leaves import NewLeaf
 from eais_server.supervision import actions as do
 from eais_server.supervision import events as on
 
 log = logging.getLogger(__name__)
-
-NewLeaf = Callable[[Lease, int], Awaitable[tls.Bundle]]
-"""A key and leaf for a worker of a lease; raises EaisError."""
 
 MakeWay = Callable[[Iterable[str]], Awaitable[None]]
 """Has devices freed of what is measured there, before shares of them are reserved."""

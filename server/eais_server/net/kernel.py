@@ -130,12 +130,13 @@ class KernelInterfaces:
 
     def _links_of(self, ends: Collection[Held]) -> Iterator[tuple[Held, netlink.Link]]:
         for number in self._numbers() & {held.place.namespace for held in ends}:
+            here = [held for held in ends if held.place.namespace == number]
+            names = [held.place.interface for held in here]
             with kernel_says("interfaces can't be listed"):
-                links = in_namespace(self._spaces.path(number), netlink.all_links)
-            by_name = {link.name: link for link in links}
-            for held in ends:
-                link = by_name.get(held.place.interface)
-                if held.place.namespace == number and link is not None:
+                path = self._spaces.path(number)
+                by_name = in_namespace(path, partial(netlink.links_named, names))
+            for held in here:
+                if link := by_name.get(held.place.interface):
                     yield held, link
 
     def _found_in(self, number: int) -> list[Place]:

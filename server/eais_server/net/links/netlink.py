@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,6 +92,13 @@ def all_links() -> list[Link]:
     """All interfaces here."""
     with opened() as netlink:
         return [_link(message) for message in netlink.link("dump")]
+
+
+def links_named(names: Collection[str]) -> dict[str, Link]:
+    """The interfaces of those names that there are: all are listed where that asks for less."""
+    if len(names) > 1:
+        return {link.name: link for link in all_links() if link.name in names}
+    return {name: link for name in names if (link := read_link(name))}
 
 
 def add_link(name: str, kind: str, **attributes: Any) -> None:
