@@ -31,6 +31,7 @@ class UsageLine:
         requests: calls that were answered with outputs.
         bytes_in, bytes_out: of their inputs and outputs.
         busy_s: that the runtime took.
+        vnic_bytes_in, ...: by vNICs of the kernel, whole IP packets; of no model.
     """
 
     tenant: str
@@ -43,6 +44,10 @@ class UsageLine:
     bytes_in: int
     bytes_out: int
     busy_s: float
+    vnic_bytes_in: int
+    vnic_bytes_out: int
+    vnic_packets_in: int
+    vnic_packets_out: int
 
     @classmethod
     def of_message(cls, message: ledger_pb2.UsageLine) -> UsageLine:
@@ -58,6 +63,10 @@ class UsageLine:
             bytes_in=message.bytes_in,
             bytes_out=message.bytes_out,
             busy_s=message.busy_ns / 1e9,
+            vnic_bytes_in=message.vnic_bytes_in,
+            vnic_bytes_out=message.vnic_bytes_out,
+            vnic_packets_in=message.vnic_packets_in,
+            vnic_packets_out=message.vnic_packets_out,
         )
 
 

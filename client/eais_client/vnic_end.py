@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from google.protobuf.message import DecodeError
 
 from eais.errors import EaisError
-from eais.net.messages import plan_of
+from eais.net.messages import plan_of, traffic_of
 from eais.net.plan import KERNEL_DRIVERS, VnicKey
+from eais.net.traffic import Traffic
 from eais.rpc.v1 import net_pb2, pool_pb2
 
 log = logging.getLogger(__name__)
@@ -61,30 +62,6 @@ class EndHere:
 
 
 @dataclass(frozen=True, slots=True)
-class VnicTraffic:
-    """What a vNIC has carried, as the instance sees it: bytes and packets."""
-
-    bytes_in: int = 0
-    bytes_out: int = 0
-    packets_in: int = 0
-    packets_out: int = 0
-    dropped_in: int = 0
-    dropped_out: int = 0
-
-    @classmethod
-    def of_message(cls, message: net_pb2.NetCounters) -> VnicTraffic:
-        """As the wire says it."""
-        return cls(
-            message.bytes_in,
-            message.bytes_out,
-            message.packets_in,
-            message.packets_out,
-            message.dropped_in,
-            message.dropped_out,
-        )
-
-
-@dataclass(frozen=True, slots=True)
 class Vnic:
     """The virtual NIC of an instance.
 
@@ -103,7 +80,7 @@ class Vnic:
     why: str = ""
     cap_bytes_per_s: int = 0
     end: VnicEnd | None = None
-    traffic: VnicTraffic | None = None
+    traffic: Traffic | None = None
 
     @classmethod
     def of_message(cls, message: pool_pb2.Vnic) -> Vnic:
@@ -117,7 +94,7 @@ class Vnic:
             why=message.why,
             cap_bytes_per_s=message.cap_bytes_per_s,
             end=VnicEnd.of_message(message.plan) if planned else None,
-            traffic=VnicTraffic.of_message(message.counters) if counted else None,
+            traffic=traffic_of(message.counters) if counted else None,
         )
 
     @property

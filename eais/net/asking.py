@@ -15,8 +15,9 @@ from typing import Final
 from google.protobuf.message import DecodeError
 
 from eais.errors import EaisError, make_error
-from eais.net.messages import key_message
-from eais.net.plan import VnicKey
+from eais.net.messages import key_message, traffic_of
+from eais.net.plan import Side, VnicKey
+from eais.net.traffic import Traffic
 from eais.rpc.v1 import net_pb2
 
 DEFAULT_SOCKET: Final = Path("/run/eais/net.sock")
@@ -57,10 +58,11 @@ class NetAgent:
         said = net_pb2.NetLimit(key=key_message(key), cap_bytes_per_s=bytes_per_s or 0)
         self._ask(net_pb2.NetRequest(limit=said), "done")
 
-    def counters(self, key: VnicKey) -> net_pb2.NetCounters:
-        """Bytes and packets of an end, since it was made."""
-        said = net_pb2.NetCountersRequest(key=key_message(key))
-        return self._ask(net_pb2.NetRequest(counters=said), "counters").counters
+    def counters(self, pool: str, host: str, side: Side) -> dict[str, Traffic]:
+        """What each of the asker's ends of that pool, host and side has carried, by instance."""
+        said = net_pb2.NetCountersRequest(key=key_message(VnicKey(pool, "", host, side)))
+        found = self._ask(net_pb2.NetRequest(counters=said), "counters").counters
+        return {each.instance: traffic_of(each.counters) for each in found.ends}
 
     def destroy(self, key: VnicKey, generation: int = 0) -> None:
         """Take an end away with all that belongs to it; one that isn't there is nothing.

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Final
 
 from eais.net.plan import NetPlan, Side, VnicKey, bad_plan
+from eais.net.traffic import Traffic
 from eais.rpc.v1 import net_pb2
 
 _SIDES: Final = {
@@ -84,3 +86,20 @@ def side_of(number: int) -> Side:
     if number not in _SIDE_OF:
         raise bad_plan("side", "is neither the front-end's nor the back-end's")
     return _SIDE_OF[number]
+
+
+def traffic_message(traffic: Traffic) -> net_pb2.NetCounters:
+    """Counters, as they are said."""
+    return net_pb2.NetCounters(**asdict(traffic))
+
+
+def traffic_of(message: net_pb2.NetCounters) -> Traffic:
+    """The counters that a message says."""
+    return Traffic(
+        message.bytes_in,
+        message.bytes_out,
+        message.packets_in,
+        message.packets_out,
+        message.dropped_in,
+        message.dropped_out,
+    )

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from eais.errors import EaisError, make_error
 from eais.net.asking import MAX_PACKET_BYTES, NetAgent
-from eais.net.messages import key_message, key_of, plan_of
+from eais.net.messages import key_message, key_of, plan_of, traffic_message
 from eais.net.plan import NetPlan, VnicKey
+from eais.net.traffic import NO_TRAFFIC, Traffic
 from eais.rpc.v1 import net_pb2
 
 
@@ -31,7 +32,7 @@ class FakeNetAgent:
         self.plans: dict[VnicKey, NetPlan] = {}
         self.ports: dict[VnicKey, list[int]] = {}
         self.caps: dict[VnicKey, int] = {}
-        self.traffic: dict[VnicKey, net_pb2.NetCounters] = {}
+        self.traffic: dict[VnicKey, Traffic] = {}
         self._least: dict[VnicKey, int] = defaultdict(int)
         self._faults: dict[str, list[EaisError]] = defaultdict(list)
         self._door = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -85,9 +86,7 @@ class FakeNetAgent:
             case "create":
                 return net_pb2.NetReply(vnic=self._create(request.create))
             case "counters":
-                key = self._there(request.counters.key)
-                counted = self.traffic.get(key, net_pb2.NetCounters())
-                return net_pb2.NetReply(counters=counted)
+                return net_pb2.NetReply(counters=self._counters(key_of(request.counters.key)))
             case "connect":
                 key = self._there(request.connect.key)
                 self.ports[key] = list(request.connect.ports)
@@ -111,7 +110,7 @@ class FakeNetAgent:
         if plan.address in taken:
             raise make_error("WRONG_STATE", "another instance's address")
         self.plans[plan.key] = plan
-        return _vnic(plan)
+        return self._vnic(plan)
 
     def _destroy(self, key: VnicKey, generation: int) -> None:
         held = self.plans.get(key)
@@ -119,8 +118,21 @@ class FakeNetAgent:
             self._forget(key)
         self._least[key] = max(self._least[key], generation + 1)
 
+    def _counters(self, asked: VnicKey) -> net_pb2.NetTraffic:
+        ends = [
+            net_pb2.NetEndTraffic(
+                instance=key.instance, counters=traffic_message(self._carried(key))
+            )
+            for key in self.plans
+            if key == asked._replace(instance=key.instance)
+        ]
+        return net_pb2.NetTraffic(ends=ends)
+
+    def _carried(self, key: VnicKey) -> Traffic:
+        return self.traffic.get(key, NO_TRAFFIC)
+
     def _status(self) -> net_pb2.NetStatus:
-        return net_pb2.NetStatus(offer=self.said, vnics=map(_vnic, self.plans.values()))
+        return net_pb2.NetStatus(offer=self.said, vnics=map(self._vnic, self.plans.values()))
 
     def _there(self, message: net_pb2.NetKey) -> VnicKey:
         key = key_of(message)
@@ -132,15 +144,15 @@ class FakeNetAgent:
         for held in (self.plans, self.ports, self.caps, self.traffic):
             held.pop(key, None)
 
-
-def _vnic(plan: NetPlan) -> net_pb2.NetVnic:
-    return net_pb2.NetVnic(
-        key=key_message(plan.key),
-        driver=plan.driver,
-        interface="eaisfake",
-        address=plan.address,
-        peer=plan.peer,
-        generation=plan.generation,
-        owner=plan.owner,
-        peer_underlay=plan.peer_underlay,
-    )
+    def _vnic(self, plan: NetPlan) -> net_pb2.NetVnic:
+        return net_pb2.NetVnic(
+            key=key_message(plan.key),
+            driver=plan.driver,
+            interface="eaisfake",
+            address=plan.address,
+            peer=plan.peer,
+            generation=plan.generation,
+            owner=plan.owner,
+            peer_underlay=plan.peer_underlay,
+            carried=traffic_message(self._carried(plan.key)),
+        )

@@ -6,7 +6,8 @@ be one more. After `FINE_S` the rows of an hour that are alike become one, with 
 
     ledger_rows(number)
     ledger(id, hourly, began, ended, tenant, instance, epoch, host, kind, milli, price_per_h,
-           device_s, cost, model, requests, bytes_in, bytes_out, busy_ns, crc32)
+           device_s, cost, model, requests, bytes_in, bytes_out, busy_ns, vnic_bytes_in,
+           vnic_bytes_out, vnic_packets_in, vnic_packets_out, crc32)
 
 A row of lease time has a share, a price and no model; one of counters has no share. Each has a CRC
 over itself, and it is written down how many there are.
@@ -23,7 +24,7 @@ import sqlalchemy as sa
 from eais.device_type import WHOLE_MILLI
 from eais_pool.brain.charges import HOUR_S, charge
 from eais_pool.brain.facts import Fact
-from eais_pool.brain.ledger_asked import Asked, By, Used
+from eais_pool.brain.ledger_asked import COUNTS, SUMS, Asked, By, Used
 from eais_pool.brain.ledger_facts import LeaseCharged, UsageBooked
 
 FINE_S: Final = 2 * 86_400.0
@@ -32,7 +33,8 @@ TIDY_AT_ONCE: Final = 5_000
 """Rows that are merged, or dropped, in one transaction."""
 
 _TABLES = sa.MetaData()
-_SUMS: Final = ("device_s", "cost", "requests", "bytes_in", "bytes_out", "busy_ns")
+_LATER: Final = tuple(name for name in COUNTS if name.startswith("vnic_"))
+"""Columns that ledgers of before hadn't: where they are 0, a row's CRC is as if it had none."""
 _ALIKE: Final = ("tenant", "instance", "epoch", "host", "kind", "milli", "price_per_h", "model")
 _LEDGER = sa.Table(
     "ledger",
@@ -51,7 +53,7 @@ _LEDGER = sa.Table(
     sa.Column("device_s", sa.Float, nullable=False),
     sa.Column("cost", sa.Float, nullable=False),
     sa.Column("model", sa.String, nullable=False),
-    *(sa.Column(name, sa.Integer, nullable=False) for name in _SUMS[2:]),
+    *(sa.Column(name, sa.Integer, nullable=False, server_default="0") for name in COUNTS),
     sa.Column("crc32", sa.Integer, nullable=False),
 )
 _COUNT: Final = sa.Table("ledger_rows", _TABLES, sa.Column("number", sa.Integer, nullable=False))
@@ -70,8 +72,13 @@ class LedgerTable:
         self._next = 0
 
     def create(self, connection: sa.Connection) -> None:
-        """Make sure that it is there."""
+        """Make sure that it is there, with all of its columns."""
         _TABLES.create_all(connection)
+        there = {column["name"] for column in sa.inspect(connection).get_columns(_LEDGER.name)}
+        for name in _LATER:
+            if name not in there:
+                more = f"ALTER TABLE {_LEDGER.name} ADD COLUMN {name} INTEGER DEFAULT 0 NOT NULL"
+                connection.execute(sa.text(more))
 
     def found(self, connection: sa.Connection) -> None:
         """Know which row is the last.
@@ -111,7 +118,7 @@ class LedgerTable:
             _LEDGER.c.began, asked.since
         )
         part = sa.case((length > 0, inside / length), else_=1.0)
-        sums = [sa.func.sum(_LEDGER.c[name] * part).label(name) for name in _SUMS]
+        sums = [sa.func.sum(_LEDGER.c[name] * part).label(name) for name in SUMS]
         found = sa.select(*names, *sums).where(
             _LEDGER.c.ended >= asked.since,
             _LEDGER.c.began <= asked.until,
@@ -158,7 +165,11 @@ def _count(connection: sa.Connection, more: int) -> None:
 
 
 def _crc(row: Mapping[Any, Any]) -> int:
-    parts = [_plain(row, column) for column in _LEDGER.c if column.name != "crc32"]
+    parts = [
+        _plain(row, column)
+        for column in _LEDGER.c
+        if column.name != "crc32" and (column.name not in _LATER or row[column.name])
+    ]
     return zlib.crc32(repr(parts).encode(errors="surrogatepass"))
 
 
@@ -181,7 +192,7 @@ def _rows(fact: Fact) -> Iterator[dict[str, Any]]:
                     "device_s": device_s,
                     "cost": charge(line.price_per_h, device_s),
                     "model": "",
-                    **dict.fromkeys(_SUMS[2:], 0),
+                    **dict.fromkeys(COUNTS, 0),
                 }
         case UsageBooked():
             for count in fact.lines:
@@ -193,7 +204,7 @@ def _rows(fact: Fact) -> Iterator[dict[str, Any]]:
                     "device_s": 0.0,
                     "cost": 0.0,
                     "model": count.model,
-                    **{name: min(_MOST, getattr(count, name)) for name in _SUMS[2:]},
+                    **{name: min(_MOST, getattr(count, name)) for name in COUNTS},
                 }
 
 
@@ -217,8 +228,8 @@ def _merged(rows: Sequence[sa.Row[Any]]) -> list[dict[str, Any]]:
         new = {**row._mapping, "hourly": True}
         old = found.get(key)
         if old is not None:
-            new |= {name: old[name] + new[name] for name in _SUMS[:2]}
-            new |= {name: min(_MOST, old[name] + new[name]) for name in _SUMS[2:]}
+            new |= {name: old[name] + new[name] for name in ("device_s", "cost")}
+            new |= {name: min(_MOST, old[name] + new[name]) for name in COUNTS}
             new |= {
                 "began": min(old["began"], new["began"]),
                 "ended": max(old["ended"], new["ended"]),
@@ -229,5 +240,5 @@ def _merged(rows: Sequence[sa.Row[Any]]) -> list[dict[str, Any]]:
 
 def _used(row: sa.Row[Any]) -> Used:
     names: dict[str, Any] = {by.value: getattr(row, by.value, "") for by in By}
-    counts: dict[str, Any] = {name: round(getattr(row, name)) for name in _SUMS[2:]}
+    counts: dict[str, Any] = {name: round(getattr(row, name)) for name in COUNTS}
     return Used(**names, device_s=row.device_s, cost=row.cost, **counts)

@@ -15,6 +15,7 @@ from eais.channel import MAX_SESSIONS_BYTES
 from eais.device_type import DeviceKind
 from eais.errors import UsageError
 from eais.model_digest import model_digest
+from eais.net.messages import traffic_of
 from eais.rpc.status import clip, error_of_message
 from eais.rpc.v1 import common_pb2, hosts_pb2, pool_pb2
 from eais_pool.brain import vnics
@@ -139,7 +140,8 @@ def _usage(host: str, news: hosts_pb2.Usage) -> UsageReported:
         for each in news.models
     }
     models = tuple(named[model] for model in sorted(named))
-    usage = UsageRecord(news.requests, news.bytes_in, news.bytes_out, news.busy_ns, models)
+    vnic = traffic_of(news.vnic)
+    usage = UsageRecord(news.requests, news.bytes_in, news.bytes_out, news.busy_ns, models, vnic)
     return UsageReported(host, _instance(news.instance), _epoch(news.epoch), usage)
 
 

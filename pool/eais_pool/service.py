@@ -13,6 +13,7 @@ from contextlib import suppress
 from eais.errors import Unavailable, UsageError
 from eais.identity import Role
 from eais.instance import InstanceState, check_instance_name
+from eais.net.messages import traffic_message
 from eais.rpc import verbs
 from eais.rpc.hello import check_version, hello_reply
 from eais.rpc.server import Binding, Caller, greet, stream, unary
@@ -168,6 +169,8 @@ class PoolService:
         if lease is not None:
             placement = pool_pb2.Placement(why=lease.why, weighed=lease.weighed)
             message.placement.CopyFrom(placement)
+            if lease.link is not None:
+                message.vnic.counters.CopyFrom(traffic_message(lease.usage.vnic))
         self._say_place(message)
         return pool_pb2.InstanceReply(instance=message)
 

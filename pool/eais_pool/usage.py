@@ -66,4 +66,8 @@ def _line(used: Used) -> ledger_pb2.UsageLine:
         bytes_in=used.bytes_in,
         bytes_out=used.bytes_out,
         busy_ns=used.busy_ns,
+        vnic_bytes_in=used.vnic_bytes_in,
+        vnic_bytes_out=used.vnic_bytes_out,
+        vnic_packets_in=used.vnic_packets_in,
+        vnic_packets_out=used.vnic_packets_out,
     )

@@ -94,7 +94,7 @@ def capped(bytes_per_s: int) -> list[Guarded]:
 
 
 def dropped(wall: Firewall) -> int:
-    return wall.drops(back_end(1).interface).incoming
+    return wall.drops()[back_end(1).interface].incoming
 
 
 @pytest.mark.parametrize("mbit", [10, 1_000])

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 HOUR_S = 3600
 _NUMBERS = ("DEVICE-HOURS", "COST", "REQUESTS", "BYTES IN", "BYTES OUT", "BUSY S")
+_VNIC = ("VNIC BYTES IN", "VNIC BYTES OUT", "VNIC PACKETS IN", "VNIC PACKETS OUT")
 
 
 def add_to(group: Group) -> None:
@@ -53,7 +54,8 @@ def usage(
     back, at the price that the pool had then. Calls are counted once, when
     they were answered. What goes on now is counted until now. Of a row that
     the time cuts its part is shown: of lease time that is exact, of calls to
-    the minute, and to the hour after two days.
+    the minute, and to the hour after two days. What vNICs of the kernel have
+    carried is in whole packets, and of no model.
     """
     from eais_client.cli.log_lines import duration_s
 
@@ -65,16 +67,28 @@ def usage(
     else:
         with call.pool() as pool:
             lines = pool.usage(*times, told)
-    headings, rows = _headings(told), [_row(line, told) for line in lines]
+    headings = _headings(told)
     if call.printer.csv:
-        call.printer.table_of(headings, [_exact(line, told) for line in lines])
+        exact = [[*_exact(line, told), *map(str, _carried(line))] for line in lines]
+        call.printer.table_of((*headings, *_VNIC), exact)
         return
+    rows = [_row(line, told) for line in lines]
+    if any(any(_carried(line)) for line in lines):  # few have vNICs that count
+        headings = (*headings, *_VNIC[:2])
+        rows = [
+            [*row, *map(str, _carried(line)[:2])] for row, line in zip(rows, lines, strict=True)
+        ]
     shown = _table(headings, rows) if lines else ["Nothing was used."]
     call.printer.answer({"usage": [asdict(line) for line in lines]}, shown)
 
 
 def _headings(by: Sequence[By]) -> tuple[str, ...]:
     return (*(name.upper() for name in by), *_NUMBERS)
+
+
+def _carried(line: UsageLine) -> tuple[int, ...]:
+    """As `_VNIC` names them."""
+    return (line.vnic_bytes_in, line.vnic_bytes_out, line.vnic_packets_in, line.vnic_packets_out)
 
 
 def _row(line: UsageLine, by: Sequence[By]) -> list[str]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Final
 
-from eais_client.vnic_end import EndHere, Vnic, VnicTraffic
+from eais.net.traffic import Traffic
+from eais_client.vnic_end import EndHere, Vnic
 
 _SIZES: Final = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
 _UNITS: Final = ((1e9, "Gbit/s"), (1e6, "Mbit/s"), (1e3, "kbit/s"))
@@ -70,7 +71,7 @@ def _own_end(vnic: Vnic, here: EndHere | None) -> str:
     return f"{vnic.peer}, by {here.interface}{mtu}"
 
 
-def _traffic(traffic: VnicTraffic) -> str:
+def _traffic(traffic: Traffic) -> str:
     said = (
         f"{size_text(traffic.bytes_in)} in {traffic.packets_in} packets to it, "
         f"{size_text(traffic.bytes_out)} in {traffic.packets_out} from it"

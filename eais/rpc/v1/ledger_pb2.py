@@ -14,7 +14,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x65\x61is/rpc/v1/ledger.proto\x12\x0b\x65\x61is.rpc.v1\"<\n\x0cUsageRequest\x12\x0f\n\x07since_s\x18\x01 \x01(\x01\x12\x0f\n\x07until_s\x18\x02 \x01(\x01\x12\n\n\x02\x62y\x18\x03 \x03(\t\"3\n\nUsageReply\x12%\n\x05lines\x18\x01 \x03(\x0b\x32\x16.eais.rpc.v1.UsageLine\"\xb2\x01\n\tUsageLine\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x10\n\x08instance\x18\x02 \x01(\t\x12\x0c\n\x04kind\x18\x03 \x01(\t\x12\r\n\x05model\x18\x04 \x01(\t\x12\x10\n\x08\x64\x65vice_s\x18\x05 \x01(\x01\x12\x0c\n\x04\x63ost\x18\x06 \x01(\x01\x12\x10\n\x08requests\x18\x07 \x01(\x04\x12\x10\n\x08\x62ytes_in\x18\x08 \x01(\x04\x12\x11\n\tbytes_out\x18\t \x01(\x04\x12\x0f\n\x07\x62usy_ns\x18\n \x01(\x04\x32\x45\n\x06Ledger\x12;\n\x05Usage\x12\x19.eais.rpc.v1.UsageRequest\x1a\x17.eais.rpc.v1.UsageReply2J\n\x0bLedgerAdmin\x12;\n\x05Usage\x12\x19.eais.rpc.v1.UsageRequest\x1a\x17.eais.rpc.v1.UsageReplyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x65\x61is/rpc/v1/ledger.proto\x12\x0b\x65\x61is.rpc.v1\"<\n\x0cUsageRequest\x12\x0f\n\x07since_s\x18\x01 \x01(\x01\x12\x0f\n\x07until_s\x18\x02 \x01(\x01\x12\n\n\x02\x62y\x18\x03 \x03(\t\"3\n\nUsageReply\x12%\n\x05lines\x18\x01 \x03(\x0b\x32\x16.eais.rpc.v1.UsageLine\"\x94\x02\n\tUsageLine\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x10\n\x08instance\x18\x02 \x01(\t\x12\x0c\n\x04kind\x18\x03 \x01(\t\x12\r\n\x05model\x18\x04 \x01(\t\x12\x10\n\x08\x64\x65vice_s\x18\x05 \x01(\x01\x12\x0c\n\x04\x63ost\x18\x06 \x01(\x01\x12\x10\n\x08requests\x18\x07 \x01(\x04\x12\x10\n\x08\x62ytes_in\x18\x08 \x01(\x04\x12\x11\n\tbytes_out\x18\t \x01(\x04\x12\x0f\n\x07\x62usy_ns\x18\n \x01(\x04\x12\x15\n\rvnic_bytes_in\x18\x0b \x01(\x04\x12\x16\n\x0evnic_bytes_out\x18\x0c \x01(\x04\x12\x17\n\x0fvnic_packets_in\x18\r \x01(\x04\x12\x18\n\x10vnic_packets_out\x18\x0e \x01(\x04\x32\x45\n\x06Ledger\x12;\n\x05Usage\x12\x19.eais.rpc.v1.UsageRequest\x1a\x17.eais.rpc.v1.UsageReply2J\n\x0bLedgerAdmin\x12;\n\x05Usage\x12\x19.eais.rpc.v1.UsageRequest\x1a\x17.eais.rpc.v1.UsageReplyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -26,9 +26,9 @@ if _descriptor._USE_C_DESCRIPTORS == False:
   _globals['_USAGEREPLY']._serialized_start=103
   _globals['_USAGEREPLY']._serialized_end=154
   _globals['_USAGELINE']._serialized_start=157
-  _globals['_USAGELINE']._serialized_end=335
-  _globals['_LEDGER']._serialized_start=337
-  _globals['_LEDGER']._serialized_end=406
-  _globals['_LEDGERADMIN']._serialized_start=408
-  _globals['_LEDGERADMIN']._serialized_end=482
+  _globals['_USAGELINE']._serialized_end=433
+  _globals['_LEDGER']._serialized_start=435
+  _globals['_LEDGER']._serialized_end=504
+  _globals['_LEDGERADMIN']._serialized_start=506
+  _globals['_LEDGERADMIN']._serialized_end=580
 # @@protoc_insertion_point(module_scope)

@@ -22,7 +22,7 @@ class UsageReply(_message.Message):
     def __init__(self, lines: _Optional[_Iterable[_Union[UsageLine, _Mapping]]] = ...) -> None: ...
 
 class UsageLine(_message.Message):
-    __slots__ = ("tenant", "instance", "kind", "model", "device_s", "cost", "requests", "bytes_in", "bytes_out", "busy_ns")
+    __slots__ = ("tenant", "instance", "kind", "model", "device_s", "cost", "requests", "bytes_in", "bytes_out", "busy_ns", "vnic_bytes_in", "vnic_bytes_out", "vnic_packets_in", "vnic_packets_out")
     TENANT_FIELD_NUMBER: _ClassVar[int]
     INSTANCE_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
@@ -33,6 +33,10 @@ class UsageLine(_message.Message):
     BYTES_IN_FIELD_NUMBER: _ClassVar[int]
     BYTES_OUT_FIELD_NUMBER: _ClassVar[int]
     BUSY_NS_FIELD_NUMBER: _ClassVar[int]
+    VNIC_BYTES_IN_FIELD_NUMBER: _ClassVar[int]
+    VNIC_BYTES_OUT_FIELD_NUMBER: _ClassVar[int]
+    VNIC_PACKETS_IN_FIELD_NUMBER: _ClassVar[int]
+    VNIC_PACKETS_OUT_FIELD_NUMBER: _ClassVar[int]
     tenant: str
     instance: str
     kind: str
@@ -43,4 +47,8 @@ class UsageLine(_message.Message):
     bytes_in: int
     bytes_out: int
     busy_ns: int
-    def __init__(self, tenant: _Optional[str] = ..., instance: _Optional[str] = ..., kind: _Optional[str] = ..., model: _Optional[str] = ..., device_s: _Optional[float] = ..., cost: _Optional[float] = ..., requests: _Optional[int] = ..., bytes_in: _Optional[int] = ..., bytes_out: _Optional[int] = ..., busy_ns: _Optional[int] = ...) -> None: ...
+    vnic_bytes_in: int
+    vnic_bytes_out: int
+    vnic_packets_in: int
+    vnic_packets_out: int
+    def __init__(self, tenant: _Optional[str] = ..., instance: _Optional[str] = ..., kind: _Optional[str] = ..., model: _Optional[str] = ..., device_s: _Optional[float] = ..., cost: _Optional[float] = ..., requests: _Optional[int] = ..., bytes_in: _Optional[int] = ..., bytes_out: _Optional[int] = ..., busy_ns: _Optional[int] = ..., vnic_bytes_in: _Optional[int] = ..., vnic_bytes_out: _Optional[int] = ..., vnic_packets_in: _Optional[int] = ..., vnic_packets_out: _Optional[int] = ...) -> None: ...

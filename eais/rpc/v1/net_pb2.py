@@ -14,49 +14,53 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15\x65\x61is/rpc/v1/net.proto\x12\x0b\x65\x61is.rpc.v1\"\xd7\x02\n\nNetRequest\x12-\n\x05offer\x18\x01 \x01(\x0b\x32\x1c.eais.rpc.v1.NetOfferRequestH\x00\x12,\n\x06\x63reate\x18\x02 \x01(\x0b\x32\x1a.eais.rpc.v1.SignedNetPlanH\x00\x12*\n\x07\x63onnect\x18\x03 \x01(\x0b\x32\x17.eais.rpc.v1.NetConnectH\x00\x12&\n\x05limit\x18\x04 \x01(\x0b\x32\x15.eais.rpc.v1.NetLimitH\x00\x12\x33\n\x08\x63ounters\x18\x05 \x01(\x0b\x32\x1f.eais.rpc.v1.NetCountersRequestH\x00\x12*\n\x07\x64\x65stroy\x18\x06 \x01(\x0b\x32\x17.eais.rpc.v1.NetDestroyH\x00\x12/\n\x06status\x18\x07 \x01(\x0b\x32\x1d.eais.rpc.v1.NetStatusRequestH\x00\x42\x06\n\x04kind\"\x86\x02\n\x08NetReply\x12&\n\x05\x66\x61ult\x18\x01 \x01(\x0b\x32\x15.eais.rpc.v1.NetFaultH\x00\x12&\n\x05offer\x18\x02 \x01(\x0b\x32\x15.eais.rpc.v1.NetOfferH\x00\x12$\n\x04vnic\x18\x03 \x01(\x0b\x32\x14.eais.rpc.v1.NetVnicH\x00\x12,\n\x08\x63ounters\x18\x04 \x01(\x0b\x32\x18.eais.rpc.v1.NetCountersH\x00\x12$\n\x04\x64one\x18\x05 \x01(\x0b\x32\x14.eais.rpc.v1.NetDoneH\x00\x12(\n\x06status\x18\x06 \x01(\x0b\x32\x16.eais.rpc.v1.NetStatusH\x00\x42\x06\n\x04kind\"9\n\x08NetFault\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x0c\n\x04hint\x18\x03 \x01(\t\"\t\n\x07NetDone\"\x11\n\x0fNetOfferRequest\"\x92\x01\n\x08NetOffer\x12\r\n\x05\x61gent\x18\x01 \x01(\t\x12\'\n\x07\x64rivers\x18\x02 \x03(\x0b\x32\x16.eais.rpc.v1.NetDriver\x12\x10\n\x08underlay\x18\x03 \x01(\t\x12\x1c\n\x14wireguard_public_key\x18\x04 \x01(\x0c\x12\x11\n\tnamespace\x18\x05 \x01(\x04\x12\x0b\n\x03mtu\x18\x06 \x01(\r\"7\n\tNetDriver\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07missing\x18\x02 \x01(\t\x12\x0b\n\x03how\x18\x03 \x01(\t\"B\n\rSignedNetPlan\x12\x0c\n\x04plan\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\x12\x10\n\x08leaf_pem\x18\x03 \x01(\x0c\"\xff\x02\n\x07NetPlan\x12\x0c\n\x04pool\x18\x01 \x01(\t\x12\r\n\x05\x61gent\x18\x02 \x01(\t\x12\x10\n\x08instance\x18\x03 \x01(\t\x12\x0e\n\x06tenant\x18\x04 \x01(\t\x12\x0c\n\x04host\x18\x05 \x01(\t\x12\"\n\x04side\x18\x06 \x01(\x0e\x32\x14.eais.rpc.v1.NetSide\x12\x12\n\ngeneration\x18\x07 \x01(\x04\x12\x0e\n\x06\x64river\x18\x08 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\t \x01(\t\x12\x0c\n\x04peer\x18\n \x01(\t\x12\x0b\n\x03mtu\x18\x0b \x01(\r\x12\x17\n\x0f\x63\x61p_bytes_per_s\x18\x0c \x01(\x04\x12\x12\n\npeer_agent\x18\r \x01(\t\x12\x15\n\rpeer_underlay\x18\x0e \x01(\t\x12\x0e\n\x06number\x18\x0f \x01(\r\x12\x0c\n\x04port\x18\x10 \x01(\r\x12\x11\n\tpeer_port\x18\x11 \x01(\r\x12\x17\n\x0fpeer_public_key\x18\x12 \x01(\x0c\x12\x16\n\x0epeer_namespace\x18\x13 \x01(\x04\x12\r\n\x05owner\x18\x14 \x01(\t\"Z\n\x06NetKey\x12\x0c\n\x04pool\x18\x01 \x01(\t\x12\x10\n\x08instance\x18\x02 \x01(\t\x12\x0c\n\x04host\x18\x03 \x01(\t\x12\"\n\x04side\x18\x04 \x01(\x0e\x32\x14.eais.rpc.v1.NetSide\"=\n\nNetConnect\x12 \n\x03key\x18\x01 \x01(\x0b\x32\x13.eais.rpc.v1.NetKey\x12\r\n\x05ports\x18\x02 \x03(\r\"E\n\x08NetLimit\x12 \n\x03key\x18\x01 \x01(\x0b\x32\x13.eais.rpc.v1.NetKey\x12\x17\n\x0f\x63\x61p_bytes_per_s\x18\x02 \x01(\x04\"6\n\x12NetCountersRequest\x12 \n\x03key\x18\x01 \x01(\x0b\x32\x13.eais.rpc.v1.NetKey\"\x84\x01\n\x0bNetCounters\x12\x10\n\x08\x62ytes_in\x18\x01 \x01(\x04\x12\x11\n\tbytes_out\x18\x02 \x01(\x04\x12\x12\n\npackets_in\x18\x03 \x01(\x04\x12\x13\n\x0bpackets_out\x18\x04 \x01(\x04\x12\x12\n\ndropped_in\x18\x05 \x01(\x04\x12\x13\n\x0b\x64ropped_out\x18\x06 \x01(\x04\"B\n\nNetDestroy\x12 \n\x03key\x18\x01 \x01(\x0b\x32\x13.eais.rpc.v1.NetKey\x12\x12\n\ngeneration\x18\x02 \x01(\x04\"\x12\n\x10NetStatusRequest\"e\n\tNetStatus\x12$\n\x05offer\x18\x01 \x01(\x0b\x32\x15.eais.rpc.v1.NetOffer\x12#\n\x05vnics\x18\x02 \x03(\x0b\x32\x14.eais.rpc.v1.NetVnic\x12\r\n\x05pools\x18\x03 \x03(\t\"\xe9\x01\n\x07NetVnic\x12 \n\x03key\x18\x01 \x01(\x0b\x32\x13.eais.rpc.v1.NetKey\x12\x0e\n\x06\x64river\x18\x02 \x01(\t\x12\x11\n\tinterface\x18\x03 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x04 \x01(\t\x12\x0c\n\x04peer\x18\x05 \x01(\t\x12\x0b\n\x03mtu\x18\x06 \x01(\r\x12\x17\n\x0f\x63\x61p_bytes_per_s\x18\x07 \x01(\x04\x12\x0b\n\x03uid\x18\x08 \x01(\r\x12\x12\n\ngeneration\x18\t \x01(\x04\x12\r\n\x05ports\x18\n \x03(\r\x12\r\n\x05owner\x18\x0b \x01(\t\x12\x15\n\rpeer_underlay\x18\x0c \x01(\t*P\n\x07NetSide\x12\x18\n\x14NET_SIDE_UNSPECIFIED\x10\x00\x12\x15\n\x11NET_SIDE_FRONTEND\x10\x01\x12\x14\n\x10NET_SIDE_BACKEND\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15\x65\x61is/rpc/v1/net.proto\x12\x0b\x65\x61is.rpc.v1\"\xd7\x02\n\nNetRequest\x12-\n\x05offer\x18\x01 \x01(\x0b\x32\x1c.eais.rpc.v1.NetOfferRequestH\x00\x12,\n\x06\x63reate\x18\x02 \x01(\x0b\x32\x1a.eais.rpc.v1.SignedNetPlanH\x00\x12*\n\x07\x63onnect\x18\x03 \x01(\x0b\x32\x17.eais.rpc.v1.NetConnectH\x00\x12&\n\x05limit\x18\x04 \x01(\x0b\x32\x15.eais.rpc.v1.NetLimitH\x00\x12\x33\n\x08\x63ounters\x18\x05 \x01(\x0b\x32\x1f.eais.rpc.v1.NetCountersRequestH\x00\x12*\n\x07\x64\x65stroy\x18\x06 \x01(\x0b\x32\x17.eais.rpc.v1.NetDestroyH\x00\x12/\n\x06status\x18\x07 \x01(\x0b\x32\x1d.eais.rpc.v1.NetStatusRequestH\x00\x42\x06\n\x04kind\"\x85\x02\n\x08NetReply\x12&\n\x05\x66\x61ult\x18\x01 \x01(\x0b\x32\x15.eais.rpc.v1.NetFaultH\x00\x12&\n\x05offer\x18\x02 \x01(\x0b\x32\x15.eais.rpc.v1.NetOfferH\x00\x12$\n\x04vnic\x18\x03 \x01(\x0b\x32\x14.eais.rpc.v1.NetVnicH\x00\x12+\n\x08\x63ounters\x18\x04 \x01(\x0b\x32\x17.eais.rpc.v1.NetTrafficH\x00\x12$\n\x04\x64one\x18\x05 \x01(\x0b\x32\x14.eais.rpc.v1.NetDoneH\x00\x12(\n\x06status\x18\x06 \x01(\x0b\x32\x16.eais.rpc.v1.NetStatusH\x00\x42\x06\n\x04kind\"9\n\x08NetFault\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x0c\n\x04hint\x18\x03 \x01(\t\"\t\n\x07NetDone\"\x11\n\x0fNetOfferRequest\"\x92\x01\n\x08NetOffer\x12\r\n\x05\x61gent\x18\x01 \x01(\t\x12\'\n\x07\x64rivers\x18\x02 \x03(\x0b\x32\x16.eais.rpc.v1.NetDriver\x12\x10\n\x08underlay\x18\x03 \x01(\t\x12\x1c\n\x14wireguard_public_key\x18\x04 \x01(\x0c\x12\x11\n\tnamespace\x18\x05 \x01(\x04\x12\x0b\n\x03mtu\x18\x06 \x01(\r\"7\n\tNetDriver\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07missing\x18\x02 \x01(\t\x12\x0b\n\x03how\x18\x03 \x01(\t\"B\n\rSignedNetPlan\x12\x0c\n\x04plan\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\x12\x10\n\x08leaf_pem\x18\x03 \x01(\x0c\"\xff\x02\n\x07NetPlan\x12\x0c\n\x04pool\x18\x01 \x01(\t\x12\r\n\x05\x61gent\x18\x02 \x01(\t\x12\x10\n\x08instance\x18\x03 \x01(\t\x12\x0e\n\x06tenant\x18\x04 \x01(\t\x12\x0c\n\x04host\x18\x05 \x01(\t\x12\"\n\x04side\x18\x06 \x01(\x0e\x32\x14.eais.rpc.v1.NetSide\x12\x12\n\ngeneration\x18\x07 \x01(\x04\x12\x0e\n\x06\x64river\x18\x08 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\t \x01(\t\x12\x0c\n\x04peer\x18\n \x01(\t\x12\x0b\n\x03mtu\x18\x0b \x01(\r\x12\x17\n\x0f\x63\x61p_bytes_per_s\x18\x0c \x01(\x04\x12\x12\n\npeer_agent\x18\r \x01(\t\x12\x15\n\rpeer_underlay\x18\x0e \x01(\t\x12\x0e\n\x06number\x18\x0f \x01(\r\x12\x0c\n\x04port\x18\x10 \x01(\r\x12\x11\n\tpeer_port\x18\x11 \x01(\r\x12\x17\n\x0fpeer_public_key\x18\x12 \x01(\x0c\x12\x16\n\x0epeer_namespace\x18\x13 \x01(\x04\x12\r\n\x05owner\x18\x14 \x01(\t\"Z\n\x06NetKey\x12\x0c\n\x04pool\x18\x01 \x01(\t\x12\x10\n\x08instance\x18\x02 \x01(\t\x12\x0c\n\x04host\x18\x03 \x01(\t\x12\"\n\x04side\x18\x04 \x01(\x0e\x32\x14.eais.rpc.v1.NetSide\"=\n\nNetConnect\x12 \n\x03key\x18\x01 \x01(\x0b\x32\x13.eais.rpc.v1.NetKey\x12\r\n\x05ports\x18\x02 \x03(\r\"E\n\x08NetLimit\x12 \n\x03key\x18\x01 \x01(\x0b\x32\x13.eais.rpc.v1.NetKey\x12\x17\n\x0f\x63\x61p_bytes_per_s\x18\x02 \x01(\x04\"6\n\x12NetCountersRequest\x12 \n\x03key\x18\x01 \x01(\x0b\x32\x13.eais.rpc.v1.NetKey\"6\n\nNetTraffic\x12(\n\x04\x65nds\x18\x01 \x03(\x0b\x32\x1a.eais.rpc.v1.NetEndTraffic\"M\n\rNetEndTraffic\x12\x10\n\x08instance\x18\x01 \x01(\t\x12*\n\x08\x63ounters\x18\x02 \x01(\x0b\x32\x18.eais.rpc.v1.NetCounters\"\x84\x01\n\x0bNetCounters\x12\x10\n\x08\x62ytes_in\x18\x01 \x01(\x04\x12\x11\n\tbytes_out\x18\x02 \x01(\x04\x12\x12\n\npackets_in\x18\x03 \x01(\x04\x12\x13\n\x0bpackets_out\x18\x04 \x01(\x04\x12\x12\n\ndropped_in\x18\x05 \x01(\x04\x12\x13\n\x0b\x64ropped_out\x18\x06 \x01(\x04\"B\n\nNetDestroy\x12 \n\x03key\x18\x01 \x01(\x0b\x32\x13.eais.rpc.v1.NetKey\x12\x12\n\ngeneration\x18\x02 \x01(\x04\"\x12\n\x10NetStatusRequest\"e\n\tNetStatus\x12$\n\x05offer\x18\x01 \x01(\x0b\x32\x15.eais.rpc.v1.NetOffer\x12#\n\x05vnics\x18\x02 \x03(\x0b\x32\x14.eais.rpc.v1.NetVnic\x12\r\n\x05pools\x18\x03 \x03(\t\"\x94\x02\n\x07NetVnic\x12 \n\x03key\x18\x01 \x01(\x0b\x32\x13.eais.rpc.v1.NetKey\x12\x0e\n\x06\x64river\x18\x02 \x01(\t\x12\x11\n\tinterface\x18\x03 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x04 \x01(\t\x12\x0c\n\x04peer\x18\x05 \x01(\t\x12\x0b\n\x03mtu\x18\x06 \x01(\r\x12\x17\n\x0f\x63\x61p_bytes_per_s\x18\x07 \x01(\x04\x12\x0b\n\x03uid\x18\x08 \x01(\r\x12\x12\n\ngeneration\x18\t \x01(\x04\x12\r\n\x05ports\x18\n \x03(\r\x12\r\n\x05owner\x18\x0b \x01(\t\x12\x15\n\rpeer_underlay\x18\x0c \x01(\t\x12)\n\x07\x63\x61rried\x18\r \x01(\x0b\x32\x18.eais.rpc.v1.NetCounters*P\n\x07NetSide\x12\x18\n\x14NET_SIDE_UNSPECIFIED\x10\x00\x12\x15\n\x11NET_SIDE_FRONTEND\x10\x01\x12\x14\n\x10NET_SIDE_BACKEND\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'eais.rpc.v1.net_pb2', _globals)
 if _descriptor._USE_C_DESCRIPTORS == False:
   DESCRIPTOR._options = None
-  _globals['_NETSIDE']._serialized_start=2242
-  _globals['_NETSIDE']._serialized_end=2322
+  _globals['_NETSIDE']._serialized_start=2419
+  _globals['_NETSIDE']._serialized_end=2499
   _globals['_NETREQUEST']._serialized_start=39
   _globals['_NETREQUEST']._serialized_end=382
   _globals['_NETREPLY']._serialized_start=385
-  _globals['_NETREPLY']._serialized_end=647
-  _globals['_NETFAULT']._serialized_start=649
-  _globals['_NETFAULT']._serialized_end=706
-  _globals['_NETDONE']._serialized_start=708
-  _globals['_NETDONE']._serialized_end=717
-  _globals['_NETOFFERREQUEST']._serialized_start=719
-  _globals['_NETOFFERREQUEST']._serialized_end=736
-  _globals['_NETOFFER']._serialized_start=739
-  _globals['_NETOFFER']._serialized_end=885
-  _globals['_NETDRIVER']._serialized_start=887
-  _globals['_NETDRIVER']._serialized_end=942
-  _globals['_SIGNEDNETPLAN']._serialized_start=944
-  _globals['_SIGNEDNETPLAN']._serialized_end=1010
-  _globals['_NETPLAN']._serialized_start=1013
-  _globals['_NETPLAN']._serialized_end=1396
-  _globals['_NETKEY']._serialized_start=1398
-  _globals['_NETKEY']._serialized_end=1488
-  _globals['_NETCONNECT']._serialized_start=1490
-  _globals['_NETCONNECT']._serialized_end=1551
-  _globals['_NETLIMIT']._serialized_start=1553
-  _globals['_NETLIMIT']._serialized_end=1622
-  _globals['_NETCOUNTERSREQUEST']._serialized_start=1624
-  _globals['_NETCOUNTERSREQUEST']._serialized_end=1678
-  _globals['_NETCOUNTERS']._serialized_start=1681
-  _globals['_NETCOUNTERS']._serialized_end=1813
-  _globals['_NETDESTROY']._serialized_start=1815
-  _globals['_NETDESTROY']._serialized_end=1881
-  _globals['_NETSTATUSREQUEST']._serialized_start=1883
-  _globals['_NETSTATUSREQUEST']._serialized_end=1901
-  _globals['_NETSTATUS']._serialized_start=1903
-  _globals['_NETSTATUS']._serialized_end=2004
-  _globals['_NETVNIC']._serialized_start=2007
-  _globals['_NETVNIC']._serialized_end=2240
+  _globals['_NETREPLY']._serialized_end=646
+  _globals['_NETFAULT']._serialized_start=648
+  _globals['_NETFAULT']._serialized_end=705
+  _globals['_NETDONE']._serialized_start=707
+  _globals['_NETDONE']._serialized_end=716
+  _globals['_NETOFFERREQUEST']._serialized_start=718
+  _globals['_NETOFFERREQUEST']._serialized_end=735
+  _globals['_NETOFFER']._serialized_start=738
+  _globals['_NETOFFER']._serialized_end=884
+  _globals['_NETDRIVER']._serialized_start=886
+  _globals['_NETDRIVER']._serialized_end=941
+  _globals['_SIGNEDNETPLAN']._serialized_start=943
+  _globals['_SIGNEDNETPLAN']._serialized_end=1009
+  _globals['_NETPLAN']._serialized_start=1012
+  _globals['_NETPLAN']._serialized_end=1395
+  _globals['_NETKEY']._serialized_start=1397
+  _globals['_NETKEY']._serialized_end=1487
+  _globals['_NETCONNECT']._serialized_start=1489
+  _globals['_NETCONNECT']._serialized_end=1550
+  _globals['_NETLIMIT']._serialized_start=1552
+  _globals['_NETLIMIT']._serialized_end=1621
+  _globals['_NETCOUNTERSREQUEST']._serialized_start=1623
+  _globals['_NETCOUNTERSREQUEST']._serialized_end=1677
+  _globals['_NETTRAFFIC']._serialized_start=1679
+  _globals['_NETTRAFFIC']._serialized_end=1733
+  _globals['_NETENDTRAFFIC']._serialized_start=1735
+  _globals['_NETENDTRAFFIC']._serialized_end=1812
+  _globals['_NETCOUNTERS']._serialized_start=1815
+  _globals['_NETCOUNTERS']._serialized_end=1947
+  _globals['_NETDESTROY']._serialized_start=1949
+  _globals['_NETDESTROY']._serialized_end=2015
+  _globals['_NETSTATUSREQUEST']._serialized_start=2017
+  _globals['_NETSTATUSREQUEST']._serialized_end=2035
+  _globals['_NETSTATUS']._serialized_start=2037
+  _globals['_NETSTATUS']._serialized_end=2138
+  _globals['_NETVNIC']._serialized_start=2141
+  _globals['_NETVNIC']._serialized_end=2417
 # @@protoc_insertion_point(module_scope)

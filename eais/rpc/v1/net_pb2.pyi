@@ -44,10 +44,10 @@ class NetReply(_message.Message):
     fault: NetFault
     offer: NetOffer
     vnic: NetVnic
-    counters: NetCounters
+    counters: NetTraffic
     done: NetDone
     status: NetStatus
-    def __init__(self, fault: _Optional[_Union[NetFault, _Mapping]] = ..., offer: _Optional[_Union[NetOffer, _Mapping]] = ..., vnic: _Optional[_Union[NetVnic, _Mapping]] = ..., counters: _Optional[_Union[NetCounters, _Mapping]] = ..., done: _Optional[_Union[NetDone, _Mapping]] = ..., status: _Optional[_Union[NetStatus, _Mapping]] = ...) -> None: ...
+    def __init__(self, fault: _Optional[_Union[NetFault, _Mapping]] = ..., offer: _Optional[_Union[NetOffer, _Mapping]] = ..., vnic: _Optional[_Union[NetVnic, _Mapping]] = ..., counters: _Optional[_Union[NetTraffic, _Mapping]] = ..., done: _Optional[_Union[NetDone, _Mapping]] = ..., status: _Optional[_Union[NetStatus, _Mapping]] = ...) -> None: ...
 
 class NetFault(_message.Message):
     __slots__ = ("reason", "message", "hint")
@@ -181,6 +181,20 @@ class NetCountersRequest(_message.Message):
     key: NetKey
     def __init__(self, key: _Optional[_Union[NetKey, _Mapping]] = ...) -> None: ...
 
+class NetTraffic(_message.Message):
+    __slots__ = ("ends",)
+    ENDS_FIELD_NUMBER: _ClassVar[int]
+    ends: _containers.RepeatedCompositeFieldContainer[NetEndTraffic]
+    def __init__(self, ends: _Optional[_Iterable[_Union[NetEndTraffic, _Mapping]]] = ...) -> None: ...
+
+class NetEndTraffic(_message.Message):
+    __slots__ = ("instance", "counters")
+    INSTANCE_FIELD_NUMBER: _ClassVar[int]
+    COUNTERS_FIELD_NUMBER: _ClassVar[int]
+    instance: str
+    counters: NetCounters
+    def __init__(self, instance: _Optional[str] = ..., counters: _Optional[_Union[NetCounters, _Mapping]] = ...) -> None: ...
+
 class NetCounters(_message.Message):
     __slots__ = ("bytes_in", "bytes_out", "packets_in", "packets_out", "dropped_in", "dropped_out")
     BYTES_IN_FIELD_NUMBER: _ClassVar[int]
@@ -220,7 +234,7 @@ class NetStatus(_message.Message):
     def __init__(self, offer: _Optional[_Union[NetOffer, _Mapping]] = ..., vnics: _Optional[_Iterable[_Union[NetVnic, _Mapping]]] = ..., pools: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class NetVnic(_message.Message):
-    __slots__ = ("key", "driver", "interface", "address", "peer", "mtu", "cap_bytes_per_s", "uid", "generation", "ports", "owner", "peer_underlay")
+    __slots__ = ("key", "driver", "interface", "address", "peer", "mtu", "cap_bytes_per_s", "uid", "generation", "ports", "owner", "peer_underlay", "carried")
     KEY_FIELD_NUMBER: _ClassVar[int]
     DRIVER_FIELD_NUMBER: _ClassVar[int]
     INTERFACE_FIELD_NUMBER: _ClassVar[int]
@@ -233,6 +247,7 @@ class NetVnic(_message.Message):
     PORTS_FIELD_NUMBER: _ClassVar[int]
     OWNER_FIELD_NUMBER: _ClassVar[int]
     PEER_UNDERLAY_FIELD_NUMBER: _ClassVar[int]
+    CARRIED_FIELD_NUMBER: _ClassVar[int]
     key: NetKey
     driver: str
     interface: str
@@ -245,4 +260,5 @@ class NetVnic(_message.Message):
     ports: _containers.RepeatedScalarFieldContainer[int]
     owner: str
     peer_underlay: str
-    def __init__(self, key: _Optional[_Union[NetKey, _Mapping]] = ..., driver: _Optional[str] = ..., interface: _Optional[str] = ..., address: _Optional[str] = ..., peer: _Optional[str] = ..., mtu: _Optional[int] = ..., cap_bytes_per_s: _Optional[int] = ..., uid: _Optional[int] = ..., generation: _Optional[int] = ..., ports: _Optional[_Iterable[int]] = ..., owner: _Optional[str] = ..., peer_underlay: _Optional[str] = ...) -> None: ...
+    carried: NetCounters
+    def __init__(self, key: _Optional[_Union[NetKey, _Mapping]] = ..., driver: _Optional[str] = ..., interface: _Optional[str] = ..., address: _Optional[str] = ..., peer: _Optional[str] = ..., mtu: _Optional[int] = ..., cap_bytes_per_s: _Optional[int] = ..., uid: _Optional[int] = ..., generation: _Optional[int] = ..., ports: _Optional[_Iterable[int]] = ..., owner: _Optional[str] = ..., peer_underlay: _Optional[str] = ..., carried: _Optional[_Union[NetCounters, _Mapping]] = ...) -> None: ...

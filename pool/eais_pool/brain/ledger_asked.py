@@ -7,13 +7,13 @@ all else is rows. Both are sums of the same kind, and are added.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from eais.device_type import WHOLE_MILLI
 from eais_pool.brain.charges import charge
-from eais_pool.brain.ledger_records import growth
+from eais_pool.brain.ledger_records import CountLine, growth
 from eais_pool.brain.records import LeaseRecord
 from eais_pool.brain.state import PoolState
 
@@ -25,6 +25,11 @@ class By(StrEnum):
     INSTANCE = "instance"
     MODEL = "model"
     KIND = "kind"
+
+
+#: What `CountLine` counts, and with time and cost all that is summed.
+COUNTS: Final = tuple(each.name for each in fields(CountLine) if each.name != "model")
+SUMS: Final = ("device_s", "cost", *COUNTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,7 @@ class Used:
     Attributes:
         device_s: share × seconds: half a device for ten seconds is five.
         cost: in the unit of the pool's prices.
+        vnic_bytes_in, ...: by vNICs of the kernel; of no model.
     """
 
     tenant: str = ""
@@ -57,6 +63,10 @@ class Used:
     bytes_in: int = 0
     bytes_out: int = 0
     busy_ns: int = 0
+    vnic_bytes_in: int = 0
+    vnic_bytes_out: int = 0
+    vnic_packets_in: int = 0
+    vnic_packets_out: int = 0
 
     @property
     def key(self) -> tuple[str, str, str, str]:
@@ -74,15 +84,8 @@ def summed(found: Iterable[Used]) -> list[Used]:
 
 
 def _added(one: Used, other: Used) -> Used:
-    return replace(
-        one,
-        device_s=one.device_s + other.device_s,
-        cost=one.cost + other.cost,
-        requests=one.requests + other.requests,
-        bytes_in=one.bytes_in + other.bytes_in,
-        bytes_out=one.bytes_out + other.bytes_out,
-        busy_ns=one.busy_ns + other.busy_ns,
-    )
+    sums = {name: getattr(one, name) + getattr(other, name) for name in SUMS}
+    return replace(one, **sums)
 
 
 def still_open(state: PoolState, asked: Asked, now: float) -> Iterator[Used]:
@@ -109,13 +112,8 @@ def _counts(lease: LeaseRecord, asked: Asked, now: float) -> Iterator[Used]:
     kinds = {share.kind for share in lease.charged}
     kind = kinds.pop() if len(kinds) == 1 else ""
     for line in growth(lease.usage, lease.booked) if part else ():
-        yield Used(
-            **_names(asked.by, lease, kind, line.model),
-            requests=round(line.requests * part),
-            bytes_in=round(line.bytes_in * part),
-            bytes_out=round(line.bytes_out * part),
-            busy_ns=round(line.busy_ns * part),
-        )
+        counts = {name: round(getattr(line, name) * part) for name in COUNTS}
+        yield Used(**_names(asked.by, lease, kind, line.model), **counts)
 
 
 def _part(began: float, ended: float, asked: Asked) -> float:

@@ -7,8 +7,10 @@ on by the boot clock: it never goes back, and a clock that is set changes no int
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Final
+
+from eais.net.traffic import NO_TRAFFIC, Traffic
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +36,17 @@ class ModelUsage:
 
 @dataclass(frozen=True, slots=True)
 class UsageRecord:
-    """Cumulative counters of one lease: of all its models, and of each that is known by name."""
+    """Cumulative counters of one lease: of all its models, and of each that is known by name.
+
+    `vnic`: what its vNIC has carried, if the kernel's.
+    """
 
     requests: int = 0
     bytes_in: int = 0
     bytes_out: int = 0
     busy_ns: int = 0
     models: tuple[ModelUsage, ...] = ()
+    vnic: Traffic = NO_TRAFFIC
 
     def at_least(self, other: UsageRecord) -> UsageRecord:
         """Each counter, or that of `other` if it is larger: a host may lose its file of them."""
@@ -50,6 +56,7 @@ class UsageRecord:
             max(self.bytes_out, other.bytes_out),
             max(self.busy_ns, other.busy_ns),
             _larger(self.models, other.models),
+            self.vnic.at_least(other.vnic),
         )
 
 
@@ -96,13 +103,20 @@ class ChargeLine:
 
 @dataclass(frozen=True, slots=True)
 class CountLine:
-    """What was counted of a model since the last line of it; `model`: "" if it isn't known."""
+    """What was counted of a model since the last line of it; `model`: "" if it isn't known.
+
+    What the vNIC has carried is of no model.
+    """
 
     model: str
     requests: int
     bytes_in: int
     bytes_out: int
     busy_ns: int
+    vnic_bytes_in: int = 0
+    vnic_bytes_out: int = 0
+    vnic_packets_in: int = 0
+    vnic_packets_out: int = 0
 
 
 def growth(now: UsageRecord, before: UsageRecord) -> tuple[CountLine, ...]:
@@ -110,12 +124,17 @@ def growth(now: UsageRecord, before: UsageRecord) -> tuple[CountLine, ...]:
     known = {each.model: each for each in before.models}
     lines = [_grown(each, known.get(each.model)) for each in now.models]
     total = _grown(_all(now), _all(before))
+    vnic = now.vnic.since(before.vnic)
     rest = CountLine(
         "",
         max(0, total.requests - sum(line.requests for line in lines)),
         max(0, total.bytes_in - sum(line.bytes_in for line in lines)),
         max(0, total.bytes_out - sum(line.bytes_out for line in lines)),
         max(0, total.busy_ns - sum(line.busy_ns for line in lines)),
+        vnic.bytes_in,
+        vnic.bytes_out,
+        vnic.packets_in,
+        vnic.packets_out,
     )
     return tuple(_counted([*lines, rest]))
 
@@ -136,4 +155,4 @@ def _grown(now: ModelUsage, before: ModelUsage | None) -> CountLine:
 
 
 def _counted(lines: Iterable[CountLine]) -> list[CountLine]:
-    return [x for x in lines if x.requests or x.bytes_in or x.bytes_out or x.busy_ns]
+    return [line for line in lines if any(astuple(line)[1:])]

@@ -24,7 +24,7 @@ from eais_server.listener.arrivals import Arrivals
 from eais_server.listener.host import Host
 from eais_server.listener.lease import Lease
 from eais_server.listener.lease_vnics import LeaseVnics
-from eais_server.listener.leaves import NewLeaf, Signer, leaf_message, new_leaf, new_leaves
+from eais_server.listener.leaves import Signer, leaf_message, new_leaf, new_leaves
 from eais_server.listener.reshaping import MakeWay, Reshaping
 from eais_server.listener.sessions import session_id
 from eais_server.listener.usage import Counters, UsageRecord
@@ -71,7 +71,7 @@ class Grants:
         # Set once nothing is left of the instance's older lease, on the disk neither.
         self._gone: dict[str, asyncio.Event] = {}
         self.leaves: dict[tuple[str, int], tls.Bundle] = {}
-        self.new_leaf: NewLeaf = partial(new_leaf, sign)
+        self.new_leaf = partial(new_leaf, sign)
         self.reshaping = Reshaping(host, self.new_leaf, self.leaves, make_way)
 
     # what the pool asks for
@@ -220,7 +220,8 @@ class Grants:
         host = self._host
         known = host.files.usage(lease.instance)
         if known is None or known.epoch != lease.epoch:
-            known = UsageRecord(lease.epoch, Counters())
+            before = self._vnics.carried_before(lease.instance)
+            known = UsageRecord(lease.epoch, Counters(), vnic_seen=before)
         host.admission.leases[lease.instance] = lease
         self.leaves.update({(lease.instance, n): bundle for n, bundle in leaves.items()})
         pages = host.files.pages(lease.instance, lease.epoch)
@@ -327,6 +328,7 @@ class Grants:
         self._served.discard(action.instance)
         self._missing.pop(action.instance, None)
         failed = self._failed.pop(action.instance, None)
+        await self._vnics.end(lease)
         if total := host.meter.total(action.instance):
             await host.durable(self._keep_final, action.instance, total)
             last = messages.usage(action.instance, total, last=True)

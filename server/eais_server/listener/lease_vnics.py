@@ -9,11 +9,13 @@ from __future__ import annotations
 import asyncio
 import base64
 import logging
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import replace
 from typing import Final, Protocol
 
 from eais.errors import EaisError, make_error
+from eais.net.traffic import NO_TRAFFIC, Traffic
 from eais_server.listener.host import Host
 from eais_server.listener.lease import Lease
 from eais_server.listener.leftover_vnics import LeftoverVnics
@@ -22,6 +24,7 @@ from eais_server.vnic import VnicDriver, VnicPlan
 log = logging.getLogger(__name__)
 
 _AGAIN_S: Final = 0.1
+_COUNT_EVERY_S: Final = 1.0
 _TIDY_AGAIN_S: Final = 1.0
 _AGENT_COMES_WITHIN_S: Final = 15.0
 """After the listener: both may have been started at the same time."""
@@ -52,8 +55,12 @@ class LeaseVnics:
         self._leftovers = leftovers
         # Instances that have one here, or are about to.
         self._needed: set[str] = set()
+        # Drivers of which nobody tells the counters: that is logged once.
+        self._uncounted: set[str] = set()
         # Set while there may be ends that nobody needs.
         self._left = asyncio.Event()
+        # What vNICs of new leases had carried before: an agent that was away kept an older one.
+        self._before: dict[str, Traffic] = {}
         # Instances of which an agent that didn't answer is to be told the ports.
         self._untold: set[str] = set()
         self._wake = asyncio.Event()
@@ -75,15 +82,20 @@ class LeaseVnics:
         driver = self._driver(lease)
         signed = base64.b64decode(lease.net_plan)
         plan = VnicPlan(lease.instance, lease.tenant, lease.address, signed)
-        await self._host.durable(driver.create, plan)
+        made = await self._host.durable(driver.create, plan)
+        self._before[lease.instance] = made.carried
         if not driver.is_private:
             return lease
         port = await self._planes.open(lease.instance, lease.address, lease.user_port)
-        made = replace(lease, user_port=port)
+        lease = replace(lease, user_port=port)
         # A new lease's ports are told with its worker's first one, which is there in a moment.
-        if any(share.port for share in made.shares):
-            await self.connect(made)
-        return made
+        if any(share.port for share in lease.shares):
+            await self.connect(lease)
+        return lease
+
+    def carried_before(self, instance: str) -> Traffic:
+        """What the vNIC of a lease that is new had carried before it."""
+        return self._before.get(instance, NO_TRAFFIC)
 
     async def make_again(self, lease: Lease) -> Lease:
         """As `make`, for a lease that the last listener had; an agent that is away is awaited."""
@@ -112,10 +124,18 @@ class LeaseVnics:
             self._untold.add(lease.instance)
             self._wake.set()
 
+    async def end(self, lease: Lease) -> None:
+        """No more is said by the lease's vNIC, and what it has carried is counted."""
+        with suppress(EaisError):
+            if self._driver(lease).is_private:
+                await self._planes.close(lease.instance)
+                await self._count([lease])
+
     async def take_away(self, lease: Lease) -> None:
         """Nothing is left of the lease's vNIC, or it is said in the log."""
         self._untold.discard(lease.instance)
         self._needed.discard(lease.instance)
+        self._before.pop(lease.instance, None)
         with suppress(EaisError):
             driver = self._driver(lease)
             if driver.is_private:
@@ -132,10 +152,37 @@ class LeaseVnics:
             self._left.set()
 
     async def run(self) -> None:
-        """Tell again what couldn't be told, and take away what couldn't be."""
-        async with asyncio.TaskGroup() as both:
-            both.create_task(self._tell_again())
-            both.create_task(self._tidy_again())
+        """Count what passes, tell again what couldn't be told, take away what couldn't be."""
+        async with asyncio.TaskGroup() as all_:
+            all_.create_task(self._tell_again())
+            all_.create_task(self._tidy_again())
+            all_.create_task(self._keep_counting())
+
+    async def _keep_counting(self) -> None:
+        while True:
+            await asyncio.sleep(_COUNT_EVERY_S)
+            await self._count(list(self._host.admission.leases.values()))
+
+    async def _count(self, leases: Collection[Lease]) -> None:
+        """Have the meter know what the vNICs of leases have carried."""
+        drivers = {name: self._host.vnics.get(name) for name in {x.vnic_driver for x in leases}}
+        for name, driver in drivers.items():
+            if driver is None or not driver.is_private:
+                continue
+            try:
+                carried = await asyncio.to_thread(driver.counters)
+            except EaisError as error:
+                self._say_uncounted(name, error)
+                continue
+            self._uncounted.discard(name)
+            for lease in leases:
+                if lease.vnic_driver == name and lease.instance in carried:
+                    self._host.meter.carried(lease.instance, lease.epoch, carried[lease.instance])
+
+    def _say_uncounted(self, name: str, error: EaisError) -> None:
+        if name not in self._uncounted:
+            log.error("what passes by %s isn't counted now: %s", name, error)
+        self._uncounted.add(name)
 
     async def _tidy_again(self) -> None:
         while True:

@@ -32,6 +32,7 @@ from eais import files, tls
 from eais.errors import IdentityError
 from eais.instance import check_instance_name
 from eais.instance_policy import DEFAULT_POLICY, InstancePolicy, RingPolicy
+from eais.net.traffic import Traffic
 from eais.sealed import Damaged, seal, unseal
 from eais_server.count_page import ModelCounts, owner, read_page
 from eais_server.listener.lease import Lease, Share
@@ -187,7 +188,8 @@ class ListenerFiles:
         if sum(1 for _ in self._finals.iterdir()) >= MAX_FINALS:
             log.error("the pool hasn't taken the last counters of %s leases", MAX_FINALS)
             return
-        record = seal(_usage_record(name, UsageRecord(usage.epoch, usage.counters)))
+        last = UsageRecord(usage.epoch, usage.counters, vnic=usage.vnic)
+        record = seal(_usage_record(name, last))
         files.replace_file(self._finals / f"{name}.json", record, disk=self._disk)
 
     def finals(self) -> Iterator[tuple[str, UsageRecord]]:
@@ -248,7 +250,9 @@ def _lease_of(record: dict[str, Any]) -> Lease:
 def _usage_record(instance: str, usage: UsageRecord) -> dict[str, Any]:
     pages = {name: _counters_record(counted) for name, counted in usage.pages.items()}
     counters = _counters_record(usage.counters)
-    return {"instance": instance, "epoch": usage.epoch, "counters": counters, "pages": pages}
+    record = {"instance": instance, "epoch": usage.epoch, "counters": counters, "pages": pages}
+    vnic = {"vnic": list(astuple(usage.vnic)), "vnic_seen": list(astuple(usage.vnic_seen))}
+    return record | vnic
 
 
 def _counters_record(counters: Counters) -> dict[str, Any]:
@@ -264,7 +268,9 @@ def _counters_record(counters: Counters) -> dict[str, Any]:
 def _usage_of(record: dict[str, Any]) -> UsageRecord:
     said: Mapping[str, dict[str, Any]] = record.get("pages", {})  # there were none before
     pages = {name: _counters_of(counted) for name, counted in said.items()}
-    return UsageRecord(record["epoch"], _counters_of(record["counters"]), pages)
+    vnic, seen = (Traffic(*record.get(key, ())) for key in ("vnic", "vnic_seen"))
+    counters = _counters_of(record["counters"])
+    return UsageRecord(record["epoch"], counters, pages, vnic=vnic, vnic_seen=seen)
 
 
 def _counters_of(record: dict[str, Any]) -> Counters:

@@ -10,6 +10,8 @@ from eais.identity import Identity
 from eais.instance import check_instance_name
 from eais.instance_policy import InstancePolicy
 from eais.model_digest import model_digest as digest_of
+from eais.net.messages import traffic_message
+from eais.net.traffic import NO_TRAFFIC
 from eais.rpc.status import (
     MAX_ONNXRUNTIME_TEXT,
     MAX_TEXT,
@@ -173,6 +175,7 @@ def usage(instance: str, record: UsageRecord, *, last: bool = False) -> hosts_pb
             for each in counted.models.values()
         ],
         last=last,
+        vnic=traffic_message(record.vnic) if record.vnic != NO_TRAFFIC else None,
     )
 
 

@@ -51,7 +51,7 @@ class Upkeep:
 
     async def _tell_usage(self) -> None:
         """Counters are on disk before they are told, so they never go back after a restart."""
-        for instance, record in self._host.meter.changed().items():
+        for instance, record in self._host.meter.changed(self._host.clock()).items():
             if instance not in self._host.admission.leases:
                 continue  # released since: its last word was told then
             try:

@@ -16,9 +16,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from eais.net.traffic import NO_TRAFFIC, Traffic
 from eais.telemetry import latency
 from eais_server.count_page import ModelCounts
 
+VNIC_NEWS_S: Final = 10.0
+"""Packets that keep an idle line alive are no news each second."""
 MAX_MODELS: Final = 256
 """That are told apart of one lease; what is counted of others is of no model."""
 _MOST: Final = (1 << 64) - 1
@@ -96,12 +99,17 @@ class UsageRecord:
     Attributes:
         pages: how much of each page is in them, by its name.
         spent: the pages of workers that have ended.
+        vnic: what its vNIC has carried.
+        vnic_seen: what of it the vNIC's own counters said last, which may have begun before the
+            lease.
     """
 
     epoch: int
     counters: Counters
     pages: Mapping[str, Counters] = field(default_factory=dict)
     spent: tuple[str, ...] = ()
+    vnic: Traffic = NO_TRAFFIC
+    vnic_seen: Traffic = NO_TRAFFIC
 
     def with_pages(self, found: Mapping[str, Counters]) -> UsageRecord:
         """The record when all workers have ended: with what came since in the pages that are here.
@@ -120,6 +128,10 @@ class _Account:
     base: Counters
     live: dict[int, Counters] = field(default_factory=dict)
     told: Counters | None = None
+    vnic: Traffic = NO_TRAFFIC
+    vnic_seen: Traffic = NO_TRAFFIC
+    vnic_told: Traffic = NO_TRAFFIC
+    vnic_told_at: float = 0.0
     # By worker; by page.
     names: dict[int, str] = field(default_factory=dict)
     spent: dict[str, Counters] = field(default_factory=dict)
@@ -129,7 +141,10 @@ class _Account:
 
     def record(self) -> UsageRecord:
         live = {name: self.live[worker] for worker, name in self.names.items()}
-        return UsageRecord(self.epoch, self.total(), {**self.spent, **live}, tuple(self.spent))
+        pages = {**self.spent, **live}
+        return UsageRecord(
+            self.epoch, self.total(), pages, tuple(self.spent), self.vnic, self.vnic_seen
+        )
 
 
 class UsageMeter:
@@ -141,7 +156,9 @@ class UsageMeter:
     def open(self, instance: str, found: UsageRecord) -> None:
         """A lease begins, or is found again with what it had counted."""
         spent = {name: found.pages[name] for name in found.spent}
-        self._accounts[instance] = _Account(found.epoch, found.counters, spent=spent)
+        self._accounts[instance] = _Account(
+            found.epoch, found.counters, vnic=found.vnic, vnic_seen=found.vnic_seen, spent=spent
+        )
 
     def close(self, instance: str) -> None:
         """The lease is gone."""
@@ -168,6 +185,13 @@ class UsageMeter:
                 account.spent[page] = counted
                 account.told = None  # to be kept once more, and the page goes
 
+    def carried(self, instance: str, epoch: int, said: Traffic) -> None:
+        """What the vNIC's own counters say, which begin anew where its agent was set up anew."""
+        account = self._accounts.get(instance)
+        if account and account.epoch == epoch:
+            account.vnic += said.since(account.vnic_seen)
+            account.vnic_seen = said
+
     def dropped(self, instance: str, pages: Iterable[str]) -> None:
         """These pages are gone, after all that they said was kept."""
         account = self._accounts.get(instance)
@@ -180,13 +204,19 @@ class UsageMeter:
         account = self._accounts.get(instance)
         return account.record() if account else None
 
-    def changed(self) -> dict[str, UsageRecord]:
-        """The leases whose counters grew since they were last asked for here."""
+    def changed(self, now: float) -> dict[str, UsageRecord]:
+        """The leases whose counters grew since they were last asked for here.
+
+        `now`: seconds of a clock that never goes back.
+        """
         found = {}
         for instance, account in self._accounts.items():
             record = account.record()
-            if record.counters != account.told:
+            carried = record.vnic != account.vnic_told
+            due = carried and now - account.vnic_told_at >= VNIC_NEWS_S
+            if record.counters != account.told or due:
                 account.told = record.counters
+                account.vnic_told, account.vnic_told_at = record.vnic, now
                 found[instance] = record
         return found
 

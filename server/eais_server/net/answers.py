@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Final
 
@@ -14,8 +13,9 @@ from eais import tls
 from eais.errors import EaisError, make_error
 from eais.identity import pool_of_ca
 from eais.net.asking import MAX_PACKET_BYTES
-from eais.net.messages import key_message, key_of
+from eais.net.messages import key_message, key_of, traffic_message
 from eais.net.signing import read_plan
+from eais.net.traffic import Traffic
 from eais.rpc.v1 import net_pb2
 from eais_server.net.brain.records import Asker, Held
 from eais_server.net.keeper import Keeper
@@ -73,8 +73,7 @@ class Answers:
             case "create":
                 return self._create(asker, request.create)
             case "counters":
-                total = self._keeper.counters(asker, key_of(request.counters.key))
-                return net_pb2.NetReply(counters=net_pb2.NetCounters(**asdict(total)))
+                return net_pb2.NetReply(counters=self._counters(asker, request.counters.key))
             case "connect":
                 ports: Sequence[int] = list(request.connect.ports)
                 self._keeper.connect(asker, key_of(request.connect.key), ports)
@@ -111,9 +110,22 @@ class Answers:
             pools=sorted({pool_of_ca(each) for each in trusted}),
         )
 
+    def _counters(self, asker: Asker, asked: net_pb2.NetKey) -> net_pb2.NetTraffic:
+        found = self._keeper.counters(asker, key_of(asked)).items()
+        return net_pb2.NetTraffic(
+            ends=[
+                net_pb2.NetEndTraffic(instance=key.instance, counters=traffic_message(each))
+                for key, each in found
+            ]
+        )
+
     def _vnics(self, ends: Sequence[Held]) -> list[net_pb2.NetVnic]:
-        mtus = self._interfaces.mtus(ends)
-        return [_vnic(held, mtus.get(held.key, 0)) for held in ends]
+        looks = self._keeper.looks(ends)
+        carried = self._keeper.carried(ends, looks)
+        return [
+            _vnic(held, look.mtu if (look := looks.get(held.key)) else 0, carried[held.key])
+            for held in ends
+        ]
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock(), UTC)
@@ -139,7 +151,7 @@ def _fault(error: EaisError) -> net_pb2.NetReply:
     return net_pb2.NetReply(fault=fault)
 
 
-def _vnic(held: Held, mtu: int) -> net_pb2.NetVnic:
+def _vnic(held: Held, mtu: int, carried: Traffic) -> net_pb2.NetVnic:
     return net_pb2.NetVnic(
         key=key_message(held.key),
         driver=held.plan.driver,
@@ -153,4 +165,5 @@ def _vnic(held: Held, mtu: int) -> net_pb2.NetVnic:
         ports=held.ports,
         owner=held.plan.owner,
         peer_underlay=held.plan.peer_underlay,
+        carried=traffic_message(carried),
     )

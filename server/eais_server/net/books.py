@@ -17,6 +17,7 @@ from eais import files
 from eais.errors import ConfigError, EaisError
 from eais.net.messages import plan_message, plan_of
 from eais.net.plan import Side, VnicKey
+from eais.net.traffic import Traffic
 from eais.rpc.v1 import net_pb2
 from eais_server.net.brain.actions import Write, after
 from eais_server.net.brain.records import (
@@ -26,7 +27,6 @@ from eais_server.net.brain.records import (
     Record,
     State,
     Tombstone,
-    Traffic,
 )
 
 _SUFFIX: Final = ".end.json"

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 
 from eais.errors import EaisError
 from eais.net.plan import NetPlan, VnicKey
+from eais.net.traffic import NO_TRAFFIC, Traffic
 from eais_server.net.books import Books
 from eais_server.net.brain import events
 from eais_server.net.brain.actions import Action, Drop, Guard, Make, Take, Write, after
 from eais_server.net.brain.events import Rules
-from eais_server.net.brain.records import Asker, Counted, Held, Traffic
+from eais_server.net.brain.records import Asker, Held, Look
 from eais_server.net.surroundings import Interfaces, Wall
 
 log = logging.getLogger(__name__)
@@ -100,17 +101,26 @@ class Keeper:
         """Take an end away; with a `generation` only of that plan or an earlier one, for good."""
         self._must(events.on_destroy(self.state, asker, key, generation, self._now()))
 
-    def counters(self, asker: Asker, key: VnicKey) -> Traffic:
-        """What has passed an end since it was made."""
-        held = self.state.held.get(key)
-        live = Counted()
-        if held is not None and not held.leaving:
-            live = self._interfaces.counted([held]).get(key, held.seen)
-        total = events.on_counted(self.state, asker, key, live)
-        if held is None:
-            return total
-        dropped = Traffic(0, 0, 0, 0, *self._wall.dropped(held))
-        return total + dropped
+    def counters(self, asker: Asker, asked: VnicKey) -> Mapping[VnicKey, Traffic]:
+        """What has passed an end since it was made; without an instance, all that fit."""
+        ends = events.ends_asked(self.state, asker, asked)
+        dropped = self._wall.dropped(ends)
+        carried = self.carried(ends, self.looks(ends)).items()
+        return {key: each + dropped.get(key, NO_TRAFFIC) for key, each in carried}
+
+    def looks(self, ends: Collection[Held]) -> Mapping[VnicKey, Look]:
+        """The interfaces of these ends, of those that are there."""
+        staying = [held for held in ends if not held.leaving]
+        return self._interfaces.looks(staying) if staying else {}
+
+    @staticmethod
+    def carried(ends: Collection[Held], looks: Mapping[VnicKey, Look]) -> dict[VnicKey, Traffic]:
+        """What has passed these ends, but for what was dropped."""
+        found = {held.key: looks.get(held.key) for held in ends}
+        return {
+            held.key: events.passed(held, look.counted if (look := found[held.key]) else None)
+            for held in ends
+        }
 
     def mend(self) -> None:
         """Guard again what somebody has laid bare. Errors are logged."""
@@ -139,7 +149,7 @@ class Keeper:
     def _count(self, ends: Sequence[Held]) -> None:
         """Write down what these ends' interfaces have counted. Errors are logged."""
         try:
-            lives = self._interfaces.counted(ends) if ends else {}
+            lives = {key: look.counted for key, look in self.looks(ends).items()}
             self._must(events.on_noted(self.state, lives))
         except EaisError as error:
             log.error("what has passed isn't written down: %s", error)

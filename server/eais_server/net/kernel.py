@@ -12,9 +12,10 @@ from typing import Final
 
 from eais.errors import ConfigError
 from eais.net.plan import KERNEL_DRIVERS, VXLAN, Side, VnicKey
+from eais.net.traffic import Traffic
 from eais.rpc.v1 import net_pb2
-from eais_server.net.brain.records import Counted, Held, Place, Traffic
-from eais_server.net.firewall.firewall import Firewall
+from eais_server.net.brain.records import Counted, Held, Look, Place
+from eais_server.net.firewall.firewall import Drops, Firewall
 from eais_server.net.firewall.ruleset import Guarded, Tunnel
 from eais_server.net.link import Ability, LinkDriver
 from eais_server.net.links import netlink
@@ -117,16 +118,12 @@ class KernelInterfaces:
         """As `Interfaces`; also what was half made."""
         return [place for number in self._numbers() for place in self._found_in(number)]
 
-    def counted(self, ends: Collection[Held]) -> Mapping[VnicKey, Counted]:
+    def looks(self, ends: Collection[Held]) -> Mapping[VnicKey, Look]:
         """As `Interfaces`."""
         return {
-            held.key: Counted(link.index, _traffic(link, held.key.side))
+            held.key: Look(link.mtu, Counted(link.index, _traffic(link, held.key.side)))
             for held, link in self._links_of(ends)
         }
-
-    def mtus(self, ends: Collection[Held]) -> Mapping[VnicKey, int]:
-        """As `Interfaces`."""
-        return {held.key: link.mtu for held, link in self._links_of(ends)}
 
     def _links_of(self, ends: Collection[Held]) -> Iterator[tuple[Held, netlink.Link]]:
         for number in self._numbers() & {held.place.namespace for held in ends}:
@@ -218,13 +215,18 @@ class KernelWall:
                 firewall.forget()
                 self.guard(ends)
 
-    def dropped(self, held: Held) -> tuple[int, int]:
+    def dropped(self, ends: Collection[Held]) -> Mapping[VnicKey, Traffic]:
         """As `Wall`."""
-        number = held.place.namespace
-        drops = self._firewall(number, self._spaces.path(number)).drops(held.place.interface)
-        if held.key.side is Side.BACKEND:
-            return drops.incoming, drops.outgoing
-        return drops.outgoing, drops.incoming
+        found = {}
+        for number in {held.place.namespace for held in ends}:
+            drops = self._firewall(number, self._spaces.path(number)).drops()
+            for held in ends:
+                if held.place.namespace == number:
+                    into, out_of = drops.get(held.place.interface, Drops(0, 0))
+                    back = held.key.side is Side.BACKEND
+                    told = (into, out_of) if back else (out_of, into)
+                    found[held.key] = Traffic(0, 0, 0, 0, *told)
+        return found
 
     def _firewall(self, number: int, path: Path) -> Firewall:
         if number not in self._firewalls:

@@ -6,8 +6,9 @@ from collections.abc import Collection, Mapping
 from typing import Protocol
 
 from eais.net.plan import VnicKey
+from eais.net.traffic import Traffic
 from eais.rpc.v1 import net_pb2
-from eais_server.net.brain.records import Counted, Held, Place
+from eais_server.net.brain.records import Held, Look, Place
 
 
 class Interfaces(Protocol):
@@ -45,12 +46,8 @@ class Interfaces(Protocol):
         """All interfaces that have the agent's mark."""
         ...
 
-    def counted(self, ends: Collection[Held]) -> Mapping[VnicKey, Counted]:
-        """What the interfaces of these ends have counted, of those that are there."""
-        ...
-
-    def mtus(self, ends: Collection[Held]) -> Mapping[VnicKey, int]:
-        """What the interfaces of these ends take in one packet, of those that are there; bytes."""
+    def looks(self, ends: Collection[Held]) -> Mapping[VnicKey, Look]:
+        """The interfaces of these ends, of those that are there."""
         ...
 
 
@@ -69,6 +66,6 @@ class Wall(Protocol):
         """Guard these again where somebody took the table away. Raises as `guard`."""
         ...
 
-    def dropped(self, held: Held) -> tuple[int, int]:
-        """Packets in and out that the table has dropped at an end."""
+    def dropped(self, ends: Collection[Held]) -> Mapping[VnicKey, Traffic]:
+        """Packets in and out that the table has dropped at these ends, and nothing else."""
         ...

@@ -12,8 +12,9 @@ from hashlib import sha256
 
 from eais.errors import EaisError
 from eais.net.plan import VnicKey
+from eais.net.traffic import Traffic
 from eais.rpc.v1 import net_pb2
-from eais_server.net.brain.records import Counted, Held, Place, Traffic
+from eais_server.net.brain.records import Counted, Held, Look, Place
 
 
 class FakeInterfaces:
@@ -83,19 +84,14 @@ class FakeInterfaces:
         self._trip("found")
         return tuple(self.there)
 
-    def counted(self, ends: Collection[Held]) -> Mapping[VnicKey, Counted]:
-        """As `Interfaces`."""
-        self._trip("counted")
-        there = {held.key: held.place for held in ends if held.place in self.there}
+    def looks(self, ends: Collection[Held]) -> Mapping[VnicKey, Look]:
+        """As `Interfaces`; an MTU of 1450 where the plan leaves it to the underlay."""
+        self._trip("looks")
         return {
-            key: Counted(self._indexes[place], self.passed[place]) for key, place in there.items()
+            held.key: Look(held.plan.mtu or 1450, Counted(self._indexes[place], self.passed[place]))
+            for held in ends
+            if (place := held.place) in self.there
         }
-
-    def mtus(self, ends: Collection[Held]) -> Mapping[VnicKey, int]:
-        """As `Interfaces`; 1450 where the plan leaves it to the underlay."""
-        self._trip("mtus")
-        there = [held for held in ends if held.place in self.there]
-        return {held.key: held.plan.mtu or 1450 for held in there}
 
     def count(self, place: Place, bytes_in: int) -> None:
         """So many bytes come in there."""
@@ -136,6 +132,6 @@ class FakeWall:
             self.is_gone = False
             self.guard(ends)
 
-    def dropped(self, held: Held) -> tuple[int, int]:
+    def dropped(self, ends: Collection[Held]) -> Mapping[VnicKey, Traffic]:
         """As `Wall`."""
-        return 0, 0
+        return {}

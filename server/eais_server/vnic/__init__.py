@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from eais_server.vnic.driver import VnicCounters, VnicDriver, VnicPlan, VnicState
+from eais_server.vnic.driver import VnicDriver, VnicPlan, VnicState
 from eais_server.vnic.host import HostDriver
 from eais_server.vnic.kernel import KernelDriver
 from eais_server.vnic.loopback import LoopbackDriver
@@ -11,7 +11,6 @@ __all__ = [
     "HostDriver",
     "KernelDriver",
     "LoopbackDriver",
-    "VnicCounters",
     "VnicDriver",
     "VnicPlan",
     "VnicState",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
+
+from eais.net.traffic import NO_TRAFFIC, Traffic
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,20 +35,14 @@ class VnicState:
         instance: "ei-...".
         address: where its workers bind.
         isolation: what keeps others off the address, in words.
+        carried: by an older vNIC of the instance, the counters of which go on.
     """
 
     driver: str
     instance: str
     address: str
     isolation: str
-
-
-@dataclass(frozen=True, slots=True)
-class VnicCounters:
-    """Bytes since the vNIC was created, as the instance sees them."""
-
-    bytes_in: int = 0
-    bytes_out: int = 0
+    carried: Traffic = field(default=NO_TRAFFIC, compare=False)
 
 
 class VnicDriver(Protocol):
@@ -101,11 +97,11 @@ class VnicDriver(Protocol):
         """
         ...
 
-    def counters(self, instance: str) -> VnicCounters:
-        """Bytes in and out so far.
+    def counters(self) -> Mapping[str, Traffic]:
+        """What each of the vNICs that are there has carried so far, by instance.
 
         Raises:
-            UsageError: NOT_FOUND.
+            ConfigError: NET_AGENT, nobody says so now.
         """
         ...
 

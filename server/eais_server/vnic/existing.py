@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import socket
 from abc import abstractmethod
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import ClassVar
 
 from eais.errors import make_error
-from eais_server.vnic.driver import VnicCounters, VnicPlan, VnicState
+from eais.net.traffic import Traffic
+from eais_server.vnic.driver import VnicPlan, VnicState
 
-CountersOf = Callable[[str], VnicCounters]
+CountersOf = Callable[[str], Traffic]
 
 
 def try_bind(address: str) -> None:
@@ -64,10 +65,9 @@ class ExistingAddresses:
             raise make_error("ARGUMENT", "a bandwidth cap must be 1 byte a second or more")
         raise make_error("UNIMPLEMENTED", f"the {self.name} driver can't enforce a bandwidth cap")
 
-    def counters(self, instance: str) -> VnicCounters:
+    def counters(self) -> Mapping[str, Traffic]:
         """As `VnicDriver`."""
-        self._require(instance)
-        return self._counters_of(instance)
+        return {instance: self._counters_of(instance) for instance in self._addresses}
 
     def destroy(self, instance: str) -> None:
         """As `VnicDriver`; nothing of it is anywhere but in this process."""

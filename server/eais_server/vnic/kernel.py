@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from google.protobuf.message import DecodeError
 
 from eais.errors import make_error
 from eais.net.asking import NetAgent
+from eais.net.messages import traffic_of
 from eais.net.plan import ISOLATION, Side, VnicKey
+from eais.net.traffic import Traffic
 from eais.rpc.v1 import net_pb2
-from eais_server.vnic.driver import VnicCounters, VnicPlan, VnicState
+from eais_server.vnic.driver import VnicPlan, VnicState
 
 
 class KernelDriver:
@@ -45,7 +47,8 @@ class KernelDriver:
         if made.address != plan.address:
             text = f"{plan.instance} is granted {plan.address}, and its plan has {made.address}"
             raise make_error("NET_PLAN", text)
-        return VnicState(self.name, plan.instance, made.address, self.isolation)
+        carried = traffic_of(made.carried)
+        return VnicState(self.name, plan.instance, made.address, self.isolation, carried)
 
     def connect(self, instance: str, ports: Collection[int]) -> None:
         """As `VnicDriver`."""
@@ -57,10 +60,9 @@ class KernelDriver:
             raise make_error("ARGUMENT", "a bandwidth cap must be 1 byte a second or more")
         self._agent.limit(self._key(instance), bytes_per_s)
 
-    def counters(self, instance: str) -> VnicCounters:
-        """As `VnicDriver`."""
-        found = self._agent.counters(self._key(instance))
-        return VnicCounters(found.bytes_in, found.bytes_out)
+    def counters(self) -> Mapping[str, Traffic]:
+        """As `VnicDriver`; of all drivers of the kernel's, which have one agent."""
+        return self._agent.counters(self._pool, self._host, Side.BACKEND)
 
     def destroy(self, instance: str) -> None:
         """As `VnicDriver`."""

@@ -34,6 +34,18 @@ def test_a_tenant_sees_what_it_used_with_units_in_the_headings(eais: FakeOutside
     assert row.split() == ["ei-0001", "ab" * 6, "1.5000", "3.7500", "12", "340", "56", "1.5"]
 
 
+def test_what_vnics_have_carried_is_shown_where_there_is_some(eais: FakeOutside) -> None:
+    carried = ledger_pb2.UsageLine(
+        instance="ei-0002", vnic_bytes_in=7, vnic_bytes_out=8, vnic_packets_in=1, vnic_packets_out=2
+    )
+    eais.pool.usage = [LINE, carried]
+    head, first, second = eais.run("usage").out.splitlines()
+    assert head.split()[-6:] == ["VNIC", "BYTES", "IN", "VNIC", "BYTES", "OUT"]
+    assert (first.split()[-2:], second.split()[-2:]) == (["0", "0"], ["7", "8"])
+    lines = json.loads(eais.run("usage", "-o", "json").out)["usage"]
+    assert (lines[1]["vnic_packets_in"], lines[1]["vnic_packets_out"]) == (1, 2)
+
+
 def test_json_has_all_of_a_line(eais: FakeOutside) -> None:
     eais.pool.usage = [LINE]
     (line,) = json.loads(eais.run("usage", "-o", "json").out)["usage"]
@@ -46,8 +58,9 @@ def test_csv_is_exact_and_computes_nothing_in_a_spreadsheet(eais: FakeOutside) -
     assert out.endswith("\r\n")
     head, line, evil = csv.reader(io.StringIO(out, newline=""))
     assert head[:4] == ["INSTANCE", "DEVICE-HOURS", "COST", "REQUESTS"]
-    assert head[4:] == ["BYTES IN", "BYTES OUT", "BUSY S"]
-    assert line == ["ei-0001", "1.5", "3.75", "12", "340", "56", "1.5"]
+    assert head[4:7] == ["BYTES IN", "BYTES OUT", "BUSY S"]
+    assert head[7:] == ["VNIC BYTES IN", "VNIC BYTES OUT", "VNIC PACKETS IN", "VNIC PACKETS OUT"]
+    assert line == ["ei-0001", "1.5", "3.75", "12", "340", "56", "1.5", "0", "0", "0", "0"]
     assert evil[0] == '\'=cmd|"x"!A1'
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from eais.device_type import DeviceKind
+from eais.net.traffic import Traffic
 from eais_pool.brain.actions import Send
 from eais_pool.brain.codec import from_json
 from eais_pool.brain.events import (
@@ -199,3 +200,12 @@ def test_counters_of_models_never_go_back() -> None:
     now = UsageRecord(4, models=(ModelUsage("b", 4), ModelUsage("c", 1))).at_least(before)
     assert [(each.model, each.requests) for each in now.models] == [("a", 3), ("b", 4), ("c", 1)]
     assert growth(before, before) == ()
+
+
+def test_what_the_vnic_has_carried_is_of_no_model_and_never_goes_back() -> None:
+    before = UsageRecord(5, models=(ModelUsage("a", 5),), vnic=Traffic(10, 20, 1, 2, 7))
+    now = UsageRecord(6, models=(ModelUsage("a", 6),), vnic=Traffic(15, 20, 2, 1)).at_least(before)
+    assert growth(now, before) == (
+        CountLine("a", 1, 0, 0, 0),
+        CountLine("", 0, 0, 0, 0, 5, 0, 1, 0),
+    )

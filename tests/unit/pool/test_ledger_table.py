@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from eais.errors import EaisError
 from eais_pool.brain.facts import Fact
 from eais_pool.brain.ledger_asked import Asked, By, Used, summed
 from eais_pool.brain.ledger_facts import LeaseCharged, UsageBooked
@@ -155,3 +158,46 @@ def test_sums_of_rows_and_of_what_is_open_are_added() -> None:
         Used("acme", device_s=1, cost=3, requests=6),
         Used("b"),
     ]
+
+
+def carried(began: float, ended: float, size: int) -> UsageBooked:
+    lines = (CountLine("", 0, 0, 0, 0, size, 2 * size, 3, 4),)
+    return UsageBooked("h1", "ei-1", 1, "acme", "gpu", began, ended, lines)
+
+
+def test_what_vnics_have_carried_is_summed_and_merged(store: Store) -> None:
+    write(store, carried(0, 60, 100), counted(0, 60, 1), carried(60, 120, 11))
+    expected = Used(
+        requests=1,
+        bytes_in=10,
+        bytes_out=1,
+        busy_ns=7,
+        vnic_bytes_in=111,
+        vnic_bytes_out=222,
+        vnic_packets_in=6,
+        vnic_packets_out=8,
+    )
+    assert store.used(ALL) == [expected]
+    store.tidy(FINE_S + DAY_S)
+    assert store.used(ALL) == [expected]
+
+
+def test_a_ledger_of_before_gets_its_columns(store: Store, tmp_path: Path) -> None:
+    write(store, counted(0, 60, 1))
+    store.close()
+    path = tmp_path / "journal.sqlite"
+    with closing(sqlite3.connect(path)) as raw:
+        for name in ("vnic_bytes_in", "vnic_bytes_out", "vnic_packets_in", "vnic_packets_out"):
+            raw.execute(f"ALTER TABLE ledger DROP COLUMN {name}")
+        raw.commit()
+    again = Store(path)
+    again.replay()
+    write(again, carried(60, 120, 5))
+    (used,) = again.used(ALL)
+    again.close()
+    assert (used.requests, used.vnic_bytes_in) == (1, 5)
+    with closing(sqlite3.connect(path)) as raw:
+        raw.execute("UPDATE ledger SET vnic_bytes_in = 1 WHERE requests")
+        raw.commit()
+    with pytest.raises(EaisError, match="damaged"):
+        Store(path).replay()

@@ -13,6 +13,7 @@ from eais.errors import EaisError
 from eais.identity import Identity
 from eais.instance import check_instance_name
 from eais.instance_policy import InstancePolicy, RingPolicy
+from eais.net.traffic import Traffic
 from eais.sealed import Damaged, seal, unseal
 from eais_pool.authority import Authority
 from eais_server.count_page import CountPage, ModelCounts, Tally
@@ -274,3 +275,13 @@ def test_last_counters_stay_when_the_lease_is_gone_until_the_pool_has_them(
     again.remove_final("ei-1", 7)
     again.remove_final("ei-1", 7)
     assert list(ListenerFiles(root).finals()) == []
+
+
+def test_what_a_vnic_has_carried_is_kept(root: Path, leaf: tls.Bundle) -> None:
+    files = saved(root, leaf)
+    record = UsageRecord(7, Counters(1), vnic=Traffic(1, 2, 3, 4), vnic_seen=Traffic(5, 6, 7, 8, 9))
+    files.save_usage("ei-1", record)
+    assert ListenerFiles(root).usage("ei-1") == record
+    files.save_final("ei-1", record)
+    (last,) = ListenerFiles(root).finals()
+    assert last == ("ei-1", UsageRecord(7, Counters(1), vnic=Traffic(1, 2, 3, 4)))

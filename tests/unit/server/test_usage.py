@@ -3,8 +3,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from eais.net.traffic import Traffic
 from eais_server.count_page import ModelCounts
-from eais_server.listener.usage import MAX_MODELS, Counters, UsageMeter, UsageRecord
+from eais_server.listener.usage import MAX_MODELS, VNIC_NEWS_S, Counters, UsageMeter, UsageRecord
 
 
 def meter(base: Counters = Counters()) -> UsageMeter:  # noqa: B008
@@ -30,24 +31,24 @@ def test_workers_add_up_and_a_dead_ones_count_stays() -> None:
 
 def test_only_what_grew_is_told_again() -> None:
     found = meter()
-    assert found.changed() == {"ei-1": UsageRecord(7, Counters())}
-    assert found.changed() == {}
+    assert found.changed(0.0) == {"ei-1": UsageRecord(7, Counters())}
+    assert found.changed(0.0) == {}
     found.beat("ei-1", 1, Counters(1))
-    assert found.changed() == {"ei-1": UsageRecord(7, Counters(1))}
+    assert found.changed(0.0) == {"ei-1": UsageRecord(7, Counters(1))}
     found.ended("ei-1", 1)
-    assert found.changed() == {}
+    assert found.changed(0.0) == {}
     found.forget_told()
-    assert found.changed() == {"ei-1": UsageRecord(7, Counters(1))}
+    assert found.changed(0.0) == {"ei-1": UsageRecord(7, Counters(1))}
 
 
 def test_what_couldnt_be_told_is_told_again() -> None:
     found = meter()
     found.beat("ei-1", 1, Counters(1))
-    assert list(found.changed()) == ["ei-1"]
+    assert list(found.changed(0.0)) == ["ei-1"]
     found.untell("ei-1")
     found.untell("ei-2")
-    assert list(found.changed()) == ["ei-1"]
-    assert found.changed() == {}
+    assert list(found.changed(0.0)) == ["ei-1"]
+    assert found.changed(0.0) == {}
 
 
 def test_a_lease_that_isnt_here_counts_nothing() -> None:
@@ -85,13 +86,13 @@ def test_no_lease_has_more_models_than_may_be_told() -> None:
 def test_a_page_is_spent_when_its_worker_has_ended_and_dropped_when_that_was_kept() -> None:
     found = meter()
     found.beat("ei-1", 1, page(2), "p1")
-    live = found.changed()["ei-1"]
+    live = found.changed(0.0)["ei-1"]
     assert (live.pages, live.spent) == ({"p1": page(2)}, ())
     found.ended("ei-1", 1)
-    kept = found.changed()["ei-1"]
+    kept = found.changed(0.0)["ei-1"]
     assert (kept.pages, kept.spent) == ({"p1": page(2)}, ("p1",))
     found.dropped("ei-1", kept.spent)
-    assert found.changed() == {}
+    assert found.changed(0.0) == {}
     record = found.total("ei-1")
     assert record is not None
     assert (record.pages, record.spent, record.counters.requests) == ({}, (), 2)
@@ -114,7 +115,7 @@ def test_each_answer_is_counted_once_wherever_worker_and_listener_die(done: list
             case "look":
                 found.beat("ei-1", worker, page(pages.setdefault(name, 0)), name)
             case "keep":
-                kept = found.changed().get("ei-1", kept)
+                kept = found.changed(0.0).get("ei-1", kept)
             case "unlink":
                 for spent in kept.spent:
                     pages.pop(spent, None)
@@ -148,3 +149,38 @@ def test_no_counter_ever_goes_back_whatever_workers_say(
         now = total(found)
         assert now == now.at_least(last)
         last = now
+
+
+def carried(found: UsageMeter) -> Traffic:
+    record = found.total("ei-1")
+    assert record is not None
+    return record.vnic
+
+
+def test_a_vnic_counts_from_where_the_lease_began() -> None:
+    found = UsageMeter()
+    found.open("ei-1", UsageRecord(7, Counters(), vnic_seen=Traffic(100, 10)))
+    found.carried("ei-1", 7, Traffic(130, 10, 3))
+    found.carried("ei-1", 6, Traffic(999))
+    assert carried(found) == Traffic(30, 0, 3)
+
+
+def test_counters_of_a_vnic_that_begin_anew_take_nothing_back() -> None:
+    found = meter()
+    found.carried("ei-1", 7, Traffic(100, 10))
+    found.carried("ei-1", 7, Traffic(5, 0))
+    found.carried("ei-1", 7, Traffic(8, 2))
+    assert carried(found) == Traffic(103, 12)
+
+
+def test_packets_alone_are_told_every_so_often() -> None:
+    found = meter()
+    assert found.changed(100.0)
+    found.carried("ei-1", 7, Traffic(1))
+    assert not found.changed(100.0 + VNIC_NEWS_S / 2)
+    (told,) = found.changed(100.0 + VNIC_NEWS_S).values()
+    assert told.vnic == Traffic(1)
+    found.carried("ei-1", 7, Traffic(2))
+    found.beat("ei-1", 1, Counters(1))
+    (told,) = found.changed(100.0 + VNIC_NEWS_S).values()
+    assert told.vnic == Traffic(2)

@@ -8,6 +8,7 @@ from typing import Final
 
 from eais.errors import EaisError, make_error
 from eais.net.plan import MAX_CAP_BYTES_PER_S, VETH, NetPlan, Side, VnicKey, bad_plan
+from eais.net.traffic import Traffic
 from eais_server.net.brain.actions import Action, Drop, Guard, Make, Take, Write
 from eais_server.net.brain.records import (
     Asker,
@@ -16,7 +17,6 @@ from eais_server.net.brain.records import (
     Place,
     State,
     Tombstone,
-    Traffic,
 )
 
 ROOT: Final = 0
@@ -158,13 +158,25 @@ def on_time(state: State, now_s: int) -> list[Action]:
     return [Drop(each.key) for each in state.tombstones.values() if each.until_s < now_s]
 
 
-def on_counted(state: State, asker: Asker, key: VnicKey, live: Counted) -> Traffic:
-    """What has passed an end since it was made, of which its interface says `live`.
+def passed(held: Held, live: Counted | None) -> Traffic:
+    """What has passed an end since it was made, of which its interface says `live`; None: none."""
+    counted = live or held.seen
+    return _before(held, counted) + counted.traffic
+
+
+def ends_asked(state: State, asker: Asker, asked: VnicKey) -> list[Held]:
+    """The end that is asked of; without an instance all of its pool, host and side.
 
     Raises:
-        UsageError: NOT_FOUND, there is none, or it is another user's.
+        UsageError: NOT_FOUND, there is none of that instance, or it is another user's.
     """
-    return _before(_there(state, asker, key), live) + live.traffic
+    if asked.instance:
+        return [_there(state, asker, asked)]
+    return [
+        each
+        for each in seen_by(state, asker)
+        if each.key == asked._replace(instance=each.key.instance)
+    ]
 
 
 def on_noted(state: State, lives: Mapping[VnicKey, Counted]) -> list[Action]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from eais.net.plan import NetPlan, VnicKey
+from eais.net.traffic import NO_TRAFFIC, Traffic
 
 
 class Place(NamedTuple):
@@ -30,28 +31,6 @@ class Asker:
 
 
 @dataclass(frozen=True, slots=True)
-class Traffic:
-    """What has passed a vNIC end, as the instance sees it: bytes and packets."""
-
-    bytes_in: int = 0
-    bytes_out: int = 0
-    packets_in: int = 0
-    packets_out: int = 0
-    dropped_in: int = 0
-    dropped_out: int = 0
-
-    def __add__(self, other: Traffic) -> Traffic:
-        return Traffic(
-            self.bytes_in + other.bytes_in,
-            self.bytes_out + other.bytes_out,
-            self.packets_in + other.packets_in,
-            self.packets_out + other.packets_out,
-            self.dropped_in + other.dropped_in,
-            self.dropped_out + other.dropped_out,
-        )
-
-
-@dataclass(frozen=True, slots=True)
 class Counted:
     """What one interface has counted.
 
@@ -60,7 +39,14 @@ class Counted:
     """
 
     index: int = 0
-    traffic: Traffic = Traffic()
+    traffic: Traffic = NO_TRAFFIC
+
+
+class Look(NamedTuple):
+    """An interface, as it is now; `mtu`: bytes that it takes in one packet."""
+
+    mtu: int
+    counted: Counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +71,7 @@ class Held:
     cap_bytes_per_s: int = 0
     leaving: bool = False
     over: int = 0
-    passed: Traffic = Traffic()
+    passed: Traffic = NO_TRAFFIC
     seen: Counted = Counted()
 
     @property

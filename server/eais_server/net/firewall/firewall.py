@@ -16,11 +16,11 @@ from eais_server.net.firewall.ruleset import (
     Told,
     Tunnel,
     changing,
-    counter_of,
     read_held,
     replacing,
     table_of,
     telling,
+    way_and_interface,
 )
 from eais_server.net.link import Ability
 from eais_server.net.links.entering import OWN, in_namespace
@@ -99,13 +99,16 @@ class Firewall:
             return False
         return True
 
-    def drops(self, interface: str) -> Drops:
-        """What was dropped since `apply` first had the end; (0, 0) for one that it hasn't.
+    def drops(self) -> dict[str, Drops]:
+        """By interface: what was dropped since `apply` first had the end.
 
         Whatever an end isn't for counts as incoming too when it came by another interface.
         """
-        found = {told["name"]: int(told["packets"]) for told in self._listed("counters", "counter")}
-        return Drops(*(found.get(counter_of(interface, way), 0) for way in ("in", "out")))
+        found: dict[str, dict[str, int]] = {}
+        for told in self._listed("counters", "counter"):
+            way, interface = way_and_interface(told["name"])
+            found.setdefault(interface, {})[way] = int(told["packets"])
+        return {each: Drops(by.get("in", 0), by.get("out", 0)) for each, by in found.items()}
 
     def found(self) -> bool:
         """Whether the table is there."""

@@ -129,6 +129,12 @@ def counter_of(interface: str, way: str) -> str:
     return f"{way}-{interface}"
 
 
+def way_and_interface(counter: str) -> tuple[str, str]:
+    """What `counter_of` made its name of."""
+    way, _, interface = counter.partition("-")
+    return way, interface
+
+
 def read_held(listing: Any) -> Held:
     """What nftables' JSON of one table says that it has."""
     kinds = {*_KINDS_ANEW, "counter", "limit"}

@@ -15,7 +15,9 @@ from eais.credentials import client_credentials
 from eais.errors import Unavailable, make_error
 from eais.identity import Identity
 from eais.net.asking import NetAgent
+from eais.net.messages import traffic_of
 from eais.net.plan import KERNEL_DRIVERS
+from eais.net.traffic import Traffic
 from eais.rpc.client import acall
 from eais.rpc.v1 import hosts_pb2, listener_pb2, net_pb2
 from eais.rpc.verbs import LISTENER_LOCATE
@@ -160,5 +162,71 @@ def test_an_agent_that_does_not_answer_keeps_nobody_from_joining(
         bench.agent = NetAgent(tmp_path / "none.sock")
         async with bench.pool(), bench.running():
             assert not bench.manager.joins[-1].HasField("net_offer")
+
+    run(test())
+
+
+async def last_usage(bench: ListenerBench) -> hosts_pb2.Usage:
+    """What is told once the lease has been released."""
+    bench.revoke()
+    while not (told := await bench.manager.heard("usage")).last:
+        pass
+    found: hosts_pb2.Usage = told
+    return found
+
+
+def test_the_pool_hears_what_a_vnic_has_carried_to_its_end(
+    bench: ListenerBench, vnic: FakeVnic, run: Run
+) -> None:
+    async def test() -> None:
+        async with bench.pool(), bench.running():
+            await granted(bench)
+            vnic.traffic[EI] = Traffic(7, 5, 3, 2, 1)
+            told = await last_usage(bench)
+            assert traffic_of(told.vnic) == Traffic(7, 5, 3, 2, 1)
+
+    run(test())
+
+
+def test_a_restarted_listener_counts_on(bench: ListenerBench, vnic: FakeVnic, run: Run) -> None:
+    async def test() -> None:
+        async with bench.pool():
+            async with bench.running() as listener:
+                await granted(bench)
+                vnic.traffic[EI] = Traffic(7)
+                listener.host.meter.carried(EI, 5, Traffic(7))
+                await bench.until(lambda: bool(listener.host.files.usage(EI)))
+            vnic.traffic[EI] = Traffic(12)
+            async with bench.running():
+                assert (await last_usage(bench)).vnic.bytes_in == 12
+
+    run(test())
+
+
+def test_what_an_older_vnic_had_carried_is_not_the_lease_s(
+    bench: ListenerBench, vnic: FakeVnic, run: Run
+) -> None:
+    async def test() -> None:
+        async with bench.pool(), bench.running():
+            vnic.traffic[EI] = Traffic(1000)
+            await granted(bench)
+            vnic.traffic[EI] = Traffic(1007)
+            assert (await last_usage(bench)).vnic.bytes_in == 7
+
+    run(test())
+
+
+def test_counters_that_nobody_tells_hold_up_nothing(
+    bench: ListenerBench, vnic: FakeVnic, run: Run
+) -> None:
+    async def test() -> None:
+        async with bench.pool(), bench.running():
+            await granted(bench)
+            vnic.traffic[EI] = Traffic(7)
+            for _ in range(2):
+                vnic.fail_next("counters", make_error("NET_AGENT", "nobody answers"))
+            assert not (await last_usage(bench)).HasField("vnic")
+            await bench.manager.heard("released")
+            assert not vnic.vnics
 
     run(test())

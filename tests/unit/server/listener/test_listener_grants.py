@@ -434,7 +434,7 @@ def test_what_was_used_is_told_and_outlives_workers_and_listeners(
                 await bench.manager.heard("granted")
                 (worker,) = bench.spawner.of(EI)
                 worker.say(heartbeat={"requests": 3, "bytes_in": 10, "busy_ns": 5})
-                await bench.until(lambda: listener.host.meter.changed())
+                await bench.until(lambda: listener.host.meter.changed(0.0))
                 await listener.upkeep.once()
                 assert (await bench.manager.heard("usage")).epoch == 5
             async with bench.running() as listener:
@@ -561,7 +561,7 @@ def test_one_workers_words_reach_no_other_instance(bench: ListenerBench, run: Ru
             await bench.manager.heard("granted")
             (mine,) = bench.spawner.of(EI)
             mine.say(heartbeat={"requests": 7})
-            await bench.until(lambda: listener.host.meter.changed())
+            await bench.until(lambda: listener.host.meter.changed(0.0))
             other = listener.host.meter.total("ei-2")
             assert other is not None
             assert other.counters.requests == 0

@@ -136,7 +136,7 @@ def test_an_end_s_life(host: Host) -> None:
     agent.connect(key, [80])
     agent.limit(key, 7)
     host.interfaces.count(host.keeper.state.held[key].place, 9)
-    assert agent.counters(key).bytes_in == 9
+    assert agent.counters(key.pool, key.host, key.side)[key.instance].bytes_in == 9
     (seen,) = agent.status().vnics
     assert (list(seen.ports), seen.cap_bytes_per_s) == ([80], 7)
     assert agent.status().pools == [POOL]

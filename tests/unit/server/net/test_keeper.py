@@ -10,9 +10,10 @@ import pytest
 
 from eais.errors import EaisError, make_error
 from eais.net.plan import MAX_CAP_BYTES_PER_S, VETH, WIREGUARD, NetPlan, Side, VnicKey
+from eais.net.traffic import Traffic
 from eais_server.net.books import Books
 from eais_server.net.brain.events import TOMBSTONE_S
-from eais_server.net.brain.records import Asker, Traffic
+from eais_server.net.brain.records import Asker
 from eais_server.net.keeper import STEPS, Keeper, Reach, nowhere, points
 from eais_server.testing import Died, FakeInterfaces, FakeWall
 from tests.unit.server.net.plans import AGENT, plan
@@ -137,7 +138,7 @@ def test_a_later_plan_of_another_link_takes_the_place_of_the_old_one(
     assert keeper.create(LISTENER, later).plan == later
     assert [held.plan for held in world.interfaces.there.values()] == [later]
     assert world.interfaces.there[first.place].uid == LISTENER.uid
-    assert keeper.counters(LISTENER, key()).bytes_in == 100, "it goes on from the old one's"
+    assert keeper.counters(LISTENER, key())[key()].bytes_in == 100, "it goes on from the old one's"
     assert world.restarted().state.held[key()].plan == later
 
 
@@ -322,15 +323,15 @@ def test_counters_go_on_over_a_new_interface(world: World) -> None:
     held = keeper.create(LISTENER, plan())
     assert held is not None
     world.interfaces.count(held.place, 100)
-    assert keeper.counters(LISTENER, key()).bytes_in == 100
+    assert keeper.counters(LISTENER, key())[key()].bytes_in == 100
     keeper.note()
     world.interfaces.take(held.place)
     again = world.restarted()
     world.interfaces.count(held.place, 300)
-    assert again.counters(LISTENER, key()).bytes_in == 400
+    assert again.counters(LISTENER, key())[key()].bytes_in == 400
     again.note()
     world.interfaces.count(held.place, 1)
-    assert world.restarted().counters(LISTENER, key()) == Traffic(bytes_in=401)
+    assert world.restarted().counters(LISTENER, key())[key()] == Traffic(bytes_in=401)
 
 
 def test_counters_go_on_over_a_reboot(world: World) -> None:
@@ -368,7 +369,7 @@ def test_counters_of_an_agent_that_was_killed_are_the_interface_s_own(world: Wor
     held = world.restarted().create(LISTENER, plan())
     assert held is not None
     world.interfaces.count(held.place, 100)
-    assert world.restarted().counters(LISTENER, key()).bytes_in == 100
+    assert world.restarted().counters(LISTENER, key())[key()].bytes_in == 100
 
 
 def test_a_start_mends_and_takes_away_what_nobody_holds(world: World) -> None:
@@ -454,3 +455,15 @@ def test_a_file_that_is_no_record_is_named(world: World) -> None:
     path.write_text("{}")
     with refused("STATE_DIR", str(path)):
         world.keeper()
+
+
+def test_all_ends_of_an_asker_are_counted_at_once(world: World) -> None:
+    keeper = world.restarted()
+    for n, instance in enumerate(("ei-1", "ei-2"), start=1):
+        held = keeper.create(LISTENER, plan(instance))
+        world.interfaces.count(held.place, n)
+    every = key()._replace(instance="")
+    found = keeper.counters(LISTENER, every)
+    assert {k.instance: each.bytes_in for k, each in found.items()} == {"ei-1": 1, "ei-2": 2}
+    assert keeper.counters(LISTENER, every._replace(host="elsewhere")) == {}
+    assert keeper.counters(OTHER, every) == {}

@@ -10,6 +10,7 @@ import pytest
 from eais.errors import EaisError, make_error
 from eais.net.messages import plan_message
 from eais.net.plan import KERNEL_DRIVERS, NetPlan, Side, VnicKey
+from eais.net.traffic import Traffic
 from eais.rpc.v1 import net_pb2
 from eais.testing import FakeNetAgent
 from eais_server.testing import check_vnic
@@ -65,9 +66,9 @@ def test_ports_caps_and_counters_are_the_agents(agent: FakeNetAgent) -> None:
     [key] = agent.plans
     driver.connect("ei-1", {7, 5})
     driver.limit("ei-1", 1000)
-    agent.traffic[key] = net_pb2.NetCounters(bytes_in=3, bytes_out=4)
+    agent.traffic[key] = Traffic(3, 4, 1, 2)
     assert (agent.ports[key], agent.caps[key]) == ([5, 7], 1000)
-    assert (driver.counters("ei-1").bytes_in, driver.counters("ei-1").bytes_out) == (3, 4)
+    assert driver.counters() == {"ei-1": Traffic(3, 4, 1, 2)}
     driver.limit("ei-1", None)
     assert agent.caps[key] == 0
 
