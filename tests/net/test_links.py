@@ -301,13 +301,27 @@ def test_nothing_is_said_by_an_interface_itself(pair: Pair, forwarding: str) -> 
     assert _spoken(pair) > 0
 
 
-def test_a_number_that_is_taken_is_said(spaces: tuple[Path, Path]) -> None:
+@pytest.mark.parametrize(
+    ("alias", "said"),
+    [
+        ("", "mine has the number 7 and the port 4789 (take it away, or give it another number)"),
+        (
+            "eais:0123456789abcdef:ei-9:0123456789abcdef",
+            "mine has the number 7 and the port 4789, made by the network agent 0123456789abcdef, "
+            "which isn't this one (if that agent is gone for good: ip link del mine)",
+        ),
+    ],
+)
+def test_a_number_that_is_taken_is_said(spaces: tuple[Path, Path], alias: str, said: str) -> None:
     pair = vxlans(*spaces)
     ip("-n", spaces[0].name, "link", "add", "mine", "type", "vxlan", "id", "7",
        "remote", "192.0.2.2", "local", "192.0.2.1", "dstport", "4789")  # fmt: skip
-    with pytest.raises(ConfigError, match="File exists") as caught:
+    ip("-n", spaces[0].name, "link", "set", "mine", "alias", alias)
+    with pytest.raises(ConfigError) as caught:
         pair.back.make()
-    assert "another VXLAN of this host has the number" in (caught.value.hint or "")
+    assert said == f"{caught.value.message.partition(': ')[2]} ({caught.value.hint})"
+    assert pair.left() == []
+    assert pair.back.run(lambda: netlink.read_link("mine")) is not None
 
 
 def test_a_namespace_that_was_not_given_is_said(spaces: tuple[Path, Path]) -> None:

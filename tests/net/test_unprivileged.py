@@ -226,3 +226,35 @@ def test_the_check_says_the_same_without_an_agent(host: Host) -> None:
         assert missing[VETH]
         assert all(bool(one["missing"]) != bool(one["how"]) for one in found["drivers"])
     assert kinds() == set()
+
+
+def test_what_another_agent_has_left_is_named_and_left_alone(host: Host) -> None:
+    """Its state directory was lost: the next one has another id, and touches nothing of it."""
+    host.serve()
+    made = in_namespace(HERE, lambda: host.agent.create(host.plan(VXLAN, "ei-1", 2)))
+    lost = host.agent.offer().agent
+    host.end()
+    (host.directory / "agent").rename(host.directory / "lost")
+    host.serve()
+    with pytest.raises(EaisError, match=f"made by the network agent {lost}"):
+        in_namespace(HERE, lambda: host.agent.create(host.plan(VXLAN, "ei-1", 2)))
+    assert kinds() == {"vxlan"}
+    left = leftovers_by(host)
+    table = f"eais-{lost[:8]}"
+    assert f"the interface {made.interface} and the table {table}, made by the agent {lost}" in left
+    subprocess.run(
+        ["ip", "netns", "exec", HERE.name, "sh", "-ec", left.rpartition("for good: ")[2]],
+        check=True,
+    )
+    assert leftovers_by(host) == ""
+    in_namespace(HERE, lambda: host.agent.create(host.plan(VXLAN, "ei-1", 2)))
+
+
+def leftovers_by(host: Host) -> str:
+    """What `eais net check` says of them."""
+    words = [sys.executable, "-m", "eais_server.net.checking", "--socket", str(host.agent.path)]
+    done = in_namespace(HERE, lambda: subprocess.run(words, capture_output=True, check=False))
+    notes = json.loads(done.stdout)["notes"]
+    return " ".join(
+        f"{one['missing']}: {one['help']}" for one in notes if one["name"] == "leftovers"
+    )

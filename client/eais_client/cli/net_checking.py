@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
 
 from eais.errors import make_error
@@ -14,13 +15,16 @@ _PROGRAM: Final = "eais_server.net.checking"
 _WITHIN_S: Final = 60.0
 
 
-def check_net() -> Mapping[str, Any]:
+def check_net(agent: Path) -> Mapping[str, Any]:
     """What it found: lists of "drivers", "needs" and "notes".
+
+    Args:
+        agent: the socket of the one that this machine has, or is to have.
 
     Raises:
         ConfigError: NETDEV, it couldn't look.
     """
-    command = [sys.executable, "-m", _PROGRAM]
+    command = [sys.executable, "-m", _PROGRAM, "--socket", str(agent)]
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=_WITHIN_S, check=False

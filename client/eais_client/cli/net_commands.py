@@ -116,26 +116,32 @@ def status(call: Call, socket: SocketOption = None) -> None:
     """
     from eais.net.asking import NetAgent
     from eais_client.cli.net_view import status_data, status_lines
+
+    found = NetAgent(_socket(call, socket)).status()
+    call.printer.answer(status_data(found), status_lines(found, call.printer))
+
+
+def _socket(call: Call, said: Path | None) -> Path:
+    """What is said, or the settings', or the usual one."""
     from eais_client.config import ClientConfig
     from eais_client.vnic_ends import VnicEnds
 
     config = ClientConfig.of_environ(call.outside.environ, call.store().file)
-    asked = NetAgent(socket) if socket else VnicEnds.of_config(config).agent
-    found = asked.status()
-    call.printer.answer(status_data(found), status_lines(found, call.printer))
+    return said or VnicEnds.of_config(config).agent.path
 
 
-def check(call: Call) -> int:
+def check(call: Call, socket: SocketOption = None) -> int:
     """Look at what a network agent needs here, and say what is missing.
 
     No agent need run. What the kernel can make is known by making it for a
-    moment, for which this needs what the agent needs. Exit code 1 if no driver
-    can be done here.
+    moment, for which this needs what the agent needs. What other agents than
+    that of the socket have left here is named. Exit code 1 if no driver can be
+    done here.
     """
     from eais_client.cli.net_view import check_lines
 
     _check_installed()
-    found = call.outside.check_net()
+    found = call.outside.check_net(_socket(call, socket))
     call.printer.answer(dict(found), check_lines(found, call.printer))
     return 0 if any(not driver["missing"] for driver in found["drivers"]) else 1
 

@@ -132,11 +132,11 @@ def become(path: str, argv: Sequence[str], environ: Mapping[str, str]) -> None:
     program.become(path, argv, environ)
 
 
-def check_net() -> Mapping[str, Any]:
+def check_net(agent: Path) -> Mapping[str, Any]:
     """What this machine can do for a network agent, as `eais_server.net.checking` finds it."""
     from eais_client.cli.net_checking import check_net
 
-    return check_net()
+    return check_net(agent)
 
 
 def or_nowhere(stream: TextIO | None) -> TextIO:
@@ -170,6 +170,6 @@ class Outside:
     check_attached: Callable[[ContextStore, Context, str], None] = check_attached
     ask_python: Callable[[str, Mapping[str, str]], Probed] = ask_python
     become: Callable[[str, Sequence[str], Mapping[str, str]], None] = become
-    check_net: Callable[[], Mapping[str, Any]] = check_net
+    check_net: Callable[[Path], Mapping[str, Any]] = check_net
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep

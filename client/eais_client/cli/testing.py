@@ -221,7 +221,7 @@ class FakeOutside:
             check_attached=self._check_attached,
             ask_python=lambda interpreter, environ: self.pythons.get(interpreter, WITH_EAIS),
             become=self._become,
-            check_net=lambda: self.net_found,
+            check_net=lambda agent: self.net_found,
             clock=self.clock,
             sleep=self.clock.sleep,
         )

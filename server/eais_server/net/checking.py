@@ -13,14 +13,18 @@ import importlib.util
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
+from eais.errors import EaisError
+from eais.net.asking import DEFAULT_SOCKET, NetAgent
 from eais.net.plan import KERNEL_DRIVERS, VETH, WIREGUARD
-from eais_server.net.firewall.firewall import Firewall
-from eais_server.net.links import capabilities
+from eais_server.net.brain.leftovers import leftovers
+from eais_server.net.firewall.firewall import Firewall, tables_of_inet
+from eais_server.net.links import capabilities, netlink
 from eais_server.net.links.probing import probe_kind
 from eais_server.net.links.veth import probe_veth
 from eais_server.net.links.wireguard import WireguardDriver
@@ -29,6 +33,7 @@ from eais_server.net.links.wireguard_keys import KEY_BYTES, WireguardKey
 
 _TUN: Final = Path("/dev/net/tun")
 _CONF: Final = Path("/proc/sys/net/ipv4")
+_ASKED_S: Final = 2.0
 _NOBODY: Final = "0" * 16
 #: IANA's port of VXLAN (RFC 7348, section 8): what is there already says that there can be one.
 _VXLAN: Final = {"vxlan_id": 1, "vxlan_port": 4789}
@@ -74,18 +79,23 @@ class Found:
         return any(not driver.missing for driver in self.drivers)
 
 
-def look() -> Found:
-    """Look at this host, in the caller's network namespace."""
+def look(socket: Path = DEFAULT_SOCKET) -> Found:
+    """Look at this host, in the caller's network namespace.
+
+    Args:
+        socket: of the agent that this host has, or is to have.
+    """
     needs = (_net_admin(), _pyroute2(), _firewall())
     lacking = next((f"there is no {need.name}" for need in needs if need.missing), "")
     drivers = tuple(_driver(name, lacking) for name in KERNEL_DRIVERS)
-    return Found(drivers, needs, (_sys_admin(), _program(), _tun(), *_settings()))
+    return Found(drivers, needs, (_sys_admin(), _program(), _tun(), *_settings(), *_others(socket)))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print what is found; the exit status."""
-    argparse.ArgumentParser("eais net check").parse_args(arguments)
-    found = look()
+    parser = argparse.ArgumentParser("eais net check")
+    parser.add_argument("--socket", type=Path, default=DEFAULT_SOCKET)
+    found = look(parser.parse_args(arguments).socket)
     sys.stdout.write(json.dumps(asdict(found)) + "\n")
     return 0 if found.can else 1
 
@@ -162,6 +172,31 @@ def _settings() -> tuple[Finding, ...]:
         ),
         Finding("rp_filter", how=f"{filters}: a vNIC's peer is routed by it, so any value will do"),
     )
+
+
+def _others(socket: Path) -> Iterator[Finding]:
+    """What was made here by agents that aren't the one at `socket`: nobody else looks after it."""
+    try:
+        own = NetAgent(socket, timeout_s=_ASKED_S).offer().agent
+    except EaisError:
+        own = ""
+    try:
+        links = netlink.all_links()
+    except (ImportError, OSError):
+        return
+    for each in leftovers(((link.name, link.alias) for link in links), _tables(), own):
+        which = f"which isn't the one at {socket}" if own else f"and none answers at {socket}"
+        text = f"{each.text}, made by the agent {each.agent}, {which}"
+        yield Finding("leftovers", text, f"if that agent is gone for good: {each.remedy}")
+
+
+def _tables() -> list[str]:
+    """None where they can't be listed: why is said above."""
+    if not capabilities.has(capabilities.NET_ADMIN):
+        return []
+    with suppress(EaisError):
+        return tables_of_inet()
+    return []
 
 
 def _setting(name: str) -> str:

@@ -112,8 +112,7 @@ class Firewall:
 
     def found(self) -> bool:
         """Whether the table is there."""
-        tables = self._entries("list tables inet", "table")
-        return any(told["name"] == self._table for told in tables)
+        return self._table in in_namespace(self._namespace, tables_of_inet)
 
     def remove(self) -> None:
         """Take the table away with all that it has; one that isn't there is nothing."""
@@ -132,8 +131,20 @@ class Firewall:
         return self._entries(f"list {plural} table inet {self._table}", kind)
 
     def _entries(self, command: str, kind: str) -> list[dict[str, Any]]:
-        entries = json.loads(self._run(command))["nftables"]
-        return [entry[kind] for entry in entries if kind in entry]
+        return _entries(self._run(command), kind)
 
     def _run(self, commands: str, *, terse: bool = False, dry: bool = False) -> str:
         return in_namespace(self._namespace, lambda: nft.run(commands, terse=terse, dry=dry))
+
+
+def tables_of_inet() -> list[str]:
+    """The names of all inet tables in the calling thread's network namespace.
+
+    Raises:
+        ConfigError: NETDEV.
+    """
+    return [str(told["name"]) for told in _entries(nft.run("list tables inet"), "table")]
+
+
+def _entries(listing: str, kind: str) -> list[dict[str, Any]]:
+    return [entry[kind] for entry in json.loads(listing)["nftables"] if kind in entry]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from hashlib import sha256
 from typing import Final
 
@@ -14,6 +15,7 @@ NAME_LENGTH: Final = 15
 #: IFLA_GROUP of our interfaces, "eais": unlike an alias it is there from the first moment on.
 GROUP: Final = 0x65616973
 _MARK_HEX: Final = 16
+_MARK: Final = re.compile(r"eais:(?P<agent>[0-9a-f]{16}):[^:]+:[0-9a-f]{16}")
 
 
 def interface_name(agent: str, key: VnicKey) -> str:
@@ -29,6 +31,12 @@ def mark(agent: str, key: VnicKey) -> str:
 def mark_of(agent: str) -> str:
     """What the marks of all of an agent's interfaces begin with."""
     return f"{PREFIX}:{agent}:"
+
+
+def agent_of(alias: str) -> str:
+    """Whose interface has that alias: an agent's id; "" for one without a mark of ours."""
+    found = _MARK.fullmatch(alias)
+    return found["agent"] if found else ""
 
 
 def other_end(key: VnicKey) -> VnicKey:

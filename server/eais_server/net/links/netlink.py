@@ -66,16 +66,14 @@ def read_vxlan(name: str) -> tuple[int, str, str, int] | None:
     found: list[Any] = []
     with _but(errno.ENODEV), opened() as netlink:
         found = list(netlink.link("get", ifname=name))
-    info = found[0].get_attr("IFLA_LINKINFO") if found else None
-    if info is None or info.get_attr("IFLA_INFO_KIND") != "vxlan":
-        return None
-    data = info.get_attr("IFLA_INFO_DATA")
-    return (
-        int(data.get_attr("IFLA_VXLAN_ID")),
-        str(data.get_attr("IFLA_VXLAN_LOCAL") or ""),
-        str(data.get_attr("IFLA_VXLAN_GROUP") or ""),
-        int(data.get_attr("IFLA_VXLAN_PORT")),
-    )
+    return _vxlan(found[0]) if found else None
+
+
+def vxlans_of(number: int, port: int) -> list[Link]:
+    """The VXLANs here that have a number and a port."""
+    with opened() as netlink:
+        found = [(message, _vxlan(message)) for message in netlink.link("dump")]
+    return [_link(each) for each, its in found if its and (its[0], its[3]) == (number, port)]
 
 
 @contextmanager
@@ -269,6 +267,19 @@ def _but(*numbers: int) -> Iterator[None]:
     except OSError as error:
         if error.errno not in numbers:
             raise
+
+
+def _vxlan(message: Any) -> tuple[int, str, str, int] | None:
+    info = message.get_attr("IFLA_LINKINFO")
+    if info is None or info.get_attr("IFLA_INFO_KIND") != "vxlan":
+        return None
+    data = info.get_attr("IFLA_INFO_DATA")
+    return (
+        int(data.get_attr("IFLA_VXLAN_ID")),
+        str(data.get_attr("IFLA_VXLAN_LOCAL") or ""),
+        str(data.get_attr("IFLA_VXLAN_GROUP") or ""),
+        int(data.get_attr("IFLA_VXLAN_PORT")),
+    )
 
 
 def _link(message: Any) -> Link:

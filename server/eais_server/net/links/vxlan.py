@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import errno
+from functools import partial
 from pathlib import Path
 from typing import Final
 
+from eais.errors import ConfigError, EaisError
 from eais.net.plan import VXLAN, NetPlan
 from eais_server.net.link import Ability
 from eais_server.net.links import netlink
 from eais_server.net.links.entering import OWN, in_namespace
 from eais_server.net.links.kernel_says import kernel_says
-from eais_server.net.links.naming import GROUP
+from eais_server.net.links.naming import GROUP, agent_of
 from eais_server.net.links.probing import probe_kind
 
 #: IPv4 20, UDP 8, VXLAN 8, Ethernet 14 (RFC 7348, section 5).
@@ -56,7 +58,23 @@ class VxlanDriver:
                 return
             if there is not None:
                 self.remove(interface)
-            in_namespace(self._underlay, lambda: self._add(interface, plan))
+            try:
+                in_namespace(self._underlay, lambda: self._add(interface, plan))
+            except FileExistsError:
+                raise self._taken(interface, plan) from None
+
+    def _taken(self, interface: str, plan: NetPlan) -> EaisError:
+        """Who has the number and the port, as far as it can be seen."""
+        what = f"the VXLAN interface {interface} can't be made"
+        for space in (self._namespace, self._underlay):
+            for other in in_namespace(space, partial(netlink.vxlans_of, plan.number, plan.port)):
+                text = f"{what}: {other.name} has the number {plan.number} and the port {plan.port}"
+                if agent := agent_of(other.alias):
+                    text += f", made by the network agent {agent}, which isn't this one"
+                    hint = f"if that agent is gone for good: ip link del {other.name}"
+                    return ConfigError("NETDEV", text, hint=hint)
+                return ConfigError("NETDEV", text, hint="take it away, or give it another number")
+        return ConfigError("NETDEV", f"{what}: File exists", hint=_HINTS[errno.EEXIST])
 
     def _add(self, interface: str, plan: NetPlan) -> None:
         """Made in the underlay, where its socket stays, for the namespace that it is to be in."""
