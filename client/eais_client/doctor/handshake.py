@@ -97,6 +97,8 @@ def _unreached(error: OSError, address: Address, unreachable: str) -> EaisError:
         case ConnectionRefusedError():
             text = f"nobody listens at {address}: the connection is refused"
             hint = "is the pool up there? `eais pool status` on its machine says so, and the port"
+            if unreachable == "HOST_UNREACHABLE":
+                hint = "its process has ended: the listener's unit or log on the back-end says why"
         case TimeoutError():
             text = f"{address} doesn't answer within {TIMEOUT_S:g} s"
             hint = "the machine is off, or a firewall drops what is sent to that port"

@@ -45,7 +45,9 @@ def vnic(scene: Scene) -> Finding | None:
     ends.reach(found.vnic, again=True)
     scene.end = ends.here(found.vnic)
     interface = scene.end.interface if scene.end else "?"
-    mended = "" if before else ", which wasn't there, and is now"
+    # Without an MTU its interface isn't there, though the agent has it in its books.
+    was_there = before is not None and before.mtu
+    mended = "" if was_there else ", which wasn't there, and is now"
     return ok(f"{interface}: {found.vnic.peer} to {found.vnic.address}{mended}")
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from eais.errors import EaisError, make_error
+from eais.net.plan import VETH, VXLAN, WIREGUARD
 
 #: Of a path's cap, below which it is said that something else is narrower.
 _NEAR: Final = 0.7
@@ -13,6 +14,14 @@ _NEAR: Final = 0.7
 _SLOW: Final = 12_500_000
 #: Seconds there and back that no call on one site takes.
 _FAR_S: Final = 0.01
+_THERE: Final = "and `eais net status` on the back-end must show the instance's end"
+#: What a vNIC needs between its ends, by driver.
+_CUT: Final = {
+    VETH: "`eais net status`, as root on this machine, must show both its ends",
+    VXLAN: f"UDP 4789 must pass both ways between the two machines, whatever is between, {_THERE}",
+    WIREGUARD: "UDP 51820 and above must pass both ways between the two machines, whatever is "
+    f"between, {_THERE}",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +36,16 @@ class Measured:
     small_s: tuple[float, ...]
     up_bytes_per_s: float = 0.0
     down_bytes_per_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Pings:
+    """Whether a small packet to the instance's address and a full one are answered; None: it
+    can't be told.
+    """
+
+    small: bool | None = None
+    full: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +113,23 @@ def black_hole(way: Way, what: str) -> EaisError:
     else:
         hint = "something between drops large packets, and the word of it (ICMP): let that pass"
     return make_error("HOST_UNREACHABLE", text, hint=hint)
+
+
+def silence(way: Way, what: str, pings: Pings) -> EaisError | None:
+    """Why nothing answers by a vNIC of the kernel's; None if the way isn't to blame.
+
+    Args:
+        what: doesn't answer, and how.
+    """
+    if pings.small is False:
+        text = f"{what}; nor is a ping there: nothing comes back by the {way.driver} vNIC"
+        return make_error("HOST_UNREACHABLE", text, hint=_CUT[way.driver])
+    if pings.small and pings.full is False:
+        return black_hole(way, f"{what}; small pings are answered")
+    if pings.small is None:
+        hint = f"{_CUT[way.driver]}; if small packets pass alone, its MTU is too large"
+        return make_error("HOST_UNREACHABLE", what, hint=hint)
+    return None
 
 
 def rate(bytes_per_s: float) -> str:

@@ -10,6 +10,8 @@ from eais_client.doctor import judgement
 from eais_client.doctor.findings import Finding, ok, unknown
 from eais_client.doctor.handshake import shown_by
 from eais_client.doctor.machine import last_error
+from eais_client.doctor.path_judging import Pings, Way, silence
+from eais_client.doctor.pinging import answered
 from eais_client.doctor.scene import Scene
 from eais_client.instances import Address, Instance, Worker
 from eais_client.operator_client import OperatorClient
@@ -19,6 +21,8 @@ from eais_client.tenants import Tenant
 
 PATIENCE_S = 2.0
 _LOOPBACK = "loopback"
+_SMALL_PING = 64
+"""Bytes, as ping(8) has it, or so: they pass wherever anything does."""
 
 
 def operator(scene: Scene) -> Finding | None:
@@ -158,4 +162,14 @@ def _reach(scene: Scene, found: Instance, where: Address, who: str) -> None:
                 "a pool on loopback serves its own machine alone: "
                 "its operator brings it up with `eais pool up --bind ADDRESS`"
             )
+        if found.vnic.is_kernels and (cut := _cut(scene, found, error.message)) is not None:
+            raise cut from None
         raise
+
+
+def _cut(scene: Scene, found: Instance, what: str) -> EaisError | None:
+    """Whether it is the vNIC's way that keeps silent, by pings, which it lets pass."""
+    way = Way(found.vnic.driver, scene.end.mtu if scene.end else 0)
+    small = answered(found.vnic.address, _SMALL_PING)
+    full = answered(found.vnic.address, way.mtu) if small and way.mtu else None
+    return silence(way, what, Pings(small, full))

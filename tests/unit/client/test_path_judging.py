@@ -8,7 +8,7 @@ from onnx import TensorProto, helper
 
 from eais.errors import Unavailable
 from eais_client.doctor.path import MODEL
-from eais_client.doctor.path_judging import Measured, Way, judge
+from eais_client.doctor.path_judging import Measured, Pings, Way, judge, silence
 
 GOOD = Measured((0.0002, 0.00025, 0.004), 125e6, 250e6)
 
@@ -51,6 +51,28 @@ def test_large_packets_that_are_lost_are_told_from_a_dead_path(
     assert "mtu" in error.value.hint
     with pytest.raises(Unavailable, match="full packets"):
         judge(Way("host"), measured)
+
+
+@pytest.mark.parametrize(
+    ("driver", "pings", "words"),
+    [
+        ("vxlan", Pings(False), ("nor is a ping", "by the vxlan vNIC", "UDP 4789")),
+        ("wireguard", Pings(False), ("nor is a ping", "UDP 51820 and above", "eais net status")),
+        ("veth", Pings(False), ("nor is a ping", "both its ends")),
+        ("vxlan", Pings(True, False), ("small pings are answered", "1450 bytes are lost", "MTU")),
+        ("wireguard", Pings(), ("it is silent", "UDP 51820", "MTU is too large")),
+    ],
+)
+def test_why_nobody_answers_by_a_vnic(driver: str, pings: Pings, words: tuple[str, ...]) -> None:
+    said = silence(Way(driver, 1450), "it is silent", pings)
+    assert said is not None
+    assert said.reason == "HOST_UNREACHABLE"
+    assert all(word in f"{said.message} ({said.hint})" for word in words)
+
+
+@pytest.mark.parametrize("full", [True, None])
+def test_a_way_that_answers_is_not_to_blame(full: bool | None) -> None:
+    assert silence(Way("vxlan", 1450), "it is silent", Pings(True, full)) is None
 
 
 def test_its_model_is_what_it_says() -> None:
