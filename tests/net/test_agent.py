@@ -12,6 +12,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from resource import RLIMIT_NOFILE, prlimit
 
 import pytest
 
@@ -79,7 +80,8 @@ class Host:
             KEY, name, "acme", 1, VETH, "198.18.0.2", "198.18.0.3",
             peer_agent=name, peer_namespace=FRONT.stat().st_ino,
         )  # fmt: skip
-        return in_namespace(BACK, lambda: self.agent.create(sign_plan(plan, self.bundle)))
+        signed = sign_plan(plan, self.bundle)
+        return in_namespace(BACK, lambda: self.agent.create(signed))
 
     def there(self) -> list[str]:
         """Our interfaces in both namespaces; there is a firewall where there are some."""
@@ -162,3 +164,23 @@ def test_killed_at_a_step(host: Host, step: str) -> None:
         host.agent.destroy(KEY)
         assert host.there() == []
     assert deaths or step == "drop"
+
+
+def test_without_descriptors_it_says_so_and_leaves_nothing_half_made(host: Host) -> None:
+    assert host.process is not None
+    pid, said = host.process.pid, list[str]()
+    taken = len(os.listdir(f"/proc/{pid}/fd"))
+    soft, hard = prlimit(pid, RLIMIT_NOFILE)
+    for spare in range(1, 40):  # the first is its line to who asks
+        prlimit(pid, RLIMIT_NOFILE, (taken + spare, hard))
+        try:
+            host.create()
+            break
+        except EaisError as error:
+            said.append(f"{error} {error.hint}")
+        prlimit(pid, RLIMIT_NOFILE, (soft, hard))
+        assert (host.there(), len(host.agent.status().vnics)) == ([], 0), said[-1]
+    prlimit(pid, RLIMIT_NOFILE, (soft, hard))
+    assert len(host.there()) == 2
+    assert said
+    assert [each for each in said if "too many files open" not in each] == []

@@ -73,7 +73,7 @@ class Keeper:
         first, *rest = actions
         self._do(first)
         for error in self._do_all(rest):
-            log.error("left for the next start: %s", error)
+            log.error("left for later: %s", error)
 
     def create(self, asker: Asker, plan: NetPlan) -> Held:
         """Carry out a plan that was checked; the end."""
@@ -85,7 +85,7 @@ class Keeper:
         except EaisError:
             undone = events.on_failed(before, self.state, plan.key, self._now())
             for error in self._do_all(undone):
-                log.error("%s is left for the next start: %s", plan.key.instance, error)
+                log.error("%s is left for later: %s", plan.key.instance, error)
             raise
         return self.state.held[plan.key]
 
@@ -131,8 +131,13 @@ class Keeper:
             log.error("vNICs aren't guarded: %s", error)
 
     def note(self) -> None:
-        """Write down what has passed, and forget what has ended. Errors are logged."""
+        """Write down what has passed, forget what has ended, and take away what couldn't be then.
+
+        Errors are logged.
+        """
         self._count(tuple(self.state.held.values()))
+        for error in self._do_all(events.on_left(self.state, self._now())):
+            log.error("left for later: %s", error)
         try:
             self._must(events.on_time(self.state, self._now()))
         except EaisError as error:

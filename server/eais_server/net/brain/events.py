@@ -158,6 +158,13 @@ def on_time(state: State, now_s: int) -> list[Action]:
     return [Drop(each.key) for each in state.tombstones.values() if each.until_s < now_s]
 
 
+def on_left(state: State, now_s: int) -> list[Action]:
+    """Take away what should be gone, and couldn't be when it was to go."""
+    return [
+        action for held in state.held.values() if held.leaving for action in _leave(held, now_s)
+    ]
+
+
 def passed(held: Held, live: Counted | None) -> Traffic:
     """What has passed an end since it was made, of which its interface says `live`; None: none."""
     counted = live or held.seen

@@ -21,6 +21,10 @@ _TERSE: Final = 1 << 11
 
 _HINTS: Final = (
     (os.strerror(errno.EPERM), "the firewall needs CAP_NET_ADMIN"),
+    (os.strerror(errno.EMFILE), "the network agent has too many files open: LimitNOFILE"),
+    (os.strerror(errno.ENFILE), "this host has no more files to open: fs.file-max"),
+    (os.strerror(errno.ENOMEM), "the kernel has no memory for it now: ask again"),
+    (os.strerror(errno.ENOBUFS), "the kernel has no memory for it now: ask again"),
     ("Protocol not supported", "this kernel has no nf_tables: modprobe nf_tables"),
     ("Operation not supported", "a part of nf_tables is missing: Linux 5.10 or newer has all"),
     ("syntax error", "libnftables is too old: 1.0 or newer is needed"),

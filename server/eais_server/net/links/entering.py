@@ -6,7 +6,7 @@ import ctypes
 import errno
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -39,9 +39,16 @@ def in_namespace(namespace: Path, call: Callable[[], _T]) -> _T:
         if os.path.samestat(os.fstat(fd), _HERE.stat()):
             return call()
         with ThreadPoolExecutor(1, "netns") as thread:
-            return thread.submit(_entered, fd, namespace, call).result()
+            return _submitted(thread, fd, namespace, call).result()
     finally:
         os.close(fd)
+
+
+def _submitted(thread: Executor, fd: int, namespace: Path, call: Callable[[], _T]) -> Future[_T]:
+    try:
+        return thread.submit(_entered, fd, namespace, call)
+    except RuntimeError:  # "can't start new thread"
+        raise _refused(namespace, errno.EAGAIN) from None
 
 
 def _entered(fd: int, namespace: Path, call: Callable[[], _T]) -> _T:
@@ -54,6 +61,8 @@ def _refused(namespace: Path, number: int) -> EaisError:
     hints = {
         errno.EPERM: "entering one needs CAP_SYS_ADMIN",
         errno.ENOENT: "it is gone: name one that is there",
+        errno.EMFILE: "the agent has too many files open: LimitNOFILE of its unit",
+        errno.EAGAIN: "there can be no more threads now: TasksMax of its unit, `ulimit -u`",
         errno.EINVAL: "name a file of one: /proc/PID/ns/net, or in /run/netns",
     }
     text = f"the network namespace {namespace} can't be entered: {os.strerror(number)}"

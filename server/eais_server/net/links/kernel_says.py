@@ -14,8 +14,11 @@ _HINTS: Final = {
     errno.EEXIST: "another interface has the name or the number: take it away, or rename it",
     errno.EBUSY: "another interface has the number or the address",
     errno.ENODEV: "it was taken away meanwhile: ask again",
-    errno.ENOBUFS: "the kernel has no memory for it now",
-    errno.ENOMEM: "the kernel has no memory for it now",
+    errno.ENOBUFS: "the kernel has no memory for it now: ask again",
+    errno.ENOMEM: "the kernel has no memory for it now: ask again",
+    errno.EMFILE: "the agent has too many files open: LimitNOFILE of its unit, `ulimit -n`",
+    errno.ENFILE: "this host has no more files to open: fs.file-max",
+    errno.EAGAIN: "there can be no more processes now: TasksMax of its unit, `ulimit -u`",
 }
 
 

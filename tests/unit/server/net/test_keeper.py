@@ -318,6 +318,22 @@ def test_an_interface_that_stays_keeps_its_rules_until_it_goes(world: World) -> 
     assert world.instances == set()
 
 
+def test_what_could_not_be_taken_away_goes_later(world: World) -> None:
+    keeper = world.restarted()
+    keeper.create(LISTENER, plan("ei-2"))
+    world.interfaces.fail_next("make", make_error("NETDEV", "no memory"))
+    for _ in range(2):
+        world.interfaces.fail_next("take", make_error("NETDEV", "no descriptors"))
+    with refused("NETDEV", "no memory"):
+        keeper.create(LISTENER, plan())
+    for still in (True, False):
+        keeper.note()
+        assert any(held.leaving for held in keeper.state.held.values()) == still
+    assert world.instances == {"ei-2"}
+    keeper.create(LISTENER, plan())
+    assert world.instances == {"ei-1", "ei-2"}
+
+
 def test_counters_go_on_over_a_new_interface(world: World) -> None:
     keeper = world.restarted()
     held = keeper.create(LISTENER, plan())
