@@ -20,7 +20,7 @@ from eais.toml_file import TomlFile
 C = TypeVar("C")
 
 #: The tables of a pool's file: all of its processes read the same one.
-POOL_TABLES = ("supervisor", "manager", "listener", "quota", "prices")
+POOL_TABLES = ("supervisor", "manager", "listener", "quota", "prices", "vnic")
 _WORDS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 _KINDS: tuple[type, ...] = (bool, int, float, Path, str)
 

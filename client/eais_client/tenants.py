@@ -64,11 +64,17 @@ class Tenant:
     """A tenant: its quotas in force, whoever set them, and what it has now.
 
     Both by quota: instances, operations, or milli-devices of a kind; a limit of None: unlimited.
+
+    Attributes:
+        vnic_network: of which its vNICs of the kernel have their addresses.
+        vnic_cap_bytes_per_s: that each of them carries at most, each way; 0: no limit.
     """
 
     name: str
     quotas: Mapping[str, int | None] = field(default_factory=dict)
     used: Mapping[str, int] = field(default_factory=dict)
+    vnic_network: str = ""
+    vnic_cap_bytes_per_s: int = 0
 
     @property
     def weight(self) -> int:
@@ -79,7 +85,13 @@ class Tenant:
     def of_message(cls, message: hosts_pb2.Tenant) -> Tenant:
         """The tenant that the wire describes."""
         quotas = {q.what: q.limit if q.HasField("limit") else None for q in message.quotas}
-        return cls(message.name, quotas, {used.what: used.limit for used in message.used})
+        return cls(
+            message.name,
+            quotas,
+            {used.what: used.limit for used in message.used},
+            message.vnic_network,
+            message.vnic_cap_bytes_per_s,
+        )
 
 
 def _limit(word: str, what: str, value: str) -> int | None:

@@ -10,7 +10,7 @@ from eais.ports import ENROLMENT_PORT, check_ports
 from eais.ratio import LATE_LEAST, LATE_MOST
 from eais.telemetry.logs import format_of
 from eais_pool.brain.address_plan import AddressPlan
-from eais_pool.brain.net_links import NETWORK, check_network
+from eais_pool.brain.net_rules import NetRules
 from eais_pool.brain.quotas import Quotas
 from eais_pool.brain.settings import Settings
 from eais_pool.brain.vnics import HOST, LOOPBACK
@@ -57,7 +57,6 @@ class ManagerConfig:
         ratio_late_target: what part of calls of an instance may be late, if nothing was said of it.
         journal_rows: how many facts are kept before they become a snapshot.
         placement: how places are chosen, "gradient" or "best-fit".
-        vnic_network: of which vNICs of the kernel have their addresses, IPv4, a /24 of it a tenant.
     """
 
     bind: str = ""
@@ -78,7 +77,6 @@ class ManagerConfig:
     ratio_late_target: float = 0.01
     journal_rows: int = 20_000
     placement: str = GRADIENT
-    vnic_network: str = NETWORK
 
     def __post_init__(self) -> None:
         _check_address(self.bind)
@@ -86,7 +84,6 @@ class ManagerConfig:
         if self.placement not in POLICIES:
             text = f"placement = {self.placement[:40]!r}: must be {' or '.join(POLICIES)}"
             raise ValueError(text)
-        _check_network(self.vnic_network)
         check_ports(metrics_port=self.metrics_port)
         check_ports(
             user_port=self.user_port,
@@ -119,12 +116,13 @@ class ManagerConfig:
         """`leaf_life_h` as a duration."""
         return timedelta(hours=self.leaf_life_h)
 
-    def settings(self, addresses: AddressPlan, quotas: Quotas, prices: Prices) -> Settings:
+    def settings(
+        self, addresses: AddressPlan, quotas: Quotas, prices: Prices, vnics: NetRules
+    ) -> Settings:
         """What the reactor is told."""
         return Settings(
             addresses=addresses,
             vnic_driver=HOST if self.bind else LOOPBACK,
-            vnic_network=self.vnic_network,
             beyond_loopback=bool(self.bind) and not ipaddress.ip_address(self.bind).is_loopback,
             grant_timeout_s=self.grant_timeout_s,
             drain_grace_ms=round(self.revoke_grace_s * 1000),
@@ -135,15 +133,8 @@ class ManagerConfig:
             ratio_late_target=self.ratio_late_target,
             quotas=quotas,
             prices=prices,
+            vnics=vnics,
         )
-
-
-def _check_network(text: str) -> None:
-    """ValueError unless vNICs can have addresses of it."""
-    try:
-        check_network(text)
-    except ValueError as error:
-        raise ValueError(f"vnic_network = {error}") from None
 
 
 def _check_late(part: float) -> None:

@@ -32,6 +32,7 @@ from eais_pool.failpoints import die_at_named_in, nowhere
 from eais_pool.price_config import read_prices
 from eais_pool.quota_config import read_quotas
 from eais_pool.serving import Manager
+from eais_pool.vnic_config import read_net_rules
 
 TITLE = "eais-manager"
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -85,7 +86,8 @@ def _run(given: argparse.Namespace) -> int:
     )
     use_format(format_of(settings.log_format))
     reach = die_at_named_in(given.test_failpoints) if given.test_failpoints else nowhere
-    quotas, prices = read_quotas(file), read_prices(file)
+    vnics, prices = read_net_rules(file), read_prices(file)
+    quotas = read_quotas(file).naming(vnics.tenants)
     seconds = given.test_leaf_life_s
     manager = Manager(
         given.state_dir,
@@ -93,6 +95,7 @@ def _run(given: argparse.Namespace) -> int:
         settings,
         quotas=quotas,
         prices=prices,
+        vnics=vnics,
         reach=reach,
         test_leaf_life=timedelta(seconds=seconds) if seconds else None,
     )

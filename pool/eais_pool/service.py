@@ -23,7 +23,7 @@ from eais_pool.brain.actions import Publish
 from eais_pool.brain.activity import Activities
 from eais_pool.brain.events import InstanceNeeded, OpRequested
 from eais_pool.brain.host_verbs import not_found
-from eais_pool.brain.records import InstanceRecord, OpVerb
+from eais_pool.brain.records import InstanceRecord, LeaseRecord, OpVerb
 from eais_pool.brain.state import OpKey
 from eais_pool.brain.view_records import InstanceView
 from eais_pool.brain.views import view_of
@@ -169,8 +169,7 @@ class PoolService:
         if lease is not None:
             placement = pool_pb2.Placement(why=lease.why, weighed=lease.weighed)
             message.placement.CopyFrom(placement)
-            if lease.link is not None:
-                message.vnic.counters.CopyFrom(traffic_message(lease.usage.vnic))
+            self._say_vnic(message.vnic, lease)
         self._say_place(message)
         return pool_pb2.InstanceReply(instance=message)
 
@@ -265,6 +264,13 @@ class PoolService:
                     return found
         finally:
             asking.cancel()
+
+    def _say_vnic(self, message: pool_pb2.Vnic, lease: LeaseRecord) -> None:
+        """What is said to who asks alone."""
+        if lease.link is not None:
+            message.counters.CopyFrom(traffic_message(lease.usage.vnic))
+        elif uncapped := self._pump.settings.vnics.not_kept(lease.tenant, lease.vnic_driver):
+            message.why = f"{message.why}; {uncapped}" if message.why else uncapped
 
     def _in_line(self, key: OpKey) -> pool_pb2.InstanceReply | None:
         """The operation's instance, if it waits in line."""

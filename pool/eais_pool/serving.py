@@ -28,6 +28,7 @@ from eais_pool.brain.activity import Activities
 from eais_pool.brain.address_plan import AddressPlan
 from eais_pool.brain.events import ManagerStarted, Tick
 from eais_pool.brain.host_records import Endpoint, HostRecord
+from eais_pool.brain.net_rules import NetRules
 from eais_pool.brain.profiling import Profiling
 from eais_pool.brain.quotas import Quotas
 from eais_pool.brain.ratios import Ratios
@@ -116,6 +117,7 @@ class Manager:
         *,
         quotas: Quotas | None = None,
         prices: Prices | None = None,
+        vnics: NetRules | None = None,
         world: World | None = None,
         reach: Reach = nowhere,
         test_leaf_life: timedelta | None = None,
@@ -127,6 +129,7 @@ class Manager:
         self._config = config
         self._quotas = quotas or Quotas()
         self._prices = prices or Prices()
+        self._vnics = vnics or NetRules()
         self._world = world or World(boot_id=boot_id())
         self._reach = reach
         # A test's is shorter than any that can be set.
@@ -263,7 +266,7 @@ class Manager:
             compact_rows=self._config.journal_rows,
             reach=self._reach,
         )
-        settings = self._config.settings(plan, self._quotas, self._prices)
+        settings = self._config.settings(plan, self._quotas, self._prices, self._vnics)
         reactor = Reactor(settings, policy_of(self._config.placement), self._world.new_id)
         pump = Pump(
             reactor,

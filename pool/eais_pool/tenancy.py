@@ -113,7 +113,7 @@ class TenancyService:
         view = await self._pump.ask(event)
         if not isinstance(view, TenantView):
             raise AssertionError(f"{request.op_id} is of no tenant")
-        return hosts_pb2.TenantReply(tenant=_tenant_message(view))
+        return hosts_pb2.TenantReply(tenant=self._message(view))
 
     async def list_tenants(
         self, request: hosts_pb2.ListTenantsRequest, caller: Caller
@@ -123,7 +123,17 @@ class TenancyService:
         views = (
             view_of_tenant(self._quotas, state, name) for name in tenant_names(self._quotas, state)
         )
-        return hosts_pb2.ListTenantsReply(tenants=[_tenant_message(view) for view in views])
+        return hosts_pb2.ListTenantsReply(tenants=[self._message(view) for view in views])
+
+    def _message(self, view: TenantView) -> hosts_pb2.Tenant:
+        rule = self._pump.settings.vnics.of(view.name)
+        return hosts_pb2.Tenant(
+            name=view.name,
+            quotas=_quota_messages(view.quotas),
+            used=_quota_messages(view.used),
+            vnic_network=rule.network,
+            vnic_cap_bytes_per_s=rule.cap_bytes_per_s,
+        )
 
     async def list_instances(
         self, request: pool_pb2.ListRequest, caller: Caller
@@ -142,12 +152,6 @@ class TenancyService:
 
 def _limit(quota: hosts_pb2.Quota) -> tuple[str, int | None]:
     return quota.what, quota.limit if quota.HasField("limit") else None
-
-
-def _tenant_message(view: TenantView) -> hosts_pb2.Tenant:
-    return hosts_pb2.Tenant(
-        name=view.name, quotas=_quota_messages(view.quotas), used=_quota_messages(view.used)
-    )
 
 
 def _quota_messages(limits: Limits) -> list[hosts_pb2.Quota]:

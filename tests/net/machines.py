@@ -203,10 +203,12 @@ def _up(name: str) -> None:
 
 
 @contextlib.contextmanager
-def site(root: Path, driver: str, *more: str, direct: bool = False) -> Iterator[Site]:
+def site(
+    root: Path, driver: str, *more: str, direct: bool = False, settings: str = ""
+) -> Iterator[Site]:
     """A pool whose front-end is reached by `driver`, with further machines of these names.
 
-    `direct`: without a bridge between the two.
+    `direct`: without a bridge between the two. `settings`: more of the pool's file.
     """
     names = ("b", "f", *more)
     with wired(*names, direct=direct), contextlib.ExitStack() as stack:
@@ -221,7 +223,7 @@ def site(root: Path, driver: str, *more: str, direct: bool = False) -> Iterator[
         back = machines["b"]
         trusted = root / "ca.pem"
         config = root / "pool.toml"
-        config.write_text(SETTINGS)
+        config.write_text(f"{SETTINGS}{settings}")
         up = back.run("pool", "up", "--bind", back.address, "--config", str(config))
         stack.callback(back.run, "pool", "down")
         assert up.returncode == 0, up.stderr

@@ -348,3 +348,13 @@ def test_many_come_and_go_and_nothing_stays(pair: Pair, cycles: int) -> None:
     assert [[name for _, name in each] for each in after] == [
         [name for _, name in each] for each in before
     ]
+
+
+def test_an_address_that_the_host_has_is_no_vnic_s(pair: Pair) -> None:
+    for taken in (BACK, FRONT):
+        pair.back.run(lambda: netlink.add_address(1, taken, taken))  # noqa: B023
+        with pytest.raises(ConfigError, match=f"{taken} is this host's own address"):
+            pair.back.make()
+        assert pair.left() == []
+        pair.back.run(lambda: netlink.delete_address(1, taken, taken, 32))  # noqa: B023
+    pair.make()

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from ipaddress import IPv4Address, IPv4Network
+from typing import Any
 
 import pytest
 
@@ -40,6 +42,12 @@ class Stage:
     ours: Instance
     theirs: Instance
 
+    def described(self, machine: str) -> dict[str, Any]:
+        """The vNIC that a machine's instance has."""
+        (instance,) = self.site.machines[machine].data("list")["instances"]
+        said = self.site.machines[machine].data("describe", instance["id"])
+        return dict(said["vnic"])
+
     @property
     def planes(self) -> list[tuple[str, int]]:
         """Of the manager and of the listener: user and management."""
@@ -50,10 +58,22 @@ class Stage:
         return [*manager, *((each.split(":")[0], int(each.split(":")[1])) for each in texts)]
 
 
-@pytest.fixture(scope="module")
-def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    with site(tmp_path_factory.mktemp("site"), "vxlan", "g", "c") as made:
-        made.back.run("tenant", "create", "globex")
+OVERLAPPING = """
+[vnic.tenants.default]
+network = "10.9.0.0/28"
+cap = "500Mbit"
+[vnic.tenants.globex]
+network = "10.9.0.0/27"
+"""
+
+
+@pytest.fixture(scope="module", params=["", OVERLAPPING], ids=["apart", "overlapping"])
+def stage(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Stage]:
+    with site(tmp_path_factory.mktemp("site"), "vxlan", "g", "c", settings=request.param) as made:
+        if not request.param:  # else the pool's file has made it
+            made.back.run("tenant", "create", "globex")
         join(made, "g", "globex")
         yield Stage(made, attached(made, "f"), attached(made, "g"))
 
@@ -84,6 +104,19 @@ def reaches(machine: str, address: str, port: int, device: str = "") -> bool:
             return True
 
     return in_namespace(place(machine), tried)
+
+
+def test_addresses_are_of_the_tenant_s_network(stage: Stage) -> None:
+    tenants = {each["name"]: each for each in stage.site.back.data("tenant", "list")["tenants"]}
+    ours, theirs = (IPv4Network(tenants[name]["vnic"]["network"]) for name in ("default", "globex"))
+    assert IPv4Address(stage.ours.address) in ours
+    assert IPv4Address(stage.theirs.address) in theirs
+    assert stage.ours.address != stage.theirs.address
+    cap = tenants["default"]["vnic"]["cap_bytes_per_s"]
+    assert stage.described("f")["cap_bytes_per_s"] == cap
+    if cap:
+        asked = stage.site.front.run("attach", "--type", "cpu.1", "--vnic-cap", "1Gbit")
+        assert "62500000 bytes a second at most" in asked.stderr
 
 
 def test_each_reaches_its_own_and_no_other_port_of_it(stage: Stage) -> None:

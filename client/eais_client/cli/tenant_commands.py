@@ -114,7 +114,12 @@ def tenant_data(tenant: Tenant) -> dict[str, object]:
 
     quotas = {_key(what): limit for what, limit in tenant.quotas.items() if what != WEIGHT}
     used = {_key(what): amount for what, amount in tenant.used.items()}
-    return {"name": tenant.name, "weight": tenant.weight, "quotas": quotas, "used": used}
+    vnic = {
+        "network": tenant.vnic_network or None,
+        "cap_bytes_per_s": tenant.vnic_cap_bytes_per_s or None,
+    }
+    said = {"name": tenant.name, "weight": tenant.weight, "quotas": quotas, "used": used}
+    return {**said, "vnic": vnic}
 
 
 def _changes(words: Iterable[str], weight: int) -> QuotaChanges:
@@ -132,11 +137,19 @@ def _table(tenants: Iterable[Tenant], *, wide: bool) -> list[str]:
     from eais_client.tenants import KINDS
 
     whats = ("instances", *KINDS, *(("operations",) if wide else ()))
+    more = ("WEIGHT", "VNIC NETWORK", "VNIC CAP") if wide else ()
     rows = [
-        [one.name, *(_of(one, what) for what in whats), *([str(one.weight)] if wide else [])]
-        for one in tenants
+        [one.name, *(_of(one, what) for what in whats), *_more(one)[: len(more)]] for one in tenants
     ]
-    return table(("NAME", *map(str.upper, whats), *(["WEIGHT"] if wide else [])), rows)
+    return table(("NAME", *map(str.upper, whats), *more), rows)
+
+
+def _more(tenant: Tenant) -> tuple[str, str, str]:
+    """What few ask for."""
+    from eais_client.cli.vnic_view import rate_text
+
+    cap = rate_text(tenant.vnic_cap_bytes_per_s).removesuffix(" each way")
+    return str(tenant.weight), tenant.vnic_network, cap
 
 
 def _of(tenant: Tenant, what: str) -> str:

@@ -581,14 +581,18 @@ class SetTenantRequest(_message.Message):
     def __init__(self, op_id: _Optional[str] = ..., tenant: _Optional[str] = ..., create: bool = ..., quotas: _Optional[_Iterable[_Union[Quota, _Mapping]]] = ..., defaults: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Tenant(_message.Message):
-    __slots__ = ("name", "quotas", "used")
+    __slots__ = ("name", "quotas", "used", "vnic_network", "vnic_cap_bytes_per_s")
     NAME_FIELD_NUMBER: _ClassVar[int]
     QUOTAS_FIELD_NUMBER: _ClassVar[int]
     USED_FIELD_NUMBER: _ClassVar[int]
+    VNIC_NETWORK_FIELD_NUMBER: _ClassVar[int]
+    VNIC_CAP_BYTES_PER_S_FIELD_NUMBER: _ClassVar[int]
     name: str
     quotas: _containers.RepeatedCompositeFieldContainer[Quota]
     used: _containers.RepeatedCompositeFieldContainer[Quota]
-    def __init__(self, name: _Optional[str] = ..., quotas: _Optional[_Iterable[_Union[Quota, _Mapping]]] = ..., used: _Optional[_Iterable[_Union[Quota, _Mapping]]] = ...) -> None: ...
+    vnic_network: str
+    vnic_cap_bytes_per_s: int
+    def __init__(self, name: _Optional[str] = ..., quotas: _Optional[_Iterable[_Union[Quota, _Mapping]]] = ..., used: _Optional[_Iterable[_Union[Quota, _Mapping]]] = ..., vnic_network: _Optional[str] = ..., vnic_cap_bytes_per_s: _Optional[int] = ...) -> None: ...
 
 class TenantReply(_message.Message):
     __slots__ = ("tenant",)

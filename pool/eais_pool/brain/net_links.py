@@ -17,8 +17,6 @@ from eais.net.plan import KERNEL_DRIVERS, MAX_NUMBER, VETH, VXLAN, WIREGUARD
 from eais_pool.brain.net_records import NetLink, NetOffer
 
 AUTO: Final = "auto"
-#: Kept for measuring networks (RFC 2544, appendix C), so that few networks have it.
-NETWORK: Final = "198.18.0.0/15"
 BLOCK_PREFIX: Final = 24
 #: IANA's for VXLAN (RFC 7348, section 5).
 VXLAN_PORT: Final = 4789
@@ -150,7 +148,8 @@ def plan_link(
     Raises:
         RemoteError: ADDRESSES_EXHAUSTED, of the tenant's network, numbers or ports.
     """
-    address, peer = _addresses(tenant, network, taken, turn)
+    never = frozenset({frontend.underlay, backend.underlay} - {""})
+    address, peer = _addresses(tenant, network, taken, turn, never)
     port, peer_port = _ports(driver, frontend, backend, taken, turn)
     return NetLink(
         driver=driver,
@@ -167,14 +166,11 @@ def plan_link(
 
 
 def _addresses(
-    tenant: str, network: str, taken: Collection[TakenLink], turn: int
+    tenant: str, network: str, taken: Collection[TakenLink], turn: int, never: Collection[str]
 ) -> tuple[str, str]:
-    """Two that follow each other, in a block where no other tenant has any."""
-    used = {
-        int(ipaddress.IPv4Address(text))
-        for each in taken
-        for text in (each.link.address, each.link.peer)
-    }
+    """Two that follow each other, in a block where no other tenant has any; `never`: none of."""
+    links = [text for each in taken for text in (each.link.address, each.link.peer)]
+    used = {int(ipaddress.IPv4Address(text)) for text in (*links, *never)}
     others = {
         _block(address)
         for each in taken
@@ -191,7 +187,10 @@ def _addresses(
         for address in _from(turn, range(first, int(block.broadcast_address) - 1, 2)):
             if address not in used and address + 1 not in used:
                 return str(ipaddress.IPv4Address(address)), str(ipaddress.IPv4Address(address + 1))
-    raise _exhausted(f"all addresses of {network} are taken for tenant {tenant}")
+    own = sum(each.tenant == tenant for each in taken)
+    text = f"no two addresses of {network} are free for the tenant {tenant}, which has {own} vNICs"
+    hint = f"detach some, or give it a larger network: [vnic.tenants.{tenant}] in the pool's file"
+    raise _exhausted(text, hint)
 
 
 def _block(address: str) -> int:
@@ -239,8 +238,8 @@ def _from(turn: int, choices: range) -> Iterator[int]:
     yield from choices[:begin]
 
 
-def _exhausted(text: str) -> EaisError:
-    return make_error("ADDRESSES_EXHAUSTED", text)
+def _exhausted(text: str, hint: str = "") -> EaisError:
+    return make_error("ADDRESSES_EXHAUSTED", text, hint=hint)
 
 
 def check_network(text: str) -> str:

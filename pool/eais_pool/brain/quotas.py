@@ -6,7 +6,7 @@ takes nothing away: only what is new is refused, until there is room again.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from eais.device_type import DeviceKind, DeviceType, devices_text
@@ -37,6 +37,10 @@ class Quotas:
 
     default: Mapping[str, int] = field(default_factory=dict)
     tenants: Mapping[str, Mapping[str, int | None]] = field(default_factory=dict)
+
+    def naming(self, tenants: Iterable[str]) -> Quotas:
+        """The same, with these tenants named, too: they are then known without an operator."""
+        return Quotas(self.default, {**{name: {} for name in tenants}, **self.tenants})
 
     def of(self, tenant: str) -> dict[str, int]:
         """The limits of one tenant, as configured."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from eais_pool.brain.address_plan import AddressPlan
-from eais_pool.brain.net_links import NETWORK
+from eais_pool.brain.net_rules import NetRules
 from eais_pool.brain.quotas import Quotas
 from eais_pool.policy.prices import Prices
 
@@ -16,7 +16,6 @@ class Settings:
 
     Attributes:
         vnic_driver: what instances are planned to get; hosts say what they do give.
-        vnic_network: of which the kernel's vNICs have their addresses.
         beyond_loopback: front-ends may be on other machines than the manager.
         grant_timeout_s: a grant that its host hasn't confirmed by then is given up.
         drain_grace_ms: what a worker gets to finish its calls when its lease ends.
@@ -34,11 +33,11 @@ class Settings:
         ratio_late_target: what part of calls may be late, where their owner didn't say.
         quotas: what tenants may have at the same time.
         prices: what devices cost an hour.
+        vnics: of which networks the kernel's have their addresses, and their caps.
     """
 
     addresses: AddressPlan
     vnic_driver: str = "loopback"
-    vnic_network: str = NETWORK
     beyond_loopback: bool = False
     grant_timeout_s: float = 30.0
     drain_grace_ms: int = 5_000
@@ -56,3 +55,4 @@ class Settings:
     ratio_late_target: float = 0.01
     quotas: Quotas = field(default_factory=Quotas)
     prices: Prices = field(default_factory=Prices)
+    vnics: NetRules = field(default_factory=NetRules)

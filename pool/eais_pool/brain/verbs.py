@@ -89,6 +89,7 @@ class Verbs:
             raise UsageError("RATIO", f"a ratio is of type auto, not of {kind.text}")
         instance = self._new_id()
         tolerance = event.policy.tolerance or kind.default_tolerance
+        self._settings.vnics.check_cap(event.tenant, event.policy.vnic_cap_bytes_per_s)
         policy = replace(event.policy, tolerance=None)
         made = facts.InstanceCreated(
             instance, event.tenant, kind.text, tolerance, ephemeral, policy

@@ -95,12 +95,14 @@ def vnic_on(
         link = plan_link(
             choice.driver,
             instance.tenant,
-            settings.vnic_network,
+            settings.vnics.of(instance.tenant).network,
             _generation(instance, before),
             instance.net,
             host.net,
             [TakenLink(lease.tenant, lease.link) for lease in leases if lease.link],
-            cap_bytes_per_s=instance.policy.vnic_cap_bytes_per_s,
+            cap_bytes_per_s=settings.vnics.cap(
+                instance.tenant, instance.policy.vnic_cap_bytes_per_s
+            ),
             turn=instance.serial + instance.next_epoch,
         )
     return Vnic(choice.driver, link.address, link, choice.why)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 from hypothesis import given, settings
@@ -109,8 +110,9 @@ def link(
     front: NetOffer = FRONT,
     back: NetOffer = BACK,
     network: str = NETWORK,
+    turn: int = 0,
 ) -> NetLink:
-    return plan_link(driver, tenant, network, 7, front, back, taken, 1000)
+    return plan_link(driver, tenant, network, 7, front, back, taken, 1000, turn)
 
 
 @pytest.mark.parametrize(("driver", "front"), [(VETH, SAME), (VXLAN, FRONT), (WIREGUARD, FRONT)])
@@ -163,7 +165,39 @@ def test_a_network_that_is_used_up_is_said() -> None:
     with pytest.raises(EaisError) as caught:
         link(taken=taken, network="10.9.0.0/28")
     assert caught.value.reason == "ADDRESSES_EXHAUSTED"
-    assert "all addresses of 10.9.0.0/28 are taken for tenant acme" in caught.value.message
+    assert "of 10.9.0.0/28 are free for the tenant acme, which has 6 vNICs" in caught.value.message
+    assert "[vnic.tenants.acme]" in (caught.value.hint or "")
+
+
+def test_no_vnic_has_the_address_of_a_machine_that_it_is_between() -> None:
+    made = link(network="10.9.0.0/29", front=replace(FRONT, underlay="10.9.0.2"))
+    assert (made.address, made.peer) == ("10.9.0.4", "10.9.0.5")
+
+
+NETWORKS = {"acme": "10.9.0.0/28", "bravo": "10.9.0.0/27", "charly": "10.9.0.8/29"}
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.lists(st.tuples(st.sampled_from(sorted(NETWORKS)), st.integers(0, 99)), max_size=40))
+def test_networks_that_overlap_share_no_address_until_they_are_full(
+    steps: list[tuple[str, int]],
+) -> None:
+    taken: list[TakenLink] = []
+    for turn, (tenant, goes) in enumerate(steps):
+        if goes < 30 and taken:
+            taken.pop(goes % len(taken))
+        network = IPv4Network(NETWORKS[tenant])
+        used = {text for each in taken for text in (each.link.address, each.link.peer)}
+        hosts = [int(network.network_address) + n for n in range(2, network.num_addresses - 2, 2)]
+        free = [at for at in hosts if not {str(IPv4Address(at)), str(IPv4Address(at + 1))} & used]
+        if not free:
+            with pytest.raises(EaisError, match="no two addresses"):
+                link(VXLAN, tenant, tuple(taken), network=str(network), turn=turn)
+            continue
+        made = link(VXLAN, tenant, tuple(taken), network=str(network), turn=turn)
+        assert int(IPv4Address(made.address)) in free
+        assert int(IPv4Address(made.peer)) == int(IPv4Address(made.address)) + 1
+        taken.append(TakenLink(tenant, made))
 
 
 def test_wireguard_ports_are_an_agents_own() -> None:

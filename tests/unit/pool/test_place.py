@@ -18,6 +18,7 @@ from eais_pool.addresses import CLAIM_PORT, claim, networks
 from eais_pool.authority import Authority
 from eais_pool.brain.address_plan import AddressPlan
 from eais_pool.brain.index import Index
+from eais_pool.brain.net_rules import NetRules
 from eais_pool.brain.quotas import Quotas
 from eais_pool.config import ManagerConfig
 from eais_pool.owner import Keeper, embedded_identities
@@ -353,7 +354,7 @@ def test_settings_that_will_not_do(bad: dict[str, float]) -> None:
 def test_settings_reach_the_reactor() -> None:
     plan = AddressPlan("127.64.16.0/20")
     settings = ManagerConfig(revoke_grace_s=1.5, grant_timeout_s=9).settings(
-        plan, Quotas(), Prices()
+        plan, Quotas(), Prices(), NetRules()
     )
     assert (settings.drain_grace_ms, settings.grant_timeout_s) == (1500, 9)
     assert settings.answer_kept_s == 86_400

@@ -9,6 +9,7 @@ from eais.device_type import DeviceKind
 from eais.errors import ConfigError
 from eais.toml_file import TomlFile
 from eais_pool.brain.address_plan import AddressPlan
+from eais_pool.brain.net_rules import NetRules
 from eais_pool.brain.quotas import Quotas
 from eais_pool.config import ManagerConfig
 from eais_pool.policy.prices import DEFAULTS, Prices
@@ -41,7 +42,7 @@ def test_a_share_costs_its_part() -> None:
 def test_they_reach_the_reactor() -> None:
     prices = Prices({DeviceKind.CPU: 1.0})
     plan = AddressPlan("127.64.16.0/20")
-    assert ManagerConfig().settings(plan, Quotas(), prices).prices == prices
+    assert ManagerConfig().settings(plan, Quotas(), prices, NetRules()).prices == prices
 
 
 @pytest.mark.parametrize(

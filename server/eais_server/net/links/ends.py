@@ -84,6 +84,8 @@ class Ends:
         """
         name, mtu = self.interface(plan.key), self._mtu(plan, driver)
         there = self._check_name(name)
+        if not there:
+            self._check_addresses(plan)
         driver.make(name, plan)
         with kernel_says(f"the interface {name} of {plan.key.instance} can't be set up"):
             set_up = self._mend if there else self._set_up
@@ -136,6 +138,15 @@ class Ends:
             return link is not None
         text = f"the interface {name} is there, and none of this agent's"
         raise make_error("NETDEV", text, hint="rename it, or take it away")
+
+    def _check_addresses(self, plan: NetPlan) -> None:
+        """Neither is what this host has already, or it would be cut off from itself or others."""
+        asked = (plan.address, plan.peer)
+        with kernel_says("addresses can't be listed"):
+            taken = in_namespace(self._namespace, lambda: netlink.indexes_of(asked))
+        for address in taken:
+            text = f"the plan's {address} is this host's own address, and no vNIC's"
+            raise make_error("NETDEV", text, hint="`[vnic]` in the pool's file: another network")
 
     def _set_up(self, name: str, plan: NetPlan, mtu: int) -> None:
         """One that was just made, in few steps: an attach waits for it."""

@@ -154,6 +154,14 @@ def addresses(index: int) -> set[tuple[str, str, int]]:
     }
 
 
+def indexes_of(addresses: Collection[str]) -> dict[str, int]:
+    """Those of these addresses that are this network namespace's own: by which interface."""
+    with opened() as netlink:
+        found = list(netlink.addr("dump", family=AF_INET))
+    by_address = {str(each.get_attr("IFA_LOCAL")): int(each["index"]) for each in found}
+    return {own: by_address[own] for own in addresses if own in by_address}
+
+
 def add_address(index: int, own: str, other: str) -> None:
     """Give an interface its own address, and the route to the other end's alone with it."""
     with opened() as netlink:
