@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -22,6 +23,8 @@ _ENDS: Final = (
     Column("CAP", rank=4),
     Column("PORTS", rank=6, least=5),
 )
+_LEAST: Final = 20
+"""Columns: less would be a word a line."""
 
 
 def status_data(status: net_pb2.NetStatus) -> dict[str, object]:
@@ -76,10 +79,19 @@ def _findings(found: Sequence[Mapping[str, str]], printer: Printer, name: str) -
     for one in found:
         word = bad if one["missing"] else "ok"
         shown = printer.paint(f"{word:<4}", {"ok": "green", "no": "red"}.get(word, "yellow"))
-        lines.append(f"  {shown}  {one['name']:<{width}}  {one['missing'] or one['how']}".rstrip())
-        if one["help"]:
+        first, *more = _broken(one["missing"] or one["how"], printer, 10 + width)
+        lines.append(f"  {shown}  {one['name']:<{width}}  {first}".rstrip())
+        lines += [f"        {'':<{width}}  {line}" for line in more]
+        if one["help"]:  # in one line, since it has commands to copy
             lines.append(f"        {'':<{width}}  {one['help']}")
     return lines
+
+
+def _broken(text: str, printer: Printer, margin: int) -> list[str]:
+    """Lines as wide as the terminal, of which a margin is taken; what isn't shown there is one."""
+    width = max(printer.width - margin, _LEAST) if printer.width else len(text) or 1
+    lines = textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False)
+    return lines or [""]
 
 
 def _driver_text(how: str, missing: str) -> str:

@@ -78,6 +78,8 @@ def run(given: argparse.Namespace) -> None:
     files_of = _State(given.state_dir)
     spaces = Spaces(given.netns)
     interfaces = KernelInterfaces(files_of.agent, spaces, given.underlay, own_key(given.state_dir))
+    if given.underlay and not interfaces.has_underlay:
+        log.warning("--underlay %s is none of this host's addresses yet", given.underlay)
     keeper = Keeper(
         Books(given.state_dir),
         interfaces,
@@ -166,13 +168,14 @@ class _Trusted:
     def __call__(self) -> bytes:
         found = b""
         for path in self._paths:
+            what = f"--trust {path}"
             try:
                 pem = path.read_bytes()
             except OSError as error:
-                raise ConfigError("CONFIG", f"--trust {path}: {error.strerror}") from None
-            authorities = [each for each in tls.load_certificates(pem, str(path)) if is_ca(each)]
+                raise ConfigError("CONFIG", f"{what}: {error.strerror}") from None
+            authorities = [each for each in tls.load_certificates(pem, what) if is_ca(each)]
             if not authorities:
-                text = f"--trust {path}: there is no CA's certificate in it"
+                text = f"{what}: there is no CA's certificate in it"
                 raise ConfigError("CONFIG", text, hint="an identity's file has its pool's")
             for each in authorities:
                 pool_of_ca(each)

@@ -6,6 +6,7 @@ user may have a few, and who doesn't read its answer is left.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import logging
 import os
@@ -32,6 +33,7 @@ MOST_LINES_A_USER: Final = 32
 _CREDENTIALS: Final = struct.Struct("3i")  # struct ucred, linux/socket.h
 _SIOCGSKNS: Final = 0x894C  # linux/sockios.h
 _LISTEN: Final = 1024
+_LONGEST: Final = 107  # sun_path, without the zero at its end
 
 
 class Door:
@@ -53,6 +55,7 @@ class Door:
         self._lines: Counter[int] = Counter()
         self._selector = selectors.DefaultSelector()
         self._door = _listen(path)
+        self._inode = path.stat().st_ino
         self._selector.register(self._door, selectors.EVENT_READ)
 
     def turn(self, timeout_s: float) -> None:
@@ -71,7 +74,8 @@ class Door:
         self._selector.close()
         self._door.close()
         with suppress(OSError):
-            self._path.unlink()
+            if self._path.stat().st_ino == self._inode:  # and no other agent's since
+                self._path.unlink()
 
     def _let_in(self) -> None:
         try:
@@ -125,17 +129,49 @@ def _listen(path: Path) -> socket.socket:
     door = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     try:
         if path.is_socket():
-            path.unlink()  # the lock says that no other agent is behind it
+            _check_left(path)
+            path.unlink()
         door.bind(os.fspath(path))
         # Anybody may ask what this host can do; for the rest the agent knows who asks.
         path.chmod(0o666)
         door.listen(_LISTEN)
         door.setblocking(False)
+    except ConfigError:
+        door.close()
+        raise
     except OSError as error:
         door.close()
         why = error.strerror or str(error)
-        raise ConfigError("NET_AGENT", f"{path} can't be listened at: {why}") from None
+        text, hint = f"{path} can't be listened at: {why}", _hint(path, error)
+        raise ConfigError("NET_AGENT", text, hint=hint) from None
     return door
+
+
+def _check_left(path: Path) -> None:
+    """Raise NET_AGENT if somebody is behind a socket: the lock is of a state directory alone."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as line:
+        line.setblocking(False)
+        try:
+            line.connect(os.fspath(path))
+        except ConnectionRefusedError:
+            return
+        except OSError:  # it is of another kind, or its queue is full
+            pass
+    text = f"another program answers at {path} already"
+    raise ConfigError("NET_AGENT", text, hint="end that network agent, or give this one a --socket")
+
+
+def _hint(path: Path, error: OSError) -> str:
+    match error.errno:
+        case errno.ENOENT:
+            return f"make its folder: mkdir -m 755 {path.parent}"
+        case errno.EACCES | errno.EROFS:
+            return (
+                f"its folder must be the agent's own to write: --socket, or {path.parent}'s owner"
+            )
+        case None:  # Python's own no
+            return f"{_LONGEST} bytes are the most (unix(7)): a shorter --socket"
+    return ""
 
 
 def _uid(line: socket.socket) -> int:

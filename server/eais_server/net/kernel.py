@@ -65,6 +65,10 @@ class KernelInterfaces:
     def offer(self) -> net_pb2.NetOffer:
         """As `Interfaces`; drivers are probed once: to probe makes interfaces."""
         can = self.abilities()
+        # Said, and hindering nothing that is there: at boot the address may come later.
+        if self._underlay and not can[VXLAN].missing and not self.has_underlay:
+            text = f"its --underlay {self._underlay} is none of this host's addresses"
+            can = {**can, VXLAN: Ability(text)}
         has_wireguard = not can["wireguard"].missing
         return net_pb2.NetOffer(
             drivers=[
@@ -75,6 +79,11 @@ class KernelInterfaces:
             wireguard_public_key=self._key.public if has_wireguard else b"",
             mtu=self._underlay_mtu(""),
         )
+
+    @property
+    def has_underlay(self) -> bool:
+        """Whether this host has the underlay's address now."""
+        return self._underlay_mtu("") > 0
 
     def abilities(self) -> dict[str, Ability]:
         """By driver's name."""

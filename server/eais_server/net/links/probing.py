@@ -22,7 +22,8 @@ def probe_kind(kind: str, **attributes: Any) -> Ability:
     except ImportError:
         return Ability("pyroute2 isn't installed: pip install 'eais[net]'")
     except OSError as error:
-        return Ability(_why(kind, error))
+        if why := _why(kind, error):
+            return Ability(why)
     return Ability(how="kernel")
 
 

@@ -244,3 +244,36 @@ def test_who_is_refused_is_offered_nothing(host: Host, asker: Asker, missing: st
     question = net_pb2.NetRequest(offer=net_pb2.NetOfferRequest()).SerializeToString()
     offer = net_pb2.NetReply.FromString(host.answers.reply(asker, question)).offer
     assert {each.missing for each in offer.drivers} == {missing}
+
+
+@pytest.mark.parametrize("kind", [socket.SOCK_SEQPACKET, socket.SOCK_STREAM])
+def test_a_socket_that_another_agent_has_is_left_to_it(tmp_path: Path, kind: int) -> None:
+    host = Host(tmp_path)
+    with socket.socket(socket.AF_UNIX, kind) as theirs:
+        theirs.bind(str(host.path))
+        theirs.listen()
+        with pytest.raises(EaisError, match="another program answers") as caught:
+            Door(host.path, host.reply, host.interfaces.can_enter)
+        assert "--socket" in caught.value.hint
+        with socket.socket(socket.AF_UNIX, kind) as line:
+            line.connect(str(host.path))
+
+
+def test_what_took_its_path_outlives_it(tmp_path: Path) -> None:
+    host = Host(tmp_path)
+    with open_door(host):
+        host.path.unlink()
+        host.path.write_text("another's")
+    assert host.path.read_text() == "another's"
+
+
+@pytest.mark.parametrize(
+    ("path", "hint"), [("gone/net.sock", "mkdir -m 755 "), ("x" * 120, "107 bytes are the most")]
+)
+def test_where_there_can_be_no_socket_is_said_with_what_helps(
+    tmp_path: Path, path: str, hint: str
+) -> None:
+    host = Host(tmp_path)
+    with pytest.raises(EaisError, match="can't be listened at") as caught:
+        Door(tmp_path / path, host.reply, host.interfaces.can_enter)
+    assert (caught.value.reason, hint in caught.value.hint) == ("NET_AGENT", True)
