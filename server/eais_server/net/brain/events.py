@@ -70,8 +70,10 @@ def replaced_by(state: State, asker: Asker, plan: NetPlan) -> tuple[Held, ...]:
 def hindrance(rules: Rules, asker: Asker) -> str:
     """Why this agent makes nothing for an asker, whatever the plan; "" if it does."""
     if not _is_user(rules, asker):
-        return f"its network agent makes no vNICs for the user {asker.uid}"
-    return "" if asker.namespace else "its network agent isn't given the asker's network namespace"
+        return f"its network agent makes no vNICs for the user {asker.uid} (its --user)"
+    if asker.namespace:
+        return ""
+    return "its network agent isn't given the asker's network namespace (its --netns)"
 
 
 def on_connect(state: State, asker: Asker, key: VnicKey, ports: Collection[int]) -> list[Action]:

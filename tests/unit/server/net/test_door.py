@@ -235,8 +235,11 @@ def test_a_path_that_cannot_be_listened_at(tmp_path: Path) -> None:
     [
         (Asker(os.getuid(), OWN), ""),
         (Asker(0, OWN), ""),
-        (Asker(65_534, OWN), "its network agent makes no vNICs for the user 65534"),
-        (Asker(os.getuid(), 0), "its network agent isn't given the asker's network namespace"),
+        (Asker(65_534, OWN), "its network agent makes no vNICs for the user 65534 (its --user)"),
+        (
+            Asker(os.getuid(), 0),
+            "its network agent isn't given the asker's network namespace (its --netns)",
+        ),
     ],
     ids=["its user", "root", "another user", "in a namespace that it wasn't given"],
 )
