@@ -21,6 +21,7 @@ from eais_server.net.links import netlink
 from eais_server.net.links.ends import EndCounters, Ends
 from eais_server.net.links.entering import in_namespace
 from eais_server.net.links.naming import interface_name, other_end
+from eais_server.net.links.probing import probe_kind
 from eais_server.net.links.spaces import Spaces
 from eais_server.net.links.veth import VethDriver
 from eais_server.net.links.vxlan import VxlanDriver
@@ -119,7 +120,7 @@ def veths(back: Path, front: Path) -> Pair:
     return Pair(*sides)
 
 
-def vxlans(back: Path, front: Path) -> Pair:
+def vxlans(back: Path, front: Path, mtu: int = 1500) -> Pair:
     plan = NetPlan(
         KEY, "a1", "t", 1, VXLAN, BACK, FRONT,
         peer_agent="a2", peer_underlay="192.0.2.2", number=7, port=4789,
@@ -130,7 +131,7 @@ def vxlans(back: Path, front: Path) -> Pair:
     sides = []
     for place, each, local in ((back, plan, "192.0.2.1"), (front, other, "192.0.2.2")):
         driver = VxlanDriver(local, namespace=place, underlay=place)
-        ends = Ends(each.agent, namespace=place, underlay_mtu=lambda address: 1500)
+        ends = Ends(each.agent, namespace=place, underlay_mtu=lambda address: mtu)
         sides.append(EndOn(place, ends, driver, each))
     return Pair(*sides)
 
@@ -270,6 +271,22 @@ def test_an_mtu_that_the_underlay_cannot_carry_is_refused(spaces: tuple[Path, Pa
     assert pair.left() == []
     pair.make()
     assert pair.back.link().mtu == 1450
+
+
+@pytest.mark.parametrize("mtu", [576, 1280, 9000])
+def test_an_underlay_of_another_mtu_than_usual(spaces: tuple[Path, Path], mtu: int) -> None:
+    (cable,) = (name for _, name in in_namespace(spaces[0], socket.if_nameindex) if name != "lo")
+    for space in spaces:
+        ip("-n", space.name, "link", "set", cable, "mtu", str(mtu))
+    pair = vxlans(*spaces, mtu)
+    pair.make()
+    assert (pair.back.link().mtu, pair.front.link().mtu) == (mtu - 50, mtu - 50)
+    assert len(carried(pair)) == 200_000
+
+
+def test_a_kind_that_the_kernel_has_no_module_of(spaces: tuple[Path, Path]) -> None:
+    ability = in_namespace(spaces[0], lambda: probe_kind("eaisnone"))
+    assert ability.missing == "this kernel has no eaisnone module"
 
 
 def test_a_tunnel_of_another_plan_is_made_anew(spaces: tuple[Path, Path]) -> None:

@@ -36,6 +36,7 @@ pytestmark = pytest.mark.net("all")
 POOL: Final = "pool-0a0b0c0d"
 HERE: Final = Path("/run/netns/eaistestun")
 AGENT_UID, LISTED_UID, OTHER_UID = 64_101, 64_102, 64_103
+UNDERLAY: Final = "10.77.0.1"
 NET_ADMIN: Final = "+net_admin"
 # wireguard-go has its sockets in one place alone, the host's: what is tested has a /run of its own.
 # And its unit's ProtectKernelTunables.
@@ -81,19 +82,22 @@ class Host:
     def agent(self) -> NetAgent:
         return NetAgent(self.directory / "net.sock", timeout_s=10)
 
-    def start(self, capability: str) -> None:
+    def start(self, capability: str, *, before: str = "", underlay: str = UNDERLAY) -> None:
+        """`before`: commands in its own mount namespace."""
         command = [*as_user(AGENT_UID, capability), sys.executable, "-m", "eais_server.net"]
-        command += ["--trust", str(self.directory / "ca.pem"), "--underlay", "10.77.0.1"]
+        command += ["--trust", str(self.directory / "ca.pem"), "--underlay", underlay]
         command += ["--socket", str(self.agent.path), "--user", str(LISTED_UID)]
         command += ["--state-dir", str(self.directory / "agent")]
-        shell = OWN_RUN.format(run=self.directory / "run") + shlex.join(command)
+        shell = before + OWN_RUN.format(run=self.directory / "run") + shlex.join(command)
         whole = ["unshare", "--mount", "sh", "-c", shell]
         self.process = in_namespace(
             HERE, lambda: subprocess.Popen(whole, stderr=subprocess.PIPE, text=True)
         )
 
-    def serve(self, capability: str = NET_ADMIN) -> None:
-        self.start(capability)
+    def serve(
+        self, capability: str = NET_ADMIN, *, before: str = "", underlay: str = UNDERLAY
+    ) -> None:
+        self.start(capability, before=before, underlay=underlay)
         eventually(self.answers, "an agent that answers")
 
     def answers(self) -> bool | None:
@@ -161,6 +165,11 @@ def host() -> Iterator[Host]:
             shutil.chown(path, AGENT_UID, AGENT_UID)
         host = Host(directory, authority.bundle(Identity.manager(POOL), now))
         subprocess.run(["ip", "netns", "add", HERE.name], check=True)
+        for words in (
+            ["link", "add", "under0", "type", "veth", "peer", "name", "under1"],
+            ["address", "add", f"{UNDERLAY}/24", "dev", "under0"],
+        ):
+            subprocess.run(["ip", "-n", HERE.name, *words], check=True)
         try:
             missing = Firewall("0" * 16, namespace=HERE).probe().missing
             if missing:
@@ -192,6 +201,31 @@ def test_one_capability_is_enough(host: Host, driver: str) -> None:
     assert [end.interface for end in host.agent.status().vnics] == [made.interface]
     host.agent.destroy(VnicKey(POOL, "ei-1", "rack1", Side.BACKEND))
     assert kinds() == set()
+
+
+def missing(host: Host, driver: str) -> str:
+    """What it lacks for a driver, as it says."""
+    offer = in_namespace(HERE, host.agent.offer)
+    return {one.name: one.missing for one in offer.drivers}[driver]
+
+
+def test_an_underlay_that_is_none_of_the_hosts_is_said(host: Host) -> None:
+    host.serve(underlay="10.99.9.9")
+    said = missing(host, VXLAN)
+    assert said == "its --underlay 10.99.9.9 is none of this host's addresses"
+    words = ["ip", "-n", HERE.name, "address", "add", "10.99.9.9/24", "dev", "under1"]
+    subprocess.run(words, check=True)
+    assert missing(host, VXLAN) == "", "at boot it may come later"
+    assert "none of this host's addresses yet" in host.end()
+
+
+def test_without_a_tun_device_wireguard_is_not_offered(host: Host) -> None:
+    host.serve(before="mount -t tmpfs tmpfs /dev/net && ")
+    said = missing(host, WIREGUARD)
+    if said == "":
+        pytest.skip("this kernel has WireGuard's module")
+    assert "/dev/net/tun" in said
+    assert missing(host, VXLAN) == ""
 
 
 def test_without_it_nothing_is_begun_and_it_is_said_what_lacks(host: Host) -> None:
