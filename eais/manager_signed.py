@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 
 from cryptography.exceptions import InvalidSignature
@@ -75,7 +75,8 @@ def check(
         raise refused("it isn't signed by this pool's manager")
     begins, ends = leaf.not_valid_before_utc, leaf.not_valid_after_utc
     if not begins - tls.CLOCK_SKEW <= now <= ends + tls.CLOCK_SKEW:
-        raise refused("the certificate of its signer isn't valid now")
+        said = f"the certificate of its signer is valid from {begins:%F %T} to {ends:%F %T} UTC"
+        raise refused(f"{said}, and by this host's clock it is {now.astimezone(UTC):%F %T}")
     key = leaf.public_key()
     if not isinstance(key, ec.EllipticCurvePublicKey):
         raise refused("its key is of another kind")
