@@ -33,7 +33,7 @@ from tests.system.terminal import Terminal
 
 WIRE: Final = "wire"
 ADDRESSES: Final = {"b": "10.77.0.1", "f": "10.77.0.2", "c": "10.77.0.3", "g": "10.77.0.4"}
-SETTINGS: Final = "[listener]\ncpu_cores = 4\n[manager]\nenrolment_port = 0\n"
+SETTINGS: Final = "[manager]\nenrolment_port = 0\n[listener]\ncpu_cores = 4\n"
 
 
 @dataclass(frozen=True)
@@ -208,7 +208,7 @@ def site(
 ) -> Iterator[Site]:
     """A pool whose front-end is reached by `driver`, with further machines of these names.
 
-    `direct`: without a bridge between the two. `settings`: more of the pool's file, whose [manager] is its last table.
+    `direct`: without a bridge between the two. `settings`: more of the pool's file.
     """
     names = ("b", "f", *more)
     with wired(*names, direct=direct), contextlib.ExitStack() as stack:

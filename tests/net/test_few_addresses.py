@@ -23,12 +23,13 @@ def ends(machine: Machine) -> set[str]:
 
 
 def test_when_all_addresses_are_taken_it_is_said_and_nothing_is_left(tmp_path: Path) -> None:
-    with site(tmp_path, "vxlan", settings=f'vnic_network = "{NETWORK}"\n') as made:
+    with site(tmp_path, "vxlan", settings=f'[vnic]\nnetwork = "{NETWORK}"\n') as made:
         front = made.front
         first, *more = [attached(made, "vxlan") for _ in range(PAIRS)]
         before = [ends(machine) for machine in (front, made.back)]
         said = front.run("attach", "--type", "cpu.1", "--vnic", "vxlan")
-        assert said.stderr.startswith(f"error: ADDRESSES_EXHAUSTED: all addresses of {NETWORK}")
+        assert said.stderr.startswith("error: ADDRESSES_EXHAUSTED: ")
+        assert NETWORK in said.stderr
         assert said.returncode == 5
         assert [ends(machine) for machine in (front, made.back)] == before
         there = [each["id"] for each in front.data("list")["instances"]]
