@@ -12,13 +12,13 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Final
 
-from eais.errors import make_error
+from eais.errors import EaisError, make_error
 from eais.net.plan import VETH, NetPlan, Side, VnicKey
 from eais_server.net.link import LinkDriver
 from eais_server.net.links import netlink
 from eais_server.net.links.entering import OWN, in_namespace
 from eais_server.net.links.kernel_says import kernel_says
-from eais_server.net.links.naming import GROUP, PREFIX, interface_name, mark, mark_of
+from eais_server.net.links.naming import GROUP, PREFIX, agent_of, interface_name, mark, mark_of
 
 #: Without a plan's: what Ethernet has (RFC 894), less what a tunnel takes of it.
 USUAL_MTU: Final = 1500
@@ -144,9 +144,10 @@ class Ends:
         asked = (plan.address, plan.peer)
         with kernel_says("addresses can't be listed"):
             taken = in_namespace(self._namespace, lambda: netlink.indexes_of(asked))
-        for address in taken:
-            text = f"the plan's {address} is this host's own address, and no vNIC's"
-            raise make_error("NETDEV", text, hint="`[vnic]` in the pool's file: another network")
+            links = in_namespace(self._namespace, netlink.all_links) if taken else []
+        by_index = {link.index: link for link in links}
+        for address, index in taken.items():
+            raise _address_taken(address, by_index.get(index))
 
     def _set_up(self, name: str, plan: NetPlan, mtu: int) -> None:
         """One that was just made, in few steps: an attach waits for it."""
@@ -185,6 +186,17 @@ class Ends:
         if not netlink.has_route(link.index, plan.peer):
             netlink.add_route(link.index, plan.address, plan.peer)
         _cap(link.index, plan.cap_bytes_per_s if plan.key.side is Side.BACKEND else 0)
+
+
+def _address_taken(address: str, link: netlink.Link | None) -> EaisError:
+    if link is not None and (agent := agent_of(link.alias)):
+        text = (
+            f"{address} is {link.name}'s, made by the network agent {agent}, which isn't this one"
+        )
+        hint = f"if that agent is gone for good: ip link del {link.name}"
+        return make_error("NETDEV", text, hint=hint)
+    text = f"the plan's {address} is this host's own address, and no vNIC's"
+    return make_error("NETDEV", text, hint="`[vnic]` in the pool's file: another network")
 
 
 def mac_of(address: str) -> str:
