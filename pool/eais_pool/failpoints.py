@@ -1,20 +1,13 @@
-"""Named points at which a test lets the manager die, as kill -9 would.
+"""What the points are called at which a test lets the manager die: see `eais.failpoints`.
 
-A point is `<what>.<step>`: what is being done (a verb, or a host's report), and
-how far it got. Without `--test-failpoints` nobody listens at them.
+What is being done is a verb, or a host's report.
 """
 
 from __future__ import annotations
 
-import os
-import signal
-from collections.abc import Callable
-from pathlib import Path
 from typing import Final
 
 from eais_pool.brain.events import Event, OpRequested
-
-Reach = Callable[[str], None]
 
 #: received: nothing decided. decided: nothing written. written: in the journal, not committed.
 #: committed: durable, not applied. applied: nothing said. said: commands and answers are queued.
@@ -36,23 +29,3 @@ def name_of(event: Event) -> str:
         return event.verb.value
     words = type(event).__name__
     return "".join(f"_{c.lower()}" if c.isupper() else c for c in words).removeprefix("_")
-
-
-def nowhere(point: str) -> None:
-    """Reach a point, and nothing happens."""
-
-
-def die_at_named_in(file: Path) -> Reach:
-    """Die of SIGKILL at the point that `file` names when it is reached; the name is gone then.
-
-    Of one that is named several times, with spaces between, at the last of so many times.
-    """
-
-    def reach(point: str) -> None:
-        named = file.read_text().split()
-        if named and named[0] == point:
-            file.write_text(" ".join(named[1:]))
-            if len(named) == 1:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-    return reach

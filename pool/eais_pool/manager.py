@@ -21,6 +21,7 @@ from setproctitle import setproctitle
 
 from eais import config
 from eais.errors import ConfigError, EaisError
+from eais.failpoints import die_at_named_in, nowhere
 from eais.notify import Notifier
 from eais.parent import end_with_parent
 from eais.process_limits import keep_keys_and_connections
@@ -28,7 +29,6 @@ from eais.report import EXIT_FAILED
 from eais.standard_streams import hold_standard_streams, leave, tell
 from eais.telemetry.logs import format_of, log_to_stderr, use_format
 from eais_pool.config import ManagerConfig
-from eais_pool.failpoints import die_at_named_in, nowhere
 from eais_pool.price_config import read_prices
 from eais_pool.quota_config import read_quotas
 from eais_pool.serving import Manager

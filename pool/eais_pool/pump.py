@@ -16,6 +16,7 @@ from functools import partial
 from typing import Protocol
 
 from eais.errors import EaisError, Unavailable, make_error
+from eais.failpoints import Reach, nowhere
 from eais.telemetry.metrics import Times
 from eais_pool.brain.actions import (
     Action,
@@ -43,7 +44,7 @@ from eais_pool.brain.ledger_asked import Asked, By, Used, still_open, summed
 from eais_pool.brain.reactor import Reactor
 from eais_pool.brain.records import Answer
 from eais_pool.brain.state import OpKey, PoolState
-from eais_pool.failpoints import Reach, name_of, nowhere
+from eais_pool.failpoints import name_of
 from eais_pool.store import Store
 
 log = logging.getLogger(__name__)

@@ -15,6 +15,7 @@ import grpc.aio as aio
 
 from eais import files, tls
 from eais.errors import Unavailable
+from eais.failpoints import Reach, nowhere
 from eais.rpc.server import Binding
 from eais.rpc.verbs import Plane
 from eais.telemetry.metrics import Reading, Tally
@@ -37,7 +38,6 @@ from eais_pool.brain.studies import Rules
 from eais_pool.config import ManagerConfig
 from eais_pool.defrag import DefragService
 from eais_pool.enrolment import EnrolmentService, Planes
-from eais_pool.failpoints import Reach, nowhere
 from eais_pool.hosts import HostsService, Links
 from eais_pool.journal_file import remove_dead_copies
 from eais_pool.metrics import readings

@@ -26,12 +26,12 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from eais.errors import ConfigError, Unavailable
+from eais.failpoints import Reach, nowhere
 from eais.transition import IllegalMove
 from eais_pool.brain import ledger_asked
 from eais_pool.brain.codec import from_json, to_json
 from eais_pool.brain.facts import DEMAND_KIND, FACTS, Fact
 from eais_pool.brain.state import PoolState
-from eais_pool.failpoints import Reach, nowhere
 from eais_pool.high_water import HighWater, Unreadable
 from eais_pool.journal_file import (
     crc_of,

@@ -30,7 +30,7 @@ class SupervisorPlan:
     """What to keep running, and where its state is.
 
     `bind` is the address of both programs, "": on the pool's own loopback addresses;
-    `test_leaf_life_s` (seconds) and `test_failpoints` are the manager's; None but in tests.
+    `test_leaf_life_s` (seconds) is the manager's, `test_failpoints` of both; None but in tests.
     """
 
     state_dir: Path
@@ -50,14 +50,11 @@ class SupervisorPlan:
         manager = [*python, "eais_pool.manager", "--state-dir", str(self.state_dir)]
         if self.test_leaf_life_s is not None:
             manager += ["--test-leaf-life-s", str(self.test_leaf_life_s)]
+        listener = [*python, "eais_server.listener"]
+        listener += ["--state-dir", str(self.state_dir / "listener")]
         if self.test_failpoints is not None:
-            manager += ["--test-failpoints", str(self.test_failpoints)]
-        listener = [
-            *python,
-            "eais_server.listener",
-            "--state-dir",
-            str(self.state_dir / "listener"),
-        ]
+            for program in (manager, listener):
+                program += ["--test-failpoints", str(self.test_failpoints)]
         manager += ["--owner-dir", str(self.owner_dir), *common]
         programs = {"manager": Supervised(manager, 3.0)}
         if self.listener:

@@ -168,6 +168,10 @@ class Site:
         """The pool's machine, which is a back-end, too."""
         return self.machines["b"]
 
+    def points(self, whose: str) -> Path:
+        """The file that names where a program dies: "pool" (manager and listener), or an agent."""
+        return self.root / f"{whose}.points"
+
     def described(self, instance: str) -> dict[str, Any]:
         """What its front-end's machine says of an instance."""
         return self.front.data("describe", instance)
@@ -204,11 +208,17 @@ def _up(name: str) -> None:
 
 @contextlib.contextmanager
 def site(
-    root: Path, driver: str, *more: str, direct: bool = False, settings: str = ""
+    root: Path,
+    driver: str,
+    *more: str,
+    direct: bool = False,
+    settings: str = "",
+    mortal: bool = False,
 ) -> Iterator[Site]:
     """A pool whose front-end is reached by `driver`, with further machines of these names.
 
     `direct`: without a bridge between the two. `settings`: more of the pool's file.
+    `mortal`: manager, listener and agents die at the points that `Site.points` names.
     """
     names = ("b", "f", *more)
     with wired(*names, direct=direct), contextlib.ExitStack() as stack:
@@ -224,6 +234,8 @@ def site(
         trusted = root / "ca.pem"
         config = root / "pool.toml"
         config.write_text(f"{SETTINGS}{settings}")
+        if mortal:
+            stack.enter_context(_supervised(made, config))
         up = back.run("pool", "up", "--bind", back.address, "--config", str(config))
         stack.callback(back.run, "pool", "down")
         assert up.returncode == 0, up.stderr
@@ -231,12 +243,39 @@ def site(
         for name in ("b",) if driver == "veth" else names:
             given = [place(each) for each in names if each != name] if driver == "veth" else []
             made.agents[name] = agent = Agent(machines[name], trusted, given)
+            agent.more += ["--test-failpoints", str(made.points(name))] if mortal else []
             agent.start()
             stack.callback(agent.stop)
             _skip_without(driver, agent)
         join(made, "f")
         eventually(lambda: _offered(made) or None, "back-ends whose agents are known")
         yield made
+
+
+@contextlib.contextmanager
+def _supervised(site: Site, config: Path) -> Iterator[None]:
+    """The pool's supervisor, as `eais pool up` starts it, but that its programs may die."""
+    back = site.back
+    site.points("pool").touch()
+    state = back.pools / "local"
+    owner = back.home / ".config/eais/contexts/local"
+    for folder in (state, owner):
+        folder.mkdir(parents=True, mode=0o700)
+    command = [sys.executable, "-m", "eais_pool.supervisor", "--bind", back.address]
+    command += ["--state-dir", str(state), "--owner-dir", str(owner), "--config", str(config)]
+    command += ["--test-failpoints", str(site.points("pool"))]
+    process = in_namespace(
+        back.namespace,
+        lambda: subprocess.Popen(
+            command, env=back.environ, cwd=back.home, stderr=subprocess.DEVNULL
+        ),
+    )
+    try:
+        eventually(lambda: (state / "ready.json").exists() or None, "a pool")
+        yield
+    finally:
+        process.terminate()
+        process.wait(30)
 
 
 def _skip_without(driver: str, agent: Agent) -> None:

@@ -54,7 +54,7 @@ class Host:
         command = [sys.executable, "-m", "eais_server.net", "--trust", str(self.trusted)]
         command += ["--socket", str(self.agent.path), "--netns", str(FRONT)]
         command += ["--state-dir", str(self.directory / "agent")]
-        command += ["--test-failpoint", str(self.point)]
+        command += ["--test-failpoints", str(self.point)]
         self.process = in_namespace(BACK, lambda: subprocess.Popen(command))
         eventually(self.answers, "an agent that answers")
 

@@ -326,6 +326,7 @@ def _host(world: Surroundings, bundle: tls.Bundle) -> Host:
         ),
         inventory=world.inventory,
         vnics=vnic_drivers(world, bundle.identity, meter),
+        reach=world.reach,
         admission=Admission(world.level),
         book=SessionBook(config.session_idle_s),
         meter=meter,

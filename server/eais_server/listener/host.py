@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Final, ParamSpec, TypeVar
 
+from eais.failpoints import Reach, nowhere
 from eais.identity import Identity
 from eais.rpc.v1 import hosts_pb2, listener_pb2, pool_pb2
 from eais_server.listener import messages
@@ -58,6 +59,7 @@ class Host:
             died by now. Set as `tell`.
         report: hands a report to the pool, if that can be reached; never waits. Set once
             there is a link.
+        reach: told of each write, "save_lease.before" and "save_lease.after".
     """
 
     pool: str
@@ -76,6 +78,7 @@ class Host:
     tell: Callable[[Event], None] = _unheard
     deaths_seen: Callable[[str], Awaitable[None]] = _none_died
     report: Callable[[hosts_pb2.HostReport], None] = _to_nobody
+    reach: Reach = nowhere
     _disk: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="durable")
     )
@@ -85,8 +88,15 @@ class Host:
 
     async def durable(self, write: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Do a write to the listener's files off the loop; writes keep their order."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._disk, lambda: write(*args, **kwargs))
+        name = getattr(write, "__name__", "")
+
+        def done() -> T:
+            self.reach(f"{name}.before")
+            found = write(*args, **kwargs)
+            self.reach(f"{name}.after")
+            return found
+
+        return await asyncio.get_running_loop().run_in_executor(self._disk, done)
 
     async def for_client(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Have the store do for a client what it may wait long for: on threads for that alone,

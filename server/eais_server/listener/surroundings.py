@@ -17,6 +17,7 @@ from typing import Final
 
 from eais import config, files
 from eais.errors import EaisError, make_error
+from eais.failpoints import Reach, die_at_named_in, nowhere
 from eais.net.asking import DEFAULT_SOCKET, NetAgent
 from eais.toml_file import TomlFile
 from eais_server.devices.driver import DeviceInfo
@@ -70,6 +71,7 @@ class Surroundings:
     disk: files.DiskOps = files.DISK
     agent: NetAgent | None = None
     vnics: Mapping[str, VnicDriver] = field(default_factory=dict)
+    reach: Reach = nowhere
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -79,6 +81,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", type=Path, metavar="FILE")
     parser.add_argument("--bind", metavar="ADDRESS", help="of both planes")
     parser.add_argument("--parent-pid", type=int, metavar="PID", help="end when this process does")
+    parser.add_argument("--test-failpoints", type=Path, help=argparse.SUPPRESS)
 
 
 @contextmanager
@@ -160,6 +163,7 @@ def surroundings(
         level=level,
         boot_id=_BOOT_ID.read_text().strip(),
         agent=NetAgent(Path(settings.net_agent) if settings.net_agent else DEFAULT_SOCKET),
+        reach=die_at_named_in(given.test_failpoints) if given.test_failpoints else nowhere,
     )
 
 

@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from eais import files, tls
 from eais.errors import ConfigError, EaisError
+from eais.failpoints import die_at_named_in, nowhere
 from eais.identity import is_ca, pool_of_ca
 from eais.net.asking import DEFAULT_SOCKET
 from eais.notify import Notifier
@@ -32,7 +33,7 @@ from eais.report import error_line, exit_code
 from eais_server.net.answers import Answers
 from eais_server.net.books import Books
 from eais_server.net.door import Door
-from eais_server.net.keeper import Keeper, Reach, nowhere
+from eais_server.net.keeper import Keeper
 from eais_server.net.kernel import KernelInterfaces, KernelWall
 from eais_server.net.links import netlink
 from eais_server.net.links.spaces import Spaces
@@ -86,7 +87,7 @@ def run(given: argparse.Namespace) -> None:
         KernelWall(files_of.agent, spaces),
         frozenset({os.geteuid(), *(_uid_of(name) for name in given.user)}),
         time.time,
-        reach=_die_at(given.test_failpoint) if given.test_failpoint else nowhere,
+        reach=die_at_named_in(given.test_failpoints) if given.test_failpoints else nowhere,
     )
     with netlink.kept_open():
         keeper.start()
@@ -205,17 +206,6 @@ def _uid_of(name: str) -> int:
         raise ConfigError("CONFIG", f"--user {name}: this host has no such user") from None
 
 
-def _die_at(path: Path) -> Reach:
-    """Die of SIGKILL at the point that the file names, once."""
-
-    def reach(point: str) -> None:
-        if path.exists() and path.read_text() == point:
-            path.unlink()
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    return reach
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("eais net agent", description=__doc__)
     parser.add_argument("--socket", type=Path, default=DEFAULT_SOCKET)
@@ -224,5 +214,5 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--netns", type=Path, action="append", default=[])
     parser.add_argument("--underlay", default="")
     parser.add_argument("--user", action="append", default=[])
-    parser.add_argument("--test-failpoint", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--test-failpoints", type=Path, help=argparse.SUPPRESS)
     return parser

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 
 from eais.errors import EaisError
+from eais.failpoints import Reach, nowhere
 from eais.net.plan import NetPlan, VnicKey
 from eais.net.traffic import NO_TRAFFIC, Traffic
 from eais_server.net.books import Books
@@ -18,19 +19,12 @@ from eais_server.net.surroundings import Interfaces, Wall
 
 log = logging.getLogger(__name__)
 
-Reach = Callable[[str], None]
-"""Told of each step before and after it is done, so that a test may let the agent die there."""
-
 STEPS: Final = ("write", "drop", "guard", "make", "take")
 
 
 def points(step: str) -> tuple[str, str]:
     """The points of a step, in the order in which they are reached."""
     return f"{step}.before", f"{step}.after"
-
-
-def nowhere(point: str) -> None:
-    """Reach a point, and nothing happens."""
 
 
 class Keeper:

@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 
 from eais.errors import EaisError, make_error
+from eais.failpoints import Reach, nowhere
 from eais.net.plan import MAX_CAP_BYTES_PER_S, VETH, WIREGUARD, NetPlan, Side, VnicKey
 from eais.net.traffic import Traffic
 from eais_server.net.books import Books
 from eais_server.net.brain.events import TOMBSTONE_S
 from eais_server.net.brain.records import Asker
-from eais_server.net.keeper import STEPS, Keeper, Reach, nowhere, points
+from eais_server.net.keeper import STEPS, Keeper, points
 from eais_server.testing import Died, FakeInterfaces, FakeWall
 from tests.unit.server.net.plans import AGENT, plan
 
