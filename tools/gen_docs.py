@@ -37,7 +37,6 @@ from eais_server.supervision.device import DEVICE_TABLE
 ROOT = Path(__file__).resolve().parent.parent
 MEANINGS = ROOT / "tools" / "error_meanings.toml"
 DOCS = ROOT / "docs"
-GROUPS = ("pool", "listener", "host", "tenant", "token", "context")
 ALSO_ALONE = ("loadtest",)
 """Groups whose own word does something, too."""
 
@@ -154,11 +153,10 @@ def command_reference() -> str:
 def commands() -> Iterator[tuple[str, ...]]:
     """Every command of `eais`, as its words."""
     for name in _named_in(help_text(())):
-        if name not in GROUPS:
+        subs = _named_in(help_text((name,)))
+        if not subs or name in ALSO_ALONE:
             yield (name,)
-        if name not in (*GROUPS, *ALSO_ALONE):
-            continue
-        for sub in _named_in(help_text((name,))):
+        for sub in subs:
             yield (name, sub)
 
 
