@@ -19,7 +19,7 @@ from eais_server.net.firewall.firewall import Drops, Firewall
 from eais_server.net.firewall.ruleset import Guarded, Tunnel
 from eais_server.net.link import Ability, LinkDriver
 from eais_server.net.links import netlink
-from eais_server.net.links.ends import Ends
+from eais_server.net.links.ends import Ends, traffic_of
 from eais_server.net.links.entering import OWN, in_namespace
 from eais_server.net.links.kernel_says import kernel_says
 from eais_server.net.links.naming import interface_name
@@ -130,7 +130,7 @@ class KernelInterfaces:
     def looks(self, ends: Collection[Held]) -> Mapping[VnicKey, Look]:
         """As `Interfaces`."""
         return {
-            held.key: Look(link.mtu, Counted(link.index, _traffic(link, held.key.side)))
+            held.key: Look(link.mtu, Counted(link.index, traffic_of(link, held.key.side)))
             for held, link in self._links_of(ends)
         }
 
@@ -253,11 +253,3 @@ def _guarded(held: Held) -> Guarded:
         frozenset(held.ports),
         held.cap_bytes_per_s if plan.key.side is Side.BACKEND else 0,
     )
-
-
-def _traffic(link: netlink.Link, side: Side) -> Traffic:
-    """As the instance sees it: what comes to the back-end's end goes in, to the other's out."""
-    came = (link.bytes_in, link.packets_in, link.dropped_in)
-    left = (link.bytes_out, link.packets_out, link.dropped_out)
-    into, out_of = (came, left) if side is Side.BACKEND else (left, came)
-    return Traffic(into[0], out_of[0], into[1], out_of[1], into[2], out_of[2])

@@ -14,6 +14,7 @@ from typing import Final
 
 from eais.errors import EaisError, make_error
 from eais.net.plan import VETH, NetPlan, Side, VnicKey
+from eais.net.traffic import Traffic
 from eais_server.net.link import LinkDriver
 from eais_server.net.links import netlink
 from eais_server.net.links.entering import OWN, in_namespace
@@ -38,16 +39,6 @@ class FoundEnd:
 
     interface: str
     is_whole: bool
-
-
-@dataclass(frozen=True, slots=True)
-class EndCounters:
-    """Since the interface was made, as the instance sees them."""
-
-    bytes_in: int = 0
-    bytes_out: int = 0
-    packets_in: int = 0
-    packets_out: int = 0
 
 
 class Ends:
@@ -108,19 +99,6 @@ class Ends:
             for link in links
             if link.alias.startswith(own) or _is_half_made(link)
         ]
-
-    def counters(self, key: VnicKey) -> EndCounters:
-        """Of an end's interface; all 0 if it isn't there."""
-        name = self.interface(key)
-        with kernel_says(f"the counters of {name} can't be read"):
-            link = in_namespace(self._namespace, lambda: netlink.read_link(name))
-        if link is None:
-            return EndCounters()
-        came = (link.bytes_in, link.packets_in)
-        left = (link.bytes_out, link.packets_out)
-        # What comes to the back-end's end goes in to the instance; from the front-end's it leaves.
-        into, out_of = (came, left) if key.side is Side.BACKEND else (left, came)
-        return EndCounters(into[0], out_of[0], into[1], out_of[1])
 
     def _mtu(self, plan: NetPlan, driver: LinkDriver) -> int:
         known = 0 if plan.driver == VETH else self._underlay_mtu(plan.peer_underlay)
@@ -197,6 +175,14 @@ def _address_taken(address: str, link: netlink.Link | None) -> EaisError:
         return make_error("NETDEV", text, hint=hint)
     text = f"the plan's {address} is this host's own address, and no vNIC's"
     return make_error("NETDEV", text, hint="`[vnic]` in the pool's file: another network")
+
+
+def traffic_of(link: netlink.Link, side: Side) -> Traffic:
+    """As the instance sees it: what comes to the back-end's end goes in, to the other's out."""
+    came = (link.bytes_in, link.packets_in, link.dropped_in)
+    left = (link.bytes_out, link.packets_out, link.dropped_out)
+    into, out_of = (came, left) if side is Side.BACKEND else (left, came)
+    return Traffic(into[0], out_of[0], into[1], out_of[1], into[2], out_of[2])
 
 
 def mac_of(address: str) -> str:
