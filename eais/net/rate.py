@@ -11,6 +11,7 @@ from eais.net.plan import MAX_CAP_BYTES_PER_S
 LEAST_CAP: Final = 1_000
 """Bytes a second. Of less, a connection isn't even made in the time that it has."""
 _RATE: Final = re.compile(r"(\d{1,12}(?:\.\d{1,6})?)\s*([kMGT]?)(bit|B)(?:/s)?")
+_UNITS: Final = ((1e9, "Gbit/s"), (1e6, "Mbit/s"), (1e3, "kbit/s"))
 _FACTORS: Final = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 
@@ -39,3 +40,12 @@ def checked_cap(bytes_per_s: int) -> int:
         text = f"a cap is {LEAST_CAP} to {MAX_CAP_BYTES_PER_S} bytes a second, not {bytes_per_s}"
         raise UsageError("ARGUMENT", text)
     return bytes_per_s
+
+
+def rate_text(bytes_per_s: float, digits: int = 6) -> str:
+    """As links are measured: "100 Mbit/s", rounded to so many digits."""
+    bits = bytes_per_s * 8
+    for size, unit in _UNITS:
+        if bits >= size:
+            return f"{bits / size:.{digits}g} {unit}"
+    return f"{bits:.{digits}g} bit/s"

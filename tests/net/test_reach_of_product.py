@@ -116,7 +116,7 @@ def test_addresses_are_of_the_tenant_s_network(stage: Stage) -> None:
     assert stage.described("f")["cap_bytes_per_s"] == cap
     if cap:
         asked = stage.site.front.run("attach", "--type", "cpu.1", "--vnic-cap", "1Gbit")
-        assert "62500000 bytes a second at most" in asked.stderr
+        assert "carries 500 Mbit/s at most" in asked.stderr
 
 
 def test_each_reaches_its_own_and_no_other_port_of_it(stage: Stage) -> None:

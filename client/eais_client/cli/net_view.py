@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from eais.net.messages import side_of
+from eais.net.rate import rate_text
 from eais.rpc.v1 import net_pb2
 from eais_client.cli.printer import Printer
 from eais_client.cli.table import Column, pairs, table
-from eais_client.cli.vnic_view import rate_text
 
 _ENDS: Final = (
     "INSTANCE",
@@ -128,7 +128,7 @@ def _end_cells(end: net_pb2.NetVnic, *, wide: bool) -> list[str]:
         end.interface,
         f"{end.address} -> {end.peer}",
         str(end.mtu or ""),
-        rate_text(end.cap_bytes_per_s).removesuffix(" each way"),
+        rate_text(end.cap_bytes_per_s) if end.cap_bytes_per_s else "",
         ",".join(map(str, end.ports)),
     ]
     return [*cells, str(end.generation), str(end.uid), end.owner] if wide else cells

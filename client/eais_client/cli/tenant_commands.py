@@ -146,10 +146,10 @@ def _table(tenants: Iterable[Tenant], *, wide: bool) -> list[str]:
 
 def _more(tenant: Tenant) -> tuple[str, str, str]:
     """What few ask for."""
-    from eais_client.cli.vnic_view import rate_text
+    from eais.net.rate import rate_text
 
-    cap = rate_text(tenant.vnic_cap_bytes_per_s).removesuffix(" each way")
-    return str(tenant.weight), tenant.vnic_network, cap
+    cap = tenant.vnic_cap_bytes_per_s
+    return str(tenant.weight), tenant.vnic_network, rate_text(cap) if cap else ""
 
 
 def _of(tenant: Tenant, what: str) -> str:

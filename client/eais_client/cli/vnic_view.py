@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Final
 
+from eais.net.rate import rate_text
 from eais.net.traffic import Traffic
 from eais_client.vnic_end import EndHere, Vnic
 
 _SIZES: Final = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
-_UNITS: Final = ((1e9, "Gbit/s"), (1e6, "Mbit/s"), (1e3, "kbit/s"))
 
 
 def vnic_data(vnic: Vnic, here: EndHere | None = None) -> dict[str, object]:
@@ -39,19 +39,11 @@ def vnic_rows(vnic: Vnic, here: EndHere | None = None) -> list[tuple[str, str]]:
     if vnic.why:
         rows.append(("Chosen", vnic.why))
     if vnic.is_kernels:
-        rows.append(("Cap", rate_text(vnic.cap_bytes_per_s) or "none"))
+        cap = vnic.cap_bytes_per_s
+        rows.append(("Cap", f"{rate_text(cap)} each way" if cap else "none"))
     if vnic.traffic is not None:
         rows.append(("Carried", _traffic(vnic.traffic)))
     return rows
-
-
-def rate_text(bytes_per_s: int) -> str:
-    """As links are measured: "100 Mbit/s each way"; "" for none."""
-    bits = bytes_per_s * 8
-    for size, unit in _UNITS:
-        if bits >= size:
-            return f"{bits / size:g} {unit} each way"
-    return f"{bits} bit/s each way" if bits else ""
 
 
 def size_text(size: int) -> str:

@@ -7,6 +7,7 @@ from typing import Final
 
 from eais.errors import EaisError, make_error
 from eais.net.plan import VETH, VXLAN, WIREGUARD
+from eais.net.rate import rate_text
 
 #: Of a path's cap, below which it is said that something else is narrower.
 _NEAR: Final = 0.7
@@ -72,7 +73,8 @@ def way_text(way: Way, measured: Measured) -> str:
         words.append(f"MTU {way.mtu}")
     times = f"{_ms(middle)} ms ({_ms(small[0])} to {_ms(small[-1])})"
     words.append(f"a small call takes {times}")
-    words.append(f"up {rate(measured.up_bytes_per_s)}, down {rate(measured.down_bytes_per_s)}")
+    up, down = (rate_text(x, 3) for x in (measured.up_bytes_per_s, measured.down_bytes_per_s))
+    words.append(f"up {up}, down {down}")
     return ", ".join(words)
 
 
@@ -94,7 +96,7 @@ def judge(way: Way, measured: Measured) -> str:
     slowest = min(measured.up_bytes_per_s, measured.down_bytes_per_s)
     if way.cap_bytes_per_s and slowest < way.cap_bytes_per_s / _NEAR:
         near = slowest >= way.cap_bytes_per_s * _NEAR
-        cap = rate(way.cap_bytes_per_s)
+        cap = rate_text(way.cap_bytes_per_s, 3)
         return f"{said}; {f'its cap is {cap}' if near else f'less than its cap of {cap} lets pass'}"
     if slowest < _SLOW:
         return f"{said}; slow: large tensors take longer to travel than most models to run"
@@ -130,15 +132,6 @@ def silence(way: Way, what: str, pings: Pings) -> EaisError | None:
         hint = f"{_CUT[way.driver]}; if small packets pass alone, its MTU is too large"
         return make_error("HOST_UNREACHABLE", what, hint=hint)
     return None
-
-
-def rate(bytes_per_s: float) -> str:
-    """As links are measured: "940 Mbit/s"."""
-    bits = bytes_per_s * 8
-    for size, unit in ((1e9, "Gbit/s"), (1e6, "Mbit/s"), (1e3, "kbit/s")):
-        if bits >= size:
-            return f"{bits / size:.3g} {unit}"
-    return f"{bits:.3g} bit/s"
 
 
 def _ms(seconds: float) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from eais.errors import make_error
+from eais.net.rate import rate_text
 
 #: Kept for measuring networks (RFC 2544, appendix C), so that few networks have it.
 NETWORK: Final = "198.18.0.0/15"
@@ -49,12 +50,12 @@ class NetRules:
     def not_kept(self, tenant: str, driver: str) -> str:
         """That a driver which isn't the kernel's keeps no cap, though the tenant's has one."""
         most = self.of(tenant).cap_bytes_per_s
-        return f"its tenant's cap of {most} bytes a second isn't kept by {driver}" if most else ""
+        return f"its tenant's cap of {rate_text(most)} isn't kept by {driver}" if most else ""
 
     def check_cap(self, tenant: str, asked: int) -> None:
         """Raise `UsageError` ARGUMENT for a cap above the tenant's."""
         most = self.of(tenant).cap_bytes_per_s
         if most and asked > most:
-            text = f"a vNIC of the tenant {tenant} carries {most} bytes a second at most"
-            hint = f"{asked} were asked for: ask for less, or for none, which is {most}"
+            text = f"a vNIC of the tenant {tenant} carries {rate_text(most)} at most"
+            hint = f"{rate_text(asked)} was asked for: ask for less, or for no cap, which is that"
             raise make_error("ARGUMENT", text, hint=hint)

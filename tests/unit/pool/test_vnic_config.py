@@ -70,12 +70,12 @@ def test_a_cap_is_the_tenants_or_a_smaller_one() -> None:
     assert [rules.cap("other", asked) for asked in (0, 700)] == [0, 700]
     rules.check_cap("acme", 1000)
     rules.check_cap("other", 5000)
-    with pytest.raises(UsageError, match="1000 bytes a second at most") as caught:
+    with pytest.raises(UsageError, match="carries 8 kbit/s at most") as caught:
         rules.check_cap("acme", 1001)
-    assert "1001" in (caught.value.hint or "")
+    assert "8.008 kbit/s" in (caught.value.hint or "")
 
 
 def test_where_no_cap_can_be_kept_that_is_said() -> None:
     rules = NetRules(NetRule(), {"acme": NetRule(NETWORK, 1000)})
-    assert "1000 bytes a second isn't kept by host" in rules.not_kept("acme", "host")
+    assert "cap of 8 kbit/s isn't kept by host" in rules.not_kept("acme", "host")
     assert rules.not_kept("other", "host") == ""
