@@ -28,8 +28,6 @@ from tests.system.stack import eventually
 MACHINES = ("b", "f")
 LOOK_S = 0.2
 
-pytestmark = pytest.mark.net("vxlan")
-
 
 def both(*steps: str) -> tuple[str, ...]:
     return tuple(point for step in steps for point in points(step))
@@ -40,23 +38,47 @@ def some(all_: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(point for point in all_ if point.endswith((".decided", ".committed", ".said")))
 
 
-#: Whose points, those of an attach, those of a detach. A listener's are its writes, and what it
-#: asks its agent for.
-CASES = [
-    pytest.param("pool", ATTACH_POINTS, DETACH_POINTS, id="manager", marks=pytest.mark.slow),
-    pytest.param("pool", some(ATTACH_POINTS), some(DETACH_POINTS), id="manager, some"),
-    pytest.param(
+@dataclass(frozen=True)
+class Case:
+    """Whose points ("pool": the manager's and the listener's), of an attach and of a detach.
+
+    A listener's are its writes, and what it asks its agent for.
+    """
+
+    whose: str
+    attaching: tuple[str, ...]
+    detaching: tuple[str, ...]
+    driver: str = "vxlan"
+
+
+MAKING, TAKING = both("write", "guard", "make"), both("write", "take", "guard")
+CASES = {
+    "manager": Case("pool", ATTACH_POINTS, DETACH_POINTS),
+    "manager, some": Case("pool", some(ATTACH_POINTS), some(DETACH_POINTS)),
+    "listener": Case(
         "pool",
         both("create", "save_leaf", "save_lease", "connect"),
         both("_keep_final", "_remove", "destroy"),
-        id="listener",
     ),
+    "agent of b": Case("b", MAKING, TAKING),
+    "agent of f": Case("f", MAKING, TAKING),
+    "veth, listener": Case("pool", ("create.after", "connect.before"), ("destroy.before",), "veth"),
+    "veth, agent": Case("b", ("guard.after", "make.after"), ("take.after",), "veth"),
+    "wireguard, listener": Case(
+        "pool", ("create.after", "connect.before"), ("destroy.before",), "wireguard"
+    ),
+    "wireguard, agent of b": Case("b", ("guard.after", "make.after"), ("take.after",), "wireguard"),
+}
+SLOW = {"manager"}
+
+
+PARAMS = [
     pytest.param(
-        "b", both("write", "guard", "make"), both("write", "take", "guard"), id="agent of b"
-    ),
-    pytest.param(
-        "f", both("write", "guard", "make"), both("write", "take", "guard"), id="agent of f"
-    ),
+        case,
+        id=name,
+        marks=[pytest.mark.net(case.driver), *([pytest.mark.slow] if name in SLOW else [])],
+    )
+    for name, case in CASES.items()
 ]
 
 
@@ -65,15 +87,15 @@ class Scene:
     """A pool, and an instance that is attached all the time."""
 
     site: Site
-    whose: str
+    case: Case
     beside: str
     died: list[str] = field(default_factory=list)
 
     def dies_at(self, point: str) -> None:
-        self.site.points(self.whose).write_text(point)
+        self.site.points(self.case.whose).write_text(point)
 
     def await_death(self, point: str) -> None:
-        file = self.site.points(self.whose)
+        file = self.site.points(self.case.whose)
         eventually(lambda: not file.read_text() or None, f"a death at {point}")
         self.died.append(point)
 
@@ -88,7 +110,7 @@ class Scene:
 
     def attach(self) -> str | None:
         """The answer of one try: the instance, if it did well."""
-        words = ("attach", "--type", "cpu.1", "--vnic", "vxlan")
+        words = ("attach", "--type", "cpu.1", "--vnic", self.case.driver)
         done = self.site.front.run(*words)
         return done.stdout.split()[0] if done.returncode == 0 else None
 
@@ -108,11 +130,9 @@ class Scene:
     def ends(self, machine: str) -> set[str]:
         """The instances but the one beside of which there is an end."""
         side = Side.BACKEND if machine == "b" else Side.FRONTEND
-        keys = [key_of(each.key) for each in NetAgent(self.agent(machine).socket).status().vnics]
+        agent = self.site.agents["b" if self.case.driver == "veth" else machine]
+        keys = [key_of(each.key) for each in NetAgent(agent.socket).status().vnics]
         return {key.instance for key in keys if key.side is side} - {self.beside}
-
-    def agent(self, machine: str) -> Agent:
-        return self.site.agents[machine]
 
 
 @contextlib.contextmanager
@@ -136,12 +156,13 @@ def restarted(agents: list[Agent]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def scene(root: Path, whose: str) -> Iterator[Scene]:
-    with site(root, "vxlan", mortal=True) as made, restarted(list(made.agents.values())):
-        beside = str(made.front.data("attach", "--type", "cpu.1", "--vnic", "vxlan")["id"])
+def scene(root: Path, case: Case) -> Iterator[Scene]:
+    words = ("attach", "--type", "cpu.1", "--vnic", case.driver)
+    with site(root, case.driver, mortal=True) as made, restarted(list(made.agents.values())):
+        beside = str(made.front.data(*words)["id"])
         with job(made, EAIS_INSTANCE=beside) as program:
             program.tell("begin 60")
-            yield Scene(made, whose, beside)
+            yield Scene(made, case, beside)
             seen = program.tell("end")
             assert seen["calls"] > 0
             assert (seen["wrong"], seen["late"], seen["lost"], seen["errors"]) == (0, 0, 0, [])
@@ -165,13 +186,11 @@ def gone(scene: Scene, before: dict[str, str]) -> bool | None:
     return (scene.detach_all() and left(MACHINES) == before) or None
 
 
-@pytest.mark.parametrize(("whose", "attaching", "detaching"), CASES)
-def test_what_should_be_there_is(
-    tmp_path: Path, whose: str, attaching: tuple[str, ...], detaching: tuple[str, ...]
-) -> None:
-    with scene(tmp_path, whose) as made:
+@pytest.mark.parametrize("case", PARAMS)
+def test_what_should_be_there_is(tmp_path: Path, case: Case) -> None:
+    with scene(tmp_path, case) as made:
         before = left(MACHINES)
-        for point in attaching:
+        for point in case.attaching:
             made.dies_at(point)
             first = made.attach()
             made.await_death(point)
@@ -179,10 +198,10 @@ def test_what_should_be_there_is(
                 eventually(made.attach, f"an attach after {point}")
             eventually(lambda: settled(made), f"both ends after {point}")
             eventually(lambda: gone(made, before), f"nothing after {point}")
-        for point in detaching:
+        for point in case.detaching:
             instance = eventually(made.attach, "an attach")
             made.dies_at(point)
             made.site.front.run("detach", str(instance))
             made.await_death(point)
             eventually(lambda: gone(made, before), f"nothing after {point}")
-        assert made.died == [*attaching, *detaching]
+        assert made.died == [*case.attaching, *case.detaching]
