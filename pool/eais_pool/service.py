@@ -269,6 +269,9 @@ class PoolService:
         """What is said to who asks alone."""
         if lease.link is not None:
             message.counters.CopyFrom(traffic_message(lease.usage.vnic))
+            own = self._pump.state.instances[lease.instance].policy.vnic_cap_bytes_per_s
+            if lease.link.cap_bytes_per_s and not own:
+                message.why = f"{message.why}; its cap is its tenant's"
         elif uncapped := self._pump.settings.vnics.not_kept(lease.tenant, lease.vnic_driver):
             message.why = f"{message.why}; {uncapped}" if message.why else uncapped
 

@@ -364,4 +364,10 @@ def test_an_address_that_the_host_has_is_no_vnic_s(pair: Pair) -> None:
             pair.back.make()
         assert pair.left() == []
         pair.back.run(lambda: netlink.delete_address(1, taken, taken, 32))  # noqa: B023
+    route = ("203.0.113.0/24", "via", FRONT, "dev", "lo", "onlink")
+    ip("-n", pair.back.place.name, "link", "set", "lo", "up")
+    ip("-n", pair.back.place.name, "route", "add", *route)
+    with pytest.raises(ConfigError, match=f"{FRONT} is a machine by which this host reaches"):
+        pair.back.make()
+    ip("-n", pair.back.place.name, "route", "del", *route)
     pair.make()

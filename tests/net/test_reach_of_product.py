@@ -58,16 +58,16 @@ class Stage:
         return [*manager, *((each.split(":")[0], int(each.split(":")[1])) for each in texts)]
 
 
-OVERLAPPING = """
+SAME = """
 [vnic.tenants.default]
-network = "10.9.0.0/28"
+network = "10.9.0.0/24"
 cap = "500Mbit"
 [vnic.tenants.globex]
-network = "10.9.0.0/27"
+network = "10.9.0.0/24"
 """
 
 
-@pytest.fixture(scope="module", params=["", OVERLAPPING], ids=["apart", "overlapping"])
+@pytest.fixture(scope="module", params=["", SAME], ids=["apart", "of one network"])
 def stage(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Stage]:

@@ -136,6 +136,7 @@ def plan_link(
     taken: Collection[TakenLink],
     cap_bytes_per_s: int = 0,
     turn: int = 0,
+    machines: Collection[str] = (),
 ) -> NetLink:
     """A link with addresses, number and ports that no other has.
 
@@ -144,12 +145,13 @@ def plan_link(
         taken: all links that there are.
         turn: grows from link to link. Where others are free, none has what one before it had: its
             front-end's end may still be there.
+        machines: IPv4 addresses that machines have, and no vNIC gets.
 
     Raises:
         RemoteError: ADDRESSES_EXHAUSTED, of the tenant's network, numbers or ports.
     """
-    never = frozenset({frontend.underlay, backend.underlay} - {""})
-    address, peer = _addresses(tenant, network, taken, turn, never)
+    underlays = {frontend.underlay, backend.underlay, *machines} - {""}
+    address, peer = _addresses(tenant, network, taken, turn, underlays)
     port, peer_port = _ports(driver, frontend, backend, taken, turn)
     return NetLink(
         driver=driver,
@@ -168,7 +170,10 @@ def plan_link(
 def _addresses(
     tenant: str, network: str, taken: Collection[TakenLink], turn: int, never: Collection[str]
 ) -> tuple[str, str]:
-    """Two that follow each other, in a block where no other tenant has any; `never`: none of."""
+    """Two that follow each other, in a block where no other tenant has any as long as there is one.
+
+    `never`: none of these.
+    """
     links = [text for each in taken for text in (each.link.address, each.link.peer)]
     used = {int(ipaddress.IPv4Address(text)) for text in (*links, *never)}
     others = {
@@ -177,20 +182,30 @@ def _addresses(
         if each.tenant != tenant
         for address in (each.link.address, each.link.peer)
     }
-    whole = ipaddress.IPv4Network(network)
-    prefix = max(BLOCK_PREFIX, whole.prefixlen)
-    for block in whole.subnets(new_prefix=prefix):
-        if prefix == BLOCK_PREFIX and int(block.network_address) in others:
-            continue
-        # The first and the last of a block are left out, lest they be taken for a network's.
-        first = int(block.network_address) + 2
-        for address in _from(turn, range(first, int(block.broadcast_address) - 1, 2)):
-            if address not in used and address + 1 not in used:
-                return str(ipaddress.IPv4Address(address)), str(ipaddress.IPv4Address(address + 1))
+    # Where all blocks have somebody else's, they are shared: the firewall keeps tenants apart.
+    for avoided in (others, frozenset[int]()):
+        for block in _blocks(network, avoided):
+            # The first and the last are left out, lest they be taken for a network's.
+            first = int(block.network_address) + 2
+            for address in _from(turn, range(first, int(block.broadcast_address) - 1, 2)):
+                if address not in used and address + 1 not in used:
+                    return _text(address), _text(address + 1)
     own = sum(each.tenant == tenant for each in taken)
     text = f"no two addresses of {network} are free for the tenant {tenant}, which has {own} vNICs"
     hint = f"detach some, or give it a larger network: [vnic.tenants.{tenant}] in the pool's file"
     raise _exhausted(text, hint)
+
+
+def _blocks(network: str, avoided: Collection[int]) -> Iterator[ipaddress.IPv4Network]:
+    whole = ipaddress.IPv4Network(network)
+    prefix = max(BLOCK_PREFIX, whole.prefixlen)
+    for block in whole.subnets(new_prefix=prefix):
+        if prefix > BLOCK_PREFIX or int(block.network_address) not in avoided:
+            yield block
+
+
+def _text(address: int) -> str:
+    return str(ipaddress.IPv4Address(address))
 
 
 def _block(address: str) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -104,8 +105,19 @@ def vnic_on(
                 instance.tenant, instance.policy.vnic_cap_bytes_per_s
             ),
             turn=instance.serial + instance.next_epoch,
+            machines=frozenset(_machines(state)),
         )
     return Vnic(choice.driver, link.address, link, choice.why)
+
+
+def _machines(state: PoolState) -> Iterator[str]:
+    """Where hosts, and tunnels to them, are reached by IPv4."""
+    for host in state.hosts.values():
+        planes = (host.user_plane, host.management_plane)
+        places = [plane.address for plane in planes if plane is not None]
+        if host.net is not None:
+            places.append(host.net.underlay)
+        yield from (place for place in places if ":" not in place and place)
 
 
 def _choice(instance: InstanceRecord, host: HostRecord) -> Choice:

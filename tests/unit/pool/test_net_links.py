@@ -172,9 +172,26 @@ def test_a_network_that_is_used_up_is_said() -> None:
 def test_no_vnic_has_the_address_of_a_machine_that_it_is_between() -> None:
     made = link(network="10.9.0.0/29", front=replace(FRONT, underlay="10.9.0.2"))
     assert (made.address, made.peer) == ("10.9.0.4", "10.9.0.5")
+    made = plan_link(VXLAN, "acme", "10.9.0.0/29", 7, FRONT, BACK, (), machines=["10.9.0.3"])
+    assert made.address == "10.9.0.4"
 
 
-NETWORKS = {"acme": "10.9.0.0/28", "bravo": "10.9.0.0/27", "charly": "10.9.0.8/29"}
+def test_tenants_of_one_network_share_its_last_block() -> None:
+    taken: tuple[TakenLink, ...] = ()
+    for tenant in ("acme", "globex", "initech"):
+        taken = (*taken, TakenLink(tenant, link(tenant=tenant, taken=taken, network="10.9.0.0/23")))
+    blocks = [each.link.address.rpartition(".")[0] for each in taken]
+    assert blocks == ["10.9.0", "10.9.1", "10.9.0"]
+
+
+NETWORKS = {
+    "acme": "10.9.0.0/28",
+    "bravo": "10.9.0.0/27",
+    "charly": "10.9.0.8/29",
+    "delta": "10.9.0.0/24",
+    "echo": "10.9.0.0/24",
+    "foxtrot": "10.9.0.0/23",
+}
 
 
 @settings(deadline=None, max_examples=100)
@@ -188,7 +205,12 @@ def test_networks_that_overlap_share_no_address_until_they_are_full(
             taken.pop(goes % len(taken))
         network = IPv4Network(NETWORKS[tenant])
         used = {text for each in taken for text in (each.link.address, each.link.peer)}
-        hosts = [int(network.network_address) + n for n in range(2, network.num_addresses - 2, 2)]
+        blocks = network.subnets(new_prefix=max(24, network.prefixlen))
+        hosts = [
+            int(block.network_address) + n
+            for block in blocks
+            for n in range(2, block.num_addresses - 2, 2)
+        ]
         free = [at for at in hosts if not {str(IPv4Address(at)), str(IPv4Address(at + 1))} & used]
         if not free:
             with pytest.raises(EaisError, match="no two addresses"):

@@ -126,6 +126,11 @@ class Ends:
         by_index = {link.index: link for link in links}
         for address, index in taken.items():
             raise _address_taken(address, by_index.get(index))
+        with kernel_says("routes can't be listed"):
+            gateways = in_namespace(self._namespace, netlink.gateways)
+        if plan.peer in {*gateways, plan.peer_underlay}:
+            text = f"the plan's {plan.peer} is a machine by which this host reaches others"
+            raise make_error("NETDEV", text, hint="`[vnic]` in the pool's file: another network")
 
     def _set_up(self, name: str, plan: NetPlan, mtu: int) -> None:
         """One that was just made, in few steps: an attach waits for it."""

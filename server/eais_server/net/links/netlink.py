@@ -189,6 +189,13 @@ def has_route(index: int, other: str) -> bool:
     )
 
 
+def gateways() -> set[str]:
+    """By which other networks are reached from here, IPv4."""
+    with opened() as netlink:
+        found = list(netlink.route("dump", family=AF_INET))
+    return {str(each.get_attr("RTA_GATEWAY") or "") for each in found} - {""}
+
+
 def add_route(index: int, own: str, other: str) -> None:
     """Have the way to `other` alone by that interface."""
     with opened() as netlink:
