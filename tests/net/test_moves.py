@@ -11,9 +11,10 @@ import pytest
 from eais.net.asking import NetAgent
 from eais.net.messages import key_of
 from eais.net.plan import Side
+from eais_client.vnic_ends import LEAVE_WITHIN_S
 from tests.net.machines import Site, site
 from tests.net.program import Job, job
-from tests.system.stack import eventually
+from tests.system.stack import WAIT_S, eventually
 
 DRIVERS = [
     pytest.param(driver, marks=pytest.mark.net(driver)) for driver in ("veth", "vxlan", "wireguard")
@@ -65,8 +66,12 @@ def drain(site: Site, instance: str) -> str:
 
 
 def await_one_end(site: Site, driver: str, host: str) -> None:
-    """Wait until the front-end has an end to `host`, and to no other."""
-    eventually(lambda: ends(site, driver) == [host] or None, f"an end to {host} alone")
+    """Wait until the front-end has an end to `host`, and to no other.
+
+    A connection that nobody answers any more keeps the old one for as long as programs allow it.
+    """
+    only, within_s = f"an end to {host} alone", LEAVE_WITHIN_S + WAIT_S
+    eventually(lambda: ends(site, driver) == [host] or None, only, within_s)
 
 
 @contextlib.contextmanager
