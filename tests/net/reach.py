@@ -67,7 +67,7 @@ def _let_all_pass() -> None:
         ("ipv6/conf/default/accept_dad", "0"),
     ):
         with suppress(FileNotFoundError):
-            (Path("/proc/thread-self/root/proc/sys/net") / setting).write_text(value)
+            (Path("/proc/sys/net") / setting).write_text(value)
 
 
 @dataclass(frozen=True, slots=True)

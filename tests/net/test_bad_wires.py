@@ -20,7 +20,7 @@ from tests.net.test_main_job import attached
 
 pytestmark = pytest.mark.net("vxlan")
 TIMEOUT_S = 1.0
-PINGS = Path("/proc/thread-self/root/proc/sys/net/ipv4/ping_group_range")
+PINGS = Path("/proc/sys/net/ipv4/ping_group_range")
 
 
 @contextlib.contextmanager

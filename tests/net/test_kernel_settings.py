@@ -21,7 +21,7 @@ SETTINGS = {"arp_ignore": "2", "arp_announce": "2", "arp_filter": "1", "rp_filte
 def _set() -> None:
     for name, value in SETTINGS.items():
         for which in ("all", "default"):
-            Path(f"/proc/thread-self/root/proc/sys/net/ipv4/conf/{which}/{name}").write_text(value)
+            Path(f"/proc/sys/net/ipv4/conf/{which}/{name}").write_text(value)
 
 
 @pytest.mark.parametrize("driver", DRIVERS)
