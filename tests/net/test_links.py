@@ -18,7 +18,7 @@ from eais.errors import ConfigError
 from eais.net.plan import VETH, VXLAN, NetPlan, Side, VnicKey
 from eais_server.net.link import LinkDriver
 from eais_server.net.links import netlink
-from eais_server.net.links.ends import Ends, traffic_of
+from eais_server.net.links.ends import Ends, counted_by
 from eais_server.net.links.entering import in_namespace
 from eais_server.net.links.naming import interface_name, other_end
 from eais_server.net.links.probing import probe_kind
@@ -249,7 +249,7 @@ def test_counters_are_as_the_instance_sees_them(pair: Pair) -> None:
     pair.make()
     carried(pair, 100_000)
     for end in (pair.back, pair.front):
-        counted = traffic_of(end.link(), end.plan.key.side)
+        counted = counted_by(end.link(), end.plan.key.side)
         assert counted.bytes_in > 100_000 > counted.bytes_out > 0
         assert counted.packets_in > 0 < counted.packets_out
 

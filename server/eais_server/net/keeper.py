@@ -110,9 +110,8 @@ class Keeper:
     @staticmethod
     def carried(ends: Collection[Held], looks: Mapping[VnicKey, Look]) -> dict[VnicKey, Traffic]:
         """What has passed these ends, but for what was dropped."""
-        found = {held.key: looks.get(held.key) for held in ends}
         return {
-            held.key: events.passed(held, look.counted if (look := found[held.key]) else None)
+            held.key: events.passed(held, look.counted if (look := looks.get(held.key)) else None)
             for held in ends
         }
 

@@ -19,7 +19,7 @@ from eais_server.net.firewall.firewall import Drops, Firewall
 from eais_server.net.firewall.ruleset import Guarded, Tunnel
 from eais_server.net.link import Ability, LinkDriver
 from eais_server.net.links import netlink
-from eais_server.net.links.ends import Ends, traffic_of
+from eais_server.net.links.ends import Ends, counted_by
 from eais_server.net.links.entering import OWN, in_namespace
 from eais_server.net.links.kernel_says import kernel_says
 from eais_server.net.links.naming import interface_name
@@ -130,14 +130,14 @@ class KernelInterfaces:
     def looks(self, ends: Collection[Held]) -> Mapping[VnicKey, Look]:
         """As `Interfaces`."""
         return {
-            held.key: Look(link.mtu, Counted(link.index, traffic_of(link, held.key.side)))
+            held.key: Look(link.mtu, Counted(link.index, counted_by(link, held.key.side)))
             for held, link in self._links_of(ends)
         }
 
     def _links_of(self, ends: Collection[Held]) -> Iterator[tuple[Held, netlink.Link]]:
         for number in self._numbers() & {held.place.namespace for held in ends}:
             here = [held for held in ends if held.place.namespace == number]
-            names = [held.place.interface for held in here]
+            names = {held.place.interface for held in here}
             with kernel_says("interfaces can't be listed"):
                 path = self._spaces.path(number)
                 by_name = in_namespace(path, partial(netlink.links_named, names))

@@ -121,7 +121,7 @@ class Ends:
         """Neither is what this host has already, or it would be cut off from itself or others."""
         asked = (plan.address, plan.peer)
         with kernel_says("addresses can't be listed"):
-            taken = in_namespace(self._namespace, lambda: netlink.indexes_of(asked))
+            taken = in_namespace(self._namespace, lambda: netlink.owned(asked))
             links = in_namespace(self._namespace, netlink.all_links) if taken else []
         by_index = {link.index: link for link in links}
         for address, index in taken.items():
@@ -182,7 +182,7 @@ def _address_taken(address: str, link: netlink.Link | None) -> EaisError:
     return make_error("NETDEV", text, hint="`[vnic]` in the pool's file: another network")
 
 
-def traffic_of(link: netlink.Link, side: Side) -> Traffic:
+def counted_by(link: netlink.Link, side: Side) -> Traffic:
     """As the instance sees it: what comes to the back-end's end goes in, to the other's out."""
     came = (link.bytes_in, link.packets_in, link.dropped_in)
     left = (link.bytes_out, link.packets_out, link.dropped_out)

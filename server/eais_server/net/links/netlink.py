@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Set
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,7 +92,7 @@ def all_links() -> list[Link]:
         return [_link(message) for message in netlink.link("dump")]
 
 
-def links_named(names: Collection[str]) -> dict[str, Link]:
+def links_named(names: Set[str]) -> dict[str, Link]:
     """The interfaces of those names that there are: all are listed where that asks for less."""
     if len(names) > 1:
         return {link.name: link for link in all_links() if link.name in names}
@@ -154,12 +154,12 @@ def addresses(index: int) -> set[tuple[str, str, int]]:
     }
 
 
-def indexes_of(addresses: Collection[str]) -> dict[str, int]:
+def owned(asked: Collection[str]) -> dict[str, int]:
     """Those of these addresses that are this network namespace's own: by which interface."""
     with opened() as netlink:
         found = list(netlink.addr("dump", family=AF_INET))
     by_address = {str(each.get_attr("IFA_LOCAL")): int(each["index"]) for each in found}
-    return {own: by_address[own] for own in addresses if own in by_address}
+    return {own: by_address[own] for own in asked if own in by_address}
 
 
 def add_address(index: int, own: str, other: str) -> None:
