@@ -6,11 +6,11 @@ import errno
 import os
 import socket
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from google.protobuf.message import DecodeError
 
@@ -24,6 +24,8 @@ DEFAULT_SOCKET: Final = Path("/run/eais/net.sock")
 MAX_PACKET_BYTES: Final = 64 << 10
 TIMEOUT_S: Final = 20.0
 """For one answer: interfaces are made in milliseconds; on a loaded host in seconds."""
+
+T = TypeVar("T")
 
 _AGAIN_S: Final = 0.02
 _AWAY: Final = {errno.ENOENT, errno.ECONNREFUSED, errno.ECONNRESET, errno.EPIPE}
@@ -61,8 +63,14 @@ class NetAgent:
     def counters(self, pool: str, host: str, side: Side) -> dict[str, Traffic]:
         """What each of the asker's ends of that pool, host and side has carried, by instance."""
         said = net_pb2.NetCountersRequest(key=key_message(VnicKey(pool, "", host, side)))
-        found = self._ask(net_pb2.NetRequest(counters=said), "counters").counters
-        return {each.instance: traffic_of(each.counters) for each in found.ends}
+        found: dict[str, Traffic] = {}
+        more = True
+        while more:
+            page = self._ask(net_pb2.NetRequest(counters=said), "counters").counters
+            found.update((each.instance, traffic_of(each.counters)) for each in page.ends)
+            if more := page.more:
+                said.after = self._last(page.ends).instance
+        return found
 
     def destroy(self, key: VnicKey, generation: int = 0) -> None:
         """Take an end away with all that belongs to it; one that isn't there is nothing.
@@ -74,7 +82,14 @@ class NetAgent:
 
     def status(self) -> net_pb2.NetStatus:
         """All that the agent knows of this host, as far as the asker may."""
-        return self._ask(net_pb2.NetRequest(status=net_pb2.NetStatusRequest()), "status").status
+        said = net_pb2.NetStatusRequest()
+        found = page = self._ask(net_pb2.NetRequest(status=said), "status").status
+        while page.more:
+            said.after.CopyFrom(self._last(page.vnics).key)
+            page = self._ask(net_pb2.NetRequest(status=said), "status").status
+            found.vnics.extend(page.vnics)
+        found.more = False
+        return found
 
     def _ask(self, request: net_pb2.NetRequest, expected: str) -> net_pb2.NetReply:
         packet = request.SerializeToString()
@@ -89,6 +104,11 @@ class NetAgent:
         if kind != expected:
             raise self._silent(f"it answers with {kind or 'nothing'}, not {expected}")
         return reply
+
+    def _last(self, page: Sequence[T]) -> T:
+        if not page:
+            raise self._silent("it says that there is more, and doesn't say what")
+        return page[-1]
 
     def _exchange(self, packet: bytes) -> bytes:
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as line:

@@ -176,16 +176,20 @@ class NetLimit(_message.Message):
     def __init__(self, key: _Optional[_Union[NetKey, _Mapping]] = ..., cap_bytes_per_s: _Optional[int] = ...) -> None: ...
 
 class NetCountersRequest(_message.Message):
-    __slots__ = ("key",)
+    __slots__ = ("key", "after")
     KEY_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
     key: NetKey
-    def __init__(self, key: _Optional[_Union[NetKey, _Mapping]] = ...) -> None: ...
+    after: str
+    def __init__(self, key: _Optional[_Union[NetKey, _Mapping]] = ..., after: _Optional[str] = ...) -> None: ...
 
 class NetTraffic(_message.Message):
-    __slots__ = ("ends",)
+    __slots__ = ("ends", "more")
     ENDS_FIELD_NUMBER: _ClassVar[int]
+    MORE_FIELD_NUMBER: _ClassVar[int]
     ends: _containers.RepeatedCompositeFieldContainer[NetEndTraffic]
-    def __init__(self, ends: _Optional[_Iterable[_Union[NetEndTraffic, _Mapping]]] = ...) -> None: ...
+    more: bool
+    def __init__(self, ends: _Optional[_Iterable[_Union[NetEndTraffic, _Mapping]]] = ..., more: bool = ...) -> None: ...
 
 class NetEndTraffic(_message.Message):
     __slots__ = ("instance", "counters")
@@ -220,18 +224,22 @@ class NetDestroy(_message.Message):
     def __init__(self, key: _Optional[_Union[NetKey, _Mapping]] = ..., generation: _Optional[int] = ...) -> None: ...
 
 class NetStatusRequest(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("after",)
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    after: NetKey
+    def __init__(self, after: _Optional[_Union[NetKey, _Mapping]] = ...) -> None: ...
 
 class NetStatus(_message.Message):
-    __slots__ = ("offer", "vnics", "pools")
+    __slots__ = ("offer", "vnics", "pools", "more")
     OFFER_FIELD_NUMBER: _ClassVar[int]
     VNICS_FIELD_NUMBER: _ClassVar[int]
     POOLS_FIELD_NUMBER: _ClassVar[int]
+    MORE_FIELD_NUMBER: _ClassVar[int]
     offer: NetOffer
     vnics: _containers.RepeatedCompositeFieldContainer[NetVnic]
     pools: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, offer: _Optional[_Union[NetOffer, _Mapping]] = ..., vnics: _Optional[_Iterable[_Union[NetVnic, _Mapping]]] = ..., pools: _Optional[_Iterable[str]] = ...) -> None: ...
+    more: bool
+    def __init__(self, offer: _Optional[_Union[NetOffer, _Mapping]] = ..., vnics: _Optional[_Iterable[_Union[NetVnic, _Mapping]]] = ..., pools: _Optional[_Iterable[str]] = ..., more: bool = ...) -> None: ...
 
 class NetVnic(_message.Message):
     __slots__ = ("key", "driver", "interface", "address", "peer", "mtu", "cap_bytes_per_s", "uid", "generation", "ports", "owner", "peer_underlay", "carried")

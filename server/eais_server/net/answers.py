@@ -5,15 +5,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, TypeVar
 
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 
 from eais import tls
 from eais.errors import EaisError, make_error
 from eais.identity import pool_of_ca
 from eais.net.asking import MAX_PACKET_BYTES
 from eais.net.messages import key_message, key_of, traffic_message
+from eais.net.plan import VnicKey
 from eais.net.signing import read_plan
 from eais.net.traffic import Traffic
 from eais.rpc.v1 import net_pb2
@@ -22,6 +23,11 @@ from eais_server.net.keeper import Keeper
 from eais_server.net.surroundings import Interfaces
 
 log = logging.getLogger(__name__)
+
+M = TypeVar("M", bound=Message)
+
+_PAGE_BYTES: Final = MAX_PACKET_BYTES // 2
+"""Of ends in one answer: there is room for the rest of it."""
 
 _MOST_MESSAGE: Final = 2_000
 """Characters of a fault's text."""
@@ -69,11 +75,11 @@ class Answers:
             case "offer":
                 return net_pb2.NetReply(offer=self._offer(asker))
             case "status":
-                return net_pb2.NetReply(status=self._status(asker))
+                return net_pb2.NetReply(status=self._status(asker, request.status))
             case "create":
                 return self._create(asker, request.create)
             case "counters":
-                return net_pb2.NetReply(counters=self._counters(asker, request.counters.key))
+                return net_pb2.NetReply(counters=self._counters(asker, request.counters))
             case "connect":
                 ports: Sequence[int] = list(request.connect.ports)
                 self._keeper.connect(asker, key_of(request.connect.key), ports)
@@ -102,22 +108,31 @@ class Answers:
                 driver.missing = driver.missing or why
         return offer
 
-    def _status(self, asker: Asker) -> net_pb2.NetStatus:
+    def _status(self, asker: Asker, asked: net_pb2.NetStatusRequest) -> net_pb2.NetStatus:
         trusted = tls.load_certificates(self._trusted(), "the trusted CAs")
+        seen = sorted(self._keeper.seen_by(asker), key=lambda held: _order(held.key))
+        if asked.HasField("after"):
+            after = _order(key_of(asked.after))
+            seen = [held for held in seen if _order(held.key) > after]
+        vnics, more = _page(self._vnics(seen))
         return net_pb2.NetStatus(
             offer=self._offer(asker),
-            vnics=self._vnics(self._keeper.seen_by(asker)),
+            vnics=vnics,
             pools=sorted({pool_of_ca(each) for each in trusted}),
+            more=more,
         )
 
-    def _counters(self, asker: Asker, asked: net_pb2.NetKey) -> net_pb2.NetTraffic:
-        found = self._keeper.counters(asker, key_of(asked)).items()
-        return net_pb2.NetTraffic(
-            ends=[
-                net_pb2.NetEndTraffic(instance=key.instance, counters=traffic_message(each))
-                for key, each in found
+    def _counters(self, asker: Asker, asked: net_pb2.NetCountersRequest) -> net_pb2.NetTraffic:
+        found = self._keeper.counters(asker, key_of(asked.key))
+        by_instance = {key.instance: each for key, each in found.items()}
+        ends, more = _page(
+            [
+                net_pb2.NetEndTraffic(instance=instance, counters=traffic_message(each))
+                for instance, each in sorted(by_instance.items())
+                if instance > asked.after
             ]
         )
+        return net_pb2.NetTraffic(ends=ends, more=more)
 
     def _vnics(self, ends: Sequence[Held]) -> list[net_pb2.NetVnic]:
         looks = self._keeper.looks(ends)
@@ -129,6 +144,20 @@ class Answers:
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock(), UTC)
+
+
+def _order(key: VnicKey) -> tuple[str, ...]:
+    return (*key[:-1], key.side.value)
+
+
+def _page(all_ends: Sequence[M]) -> tuple[Sequence[M], bool]:
+    """The first of them, as many as are wanted in one packet, and whether there are others."""
+    size = 0
+    for count, each in enumerate(all_ends):
+        size += each.ByteSize()
+        if count and size > _PAGE_BYTES:
+            return all_ends[:count], True
+    return all_ends, False
 
 
 def too_large(size: int) -> bytes:

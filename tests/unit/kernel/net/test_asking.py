@@ -133,3 +133,12 @@ def test_a_queue_that_is_full_is_waited_at(tmp_path: Path) -> None:
             assert NetAgent(tmp_path / "a", timeout_s=5).offer().agent == "a1"
         finally:
             thread.join()
+
+
+def test_more_that_does_not_come_is_not_asked_for_again(tmp_path: Path) -> None:
+    said = net_pb2.NetReply(status=net_pb2.NetStatus(more=True)).SerializeToString()
+    with (
+        answering(tmp_path / "a", lambda _: said) as agent,
+        pytest.raises(ConfigError, match="says that there is more, and doesn't say what"),
+    ):
+        agent.status()

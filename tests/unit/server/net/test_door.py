@@ -145,6 +145,23 @@ def test_an_end_s_life(host: Host) -> None:
     assert not host.interfaces.there
 
 
+def test_more_ends_than_a_packet_holds(host: Host) -> None:
+    one = plan()
+    keys = [one.key._replace(instance=f"ei-{number}") for number in range(1_500)]
+    for number, key in enumerate(keys):
+        own, peer = (f"10.{which}.{number >> 8}.{number & 255}" for which in (1, 2))
+        end = replace(one, key=key, address=own, peer=peer)
+        held = host.keeper.create(Asker(os.getuid(), OWN), end)
+        host.interfaces.count(held.place, number)
+    status = host.agent.status()
+    assert sorted(vnic.key.instance for vnic in status.vnics) == sorted(k.instance for k in keys)
+    assert (status.offer.agent, list(status.pools), status.more) == (AGENT, [POOL], False)
+    counted = host.agent.counters(one.key.pool, one.key.host, one.key.side)
+    assert {instance: each.bytes_in for instance, each in counted.items()} == {
+        key.instance: number for number, key in enumerate(keys)
+    }
+
+
 def test_plans_that_are_not_to_be_carried_out(host: Host, tmp_path: Path) -> None:
     good = host.signed(plan())
     listener = host.authority.bundle(Identity.listener(POOL, "rack1"), NOW)
