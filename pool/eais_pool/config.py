@@ -123,7 +123,7 @@ class ManagerConfig:
         return Settings(
             addresses=addresses,
             vnic_driver=HOST if self.bind else LOOPBACK,
-            beyond_loopback=bool(self.bind) and not ipaddress.ip_address(self.bind).is_loopback,
+            bind=self.bind,
             grant_timeout_s=self.grant_timeout_s,
             drain_grace_ms=round(self.revoke_grace_s * 1000),
             run_timeout_s=self.run_timeout_s,

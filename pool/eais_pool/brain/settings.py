@@ -16,7 +16,7 @@ class Settings:
 
     Attributes:
         vnic_driver: what instances are planned to get; hosts say what they do give.
-        beyond_loopback: front-ends may be on other machines than the manager.
+        bind: the manager's address, by which other machines reach it; "": on loopback alone.
         grant_timeout_s: a grant that its host hasn't confirmed by then is given up.
         drain_grace_ms: what a worker gets to finish its calls when its lease ends.
         run_timeout_s: the longest that one call may run.
@@ -38,7 +38,7 @@ class Settings:
 
     addresses: AddressPlan
     vnic_driver: str = "loopback"
-    beyond_loopback: bool = False
+    bind: str = ""
     grant_timeout_s: float = 30.0
     drain_grace_ms: int = 5_000
     run_timeout_s: int = 600
@@ -56,3 +56,8 @@ class Settings:
     quotas: Quotas = field(default_factory=Quotas)
     prices: Prices = field(default_factory=Prices)
     vnics: NetRules = field(default_factory=NetRules)
+
+    @property
+    def beyond_loopback(self) -> bool:
+        """Whether front-ends may be on other machines than the manager."""
+        return bool(self.bind) and not self.bind.startswith("127.")

@@ -105,7 +105,7 @@ def vnic_on(
                 instance.tenant, instance.policy.vnic_cap_bytes_per_s
             ),
             turn=instance.serial + instance.next_epoch,
-            machines=frozenset(_machines(state)),
+            machines={settings.bind, *_machines(state)},
         )
     return Vnic(choice.driver, link.address, link, choice.why)
 

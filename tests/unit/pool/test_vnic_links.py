@@ -11,9 +11,10 @@ from eais.net.plan import KERNEL_DRIVERS, VETH, VXLAN, WIREGUARD
 from eais_pool.brain.actions import Grant, Send
 from eais_pool.brain.events import HostLost
 from eais_pool.brain.net_records import NetAbility, NetLink, NetOffer
+from eais_pool.brain.net_rules import NetRule, NetRules
 from eais_pool.testing import FakeHost
 from eais_pool.testing.brains import device
-from tests.unit.pool.rig import Pool
+from tests.unit.pool.rig import SETTINGS, Pool
 
 ALL = tuple(map(NetAbility, KERNEL_DRIVERS))
 FRONT = NetOffer("agent-f", ALL, "10.0.0.1", "aa" * 32, 11, 1500)
@@ -84,6 +85,17 @@ def test_no_two_have_an_address_in_common() -> None:
     addresses = {text for link in links for text in (link.address, link.peer)}
     assert len(addresses) == 8
     assert len({link.number for link in links}) == 4
+    pool.end()
+
+
+def test_none_has_the_address_of_the_manager() -> None:
+    rule = NetRules(NetRule("198.18.0.0/29"))
+    free = link_of(pool := Pool(host(), settings=replace(SETTINGS, vnics=rule)), attached(pool))
+    pool.end()
+    bound = replace(SETTINGS, vnics=rule, vnic_driver="host", bind=free.address)
+    pool = Pool(FakeHost("h1", [device()], net=BACK, vnic_address="10.0.0.1"), settings=bound)
+    link = link_of(pool, attached(pool))
+    assert {link.address, link.peer}.isdisjoint({free.address, free.peer})
     pool.end()
 
 

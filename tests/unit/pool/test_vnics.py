@@ -20,7 +20,7 @@ from eais_pool.testing.brains import device
 from eais_pool.wire import instance_message
 from tests.unit.pool.rig import SETTINGS, Pool
 
-BOUND = replace(SETTINGS, vnic_driver="host", beyond_loopback=True)
+BOUND = replace(SETTINGS, vnic_driver="host", bind="10.1.2.9")
 HERE = "10.1.2.3"
 
 
@@ -105,7 +105,7 @@ def test_they_are_given_the_one_that_they_reach() -> None:
 
 def test_front_ends_of_this_machine_are_given_any() -> None:
     hosts = FakeHost("h1", vnic_address="127.0.0.2"), FakeHost("h2")
-    pool = Pool(*hosts, settings=replace(BOUND, beyond_loopback=False))
+    pool = Pool(*hosts, settings=replace(BOUND, bind="127.0.0.1"))
     assert vnic(pool.attached("cpu.4")) == ("host", "127.0.0.2")
     assert pool.attached("cpu.4").vnic_driver == "loopback"
 
