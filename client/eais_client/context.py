@@ -10,7 +10,8 @@
 
 Beside it, `contexts/<name>/` holds the identities: `frontend.pem`, `operator.pem`, and where
 this machine has joined the pool their enrolments, `frontend-enrolment.pem`, and so on. Other
-tables and comments in the file are the user's and are kept.
+tables and comments in the file are the user's and are kept, but for those that a pool's file has,
+which nobody would read here.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from eais import files
+from eais.config import POOL_TABLES
 from eais.errors import ConfigError, IdentityError, UsageError
 from eais.identity import Identity, Role
 from eais.paths import config_dir
@@ -223,6 +225,10 @@ class _Fault(Exception):
 
 
 def _contexts_of(found: Mapping[str, Any]) -> ContextList:
+    for name in POOL_TABLES:
+        if name in found:
+            text = f"[{name}] is of a pool's file, which `eais pool up --config FILE` reads"
+            raise _Fault(text, name)
     current, tables = found.get("current", ""), found.get("contexts", {})
     if not isinstance(current, str):
         raise _Fault("current must be the name of a context", "current")

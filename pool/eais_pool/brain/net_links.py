@@ -22,6 +22,7 @@ BLOCK_PREFIX: Final = 24
 VXLAN_PORT: Final = 4789
 #: From here on, a port a tunnel; WireGuard's own programs begin there.
 WIREGUARD_PORTS: Final = range(51_820, 65_536)
+_NO_AGENT: Final = "`eais net check` there says what the machine can do; then `eais net agent`"
 _CAPPED: Final = "a cap needs veth, vxlan or wireguard: a network agent on both hosts"
 
 
@@ -71,7 +72,8 @@ def choose_driver(
     if asked not in KERNEL_DRIVERS:
         raise make_error("NET_DRIVER", f"{asked[:32]!a}: the back-end's own driver is {own}")
     if why_not := _why_not(asked, frontend, backend):
-        raise make_error("NET_DRIVER", f"no {asked} here: {why_not}")
+        hint = "" if frontend and backend else _NO_AGENT
+        raise make_error("NET_DRIVER", f"no {asked} here: {why_not}", hint=hint)
     return Choice(asked, f"{asked} was asked for")
 
 

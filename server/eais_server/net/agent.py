@@ -92,7 +92,10 @@ def run(given: argparse.Namespace) -> None:
     with netlink.kept_open():
         keeper.start()
         answers = Answers(files_of.agent, keeper, interfaces, trusted, time.time)
-        _serve(Door(given.socket, answers.reply, interfaces.can_enter), keeper)
+        door = Door(given.socket, answers.reply, interfaces.can_enter)
+        ends = len(keeper.state.held)
+        log.info("%s answers at %s; it has %d vNIC ends", files_of.agent, given.socket, ends)
+        _serve(door, keeper)
 
 
 def _serve(door: Door, keeper: Keeper) -> None:

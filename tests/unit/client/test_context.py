@@ -84,6 +84,7 @@ FAULTS = {
     '[contexts.a]\npool = "p"\nmanager = "a:1"\ncolour = "red"': "4:1: 'colour' is not known",
     '[contexts."A B"]\npool = "p"\nmanager = "a:1"': "context 'A B': 1 to 64",
     "contexts = 3": "1:1: contexts must be a table",
+    '[listener]\nnet_agent = "/a"': r"1:1: \[listener\] is of a pool's file",
     "current = \n": "config.toml:1:11: Invalid value",
 }
 

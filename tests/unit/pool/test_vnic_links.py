@@ -113,6 +113,7 @@ def test_one_that_no_host_can_is_refused_with_the_reason() -> None:
     failure = pool.failure()
     assert failure.reason == "NET_DRIVER"
     assert "the back-end has no network agent" in failure.message
+    assert "eais net agent" in failure.hint
     assert not pool.shell.state.instances
 
 
