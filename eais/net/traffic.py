@@ -29,6 +29,17 @@ class Traffic:
         """Each counter, or that of `other` if it is larger."""
         return self._with(other, max)
 
+    def turned(self) -> Traffic:
+        """As the other end counts it."""
+        return Traffic(
+            self.bytes_out,
+            self.bytes_in,
+            self.packets_out,
+            self.packets_in,
+            self.dropped_out,
+            self.dropped_in,
+        )
+
     def _with(self, other: Traffic, of: Callable[[int, int], int]) -> Traffic:
         return Traffic(*map(of, astuple(self), astuple(other)))
 

@@ -184,10 +184,7 @@ def _address_taken(address: str, link: netlink.Link | None) -> EaisError:
 
 def counted_by(link: netlink.Link, side: Side) -> Traffic:
     """As the instance sees it: what comes to the back-end's end goes in, to the other's out."""
-    came = (link.bytes_in, link.packets_in, link.dropped_in)
-    left = (link.bytes_out, link.packets_out, link.dropped_out)
-    into, out_of = (came, left) if side is Side.BACKEND else (left, came)
-    return Traffic(into[0], out_of[0], into[1], out_of[1], into[2], out_of[2])
+    return link.counted if side is Side.BACKEND else link.counted.turned()
 
 
 def mac_of(address: str) -> str:

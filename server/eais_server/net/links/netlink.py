@@ -16,6 +16,8 @@ from pathlib import Path
 from socket import AF_INET
 from typing import Any, Final
 
+from eais.net.traffic import NO_TRAFFIC, Traffic
+
 _ROOT: Final = 0xFFFF_FFFF  # TC_H_ROOT, linux/pkt_sched.h
 _PERMANENT: Final = 0x80  # NUD_PERMANENT, linux/neighbour.h
 _IPV6: Final = Path("/proc/sys/net/ipv6/conf")  # of the calling thread's namespace
@@ -34,7 +36,7 @@ class Link:
         alias: its mark.
         group: its number (IFLA_GROUP).
         mac: "" for one that has none.
-        bytes_in, ...: as the interface counts them: in is what it received.
+        counted: by the interface: in is what it received.
     """
 
     index: int
@@ -45,12 +47,7 @@ class Link:
     up: bool
     group: int = 0
     mac: str = ""
-    bytes_in: int = 0
-    bytes_out: int = 0
-    packets_in: int = 0
-    packets_out: int = 0
-    dropped_in: int = 0
-    dropped_out: int = 0
+    counted: Traffic = NO_TRAFFIC
 
 
 def read_link(name: str) -> Link | None:
@@ -299,7 +296,6 @@ def _vxlan(message: Any) -> tuple[int, str, str, int] | None:
 
 def _link(message: Any) -> Link:
     info = message.get_attr("IFLA_LINKINFO")
-    counted: dict[str, int] = message.get_attr("IFLA_STATS64") or {}
     return Link(
         index=int(message["index"]),
         name=str(message.get_attr("IFLA_IFNAME")),
@@ -309,10 +305,17 @@ def _link(message: Any) -> Link:
         up=bool(message["flags"] & _UP),
         group=int(message.get_attr("IFLA_GROUP") or 0),
         mac=str(message.get_attr("IFLA_ADDRESS") or ""),
-        bytes_in=int(counted.get("rx_bytes", 0)),
-        bytes_out=int(counted.get("tx_bytes", 0)),
-        packets_in=int(counted.get("rx_packets", 0)),
-        packets_out=int(counted.get("tx_packets", 0)),
-        dropped_in=int(counted.get("rx_dropped", 0)),
-        dropped_out=int(counted.get("tx_dropped", 0)),
+        counted=_counted(message),
+    )
+
+
+def _counted(message: Any) -> Traffic:
+    found: dict[str, int] = message.get_attr("IFLA_STATS64") or {}
+    return Traffic(
+        bytes_in=int(found.get("rx_bytes", 0)),
+        bytes_out=int(found.get("tx_bytes", 0)),
+        packets_in=int(found.get("rx_packets", 0)),
+        packets_out=int(found.get("tx_packets", 0)),
+        dropped_in=int(found.get("rx_dropped", 0)),
+        dropped_out=int(found.get("tx_dropped", 0)),
     )
