@@ -60,12 +60,12 @@ class Door:
 
     def turn(self, timeout_s: float) -> None:
         """Answer what has come; wait for the first of it, for so long at the most."""
-        for key, _ in self._selector.select(timeout_s):
-            line = key.fileobj
-            if line is self._door:
-                self._let_in()
-            elif isinstance(line, socket.socket) and line in self._askers:
-                self._hear(line)
+        ready = {key.fileobj for key, _ in self._selector.select(timeout_s)}
+        # First those who have left: their places are free for whoever comes after them.
+        for line in self._askers.keys() & ready:
+            self._hear(line)
+        if self._door in ready:
+            self._let_in()
 
     def close(self) -> None:
         """Leave all who are there, and the path."""

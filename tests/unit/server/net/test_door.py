@@ -7,7 +7,7 @@ import random
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -229,6 +229,20 @@ def test_a_thousand_who_say_nothing(host: Host) -> None:
         assert lines[-1].recv(1) == b""
         assert says_nothing(lines[MOST_LINES_A_USER - 1])
         assert not says_nothing(lines[MOST_LINES_A_USER])
+
+
+def test_who_has_left_takes_nobody_s_place(tmp_path: Path) -> None:
+    host = Host(tmp_path)
+    with closing(Door(host.path, host.reply, host.interfaces.can_enter)) as door:
+        for _ in range(50):
+            with ExitStack() as stack:
+                for _ in range(MOST_LINES_A_USER):
+                    stack.enter_context(line_to(host))
+                    door.turn(10)
+            with line_to(host) as line:
+                door.turn(10)
+                assert says_nothing(line), "it is let in"
+            door.turn(10)
 
 
 def test_a_socket_that_an_agent_left_is_replaced(tmp_path: Path) -> None:
